@@ -1,0 +1,49 @@
+# The commands of the project; CI runs the same ones. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Fleetmeter needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' \
+	  || { echo "This Python has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: .venv/.installed  ## build the environment in .venv
+
+extras:  ## install the optional parts (mosquitto, Chromium) with apt, as root
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  mosquitto mosquitto-clients chromium
+
+demo: .venv/.installed  ## a simulated fleet, live, on this machine
+	@$(BIN)/fleetmeter demo
+
+test: .venv/.installed  ## every fast test, quickest first
+	$(BIN)/pytest tests/unit -q
+	$(BIN)/pytest tests/integration tests/console tests/acceptance -m "not drill" -n 2 -q
+
+lint: .venv/.installed  ## ruff and mypy, both strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+drill: .venv/.installed  ## slow fault injection: kill everything, count again
+	$(BIN)/pytest tests -m drill -q --timeout 3600
+
+bench: .venv/.installed  ## ours against the alternative, same run, as ratios
+	$(BIN)/python -m benchmarks
+
+lock: .venv/.installed  ## compute requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev pyproject.toml \
+	  --output-file requirements.lock --no-header --no-annotate --upgrade --quiet
+
+.PHONY: help install extras demo test lint drill bench lock

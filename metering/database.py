@@ -1,0 +1,89 @@
+"""Engine, transactions and advisory locks. Functions below the edge take a Connection and never commit."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from metering.errors import DatabaseUnavailable
+from metering.settings import Settings
+
+CHUNK = 1_000  # projects a transaction: enough to be set-based, few enough to lock briefly
+
+
+def create(settings: Settings, application: str = "fleetmeter") -> Engine:
+    """An engine whose sessions speak UTC; nothing is connected yet."""
+    return create_engine(
+        settings.database,
+        pool_pre_ping=True,
+        pool_size=settings.db_pool_size,
+        connect_args={
+            "options": "-c timezone=UTC",
+            "application_name": application,
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One READ COMMITTED transaction. Raises DatabaseUnavailable when PostgreSQL is away."""
+    with _connected(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """One read-only REPEATABLE READ transaction: everything read in it is of the same instant."""
+    with _connected(engine), engine.connect() as connection:
+        connection = connection.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error, OperationalError) and is_away(error):
+            raise DatabaseUnavailable(_away(engine, error)) from error
+        raise
+
+
+def is_away(error: DBAPIError) -> bool:
+    """True when the server or the connection is gone, as opposed to a statement being refused."""
+    code = getattr(error.orig, "pgcode", None)
+    return error.connection_invalidated or code is None or code[:2] in ("08", "57")
+
+
+def _away(engine: Engine, error: DBAPIError) -> str:
+    url = engine.url
+    reason = str(error.orig).strip().splitlines()[0] if error.orig else "no reason given"
+    return (
+        f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}/{url.database} "
+        f"cannot be reached ({reason}); check that it runs and that DATABASE_URL is right"
+    )
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Hold the advisory lock `name` until the transaction ends; waits for whoever holds it."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(name)})
+
+
+def lock_key(name: str) -> int:
+    """The 64-bit key of an advisory lock: a fixed prefix keeps clear of the platform's own locks."""
+    return (0x464D << 32) | zlib.crc32(name.encode())
+
+
+def chunks(ids: Sequence[int], size: int = CHUNK) -> Iterator[list[int]]:
+    """`ids` in order, `size` at a time."""
+    for start in range(0, len(ids), size):
+        yield list(ids[start : start + size])

@@ -1,0 +1,37 @@
+"""The one error tree. Its message is what the user reads: what happened, to what, what to do."""
+
+
+class FleetmeterError(Exception):
+    """Something the user can act on. Shown as its sentence, never as a traceback."""
+
+
+class SettingsError(FleetmeterError):
+    """A setting is missing or wrong; names the variable and what it takes."""
+
+
+class DatabaseUnavailable(FleetmeterError):
+    """PostgreSQL cannot be reached; names host and database, never the password."""
+
+
+class SchemaError(FleetmeterError):
+    """The database is not at the head of the migrations, or holds foreign tables of our names."""
+
+
+class PeriodError(FleetmeterError):
+    """A date, month or instant that is malformed, in the future, or not over yet."""
+
+
+class UnknownProject(FleetmeterError):
+    """A project id that the platform does not have."""
+
+
+class PlanError(FleetmeterError):
+    """The plans file is wrong, or names no tier for an organization."""
+
+
+class MonthClosed(FleetmeterError):
+    """The month is closed: adjust instead."""
+
+
+class SourceUnavailable(FleetmeterError):
+    """A source could not be read; what it would have measured stays unknown."""
