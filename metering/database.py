@@ -1,4 +1,4 @@
-"""Engine, transactions and advisory locks. Functions below the edge take a Connection and never commit."""
+"""Engine, transactions, advisory locks. Functions below the edge take a Connection, never commit."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -38,14 +38,18 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transactions are the caller's. Raises DatabaseUnavailable."""
+    with _connected(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """One read-only REPEATABLE READ transaction: everything read in it is of the same instant."""
-    with _connected(engine), engine.connect() as connection:
-        connection = connection.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-        with connection.begin():
-            yield connection
+    frozen = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with _connected(engine), frozen.begin() as connection:
+        yield connection
 
 
 @contextmanager

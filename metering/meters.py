@@ -67,7 +67,10 @@ STORAGE_PARTS = ("s3_storage_bytes", "docker_storage_bytes", "logs_storage_bytes
 COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
 GAUGE_NAMES = tuple(gauge.name for gauge in GAUGES)
 SAMPLED_GAUGES = tuple(gauge for gauge in GAUGES if gauge.source)
-METERS: dict[str, Counter | Gauge] = {meter.name: meter for meter in (*COUNTERS, *GAUGES)}
+METERS: dict[str, Counter | Gauge] = {
+    **{counter.name: counter for counter in COUNTERS},
+    **{gauge.name: gauge for gauge in GAUGES},
+}
 
 
 def counters_of(source: Source) -> tuple[str, ...]:

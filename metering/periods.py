@@ -21,9 +21,7 @@ def parse_instant(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise PeriodError(
-            f"{text!r} is not an instant; write it like 2026-11-24T00:05:00Z"
-        ) from error
+        raise PeriodError(f"{text!r} is not an instant; write it like 2026-11-24T00:05:00Z") from error
     return utc(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 

@@ -1,0 +1,42 @@
+"""Alembic's environment: our tables only, one migrator at a time, versions in fleetmeter_version."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, pool, text
+
+from metering import database, settings
+from metering.models import OWN_TABLES, Base
+
+LOCK_TIMEOUT = "15s"  # a migration that would block the platform gives up instead
+
+
+def ours(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+    """Autogenerate and `check` compare our tables, and leave the platform's and partitions alone."""
+    table = item if kind == "table" else getattr(item, "table", None)
+    return table is None or table.name in OWN_TABLES
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        version_table="fleetmeter_version",
+        include_object=ours,
+    )
+    with context.begin_transaction():
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+        database.lock(connection, "migrate")
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Fleetmeter's migrations read the database they change; run them online.")
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    engine = create_engine(settings.load().database, poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        migrate(connection)
