@@ -1,0 +1,125 @@
+"""How well a period was measured: gaps, the coverage of a sealed day, and the days that are missing.
+
+A day's coverage has one entry a source: `state` is measured, partial, missing, carried,
+not_started or not_configured. Counter sources add `hours` measured `of` those expected; gauge
+sources add `sampled_at`, the instant of the sample that the day shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, text
+
+from metering.meters import Source
+from metering.periods import Day
+from metering.projects import METERED_FROM, METERED_UNTIL
+
+INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
+
+# The first expected day of `projects p`: creation or installation, unless a backfill went earlier.
+EXPECTED_FROM = f"""least(
+    greatest({METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')),
+    (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id))"""
+
+# Hours of the day `[:start, :end)` in which some counter daemon held its session, gaps taken out.
+_MQTT_HOURS = """
+    SELECT count(*) FROM generate_series(
+        greatest(CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC')),
+        CAST(:end AS timestamptz) - interval '1 hour', interval '1 hour') AS h (hour)
+    WHERE EXISTS (
+            SELECT FROM mqtt_sessions m WHERE m.session_started_at < h.hour + interval '1 hour'
+            AND m.last_seen_at >= least(h.hour + interval '1 hour', CAST(:at AS timestamptz))
+                - interval '1 minute')
+        AND NOT EXISTS (
+            SELECT FROM gaps g WHERE g.source = 'mqtt' AND g.starts_at < h.hour + interval '1 hour'
+            AND coalesce(g.ends_at, 'infinity') > h.hour
+            AND (g.project_ids IS NULL OR p.id = ANY(g.project_ids)))"""
+
+_EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
+    CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC'))) / 3600)::int"""
+
+
+def _counted(hours: str, never: str) -> str:
+    return f"""(SELECT CASE WHEN {never} THEN jsonb_build_object('state', 'not_started') ELSE
+        jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
+            WHEN n >= {_EXPECTED_HOURS} THEN 'measured' WHEN n > 0 THEN 'partial'
+            ELSE 'missing' END) END FROM (SELECT {hours}) AS c (n))"""
+
+
+def _sampled(source: Source) -> str:
+    carried = f"previous.coverage->'{source}'->>'sampled_at'"
+    return f"""CASE
+        WHEN h.{source}_sampled_at IS NOT NULL THEN
+            jsonb_build_object('state', 'measured', 'sampled_at', h.{source}_sampled_at)
+        WHEN {carried} IS NOT NULL THEN
+            jsonb_build_object('state', 'carried', 'sampled_at', {carried})
+        WHEN EXISTS (SELECT FROM project_stats WHERE {source}_measured_at IS NOT NULL) THEN
+            jsonb_build_object('state', 'missing')
+        ELSE jsonb_build_object('state', 'not_configured') END"""
+
+
+# SQL of a day's coverage, over `projects p`, `project_stats s`, the day's hours `h` and the
+# `previous` sealed day, as the seal joins them.
+OF_DAY = f"""jsonb_build_object(
+    'mqtt', {
+    _counted(
+        f"({_MQTT_HOURS})::int",
+        "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
+    )
+},
+    'platform_db', {_counted("h.platform_db_hours::int", "s.platform_db_measured_at IS NULL")},
+    's3', {_sampled("s3")},
+    'ecr', {_sampled("ecr")})"""
+
+
+def open_gap(
+    connection: Connection,
+    source: Source,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    reason: str,
+    project_ids: Sequence[int] | None = None,
+) -> None:
+    """Record that `source` was blind in `[starts_at, ends_at)`, for those projects or for all."""
+    connection.execute(
+        text("""
+            INSERT INTO gaps (source, starts_at, ends_at, reason, project_ids)
+            VALUES (:source, :starts_at, :ends_at, :reason, :projects)"""),
+        {
+            "source": source,
+            "starts_at": starts_at,
+            "ends_at": ends_at,
+            "reason": reason,
+            "projects": None if project_ids is None else list(project_ids),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class MissingDay:
+    """An expected day that is over and has no snapshot."""
+
+    project_id: int
+    project: str
+    organization_id: int
+    date: date
+
+
+def missing_days(
+    connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None = None
+) -> list[MissingDay]:
+    """Expected days from `first` to `last`, both included, over at `at` and not sealed."""
+    rows = connection.execute(
+        text(f"""
+            SELECT p.id, p.name, p.organization_id, day.day::date
+            FROM projects p CROSS JOIN LATERAL generate_series(
+                greatest(:first, {EXPECTED_FROM}),
+                least(:end, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL})
+                    - interval '1 day', interval '1 day') AS day (day)
+            WHERE (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id) AND NOT EXISTS (
+                SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date = day.day::date)
+            ORDER BY p.id, day.day"""),
+        {"first": first.start, "end": last.end, "at": at, "project_id": project_id},
+    )
+    return [MissingDay(*row) for row in rows]
