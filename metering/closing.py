@@ -1,0 +1,212 @@
+"""Close a month: seal its days into one bill for each project, and subtract them from the counters.
+
+A month's seal is the SHA-256 of, each on its own line: the seal of the project's month before
+(an empty line for the first), the hashes of its days by date, and its canonical bill, which is every
+column but `seal` and `created_at`, money as strings. docs/proof.md specifies the form.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering import coverage, gate, rating, snapshots
+from metering.coverage import EXPECTED_FROM
+from metering.errors import PeriodError, PlanError
+from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.periods import Month, utc
+from metering.plans import Plans, PlanVersion
+from metering.projects import METERED_UNTIL
+
+MONEY = ("overage_charge", "plan_fee", "adjustment_charge", "total_charge")
+
+# The canonical bill of the monthly_stats row `b`.
+CANONICAL_BILL = f"""fleetmeter_canonical(to_jsonb(b) - 'seal' - 'created_at' || jsonb_build_object(
+    {", ".join(f"'{name}', b.{name}::text" for name in MONEY)}))"""
+
+# The seal of the bill `b`, over the day hashes `days.hashes`, one a line and by date.
+SEAL = f"""encode(sha256(convert_to(
+    b.previous_seal || E'\\n' || days.hashes || E'\\n' || {CANONICAL_BILL}, 'UTF8')), 'hex')"""
+
+
+@dataclass
+class Closed:
+    """What a close did: bills made, days sealed on the way, and why some projects are blocked."""
+
+    closed: int = 0
+    sealed: int = 0
+    blocked: dict[int, str] = field(default_factory=dict)
+
+
+TOTALS = text(f"""
+    SELECT p.id AS project_id, p.organization_id, days.tier, days.days_present,
+        {columns("days.{0} + coalesce(a.{0}, 0) AS {0}")},
+        {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
+        coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
+        greatest(days_present, extract(day FROM
+            least(CAST(:end AS timestamptz), {METERED_UNTIL})
+            - greatest(CAST(:start AS timestamptz), {EXPECTED_FROM}))::int) AS days_expected
+    FROM projects p
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS days_present, {columns("sum({0})::bigint AS {0}")},
+            {columns("max({0}) AS peak_{0}", GAUGE_NAMES)}, {columns("avg({0}) AS avg_{0}", GAUGE_NAMES)},
+            (array_agg(tier ORDER BY date DESC))[1] AS tier
+        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
+    LEFT JOIN LATERAL (
+        SELECT sum(amount) AS amount,
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
+        FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
+    LEFT JOIN LATERAL (
+        SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
+        ORDER BY year DESC, month DESC LIMIT 1) previous ON true
+    WHERE p.id = ANY(:ids) AND days_present > 0 AND NOT EXISTS (
+        SELECT FROM monthly_stats m
+        WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
+    ORDER BY p.id""")
+
+_BILLED = (
+    *("organization_id", "tier", "plan_version", "currency", "exceeded_limits", *MONEY),
+    *("days_present", "days_expected", "previous_seal", "closed_by"),
+)
+_COLUMNS = f"""project_id, year, month, {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)},
+    {", ".join(_BILLED)}"""
+
+CLOSE = text(f"""
+    WITH bills AS (
+        SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::monthly_stats, CAST(:bills AS jsonb))
+    ), days AS (
+        SELECT project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes,
+            {columns("sum(d.{0})::bigint AS {0}")}
+        FROM daily_stats d JOIN bills USING (project_id)
+        WHERE date >= :first AND date <= :last GROUP BY project_id
+    ), closed AS (
+        INSERT INTO monthly_stats ({_COLUMNS}, seal)
+        SELECT b.*, {SEAL} FROM bills b JOIN days USING (project_id) ORDER BY project_id
+        RETURNING project_id, {columns("{0}")}
+    )
+    UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
+        {columns("{0} = s.{0} - days.{0}, lifetime_{0} = s.lifetime_{0} + closed.{0}")}
+    FROM closed JOIN days USING (project_id) WHERE s.project_id = closed.project_id""")
+
+
+def close_month(
+    connection: Connection,
+    month: Month,
+    project_ids: Sequence[int],
+    plans: Plans,
+    at: datetime,
+    closed_by: str,
+) -> Closed:
+    """Close `month` for those projects that nothing blocks; a second close changes nothing.
+
+    First seals the month's missing days. The locks of the seal are held until the caller commits,
+    so a message counted meanwhile waits and survives. Raises PeriodError while the month runs.
+    """
+    refuse_running(month, at)
+    result = Closed(sealed=seal_missing(connection, month, project_ids, at))
+    result.blocked = gate.blocked(connection, month, project_ids)
+    free = [project for project in project_ids if project not in result.blocked]
+    version = plans.in_force(month.last.date)
+    bills = []
+    for row in connection.execute(TOTALS, _bounds(month) | {"ids": free}).mappings():
+        try:
+            bills.append(_bill(row, month, version, closed_by))
+        except PlanError as error:  # one project's tier must not stop the others
+            result.blocked[row["project_id"]] = str(error)
+    if bills:
+        _store_version(connection, version)
+        parameters = _bounds(month) | {"bills": json.dumps(bills), "at": at}
+        result.closed = connection.execute(CLOSE, parameters).rowcount
+    return result
+
+
+def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> int:
+    """Seal the days of `month` that are not sealed yet, the ones before `open_from` included."""
+    sealed = snapshots.seal_through(connection, month.last, project_ids, at)
+    wanted = set(project_ids)
+    missing: dict[Any, list[int]] = {}
+    for day in coverage.missing_days(connection, month.first, month.last, at):
+        if day.project_id in wanted:
+            missing.setdefault(day.date, []).append(day.project_id)
+    return sealed + sum(
+        snapshots.seal_earlier(connection, snapshots.Day(date), ids, at)
+        for date, ids in sorted(missing.items())
+    )
+
+
+def refuse_running(month: Month, at: datetime) -> None:
+    """Raises PeriodError unless `month` is over at `at`."""
+    if month.end > utc(at):
+        raise PeriodError(
+            f"{month} is not over at {at.isoformat()}; it can be closed after its last day"
+        )
+
+
+def due_months(connection: Connection, at: datetime) -> list[Month]:
+    """Months over at `at` in which some project has usage that is not billed yet, in order."""
+    running = Month.of(at)
+    first = connection.scalar(
+        text(f"""
+            SELECT min(next.month) FROM project_stats s JOIN projects p ON p.id = s.project_id
+            CROSS JOIN LATERAL (SELECT coalesce(
+                (SELECT make_date(m.year, m.month, 1) + interval '1 month' FROM monthly_stats m
+                    WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1),
+                (SELECT date_trunc('month', min(d.date)) FROM daily_stats d WHERE d.project_id = p.id),
+                date_trunc('month', s.open_from AT TIME ZONE 'UTC')) AS month) next
+            WHERE next.month < :running AND (
+                least({METERED_UNTIL}, :running_start) > s.open_from OR EXISTS (
+                    SELECT FROM daily_stats d WHERE d.project_id = p.id
+                    AND d.date >= next.month AND d.date < :running))"""),
+        {"running": running.first.date, "running_start": running.start},
+    )
+    months = [] if first is None else [Month(first.year, first.month)]
+    while months and months[-1].next() < running:
+        months.append(months[-1].next())
+    return months
+
+
+def _bounds(month: Month) -> dict[str, Any]:
+    return {
+        "year": month.year,
+        "month": month.month,
+        "first": month.first.date,
+        "last": month.last.date,
+        "start": month.start,
+        "end": month.end,
+    }
+
+
+def _bill(row: Mapping[str, Any], month: Month, version: PlanVersion, closed_by: str) -> dict[str, Any]:
+    bill = rating.rate(
+        version,
+        row["tier"],
+        totals={name: row[name] for name in COUNTER_NAMES},
+        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES},
+        averages={name: row[f"avg_{name}"] for name in GAUGE_NAMES},
+    )
+    adjustment = row["adjustment_charge"].quantize(bill.plan_fee)
+    own = {name: value for name, value in row.items() if not name.startswith("avg_")}
+    return own | {
+        "year": month.year,
+        "month": month.month,
+        "plan_version": version.hash,
+        "currency": version.currency,
+        "exceeded_limits": bill.exceeded,
+        "overage_charge": str(bill.overage_charge),
+        "plan_fee": str(bill.plan_fee),
+        "adjustment_charge": str(adjustment),
+        "total_charge": str(bill.total + adjustment),
+        "closed_by": closed_by,
+    }
+
+
+def _store_version(connection: Connection, version: PlanVersion) -> None:
+    connection.execute(
+        text("""
+            INSERT INTO plan_versions (hash, content) VALUES (:hash, CAST(:content AS jsonb))
+            ON CONFLICT DO NOTHING"""),
+        {"hash": version.hash, "content": json.dumps(version.content())},
+    )

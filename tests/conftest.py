@@ -1,0 +1,100 @@
+"""A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks.
+
+Each worker migrates one template database; a test's database is a copy of it, which takes
+milliseconds. TEST_POSTGRES_URL names a server to use instead of the embedded one.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+
+from fleetmeter import schema
+from fleetmeter.embedded import postgres
+from metering import database, settings
+
+NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The server's maintenance database."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    if given:
+        yield make_url(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-") as folder:
+        yield postgres.ensure_running(Path(folder))
+        postgres.destroy(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def admin(server: URL) -> Iterator[Connection]:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(server: URL, admin: Connection) -> Iterator[str]:
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}"'))
+    engine = create_engine(server.set(database=name))
+    schema.migrate(engine)
+    with engine.begin() as connection:  # so that a test may live in any month
+        connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER USER"))
+        connection.execute(text("UPDATE audit_log SET at = '2024-01-01Z' WHERE action = 'install'"))
+        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed"))
+        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept"))
+    engine.dispose()
+    yield name
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def empty_url(server: URL, admin: Connection) -> Iterator[URL]:
+    """An empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}"'))
+    yield server.set(database=name)
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def url(server: URL, admin: Connection, template: str) -> Iterator[URL]:
+    """A migrated database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    yield server.set(database=name)
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def configured(url: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Settings:
+    """Settings that point at this test's database and nothing else of the environment."""
+    for name in list(os.environ):
+        if name.startswith(("DB_", "MQTT_", "AWS_", "S3_", "ECR_", "FLEETMETER_", "DATABASE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("FLEETMETER_DATA_DIR", str(tmp_path))
+    return settings.load()
+
+
+@pytest.fixture
+def engine(configured: settings.Settings) -> Iterator[Engine]:
+    engine = database.create(configured)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def at() -> datetime:
+    """A running instant: Tuesday 24 November 2026, half past ten."""
+    return NOW
