@@ -38,7 +38,7 @@ ADD_UNATTRIBUTED = f"""
     ON CONFLICT (hour, reason) DO UPDATE SET
         messages = u.messages + excluded.messages, updated_at = excluded.updated_at,
         sample_topics = (
-            SELECT (array_agg(DISTINCT topic))[:{SAMPLES_KEPT}]
+            SELECT (array_agg(DISTINCT topic))[1 : {SAMPLES_KEPT}]
             FROM unnest(u.sample_topics || excluded.sample_topics) AS topic)"""
 
 ADD_MQTT = text(f"""
@@ -71,7 +71,7 @@ ADD_MQTT = text(f"""
     {
     ADD_UNATTRIBUTED.format(
         rows=f'''SELECT :hour, reason, sum(mqtt_inbound + mqtt_outbound),
-            (array_agg(left(topic, {SAMPLE_LENGTH})))[:{SAMPLES_KEPT}], :at
+            (array_agg(left(topic, {SAMPLE_LENGTH})))[1 : {SAMPLES_KEPT}], :at
         FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason'''
     )
 }""")

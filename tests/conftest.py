@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 
+from the_platform import Platform
+
 from fleetmeter import schema
-from fleetmeter.embedded import postgres
 from metering import database, settings
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -28,6 +29,8 @@ def server() -> Iterator[URL]:
     if given:
         yield make_url(given)
         return
+    from fleetmeter.embedded import postgres
+
     with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-") as folder:
         yield postgres.ensure_running(Path(folder))
         postgres.destroy(Path(folder))
@@ -98,3 +101,9 @@ def engine(configured: settings.Settings) -> Iterator[Engine]:
 def at() -> datetime:
     """A running instant: Tuesday 24 November 2026, half past ten."""
     return NOW
+
+
+@pytest.fixture
+def platform(engine: Engine) -> Platform:
+    """The platform's tables, to fill."""
+    return Platform(engine)
