@@ -253,9 +253,7 @@ def _record_gauges(source: Source) -> Any:
                 AS g (project_id, {columns("{0}", names)})
         ), stats AS (
             UPDATE project_stats s SET {
-        columns(
-            "{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges)
-        )
+        columns("{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges))
     },
                 total_storage_bytes = {known_sum(parts)}, {source}_measured_at = :at,
                 updated_at = greatest(s.updated_at, :at)

@@ -57,9 +57,7 @@ class Base(DeclarativeBase):
 
 def _counters(prefix: str = "") -> list[Column[Any]]:
     zero = text("0")
-    return [
-        Column(prefix + name, BigInteger, nullable=False, server_default=zero) for name in COUNTER_NAMES
-    ]
+    return [Column(prefix + name, BigInteger, nullable=False, server_default=zero) for name in COUNTER_NAMES]
 
 
 def _levels(names: tuple[str, ...], prefix: str = "") -> list[Column[Any]]:

@@ -91,9 +91,7 @@ def _first_open(connection: Connection, project_ids: Sequence[int]) -> Day | Non
 
 
 def _seal_open(connection: Connection, day: Day, project_ids: Sequence[int], at: datetime) -> int:
-    query = text(
-        "SELECT project_id FROM project_stats WHERE project_id = ANY(:ids) AND open_from < :end"
-    )
+    query = text("SELECT project_id FROM project_stats WHERE project_id = ANY(:ids) AND open_from < :end")
     behind = list(connection.scalars(query, {"ids": list(project_ids), "end": day.end}))
     if not behind:
         return 0

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
-
 from the_platform import Platform
 
 from fleetmeter import schema

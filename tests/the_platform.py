@@ -24,9 +24,7 @@ class Platform:
     ) -> int:
         organization_id = organization_id or self.organization()
         row = {"name": "Fleet"} | columns
-        return self._insert(
-            "projects", organization_id=organization_id, created_at=created_at, **row
-        )
+        return self._insert("projects", organization_id=organization_id, created_at=created_at, **row)
 
     def deactivate(self, project_id: int, at: datetime) -> None:
         self.sql(

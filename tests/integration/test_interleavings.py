@@ -26,9 +26,7 @@ def seal(connection: Connection) -> None:
 
 
 def close(connection: Connection) -> None:
-    closing.close_month(
-        connection, OCTOBER, projects.ids(connection), plans.load(None), MIDNIGHT, "test"
-    )
+    closing.close_month(connection, OCTOBER, projects.ids(connection), plans.load(None), MIDNIGHT, "test")
 
 
 def recount(connection: Connection) -> None:
@@ -42,7 +40,9 @@ def recount(connection: Connection) -> None:
     ledger.apply_staged(connection, "platform_db", ids, OCTOBER.last.start, MIDNIGHT, MIDNIGHT)
 
 
-def while_open(engine: Engine, first: Callable[[Connection], None], then: Callable[[Connection], None]) -> None:
+def while_open(
+    engine: Engine, first: Callable[[Connection], None], then: Callable[[Connection], None]
+) -> None:
     """Run `then` in a second transaction that has to wait for the uncommitted `first`."""
     failures: list[BaseException] = []
 
@@ -51,7 +51,7 @@ def while_open(engine: Engine, first: Callable[[Connection], None], then: Callab
             with database.transaction(engine) as connection:
                 connection.execute(text("SET application_name = 'second'"))
                 then(connection)
-        except BaseException as error:  # noqa: BLE001 - shown by the test
+        except BaseException as error:
             failures.append(error)
 
     with database.transaction(engine) as connection:

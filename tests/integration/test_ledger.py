@@ -15,14 +15,10 @@ AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 
 def count(engine: Engine, key: tuple[int, int], at: datetime = AT, inbound: int = 1) -> None:
     with database.transaction(engine) as connection:
-        ledger.add_mqtt(
-            connection, {key: MqttUsage(inbound, 2, 10 * inbound, 20, f"roboticks/{key}")}, at
-        )
+        ledger.add_mqtt(connection, {key: MqttUsage(inbound, 2, 10 * inbound, 20, f"roboticks/{key}")}, at)
 
 
-def test_messages_are_in_the_hour_and_in_the_running_total(
-    engine: Engine, platform: Platform
-) -> None:
+def test_messages_are_in_the_hour_and_in_the_running_total(engine: Engine, platform: Platform) -> None:
     organization = platform.organization()
     project = platform.project(organization)
     count(engine, (organization, project), inbound=3)
@@ -62,23 +58,15 @@ def test_usage_counts_through_the_day_of_deactivation_and_not_after(
     count(engine, (organization, project), AT + hours(13))
     count(engine, (organization, project), AT + hours(14))
     assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 1
-    assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [
-        ("project_inactive", 3)
-    ]
+    assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [("project_inactive", 3)]
 
 
-def test_samples_of_unattributed_topics_stay_few_and_short(
-    engine: Engine, platform: Platform
-) -> None:
+def test_samples_of_unattributed_topics_stay_few_and_short(engine: Engine, platform: Platform) -> None:
     topics = [f"{number}/{'x' * 5_000}" for number in range(50)]
     for first in range(0, 50, 10):
         with database.transaction(engine) as connection:
-            ledger.add_unattributed(
-                connection, {"malformed_topic": (10, topics[first : first + 10])}, AT
-            )
-    ((messages, samples),) = platform.rows(
-        "SELECT messages, sample_topics FROM unattributed_messages"
-    )
+            ledger.add_unattributed(connection, {"malformed_topic": (10, topics[first : first + 10])}, AT)
+    ((messages, samples),) = platform.rows("SELECT messages, sample_topics FROM unattributed_messages")
     assert messages == 50
     assert len(samples) == ledger.SAMPLES_KEPT
     assert max(map(len, samples)) == ledger.SAMPLE_LENGTH
@@ -86,7 +74,10 @@ def test_samples_of_unattributed_topics_stay_few_and_short(
 
 def test_a_sample_leaves_what_was_not_sampled_as_it_was(engine: Engine, platform: Platform) -> None:
     known, denied = platform.project(), platform.project()
-    for samples in ({known: {"s3_storage_bytes": 5}, denied: {"s3_storage_bytes": 9}}, {known: {"s3_storage_bytes": 7}}):
+    for samples in (
+        {known: {"s3_storage_bytes": 5}, denied: {"s3_storage_bytes": 9}},
+        {known: {"s3_storage_bytes": 7}},
+    ):
         with database.transaction(engine) as connection:
             ledger.record_gauges(connection, "s3", samples, AT)
     rows = platform.rows(
@@ -107,9 +98,7 @@ def test_storage_is_the_sum_of_the_known_parts(engine: Engine, platform: Platfor
     assert platform.scalar("SELECT storage_bytes FROM usage_hourly") == 11
 
 
-def test_partitions_of_this_month_and_the_next_are_made_once(
-    engine: Engine, platform: Platform
-) -> None:
+def test_partitions_of_this_month_and_the_next_are_made_once(engine: Engine, platform: Platform) -> None:
     ledger.ensure_partitions(engine, AT)
     ledger.ensure_partitions(engine, AT)
     organization = platform.organization()

@@ -63,12 +63,15 @@ def test_days_left_open_are_sealed_in_order(engine: Engine, platform: Platform) 
     count(engine, project, NOON + hours(24), 2)
     late = MIDNIGHT + hours(24 * 3)
     assert seal(engine, Day.of(late).previous(), late) == 4
-    assert platform.rows("SELECT mqtt_inbound FROM daily_stats ORDER BY date") == [(1,), (2,), (0,), (0,)]
+    assert platform.rows("SELECT mqtt_inbound FROM daily_stats ORDER BY date") == [
+        (1,),
+        (2,),
+        (0,),
+        (0,),
+    ]
 
 
-def test_a_late_snapshot_shows_the_gauges_of_its_day_not_of_today(
-    engine: Engine, platform: Platform
-) -> None:
+def test_a_late_snapshot_shows_the_gauges_of_its_day_not_of_today(engine: Engine, platform: Platform) -> None:
     project = platform.project(created_at=NOON)
     sample(engine, project, NOON, 10)
     sample(engine, project, NOON + hours(1), 20)
@@ -92,9 +95,7 @@ def test_a_gauge_never_sampled_is_unknown_not_zero(engine: Engine, platform: Pla
     assert row == [(None, None, None, "not_configured")]
 
 
-def test_a_deactivated_project_has_its_last_day_and_none_after(
-    engine: Engine, platform: Platform
-) -> None:
+def test_a_deactivated_project_has_its_last_day_and_none_after(engine: Engine, platform: Platform) -> None:
     project = platform.project(created_at=NOON - hours(48))
     count(engine, project, NOON - hours(24))
     platform.deactivate(project, NOON - hours(23))
@@ -109,9 +110,7 @@ def test_a_day_that_is_not_over_is_refused(engine: Engine, platform: Platform) -
         seal(engine, at=NOON)
 
 
-def test_the_row_hash_is_the_sha256_of_the_canonical_json(
-    engine: Engine, platform: Platform
-) -> None:
+def test_the_row_hash_is_the_sha256_of_the_canonical_json(engine: Engine, platform: Platform) -> None:
     project = platform.project(created_at=NOON)
     count(engine, project, NOON)
     sample(engine, project, NOON, 7)
@@ -135,9 +134,7 @@ def test_the_row_hash_is_the_sha256_of_the_canonical_json(
         "SET session_replication_role = replica; UPDATE daily_stats_2026_11 SET logs = 1",
     ],
 )
-def test_a_sealed_day_refuses_every_change(
-    engine: Engine, platform: Platform, statement: str
-) -> None:
+def test_a_sealed_day_refuses_every_change(engine: Engine, platform: Platform, statement: str) -> None:
     count(engine, platform.project(created_at=NOON), NOON)
     seal(engine)
     with pytest.raises((IntegrityError, InternalError, ProgrammingError), match="sealed"):

@@ -1,0 +1,266 @@
+"""The commands. Each reads the clock and the settings, calls one function, and shows the result.
+
+Exit 0 done or nothing to do, 1 failed, 2 bad usage.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fleetmeter import doctor as doctor_checks
+from fleetmeter import environment, schema, show
+from fleetmeter import up as supervisor
+from fleetmeter.embedded import postgres
+from metering import audit, coverage, database, exports, settings
+from metering.errors import FleetmeterError, PeriodError, UnknownProject
+from metering.periods import Day, Month
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fleetmeter: usage metering and billing for multi-tenant robot-fleet platforms.",
+)
+db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
+app.add_typer(db, name="db")
+
+At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
+Project = Annotated[int | None, typer.Option(help="One project instead of all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The console's port on loopback.")]
+
+
+def main() -> None:
+    """The entry point: what went wrong is one sentence on standard error, never a traceback."""
+    try:
+        app()
+    except (PeriodError, UnknownProject) as error:
+        _fail(error, 2)
+    except FleetmeterError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing half-done is kept", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("FLEETMETER_DEBUG"):
+            raise
+        reason = str(error).strip().splitlines() or [""]
+        _fail(f"{type(error).__name__}: {reason[0]} (FLEETMETER_DEBUG=1 shows where)", 1)
+
+
+def _fail(message: object, code: int) -> None:
+    ERR.print(f"fleetmeter: {message}", markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    engine = database.create(environment.load())
+    OUT.print(f"schema {schema.migrate(engine)} in {engine.url.render_as_string()}", markup=False)
+
+
+@app.command()
+def up(port: Port = 8501) -> None:
+    """Run counter, runner and console on this machine, until Ctrl-C."""
+    found = environment.load()
+    schema.migrate(database.create(found))
+    supervisor.run(found, port, [], _stop_on_signals())
+
+
+@app.command()
+def demo(
+    reset: Annotated[bool, typer.Option("--reset", help="Start over with an empty demo.")] = False,
+    port: Port = 8501,
+) -> None:
+    """Run everything with a simulated fleet and 13 months of history, until Ctrl-C."""
+    from fleetmeter.demo import show as demonstration  # noqa: PLC0415 - loads the simulated cloud
+
+    demonstration.run(reset, port, _stop_on_signals())
+
+
+@app.command()
+def counter() -> None:
+    """Count MQTT messages until stopped; exit 3 when another daemon has taken over."""
+    from collectors.mqtt import daemon  # noqa: PLC0415 - a slow import that few commands need
+
+    found = environment.load()
+    raise typer.Exit(daemon.run(found, database.create(found, "fleetmeter counter"), _stop_on_signals()))
+
+
+@app.command()
+def runner() -> None:
+    """Run due and requested jobs until stopped."""
+    from jobs import runner as job_runner  # noqa: PLC0415 - a slow import that few commands need
+
+    found = environment.load()
+    job_runner.run(found, database.create(found, "fleetmeter runner"), _stop_on_signals())
+
+
+@app.command()
+def console(port: Port = 8501) -> None:
+    """Serve the console on loopback."""
+    from console import server  # noqa: PLC0415 - a slow import that few commands need
+
+    found = environment.load()
+    environment.engine(found).dispose()
+    os.environ["DATABASE_URL"] = found.database.render_as_string(hide_password=False)
+    command = server.command(port)
+    os.execv(command[0], command)  # noqa: S606 - the console takes this process's place
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Who is alive, how fresh each source is, what is open, what waits."""
+    from fleetmeter import status as overview  # noqa: PLC0415 - the command has the same name
+
+    engine = environment.engine(environment.load())
+    show.status(OUT, overview.read(engine, environment.now()), as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """Check what operators complain about, and say what was found and what to do."""
+    findings = doctor_checks.examine(settings.load(), environment.now())
+    show.findings(OUT, findings)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def drill(minutes: Annotated[float, typer.Option(min=0.1)] = 5.0, seed: int = 1) -> None:
+    """Publish known counts, kill and cut at random, compare: on a scratch database and broker."""
+    from fleetmeter import drill as exercise  # noqa: PLC0415 - a slow import that few commands need
+
+    raise typer.Exit(exercise.run(environment.load(), minutes, seed))
+
+
+@app.command()
+def run(
+    job: str,
+    at: At = None,
+    project: Project = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job here and now; waits if another process is running the same one."""
+    _run(job, at, project, as_json, dry_run=dry_run)
+
+
+@app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, included.")],
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recount and seal the missing days of a range that is over."""
+    days = {"from": str(Day.parse(first)), "to": str(Day.parse(last))}
+    if days["from"] > days["to"]:
+        raise PeriodError(f"--from {first} is after --to {last}")
+    _run("backfill", None, project, as_json, arguments=days)
+
+
+def _run(job: str, at: str | None, project: int | None, as_json: bool, **options: Any) -> None:
+    from jobs import execute  # noqa: PLC0415 - boto3 is slow to import
+
+    found = environment.load()
+    now = environment.instant(at)
+    with show.progress(ERR) as report:
+        outcome = execute.run_now(
+            found,
+            environment.engine(found),
+            job,
+            now,
+            project_id=project,
+            requested_by=_user(),
+            progress=report,
+            **options,
+        )
+    show.outcome(OUT, outcome, as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _user() -> str:
+    return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'cli'}@cli"
+
+
+@app.command()
+def missing(
+    first: Annotated[str | None, typer.Option("--from", help="First day; default 30 days ago.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; default yesterday.")] = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the days that are over, expected and not sealed; exit 0 whether or not there are any."""
+    now = environment.now()
+    start, end = show.day_range(first, last, now)
+    engine = environment.engine(environment.load())
+    with database.transaction(engine) as connection:
+        days = coverage.missing_days(connection, start, end, now, project)
+    show.missing(OUT, days, start, end, as_json)
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Prove that every total is the sum of its parts and every seal is intact; exit 1 if not."""
+    engine = environment.engine(environment.load())
+    with show.progress(ERR) as report:
+        result = audit.verify(engine, report)
+    show.verification(OUT, result, as_json)
+    raise typer.Exit(0 if result.sound else 1)
+
+
+export = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
+app.add_typer(export, name="export")
+
+
+@export.command("monthly")
+def export_monthly(
+    month: Annotated[str, typer.Option(help="The closed month, YYYY-MM.")],
+    file_format: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    output: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
+) -> None:
+    """Write the bills of a month: one header, one row for each project, nothing else."""
+    engine = environment.engine(environment.load())
+    exports.write_monthly(engine, Month.parse(month), file_format, output)
+
+
+@db.command("stop")
+def db_stop() -> None:
+    """Stop the embedded PostgreSQL; the next command starts it again."""
+    postgres.stop(settings.load().data_dir)
+
+
+@db.command("status")
+def db_status(as_json: AsJson = False) -> None:
+    """Where the embedded PostgreSQL is and whether it runs."""
+    show.record(OUT, postgres.status(settings.load().data_dir), as_json)
+
+
+@db.command("url")
+def db_url() -> None:
+    """Print the embedded PostgreSQL's URL, password included, for psql and other tools."""
+    url = postgres.url(settings.load().data_dir).set(drivername="postgresql")
+    print(url.render_as_string(hide_password=False))
+
+
+if __name__ == "__main__":
+    main()

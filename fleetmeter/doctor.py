@@ -1,0 +1,183 @@
+"""`fleetmeter doctor`: the complaints operators have, each checked, with what to do.
+
+The four complaints: counters do not increment, the hourly refresh does not update, daily snapshots
+are missing, the monthly reset failed. Before them, what everything rests on: database and schema.
+"""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
+
+from fleetmeter import schema
+from fleetmeter import status as overview
+from fleetmeter.embedded import postgres
+from metering import database
+from metering.errors import FleetmeterError
+from metering.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, what was found, and what to do when it is not all right."""
+
+    checked: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings, at: datetime) -> list[Finding]:
+    """Every check, in the order in which one explains the next; `at` is now."""
+    settings, findings = _database(settings)
+    if not all(finding.ok for finding in findings):
+        return findings
+    engine = database.create(settings, "fleetmeter doctor")
+    findings.append(_broker(settings))
+    with database.transaction(engine) as connection:
+        for check in (counters, hourly, snapshots, closes):
+            findings.extend(check(connection, settings, at))
+    return findings
+
+
+def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
+    checked = "database"
+    try:
+        if settings.embedded_database:
+            url = postgres.ensure_running(settings.data_dir).render_as_string(hide_password=False)
+            settings = settings.model_copy(update={"database_url": SecretStr(url)})
+        engine = database.create(settings, "fleetmeter doctor")
+        with database.transaction(engine) as connection:
+            version = connection.scalar(text("SHOW server_version"))
+        findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
+        checked = "schema"
+        schema.require_head(engine)
+        return settings, [*findings, Finding(checked, True, f"at head, {schema.head()}")]
+    except FleetmeterError as error:
+        return settings, [Finding(checked, False, str(error))]
+
+
+def _broker(settings: Settings) -> Finding:
+    if settings.mqtt_url is None:
+        return Finding("broker", True, "MQTT_URL is not set: `up` and `demo` bring their own broker")
+    parts = urlsplit(settings.mqtt_url.get_secret_value())
+    where = (parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883))
+    try:
+        with socket.create_connection(where, timeout=5):
+            return Finding("broker", True, f"{where[0]}:{where[1]} accepts connections")
+    except OSError as error:
+        return Finding(
+            "broker",
+            False,
+            f"{where[0]}:{where[1]} cannot be reached ({error.strerror or error})",
+            "start the broker, or correct MQTT_URL; messages of QoS 1 wait in their senders",
+        )
+
+
+def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    """Why counters may not increment: no daemon, no messages, or messages that match no project."""
+    daemon = connection.execute(
+        text("""
+            SELECT client_id, connected, last_seen_at FROM mqtt_sessions
+            ORDER BY last_seen_at DESC NULLS LAST LIMIT 1""")
+    ).one_or_none()
+    if daemon is None:
+        yield Finding(
+            "counters",
+            False,
+            "no counter daemon has ever connected",
+            f"start `fleetmeter counter` with MQTT_URL set; it subscribes to {settings.mqtt_topic_root}/#",
+        )
+        return
+    fresh = daemon.last_seen_at is not None and at - daemon.last_seen_at < timedelta(minutes=2)
+    yield Finding(
+        "counters",
+        fresh,
+        f"daemon {daemon.client_id} was last seen at {daemon.last_seen_at}",
+        "" if fresh else "start `fleetmeter counter`, or read its log: broker or database is away",
+    )
+    yield from _unattributed(connection, settings, at)
+
+
+def _unattributed(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    rows = connection.execute(text(overview.UNATTRIBUTED), {"at": at}).all()
+    if rows:
+        found = ", ".join(f"{messages:,} {reason}" for reason, messages in rows)
+        yield Finding(
+            "topics",
+            True,
+            f"not attributed in the last 24 h: {found}",
+            f"topics are {settings.mqtt_topic_root}/{{org_id}}/{{project_id}}/{{device_id}}/…; samples "
+            "are in unattributed_messages",
+        )
+
+
+def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    """Why the refresh may not update: no runner, a failing run, a source that is not read."""
+    yield _runner(connection)
+    yield _last_run(connection, "hourly", at - timedelta(hours=2))
+    wanted = {"s3": settings.s3_bucket, "ecr": settings.ecr_repository_uri, "platform_db": "always"}
+    for source, freshness in overview.sources(connection).items():
+        last = freshness["last_measured_at"]
+        if not wanted.get(source):
+            continue
+        ok = last is not None and at - last < timedelta(hours=2)
+        advice = "" if ok else f"run `fleetmeter run hourly` and read what it says of {source}"
+        yield Finding(f"source {source}", ok, f"last measured at {last or 'no time yet'}", advice)
+
+
+def _runner(connection: Connection) -> Finding:
+    alive = connection.scalar(
+        text("""
+            SELECT count(*) FROM workers WHERE role = 'runner'
+            AND last_seen_at > clock_timestamp() - interval '1 minute'""")
+    )
+    advice = "" if alive else "start `fleetmeter runner`; until then jobs run only by hand"
+    return Finding("runner", bool(alive), f"{alive} alive", advice)
+
+
+def _last_run(connection: Connection, job: str, since: datetime) -> Finding:
+    row = connection.execute(
+        text("""
+            SELECT id, state, period, coalesce(finished_at, created_at) AS moment,
+                errors->0->>'error' AS error
+            FROM job_runs WHERE job = :job AND NOT dry_run ORDER BY id DESC LIMIT 1"""),
+        {"job": job},
+    ).one_or_none()
+    if row is None:
+        return Finding(f"job {job}", False, "never ran", f"start the runner, or `fleetmeter run {job}`")
+    ok = row.state in ("succeeded", "running", "queued") and row.moment > since
+    found = f"run {row.id} for {row.period} {row.state} at {row.moment:%Y-%m-%d %H:%M}"
+    advice = f"{row.error or 'no newer run'}; retry with `fleetmeter run {job}`"
+    return Finding(f"job {job}", ok, found, "" if ok else advice)
+
+
+def snapshots(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    """Whether days are missing."""
+    count = overview.missing(connection, at)
+    projects = connection.scalar(text("SELECT count(*) FROM projects WHERE is_active"))
+    if not projects:
+        yield Finding("projects", False, "the platform has no active project", "nothing to meter yet")
+    yield Finding(
+        "daily snapshots",
+        count == 0,
+        f"{count} missing in the last 30 days",
+        "" if count == 0 else "`fleetmeter missing` lists them, `fleetmeter backfill` repairs them",
+    )
+
+
+def closes(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    """Whether a month waits to be closed, and what blocks it."""
+    for month, state in overview.months(connection, at).items():
+        if state.get("running"):
+            continue
+        blocked = state["blocked"]
+        reason = next(iter(blocked.values()), "")
+        found = f"{month} is over and open" + (f", blocked for {len(blocked)} projects" if blocked else "")
+        yield Finding("monthly close", False, found, reason or "`fleetmeter run monthly` closes it")
+        return
+    yield Finding("monthly close", True, "every month that is over is closed")

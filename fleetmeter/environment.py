@@ -1,0 +1,42 @@
+"""What a command runs in: the settings, a database (the embedded one if none is set), its schema."""
+
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from fleetmeter import schema
+from fleetmeter.embedded import postgres
+from metering import database, periods, settings
+from metering.errors import PeriodError
+from metering.settings import Settings
+
+
+def now() -> datetime:
+    """The host's clock, in UTC: entry points read it here and pass it on."""
+    return datetime.now(UTC)
+
+
+def instant(text: str | None) -> datetime:
+    """The `--at` of a command: the clock when it is left out. Raises PeriodError for the future."""
+    clock = now()
+    at = clock if text is None else periods.parse_instant(text)
+    if at > clock:
+        raise PeriodError(f"{at.isoformat()} is in the future; it is {clock:%Y-%m-%d %H:%M} UTC")
+    return at
+
+
+def load() -> Settings:
+    """Settings with a database to reach: an embedded PostgreSQL is started when none is set."""
+    found = settings.load()
+    if not found.embedded_database:
+        return found
+    url = postgres.ensure_running(found.data_dir).render_as_string(hide_password=False)
+    return found.model_copy(update={"database_url": SecretStr(url)})
+
+
+def engine(found: Settings, application: str = "fleetmeter") -> Engine:
+    """An engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
+    opened = database.create(found, application)
+    schema.require_head(opened)
+    return opened

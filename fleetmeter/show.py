@@ -1,0 +1,170 @@
+"""How commands show their results: a table for people, JSON for programs, progress on the side."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobs.execute import Outcome
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fleetmeter.doctor import Finding
+from metering.audit import Report
+from metering.coverage import MissingDay
+from metering.errors import PeriodError
+from metering.periods import Day
+
+Advance = Callable[[str, int, int], None]
+
+
+def as_json(out: Console, value: object) -> None:
+    """Sorted JSON, dates in ISO form, nothing wrapped or coloured."""
+    out.file.write(json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+@contextmanager
+def progress(err: Console) -> Iterator[Advance]:
+    """A bar on standard error, called with what is being done, done and total."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, description=escape(what), completed=done, total=total or None)
+
+        yield advance
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as a table; None shows as unknown, which is not zero."""
+    result = Table(title=escape(title), title_justify="left", header_style="bold")
+    for name in rows[0] if rows else ():
+        result.add_column(escape(name))
+    for row in rows:
+        result.add_row(*(_cell(value) for value in row.values()))
+    return result
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "[dim]unknown[/dim]"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}Z"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return escape(str(value)[:200])
+
+
+def record(out: Console, value: Any, json_wanted: bool) -> None:
+    """One dataclass, a line for each field."""
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if json_wanted:
+        as_json(out, {name: str(item) for name, item in fields.items()})
+        return
+    for name, item in fields.items():
+        out.print(f"{name}: {item}", markup=False)
+
+
+def outcome(out: Console, result: Outcome, json_wanted: bool) -> None:
+    """What a run did."""
+    if json_wanted:
+        as_json(out, dataclasses.asdict(result))
+        return
+    out.print(result.sentence, markup=False)
+
+
+def missing(out: Console, found: list[MissingDay], first: Day, last: Day, json_wanted: bool) -> None:
+    """The missing days, a row for each."""
+    rows = [dataclasses.asdict(day) for day in found]
+    if json_wanted:
+        as_json(out, {"from": str(first), "to": str(last), "missing": rows})
+    elif rows:
+        out.print(table(f"{len(rows)} missing days, {first} to {last}", rows))
+        out.print("Repair them with: fleetmeter backfill --from DAY --to DAY [--project ID]")
+    else:
+        out.print(f"No day is missing from {first} to {last}.")
+
+
+def verification(out: Console, report: Report, json_wanted: bool) -> None:
+    """Each law with how many rows it was checked on, then what breaks it."""
+    if json_wanted:
+        as_json(out, report.as_json())
+        return
+    broken = {discrepancy.law for discrepancy in report.discrepancies}
+    for law, rows in report.checked.items():
+        mark = "[red]broken[/red]" if law in broken else "[green]holds[/green]"
+        out.print(f"{mark}  {law} ({rows:,} rows)")
+    for discrepancy in report.discrepancies:
+        out.print(f"  {discrepancy}", markup=False, style="red")
+    out.print(
+        "Every law holds."
+        if report.sound
+        else f"{len(report.discrepancies)} discrepancies; the figures above are not to be trusted."
+    )
+
+
+def findings(out: Console, found: Sequence[Finding]) -> None:
+    """The doctor's findings: what was checked, what was found, what to do."""
+    for finding in found:
+        mark = "[green]ok[/green]  " if finding.ok else "[red]fix[/red] "
+        out.print(f"{mark} [bold]{finding.checked}[/bold]: {escape(finding.found)}")
+        if finding.advice:
+            out.print(f"      {escape(finding.advice)}")
+
+
+def status(out: Console, found: Mapping[str, Any], json_wanted: bool) -> None:
+    """The status, section by section."""
+    if json_wanted:
+        as_json(out, found)
+        return
+    out.print(f"as of {found['at']:%Y-%m-%d %H:%M:%S} UTC")
+    sources = [{"source": name, **row} for name, row in found["sources"].items()]
+    sections = {
+        "workers": found["workers"],
+        "sources": sources,
+        "last run of each job": found["jobs"],
+        "open gaps": found["open_gaps"],
+        "unattributed messages, last 24 h": found["unattributed_messages_last_24_h"],
+    }
+    for title, rows in sections.items():
+        out.print(table(title, rows) if rows else f"{title}: none")
+    out.print(f"queue: {found['queue']['queued']} queued, {found['queue']['running']} running")
+    out.print(f"missing days of the last 30: {found['missing_days_last_30']}")
+    _months(out, found["months"])
+
+
+def _months(out: Console, months: Mapping[str, Any]) -> None:
+    for month, state in months.items():
+        if state.get("running"):
+            out.print(f"{month}: running")
+        elif state["blocked"]:
+            out.print(f"{month}: open, blocked for {len(state['blocked'])} projects:")
+            for project, reason in list(state["blocked"].items())[:20]:
+                out.print(f"  project {project}: {reason}", markup=False)
+        else:
+            out.print(f"{month}: over and not closed; run: fleetmeter run monthly")
+
+
+def day_range(first: str | None, last: str | None, now: datetime) -> tuple[Day, Day]:
+    """The days of `--from` and `--to`: by default the thirty days before today."""
+    end = Day.parse(last) if last else Day.of(now).previous()
+    start = Day.parse(first) if first else Day.of(end.start - timedelta(days=29))
+    if start > end:
+        raise PeriodError(f"--from {start} is after --to {end}")
+    return start, end

@@ -1,0 +1,87 @@
+"""StatsUpdaterService: the jobs and the counters, for the platform's backend. Thin by design."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from jobs.execute import Outcome
+from sqlalchemy import Engine, text
+
+from fleetmeter import environment
+from jobs import execute
+from metering import database, ledger, projects
+from metering.ledger import MqttUsage
+from metering.settings import Settings
+
+
+class StatsUpdaterService:
+    """Refresh, count, snapshot and close. A project is its id, or anything that has an `.id`.
+
+    Without arguments it uses the settings of the environment. Every method raises a
+    FleetmeterError whose message says what to do: UnknownProject, DatabaseUnavailable, SchemaError.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        engine: Engine | None = None,
+        clock: Callable[[], datetime] = environment.now,
+    ) -> None:
+        self.settings = settings or environment.load()
+        self.engine = engine or environment.engine(self.settings, "fleetmeter facade")
+        self.clock = clock
+
+    def update_all_projects(self) -> Outcome:
+        """Read every source for every project: job `hourly`, now."""
+        return self._run("hourly")
+
+    def update_project_stats(self, project: Any) -> Outcome:
+        """Read every source for one project, now."""
+        return self._run("hourly", project)
+
+    def increment_mqtt_inbound(self, project_id: int, count: int) -> None:
+        """Add `count` messages from devices; use it where messages do not pass the counter."""
+        self._increment(project_id, inbound=count)
+
+    def increment_mqtt_outbound(self, project_id: int, count: int) -> None:
+        """Add `count` messages to devices."""
+        self._increment(project_id, outbound=count)
+
+    def create_daily_snapshot(self, project: Any) -> Outcome:
+        """Seal one project's days up to yesterday (UTC); days already sealed stay as they are."""
+        return self._run("daily", project)
+
+    def create_all_daily_snapshots(self) -> Outcome:
+        """Seal every project's days up to yesterday (UTC)."""
+        return self._run("daily")
+
+    def reset_monthly_stats(self, project: Any) -> Outcome:
+        """Close one project's months before the running one, if still open, and nothing else."""
+        return self._run("monthly", project)
+
+    def reset_all_monthly_stats(self) -> Outcome:
+        """Close every project's months before the running one, if still open, and nothing else."""
+        return self._run("monthly")
+
+    def _run(self, job: str, project: Any = None) -> Outcome:
+        return execute.run_now(
+            self.settings,
+            self.engine,
+            job,
+            self.clock(),
+            project_id=None if project is None else int(getattr(project, "id", project)),
+            requested_by="library",
+        )
+
+    def _increment(self, project_id: int, inbound: int = 0, outbound: int = 0) -> None:
+        if inbound < 0 or outbound < 0:
+            raise ValueError("a count is never negative; post an adjustment to take usage back")
+        at = self.clock()
+        ledger.ensure_partitions(self.engine, at)
+        with database.transaction(self.engine) as connection:
+            projects.require(connection, project_id)
+            organization = connection.scalar(
+                text("SELECT organization_id FROM projects WHERE id = :id"), {"id": project_id}
+            )
+            usage = MqttUsage(inbound, outbound, 0, 0, "library")
+            ledger.add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)

@@ -1,0 +1,80 @@
+"""`fleetmeter status`: who is alive, how fresh each source is, what is open, what waits."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from metering import closing, coverage, database, gate, projects
+from metering.meters import SOURCES
+from metering.periods import Day, Month
+
+WORKERS = """
+    SELECT name, role, host, pid, last_seen_at,
+        last_seen_at > clock_timestamp() - interval '30 seconds' AS alive, figures
+    FROM workers WHERE last_seen_at > clock_timestamp() - interval '7 days'
+    ORDER BY role, last_seen_at DESC LIMIT 20"""
+
+SOURCE = """
+    SELECT count(*) FILTER (WHERE {0}_measured_at IS NOT NULL) AS projects_measured,
+        max({0}_measured_at) AS last_measured_at, min({0}_measured_at) AS oldest_measured_at
+    FROM project_stats"""
+
+JOBS = """
+    SELECT DISTINCT ON (job) job, period, state, finished_at, errors FROM (
+        SELECT job, period, state, finished_at, errors, id FROM job_runs ORDER BY id DESC LIMIT 500
+    ) recent ORDER BY job, id DESC"""
+
+WAITING = """
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state = 'running') AS running
+    FROM job_runs WHERE state IN ('queued', 'running')"""
+
+UNATTRIBUTED = """
+    SELECT reason, sum(messages)::bigint AS messages FROM unattributed_messages
+    WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY 2 DESC"""
+
+
+def read(engine: Engine, at: datetime) -> dict[str, Any]:
+    """Everything `status` shows, as JSON-able values; `at` is now."""
+    with database.transaction(engine) as connection:
+        return {
+            "at": at,
+            "workers": _rows(connection, WORKERS),
+            "sources": {source: sources(connection)[source] for source in SOURCES},
+            "jobs": _rows(connection, JOBS),
+            "queue": _rows(connection, WAITING)[0],
+            "missing_days_last_30": missing(connection, at),
+            "months": months(connection, at),
+            "open_gaps": _rows(
+                connection,
+                "SELECT * FROM gaps WHERE covered_at IS NULL"
+                " AND accepted_at IS NULL ORDER BY starts_at LIMIT 20",
+            ),
+            "unattributed_messages_last_24_h": _rows(connection, UNATTRIBUTED, at=at),
+        }
+
+
+def sources(connection: Connection) -> dict[str, dict[str, Any]]:
+    """How fresh each source is: None where it was never measured."""
+    return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCES}
+
+
+def months(connection: Connection, at: datetime) -> dict[str, Any]:
+    """Months that should be closed and are not, each with the projects that block it and why."""
+    ids = projects.ids(connection)
+    return {
+        str(month): {"blocked": gate.blocked(connection, month, ids)}
+        for month in closing.due_months(connection, at)
+    } | {str(Month.of(at)): {"running": True}}
+
+
+def missing(connection: Connection, at: datetime) -> int:
+    """How many expected days of the last thirty are not sealed."""
+    last = Day.of(at).previous()
+    first = Day.of(at.replace(hour=0) - 30 * (last.end - last.start))
+    return len(coverage.missing_days(connection, first, last, at))
+
+
+def _rows(connection: Connection, query: str, **parameters: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(query), parameters).mappings()]

@@ -1,0 +1,127 @@
+"""All of Fleetmeter on one machine: a broker if none is set, then each process, kept alive.
+
+A process that ends is started again after a pause that grows; the counter's exit code for "another
+daemon took over" is respected. Ctrl-C stops everything; the embedded PostgreSQL stays up, since
+other commands may be using it, until `fleetmeter db stop`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from fleetmeter.embedded import broker
+from metering.settings import Settings
+
+OUT = Console(stderr=True, highlight=False)
+FENCED = 3  # the counter's exit code when another daemon has taken over
+LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
+GRACE = 15.0  # seconds a process gets to finish what it does
+
+
+@dataclass
+class Process:
+    """One supervised process: its command line and how it has fared."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    running: subprocess.Popen[bytes] | None = None
+    pause: float = 0.5
+    start_at: float = 0.0
+    given_up: bool = field(default=False)
+
+    def start(self) -> None:
+        # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
+        self.running = subprocess.Popen(
+            self.command, env={**os.environ, **self.environment}, start_new_session=True
+        )
+        self.start_at = time.monotonic()
+
+    def tend(self) -> None:
+        """Start it, or start it again after a pause when it ended."""
+        if self.given_up or (self.running is not None and self.running.poll() is None):
+            return
+        if self.running is not None:
+            self._ended(self.running.returncode)
+        elif time.monotonic() >= self.start_at:
+            self.start()
+
+    def stop(self) -> None:
+        if self.running is not None and self.running.poll() is None:
+            self.running.send_signal(signal.SIGTERM)
+
+    def _ended(self, code: int) -> None:
+        self.running = None
+        if self.name == "counter" and code == FENCED:
+            OUT.print("[yellow]counter stopped: another daemon counts under the same client id")
+            self.given_up = True
+            return
+        lived = time.monotonic() - self.start_at
+        self.pause = 0.5 if lived > 60 else min(self.pause * 2, LONGEST_PAUSE)
+        self.start_at = time.monotonic() + self.pause
+        OUT.print(f"[yellow]{self.name} ended with code {code}; starting it again in {self.pause:.0f} s")
+
+
+def fleetmeter(*arguments: str) -> list[str]:
+    """The command line of a Fleetmeter command in this environment."""
+    return [sys.executable, "-m", "fleetmeter.cli", *arguments]
+
+
+def supervise(processes: Sequence[Process], stop: threading.Event) -> None:
+    """Keep `processes` alive until `stop`, then stop them, the last started first."""
+    try:
+        while not stop.wait(0.2):
+            for process in processes:
+                process.tend()
+    finally:
+        for process in reversed(processes):
+            process.stop()
+        _wait(processes)
+
+
+def _wait(processes: Sequence[Process]) -> None:
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        if process.running is None:
+            continue
+        try:
+            process.running.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.running.kill()
+
+
+def services(settings: Settings, mqtt_url: str, port: int) -> list[Process]:
+    """The three processes, told where the database and the broker are."""
+    environment = {
+        "DATABASE_URL": settings.database.render_as_string(hide_password=False),
+        "MQTT_URL": mqtt_url,
+        "FLEETMETER_DATA_DIR": str(settings.data_dir),
+    }
+    commands = {
+        "counter": fleetmeter("counter"),
+        "runner": fleetmeter("runner"),
+        "console": fleetmeter("console", "--port", str(port)),
+    }
+    return [Process(name, command, environment) for name, command in commands.items()]
+
+
+def run(settings: Settings, port: int, extra: Sequence[Process], stop: threading.Event) -> None:
+    """Broker, counter, runner and console, with `extra` processes after them, until `stop`."""
+    own = None if settings.mqtt_url else broker.start(settings.data_dir)
+    mqtt_url = own.url if own else settings.mqtt_url.get_secret_value()  # type: ignore[union-attr]
+    if own:
+        OUT.print(f"broker: {own.name} on {own.url}")
+    for process in extra:
+        process.environment = {**process.environment, "MQTT_URL": mqtt_url}
+    try:
+        supervise([*services(settings, mqtt_url, port), *extra], stop)
+    finally:
+        if own:
+            own.stop()

@@ -1,0 +1,76 @@
+"""Imports go one way: the layout of the design, read from the code itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# package -> what it may import of ours; a package may always import itself.
+ALLOWED = {
+    "fleetmeter": {"console", "jobs", "collectors", "metering", "migrations"},
+    "console": {"jobs.queue", "metering"},
+    "jobs": {"collectors", "metering"},
+    "collectors": {"metering"},
+    "metering": set(),
+    "migrations": {"metering.models", "metering.settings", "metering.database"},
+}
+OURS = set(ALLOWED)
+
+# third party -> where it lives.
+HOMES = {
+    "paho": ("collectors/mqtt", "fleetmeter/demo", "fleetmeter/drill", "benchmarks"),
+    "boto3": ("collectors", "jobs/archive", "fleetmeter/demo", "benchmarks"),
+    "botocore": ("collectors", "jobs/archive", "fleetmeter/demo", "benchmarks"),
+    "schedule": ("jobs/runner",),
+    "streamlit": ("console", "benchmarks"),
+    "moto": ("fleetmeter/demo", "benchmarks"),
+}
+
+
+def modules() -> Iterator[Path]:
+    for package in OURS:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, allowed: str) -> bool:
+    return name == allowed or name.startswith(allowed + ".")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_downwards(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    allowed = ALLOWED[package] | {package}
+    ours = [name for name in imports(path) if name.split(".")[0] in OURS]
+    wrong = [name for name in ours if not any(within(name, place) for place in allowed)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_library_is_used_in_its_home_only(path: Path) -> None:
+    where = path.relative_to(ROOT).with_suffix("").as_posix()
+    foreign = [
+        name
+        for name in imports(path)
+        for library, homes in HOMES.items()
+        if within(name, library) and not any(where.startswith(home) for home in homes)
+    ]
+    assert foreign == []
+
+
+def test_a_revision_imports_nothing_of_ours() -> None:
+    revisions = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+    assert revisions
+    for path in revisions:
+        assert path.name.startswith("20251108_") or path.name > "20251108_"
+        assert [name for name in imports(path) if name.split(".")[0] in OURS] == [], path
