@@ -59,7 +59,8 @@ class Day:
     def parse(cls, text: str) -> Self:
         """A day from `YYYY-MM-DD`. Raises PeriodError."""
         try:
-            return cls(date.fromisoformat(text))
+            # Python also takes 20261124 and 2026-W48-2; one way to write a day is enough.
+            return cls(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date())
         except ValueError as error:
             raise PeriodError(f"{text!r} is not a day; write it like 2026-11-24") from error
 
@@ -97,7 +98,7 @@ class Month:
     @classmethod
     def parse(cls, text: str) -> Self:
         """A month from `YYYY-MM`. Raises PeriodError."""
-        match = re.fullmatch(r"(\d{4})-(\d{2})", text)
+        match = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text)
         if not match or not 1 <= int(match[2]) <= 12 or int(match[1]) < 1:
             raise PeriodError(f"{text!r} is not a month; write it like 2026-11")
         return cls(int(match[1]), int(match[2]))

@@ -30,9 +30,8 @@ HOMES = {
 }
 
 
-def modules() -> Iterator[Path]:
-    for package in OURS:
-        yield from sorted((ROOT / package).rglob("*.py"))
+def modules() -> list[Path]:
+    return [path for package in sorted(OURS) for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 def imports(path: Path) -> Iterator[str]:
