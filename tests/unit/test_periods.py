@@ -66,9 +66,7 @@ def test_a_month_that_is_none_is_refused(text: str) -> None:
         Month.parse(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["2026-02-30", "yesterday", "2026-11-24T00:00", "20261124", "2026-W48-2", ""]
-)
+@pytest.mark.parametrize("text", ["2026-02-30", "yesterday", "20261124", "2026-W48-2", ""])
 def test_a_day_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(PeriodError, match="is not a day"):
         Day.parse(text)
