@@ -13,9 +13,7 @@ from sqlalchemy import Connection, text
 
 from metering.meters import Source
 from metering.periods import Day
-from metering.projects import METERED_FROM, METERED_UNTIL
-
-INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
+from metering.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 
 # The first expected day of `projects p`: creation or installation, unless a backfill went earlier.
 EXPECTED_FROM = f"""least(

@@ -14,9 +14,12 @@ METERED_FROM = "date_trunc('day', p.created_at, 'UTC')"
 METERED_UNTIL = """CASE WHEN p.is_active THEN timestamptz 'infinity'
     ELSE coalesce(date_trunc('day', p.deactivated_at, 'UTC') + interval '1 day', '-infinity') END"""
 
-# The hour from which a project that was never seen before is open: its creation, or the
-# beginning of the running month, whose rows the first refresh counts.
-FIRST_OPEN = f"greatest({METERED_FROM}, :month_start)"
+INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
+
+# The hour from which a project that was never seen before is open: its creation. One that is older
+# than this installation starts with the running month, whose rows the first refresh counts.
+FIRST_OPEN = f"""CASE WHEN p.created_at >= {INSTALLED_AT} THEN {METERED_FROM}
+    ELSE greatest({METERED_FROM}, :month_start) END"""
 
 
 def ids(connection: Connection, project_id: int | None = None) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-LONG_AGO = "2025-01-01T00:00:00Z"
+LONG_AGO = "2023-06-01T00:00:00Z"  # before the installation, which the template dates 2024-01-01
 
 
 @dataclass

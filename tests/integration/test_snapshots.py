@@ -140,3 +140,20 @@ def test_a_sealed_day_refuses_every_change(engine: Engine, platform: Platform, s
     with pytest.raises((IntegrityError, InternalError, ProgrammingError), match="sealed"):
         platform.sql(statement)
     assert platform.scalar("SELECT count(*) FROM daily_stats") == 1
+
+
+def test_a_project_first_seen_late_is_open_from_its_creation(engine: Engine, platform: Platform) -> None:
+    created = datetime(2026, 10, 31, 10, tzinfo=UTC)
+    project = platform.project(created_at=created)
+    with database.transaction(engine) as connection:
+        projects.ensure(connection, [project], NOON)
+    assert platform.scalar("SELECT open_from FROM project_stats") == Day.of(created).start
+
+
+def test_a_project_older_than_fleetmeter_starts_with_the_running_month(
+    engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    with database.transaction(engine) as connection:
+        projects.ensure(connection, [project], NOON)
+    assert platform.scalar("SELECT open_from FROM project_stats") == datetime(2026, 11, 1, tzinfo=UTC)
