@@ -68,8 +68,8 @@ def test_a_library_is_used_in_its_home_only(path: Path) -> None:
 
 
 def test_a_revision_imports_nothing_of_ours() -> None:
-    revisions = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+    revisions = sorted((ROOT / "migrations" / "versions").glob("2*.py"))
     assert revisions
     for path in revisions:
-        assert path.name.startswith("20251108_") or path.name > "20251108_"
+        assert path.name >= "20251108_"
         assert [name for name in imports(path) if name.split(".")[0] in OURS] == [], path
