@@ -1,9 +1,7 @@
 """The files of one embedded PostgreSQL: where they are, and how they come to be."""
 
-import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -11,13 +9,13 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from fleetmeter.embedded import files
 from fleetmeter.embedded.accounts import Account
 from fleetmeter.embedded.binaries import Programs
 from fleetmeter.embedded.errors import PostgresError, complaint
+from fleetmeter.embedded.ports import HOST
 
-HOST = "127.0.0.1"
 NAME = "conduit"  # of the database, and of its owner
-_PORTS = range(20_000, 32_000)  # below those that systems hand out to outgoing connections
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,14 @@ class Cluster:
         return self.home / "life"
 
     @property
+    def port(self) -> Path:
+        """Notes the port, so that the server is where it was when it starts again."""
+        return self.home / "port"
+
+    @property
     def url(self) -> URL:
         """Where the server listens. Raises PostgresError when it was never set up."""
-        password, port = _read(self.home / "password"), _read(self.home / "port")
+        password, port = files.read(self.home / "password"), files.read(self.port)
         if not password or not port.isdigit():
             raise PostgresError(
                 f"no embedded PostgreSQL was set up in {self.data_dir}; start one: fleetmeter up"
@@ -64,7 +67,7 @@ class Cluster:
     @property
     def pid(self) -> int | None:
         """The server's process, as PostgreSQL noted it; true only while the server answers."""
-        first = _read(self.data / "postmaster.pid").partition("\n")[0]
+        first = files.read(self.data / "postmaster.pid").partition("\n")[0]
         return int(first) if first.isdigit() else None
 
 
@@ -80,7 +83,7 @@ def create(cluster: Cluster, account: Account, programs: Programs, lock: int) ->
     try:
         _initialise(work, _password(cluster), account, programs, lock)
         (work / "data").rename(cluster.data)
-        _sync(cluster.home)
+        files.sync(cluster.home)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -88,7 +91,7 @@ def create(cluster: Cluster, account: Account, programs: Programs, lock: int) ->
 def _initialise(work: Path, password: str, account: Account, programs: Programs, lock: int) -> None:
     data, secret = work / "data", work / "password"
     data.mkdir(mode=0o700)
-    _write(secret, password)
+    files.write(secret, password)
     account.own(work, data, secret)
     done = subprocess.run(
         [
@@ -110,7 +113,7 @@ def _initialise(work: Path, password: str, account: Account, programs: Programs,
 
 def require_version(cluster: Cluster, programs: Programs) -> None:
     """Raises PostgresError when another major version of PostgreSQL made these files."""
-    made_by = _read(cluster.data / "PG_VERSION")
+    made_by = files.read(cluster.data / "PG_VERSION")
     if made_by != programs.major:
         raise PostgresError(
             f"{cluster.data} was made by PostgreSQL {made_by or 'unknown'} and this installation "
@@ -118,57 +121,8 @@ def require_version(cluster: Cluster, programs: Programs) -> None:
         )
 
 
-def settle_port(cluster: Cluster) -> int:
-    """The port of last time, or another one where somebody else has taken that."""
-    remembered = _read(cluster.home / "port")
-    if remembered.isdigit() and _free(int(remembered)):
-        return int(remembered)
-    candidates = (secrets.choice(_PORTS) for _ in range(200))
-    port = next((port for port in candidates if _free(port)), None)
-    if port is None:
-        raise PostgresError(f"no free port between {_PORTS[0]} and {_PORTS[-1]} on {HOST}; free one")
-    _write(cluster.home / "port", str(port))
-    return port
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As PostgreSQL does: connections of a killed server linger, and do not hold its port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
 def _password(cluster: Cluster) -> str:
     path = cluster.home / "password"
-    if not _read(path):
-        _write(path, secrets.token_urlsafe(24))
-    return _read(path)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        return ""
-
-
-def _write(path: Path, content: str) -> None:
-    """For the owner's eyes only, and never half written."""
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(descriptor, "w") as file:
-        file.write(content + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    os.rename(name, path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if not files.read(path):
+        files.write(path, secrets.token_urlsafe(24))
+    return files.read(path)

@@ -34,7 +34,7 @@ def explained(kind: type[FleetmeterError], what: str, folder: Path) -> Iterator[
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "see the logs in that folder")
+        remedy = _REMEDIES.get(error.errno or 0, "check FLEETMETER_DATA_DIR")
         reason = f"{error.strerror or error}: {error.filename or folder}"
         raise kind(f"{what} in {folder} failed ({reason}); {remedy}") from error
 
@@ -42,5 +42,6 @@ def explained(kind: type[FleetmeterError], what: str, folder: Path) -> Iterator[
 def complaint(output: str) -> str:
     """The line of a server's output that says why it gave up."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    full = [line for line in lines if "No space left" in line]  # later ones only follow from it
     guilty = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "rror:" in line]
-    return (guilty or lines or ["it said nothing"])[-1]
+    return (full or guilty or lines or ["it said nothing"])[-1]

@@ -9,24 +9,24 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
-from fleetmeter.embedded import cluster as files
-from fleetmeter.embedded import locks
+from fleetmeter.embedded import files, locks, ports
 from fleetmeter.embedded.accounts import Account
 from fleetmeter.embedded.binaries import Programs
-from fleetmeter.embedded.cluster import Cluster
+from fleetmeter.embedded.cluster import NAME, Cluster
 from fleetmeter.embedded.errors import PostgresError, complaint
 
 PATIENCE = 120.0  # seconds; recovery after a crash replays what was written since the checkpoint
 _LAUNCHES = 3
+_REFUSED = "password authentication failed"
 _SETTINGS = (
-    f"listen_addresses={files.HOST}",
+    f"listen_addresses={ports.HOST}",
     "unix_socket_directories=.",  # inside the cluster: private, and short however deep it lies
     "max_connections=100",
     "log_min_messages=warning",
 )
 
 
-def connect(cluster: Cluster, database: str = files.NAME) -> Connection:
+def connect(cluster: Cluster, database: str = NAME) -> Connection:
     """A connection with the password, on a server that proves to know it as well.
 
     Raises psycopg2.OperationalError: whoever else may have taken the port is not believed.
@@ -46,7 +46,7 @@ def connect(cluster: Cluster, database: str = files.NAME) -> Connection:
     )
 
 
-def answers(cluster: Cluster, database: str = files.NAME) -> bool:
+def answers(cluster: Cluster, database: str = NAME) -> bool:
     """True when the cluster's own server takes a connection."""
     return _refusal(cluster, database) is None
 
@@ -64,14 +64,24 @@ def bring_up(cluster: Cluster, account: Account, programs: Programs) -> None:
     deadline = time.monotonic() + PATIENCE
     launches = 0
     while refusal := _refusal(cluster):
-        if not locks.held(cluster.life):
-            if launches == _LAUNCHES:
-                raise PostgresError(_why(cluster, "does not start"))
+        if locks.held(cluster.life):
+            _require_hope(cluster, refusal, deadline)
+        elif launches < _LAUNCHES:
             _launch(cluster, account, programs)
             launches += 1
-        elif time.monotonic() > deadline or "authentication failed" in refusal:
-            raise PostgresError(_why(cluster, "runs, but does not let us in"))
+        else:
+            raise PostgresError(_why(cluster, "does not start"))
         time.sleep(locks.POLL)
+
+
+def _require_hope(cluster: Cluster, refusal: str, deadline: float) -> None:
+    if _REFUSED in refusal:
+        raise PostgresError(
+            f"the password in {cluster.home} is not the one of the server there; put the file back "
+            "as it was, or start over without its data: fleetmeter demo --reset"
+        )
+    if time.monotonic() > deadline:
+        raise PostgresError(_why(cluster, f"did not answer within {PATIENCE:.0f} s"))
 
 
 def ensure_database(cluster: Cluster) -> None:
@@ -80,9 +90,9 @@ def ensure_database(cluster: Cluster) -> None:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (files.NAME,))
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (NAME,))
             if cursor.rowcount == 0:
-                cursor.execute(f"CREATE DATABASE {files.NAME}")
+                cursor.execute(f"CREATE DATABASE {NAME}")
     except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
         pass  # a starter that was killed left the server at it
     finally:
@@ -99,7 +109,7 @@ def halt(cluster: Cluster) -> bool:
     lived = locks.held(cluster.life)
     while locks.held(cluster.life):
         # The noted process id is believed only of a server that answers: any other may be reused.
-        if not signalled and answers(cluster, "postgres") and cluster.pid:
+        if not signalled and _speaks(cluster) and cluster.pid:
             os.kill(cluster.pid, signal.SIGINT)
             signalled = True
         if time.monotonic() > deadline:
@@ -108,12 +118,17 @@ def halt(cluster: Cluster) -> bool:
     return lived
 
 
+def _speaks(cluster: Cluster) -> bool:
+    refusal = _refusal(cluster)
+    return refusal is None or _REFUSED in refusal
+
+
 def _launch(cluster: Cluster, account: Account, programs: Programs) -> None:
-    port = files.settle_port(cluster)
+    port = ports.settle(cluster.port)
     _clear_traces(cluster)
     settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     command = [programs.path("postgres"), "-D", account.name_for(cluster.data), "-p", str(port)]
-    with locks.exclusive(cluster.life, patience=1) as life, open(_fresh_log(cluster), "ab") as log:
+    with locks.exclusive(cluster.life, patience=1) as life, open(files.fresh_log(cluster.log), "ab") as log:
         # A shell that leaves at once: the server is nobody's child, so no Ctrl-C and no end of its
         # starter reaches it, and killed it leaves no zombie whose process id seems alive.
         subprocess.run(
@@ -131,12 +146,6 @@ def _clear_traces(cluster: Cluster) -> None:
     """Nothing of the server lives, so whatever process bears its old id today is another."""
     for trace in (cluster.data / "postmaster.pid", *cluster.data.glob(".s.PGSQL.*")):
         trace.unlink(missing_ok=True)
-
-
-def _fresh_log(cluster: Cluster) -> int:
-    if cluster.log.exists():
-        cluster.log.rename(cluster.log.with_suffix(".log.1"))
-    return os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def _why(cluster: Cluster, what: str) -> str:

