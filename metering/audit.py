@@ -70,26 +70,33 @@ RUNNING_TOTALS = _sums(f"""
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
         WHERE m.project_id IS NULL GROUP BY u.project_id) e USING (project_id)""")
 
-# Hours are kept for a while only: a day is compared as long as its partition still has hours.
+
+def kept_from(table: str) -> str:
+    """SQL of the date from which retention, which logs what it removes, has kept `table` whole."""
+    return f"""coalesce((SELECT max((a.after->>'before')::date) FROM audit_log a
+        WHERE a.action = 'retention' AND a.subject = '{table}'), '-infinity')"""
+
+
 DAYS = _sums(f"""
     SELECT s.project_id, s.date::text AS period, {_COUNTED} FROM daily_stats s LEFT JOIN (
         SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date, {_SUMS}
         FROM usage_hourly GROUP BY 1, 2) e USING (project_id, date)
-    WHERE s.date >= (SELECT min(hour) AT TIME ZONE 'UTC' FROM usage_hourly)""")
+    WHERE s.date >= {kept_from("usage_hourly")}""")
 
 MONTHS = _sums(
     f"""
     SELECT s.project_id, format('%s-%s', s.year, lpad(s.month::text, 2, '0')) AS period,
         {columns("coalesce(e.{0}, 0) + coalesce(a.{0}, 0) AS expected_{0}, s.{0}")},
         {columns("e.peak_{0} AS expected_peak_{0}, s.peak_{0}", GAUGE_NAMES)}
-    FROM monthly_stats s JOIN (
+    FROM monthly_stats s LEFT JOIN (
         SELECT project_id, year, month, {_SUMS}, {columns("max({0}) AS peak_{0}", GAUGE_NAMES)}
         FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
     LEFT JOIN (
         SELECT project_id, posted_month,
             {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
         FROM adjustments GROUP BY project_id, posted_month) a
-        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)""",
+        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
+    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")}""",
     (*COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
 )
 
@@ -115,12 +122,13 @@ DAY_HASHES = f"""
 _PERIOD = "format('%s-%s', b.year, lpad(b.month::text, 2, '0'))"
 
 MONTH_SEALS = f"""
-    SELECT project_id, period, 'seal', expected, seal FROM (
+    SELECT project_id, period, 'seal', coalesce(expected, 'its days'), seal FROM (
         SELECT b.project_id, {_PERIOD} AS period, b.seal, {SEAL} AS expected
-        FROM monthly_stats b JOIN (
+        FROM monthly_stats b LEFT JOIN (
             SELECT project_id, year, month, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes
             FROM daily_stats GROUP BY project_id, year, month) days USING (project_id, year, month)
-    ) s WHERE expected <> seal"""
+        WHERE make_date(b.year, b.month, 1) >= {kept_from("daily_stats")}
+    ) s WHERE expected IS DISTINCT FROM seal"""
 
 SEAL_CHAIN = f"""
     SELECT project_id, period, 'previous_seal', expected, previous_seal FROM (

@@ -59,4 +59,4 @@ def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) ->
             "end": month.end,
         },
     )
-    return dict(row._tuple() for row in rows)
+    return {project: reason for project, reason in rows}  # noqa: C416 - typed
