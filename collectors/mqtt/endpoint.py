@@ -1,0 +1,52 @@
+"""Where the broker is and how to log in, out of MQTT_URL and its certificates."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from metering.settings import Settings
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the broker is and how to log in. `name` is fit to be logged."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    username: str | None
+    password: str | None = field(repr=False)
+    client_id: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def of(settings: Settings) -> Endpoint:
+    """The broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates."""
+    url = settings.mqtt_url
+    parts = urlsplit(url.get_secret_value() if url else "")
+    secure = parts.scheme == "mqtts"
+    return Endpoint(
+        host=parts.hostname or "",
+        port=parts.port or (8883 if secure else 1883),
+        tls=_context(settings, parts.port) if secure else None,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        client_id=settings.mqtt_client_id,
+    )
+
+
+def _context(settings: Settings, port: int | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=_text(settings.mqtt_ca_file))
+    if settings.mqtt_cert_file:
+        context.load_cert_chain(settings.mqtt_cert_file, _text(settings.mqtt_key_file))
+    if port == 443:  # AWS IoT Core tells MQTT from HTTPS by this name
+        context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    return context
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None

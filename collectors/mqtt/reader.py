@@ -1,0 +1,153 @@
+"""From the socket to the inbox: the fast path, and paho's own reading behind the same interface."""
+
+import contextlib
+import socket
+import ssl
+from typing import Protocol
+
+from collectors.mqtt import wire
+from collectors.mqtt.counts import Malformed
+from collectors.mqtt.inbox import Inbox
+from collectors.mqtt.link import Link
+
+GATHER_BYTES = 64 * 1024  # read when so much is there …
+GATHER_SECONDS = 0.02  # … or after so long; each read of two or three packets would cost ten times more
+LARGEST_READ = 256 * 1024
+LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
+HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
+IDLE_SECONDS = 0.5
+
+
+class Reader(Protocol):
+    """Reads one connection. `patience` is how long to wait for the socket before the next read."""
+
+    patience: float
+
+    def read(self) -> bool:
+        """Take what is there; returns False when there was nothing. Errors end the link."""
+
+
+class PlainReader:
+    """paho reads, decodes and calls back."""
+
+    def __init__(self, link: Link, inbox: Inbox) -> None:
+        self.patience = IDLE_SECONDS
+        self._link = link
+        self._inbox = inbox
+        self._came = 0
+
+    def read(self) -> bool:
+        before = self._came
+        for _ in range(500):
+            came = self._came
+            self._link.read_with_paho(self._publish)
+            if not self._link.alive or came == self._came:
+                break
+        return self._came > before
+
+    def _publish(self, message: wire.Publish) -> None:
+        self._came += 1
+        self._inbox.publish(message)
+
+
+class FastReader:
+    """Lets bytes gather, reads large chunks, counts them in one loop."""
+
+    def __init__(self, link: Link, inbox: Inbox) -> None:
+        self.patience = IDLE_SECONDS
+        self._link = link
+        self._inbox = inbox
+        self._rest = b""
+        self._to_skip = 0  # bytes still to come of a packet too large to hold
+        self._large: tuple[int, bytes, int] | None = None
+
+    def read(self) -> bool:
+        sock = self._link.socket
+        chunk = _receive(sock) if sock else None
+        if sock is None or chunk == b"":
+            self._link.lost("the broker closed the connection")
+            return False
+        if not chunk:
+            self._relax(sock)
+            return False
+        self._link.heard()
+        try:
+            self._consume(chunk)
+        except Malformed as error:
+            self._link.lost(f"not MQTT: {error}")
+        self._expect_more(sock, len(chunk))
+        return True
+
+    def _consume(self, chunk: bytes) -> None:
+        if self._to_skip:
+            chunk = self._skip(chunk)
+        data = self._rest + chunk if self._rest else chunk
+        session = self._inbox.session
+        done = wire.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
+        self._rest = data[done:]
+        if len(self._rest) > LARGEST_READ:
+            self._hold_head()
+
+    def _hold_head(self) -> None:
+        found = wire.length(self._rest)
+        if found is None or found[0] < LARGEST_HELD or self._rest[0] & 0xF0 != wire.PUBLISH:
+            return
+        size, start = found
+        self._large = (self._rest[0], self._rest[start : start + HEAD], size)
+        self._to_skip = start + size - len(self._rest)
+        self._rest = b""
+
+    def _skip(self, chunk: bytes) -> bytes:
+        skipped = min(self._to_skip, len(chunk))
+        self._to_skip -= skipped
+        if not self._to_skip and self._large:
+            self._other(*self._large)
+            self._large = None
+        return chunk[skipped:]
+
+    def _other(self, header: int, body: bytes, size: int) -> None:
+        if header & 0xF0 == wire.PUBLISH:
+            self._inbox.publish(wire.publish(header, body, size, self._link.v5))
+        else:
+            self._link.packet(header, body)
+
+    def _expect_more(self, sock: socket.socket, received: int) -> None:
+        if received >= LARGEST_READ:
+            self.patience = 0.0
+        elif self.patience != GATHER_SECONDS:
+            self.patience = GATHER_SECONDS
+            _wake_at(sock, GATHER_BYTES)
+
+    def _relax(self, sock: socket.socket) -> None:
+        if self.patience != IDLE_SECONDS:
+            self.patience = IDLE_SECONDS
+            _wake_at(sock, 1)
+
+
+def _receive(sock: socket.socket) -> bytes | None:
+    """What is there, up to LARGEST_READ and a record; None for nothing, b"" for the end."""
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            return _receive_records(sock)
+        return sock.recv(LARGEST_READ)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+    except OSError:
+        return b""
+
+
+def _receive_records(sock: ssl.SSLSocket) -> bytes:
+    """Many records as one chunk: a broker writes a record for each packet."""
+    chunks = [sock.recv(LARGEST_READ)]
+    size = len(chunks[0])
+    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        while chunks[-1] and size < LARGEST_READ:
+            chunks.append(sock.recv(LARGEST_READ))
+            size += len(chunks[-1])
+    return b"".join(chunks)
+
+
+def _wake_at(sock: socket.socket, size: int) -> None:
+    """Have select report the socket as readable from `size` bytes on, where the system can."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)

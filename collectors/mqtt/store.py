@@ -1,0 +1,162 @@
+"""What the daemon keeps in PostgreSQL: its session row, its counts, its sign of life."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import bindparam
+
+from collectors.mqtt.counts import Tally
+from metering import coverage, database, ledger
+from metering.errors import FleetmeterError
+
+
+class Fenced(FleetmeterError):
+    """Another daemon has taken over this client id; this one must stop."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a daemon finds when it starts: its epoch, and what the one before it left."""
+
+    client_id: str
+    epoch: int
+    last_packet_id: int | None
+    session_started_at: datetime | None
+    last_seen_at: datetime | None
+
+
+class Store:
+    """The database, under one client id and epoch."""
+
+    def __init__(self, engine: Engine, claim: Claim) -> None:
+        self.engine = engine
+        self.claim = claim
+
+    def commit(self, tally: Tally, last_packet_id: int | None, at: datetime) -> None:
+        """Counts and the id of the last one, in one transaction. Raises Fenced.
+
+        `at` is unique to this flush: `was_committed` knows it again by that.
+        """
+        with database.transaction(self.engine) as connection:
+            self._update(connection, "last_packet_id = :last, last_seen_at = :at", last=last_packet_id, at=at)
+            _write(connection, tally, at)
+
+    def was_committed(self, at: datetime) -> bool:
+        """Whether the flush at `at` came through, when its commit got no answer. Raises Fenced.
+
+        FOR UPDATE waits for a transaction that the lost connection left running.
+        """
+        query = "SELECT last_seen_at, epoch FROM mqtt_sessions WHERE client_id = :client FOR UPDATE"
+        with database.transaction(self.engine) as connection:
+            seen = connection.execute(text(query), {"client": self.claim.client_id}).one_or_none()
+        if seen is not None and seen.last_seen_at == at:
+            return True
+        if seen is None or seen.epoch != self.claim.epoch:
+            raise self._fenced()
+        return False
+
+    def commit_fenced(self, tally: Tally, at: datetime) -> None:
+        """Counts that no broker will send again to anybody: QoS 0, as the last thing of a fenced daemon."""
+        with database.transaction(self.engine) as connection:
+            _write(connection, tally.qos0(), at)
+
+    def require_own(self) -> None:
+        """Raises Fenced when another daemon has taken over."""
+        query = "SELECT epoch FROM mqtt_sessions WHERE client_id = :client"
+        with database.transaction(self.engine) as connection:
+            if connection.scalar(text(query), {"client": self.claim.client_id}) != self.claim.epoch:
+                raise self._fenced()
+
+    def accepted(self, kept: bool, blind_since: datetime | None, at: datetime) -> bool:
+        """Record the broker's answer; returns True when it opened a gap. Raises Fenced.
+
+        Not `kept`: the broker starts a new session at `at`, and everything between `blind_since` and
+        now is lost.
+        """
+        started = "coalesce(m.session_started_at, :at)" if kept else ":at"
+        reset = "" if kept else "last_packet_id = NULL,"
+        with database.transaction(self.engine) as connection:
+            before = self._update(
+                connection,
+                f"{reset} last_seen_at = :at, session_started_at = {started}",
+                at=at,
+            )
+            # `at` is already there when a first attempt was committed and its answer lost.
+            lost = not kept and before.session_started_at not in (None, at)
+            if lost:
+                since = blind_since or before.last_seen_at or before.session_started_at
+                coverage.open_gap(connection, "mqtt", since, at, "the broker lost the session")
+            return lost
+
+    def beat(self, connected: bool, at: datetime, figures: dict[str, Any]) -> None:
+        """Show that this daemon is alive, and up to when it was connected. Raises Fenced."""
+        seen = ", last_seen_at = :at" if connected else ""
+        with database.transaction(self.engine) as connection:
+            self._update(connection, f"connected = :connected{seen}", connected=connected, at=at)
+            connection.execute(ALIVE, {"name": self.worker, **_process(), "figures": figures})
+
+    def leave(self) -> None:
+        """The last words of a daemon that was told to stop: everything is counted."""
+        with database.transaction(self.engine) as connection:
+            self._update(connection, "connected = false")
+            connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": self.worker})
+
+    @property
+    def worker(self) -> str:
+        return f"counter {self.claim.client_id}"
+
+    def _update(self, connection: Connection, assignments: str, **parameters: Any) -> Any:
+        statement = f"""
+            UPDATE mqtt_sessions m SET {assignments}
+            FROM (SELECT client_id, session_started_at, last_seen_at FROM mqtt_sessions
+                WHERE client_id = :client FOR UPDATE) before
+            WHERE m.client_id = before.client_id AND m.epoch = :epoch
+            RETURNING before.session_started_at, before.last_seen_at"""
+        own = {"client": self.claim.client_id, "epoch": self.claim.epoch}
+        row = connection.execute(text(statement), parameters | own).one_or_none()
+        if row is None:
+            raise self._fenced()
+        return row
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            f"another counter has taken over client id {self.claim.client_id}; this one stops. "
+            "To run several, set MQTT_SHARED_GROUP and give each its own MQTT_CLIENT_ID"
+        )
+
+
+ALIVE = text("""
+    INSERT INTO workers (name, role, host, pid, figures) VALUES (:name, 'counter', :host, :pid, :figures)
+    ON CONFLICT (name) DO UPDATE SET last_seen_at = now(), figures = excluded.figures,
+        started_at = CASE WHEN workers.host = excluded.host AND workers.pid = excluded.pid
+            THEN workers.started_at ELSE now() END,
+        host = excluded.host, pid = excluded.pid""").bindparams(bindparam("figures", type_=JSONB))
+
+
+def claim(engine: Engine, client_id: str, broker: str) -> Claim:
+    """Take the client id over: whoever held it before can commit nothing more.
+
+    Waits for a commit of the previous holder that is under way, so `last_packet_id` is its last word.
+    """
+    statement = text("""
+        INSERT INTO mqtt_sessions AS m (client_id, epoch, broker) VALUES (:client, 1, :broker)
+        ON CONFLICT (client_id) DO UPDATE SET
+            epoch = m.epoch + 1, broker = excluded.broker, connected = false
+        RETURNING client_id, epoch, last_packet_id, session_started_at, last_seen_at""")
+    with database.transaction(engine) as connection:
+        row = connection.execute(statement, {"client": client_id, "broker": broker}).one()
+    return Claim(*row)
+
+
+def _write(connection: Connection, tally: Tally, at: datetime) -> None:
+    ledger.add_mqtt(connection, tally.usage(), at)
+    ledger.add_unattributed(connection, tally.unattributed(), at)
+
+
+def _process() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}

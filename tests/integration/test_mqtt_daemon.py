@@ -1,0 +1,269 @@
+"""The daemon against a real mosquitto and a real PostgreSQL: each message counts once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mqtt_broker import Mosquitto, Publisher
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from the_platform import Platform
+
+from collectors.mqtt import daemon
+from metering import database
+from metering.settings import Settings
+
+pytestmark = pytest.mark.mosquitto
+
+
+class Running:
+    """A daemon on a thread of the test."""
+
+    def __init__(self, settings: Settings, plain: bool = False) -> None:
+        self.stop = threading.Event()
+        self.code: int | None = None
+        self._engine = database.create(settings)
+        self._thread = threading.Thread(target=self._run, args=(settings, plain), daemon=True)
+        self._thread.start()
+
+    def _run(self, settings: Settings, plain: bool) -> None:
+        self.code = daemon.run(settings, self._engine, self.stop, plain=plain)
+
+    def finish(self) -> int | None:
+        self.stop.set()
+        return self.join()
+
+    def join(self) -> int | None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        self._engine.dispose()
+        return self.code
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    with Mosquitto(folder) as broker:
+        yield broker
+
+
+@pytest.fixture
+def settings(configured: Settings, broker: Mosquitto) -> Settings:
+    return configured.model_copy(update={"mqtt_url": SecretStr(broker.url)})
+
+
+@pytest.fixture(params=["fast", "plain"])
+def plain(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "plain")
+
+
+@pytest.fixture
+def start(settings: Settings, plain: bool) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def begin(**changes: object) -> Running:
+        started.append(Running(settings.model_copy(update=changes), plain))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.finish()
+
+
+@pytest.fixture
+def publisher(broker: Mosquitto) -> Iterator[Publisher]:
+    publisher = Publisher(broker)
+    yield publisher
+    publisher.close()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+
+
+def connected(platform: Platform) -> bool:
+    return bool(platform.scalar("SELECT bool_or(connected) FROM mqtt_sessions"))
+
+
+def counted(platform: Platform) -> int:
+    return int(
+        platform.scalar("""
+            SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM project_stats), 0)
+                + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)""")
+    )
+
+
+def test_directions_bytes_and_hours_are_counted(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher
+) -> None:
+    organization = platform.organization()
+    project = platform.project(organization)
+    running = start()
+    eventually(lambda: connected(platform))
+    base = f"roboticks/{organization}/{project}/robot-1"
+    publisher.send(f"{base}/telemetry", 5, qos=0, size=7)
+    publisher.send(f"{base}/telemetry", 6, qos=1, size=300)
+    publisher.send(f"{base}/commands/stop", 4, qos=2, size=11)
+    publisher.wait()
+    eventually(lambda: counted(platform) == 15)
+    assert running.finish() == daemon.STOPPED
+    columns = "mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes, mqtt_outbound_bytes"
+    for table in ("project_stats", "usage_hourly"):
+        assert platform.rows(f"SELECT {columns} FROM {table}") == [(11, 4, 1835, 44)]
+    assert platform.rows("SELECT connected FROM mqtt_sessions") == [(False,)]
+    assert platform.rows("SELECT name FROM workers") == []
+
+
+def test_what_came_while_the_daemon_was_off_is_counted_once(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    for total in (300, 600, 900):
+        running = start()
+        eventually(lambda: connected(platform))
+        assert running.finish() == daemon.STOPPED
+        publisher.send(topic, 300)
+        publisher.wait()
+        running = start()
+        eventually(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+        running.finish()
+    time.sleep(0.3)
+    assert counted(platform) == 900
+    assert platform.rows("SELECT * FROM gaps") == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        ("roboticks", "malformed_topic"),
+        ("roboticks/1", "malformed_topic"),
+        ("roboticks/1//r/x", "malformed_topic"),
+        ("roboticks/one/2/r/x", "malformed_topic"),
+        (f"roboticks/1/{10**30}/r/x", "malformed_topic"),
+        ("roboticks/1/٣/r/x", "malformed_topic"),
+        ("roboticks/1/999999/" + "x" * 60_000, "unknown_project"),
+    ],
+)
+def test_what_names_no_project_has_its_counted_place(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher, topic: str, reason: str
+) -> None:
+    start()
+    eventually(lambda: connected(platform))
+    publisher.send(topic, 3)
+    publisher.wait()
+    query = "SELECT reason, messages, length(sample_topics[1]) <= 200 FROM unattributed_messages"
+    eventually(lambda: platform.rows(query) == [(reason, 3, True)])
+
+
+def test_retained_replays_are_not_usage_and_live_retained_publishes_are(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    publisher.send(topic, 1, retain=True)
+    publisher.wait()
+    start()
+    eventually(lambda: connected(platform))
+    time.sleep(0.3)
+    assert counted(platform) == 0
+    publisher.send(topic, 2, retain=True)
+    publisher.wait()
+    eventually(lambda: counted(platform) == 2)
+
+
+def test_the_broker_may_come_later_go_and_come_back(
+    platform: Platform, start: Callable[..., Running], broker: Mosquitto
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    broker.stop()
+    start()
+    time.sleep(0.5)
+    for round_ in (1, 2):
+        broker.start()
+        eventually(lambda: connected(platform))
+        publisher = Publisher(broker)
+        publisher.send(topic, 100)
+        publisher.wait()
+        publisher.close()
+        eventually(lambda round_=round_: counted(platform) == 100 * round_)  # type: ignore[misc]
+        time.sleep(0.3)
+        broker.stop()
+    assert platform.rows("SELECT * FROM gaps") == []
+
+
+def test_a_lost_session_is_a_gap(
+    platform: Platform, start: Callable[..., Running], broker: Mosquitto
+) -> None:
+    start()
+    eventually(lambda: connected(platform))
+    broker.stop(kill=True)
+    (broker.folder / "mosquitto.db").unlink(missing_ok=True)
+    broker.start()
+    eventually(lambda: bool(platform.rows("SELECT * FROM gaps")))
+    [(source, reason, length)] = platform.rows(
+        "SELECT source, reason, extract(epoch FROM ends_at - starts_at) FROM gaps"
+    )
+    assert (source, reason) == ("mqtt", "the broker lost the session")
+    assert 0 < length < 10
+
+
+def test_a_second_daemon_fences_the_first(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    first = start()
+    eventually(lambda: connected(platform))
+    publisher.send(topic, 500)
+    start()
+    publisher.send(topic, 500)
+    publisher.wait()
+    assert first.join() == daemon.FENCED
+    eventually(lambda: counted(platform) == 1000)
+    time.sleep(1.2)
+    assert counted(platform) == 1000
+
+
+def test_a_shared_group_counts_each_message_once(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    running = [start(mqtt_shared_group="meters", mqtt_client_id=f"slot-{n}") for n in (1, 2)]
+    eventually(lambda: platform.scalar("SELECT count(*) FROM mqtt_sessions WHERE connected") == 2)
+    time.sleep(0.3)
+    publisher.send(topic, 400)
+    publisher.wait()
+    running[0].finish()
+    publisher.send(topic, 400)
+    publisher.wait()
+    start(mqtt_shared_group="meters", mqtt_client_id="slot-1")
+    eventually(lambda: counted(platform) == 800)
+
+
+def test_the_database_may_go_and_come_back(
+    platform: Platform, start: Callable[..., Running], publisher: Publisher, engine: Engine
+) -> None:
+    organization = platform.organization()
+    topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    start()
+    eventually(lambda: connected(platform))
+    for total in (200, 400, 600):
+        publisher.send(topic, 100, qos=1)
+        publisher.send(topic, 100, qos=0)
+        publisher.wait()
+        platform.sql("""
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+        eventually(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+    time.sleep(1.2)
+    assert counted(platform) == 600
