@@ -88,6 +88,18 @@ class Client:
         self.mqtt.loop_stop()
 
 
+def flood(url: str, count: int) -> None:
+    """Publish `count` messages of QoS 1, byte by byte: a client library takes six times as long."""
+    body = b"\x00\x0froboticks/1/2/3"
+    size = bytes([len(body) + 2])
+    packets = (b"\x32" + size + body + (n % 65_535 + 1).to_bytes(2, "big") for n in range(count))
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as line:
+        line.settimeout(PATIENCE)
+        line.sendall(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05flood" + b"".join(packets))
+        answers = line.makefile("rb")
+        assert len(answers.read(4 + 4 * count)) == 4 + 4 * count
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -137,9 +149,7 @@ def test_a_restarted_broker_still_has_its_queues(start: Starter) -> None:
 def test_no_packet_id_is_in_flight_twice(start: Starter) -> None:
     url = start("mosquitto").url
     Client(url, "in").subscribe().leave()
-    sender = Client(url, "out")
-    sender.publish(66_000)
-    sender.leave()
+    flood(url, 66_000)
     hesitant = Client(url, "in", expected=65_534, acks=False)
     hesitant.awaited()
     assert len({message.mid for message in hesitant.received}) == 65_534
