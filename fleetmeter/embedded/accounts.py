@@ -22,16 +22,21 @@ class Account:
     gid: int
 
     @property
+    def is_other(self) -> bool:
+        """True when it is not the account of this process."""
+        return self.uid != os.geteuid()
+
+    @property
     def popen(self) -> dict[str, Any]:
         """Arguments of subprocess: this account, and nothing of the caller's environment."""
         options: dict[str, Any] = {"env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}}
-        if self.uid != os.geteuid():
+        if self.is_other:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
 
     def own(self, *paths: Path) -> None:
         """Give `paths` to this account."""
-        if self.uid != os.geteuid():
+        if self.is_other:
             for path in paths:
                 os.chown(path, self.uid, self.gid)
 

@@ -7,6 +7,7 @@ end an unrelated process that was given the process id of a server that crashed.
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,8 +40,8 @@ class Programs:
 def find(account: Account) -> Programs:
     """The programs, where `account` may run them. Raises PostgresError when it can nowhere."""
     site = _site()
-    if _runnable(site, account) is None:
-        site = _shared_copy(site)
+    if account.is_other and _runnable(site, account) is None:
+        site = _shared_copy(site, account)
     found = _runnable(site, account)
     if found is None:
         raise PostgresError(
@@ -80,19 +81,31 @@ def _runnable(site: Path, account: Account) -> str | None:
     return answer.split()[-1]
 
 
-def _shared_copy(site: Path) -> Path:
+def _shared_copy(site: Path, account: Account) -> Path:
     """A copy outside the environment: under /root/…/.venv no other account can run anything."""
     target = SHARED / f"postgresql-{version(WHEEL)}"
-    if not target.exists():
-        SHARED.mkdir(parents=True, exist_ok=True)
-        SHARED.chmod(0o755)
-        work = Path(tempfile.mkdtemp(prefix="new-", dir=SHARED))
-        _copy(site, work)
-        try:
-            work.rename(target)
-        except OSError:  # another process was quicker; its copy is the same
-            shutil.rmtree(work)
+    try:
+        if not target.exists():
+            _publish(site, target)
+    except OSError as error:
+        raise PostgresError(
+            f"the account {account.name} cannot reach PostgreSQL's programs in {site}, nor can they "
+            f"be copied to {target} ({error.strerror}); install where everybody may enter, or name "
+            "a server of your own with DATABASE_URL"
+        ) from error
     return target
+
+
+def _publish(site: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.chmod(0o755)
+    work = Path(tempfile.mkdtemp(prefix="new-", dir=target.parent))
+    try:
+        _copy(site, work)
+        with suppress(OSError):  # another process was quicker; its copy is the same
+            work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _copy(site: Path, target: Path) -> None:

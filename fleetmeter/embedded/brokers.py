@@ -16,14 +16,15 @@ from fleetmeter.embedded.ports import HOST
 
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")  # often not on an ordinary user's PATH
 
-# Queues without a limit: on one machine a backlog is worth its memory, a dropped message is lost.
-# In flight not "no limit" (0): beyond 65,535 unacknowledged messages mosquitto gives the same packet
-# id to two of them, and an acknowledgement ends the wrong one.
+# Queues that nobody fills: on one machine a backlog is worth its memory, a dropped message is lost.
+# Neither number is 0 ("no limit"). A queue of 0 makes Debian's 2.0.11 disconnect whoever was refused
+# one message; and beyond 65,535 unacknowledged messages in flight two of them bear the same packet
+# id, and an acknowledgement ends the wrong one.
 # The whole state is written each time: seconds apart it costs little, and a kill -9 loses as much.
 MOSQUITTO = """\
 listener {port} {host}
 allow_anonymous true
-max_queued_messages 0
+max_queued_messages 2000000000
 max_inflight_messages 65534
 persistence true
 autosave_interval 5

@@ -159,7 +159,7 @@ def test_a_device_publishes_below_its_own_id_only(site: Site) -> None:
     assert counter.subscribed.wait(PATIENCE)
     device = Client("4711", site.tls, tls=f"{site.folder}/4711")
     assert device.answer == "Success"
-    device.mqtt.publish("roboticks/1/2/4712/state", b"another's", qos=0)
+    device.mqtt.publish("roboticks/1/2/4712/state", b"another's", qos=1)
     device.mqtt.publish("roboticks/1/2/4711/state", b"mine", qos=1).wait_for_publish(PATIENCE)
     assert counter.arrived.wait(PATIENCE)
     assert counter.topics == ["roboticks/1/2/4711/state"]
