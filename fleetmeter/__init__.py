@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metering.limits import LimitService
-
     from fleetmeter.stats_updater import StatsUpdaterService
+    from metering.limits import LimitService
 
 __all__ = ["LimitService", "StatsUpdaterService"]
 

@@ -17,7 +17,7 @@ from fleetmeter import doctor as doctor_checks
 from fleetmeter import environment, schema, show
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
-from metering import audit, coverage, database, exports, settings
+from metering import audit, coverage, database, exports, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
 
@@ -214,6 +214,7 @@ def missing(
     start, end = show.day_range(first, last, now)
     engine = environment.engine(environment.load())
     with database.transaction(engine) as connection:
+        projects.ids(connection, project)
         days = coverage.missing_days(connection, start, end, now, project)
     show.missing(OUT, days, start, end, as_json)
 

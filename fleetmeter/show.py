@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.execute import Outcome
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fleetmeter.doctor import Finding
+from jobs.execute import Outcome
 from metering.audit import Report
 from metering.coverage import MissingDay
 from metering.errors import PeriodError

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from jobs.execute import Outcome
 from sqlalchemy import Engine, text
 
 from fleetmeter import environment
 from jobs import execute
+from jobs.execute import Outcome
 from metering import database, ledger, projects
 from metering.ledger import MqttUsage
 from metering.settings import Settings

@@ -82,6 +82,19 @@ def lock(connection: Connection, name: str) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(name)})
 
 
+@contextmanager
+def session_lock(engine: Engine, name: str) -> Iterator[Connection]:
+    """A connection that holds the advisory lock `name` over several transactions of the caller's."""
+    with connected(engine) as connection:
+        with connection.begin():
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(name)})
+        try:
+            yield connection
+        finally:
+            # Closing for good frees the lock even when the connection is in no state to be asked.
+            connection.invalidate()
+
+
 def lock_key(name: str) -> int:
     """The 64-bit key of an advisory lock: a fixed prefix keeps clear of the platform's own locks."""
     return (0x464D << 32) | zlib.crc32(name.encode())

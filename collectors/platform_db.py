@@ -1,0 +1,142 @@
+"""The platform's own tables: rows counted by date range into their hours, and levels sampled.
+
+One grouped statement a table, for every project. `created_at` is what places a row; give each table
+an index on it.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from collectors.measured import Measured, Progress
+from metering import database, ledger, projects
+from metering.meters import columns, counters_of
+from metering.periods import Hour
+from metering.projects import METERED_UNTIL
+from metering.settings import Settings
+
+SOURCE = "platform_db"
+COUNTERS = counters_of(SOURCE)
+
+# counter -> table, what to add up, and which of its rows
+COUNTED = {
+    "logs": ("logs", "count(*)", ""),
+    "sessions": ("sessions", "count(*)", ""),
+    "api_calls": ("api_calls", "count(*)", ""),
+    "deployments": ("deployments", "count(*)", ""),
+}
+TRANSFERS = {
+    "docker_upload_bytes": "docker_upload",
+    "docker_download_bytes": "docker_download",
+    "data_transfer_bytes": "data",
+}
+LATE_COMMITS = timedelta(hours=1)  # rows are written with an earlier created_at than their commit
+
+
+def refresh(
+    settings: Settings,
+    engine: Engine,
+    at: datetime,
+    project_id: int | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Count every hour touched since the last reading, the running one included, and sample levels.
+
+    The first reading starts where a project is open from. Rows created at `at` or later are not
+    counted yet. A missing table is named in `problem`, and nothing is taken as zero.
+    """
+    result = Measured(SOURCE)
+    try:
+        with database.session_lock(engine, SOURCE) as connection:
+            _count(connection, result, at, project_id, progress)
+            _sample(connection, at, project_id)
+    except DBAPIError as error:
+        if database.is_away(error):
+            raise
+        result.problem = str(error.orig).strip().splitlines()[0]
+    return result
+
+
+def stage_range(connection: Connection, start: datetime, end: datetime) -> None:
+    """Count rows of `[start, end)` into the session's staged counts; hold the source's lock."""
+    ledger.stage(connection, SOURCE, _select(), {"start": start, "end": end})
+
+
+def _select() -> str:
+    zero = dict.fromkeys(COUNTERS, "0")
+    parts = [
+        _part(table, zero | {counter: aggregate}, condition)
+        for counter, (table, aggregate, condition) in COUNTED.items()
+    ]
+    sums = {
+        counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)"
+        for counter, kind in TRANSFERS.items()
+    }
+    parts.append(_part("data_transfers", zero | sums, ""))
+    return f"""
+        SELECT project_id, hour, {columns("sum({0})::bigint AS {0}", COUNTERS)}
+        FROM ({" UNION ALL ".join(parts)}) counted GROUP BY project_id, hour"""
+
+
+def _part(table: str, counts: dict[str, str], condition: str) -> str:
+    values = ", ".join(f"{counts[name]} AS {name}" for name in COUNTERS)
+    return f"""
+        SELECT project_id, date_trunc('hour', created_at, 'UTC') AS hour, {values}
+        FROM {table} WHERE created_at >= :start AND created_at < :end {condition} GROUP BY 1, 2"""
+
+
+def _count(
+    connection: Connection,
+    result: Measured,
+    at: datetime,
+    project_id: int | None,
+    progress: Progress | None,
+) -> None:
+    with connection.begin():
+        ids = projects.ids(connection, project_id)
+        projects.ensure(connection, ids, at)
+        start = _since(connection, ids, at)
+        if start is None:
+            return
+        stage_range(connection, start, at)
+    end = Hour.of(at).end
+    for chunk in database.chunks(ids):
+        with connection.begin():
+            ledger.apply_staged(connection, SOURCE, chunk, start, end, at)
+        result.projects += len(chunk)
+        if progress:
+            progress(result.projects, len(ids))
+
+
+def _since(connection: Connection, ids: list[int], at: datetime) -> datetime | None:
+    """The first hour to count again, None when no project is open."""
+    query = text(f"""
+        SELECT min(greatest(s.open_from,
+            date_trunc('hour', s.platform_db_measured_at - CAST(:margin AS interval), 'UTC')))
+        FROM project_stats s JOIN projects p ON p.id = s.project_id
+        WHERE s.project_id = ANY(:ids) AND s.open_from < least(CAST(:at AS timestamptz), {METERED_UNTIL})""")
+    start = connection.scalar(query, {"ids": ids, "at": at, "margin": LATE_COMMITS})
+    return None if start is None else Hour.of(start).start
+
+
+LEVELS = """
+    SELECT p.id, coalesce(d.devices, 0), coalesce(d.active, 0), coalesce(l.size, 0)
+    FROM projects p
+    LEFT JOIN (SELECT project_id, count(*) AS devices,
+        count(*) FILTER (WHERE last_seen_at > CAST(:at AS timestamptz) - interval '24 hours') AS active
+        FROM devices WHERE created_at <= :at GROUP BY project_id) d ON d.project_id = p.id
+    LEFT JOIN (SELECT project_id, sum(size_bytes)::bigint AS size FROM logs
+        WHERE created_at <= :at GROUP BY project_id) l ON l.project_id = p.id
+    WHERE p.created_at <= :at AND p.id = ANY(:ids)"""
+
+
+def _sample(connection: Connection, at: datetime, project_id: int | None) -> None:
+    with connection.begin():
+        ids = projects.ids(connection, project_id)
+        levels = connection.execute(text(LEVELS), {"at": at, "ids": ids}).all()
+    for chunk in database.chunks(range(len(levels))):
+        names = ("device_count", "active_device_count", "logs_storage_bytes")
+        samples = {levels[i][0]: dict(zip(names, levels[i][1:], strict=True)) for i in chunk}
+        with connection.begin():
+            ledger.record_gauges(connection, SOURCE, samples, at)

@@ -1,0 +1,102 @@
+"""Backfill: the normal seal over an explicit past range, from a recount of the platform's tables.
+
+Days from a project's `open_from` on are sealed in order, earlier open days included: sealing out of
+order would let a later refresh change a sealed day's hours.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from collectors import platform_db
+from jobs.context import Context
+from metering import database, ledger, projects, snapshots
+from metering.errors import MonthClosed
+from metering.periods import Day, Month, days
+from metering.projects import METERED_FROM, METERED_UNTIL
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Seal the missing days of `from`..`to`; days already sealed are skipped and counted."""
+    first, last = Day.parse(context.arguments["from"]), Day.parse(context.arguments["to"])
+    snapshots.refuse_unfinished(last, context.at)
+    with database.transaction(context.engine) as connection:
+        ids = projects.ids(connection, context.project_id)
+        _refuse_closed(connection, first, last, ids)
+        before = _sealed(connection, first, last, ids)
+    if not context.dry_run:
+        platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+    sealed = fill(context, first, last)
+    for some in context.chunks("sealing open days"):
+        sealed += context.each(
+            some, lambda connection, these: _seal_open(connection, last, these, context.at)
+        )
+    return {"from": str(first), "to": str(last), "days_sealed": sealed, "already_sealed": before}
+
+
+def fill(context: Context, first: Day, last: Day, since: str = METERED_FROM) -> int:
+    """Recount and seal missing days before each project's `open_from`, from `since` (SQL) on."""
+    sealed = 0
+    with database.session_lock(context.engine, platform_db.SOURCE) as connection:
+        for day in days(first, last):
+            with connection.begin():
+                wanted = _missing_before_open(connection, day, context, since)
+                if wanted:
+                    platform_db.stage_range(connection, day.start, day.end)
+            for ids in database.chunks(wanted):
+                with connection.begin() as transaction:
+                    sealed += _fill_day(connection, day, ids, context.at)
+                    if context.dry_run:
+                        transaction.rollback()
+            context.advance(f"recounting {day}", 0, 0)
+    return sealed
+
+
+def _fill_day(connection: Connection, day: Day, ids: list[int], at: datetime) -> int:
+    ledger.ensure_partition(connection, Month.of(day.start))
+    projects.ensure(connection, ids, at)
+    projects.lock(connection, ids)
+    ledger.fill_sealed_day(connection, platform_db.SOURCE, ids, day.start, at)
+    return snapshots.seal_earlier(connection, day, ids, at)
+
+
+def _missing_before_open(connection: Connection, day: Day, context: Context, since: str) -> list[int]:
+    projects.ensure(connection, projects.ids(connection, context.project_id), context.at)
+    query = text(f"""
+        SELECT p.id FROM projects p JOIN project_stats s ON s.project_id = p.id
+        WHERE (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
+            AND s.open_from >= :end AND {since} < :end AND {METERED_UNTIL} > :start
+            AND NOT EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date = :date)
+        ORDER BY p.id""")
+    bounds = {"start": day.start, "end": day.end, "date": day.date}
+    return list(connection.scalars(query, bounds | {"project_id": context.project_id}))
+
+
+def _seal_open(connection: Connection, last: Day, ids: list[int], at: datetime) -> int:
+    query = text("SELECT project_id FROM project_stats WHERE project_id = ANY(:ids) AND open_from < :end")
+    behind = list(connection.scalars(query, {"ids": ids, "end": last.end}))
+    return snapshots.seal_through(connection, last, behind, at) if behind else 0
+
+
+def _sealed(connection: Connection, first: Day, last: Day, ids: list[int]) -> int:
+    query = text(
+        "SELECT count(*) FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last"
+    )
+    return connection.scalar(query, {"ids": ids, "first": first.date, "last": last.date}) or 0
+
+
+def _refuse_closed(connection: Connection, first: Day, last: Day, ids: list[int]) -> None:
+    """Raises MonthClosed when a project of the range is closed at or after its first month."""
+    row = connection.execute(
+        text("""
+            SELECT m.project_id, m.year, m.month FROM monthly_stats m
+            WHERE m.project_id = ANY(:ids) AND make_date(m.year, m.month, 1) >= :month
+            ORDER BY m.year, m.month, m.project_id LIMIT 1"""),
+        {"ids": ids, "month": Month.of(first.start).first.date},
+    ).one_or_none()
+    if row is not None:
+        raise MonthClosed(
+            f"{row.year}-{row.month:02d} is closed for project {row.project_id}, so {first}..{last} cannot "
+            "be backfilled; post a correction with: fleetmeter adjust"
+        )

@@ -1,0 +1,110 @@
+"""Each job: its name, the period it works on, and the function that does it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from collectors import ecr, platform_db, s3
+from jobs import backfill
+from jobs.context import Context
+from metering import closing, database, ledger, plans, snapshots
+from metering.coverage import EXPECTED_FROM
+from metering.errors import PeriodError
+from metering.periods import Day, Hour, Month
+
+SOURCES = (platform_db, s3, ecr)
+
+
+@dataclass(frozen=True)
+class Job:
+    """`period` names what a run at an instant works on; `work` does it and returns what it did."""
+
+    name: str
+    period: Callable[[datetime, dict[str, Any]], str]
+    work: Callable[[Context], dict[str, Any]]
+    schedule: str
+
+
+def hourly(context: Context) -> dict[str, Any]:
+    """Read every source; one that fails stops no other."""
+    read: dict[str, Any] = {}
+    for source in SOURCES:
+        if context.dry_run:
+            continue
+        measured = source.refresh(
+            context.settings, context.engine, context.at, context.project_id, context.progress_of(source)
+        )
+        read[measured.source] = measured.sentence
+        context.throttles += measured.throttles
+        if measured.problem:
+            context.fail(None, f"{measured.source}: {measured.problem}")
+        for project, reason in measured.failures.items():
+            context.fail(project, f"{measured.source}: {reason}")
+    ledger.ensure_partitions(context.engine, context.at)
+    return {"sources": read}
+
+
+def daily(context: Context) -> dict[str, Any]:
+    """Count the last hours, then seal every day that is over."""
+    _count_first(context)
+    ledger.ensure_partitions(context.engine, context.at)
+    last = Day.of(context.at).previous()
+    sealed = 0
+    for ids in context.chunks("sealing"):
+        sealed += context.each(
+            ids, lambda connection, some: snapshots.seal_through(connection, last, some, context.at)
+        )
+    return {"through": str(last), "days_sealed": sealed}
+
+
+def monthly(context: Context) -> dict[str, Any]:
+    """Close every month that is over, in order, after its last hours and missing days."""
+    _count_first(context)
+    offered = plans.load(context.settings.plans)
+    with database.transaction(context.engine) as connection:
+        months = closing.due_months(connection, context.at)
+    closed, blocked = 0, {}
+    for month in months:
+        if not context.dry_run:
+            backfill.fill(context, month.first, month.last, EXPECTED_FROM)
+        for ids in context.chunks(f"closing {month}"):
+
+            def close(connection: Any, some: list[int], month: Month = month) -> int:
+                result = closing.close_month(
+                    connection, month, some, offered, context.at, context.requested_by
+                )
+                blocked.update({f"{project} in {month}": why for project, why in result.blocked.items()})
+                return result.closed
+
+            closed += context.each(ids, close)
+    return {"months": [str(month) for month in months], "closed": closed, "blocked": blocked}
+
+
+def _count_first(context: Context) -> None:
+    if not context.dry_run:
+        measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+        if measured.problem:
+            context.fail(None, measured.sentence)
+
+
+def _range(at: datetime, arguments: dict[str, Any]) -> str:
+    return f"{arguments['from']}..{arguments['to']}"
+
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job("hourly", lambda at, _: str(Hour.of(at)), hourly, "every hour"),
+        Job("daily", lambda at, _: str(Day.of(at).previous()), daily, "daily at 00:00 UTC"),
+        Job("monthly", lambda at, _: str(Month.of(at).previous()), monthly, "on the 1st at 00:00 UTC"),
+        Job("backfill", _range, backfill.run, "on request"),
+    )
+}
+
+
+def find(name: str) -> Job:
+    """The job of that name. Raises PeriodError's kin for one that is none."""
+    if name not in JOBS:
+        raise PeriodError(f"there is no job {name!r}; the jobs are {', '.join(JOBS)}")
+    return JOBS[name]

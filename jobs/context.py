@@ -1,0 +1,77 @@
+"""What a running job works with: where, when, for whom, and how it says how far it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from metering import database, projects
+from metering.errors import FleetmeterError
+from metering.settings import Settings
+
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass
+class Context:
+    """One run's surroundings. `errors` collects what failed without stopping the rest."""
+
+    settings: Settings
+    engine: Engine
+    at: datetime
+    requested_by: str
+    advance: Advance
+    project_id: int | None = None
+    dry_run: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    throttles: int = 0
+
+    def fail(self, project_id: int | None, error: str) -> None:
+        """Note a failure that does not stop the others."""
+        self.errors.append({"project_id": project_id, "error": error})
+
+    def progress_of(self, source: Any) -> Callable[[int, int], None]:
+        """A source's progress, under its name."""
+        name = source.__name__.rpartition(".")[2]
+        return lambda done, total: self.advance(name, done, total)
+
+    def chunks(self, what: str) -> Iterator[list[int]]:
+        """The projects, a chunk at a time, with progress."""
+        with database.transaction(self.engine) as connection:
+            ids = projects.ids(connection, self.project_id)
+        done = 0
+        for chunk in database.chunks(ids):
+            self.advance(what, done, len(ids))
+            yield chunk
+            done += len(chunk)
+        self.advance(what, done, len(ids))
+
+    def each(self, ids: list[int], work: Callable[[Connection, list[int]], int]) -> int:
+        """Do `work` for a chunk in one transaction; if that fails, project by project.
+
+        Otherwise one project with broken data would stop every other of its chunk.
+        """
+        try:
+            with self.transaction() as connection:
+                return work(connection, ids)
+        except (DBAPIError, FleetmeterError) as error:
+            if isinstance(error, DBAPIError) and database.is_away(error):
+                raise
+            if len(ids) == 1:
+                reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+                self.fail(ids[0], reason)
+                return 0
+        return sum(self.each([project], work) for project in ids)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that a dry run rolls back."""
+        with database.connected(self.engine) as connection, connection.begin() as transaction:
+            yield connection
+            if self.dry_run:
+                transaction.rollback()

@@ -1,0 +1,35 @@
+"""What is due, from the database: every hour once, every open day in order, every open month."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from jobs import queue
+from metering import closing
+from metering.periods import Day, Hour, days
+from metering.projects import METERED_UNTIL
+
+FIRST_OPEN_DAY = text(f"""
+    SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id
+    WHERE s.open_from < least(CAST(:today AS timestamptz), {METERED_UNTIL})""")
+
+# A month that stays open, because a gap blocks a project, is tried again every hour.
+TRIED = text("""
+    SELECT 1 FROM job_runs WHERE job = 'monthly' AND NOT dry_run
+        AND (state IN ('queued', 'running') OR at > CAST(:at AS timestamptz) - interval '1 hour')
+    LIMIT 1""")
+
+
+def enqueue_due(connection: Connection, at: datetime) -> None:
+    """Ask for everything that is due at `at` and was not asked for yet."""
+    queue.enqueue(connection, "hourly", str(Hour.of(at)), at, "schedule", "schedule")
+    today = Day.of(at)
+    first = connection.scalar(FIRST_OPEN_DAY, {"today": today.start})
+    if first is not None:
+        for day in days(Day.of(first), today.previous()):
+            queue.enqueue(connection, "daily", str(day), day.end, "schedule", "schedule")
+    months = closing.due_months(connection, at)
+    for month in months:
+        queue.enqueue(connection, "monthly", str(month), month.end, "schedule", "schedule")
+    if months and not connection.scalar(TRIED, {"at": at}):
+        queue.enqueue(connection, "monthly", str(months[-1]), at, "retry", "schedule")

@@ -1,0 +1,178 @@
+"""Executing one claimed run, with its lease renewed meanwhile; and `run_now`, for one's own process."""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from jobs import catalogue, queue
+from jobs.context import Advance, Context
+from jobs.queue import Lost, Run
+from metering import database, projects
+from metering.errors import DatabaseUnavailable, FleetmeterError
+from metering.settings import Settings
+
+BEAT = 5.0  # seconds between two heartbeats
+POLL = 0.3  # seconds between two looks at somebody else's run
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `exit_code` 0: done or nothing to do; 1: failed."""
+
+    run_id: int
+    job: str
+    period: str
+    state: str
+    result: dict[str, Any] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.state == "succeeded" else 1
+
+    @property
+    def sentence(self) -> str:
+        """What happened, on one line and, for failures, a line each."""
+        done = ", ".join(f"{name} {value}" for name, value in self.result.items())
+        head = f"{self.job} {self.period} {self.state}" + (f": {done}" if done else "")
+        if self.errors:
+            head += f" ({len(self.errors)} failures)"
+        lines = [
+            (f"  project {error['project_id']}: " if error.get("project_id") else "  ") + str(error["error"])
+            for error in self.errors[:20]
+        ]
+        return "\n".join([head, *lines])
+
+
+def worker_name() -> str:
+    """A name that no other process has had."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+
+
+def run_now(
+    settings: Settings,
+    engine: Engine,
+    job: str,
+    at: datetime,
+    project_id: int | None = None,
+    dry_run: bool = False,
+    requested_by: str = "cli",
+    progress: Advance | None = None,
+    arguments: dict[str, Any] | None = None,
+) -> Outcome:
+    """Run a job in this process; if another one holds the same run, wait and return its result.
+
+    Raises PeriodError for a job or period that is none, UnknownProject for a project that is none.
+    """
+    found = catalogue.find(job)
+    period = found.period(at, arguments or {})
+    with database.transaction(engine) as connection:
+        if project_id is not None:
+            projects.require(connection, project_id)
+        run_id = queue.enqueue(
+            connection, job, period, at, "manual", requested_by, project_id, dry_run, arguments
+        )
+        claimed = queue.claim(connection, worker_name(), run_id)
+    while claimed is None:
+        with database.transaction(engine) as connection:
+            state = queue.get(connection, int(run_id or 0))
+            if state["state"] not in ("queued", "running"):
+                return _outcome(state)
+            claimed = queue.claim(connection, worker_name(), run_id)
+        time.sleep(POLL)
+    return execute(settings, engine, claimed, requested_by, progress)
+
+
+def execute(
+    settings: Settings,
+    engine: Engine,
+    run: Run,
+    requested_by: str,
+    progress: Advance | None = None,
+) -> Outcome:
+    """Do what `run` asks and write down how it ended; never raises for the job's own failure."""
+    stop = threading.Event()
+    shown: dict[str, Any] = {}
+    lost = threading.Event()
+
+    def advance(what: str, done: int, total: int) -> None:
+        shown.update(what=what, done=done, total=total)
+        if progress:
+            progress(what, done, total)
+        if lost.is_set():
+            raise Lost(f"run {run.id} was cancelled or taken over")
+
+    beat = threading.Thread(target=_beat, args=(engine, run, shown, stop, lost), daemon=True)
+    beat.start()
+    try:
+        context = Context(
+            settings, engine, run.at, requested_by, advance, run.project_id, run.dry_run, run.arguments
+        )
+        return _finish(engine, run, context)
+    except Lost:
+        with database.transaction(engine) as connection:
+            return _outcome(queue.get(connection, run.id))
+    finally:
+        stop.set()
+        beat.join()
+
+
+def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
+    job = catalogue.find(run.job)
+    try:
+        result = job.work(context)
+    except (DatabaseUnavailable, DBAPIError, FleetmeterError) as error:
+        return _failed(engine, run, error)
+    if run.dry_run:
+        result["dry_run"] = True
+    with database.transaction(engine) as connection:
+        queue.finish(connection, run, "succeeded", result, context.errors)
+    log.info("run finished", run=run.id, job=run.job, period=run.period, failures=len(context.errors))
+    return Outcome(run.id, run.job, run.period, "succeeded", result, context.errors)
+
+
+def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    passing = isinstance(error, DatabaseUnavailable) or (
+        isinstance(error, DBAPIError) and database.is_away(error)
+    )
+    with database.transaction(engine) as connection:
+        if passing and run.trigger == "schedule":
+            queue.retry_later(connection, run, reason, min(300, 2**run.attempt))
+        else:
+            queue.finish(connection, run, "failed", {}, [{"project_id": None, "error": reason}])
+    log.warning("run failed", run=run.id, job=run.job, period=run.period, reason=reason)
+    if isinstance(error, FleetmeterError) and run.trigger == "manual":
+        raise error
+    return Outcome(run.id, run.job, run.period, "failed", {}, [{"project_id": None, "error": reason}])
+
+
+def _beat(
+    engine: Engine, run: Run, shown: dict[str, Any], stop: threading.Event, lost: threading.Event
+) -> None:
+    while not stop.wait(0.5 if shown else BEAT):
+        try:
+            with database.transaction(engine) as connection:
+                queue.heartbeat(connection, run, shown)
+        except Lost:
+            lost.set()
+            return
+        except (DatabaseUnavailable, DBAPIError):
+            continue
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    return Outcome(
+        row["id"], row["job"], row["period"], row["state"], row["result"] or {}, list(row["errors"] or [])
+    )

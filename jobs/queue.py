@@ -1,0 +1,193 @@
+"""Requests and runs in PostgreSQL: enqueue, claim, heartbeat, finish. All leases by its clock.
+
+One run per job, period and scope while it is queued or running, and one scheduled run ever: both are
+unique indexes, so asking twice is asking once. A run whose heartbeat is older than the lease is
+claimed again; what its former worker still writes does not land, since `attempt` has moved on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+LEASE = "30 seconds"
+ATTEMPTS = 5  # then it is a dead letter
+
+
+class Lost(Exception):
+    """The run was cancelled, or taken over by another worker."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A claimed run."""
+
+    id: int
+    job: str
+    period: str
+    project_id: int | None
+    at: datetime
+    dry_run: bool
+    arguments: dict[str, Any]
+    attempt: int
+    worker: str
+    trigger: str = "schedule"
+
+
+def enqueue(
+    connection: Connection,
+    job: str,
+    period: str,
+    at: datetime,
+    trigger: str,
+    requested_by: str,
+    project_id: int | None = None,
+    dry_run: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+) -> int | None:
+    """Ask for a run; returns its id, or the id of the one already waiting or running.
+
+    None when this scheduled run has been made before.
+    """
+    given = {
+        "job": job,
+        "period": period,
+        "at": at,
+        "trigger": trigger,
+        "requested_by": requested_by,
+        "project_id": project_id,
+        "dry_run": dry_run,
+        "arguments": json.dumps(dict(arguments or {})),
+    }
+    created = connection.scalar(
+        text("""
+            INSERT INTO job_runs (job, period, at, trigger, requested_by, project_id, dry_run, arguments)
+            VALUES (:job, :period, :at, :trigger, :requested_by, :project_id, :dry_run,
+                CAST(:arguments AS jsonb))
+            ON CONFLICT DO NOTHING RETURNING id"""),
+        given,
+    )
+    if created is None:
+        created = connection.scalar(
+            text("""
+                SELECT id FROM job_runs WHERE state IN ('queued', 'running') AND job = :job
+                AND period = :period AND coalesce(project_id, 0) = coalesce(:project_id, 0)
+                AND dry_run = :dry_run"""),
+            given,
+        )
+    connection.execute(text("NOTIFY fleetmeter_jobs"))
+    return None if created is None else int(created)
+
+
+_CLAIM = """
+    UPDATE job_runs r SET state = 'running', worker = :worker, attempt = attempt + 1,
+        heartbeat_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
+    WHERE id = (
+        SELECT id FROM job_runs q
+        WHERE {which} AND (
+            (state = 'queued' AND next_attempt_at <= clock_timestamp())
+            OR (state = 'running' AND heartbeat_at < clock_timestamp() - CAST(:lease AS interval)))
+        {order}
+        FOR UPDATE SKIP LOCKED LIMIT 1)
+    RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger"""
+
+# One run of a job at a time, days before their month, the hourly refresh first.
+_NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
+    SELECT FROM job_runs o WHERE o.job = q.job AND o.id <> q.id AND o.state = 'running'
+    AND o.heartbeat_at >= clock_timestamp() - interval '{LEASE}')"""
+_ORDER = """ORDER BY array_position(ARRAY['hourly', 'backfill', 'daily', 'monthly'], job), period, id"""
+
+
+def claim(connection: Connection, worker: str, run_id: int | None = None) -> Run | None:
+    """Take the next run that waits or whose worker died, or that one; None when there is none."""
+    which, order = (_NEXT, _ORDER) if run_id is None else ("id = :id", "")
+    row = connection.execute(
+        text(_CLAIM.format(which=which, order=order)), {"worker": worker, "lease": LEASE, "id": run_id}
+    ).one_or_none()
+    return None if row is None else Run(*row)
+
+
+def heartbeat(connection: Connection, run: Run, progress: Mapping[str, Any] | None = None) -> None:
+    """Renew the lease and show the progress. Raises Lost when the run is no longer this worker's."""
+    _own(
+        connection,
+        run,
+        "heartbeat_at = clock_timestamp(), progress = coalesce(CAST(:progress AS jsonb), progress)",
+        progress=None if progress is None else json.dumps(progress),
+    )
+
+
+def finish(
+    connection: Connection, run: Run, state: str, result: Mapping[str, Any], errors: Sequence[Any]
+) -> None:
+    """The run is over. Raises Lost when it is no longer this worker's."""
+    _own(
+        connection,
+        run,
+        """state = :state, result = CAST(:result AS jsonb),
+        errors = CAST(:errors AS jsonb), finished_at = clock_timestamp()""",
+        state=state,
+        result=json.dumps(result),
+        errors=json.dumps(list(errors)),
+    )
+
+
+def retry_later(connection: Connection, run: Run, error: str, seconds: float) -> None:
+    """The attempt failed for a passing reason: again in `seconds`, or a dead letter if it was the last."""
+    _own(
+        connection,
+        run,
+        f"""state = CASE WHEN attempt >= {ATTEMPTS} THEN 'dead' ELSE 'queued' END,
+        next_attempt_at = clock_timestamp() + make_interval(secs => :seconds),
+        finished_at = CASE WHEN attempt >= {ATTEMPTS} THEN clock_timestamp() END,
+        errors = CAST(:errors AS jsonb)""",
+        seconds=seconds,
+        errors=json.dumps([{"error": error}]),
+    )
+
+
+def _own(connection: Connection, run: Run, assignments: str, **parameters: Any) -> None:
+    changed = connection.execute(
+        text(f"""UPDATE job_runs SET {assignments}
+            WHERE id = :id AND attempt = :attempt AND worker = :worker AND state = 'running'"""),
+        {"id": run.id, "attempt": run.attempt, "worker": run.worker} | parameters,
+    ).rowcount
+    if not changed:
+        raise Lost(f"run {run.id} is no longer {run.worker}'s")
+
+
+def cancel(connection: Connection, run_id: int) -> bool:
+    """Cancel a run that waits or runs; a running one stops after its chunk. False if it is over."""
+    statement = """UPDATE job_runs SET state = 'cancelled', finished_at = clock_timestamp()
+        WHERE id = :id AND state IN ('queued', 'running')"""
+    return connection.execute(text(statement), {"id": run_id}).rowcount > 0
+
+
+def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
+    """Ask again for a run that failed, died or was cancelled; None when there is no such run."""
+    row = connection.execute(
+        text("""SELECT job, period, at, project_id, dry_run, arguments FROM job_runs
+            WHERE id = :id AND state IN ('failed', 'dead', 'cancelled')"""),
+        {"id": run_id},
+    ).one_or_none()
+    if row is None:
+        return None
+    job, period, at, project_id, dry_run, arguments = row
+    return enqueue(connection, job, period, at, "retry", requested_by, project_id, dry_run, arguments)
+
+
+def get(connection: Connection, run_id: int) -> dict[str, Any]:
+    """One run, as it is now."""
+    return dict(
+        connection.execute(text("SELECT * FROM job_runs WHERE id = :id"), {"id": run_id}).mappings().one()
+    )
+
+
+def history(connection: Connection, limit: int = 50, job: str | None = None) -> list[dict[str, Any]]:
+    """The latest runs, newest first."""
+    query = text("""SELECT * FROM job_runs WHERE CAST(:job AS text) IS NULL OR job = :job
+        ORDER BY id DESC LIMIT :limit""")
+    return [dict(row) for row in connection.execute(query, {"job": job, "limit": limit}).mappings()]

@@ -1,0 +1,80 @@
+"""The runner: a heartbeat that asks for what is due, and a loop that claims and executes runs.
+
+`schedule` is only the heartbeat. A job of its that raises would stop the later ones, and it thinks in
+local time: so it calls one function that never raises, and what is due comes from the database.
+"""
+
+import os
+import socket
+import threading
+from datetime import UTC, datetime
+
+import schedule
+import structlog
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from jobs import due, execute, queue
+from metering import database
+from metering.errors import DatabaseUnavailable
+from metering.settings import Settings
+
+HEARTBEAT = 5  # seconds
+POLL = 0.5  # seconds; a request starts within this
+
+log = structlog.get_logger()
+
+ALIVE = text("""
+    INSERT INTO workers (name, role, host, pid) VALUES (:name, 'runner', :host, :pid)
+    ON CONFLICT (name) DO UPDATE SET last_seen_at = clock_timestamp()""")
+
+
+def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
+    """Work until `stop`; waits, and says so once, while the database is away."""
+    name = execute.worker_name()
+    clock = schedule.Scheduler()
+    clock.every(HEARTBEAT).seconds.do(_guarded, _tick, engine, name)
+    _guarded(_tick, engine, name)
+    beat = threading.Thread(target=_pulse, args=(clock, stop), daemon=True)
+    beat.start()
+    while not stop.is_set():
+        if not _guarded(_work, settings, engine, name):
+            stop.wait(POLL)
+    beat.join()
+    _guarded(_leave, engine, name)
+
+
+def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:
+    while not stop.wait(1):
+        clock.run_pending()
+
+
+def _tick(engine: Engine, name: str) -> None:
+    with database.transaction(engine) as connection:
+        connection.execute(ALIVE, {"name": name, "host": socket.gethostname(), "pid": os.getpid()})
+        due.enqueue_due(connection, datetime.now(UTC))
+
+
+def _work(settings: Settings, engine: Engine, name: str) -> bool:
+    with database.transaction(engine) as connection:
+        run = queue.claim(connection, name)
+    if run is None:
+        return False
+    execute.execute(settings, engine, run, f"runner {socket.gethostname()}")
+    return True
+
+
+def _leave(engine: Engine, name: str) -> None:
+    with database.transaction(engine) as connection:
+        connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
+
+
+def _guarded(do: object, *arguments: object) -> bool:
+    """Do it; a database that is away is waited for, anything else is logged and the loop goes on."""
+    try:
+        return bool(do(*arguments))  # type: ignore[operator]
+    except (DatabaseUnavailable, DBAPIError) as error:
+        log.warning("database", problem=str(error).splitlines()[0])
+    except Exception as error:
+        log.error("unexpected", problem=f"{type(error).__name__}: {error}".splitlines()[0])
+    return False

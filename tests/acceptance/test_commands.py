@@ -1,0 +1,212 @@
+"""The commands as their users type them, in processes of their own, on a real database."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+from the_platform import Platform
+
+from metering.settings import Settings
+
+
+class Terminal:
+    """Runs `fleetmeter …` with this test's database."""
+
+    def __init__(self, folder: Path, url: URL) -> None:
+        own = {
+            "DATABASE_URL": url.render_as_string(hide_password=False),
+            "FLEETMETER_DATA_DIR": str(folder),
+            "COLUMNS": "200",
+        }
+        foreign = ("AWS_", "MQTT_", "S3_", "ECR_", "DB_", "FLEETMETER_")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)} | own
+        self.folder = folder
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "fleetmeter.cli", *arguments],
+            env=self.environment | environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> object:
+        result = self(*arguments, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def fleetmeter(configured: Settings, tmp_path: Path, url: URL) -> Terminal:
+    return Terminal(tmp_path, url)
+
+
+def one_sentence(result: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in result.stderr + result.stdout
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -> None:
+    project = platform.project(created_at="2026-09-10T08:00:00Z")
+    for day in range(10, 31):
+        platform.sql(
+            """INSERT INTO logs (project_id, size_bytes, created_at)
+            SELECT :id, 10, CAST(:day AS timestamptz) + n * interval '1 hour' FROM generate_series(9, 13) n""",
+            id=project,
+            day=f"2026-09-{day}T00:00:00Z",
+        )
+    assert fleetmeter("run", "hourly", "--at", "2026-09-30T23:59:00Z").returncode == 0
+    assert platform.scalar("SELECT logs FROM project_stats") == 21 * 5
+    assert fleetmeter("run", "daily", "--at", "2026-10-01T00:00:05Z").returncode == 0
+    assert platform.rows("SELECT count(*), sum(logs)::int FROM daily_stats") == [(21, 105)]
+    platform.logs(project, datetime(2026, 10, 1, 0, 10, tzinfo=UTC), 3)
+    assert fleetmeter("run", "hourly", "--at", "2026-10-01T01:00:00Z").returncode == 0
+    assert fleetmeter("run", "monthly", "--at", "2026-10-01T01:05:00Z").returncode == 0
+    assert platform.rows("SELECT logs, lifetime_logs FROM project_stats") == [(3, 105)]
+    assert fleetmeter("run", "monthly", "--at", "2026-10-01T01:06:00Z").returncode == 0
+    assert platform.scalar("SELECT count(*) FROM monthly_stats") == 1
+
+    exported = fleetmeter("export", "monthly", "--month", "2026-09")
+    (row,) = csv.DictReader(io.StringIO(exported.stdout))
+    assert (row["project_id"], row["logs"], row["days_present"]) == (str(project), "105", "21")
+
+    proof = fleetmeter.json("verify")
+    assert proof["sound"] is True  # type: ignore[index]
+    assert all(rows > 0 for rows in proof["checked"].values())  # type: ignore[index]
+
+
+def test_missing_days_are_listed_and_a_backfill_seals_them(fleetmeter: Terminal, platform: Platform) -> None:
+    project = platform.project(created_at="2026-11-18T08:00:00Z")
+    platform.sql(
+        "INSERT INTO logs (project_id, size_bytes, created_at) VALUES (:id, 1, '2026-11-20T10:00:00Z')",
+        id=project,
+    )
+    listed = fleetmeter.json("missing", "--from", "2026-11-01", "--to", "2026-11-21")
+    assert [day["date"] for day in listed["missing"]] == [f"2026-11-{n}" for n in (18, 19, 20, 21)]  # type: ignore[index]
+    assert fleetmeter("backfill", "--from", "2026-11-18", "--to", "2026-11-21").returncode == 0
+    assert fleetmeter.json("missing", "--from", "2026-11-01", "--to", "2026-11-21")["missing"] == []  # type: ignore[index]
+    assert platform.rows("SELECT date::text FROM daily_stats WHERE logs = 1") == [("2026-11-20",)]
+    again = fleetmeter("backfill", "--from", "2026-11-18", "--to", "2026-11-21")
+    assert again.returncode == 0
+    assert platform.scalar("SELECT count(*) FROM daily_stats") == 4
+    assert fleetmeter("verify").returncode == 0
+
+
+def test_a_backfill_may_go_before_the_installation(fleetmeter: Terminal, platform: Platform) -> None:
+    project = platform.project(created_at="2023-06-01T00:00:00Z")
+    platform.sql(
+        "INSERT INTO logs (project_id, size_bytes, created_at) VALUES (:id, 1, '2023-12-30T10:00:00Z')",
+        id=project,
+    )
+    result = fleetmeter("backfill", "--from", "2023-12-30", "--to", "2023-12-31")
+    assert result.returncode == 0, result.stderr
+    assert platform.rows("SELECT date::text, logs FROM daily_stats ORDER BY date") == [
+        ("2023-12-30", 1),
+        ("2023-12-31", 0),
+    ]
+    assert fleetmeter("verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "daily", "--at", "2999-01-01"], 2, "in the future"),
+        (["run", "daily", "--at", "soon"], 2, "not an instant"),
+        (["run", "weekly"], 2, "weekly"),
+        (["run", "hourly", "--project", "999999"], 2, "no project 999999"),
+        (["backfill", "--from", "2026-11-03", "--to", "2026-11-01"], 2, "is after"),
+        (["backfill", "--from", "2999-01-01", "--to", "2999-01-02"], 2, "not over"),
+        (["backfill", "--from", "2026-02-30", "--to", "2026-03-01"], 2, "not a day"),
+        (["export", "monthly", "--month", "2026-13"], 2, "not a month"),
+        (["missing", "--from", "yesterday"], 2, "not a day"),
+        (["missing", "--project", "999999"], 2, "no project 999999"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    fleetmeter: Terminal, platform: Platform, arguments: list[str], code: int, says: str
+) -> None:
+    platform.project()
+    result = fleetmeter(*arguments)
+    assert result.returncode == code
+    assert says in one_sentence(result)
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"DATABASE_URL": "mysql://h/d"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/d"}, "127.0.0.1:1/d cannot be reached"),
+        ({"MQTT_URL": "http://u:hunter2@broker"}, "MQTT_URL"),
+        ({"S3_PREFIX": "all/"}, "S3_PREFIX"),
+        ({"FLEETMETER_PLANS": "/nowhere/plans.toml"}, "/nowhere/plans.toml"),
+    ],
+)
+def test_wrong_settings_are_one_sentence_without_secrets(
+    fleetmeter: Terminal, environment: dict[str, str], says: str
+) -> None:
+    result = fleetmeter("run", "monthly", **environment)
+    assert result.returncode != 0
+    assert says in one_sentence(result)
+    assert "hunter2" not in result.stderr
+
+
+def test_a_database_without_our_schema_names_the_command_that_helps(
+    fleetmeter: Terminal, empty_url: URL
+) -> None:
+    other = {"DATABASE_URL": empty_url.render_as_string(hide_password=False)}
+    for command in (["status"], ["verify"], ["missing"], ["run", "hourly"], ["doctor"]):
+        result = fleetmeter(*command, **other)
+        assert result.returncode == 1
+        assert "fleetmeter migrate" in result.stderr + result.stdout
+    assert fleetmeter("migrate", **other).returncode == 0
+    assert fleetmeter("status", **other).returncode == 0
+
+
+def test_status_and_doctor_speak_of_a_system_that_never_ran(fleetmeter: Terminal, platform: Platform) -> None:
+    platform.project(created_at="2026-11-20T00:00:00Z")
+    assert fleetmeter("status").returncode == 0
+    findings = fleetmeter("doctor")
+    assert findings.returncode == 1
+    for complaint in ("counters", "hourly", "daily snapshots", "monthly close"):
+        assert complaint in findings.stdout
+
+
+def test_verify_exits_one_and_names_what_is_wrong(fleetmeter: Terminal, platform: Platform) -> None:
+    project = platform.project(created_at="2026-11-18T08:00:00Z")
+    assert fleetmeter("run", "hourly").returncode == 0
+    platform.sql("UPDATE project_stats SET logs = logs + 5")
+    result = fleetmeter("verify")
+    assert result.returncode == 1
+    assert f"project {project}" in result.stdout
+    assert "logs" in result.stdout
+
+
+def test_the_library_answers_the_backend(configured: Settings, platform: Platform) -> None:
+    from fleetmeter import LimitService, StatsUpdaterService
+
+    organization = platform.organization("free")
+    project = platform.project(organization)
+    service = StatsUpdaterService()
+    service.increment_mqtt_inbound(project, 12)
+    service.increment_mqtt_outbound(project, 3)
+    assert platform.rows("SELECT mqtt_inbound, mqtt_outbound FROM project_stats") == [(12, 3)]
+    answer = LimitService().check_mqtt_inbound_limit(organization, project)
+    assert (answer.used, answer.allowed) == (12, True)
+    service.update_all_projects()
+    service.create_all_daily_snapshots()
+    service.reset_all_monthly_stats()
+    assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 12, (
+        "a reset in mid-month resets nothing"
+    )
