@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from collectors.measured import Measured, Progress
 from metering import database, ledger, projects
-from metering.meters import columns, counters_of
+from metering.meters import Source, columns, counters_of
 from metering.periods import Hour
 from metering.projects import METERED_UNTIL
 from metering.settings import Settings
 
-SOURCE = "platform_db"
+SOURCE: Source = "platform_db"
 COUNTERS = counters_of(SOURCE)
 
 # counter -> table, what to add up, and which of its rows

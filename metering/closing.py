@@ -17,7 +17,7 @@ from metering import coverage, gate, rating, snapshots
 from metering.coverage import EXPECTED_FROM
 from metering.errors import PeriodError, PlanError
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
-from metering.periods import Month, utc
+from metering.periods import Day, Month, utc
 from metering.plans import Plans, PlanVersion
 from metering.projects import METERED_UNTIL
 
@@ -111,7 +111,7 @@ def close_month(
     free = [project for project in project_ids if project not in result.blocked]
     version = plans.in_force(month.last.date)
     bills = []
-    for row in connection.execute(TOTALS, _bounds(month) | {"ids": free}).mappings():
+    for row in _totals(connection, month, free):
         try:
             bills.append(_bill(row, month, version, closed_by))
         except PlanError as error:  # one project's tier must not stop the others
@@ -132,7 +132,7 @@ def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int
         if day.project_id in wanted:
             missing.setdefault(day.date, []).append(day.project_id)
     return sealed + sum(
-        snapshots.seal_earlier(connection, snapshots.Day(date), ids, at)
+        snapshots.seal_earlier(connection, Day(date), ids, at)
         for date, ids in sorted(missing.items())
     )
 
@@ -164,6 +164,11 @@ def due_months(connection: Connection, at: datetime) -> list[Month]:
     while months and months[-1].next() < running:
         months.append(months[-1].next())
     return months
+
+
+def _totals(connection: Connection, month: Month, project_ids: Sequence[int]) -> list[dict[str, Any]]:
+    rows = connection.execute(TOTALS, _bounds(month) | {"ids": list(project_ids)})
+    return [dict(row) for row in rows.mappings()]
 
 
 def _bounds(month: Month) -> dict[str, Any]:
