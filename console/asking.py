@@ -1,0 +1,63 @@
+"""Asking for a job: a request in the queue, which a runner takes up. A page never runs one."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from console.reading import writing
+from jobs import queue
+
+DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
+
+
+def actor() -> str:
+    """Who is asking, for the run's record."""
+    return "console"
+
+
+def ask(
+    job: str,
+    period: str,
+    at: datetime,
+    project_id: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Queue `job` and return its run's id; while the same run waits or works, that one's id.
+
+    A second press of a double click may come after a quick run has ended: it is taken for the first.
+    """
+    asked = st.session_state.setdefault("asked", {})
+    request = (job, period, project_id, dry_run)
+    pressed, run = asked.get(request, (0.0, 0))
+    if run and time.monotonic() - pressed < DOUBLE_CLICK:
+        return int(run)
+    with writing() as connection:
+        run = queue.enqueue(
+            connection,
+            job,
+            period,
+            at,
+            "console",
+            actor(),
+            project_id=project_id,
+            dry_run=dry_run,
+            arguments=dict(arguments or {}),
+        )
+    asked[request] = (time.monotonic(), run)
+    return run or 0
+
+
+def cancel(run: int) -> None:
+    """Take a waiting run out of the queue, or ask a working one to stop."""
+    with writing() as connection:
+        queue.cancel(connection, run)
+
+
+def retry(run: int) -> int:
+    """Queue again what failed; returns the run's id."""
+    with writing() as connection:
+        return int(queue.retry(connection, run, actor()) or run)

@@ -1,0 +1,116 @@
+"""Runs as they go: what was asked for, how far it is, what came of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from console import figures, names, trouble
+from console.queries import runs
+from console.reading import reading
+
+OVER = ("succeeded", "failed", "cancelled", "dead")
+LOOKS = {
+    "queued": (":material/hourglass_empty:", "gray", "Queued"),
+    "running": (":material/autorenew:", "blue", "Running"),
+    "succeeded": (":material/check_circle:", "green", "Succeeded"),
+    "failed": (":material/error:", "orange", "Failed, tries again"),
+    "cancelled": (":material/block:", "gray", "Cancelled"),
+    "dead": (":material/dangerous:", "red", "Failed for good"),
+}
+
+
+def badge(state: str) -> None:
+    """A run's state: icon, colour and word."""
+    icon, colour, label = LOOKS[state]
+    st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def follow(key: str) -> None:
+    """Show the runs that this page asked for under `key`, until and after they end."""
+    asked = st.session_state.get(f"followed-{key}", [])
+    if not asked:
+        return
+    with st.container(border=True):
+        if st.session_state.get(f"over-{key}") == asked:
+            _show(_find(asked))
+        else:
+            _watch(key, asked)
+
+
+def started(key: str, run_ids: Sequence[int]) -> None:
+    """From now on `follow(key)` shows these runs."""
+    st.session_state[f"followed-{key}"] = list(run_ids)
+    st.session_state.pop(f"over-{key}", None)
+
+
+@st.fragment(run_every=1)
+@trouble.guarded
+def _watch(key: str, asked: list[int]) -> None:
+    found = _find(asked)
+    _show(found)
+    if all(run["state"] in OVER for run in found):
+        st.session_state[f"over-{key}"] = asked
+        st.rerun()  # the figures around it have changed
+
+
+def _find(asked: Sequence[int]) -> list[Mapping[str, Any]]:
+    with reading() as page:
+        return [run for run in (runs.find(page.connection, number) for number in asked) if run]
+
+
+def _show(found: Sequence[Mapping[str, Any]]) -> None:
+    for run in found:
+        line(run)
+
+
+def line(run: Mapping[str, Any]) -> None:
+    """One run: what, state, progress or result."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badge(run["state"])
+        st.markdown(f"**{title(run)}**", width="content")
+        st.caption(detail(run), width="stretch")
+    if run["state"] == "running":
+        done, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
+        what = names.markdown(str(run["progress"].get("what", "working")))
+        st.progress(min(1.0, done / total) if total else 0.0, text=f"{what} · {done:,} of {total:,}")
+
+
+def title(run: Mapping[str, Any]) -> str:
+    """What is run, for which period and project, as Markdown."""
+    scope = "" if run["project_id"] is None else f" · project {run['project_id']}"
+    trial = " (trial)" if run["dry_run"] else ""
+    return f"{names.markdown(run['job'])} {names.markdown(run['period'])}{scope}{trial}"
+
+
+def detail(run: Mapping[str, Any]) -> str:
+    """Who asked, how long it took, what came of it, as Markdown."""
+    parts = [f"run {run['id']}", f"asked by {names.markdown(run['requested_by'])}"]
+    if run["finished_at"] and run["seconds"] is not None:
+        parts.append(f"took {figures.duration(run['seconds'])}")
+    parts.append(names.markdown(outcome(run), 300))
+    return " · ".join(part for part in parts if part)
+
+
+def outcome(run: Mapping[str, Any]) -> str:
+    """The sentence a run ended with: what it did, or its last error; failures in it are counted."""
+    errors = [
+        str(error.get("error", "")) if isinstance(error, dict) else str(error) for error in run["errors"]
+    ]
+    done = "; ".join(
+        _did(key, value) for key, value in (run["result"] or {}).items() if value not in ({}, [])
+    )
+    if run["state"] != "succeeded":
+        return errors[-1] if errors else ""
+    if errors:
+        done += f" ({figures.many(len(errors), 'failure')}, the first: {errors[0]})"
+    return done or "nothing to do"
+
+
+def _did(key: str, value: Any) -> str:
+    what = key.replace("_", " ")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {item}" for name, item in list(value.items())[:5])
+    if isinstance(value, list):
+        return f"{what} {', '.join(str(item) for item in value[:6])}"
+    return f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}"

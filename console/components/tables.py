@@ -1,0 +1,76 @@
+"""Tables: unknown is a word, numbers keep their separators, bytes their unit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal, cast
+
+import pandas as pd
+import streamlit as st
+
+from console import figures, names
+
+Kind = Literal["text", "name", "count", "bytes", "money", "date", "instant", "seconds"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: the row's key, its heading, and what kind of value it holds."""
+
+    key: str
+    label: str
+    kind: Kind = "text"
+    help: str | None = None
+
+
+def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pd.DataFrame:
+    """Rows as a data frame with the columns' keys; what is unknown stays missing."""
+    return pd.DataFrame({column.key: _series(rows, column) for column in columns})
+
+
+def _series(rows: Sequence[Mapping[str, Any]], column: Column) -> "pd.Series[Any]":
+    values = [row[column.key] for row in rows]
+    if column.kind in ("count", "bytes"):
+        return pd.Series(values, dtype="Int64")
+    if column.kind in ("money", "seconds"):
+        return pd.Series([float(v) if isinstance(v, Decimal) else v for v in values], dtype="Float64")
+    if column.kind == "name":
+        return pd.Series([names.short(value) if value else value for value in values], dtype="object")
+    return pd.Series(values, dtype="object")
+
+
+def _config(column: Column) -> Any:
+    make = st.column_config
+    kinds: dict[str, Any] = {
+        "count": partial(make.NumberColumn, format="localized"),
+        "bytes": partial(make.NumberColumn, format="bytes"),
+        "money": partial(make.NumberColumn, format="%,.2f"),
+        "seconds": partial(make.NumberColumn, format="%.1f s"),
+        "date": partial(make.DateColumn, format="YYYY-MM-DD"),
+        "instant": partial(make.DatetimeColumn, format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+    }
+    return kinds.get(column.kind, make.TextColumn)(label=column.label, help=column.help)
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    key: str,
+    alt: str,
+    select: bool = False,
+    height: int | Literal["auto"] = "auto",
+) -> list[int]:
+    """Show rows; with `select`, return the numbers of those that are ticked."""
+    shown = st.dataframe(
+        frame(rows, columns),
+        column_config={column.key: _config(column) for column in columns},
+        hide_index=True,
+        placeholder=figures.UNKNOWN,
+        key=key,
+        on_select="rerun" if select else "ignore",
+        selection_mode="multi-row",
+        height=height,
+        alt=alt,
+    )
+    return list(cast(Any, shown)["selection"]["rows"]) if select else []

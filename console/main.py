@@ -1,0 +1,5 @@
+"""What Streamlit runs for every visitor and every click."""
+
+from console import frame
+
+frame.show()

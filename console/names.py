@@ -1,0 +1,35 @@
+"""Names that people on the platform chose: shown whole or cut short, never as markup.
+
+Markup is Streamlit's Markdown, HTML, and the marks that turn the direction of writing around.
+"""
+
+import re
+import unicodedata
+from html import escape
+
+LONGEST = 80
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
+
+
+def short(name: str, longest: int = LONGEST) -> str:
+    """`name` on one line without control or direction marks, at most `longest` characters."""
+    visible = "".join(
+        c if unicodedata.category(c) not in ("Cc", "Cf") or c == "\u200d" else " " for c in name
+    )
+    line = " ".join(visible.split()) or "(no name)"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def markdown(name: str, longest: int = LONGEST) -> str:
+    """`name` so that Streamlit's Markdown shows it as it is."""
+    return _MARKDOWN.sub(r"\\\1", short(name, longest))
+
+
+def html(name: str, longest: int = LONGEST) -> str:
+    """`name` as HTML text, in its own direction of writing."""
+    return f"<bdi>{escape(short(name, longest))}</bdi>"
+
+
+def project(identifier: int, name: str) -> str:
+    """How a project is called in lists: its name and its id."""
+    return f"{short(name, 60)} · {identifier}"

@@ -1,0 +1,81 @@
+"""Months and their bills."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from console.queries.rows import Row, every
+from metering.meters import columns
+from metering.periods import Month
+
+MONTHS = text("""
+    SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY year, month
+    ORDER BY year DESC, month DESC""")
+
+BILLS = text(f"""
+    SELECT m.project_id, p.name AS project, m.organization_id, o.name AS organization, m.tier,
+        m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
+        m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
+        {columns("m.{0}")}, m.closed_by, m.created_at,
+        before.total_charge AS charge_before
+    FROM monthly_stats m
+    JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
+    LEFT JOIN monthly_stats before ON before.project_id = m.project_id
+        AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
+    WHERE (m.year, m.month) = (:year, :month) ORDER BY m.total_charge DESC, m.project_id LIMIT :most""")
+
+TOTALS = text("""
+    SELECT currency, count(*) AS bills, sum(plan_fee) AS plan_fee, sum(overage_charge) AS overage_charge,
+        sum(adjustment_charge) AS adjustment_charge, sum(total_charge) AS total_charge,
+        sum(days_present)::bigint AS days_present, sum(days_expected)::bigint AS days_expected,
+        count(*) FILTER (WHERE days_present < days_expected) AS incomplete
+    FROM monthly_stats WHERE (year, month) = (:year, :month) GROUP BY currency ORDER BY currency""")
+
+UNBILLED = text("""
+    SELECT d.project_id, p.name AS project, o.name AS organization, count(*) AS days_present,
+        sum(d.mqtt_inbound + d.mqtt_outbound)::bigint AS messages, sum(d.api_calls)::bigint AS api_calls
+    FROM daily_stats d JOIN projects p ON p.id = d.project_id
+    JOIN organizations o ON o.id = p.organization_id
+    WHERE d.date >= :first AND d.date <= :last AND NOT EXISTS (
+        SELECT FROM monthly_stats m
+        WHERE m.project_id = d.project_id AND (m.year, m.month) = (:year, :month))
+    GROUP BY d.project_id, p.name, o.name ORDER BY messages DESC, d.project_id LIMIT :most""")
+
+
+def months(connection: Connection, at: datetime) -> list[Month]:
+    """The running month, the one before, and every month with a bill; newest first."""
+    billed = [Month(row["year"], row["month"]) for row in every(connection, MONTHS)]
+    running = Month.of(at)
+    return sorted({running, running.previous(), *billed}, reverse=True)
+
+
+def bills(connection: Connection, month: Month, most: int = 5_000) -> list[Row]:
+    """Bills of a month, the highest first, each with the charge of the month before if it has one."""
+    before = month.previous()
+    return every(
+        connection,
+        BILLS,
+        year=month.year,
+        month=month.month,
+        year_before=before.year,
+        month_before=before.month,
+        most=most,
+    )
+
+
+def totals(connection: Connection, month: Month) -> list[Row]:
+    """Sums of a month's bills, a row for each currency."""
+    return every(connection, TOTALS, year=month.year, month=month.month)
+
+
+def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:
+    """Projects with sealed days in `month` and no bill for it."""
+    return every(
+        connection,
+        UNBILLED,
+        first=month.first.date,
+        last=month.last.date,
+        year=month.year,
+        month=month.month,
+        most=most,
+    )

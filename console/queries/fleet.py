@@ -1,0 +1,70 @@
+"""What the whole fleet did: running totals, days, the projects that used most."""
+
+from datetime import date, datetime
+
+from sqlalchemy import Connection, text
+
+from console.queries.rows import Row, every, one
+from metering.periods import Day, days
+
+TOTALS = text("""
+    SELECT count(*) AS projects, coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint AS messages,
+        coalesce(sum(api_calls), 0)::bigint AS api_calls,
+        sum(total_storage_bytes)::bigint AS storage_bytes, count(total_storage_bytes) AS storage_known,
+        sum(active_devices)::bigint AS active_devices, sum(total_devices)::bigint AS devices,
+        coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
+            ::bigint AS messages_ever, max(mqtt_measured_at) AS mqtt_measured_at
+    FROM project_stats""")
+
+COUNTED = text("""
+    SELECT coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
+        ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
+
+DAYS = text("""
+    SELECT date, count(*) AS projects, sum(mqtt_inbound + mqtt_outbound)::bigint AS messages,
+        sum(mqtt_inbound)::bigint AS inbound, sum(mqtt_outbound)::bigint AS outbound,
+        sum(api_calls)::bigint AS api_calls, sum(storage_bytes)::bigint AS storage_bytes,
+        sum(active_device_count)::bigint AS active_devices
+    FROM daily_stats WHERE date >= :first AND date <= :last GROUP BY date ORDER BY date""")
+
+TOP = text("""
+    SELECT s.project_id, p.name AS project, o.name AS organization, o.tier,
+        s.mqtt_inbound + s.mqtt_outbound AS messages, s.api_calls,
+        s.total_storage_bytes AS storage_bytes, s.active_devices
+    FROM (SELECT * FROM project_stats ORDER BY mqtt_inbound + mqtt_outbound DESC, project_id LIMIT :most) s
+    JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
+    ORDER BY messages DESC, s.project_id""")
+
+
+def totals(connection: Connection) -> Row:
+    """Sums over every project's running totals; NULL where nothing was ever sampled."""
+    return one(connection, TOTALS)
+
+
+def counted(connection: Connection) -> tuple[int, datetime]:
+    """Messages counted since the beginning, which only grows, and when this was so."""
+    row = one(connection, COUNTED)
+    return row["messages"], row["at"]
+
+
+def trend(connection: Connection, first: Day, last: Day) -> list[Row]:
+    """A row for each day of the range; a day on which nothing is sealed has None, not zero."""
+    sealed = {row["date"]: row for row in every(connection, DAYS, first=first.date, last=last.date)}
+    blank = dict.fromkeys(("messages", "inbound", "outbound", "api_calls", "storage_bytes", "active_devices"))
+    return [sealed.get(day.date, {"date": day.date, "projects": 0, **blank}) for day in days(first, last)]
+
+
+def top(connection: Connection, most: int = 10) -> list[Row]:
+    """The projects with the most messages in the running month."""
+    return every(connection, TOP, most=most)
+
+
+SEALED = text("""
+    SELECT date, count(*) AS projects FROM daily_stats
+    WHERE date >= :first AND date <= :last GROUP BY date""")
+
+
+def sealed(connection: Connection, first: Day, last: Day) -> dict[date, int]:
+    """How many projects have each day of the range sealed."""
+    rows = every(connection, SEALED, first=first.date, last=last.date)
+    return {row["date"]: row["projects"] for row in rows}

@@ -1,0 +1,152 @@
+"""Is it all right? Everything that is not, worst first, each with the page that mends it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, text
+
+from console import figures
+from console.queries import runs
+from console.queries.rows import every, one
+from metering import closing, coverage
+from metering.meters import SOURCES, Source
+from metering.periods import Day
+
+STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one
+SOURCE_NAMES: dict[Source, str] = {
+    "mqtt": "MQTT",
+    "platform_db": "Platform database",
+    "s3": "S3",
+    "ecr": "ECR",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not all right: one sentence, and where to go."""
+
+    severity: Literal["bad", "warning"]
+    sentence: str
+    page: str
+
+
+WORKERS = text("""
+    SELECT count(*) FILTER (WHERE role = 'runner' AND last_seen_at > now() - interval '30 seconds')
+        AS runners, max(last_seen_at) FILTER (WHERE role = 'runner') AS runner_seen_at
+    FROM workers""")
+
+DAEMONS = text("""
+    SELECT count(*) AS known, max(last_seen_at) AS last_seen_at,
+        coalesce(bool_or(last_seen_at > now() - interval '1 minute'), false) AS alive,
+        coalesce(bool_or(connected AND last_seen_at > now() - interval '1 minute'), false) AS connected
+    FROM mqtt_sessions""")
+
+FRESHNESS = text(
+    "SELECT "
+    + ", ".join(f"max({source}_measured_at) AS {source}" for source in SOURCES)
+    + " FROM project_stats"
+)
+
+GAPS = text("""
+    SELECT count(*) AS gaps FROM gaps
+    WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN ('mqtt', 'platform_db')""")
+
+ALERTS = text("""
+    SELECT severity, count(*) AS alerts FROM alerts
+    WHERE resolved_at IS NULL AND acknowledged_by IS NULL GROUP BY severity ORDER BY severity""")
+
+
+def find(connection: Connection, at: datetime) -> list[Problem]:
+    """Every problem at `at`, the bad ones first."""
+    found = [
+        *_workers(connection, at),
+        *_counter(connection, at),
+        *_sources(connection, at),
+        *_jobs(connection, at),
+        *_days(connection, at),
+        *_months(connection, at),
+        *_gaps(connection),
+        *_alerts(connection),
+    ]
+    return sorted(found, key=lambda problem: problem.severity)
+
+
+def _workers(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, WORKERS)
+    if row["runners"]:
+        return []
+    seen = figures.age(row["runner_seen_at"], at)
+    return [Problem("bad", f"No job runner is alive (last seen {seen}): start fleetmeter runner", "health")]
+
+
+def _counter(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, DAEMONS)
+    if not row["known"]:
+        return [Problem("warning", "No MQTT counter has connected yet: start fleetmeter counter", "health")]
+    if not row["alive"]:
+        seen = figures.age(row["last_seen_at"], at)
+        return [Problem("bad", f"The MQTT counter is silent (last seen {seen})", "health")]
+    if not row["connected"]:
+        return [Problem("bad", "The MQTT counter runs, but its broker is away", "health")]
+    return []
+
+
+def _sources(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, FRESHNESS)
+    return [
+        Problem(
+            "warning",
+            f"{SOURCE_NAMES[source]} was last measured {figures.age(row[source], at)}",
+            "health",
+        )
+        for source in SOURCES
+        if source != "mqtt" and row[source] is not None and at - row[source] > STALE
+    ]
+
+
+def _jobs(connection: Connection, at: datetime) -> list[Problem]:
+    failed = runs.unmended(connection, at - timedelta(days=7))
+    if not failed:
+        return []
+    jobs = ", ".join(sorted({row["job"] for row in failed}))
+    return [
+        Problem("bad", f"{figures.many(len(failed), 'job run')} failed in the last 7 days ({jobs})", "jobs")
+    ]
+
+
+def _days(connection: Connection, at: datetime) -> list[Problem]:
+    last = Day.of(at).previous()
+    first = Day(last.date - timedelta(days=29))
+    missing = coverage.missing_days(connection, first, last, at)
+    if not missing:
+        return []
+    projects = len({day.project_id for day in missing})
+    sentence = (
+        f"{figures.many(len(missing), 'daily snapshot')} missing in {figures.many(projects, 'project')}"
+    )
+    return [Problem("bad", sentence, "snapshots")]
+
+
+def _months(connection: Connection, at: datetime) -> list[Problem]:
+    return [
+        Problem("warning", f"{month} is over and not closed for every project", "billing")
+        for month in closing.due_months(connection, at)
+    ]
+
+
+def _gaps(connection: Connection) -> list[Problem]:
+    gaps = one(connection, GAPS)["gaps"]
+    sentence = f"{figures.many(gaps, 'gap')} in counting, neither covered nor accepted"
+    return [Problem("warning", sentence, "billing")] if gaps else []
+
+
+def _alerts(connection: Connection) -> list[Problem]:
+    return [
+        Problem(
+            "bad" if row["severity"] == "critical" else "warning",
+            f"{figures.many(row['alerts'], 'open alert')} ({row['severity']})",
+            "alerts",
+        )
+        for row in every(connection, ALERTS)
+    ]

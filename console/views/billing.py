@@ -1,0 +1,139 @@
+"""Billing: what a month costs, project by project."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from console import address, figures
+from console.asking import ask
+from console.components import downloads, progress
+from console.components.head import head
+from console.components.tables import Column, table
+from console.queries import billing
+from console.queries.rows import Row
+from console.reading import reading
+from metering.meters import COUNTERS
+from metering.periods import Month
+
+BILLS = (
+    Column("project_id", "Id", "count"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("tier", "Tier"),
+    Column("total_charge", "Total", "money"),
+    Column("charge_before", "Month before", "money"),
+    Column("plan_fee", "Plan fee", "money"),
+    Column("overage_charge", "Overage", "money"),
+    Column("adjustment_charge", "Adjustments", "money"),
+    Column("currency", "Currency"),
+    Column("coverage", "Days sealed"),
+    Column("lines_over", "Meters over", "count"),
+    *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
+)
+UNBILLED = (
+    Column("project_id", "Id", "count"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("days_present", "Days sealed", "count"),
+    Column("messages", "Messages", "count"),
+    Column("api_calls", "API calls", "count"),
+)
+
+
+def show() -> None:
+    """The page."""
+    with reading() as page:
+        months = billing.months(page.connection, page.at)
+        month = _asked(months, page.at)
+        bills = billing.bills(page.connection, month)
+        totals = billing.totals(page.connection, month)
+        unbilled = billing.unbilled(page.connection, month)
+    head("Billing", page.at)
+    _choose(months, bills, unbilled, page.at)
+    progress.follow("billing")
+    if bills:
+        _totals(totals)
+        _bills(bills, month)
+    elif month.end <= page.at and not unbilled:
+        st.info(f"{month} has no bill and no sealed day: no project was metered then.")
+    if unbilled:
+        running = page.at < month.end
+        st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
+        table(unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
+
+
+def _asked(months: Sequence[Month], at: datetime) -> Month:
+    options = [str(month) for month in months]
+    address.read(
+        "month", address.one_of(options), f"a month between {options[-1]} and {options[0]} with bills"
+    )
+    if st.session_state.get("month") not in options:
+        st.session_state["month"] = str(Month.of(at).previous())
+    return Month.parse(st.session_state["month"])
+
+
+def _choose(months: Sequence[Month], bills: Sequence[Row], unbilled: Sequence[Row], at: datetime) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
+        with st.container(width="stretch"):
+            _state(Month.parse(chosen), len(bills), len(unbilled), at)
+        over = Month.parse(chosen).end <= at
+        if over and unbilled and st.button("Close the month", key="close", icon=":material/lock:"):
+            _confirm(Month.parse(chosen), len(unbilled), at)
+    address.write("month", chosen)
+
+
+def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:
+    if month.end > at:
+        st.badge("Running", icon=":material/lock_open:", color="blue")
+        st.caption(f"Ends {month.end:%Y-%m-%d} 00:00 UTC and is closed then.")
+    elif unbilled:
+        st.badge("Open", icon=":material/lock_open:", color="orange")
+        st.caption(f"{figures.many(bills, 'bill')}; {figures.many(unbilled, 'project')} not billed yet.")
+    else:
+        st.badge("Closed", icon=":material/lock:", color="green")
+        st.caption(f"{figures.many(bills, 'bill')}, sealed: none can change.")
+
+
+def _confirm(month: Month, unbilled: int, at: datetime) -> None:
+    @st.dialog(f"Close {month}?", icon=":material/lock:")
+    def question() -> None:
+        st.markdown(
+            f"Seals the missing days of **{month}** and bills {figures.many(unbilled, 'project')}. "
+            "A bill cannot be changed afterwards; corrections go into the running month."
+        )
+        st.caption(
+            "A project with an open gap is left out, with the reason, until the gap is covered or accepted."
+        )
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Not now", key="dismiss-close"):
+                st.rerun()
+            if st.button("Close it", type="primary", key="confirm-close"):
+                progress.started("billing", [ask("monthly", str(month), at)])
+                st.rerun()
+
+    question()
+
+
+def _totals(totals: Sequence[Row]) -> None:
+    for row in totals:
+        with st.container(horizontal=True, key=f"totals-{row['currency']}"):
+            currency = row["currency"]
+            st.metric("Total", figures.money(row["total_charge"], currency), border=True)
+            st.metric("Plan fees", figures.money(row["plan_fee"], currency), border=True)
+            st.metric("Overage", figures.money(row["overage_charge"], currency), border=True)
+            st.metric("Adjustments", figures.money(row["adjustment_charge"], currency), border=True)
+            days = f"{row['days_present']:,} of {row['days_expected']:,}"
+            incomplete = (
+                f"{figures.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
+            )
+            st.metric("Days sealed", days, incomplete, delta_color="off", delta_arrow="off", border=True)
+
+
+def _bills(bills: Sequence[Row], month: Month) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(figures.many(len(bills), "bill"), anchor=False, width="stretch")
+        downloads.monthly(month, len(bills))
+    shown = [{**row, "coverage": f"{row['days_present']} of {row['days_expected']}"} for row in bills]
+    table(shown, BILLS, "bills", "Bills of the month, the highest first")

@@ -1,0 +1,172 @@
+"""Jobs: what runs when, asking for a run now, and what came of the last ones."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from console import address, figures, trouble
+from console.asking import ask, cancel, retry
+from console.components import progress
+from console.components.head import head
+from console.components.tables import Column, table
+from console.queries import runs
+from console.queries.rows import Row
+from console.reading import reading
+from metering.periods import Day, Hour, Month
+
+JOBS = {
+    "hourly": ("Hourly refresh", "Reads every source and updates the running totals."),
+    "daily": ("Daily snapshot", "Seals the day before for every project."),
+    "monthly": ("Monthly close", "Closes the month before into bills."),
+}
+HISTORY = (
+    Column("id", "Run", "count"),
+    Column("job", "Job"),
+    Column("period", "Period"),
+    Column("project", "Project", "name"),
+    Column("label", "State"),
+    Column("outcome", "Result", "name"),
+    Column("seconds", "Took", "seconds"),
+    Column("trigger", "Trigger"),
+    Column("requested_by", "Asked by", "name"),
+    Column("attempt", "Attempt", "count"),
+    Column("created_at", "Asked (UTC)", "instant"),
+    Column("finished_at", "Ended (UTC)", "instant"),
+)
+PER_PAGE = 50
+
+
+def show() -> None:
+    """The page."""
+    address.read("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
+    state = st.session_state.get("state")
+    with reading() as page:
+        latest = runs.latest(page.connection, tuple(JOBS))
+        failed = runs.unmended(page.connection, page.at - timedelta(days=30))
+        found = runs.history(page.connection, [state] if state else [], most=PER_PAGE)
+    head("Jobs", page.at)
+    with st.container(horizontal=True, key="jobs"):
+        for row in latest:
+            _card(row, page.at)
+    progress.follow("jobs")
+    _active()
+    _failed(failed)
+    _history(found, state)
+
+
+def period(job: str, at: datetime) -> str:
+    """The period a run of `job` asked for at `at` works on."""
+    periods = {"hourly": Hour.of(at), "daily": Day.of(at).previous(), "monthly": Month.of(at).previous()}
+    return str(periods[job])
+
+
+def due(job: str, at: datetime) -> datetime:
+    """When the schedule asks for `job` next after `at`."""
+    return {"hourly": Hour.of(at).end, "daily": Day.of(at).end, "monthly": Month.of(at).end}[job]
+
+
+def _card(row: Row, at: datetime) -> None:
+    job = row["job"]
+    title, what = JOBS[job]
+    with st.container(border=True, key=f"job-{job}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(title, anchor=False, width="stretch")
+            if row["state"]:
+                progress.badge(row["state"])
+            else:
+                st.badge("Never ran", color="gray", icon=":material/schedule:")
+        st.caption(what)
+        st.metric(
+            "Last took",
+            figures.duration(row["seconds"][-1]) if row["seconds"] else "—",
+            label_visibility="visible",
+            chart_data=row["seconds"] if row["seconds"] and len(row["seconds"]) > 1 else None,
+            chart_type="bar",
+        )
+        st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
+        if st.button("Run now", key=f"run-{job}", icon=":material/play_arrow:", width="stretch"):
+            _confirm(job, at)
+
+
+def _last(row: Row, at: datetime) -> str:
+    if row["id"] is None:
+        return "No run yet"
+    return f"Last for {row['period']}, {figures.age(row['finished_at'] or row['created_at'], at)}"
+
+
+def _confirm(job: str, at: datetime) -> None:
+    title, what = JOBS[job]
+
+    @st.dialog(f"{title} now?", icon=":material/play_arrow:")
+    def question() -> None:
+        st.markdown(f"{what} This run works on **{period(job, at)}**, for every project.")
+        st.caption("Safe to repeat: what is sealed or closed already stays as it is.")
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Not now", key=f"dismiss-{job}"):
+                st.rerun()
+            if st.button("Run it", type="primary", key=f"confirm-{job}"):
+                progress.started("jobs", [ask(job, period(job, at), at)])
+                st.rerun()
+
+    question()
+
+
+@st.fragment(run_every=2)
+@trouble.guarded
+def _active() -> None:
+    with reading() as page:
+        active = runs.active(page.connection)
+    st.subheader("Queued and running", anchor=False)
+    if not active:
+        st.caption("Nothing waits and nothing runs.")
+        return
+    for run in active:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"active-{run['id']}"):
+            with st.container(width="stretch"):
+                progress.line(run)
+            if st.button("Cancel", key=f"cancel-{run['id']}", icon=":material/close:"):
+                cancel(run["id"])
+                st.rerun(scope="fragment")
+    if st.session_state.get("active-before", 0) > len(active):
+        st.session_state["active-before"] = len(active)
+        st.rerun()
+    st.session_state["active-before"] = len(active)
+
+
+def _failed(failed: Sequence[Row]) -> None:
+    if not failed:
+        return
+    st.subheader(f"{figures.many(len(failed), 'run')} failed and not made good", anchor=False)
+    for run in failed[:10]:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
+            with st.container(width="stretch"):
+                progress.line(run)
+            if st.button("Retry", key=f"retry-{run['id']}", icon=":material/replay:"):
+                progress.started("jobs", [retry(run["id"])])
+                st.rerun()
+
+
+def _history(found: Sequence[Row], state: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("History", anchor=False, width="stretch")
+        st.selectbox(
+            "State",
+            runs.STATES,
+            index=None,
+            placeholder="Any state",
+            key="state",
+            width=200,
+            format_func=lambda name: progress.LOOKS[name][2],
+        )
+    if not found:
+        st.info(
+            f"No run is {progress.LOOKS[state][2].lower()}."
+            if state
+            else "No job ran yet. Start `fleetmeter runner`."
+        )
+        return
+    rows = [
+        {**run, "label": progress.LOOKS[run["state"]][2], "outcome": progress.outcome(run)} for run in found
+    ]
+    table(rows, HISTORY, "history", "The newest fifty runs, newest first")

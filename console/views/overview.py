@@ -1,0 +1,175 @@
+"""Overview: is it all right, and what is going on."""
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import streamlit as st
+
+from console import figures, trouble
+from console.components import charts
+from console.components.head import head
+from console.components.tables import Column, table
+from console.pages import TITLES, link
+from console.queries import fleet, problems
+from console.queries.problems import Problem
+from console.queries.rows import Row
+from console.reading import engine, reading
+from metering.periods import Day
+
+TOP = (
+    Column("project_id", "Id", "count"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("tier", "Tier"),
+    Column("messages", "Messages this month", "count"),
+    Column("api_calls", "API calls", "count"),
+    Column("storage_bytes", "Storage", "bytes"),
+    Column("active_devices", "Active devices", "count"),
+)
+DAYS = (
+    Column("date", "Day", "date"),
+    Column("projects", "Projects sealed", "count"),
+    Column("inbound", "Messages in", "count"),
+    Column("outbound", "Messages out", "count"),
+    Column("api_calls", "API calls", "count"),
+    Column("storage_bytes", "Storage", "bytes"),
+)
+Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
+
+
+def show() -> None:
+    """The page."""
+    with reading() as page:
+        last = Day.of(page.at).previous()
+        found = problems.find(page.connection, page.at)
+        totals = fleet.totals(page.connection)
+        trend = fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last)
+        top = fleet.top(page.connection)
+    head("Overview", page.at)
+    _verdict(found)
+    if not totals["projects"]:
+        _nothing_yet()
+        return
+    _figures(totals, trend)
+    _trend(trend)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Busiest projects this month", anchor=False, width="stretch")
+        link("project", "Look at a project")
+    table(top, TOP, "top", "The ten projects with the most messages in the running month")
+
+
+def _verdict(found: Sequence[Problem]) -> None:
+    if not found:
+        st.success("All is well: every source is fresh, no day is missing, no job failed.",
+                   icon=":material/check_circle:")  # fmt: skip
+        return
+    bad = sum(problem.severity == "bad" for problem in found)
+    label = figures.many(len(found), "thing") + (" needs" if len(found) == 1 else " need") + " attention"
+    with st.container(border=True):
+        (st.error if bad else st.warning)(label, icon=":material/error:" if bad else ":material/warning:")
+        for number, problem in enumerate(found):
+            _problem(problem, number)
+
+
+def _problem(problem: Problem, number: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{number}"):
+        icon = ":red[:material/error:]" if problem.severity == "bad" else ":orange[:material/warning:]"
+        st.markdown(f"{icon} {problem.sentence}", width="stretch")
+        if problem.page in TITLES:
+            link(problem.page, TITLES[problem.page][0])
+
+
+def _nothing_yet() -> None:
+    st.info(
+        "Nothing has been counted yet. Start `fleetmeter counter` to count messages and "
+        "`fleetmeter runner` to read the other sources; `fleetmeter doctor` says what is missing.",
+        icon=":material/hourglass_empty:",
+    )
+
+
+def _figures(totals: Row, trend: Sequence[Row]) -> None:
+    with st.container(horizontal=True, key="figures"):
+        with st.container(border=True):
+            _rate()
+        _figure("Messages, last sealed day", "messages", trend, "count")
+        _figure("API calls, last sealed day", "api_calls", trend, "count")
+        known = f"{totals['storage_known']:,} of {figures.many(totals['projects'], 'project')} measured"
+        _figure("Storage now", "storage_bytes", trend, "bytes", totals["storage_bytes"], known)
+
+
+def _figure(
+    label: str,
+    name: str,
+    trend: Sequence[Row],
+    unit: str,
+    value: int | None = None,
+    note: str | None = None,
+) -> None:
+    known = [row[name] for row in trend if row[name] is not None]
+    shown = value if value is not None else (known[-1] if known else None)
+    earlier = known[-8:-1]
+    change = None
+    if shown is not None and earlier and sum(earlier):
+        change = f"{shown / (sum(earlier) / len(earlier)) - 1:+.1%}"
+    st.metric(
+        label,
+        figures.size(shown) if unit == "bytes" else figures.compact(shown),
+        change,
+        delta_color="off",
+        delta_description="against the week before" if change else None,
+        border=True,
+        chart_data=known if len(known) > 1 else None,
+        help=note,
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _samples(_server: str) -> deque[Sample]:
+    return deque(maxlen=60)
+
+
+@st.fragment(run_every=2)
+@trouble.guarded
+def _rate() -> None:
+    with reading() as page:
+        messages, at = fleet.counted(page.connection)
+    samples = _samples(str(engine().url))
+    if not samples or at > samples[-1][0]:
+        samples.append((at, messages))
+    rate = per_second(list(samples))
+    st.metric(
+        "Messages per second, now",
+        "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
+        help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
+        chart_data=_rates(list(samples)) if len(samples) > 3 else None,
+        chart_type="area",
+    )
+
+
+def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
+    """Messages a second over the last `window` seconds of samples; None while there is only one."""
+    recent = [sample for sample in samples if (samples[-1][0] - sample[0]).total_seconds() <= window]
+    seconds = (recent[-1][0] - recent[0][0]).total_seconds() if recent else 0.0
+    return (recent[-1][1] - recent[0][1]) / seconds if seconds > 0.5 else None
+
+
+def _rates(samples: Sequence[Sample]) -> list[float]:
+    pairs = pairwise(samples)
+    return [(b[1] - a[1]) / max((b[0] - a[0]).total_seconds(), 0.1) for a, b in pairs]
+
+
+def _trend(trend: Sequence[Row]) -> None:
+    st.subheader("Messages by day, last 30 sealed days", anchor=False)
+    chart, rows = st.tabs(["Chart", "Table"])
+    with chart:
+        if any(row["messages"] is not None for row in trend):
+            series = {"inbound": "Messages in", "outbound": "Messages out"}
+            charts.days(
+                trend, series, "count", "Messages in and out by day; a day without a bar is missing", "trend"
+            )
+        else:
+            st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
+    with rows:
+        table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")

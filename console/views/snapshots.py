@@ -1,0 +1,164 @@
+"""Snapshots: which days are missing, and their repair."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import streamlit as st
+
+from console import address, figures
+from console.asking import ask
+from console.components import charts, progress
+from console.components.head import head
+from console.components.tables import Column, table
+from console.queries import fleet
+from console.reading import now, reading
+from metering import coverage
+from metering.coverage import MissingDay
+from metering.periods import Day, days
+
+LONGEST = 366  # days one look may span
+MISSING = (
+    Column("project_id", "Id", "count"),
+    Column("project", "Project", "name"),
+    Column("days", "Missing days", "count"),
+    Column("first", "First", "date"),
+    Column("last", "Last", "date"),
+    Column("dates", "Which"),
+)
+Missing = Sequence[MissingDay]
+
+
+def show() -> None:
+    """The page."""
+    first, last = _asked(now())
+    with reading() as page:
+        missing = coverage.missing_days(page.connection, first, last, page.at)
+        sealed = fleet.sealed(page.connection, first, last)
+    head("Snapshots", page.at)
+    _range(page.at)
+    if missing:
+        _repair(missing, page.at)
+    else:
+        _nothing_missing(first, last, sealed)
+    progress.follow("backfill")
+    _calendar(missing, sealed, first, last)
+
+
+def _asked(at: datetime) -> tuple[Day, Day]:
+    yesterday = Day.of(at).previous()
+    address.read("from", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.read("to", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    last = min(st.session_state.get("to") or yesterday.date, yesterday.date)
+    first = st.session_state.get("from") or last - timedelta(days=29)
+    if first > last:
+        st.warning(f"The range ended before it began; it shows {first} alone.")
+        last = first
+    if (last - first).days >= LONGEST:
+        first = last - timedelta(days=LONGEST - 1)
+        st.warning(f"A look spans at most {LONGEST} days; this one begins at {first}.")
+    st.session_state["from"], st.session_state["to"] = first, last
+    return Day(first), Day(last)
+
+
+def _day(latest: date) -> Any:
+    def parse(raw: str) -> date:
+        day = date.fromisoformat(raw)
+        if day > latest or len(raw) != 10:
+            raise ValueError(raw)
+        return day
+
+    return parse
+
+
+def _range(at: datetime) -> None:
+    yesterday = Day.of(at).previous().date
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.date_input("From", key="from", max_value=yesterday, format="YYYY-MM-DD", width=170)
+        last = st.date_input("To", key="to", max_value=yesterday, format="YYYY-MM-DD", width=170)
+    address.write("from", str(first))
+    address.write("to", str(last))
+
+
+def _nothing_missing(first: Day, last: Day, sealed: Mapping[date, int]) -> None:
+    if sealed:
+        st.success(f"No day is missing from {first} to {last}.", icon=":material/check_circle:")
+    else:
+        st.info(
+            f"No day from {first} to {last} is expected: no project was metered then. Expected days begin "
+            "when a project is created, or when Fleetmeter was installed, whichever is later."
+        )
+
+
+def _repair(missing: Missing, at: datetime) -> None:
+    rows = _by_project(missing)
+    st.subheader(
+        f"{figures.many(len(missing), 'day')} missing in {figures.many(len(rows), 'project')}", anchor=False
+    )
+    ticked = table(rows, MISSING, "missing", "Missing days by project; tick rows to repair only them", True)
+    wanted = {rows[number]["project_id"] for number in ticked}
+    chosen = [day for day in missing if day.project_id in wanted] if wanted else missing
+    dates = [day.date for day in chosen]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = f"Backfill {figures.many(len(chosen), 'missing day')}"
+        if st.button(label, type="primary", icon=":material/build:", key="backfill"):
+            scopes: list[int | None] = sorted(wanted) if wanted else [None]
+            progress.started("backfill", [_ask(chosen, scope, at) for scope in scopes])
+        st.caption(
+            f"Counts again and seals what is missing from {min(dates)} to {max(dates)}"
+            + (f" in {figures.many(len(wanted), 'ticked project')}" if wanted else " in every project")
+            + "; days already sealed stay as they are."
+        )
+
+
+def _ask(chosen: Missing, project_id: int | None, at: datetime) -> int:
+    dates = [day.date for day in chosen if project_id in (None, day.project_id)]
+    first, last = str(min(dates)), str(max(dates))
+    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last})
+
+
+def _by_project(missing: Missing) -> list[dict[str, Any]]:
+    rows = []
+    for project_id, found in groupby(missing, key=lambda day: day.project_id):
+        absent = list(found)
+        dates = [f"{day.date}" for day in absent]
+        rows.append(
+            {
+                "project_id": project_id,
+                "project": absent[0].project,
+                "days": len(absent),
+                "first": absent[0].date,
+                "last": absent[-1].date,
+                "dates": ", ".join(dates[:6]) + (f" and {len(dates) - 6} more" if len(dates) > 6 else ""),
+            }
+        )
+    return rows
+
+
+def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Day) -> None:
+    if not missing and not sealed:
+        return
+    counts = Counter(day.date for day in missing)
+    rows = [
+        {"date": day.date, "missing": counts[day.date], "sealed": sealed.get(day.date, 0)}
+        for day in days(first, last)
+    ]
+    st.subheader("Day by day", anchor=False)
+    chart, listing = st.tabs(["Calendar", "Table"])
+    with chart:
+        charts.calendar(
+            rows, "How many projects miss each day; the table beside it has the numbers", "calendar"
+        )
+    with listing:
+        table(
+            rows[::-1],
+            (
+                Column("date", "Day", "date"),
+                Column("sealed", "Projects sealed", "count"),
+                Column("missing", "Projects missing", "count"),
+            ),
+            "calendar-table",
+            "Projects sealed and missing by day, newest first",
+        )
