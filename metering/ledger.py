@@ -255,7 +255,8 @@ def _record_gauges(source: Source) -> Any:
             UPDATE project_stats s SET {
         columns("{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges))
     },
-                total_storage_bytes = {known_sum(parts)}, {source}_measured_at = :at,
+                total_storage_bytes = {known_sum(parts)},
+                {source}_measured_at = greatest(s.{source}_measured_at, :at),
                 updated_at = greatest(s.updated_at, :at)
             FROM given g WHERE s.project_id = g.project_id
             RETURNING s.project_id, s.open_from, s.total_storage_bytes
