@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from rich.console import Console
 
@@ -97,9 +98,10 @@ def _wait(processes: Sequence[Process]) -> None:
             process.running.kill()
 
 
-def services(settings: Settings, mqtt_url: str, port: int) -> list[Process]:
-    """The three processes, told where the database and the broker are."""
+def services(settings: Settings, mqtt_url: str, port: int, aws: Mapping[str, str]) -> list[Process]:
+    """The three processes, told where the database, the broker and perhaps a simulated AWS are."""
     environment = {
+        **aws,
         "DATABASE_URL": settings.database.render_as_string(hide_password=False),
         "MQTT_URL": mqtt_url,
         "FLEETMETER_DATA_DIR": str(settings.data_dir),
@@ -112,7 +114,13 @@ def services(settings: Settings, mqtt_url: str, port: int) -> list[Process]:
     return [Process(name, command, environment) for name, command in commands.items()]
 
 
-def run(settings: Settings, port: int, extra: Sequence[Process], stop: threading.Event) -> None:
+def run(
+    settings: Settings,
+    port: int,
+    extra: Sequence[Process],
+    stop: threading.Event,
+    aws: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Broker, counter, runner and console, with `extra` processes after them, until `stop`."""
     own = None if settings.mqtt_url else broker.start(settings.data_dir)
     mqtt_url = own.url if own else settings.mqtt_url.get_secret_value()  # type: ignore[union-attr]
@@ -120,8 +128,9 @@ def run(settings: Settings, port: int, extra: Sequence[Process], stop: threading
         OUT.print(f"broker: {own.name} on {own.url}")
     for process in extra:
         process.environment = {**process.environment, "MQTT_URL": mqtt_url}
+    OUT.print(f"console: http://127.0.0.1:{port}  (Ctrl-C stops everything)")
     try:
-        supervise([*services(settings, mqtt_url, port), *extra], stop)
+        supervise([*services(settings, mqtt_url, port, aws), *extra], stop)
     finally:
         if own:
             own.stop()

@@ -1,0 +1,91 @@
+"""The simulated AWS: S3 and ECR answered by moto over HTTP, on loopback, for the demo's projects.
+
+One project's prefix is denied, as a bucket policy would deny it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from fleetmeter.demo import world
+from fleetmeter.demo.world import PROJECTS, Project
+
+REGION: Final = "eu-west-1"
+BUCKET, REPOSITORY = "simulated-fleet-storage", "simulated-compositions"
+DENIAL = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"""
+
+Start = Callable[..., Any]
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Requests are no news."""
+
+
+def denying(application: Any, prefix: str) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
+    """`application`, except that listing `prefix` of the bucket is denied."""
+
+    def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
+        asked = parse_qs(environment.get("QUERY_STRING", "")).get("prefix", [""])[0]
+        if environment["REQUEST_METHOD"] == "GET" and asked.startswith(prefix):
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [DENIAL]
+        return application(environment, start)  # type: ignore[no-any-return]
+
+    return answer
+
+
+def start() -> dict[str, str]:
+    """Serve in a daemon thread; returns the environment that points Fleetmeter at it."""
+    denied = next(project for project in PROJECTS if project.id == world.DENIED)
+    application = denying(DomainDispatcherApplication(create_backend_app), f"{_prefix(denied)}/")
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    _fill(endpoint)
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "simulated",
+        "AWS_SECRET_ACCESS_KEY": "simulated",
+        "S3_BUCKET": BUCKET,
+        "ECR_REPOSITORY_URI": f"123456789012.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}",
+    }
+
+
+def _prefix(project: Project) -> str:
+    return f"{project.organization_id}/{project.id}"
+
+
+def _fill(endpoint: str) -> None:
+    session = boto3.session.Session(
+        aws_access_key_id="simulated", aws_secret_access_key="simulated", region_name=REGION
+    )
+    s3 = session.client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    ecr = session.client("ecr", endpoint_url=endpoint)
+    ecr.create_repository(repositoryName=REPOSITORY)
+    for project in PROJECTS:
+        for part in range(4):
+            body = b"\0" * (project.s3_bytes // 4)
+            s3.put_object(Bucket=BUCKET, Key=f"{_prefix(project)}/recordings/{part}.bag", Body=body)
+        for image in range(project.images):
+            tag = f"{project.organization_id}-{project.id}-v{image}"
+            ecr.put_image(repositoryName=REPOSITORY, imageManifest=_manifest(tag), imageTag=tag)
+
+
+def _manifest(tag: str) -> str:
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "config": {"digest": f"sha256:{tag:0<64}", "size": 50_000_000},
+            "layers": [{"digest": f"sha256:{tag:0<64}", "size": 50_000_000}],
+        }
+    )

@@ -1,0 +1,119 @@
+"""The simulated fleet: some 300 MQTT messages a second from 600 devices, and rows in the platform.
+
+Runs as a process of its own: `python -m fleetmeter.demo.fleet`, with DATABASE_URL and MQTT_URL.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import defaultdict
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from fleetmeter.demo.world import INACTIVE, PROJECTS
+from metering import database, settings
+from metering.errors import DatabaseUnavailable
+from metering.settings import Settings
+
+TICK = 0.1  # seconds between two volleys
+CONNECTIONS = 4
+STRAY = 0.0005  # the share of messages on topics that match no project
+UPSTREAM = ("telemetry/pose", "telemetry/battery", "status", "events")
+DOWNSTREAM = ("commands/move", "config/map", "ota/progress")
+
+log = structlog.get_logger()
+
+
+def run(configured: Settings, engine: Engine, stop: threading.Event) -> None:
+    """Publish and insert until `stop`; a broker or a database that is away is waited for."""
+    clients = [_client(configured, number) for number in range(CONNECTIONS)]
+    rows = threading.Thread(target=_insert_rows, args=(engine, stop), daemon=True)
+    rows.start()
+    owed: defaultdict[int, float] = defaultdict(float)
+    last = time.monotonic()
+    while not stop.wait(TICK):
+        now = time.monotonic()
+        _volley(clients, configured.mqtt_topic_root, owed, min(now - last, 1.0))
+        last = now
+    for client in clients:
+        client.disconnect()
+        client.loop_stop()
+    rows.join()
+
+
+def _client(configured: Settings, number: int) -> mqtt.Client:
+    url = urlsplit(configured.mqtt_url.get_secret_value() if configured.mqtt_url else "mqtt://127.0.0.1")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"simulated-fleet-{number}")
+    if url.username:
+        client.username_pw_set(url.username, url.password)
+    client.max_queued_messages_set(10_000)
+    client.connect_async(url.hostname or "127.0.0.1", url.port or 1883)
+    client.loop_start()
+    return client
+
+
+def _volley(clients: list[mqtt.Client], root: str, owed: defaultdict[int, float], seconds: float) -> None:
+    for project in PROJECTS:
+        if project.id == INACTIVE:
+            continue
+        owed[project.id] += project.rate * seconds
+        while owed[project.id] >= 1:
+            owed[project.id] -= 1
+            organization = project.organization_id
+            if random.random() < STRAY:
+                organization = random.choice((organization + 100, 0))
+            device = random.randrange(project.devices) + 1
+            level, qos = _kind()
+            topic = f"{root}/{organization}/{project.id}/robot-{device}/{level}"
+            clients[device % CONNECTIONS].publish(topic, os.urandom(random.randrange(40, 320)), qos)
+
+
+def _kind() -> tuple[str, int]:
+    if random.random() < 0.1:
+        return random.choice(DOWNSTREAM), 1
+    return random.choice(UPSTREAM), random.choice((0, 0, 1))
+
+
+ROWS = (
+    "INSERT INTO logs (project_id, size_bytes) VALUES (:id, :size)",
+    "INSERT INTO api_calls (project_id) VALUES (:id)",
+    "INSERT INTO sessions (project_id) VALUES (:id)",
+    "INSERT INTO data_transfers (project_id, kind, bytes) VALUES (:id, 'data', :size * 1000)",
+)
+SEEN = """UPDATE devices SET last_seen_at = now() WHERE id % 20 <> 0
+    AND project_id IN (SELECT id FROM projects WHERE is_active)"""
+
+
+def _insert_rows(engine: Engine, stop: threading.Event) -> None:
+    for second in range(2**62):
+        if stop.wait(1):
+            return
+        try:
+            with database.transaction(engine) as connection:
+                for project in random.sample(PROJECTS, 2):
+                    if project.id != INACTIVE:
+                        row = {"id": project.id, "size": random.randrange(100, 900)}
+                        connection.execute(text(random.choice(ROWS)), row)
+                if second % 60 == 0:
+                    connection.execute(text(SEEN))
+        except (DatabaseUnavailable, DBAPIError) as error:
+            log.warning("the simulated platform waits for its database", problem=str(error).splitlines()[0])
+
+
+def main() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    configured = settings.load()
+    run(configured, database.create(configured, "simulated fleet"), stop)
+
+
+if __name__ == "__main__":
+    main()

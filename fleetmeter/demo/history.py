@@ -1,0 +1,166 @@
+"""Thirteen months of history, made day by day through the functions that make it in production.
+
+A day is one transaction: rows of the platform, messages of each hour, the count, the samples, the
+seal. So it may be interrupted anywhere, and goes on with the first day that is not sealed.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from collectors import platform_db
+from fleetmeter.demo import world
+from fleetmeter.demo.world import PROJECTS, Project
+from metering import closing, database, ledger, plans, snapshots
+from metering.ledger import MqttUsage
+from metering.periods import Day, Hour, Month, days
+
+STEP = 3  # hours between two flushes of the history
+ROWS = {"logs": 20, "sessions": 4, "api_calls": 20, "deployments": 1}  # a day and project
+
+Advance = Callable[[str, int, int], None]
+
+
+def make(engine: Engine, now: datetime, advance: Advance) -> None:
+    """Seal every day before today and close every month before this one; today's hours are counted."""
+    with database.transaction(engine) as connection:
+        world.create(connection, now)
+        first = _next_day(connection, now)
+    wanted = list(days(first, Day.of(now)))
+    begun = (Day.of(now).date - world.began(now).first.date).days + 1
+    for number, day in enumerate(wanted, begun - len(wanted)):
+        advance(f"history {day}", number, begun)
+        ledger.ensure_partitions(engine, day.start)
+        with database.transaction(engine) as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            _live(connection, day, now)
+            if day.end <= now and Month.of(day.end) != Month.of(day.start):
+                _close(connection, Month.of(day.start), day.end)
+    advance("history", begun, begun)
+
+
+def _next_day(connection: Connection, now: datetime) -> Day:
+    """The first day that is not made: the one the first project is open from."""
+    made = connection.scalar(text("SELECT open_from FROM project_stats WHERE project_id = 1"))
+    if made is None:
+        return world.began(now).first
+    today = connection.scalar(
+        text("SELECT 1 FROM usage_hourly WHERE project_id = 1 AND hour >= :open"), {"open": made}
+    )
+    return Day.of(made).next() if today else Day.of(made)
+
+
+def _live(connection: Connection, day: Day, now: datetime) -> None:
+    """Everything that happens on `day`, and its seal when it is over."""
+    until = min(day.end, now)
+    _platform_rows(connection, day, until, now)
+    metered = [p for p in PROJECTS if not (p.id == world.MISSING_DAYS and day in world.missing_days(now))]
+    ids = [project.id for project in metered]
+    _messages(connection, metered, day, until, now)
+    _samples(connection, metered, day, until - timedelta(minutes=20), now)
+    database.lock(connection, platform_db.SOURCE)
+    platform_db.stage_range(connection, day.start, until)
+    ledger.apply_staged(
+        connection, platform_db.SOURCE, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
+    )
+    if day.end > now:
+        return
+    snapshots.seal_through(connection, day, ids, day.end)
+    if len(ids) < len(PROJECTS):
+        # As an outage of an earlier installation would have left it: the day was never counted,
+        # and the project is open from the next one.
+        connection.execute(
+            text("UPDATE project_stats SET open_from = :end WHERE project_id = :id"),
+            {"end": day.end, "id": world.MISSING_DAYS},
+        )
+
+
+def _close(connection: Connection, month: Month, at: datetime) -> None:
+    ids = [project.id for project in PROJECTS]
+    closing.close_month(connection, month, ids, plans.load(None), at, "demo history")
+
+
+def activity(project: Project, day: Day, now: datetime) -> float:
+    """How busy a project is on a day, 1.0 being today's mean: weeks, growth, noise, and the spike."""
+    if project.id == world.INACTIVE and day.start > world.inactive_from(now):
+        return 0.0
+    noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)
+    weekend = 0.6 if day.date.weekday() >= 5 else 1.15
+    growth = 1 - 0.5 * (Day.of(now).date - day.date).days / 400
+    spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(now) else 1.0
+    return noise * weekend * growth * spike
+
+
+def _messages(
+    connection: Connection, metered: list[Project], day: Day, until: datetime, now: datetime
+) -> None:
+    moment = day.start
+    while moment < until:
+        end = min(moment + timedelta(hours=STEP), until)
+        share = 0.7 if moment.hour < 6 else 1.1
+        usage = {}
+        for project in metered:
+            count = round(project.rate * (end - moment).total_seconds() * share * activity(project, day, now))
+            if count:
+                outbound = count // 10
+                inbound = count - outbound
+                usage[project.organization_id, project.id] = MqttUsage(
+                    inbound, outbound, inbound * 180, outbound * 90, "history"
+                )
+        ledger.add_mqtt(connection, usage, moment)
+        moment = end
+
+
+def _platform_rows(connection: Connection, day: Day, until: datetime, now: datetime) -> None:
+    bounds = {
+        "start": day.start,
+        "seconds": (until - day.start).total_seconds(),
+        "ids": [project.id for project in PROJECTS],
+        "share": [
+            activity(project, day, now) * (until - day.start) / timedelta(days=1) for project in PROJECTS
+        ],
+    }
+    series = """FROM unnest(CAST(:ids AS bigint[]), CAST(:share AS float[])) AS p (id, share),
+        LATERAL generate_series(1, round(p.share * :rows)::int) AS n"""
+    moment = (
+        "CAST(:start AS timestamptz) + make_interval(secs => :seconds * (n - 0.5) / (p.share * :rows + 1))"
+    )
+    for table, rows in ROWS.items():
+        size = ", size_bytes" if table == "logs" else ""
+        value = ", 200 + n % 400" if table == "logs" else ""
+        connection.execute(
+            text(f"INSERT INTO {table} (project_id, created_at{size}) SELECT p.id, {moment}{value} {series}"),
+            bounds | {"rows": rows},
+        )
+    connection.execute(
+        text(f"""INSERT INTO data_transfers (project_id, created_at, kind, bytes)
+            SELECT p.id, {moment}, (ARRAY['docker_upload', 'docker_download', 'data'])[n % 3 + 1], 5000000 * n
+            {series}"""),
+        bounds | {"rows": 6},
+    )
+
+
+def _samples(connection: Connection, metered: list[Project], day: Day, at: datetime, now: datetime) -> None:
+    age = (Day.of(now).date - day.date).days / 400
+    running = [p for p in metered if activity(p, day, now) > 0]
+    storage = {
+        p.id: {"s3_storage_bytes": round(p.s3_bytes * (1 - 0.6 * age))}
+        for p in running
+        if p.id != world.DENIED or age > 0.05  # its bucket policy changed three weeks ago
+    }
+    images = {
+        p.id: {"ecr_image_count": p.images, "docker_storage_bytes": p.images * 50_000_000} for p in running
+    }
+    devices = {
+        p.id: {
+            "device_count": p.devices,
+            "active_device_count": p.devices - p.id % 3,
+            "logs_storage_bytes": round(p.rate * 9_000_000 * (1 - 0.9 * age)),
+        }
+        for p in running
+    }
+    ledger.record_gauges(connection, "s3", storage, at)
+    ledger.record_gauges(connection, "ecr", images, at)
+    ledger.record_gauges(connection, "platform_db", devices, at)

@@ -1,0 +1,112 @@
+"""The simulated platform: 5 organizations, 24 projects, 600 devices, and who is special among them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from metering.periods import Day, Month
+
+
+@dataclass(frozen=True)
+class Project:
+    """A simulated project: messages a second, devices, and bytes it keeps in S3 by now."""
+
+    id: int
+    organization_id: int
+    name: str
+    rate: float
+    devices: int
+    s3_bytes: int
+    images: int
+
+
+ORGANIZATIONS = (
+    (1, "Harbour Logistics", "enterprise"),
+    (2, "Northfield Farms", "pro"),
+    (3, "Clearwater Plants", "starter"),
+    (4, "Old Town Couriers", "starter"),
+    (5, "Robotics Club", "free"),
+)
+NAMES = (
+    *("Crane yard", "Container shuttles", "Quay inspection", "Reach stackers", "Gate cameras"),
+    *("Tugs", "Cold store pickers", "Customs scanners"),
+    *("Harvesters", "Sprayers", "Milking robots", "Soil probes", "Orchard drones", "Greenhouse carts"),
+    *("Pipe crawlers", "Tank divers", "Filter cleaners", "Lab couriers"),
+    *("Parcel bikes", "Night lockers", "Sidewalk bots"),
+    *("Line followers", "Maze runners", "Football team"),
+)
+TERMS = {1: (30.0, 50), 2: (6.0, 20), 3: (0.3, 8), 4: (0.3, 8), 5: (0.03, 8)}  # messages/s, devices
+OWNERS = (1,) * 8 + (2,) * 6 + (3,) * 4 + (4,) * 3 + (5,) * 3
+
+OVER_LIMIT, PAYS_OVERAGE, MISSING_DAYS, SPIKE, INACTIVE, DENIED = 24, 19, 10, 4, 17, 13
+
+
+def _project(number: int) -> Project:
+    organization = OWNERS[number - 1]
+    rate, devices = TERMS[organization]
+    rate = {OVER_LIMIT: 0.25, PAYS_OVERAGE: 0.9}.get(number, rate)
+    size = 40_000 + 17_000 * (number % 7)
+    return Project(number, organization, NAMES[number - 1], rate, devices, size, 1 + number % 4)
+
+
+PROJECTS = tuple(_project(number) for number in range(1, 25))
+
+
+def began(now: datetime) -> Month:
+    """The month in which the simulated platform began: thirteen before the running one."""
+    month = Month.of(now)
+    for _ in range(13):
+        month = month.previous()
+    return month
+
+
+def missing_days(now: datetime) -> tuple[Day, ...]:
+    """Three days on which the metering of one project was out."""
+    return tuple(Day.of(now - timedelta(days=days)) for days in (9, 8, 7))
+
+
+def spike_day(now: datetime) -> Day:
+    """The day on which one project sent eight times as much."""
+    return Day.of(now - timedelta(days=5))
+
+
+def inactive_from(now: datetime) -> datetime:
+    """When one project was switched off: in the middle of this month, or of the last one."""
+    month = Month.of(now) if now.day > 15 else Month.of(now).previous()
+    return month.start + timedelta(days=14, hours=10)
+
+
+def create(connection: Connection, now: datetime) -> None:
+    """Fill the platform's tables once; later calls change nothing."""
+    start = began(now).start
+    for identity, name, tier in ORGANIZATIONS:
+        connection.execute(
+            text("""INSERT INTO organizations (id, name, tier, created_at)
+                VALUES (:id, :name, :tier, :at) ON CONFLICT DO NOTHING"""),
+            {"id": identity, "name": name, "tier": tier, "at": start},
+        )
+    for project in PROJECTS:
+        _create_project(connection, project, start, now)
+
+
+def _create_project(connection: Connection, project: Project, start: datetime, now: datetime) -> None:
+    off = inactive_from(now) if project.id == INACTIVE else None
+    created = connection.execute(
+        text("""INSERT INTO projects (id, organization_id, name, is_active, created_at, deactivated_at)
+            VALUES (:id, :organization, :name, :active, :at, :off) ON CONFLICT DO NOTHING"""),
+        {
+            "id": project.id,
+            "organization": project.organization_id,
+            "name": project.name,
+            "active": off is None,
+            "at": start,
+            "off": off,
+        },
+    ).rowcount
+    if created:
+        connection.execute(
+            text("""INSERT INTO devices (project_id, name, last_seen_at, created_at)
+                SELECT :id, 'robot-' || n, :seen, :at FROM generate_series(1, :count) n"""),
+            {"id": project.id, "count": project.devices, "at": start, "seen": off or now},
+        )
