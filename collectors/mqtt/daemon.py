@@ -142,7 +142,6 @@ class Daemon:
             if link.accepted is None and time.monotonic() > answer_by:
                 link.lost("the broker does not answer")
         if link.accepted is not None and not stop.is_set():
-            self._session.lost()
             self._blind_since = self._clock()
 
     def _accepted(self, kept: bool) -> None:

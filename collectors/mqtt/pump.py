@@ -119,7 +119,7 @@ class Pump:
         self._flush_ms = 1000 * (time.monotonic() - started)
         self._messages += piece.tally.messages
         packet_ids = self.inbox.session.committed(piece.cut)
-        if packet_ids and self.link:
+        if packet_ids and self.link and self.link.accepted is not None:
             self.link.acknowledge(wire.puback(packet_ids), len(packet_ids))
 
     def _beat_if_due(self) -> None:

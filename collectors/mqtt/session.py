@@ -81,10 +81,6 @@ class Session:
         self._seen: set[bytes] = set()
         self._seen_is_current = False
 
-    def lost(self) -> None:
-        """The connection is over: what came by it cannot be acknowledged any more."""
-        self._connection += 1
-
     def connected(self, kept: bool) -> None:
         """The broker accepted; `kept` when it kept the session. Uncut arrivals are forgotten then.
 

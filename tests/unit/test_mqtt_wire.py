@@ -1,0 +1,168 @@
+"""The tight loop sees what paho sees, in whatever pieces the bytes come."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt import _packet
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from collectors.mqtt import wire
+from collectors.mqtt.counts import Counts, Malformed
+from collectors.mqtt.inbox import Inbox
+from collectors.mqtt.reader import HEAD, FastReader
+from collectors.mqtt.session import Session
+from collectors.mqtt.topics import Topics
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        value, byte = divmod(value, 128)
+        out.append(byte | (128 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def packet(
+    topic: bytes, payload: bytes, packet_id: int = 0, flags: int = 0, properties: bytes | None = None
+) -> bytes:
+    body = len(topic).to_bytes(2, "big") + topic
+    if packet_id:
+        body += packet_id.to_bytes(2, "big")
+    if properties is not None:
+        body += varint(len(properties)) + properties
+    body += payload
+    return bytes([0x30 | (2 if packet_id else 0) | flags]) + varint(len(body)) + body
+
+
+topics = st.sampled_from(
+    [b"r/1/2/d", b"r/1/2/d/cmd", b"r/1/3/d/" + b"x" * 300, b"r/9/9/\xc3\xa9", b"r/x/2/d", b"r/1/2/\xff"]
+)
+packets = st.builds(
+    packet,
+    topics,
+    st.integers(0, 400).map(bytes),
+    st.one_of(st.just(0), st.integers(1, 65_535)),
+)
+
+
+class Fake:
+    """A link without a network."""
+
+    v5 = False
+
+    def __init__(self) -> None:
+        self.others: list[tuple[int, bytes]] = []
+
+    def packet(self, header: int, body: bytes) -> None:
+        self.others.append((header, body))
+
+
+def inbox() -> Inbox:
+    return Inbox(Topics("r", ("cmd",)), Session(None))
+
+
+def counted(box: Inbox) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+    tally = box.counts.take()
+    usage = {key: used[:4] for key, used in tally.usage().items()}
+    return usage, sum(messages for messages, _ in tally.unattributed().values())
+
+
+@given(given=st.lists(packets, max_size=20), sizes=st.lists(st.integers(1, 700), min_size=1))
+def test_any_chunking_counts_what_paho_decodes(given: list[bytes], sizes: list[int]) -> None:
+    fast, expected = inbox(), inbox()
+    reader = FastReader(Fake(), fast)  # type: ignore[arg-type]
+    data, turn = b"".join(given), 0
+    while data:
+        size = sizes[turn % len(sizes)]
+        reader._consume(data[:size])
+        data, turn = data[size:], turn + 1
+    for one in given:
+        start = wire.length(one)[1]  # type: ignore[index]
+        seen = _packet.decode_publish(one[0], one[start:], MQTTProtocolVersion.MQTTv311)
+        identifier = seen.mid.to_bytes(2, "big") if seen.qos else b""
+        expected.publish(wire.Publish(seen.topic, identifier, False, False, len(seen.payload)))
+    assert fast.session.arrivals == expected.session.arrivals
+    assert counted(fast) == counted(expected)
+
+
+@given(
+    header=st.integers(0x30, 0x35),
+    topic=st.binary(min_size=1, max_size=40),
+    payload=st.binary(max_size=40),
+    text=st.text(alphabet="ab", max_size=200),
+)
+def test_mqtt_5_properties_are_not_payload(header: int, topic: bytes, payload: bytes, text: str) -> None:
+    qos = header >> 1 & 3
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = ("key", text)
+    if text:
+        properties.ContentType = text
+    one = packet(topic, payload, 7 if qos else 0, header & 1, properties.pack()[2 if len(text) > 50 else 1 :])
+    size, start = wire.length(one)  # type: ignore[misc]
+    if qos > 1:
+        return
+    seen = wire.publish(one[0], one[start:], size, True)
+    assert (seen.topic, seen.size) == (topic, len(payload))
+    arrivals: list[bytes] = []
+    cells = {topic: [0, 0, 0, 0]}
+    if not header & 1:
+        assert wire.fold(one, True, cells, arrivals, lambda *_: None) == len(one)
+        assert cells[topic][1 + qos * 2] == len(payload)
+
+
+@given(data=st.binary(max_size=200), v5=st.booleans())
+def test_any_bytes_are_counted_refused_or_waited_for(data: bytes, v5: bool) -> None:
+    """Never another error, never a position outside of what came."""
+    counts, arrivals = Counts(Topics("r", ())), []  # type: ignore[var-annotated]
+
+    def other(header: int, body: bytes, size: int) -> None:
+        assert len(body) == size
+        if header & 0xF0 == wire.PUBLISH:
+            wire.publish(header, body, size, v5)
+
+    try:
+        assert 0 <= wire.fold(data, v5, counts, arrivals, other) <= len(data)
+    except Malformed:
+        pass
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x30\x00",
+        b"\x30\x01a",
+        b"\x30\x03\x00\x05a",
+        b"\x32\x05\x00\x01a\x00\x00",
+        b"\x32\x03\x00\x01a",
+        b"\x36\x05\x00\x01a\x00\x01",
+        b"\x38\x03\x00\x01a",
+        b"\x30\xff\xff\xff\xff\x01",
+        b"\x30\x02\x00\x00",
+    ],
+)
+def test_what_is_not_mqtt_is_refused(data: bytes) -> None:
+    reader = FastReader(Fake(), inbox())  # type: ignore[arg-type]
+    with pytest.raises(Malformed):
+        reader._consume(data)
+
+
+def test_a_packet_too_large_to_hold_is_counted_without_being_held() -> None:
+    box = inbox()
+    reader = FastReader(Fake(), box)  # type: ignore[arg-type]
+    payload = 5_000_000
+    one = packet(b"r/1/2/d", bytes(payload), 9) + packet(b"r/1/2/d", b"abc", 10)
+    most = 0
+    for start in range(0, len(one), 65_536):
+        reader._consume(one[start : start + 65_536])
+        most = max(most, len(reader._rest))
+    assert most <= 4 * HEAD
+    assert counted(box) == ({(1, 2): (2, 0, payload + 3, 0)}, 0)
+    assert box.session.arrivals == [b"\x00\x09", b"\x00\x0a"]
+
+
+def test_acknowledgements_are_one_run_of_bytes() -> None:
+    assert wire.puback([b"\x00\x01", b"\x12\x34"]) == b"\x40\x02\x00\x01\x40\x02\x12\x34"
+    assert wire.puback([]) == b""
