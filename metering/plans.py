@@ -1,12 +1,13 @@
 """The plans: versions with an effective date, tiers, what each includes and what more costs.
 
-`FLEETMETER_PLANS` names a TOML like the one that ships, metering/plans.toml. Amounts of money are
-strings: a float would not be exact.
+`FLEETMETER_PLANS` names a TOML like the one that ships, metering/plans.toml; docs/plans.md explains
+every key. Amounts of money are strings: a float would not be exact.
 """
 
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,18 +16,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metering.errors import PlanError
-from metering.meters import METERS
+from metering.meters import COUNTER_NAMES, METERS
 
 SHIPPED = Path(__file__).with_name("plans.toml")
 
 
 def _exact(value: object) -> object:
-    if isinstance(value, float):
-        raise ValueError('write money as a string, like "0.25"')
+    if isinstance(value, float | bool):
+        raise ValueError(f'write money as a string, like "0.25", not {value}')
     return value
 
 
-Money = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0)]
+Money = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, max_digits=28, decimal_places=12)]
+Units = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Size = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 
 
 class Terms(BaseModel):
@@ -36,8 +39,8 @@ class Terms(BaseModel):
 class Step(Terms):
     """Overage above the step before and up to `up_to` units (None: all the rest)."""
 
-    up_to: int | None = Field(default=None, gt=0)
-    price: Money
+    up_to: Size | None = None
+    price: Money = Decimal(0)
     fee: Money = Decimal(0)
 
 
@@ -45,30 +48,41 @@ class Overage(Terms):
     """How what exceeds the allowance is charged.
 
     per_unit: `price` each. package: `price` for each started `size`. graduated: each step's units
-    at that step's price. volume: all units at the price of the step the total falls in.
+    at that step's price. volume: all units at the price of the step the total falls in. A step's
+    `fee` is charged once, when the step is reached (graduated) or is the one that applies (volume).
     """
 
     model: Literal["per_unit", "package", "graduated", "volume"]
-    price: Money = Decimal(0)
-    size: int = Field(default=1, gt=0)
+    price: Money | None = None
+    size: Size | None = None
     steps: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_its_model(self) -> "Overage":
+        stepped = self.model in ("graduated", "volume")
+        if stepped != bool(self.steps) or stepped == (self.price is not None):
+            raise ValueError(f"{self.model} takes {'steps' if stepped else 'a price'} and nothing else")
+        if (self.model == "package") != (self.size is not None):
+            raise ValueError("package takes a size, and no other model does")
+        return self
 
     @model_validator(mode="after")
     def _steps_rise(self) -> "Overage":
         bounds = [step.up_to for step in self.steps]
-        stepped = self.model in ("graduated", "volume")
-        if stepped and (not bounds or bounds[-1] is not None or None in bounds[:-1]):
-            raise ValueError("steps need a rising up_to, and the last one none")
         finite = [bound for bound in bounds if bound is not None]
-        if finite != sorted(set(finite)) or (not stepped and bounds):
-            raise ValueError("steps need a rising up_to, and belong to graduated and volume only")
+        if bounds and (bounds[-1] is not None or None in bounds[:-1] or finite != sorted(set(finite))):
+            raise ValueError("steps need a rising up_to, and the last one none")
         return self
 
 
 class Allowance(Terms):
-    """What a tier includes of a meter; without `overage` nothing more is charged."""
+    """What a tier includes of a meter; without `overage` nothing more is charged.
 
-    included: int = Field(ge=0)
+    `limit` hard: LimitService refuses more; soft: more is allowed, and charged. `basis` is how a
+    gauge's month is measured: by its peak, or by the average of its sealed days.
+    """
+
+    included: Units
     limit: Literal["hard", "soft"] = "soft"
     basis: Literal["peak", "average"] = "peak"
     overage: Overage | None = None
@@ -78,8 +92,8 @@ class Tier(Terms):
     """A tier: a monthly fee for each project, and its allowances. Projects and users: an organization's."""
 
     fee: Money = Decimal(0)
-    projects: int | None = Field(default=None, ge=0)
-    users: int | None = Field(default=None, ge=0)
+    projects: Units | None = None
+    users: Units | None = None
     meters: dict[str, Allowance] = {}
 
     @model_validator(mode="after")
@@ -87,24 +101,37 @@ class Tier(Terms):
         unknown = sorted(set(self.meters) - set(METERS))
         if unknown:
             raise ValueError(f"there is no meter {', '.join(unknown)}; the meters are {', '.join(METERS)}")
+        for name in COUNTER_NAMES:
+            if name in self.meters and self.meters[name].basis != "peak":
+                raise ValueError(f"{name} is counted, not a level: it has no average")
         return self
 
 
 class PlanVersion(Terms):
-    """The plans in force from `effective` on, until a later version."""
+    """The plans in force from `effective` on, until a later version.
+
+    `prorate`: a month is rated by the tier in force on each of its days, fee and allowances in
+    proportion; otherwise the whole month by the tier of its last day.
+    """
 
     effective: date
     currency: str = Field(pattern=r"^[A-Z]{3}$")
-    minor_digits: int = Field(default=2, ge=0, le=6)
-    tiers: dict[str, Tier]
+    minor_digits: Annotated[int, Field(strict=True, ge=0, le=6)] = 2
+    prorate: Annotated[bool, Field(strict=True)] = False
+    tiers: dict[str, Tier] = Field(min_length=1)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
+        """The version that `content()` gave: what plan_versions keeps rates again, years later."""
+        return cls.model_validate(content)
 
     def content(self) -> dict[str, Any]:
-        """What plan_versions keeps: everything, money as strings."""
+        """What plan_versions keeps: everything, as JSON, money as strings."""
         return self.model_dump(mode="json")
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON of the content."""
+        """SHA-256 of the canonical JSON of the content (docs/proof.md)."""
         canonical = json.dumps(self.content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -139,14 +166,37 @@ def load(path: Path | None) -> Plans:
     """The plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
     path = path or SHIPPED
     try:
-        return Plans.model_validate(tomllib.loads(path.read_text("utf-8")))
+        written = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise PlanError(
             f"the plans in {path} cannot be read ({error.strerror}); correct FLEETMETER_PLANS"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"the plans in {path} are no TOML: {error}") from error
+    try:
+        return Plans.model_validate(written)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PlanError(f"the plans in {path} are wrong at {where}: {first['msg']}") from error
+        problems = [_sentence(written, problem) for problem in error.errors()]
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        raise PlanError(f"the plans in {path} are wrong: {problems[0]}{more}") from error
+
+
+def _sentence(written: dict[str, Any], problem: Any) -> str:
+    """Where, in the words of the file: version by its date, tier, meter, key; then what is wrong."""
+    named = {"versions": "version", "tiers": "tier", "meters": "meter"}
+    where, keys, path = [], [], list(problem["loc"])
+    while path:
+        part = path.pop(0)
+        if part in named and path:
+            where.append(f"{named[part]} {_name(written, part, path.pop(0))}")
+        else:
+            keys.append(str(part))
+    place = ", ".join([*where, *([".".join(keys)] if keys else [])])
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}" if place else problem["msg"]
+
+
+def _name(written: dict[str, Any], part: str, key: Any) -> str:
+    if part != "versions":
+        return str(key)
+    version = written["versions"][key]
+    return str(version.get("effective", key + 1) if isinstance(version, dict) else key + 1)

@@ -1,43 +1,64 @@
-"""Usage -> lines -> bill. Pure and exact: Decimal, each line rounded half-up to the minor unit.
+"""Usage -> lines -> bill. Pure and exact: Decimal, each line rounded half-up to the minor unit."""
 
-The charge models and their semantics are those of the field's billing systems; see `Overage`.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
+from metering.charges import DIGITS, ZERO, charged
 from metering.meters import COUNTER_NAMES
-from metering.plans import Allowance, Overage, PlanVersion
+from metering.plans import Allowance, PlanVersion
 
 Quantities = Mapping[str, int | Decimal | None]
 
 
 @dataclass(frozen=True)
+class Span:
+    """Usage under one tier: `days` of the month's `of` days. Counters by totals, gauges by levels."""
+
+    tier: str
+    totals: Quantities
+    peaks: Quantities
+    averages: Quantities
+    days: int = 1
+    of: int = 1
+
+
+@dataclass(frozen=True)
 class Line:
-    """One meter of a bill. `used` None: never sampled, so nothing is charged, and it says so."""
+    """One meter of a bill. `used` None: never sampled, so nothing is charged, and it says so.
+
+    `days` of `of` differ when the tier was in force for a part of the month only; `included` is
+    then in proportion, and so is the charge of a gauge, whose price is a month's.
+    """
 
     meter: str
     used: Decimal | None
     included: int
     overage: Decimal
     charge: Decimal
+    tier: str
+    allowance: Allowance
+    days: int
+    of: int
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON: quantities without exponents, money as a string."""
-        return {
+        line = {
             "meter": self.meter,
-            "used": _plain(self.used),
+            "used": plain(self.used),
             "included": self.included,
-            "overage": _plain(self.overage),
+            "overage": plain(self.overage),
             "charge": str(self.charge),
         }
+        if self.days != self.of:
+            line |= {"tier": self.tier, "days": self.days, "of_days": self.of}
+        return line
 
 
 @dataclass(frozen=True)
 class Bill:
-    """A rated month: every line of the tier, its fee, and their sum."""
+    """A rated month: every line of its tiers, the fee, and their sum."""
 
     lines: tuple[Line, ...]
     plan_fee: Decimal
@@ -59,61 +80,49 @@ class Bill:
 def rate(
     version: PlanVersion, tier: str, totals: Quantities, peaks: Quantities, averages: Quantities
 ) -> Bill:
-    """Rate a month: counters by their `totals`, gauges by `peaks` or `averages` as the plan says.
+    """Rate a whole month by one tier: counters by `totals`, gauges by `peaks` or `averages`.
 
-    Raises PlanError when the version names no such tier.
+    `averages` are those of the days on which the gauge was known; None: never sampled. Raises
+    PlanError when the version names no such tier.
     """
-    terms = version.tier(tier)
+    return rate_spans(version, [Span(tier, totals, peaks, averages)])
+
+
+def rate_spans(version: PlanVersion, spans: Sequence[Span]) -> Bill:
+    """Rate a month by the tiers in force on its days, each in proportion. Raises PlanError."""
     unit = Decimal(1).scaleb(-version.minor_digits)
-    lines = []
-    for meter, allowance in terms.meters.items():
-        levels = averages if allowance.basis == "average" else peaks
-        used = totals[meter] if meter in COUNTER_NAMES else levels.get(meter)
-        lines.append(_line(meter, allowance, used, unit))
-    return Bill(tuple(lines), _round(terms.fee, unit))
+    with localcontext(prec=DIGITS):
+        fees = [version.tier(span.tier).fee * span.days / span.of for span in spans]
+        lines = [line for span in spans for line in _lines(version, span, unit)]
+        return Bill(tuple(lines), sum((_round(fee, unit) for fee in fees), start=_round(ZERO, unit)))
 
 
-def _line(meter: str, allowance: Allowance, used: int | Decimal | None, unit: Decimal) -> Line:
-    if used is None:
-        return Line(meter, None, allowance.included, Decimal(0), _round(Decimal(0), unit))
-    overage = max(Decimal(used) - allowance.included, Decimal(0))
-    charge = charged(allowance.overage, overage) if allowance.overage else Decimal(0)
-    return Line(meter, Decimal(used), allowance.included, overage, _round(charge, unit))
+def _lines(version: PlanVersion, span: Span, unit: Decimal) -> Iterable[Line]:
+    for meter, allowance in version.tier(span.tier).meters.items():
+        levels = span.averages if allowance.basis == "average" else span.peaks
+        used = span.totals[meter] if meter in COUNTER_NAMES else levels.get(meter)
+        yield _line(meter, allowance, None if used is None else Decimal(used), span, unit)
 
 
-def charged(terms: Overage, units: Decimal) -> Decimal:
-    """The charge for `units` of overage, not rounded; nothing for none."""
-    if units <= 0:
-        return Decimal(0)
-    if terms.model == "per_unit":
-        return units * terms.price
-    if terms.model == "package":
-        whole, rest = divmod(units, terms.size)
-        return (whole + (rest > 0)) * terms.price
-    return _graduated(terms, units) if terms.model == "graduated" else _volume(terms, units)
-
-
-def _graduated(terms: Overage, units: Decimal) -> Decimal:
-    total, below = Decimal(0), Decimal(0)
-    for step in terms.steps:
-        if units <= below:
-            break
-        upper = units if step.up_to is None else min(units, Decimal(step.up_to))
-        total += (upper - below) * step.price + step.fee
-        below = upper
-    return total
-
-
-def _volume(terms: Overage, units: Decimal) -> Decimal:
-    step = next(step for step in terms.steps if step.up_to is None or units <= step.up_to)
-    return units * step.price + step.fee
+def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:
+    # A gauge is a level, the same on one day as over a month: its allowance is not in proportion,
+    # its price is. A counter adds up over days: its allowance is, rounded up, its price is not.
+    counted = meter in COUNTER_NAMES
+    included = -(-allowance.included * span.days // span.of) if counted else allowance.included
+    overage = max((used or ZERO) - included, ZERO)
+    charge = charged(allowance.overage, overage) if allowance.overage else ZERO
+    share = charge if counted else charge * span.days / span.of
+    days = (span.days, span.of)
+    return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *days)
 
 
 def _round(amount: Decimal, unit: Decimal) -> Decimal:
     return amount.quantize(unit, ROUND_HALF_UP)
 
 
-def _plain(quantity: Decimal | None) -> int | str | None:
+def plain(quantity: Decimal | None) -> int | str | None:
+    """A quantity as JSON shows it: an integer where it is one, else a string of plain decimals."""
     if quantity is None:
         return None
-    return int(quantity) if quantity == quantity.to_integral_value() else format(quantity.normalize(), "f")
+    whole = quantity.to_integral_value()
+    return int(whole) if quantity == whole else format(quantity.normalize(), "f")
