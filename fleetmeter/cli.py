@@ -92,9 +92,9 @@ def demo(
     port: Port = 8501,
 ) -> None:
     """Run everything with a simulated fleet and 13 months of history, until Ctrl-C."""
-    from fleetmeter.demo import show as demonstration  # noqa: PLC0415 - loads the simulated cloud
+    from fleetmeter.demo.show import run as demonstrate  # noqa: PLC0415 - loads the simulated cloud
 
-    demonstration.run(reset, port, _stop_on_signals())
+    demonstrate(reset, port, _stop_on_signals())
 
 
 @app.command()

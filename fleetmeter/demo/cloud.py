@@ -85,6 +85,7 @@ def _manifest(tag: str) -> str:
     return json.dumps(
         {
             "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
             "config": {"digest": f"sha256:{tag:0<64}", "size": 50_000_000},
             "layers": [{"digest": f"sha256:{tag:0<64}", "size": 50_000_000}],
         }
