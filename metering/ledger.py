@@ -65,7 +65,7 @@ ADD_MQTT = text(f"""
     ), hours AS (
         INSERT INTO usage_hourly AS u (project_id, hour, {columns("{0}", MQTT)})
         SELECT project_id, greatest(:hour, open_from), {columns("{0}", MQTT)}
-        FROM judged JOIN stats USING (project_id)
+        FROM judged JOIN stats USING (project_id) WHERE reason IS NULL
         ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = u.{0} + excluded.{0}", MQTT)}
     )
     {

@@ -49,6 +49,24 @@ def test_what_matches_no_project_is_unattributed_with_its_reason(
     assert platform.scalar("SELECT count(*) FROM usage_hourly") == 0
 
 
+def test_a_stray_topic_of_a_project_in_the_same_flush_is_not_its_usage(
+    engine: Engine, platform: Platform
+) -> None:
+    organization = platform.organization()
+    project = platform.project(organization)
+    usage = {
+        (organization, project): MqttUsage(1, 0, 1, 0, "topic"),
+        (organization + 1, project): MqttUsage(5, 0, 5, 0, "stray"),
+    }
+    with database.transaction(engine) as connection:
+        ledger.add_mqtt(connection, usage, AT)
+    assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 1
+    assert platform.scalar("SELECT mqtt_inbound FROM usage_hourly") == 1
+    assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [
+        ("organization_mismatch", 5)
+    ]
+
+
 def test_usage_counts_through_the_day_of_deactivation_and_not_after(
     engine: Engine, platform: Platform
 ) -> None:
