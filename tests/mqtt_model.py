@@ -14,7 +14,6 @@ from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
 from collectors.mqtt.wire import Publish
 
-
 CUT = 10  # ids; well below the reach, as in the daemon
 
 

@@ -1,0 +1,276 @@
+"""The drill: publish known counts, kill and cut at random, and compare what was counted.
+
+Everything happens in a scratch database and under a topic root and client id of its own, so it may
+run against a broker in use. Only QoS 1 and 2 are published: QoS 0 promises nothing across a fault.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import URL, Engine, create_engine, text
+
+from fleetmeter import schema
+from fleetmeter.cable import LOOPBACK, Cable
+from fleetmeter.embedded import broker
+from metering.errors import FleetmeterError
+from metering.settings import DRIVER, Settings
+
+OUT = Console(highlight=False)
+PROJECTS = 20
+PER_TURN = 100  # messages between two looks at the clock
+MOST_UNCONFIRMED = 5_000
+SETTLE = 60.0  # seconds that counting gets after the last fault
+APPLICATION = "fleetmeter counter"
+
+
+@dataclass
+class Outcome:
+    """Messages the broker accepted, messages counted, and what was done to the daemon meanwhile."""
+
+    seed: int
+    published: int = 0
+    counted: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def difference(self) -> int:
+        return self.counted - self.published
+
+
+def run(settings: Settings, minutes: float, seed: int) -> int:
+    """Drill for `minutes`; prints the table and returns 0 when nothing was lost or counted twice."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetmeter-drill-") as folder,
+        _broker(settings, Path(folder)) as mqtt_url,
+        _database(settings) as database,
+    ):
+        outcome = exercise(database, mqtt_url, minutes * 60, seed)
+    show(outcome)
+    return 0 if outcome.difference == 0 else 1
+
+
+def show(outcome: Outcome) -> None:
+    """The figures as a table."""
+    table = Table("seed", "faults", "published", "counted", "difference")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
+    figures = (outcome.published, outcome.counted, outcome.difference)
+    table.add_row(str(outcome.seed), kinds, *(f"{figure:,}" for figure in figures))
+    OUT.print(table)
+
+
+def exercise(database: URL, mqtt_url: str, seconds: float, seed: int) -> Outcome:
+    """Publish and break things for `seconds`, then let the daemon finish and count."""
+    drill = _Drill(database, mqtt_url, seed)
+    try:
+        drill.break_things(seconds)
+        return drill.settle()
+    finally:
+        drill.close()
+
+
+class _Drill:
+    def __init__(self, database: URL, mqtt_url: str, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
+        self._outcome = Outcome(seed)
+        self._engine = create_engine(database)
+        self._topics = _fill(self._engine)
+        self._name = f"fleetmeter-drill-{os.getpid()}"
+        self._url = urlsplit(mqtt_url)
+        port = self._url.port or 1883
+        self._cable = Cable(self._url.hostname or LOOPBACK, port, seed)
+        login = f"{self._url.netloc.rpartition('@')[0]}@" if "@" in self._url.netloc else ""
+        self._environment = {
+            "DATABASE_URL": database.render_as_string(hide_password=False),
+            "MQTT_URL": f"mqtt://{login}{LOOPBACK}:{self._cable.port}",
+            "MQTT_TOPIC_ROOT": self._name,
+            "MQTT_CLIENT_ID": self._name,
+        }
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the drill
+        self._daemons = [self._start()]
+        self._await_subscription()
+        self._publisher = self._client(self._name + "-publisher")
+        self._publisher.loop_start()
+        self._unconfirmed: list[paho.MQTTMessageInfo] = []
+
+    def break_things(self, seconds: float) -> None:
+        """One fault every second or two, messages all the time."""
+        faults = (self.kill, self.cut, self.disconnect_database, self.take_over, self.restart)
+        now = time.monotonic()
+        until, next_fault = now + seconds, now + 1
+        while (now := time.monotonic()) < until:
+            self._publish()
+            if now >= next_fault:
+                fault = self._random.choice(faults)
+                fault()
+                self._outcome.faults[fault.__name__.replace("_", " ")] += 1
+                next_fault = time.monotonic() + self._random.uniform(0.2, 2.5)
+
+    def kill(self) -> None:
+        self._daemons[-1].kill()
+        self._reap()
+
+    def restart(self) -> None:
+        self._daemons[-1].send_signal(signal.SIGTERM)
+        self._reap()
+
+    def cut(self) -> None:
+        self._cable.cut()
+
+    def disconnect_database(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name = :name AND datname = current_database()"""),
+                {"name": APPLICATION},
+            )
+
+    def take_over(self) -> None:
+        """A second daemon under the same client id; the first finds out and stops."""
+        self._daemons.append(self._start())
+
+    def settle(self) -> Outcome:
+        """No more faults: wait until everything that the broker accepted is counted."""
+        self._await_acceptance()
+        until = time.monotonic() + SETTLE
+        while self._count() < self._outcome.published and time.monotonic() < until:
+            self._revive()
+            time.sleep(0.5)
+        time.sleep(2)  # whatever is counted twice comes now
+        self._outcome.counted = self._count()
+        return self._outcome
+
+    def close(self) -> None:
+        """Stop everything and have the broker forget the session."""
+        for daemon in self._daemons:
+            daemon.kill()
+            daemon.wait()
+        self._publisher.loop_stop()
+        forgetting = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._name, clean_session=True)
+        forgetting.connect(self._url.hostname or LOOPBACK, self._url.port or 1883)
+        forgetting.loop()
+        forgetting.disconnect()
+        self._cable.close()
+        self._engine.dispose()
+        self._log.close()
+
+    def _publish(self) -> None:
+        self._revive()
+        for _ in range(PER_TURN):
+            topic = f"{self._name}/{self._random.choice(self._topics)}"
+            payload = bytes(self._random.randrange(100))
+            info = self._publisher.publish(topic, payload, qos=self._random.choice((1, 1, 1, 2)))
+            self._unconfirmed.append(info)
+        self._outcome.published += PER_TURN
+        time.sleep(PER_TURN / 5_000)
+        if len(self._unconfirmed) > MOST_UNCONFIRMED:
+            self._await_acceptance()
+
+    def _await_acceptance(self) -> None:
+        for info in self._unconfirmed:
+            info.wait_for_publish(30)
+            if not info.is_published():
+                raise FleetmeterError("the broker stopped accepting messages; the drill proves nothing")
+        self._unconfirmed.clear()
+
+    def _count(self) -> int:
+        query = text("""SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM usage_hourly), 0)
+            + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)""")
+        with self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, **self._environment}
+        command = [sys.executable, "-m", "fleetmeter.cli", "counter"]
+        return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
+
+    def _revive(self) -> None:
+        """Somebody counts: a service manager would start a daemon that was killed."""
+        self._daemons = [daemon for daemon in self._daemons if daemon.poll() is None]
+        if not self._daemons:
+            self._daemons.append(self._start())
+
+    def _reap(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._daemons[-1].wait(0.5)
+
+    def _await_subscription(self) -> None:
+        query = text("SELECT bool_or(connected) FROM mqtt_sessions")
+        for _ in range(300):
+            with self._engine.connect() as connection:
+                if connection.scalar(query):
+                    return
+            time.sleep(0.1)
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+        raise FleetmeterError(f"the counter does not reach the broker; it said: {said[-1]}")
+
+    def _client(self, client_id: str) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        client.max_inflight_messages_set(1000)
+        client.username_pw_set(self._url.username, self._url.password)
+        client.connect(self._url.hostname or LOOPBACK, self._url.port or 1883)
+        return client
+
+
+def _fill(engine: Engine) -> list[str]:
+    """Projects to count for; returns topics below the root, a few of which name none."""
+    schema.migrate(engine)
+    with engine.begin() as connection:
+        organization = connection.scalar(
+            text("INSERT INTO organizations (name) VALUES ('Drill') RETURNING id")
+        )
+        statement = text("INSERT INTO projects (organization_id, name) VALUES (:o, :n) RETURNING id")
+        ids = [
+            connection.scalar(statement, {"o": organization, "n": f"Drill {number}"})
+            for number in range(PROJECTS)
+        ]
+    return [f"{organization}/{project}/robot/state" for project in ids] + [
+        f"{organization}/{ids[0]}/robot/cmd/go",
+        f"{organization}/999999/robot/state",
+        "malformed",
+    ]
+
+
+@contextlib.contextmanager
+def _broker(settings: Settings, folder: Path) -> Iterator[str]:
+    if settings.mqtt_url is not None:
+        url = settings.mqtt_url.get_secret_value()
+        if urlsplit(url).scheme != "mqtt":
+            raise FleetmeterError("the drill speaks plain MQTT only; give it an mqtt:// MQTT_URL")
+        yield url
+        return
+    # Other brokers that can be embedded send again under new ids, which nobody can count exactly.
+    own = broker.start(folder, prefer="mosquitto")
+    try:
+        yield own.url
+    finally:
+        own.stop()
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[URL]:
+    name = f"fleetmeter_drill_{os.getpid()}"
+    admin = create_engine(settings.database, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield settings.database.set(database=name, drivername=DRIVER)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
