@@ -13,13 +13,15 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import coverage, gate, rating, snapshots
+from metering import coverage, gate, proration, rating, snapshots
 from metering.coverage import EXPECTED_FROM
 from metering.errors import PeriodError, PlanError
-from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.meters import GAUGE_NAMES, columns
 from metering.periods import Day, Month, utc
 from metering.plans import Plans, PlanVersion
 from metering.projects import METERED_UNTIL
+from metering.proration import AVERAGES, PEAKS
+from metering.rating import Span
 
 MONEY = ("overage_charge", "plan_fee", "adjustment_charge", "total_charge")
 
@@ -52,7 +54,7 @@ TOTALS = text(f"""
     FROM projects p
     CROSS JOIN LATERAL (
         SELECT count(*) AS days_present, {columns("sum({0})::bigint AS {0}")},
-            {columns("max({0}) AS peak_{0}", GAUGE_NAMES)}, {columns("avg({0}) AS avg_{0}", GAUGE_NAMES)},
+            {PEAKS}, {AVERAGES},
             (array_agg(tier ORDER BY date DESC))[1] AS tier
         FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
     LEFT JOIN LATERAL (
@@ -111,9 +113,10 @@ def close_month(
     free = [project for project in project_ids if project not in result.blocked]
     version = plans.in_force(month.last.date)
     bills = []
+    by_tier = proration.spans(connection, month, free) if version.prorate else {}
     for row in _totals(connection, month, free):
         try:
-            bills.append(_bill(row, month, version, closed_by))
+            bills.append(_bill(row, by_tier.get(row["project_id"]), month, version, closed_by))
         except PlanError as error:  # one project's tier must not stop the others
             result.blocked[row["project_id"]] = str(error)
     if bills:
@@ -132,8 +135,7 @@ def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int
         if day.project_id in wanted:
             missing.setdefault(day.date, []).append(day.project_id)
     return sealed + sum(
-        snapshots.seal_earlier(connection, Day(date), ids, at)
-        for date, ids in sorted(missing.items())
+        snapshots.seal_earlier(connection, Day(date), ids, at) for date, ids in sorted(missing.items())
     )
 
 
@@ -182,14 +184,13 @@ def _bounds(month: Month) -> dict[str, Any]:
     }
 
 
-def _bill(row: Mapping[str, Any], month: Month, version: PlanVersion, closed_by: str) -> dict[str, Any]:
-    bill = rating.rate(
-        version,
-        row["tier"],
-        totals={name: row[name] for name in COUNTER_NAMES},
-        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES},
-        averages={name: row[f"avg_{name}"] for name in GAUGE_NAMES},
-    )
+def _bill(
+    row: Mapping[str, Any], by_tier: list[Span] | None, month: Month, version: PlanVersion, closed_by: str
+) -> dict[str, Any]:
+    spans = [proration.span_of(row, row["tier"])]
+    if by_tier:
+        spans = proration.with_adjustments(by_tier, row)
+    bill = rating.rate_spans(version, spans)
     adjustment = row["adjustment_charge"].quantize(bill.plan_fee)
     own = {name: value for name, value in row.items() if not name.startswith("avg_")}
     return own | {

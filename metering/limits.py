@@ -1,21 +1,25 @@
-"""LimitService: may an organization or a project use more? It only reads."""
+"""LimitService: may an organization or a project use more? It only reads, one statement a check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from metering import database, plans, settings
 from metering.errors import PlanError, UnknownProject
+from metering.meters import METERS
 from metering.periods import Month
 from metering.plans import Plans, Tier
 
 
 @dataclass(frozen=True)
 class Limit:
-    """An answer: `limit` and `remaining` None mean without limit, `used` None means unknown."""
+    """An answer. `limit` and `remaining` None: without limit; `used` None: unknown, which is not zero.
+
+    A soft limit allows more and says that it is charged; a hard one does not.
+    """
 
     allowed: bool
     used: int | None
@@ -24,22 +28,36 @@ class Limit:
     reason: str
 
 
-# Days of earlier months that are sealed and not closed yet still stand in project_stats; limits
-# look at the running month only.
-COUNTED = """
-    SELECT s.{meter} - coalesce((SELECT sum(d.{meter}) FROM daily_stats d
-        WHERE d.project_id = s.project_id AND d.date < :month AND d.date >= coalesce((
-            SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-            WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1),
-            '-infinity')), 0)::bigint
-    FROM project_stats s WHERE s.project_id = :project"""
+PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active)"
+USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
+OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
+OF_PROJECT = """
+    SELECT o.tier, {used} FROM projects p
+    JOIN organizations o ON o.id = p.organization_id
+    LEFT JOIN project_stats s ON s.project_id = p.id
+    WHERE p.id = :project AND o.id = :org"""
+
+# What project_stats still holds of months before the running one: sealed days of months not closed
+# yet, and hours not sealed yet. Once the month before is closed there is nothing, and CASE skips it.
+RUNNING_MONTH = """
+    CASE WHEN s.project_id IS NULL OR EXISTS (
+            SELECT FROM monthly_stats m WHERE m.project_id = p.id
+            AND (m.year, m.month) = (:closed_year, :closed_month)) THEN s.{meter}
+    ELSE s.{meter} - coalesce((
+            SELECT sum(d.{meter}) FROM daily_stats d WHERE d.project_id = p.id AND d.date < :first
+            AND d.date >= coalesce((
+                SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+                WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')), 0)
+        - coalesce((
+            SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = p.id
+            AND u.hour >= s.open_from AND u.hour < :start), 0) END::bigint"""
 
 
 class LimitService:
     """Checks against the plan in force. `org` and `project` are ids, or anything with an `.id`.
 
     Raises UnknownProject when the platform has no such project in that organization, PlanError when
-    its tier is in no plan.
+    its tier is in no plan. Counters are compared over the running month, gauges as last sampled.
     """
 
     def __init__(
@@ -49,40 +67,33 @@ class LimitService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         configured = None if engine is not None and offered is not None else settings.load()
-        self.engine = engine or database.create(configured, "fleetmeter limits")  # type: ignore[arg-type]
+        engine = engine or database.create(configured, "fleetmeter limits")  # type: ignore[arg-type]
+        # A single statement needs no transaction around it: two round trips less for every check.
+        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.offered = offered or plans.load(configured.plans if configured else None)
         self.clock = clock
 
     def check_project_limit(self, org: Any) -> Limit:
         """One more project."""
-        with database.transaction(self.engine) as connection:
-            tier = self._tier(connection, _id(org))
-            used = connection.scalar(
-                text("SELECT count(*) FROM projects WHERE organization_id = :org AND is_active"),
-                {"org": _id(org)},
-            )
-        return _answer("projects", used, tier.projects, 1)
+        tier, used = self._organization(org, PROJECTS)
+        return _answer("projects", used, tier.projects, 1, hard=True)
 
     def check_user_limit(self, org: Any, count: int) -> Limit:
         """`count` more users."""
-        with database.transaction(self.engine) as connection:
-            tier = self._tier(connection, _id(org))
-            used = connection.scalar(
-                text("SELECT count(*) FROM users WHERE organization_id = :org"), {"org": _id(org)}
-            )
-        return _answer("users", used, tier.users, count)
+        tier, used = self._organization(org, USERS)
+        return _answer("users", used, tier.users, count, hard=True)
 
     def check_device_limit(self, org: Any, project: Any) -> Limit:
         """One more device."""
-        return self._level(org, project, "device_count", "total_devices", 1)
+        return self._level(org, project, "device_count", 1)
 
     def check_storage_limit(self, org: Any, project: Any, bytes: int) -> Limit:
         """`bytes` more of storage."""
-        return self._level(org, project, "storage_bytes", "total_storage_bytes", bytes)
+        return self._level(org, project, "storage_bytes", bytes)
 
     def check_ecr_image_limit(self, org: Any, project: Any) -> Limit:
         """One more container image."""
-        return self._level(org, project, "ecr_image_count", "current_ecr_images", 1)
+        return self._level(org, project, "ecr_image_count", 1)
 
     def check_mqtt_inbound_limit(self, org: Any, project: Any) -> Limit:
         """One more message from a device."""
@@ -92,52 +103,61 @@ class LimitService:
         """One more message to a device."""
         return self._counter(org, project, "mqtt_outbound")
 
-    def _level(self, org: Any, project: Any, meter: str, column: str, asked: int) -> Limit:
-        query = f"SELECT {column} FROM project_stats WHERE project_id = :project"
-        return self._project(org, project, meter, query, asked)
+    def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
+        return self._project(org, project, meter, f"s.{getattr(METERS[meter], 'live', meter)}", asked)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        return self._project(org, project, meter, COUNTED.format(meter=meter), 1)
+        return self._project(org, project, meter, RUNNING_MONTH.format(meter=meter), 1)
 
-    def _project(self, org: Any, project: Any, meter: str, query: str, asked: int) -> Limit:
-        with database.transaction(self.engine) as connection:
-            tier = self._tier(connection, _id(org), _id(project))
-            month = Month.of(self.clock()).first.date
-            used = connection.execute(
-                text(query), {"project": _id(project), "month": month}
-            ).scalar_one_or_none()
-        allowance = tier.meters.get(meter)
-        hard = allowance is not None and allowance.limit == "hard"
-        return _answer(meter, used, allowance.included if allowance and hard else None, asked)
+    def _project(self, org: Any, project: Any, meter: str, used: str, asked: int) -> Limit:
+        at = self.clock()
+        month = Month.of(at)
+        before = month.previous()
+        bounds: dict[str, Any] = {"start": month.start, "first": month.first.date}
+        bounds |= {"closed_year": before.year, "closed_month": before.month}
+        row = self._read(OF_PROJECT.format(used=used), {"org": _id(org), "project": _id(project)} | bounds)
+        if row is None:
+            raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
+        allowance = self._tier(org, row[0], at).meters.get(meter)
+        if allowance is None:
+            return _answer(meter, row[1], None, asked, hard=False)
+        return _answer(meter, row[1], allowance.included, asked, hard=allowance.limit == "hard")
 
-    def _tier(self, connection: Connection, org: int, project: int | None = None) -> Tier:
-        row = connection.execute(
-            text("""
-                SELECT o.tier, p.id FROM organizations o
-                LEFT JOIN projects p ON p.organization_id = o.id AND p.id = :project
-                WHERE o.id = :org"""),
-            {"org": org, "project": project},
-        ).one_or_none()
-        if row is None or (project is not None and row[1] is None):
-            subject = f"organization {org}" if row is None else f"project {project} in organization {org}"
-            raise UnknownProject(f"the platform has no {subject}")
+    def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
+        row = self._read(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
+        if row is None:
+            raise UnknownProject(f"the platform has no organization {_id(org)}")
+        return self._tier(org, row[0], self.clock()), row[1]
+
+    def _tier(self, org: Any, name: str, at: datetime) -> Tier:
         try:
-            return self.offered.in_force(self.clock().date()).tier(row[0])
+            return self.offered.in_force(at.date()).tier(name)
         except PlanError as error:
-            raise PlanError(f"organization {org}: {error}") from error
+            raise PlanError(f"organization {_id(org)}: {error}") from error
+
+    def _read(self, query: str, parameters: dict[str, Any]) -> Any:
+        with database.connected(self.engine) as connection:
+            return connection.execute(text(query), parameters).one_or_none()
 
 
 def _id(subject: Any) -> int:
-    return int(getattr(subject, "id", subject))
+    number = int(getattr(subject, "id", subject))
+    return number if -(2**63) <= number < 2**63 else 0  # 0: a bigint that is nobody's id
 
 
-def _answer(meter: str, used: int | None, limit: int | None, asked: int) -> Limit:
+def _answer(meter: str, used: int | None, limit: int | None, asked: int, hard: bool) -> Limit:
+    if asked < 0:
+        raise ValueError(f"a request for {asked} {meter} asks for nothing; give 0 or more")
     if limit is None:
-        known = "unknown" if used is None else f"{used:,}"
-        return Limit(True, used, None, None, f"{meter}: used {known}, no limit")
+        known = "usage unknown" if used is None else f"used {used:,}"
+        return Limit(True, used, None, None, f"{meter}: {known}, no limit; this request {asked:,}")
     if used is None:
-        # Nothing was measured yet: refusing would lock out every new project.
-        return Limit(asked <= limit, None, limit, None, f"{meter}: usage unknown, limit {limit:,}")
-    remaining = max(limit - used, 0)
+        # Refusing what was never measured would lock out every new project; only a request that
+        # cannot fit whatever was used is refused.
+        reason = f"{meter}: usage unknown, never measured, limit {limit:,}; this request {asked:,}"
+        return Limit(asked <= limit or not hard, None, limit, None, reason)
+    fits = used + asked <= limit
     reason = f"{meter}: used {used:,} of {limit:,}; this request {asked:,}"
-    return Limit(used + asked <= limit, used, limit, remaining, reason)
+    if not hard:
+        reason += "" if fits else "; more than included is charged"
+    return Limit(fits or not hard, used, limit, max(limit - used, 0), reason)

@@ -148,6 +148,25 @@ def test_peaks_are_the_highest_sealed_level(engine: Engine, platform: Platform) 
     assert platform.rows("SELECT peak_s3_storage_bytes, peak_device_count FROM monthly_stats") == [(50, None)]
 
 
+def test_a_tier_changed_in_mid_month_is_rated_by_its_days_where_the_plan_prorates(
+    engine: Engine, platform: Platform
+) -> None:
+    organization, project = fleet(platform, tier="starter")
+    count(engine, (organization, project), MID_OCTOBER, 100)
+    with database.transaction(engine) as connection:
+        snapshots.seal_through(connection, Day.of(MID_OCTOBER), [project], MID_OCTOBER + hours(12))
+    platform.sql("UPDATE organizations SET tier = 'pro'")
+    terms = plans.load(None).versions[0].model_dump() | {"prorate": True}
+    with database.transaction(engine) as connection:
+        offered = plans.Plans.model_validate({"versions": [terms]})
+        closing.close_month(connection, OCTOBER, [project], offered, MIDNIGHT, "a@cli")
+    # 15 days at 29.00 and 16 at 199.00 a month.
+    assert platform.rows("SELECT tier, plan_fee::text, mqtt_inbound FROM monthly_stats") == [
+        ("pro", "116.74", 100)
+    ]
+    assert audit.verify(engine).sound
+
+
 def test_a_deactivated_project_is_billed_for_its_days(engine: Engine, platform: Platform) -> None:
     key = fleet(platform)
     count(engine, key, MID_OCTOBER, 9)
