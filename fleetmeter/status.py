@@ -11,7 +11,8 @@ from metering.periods import Day, Month
 
 WORKERS = """
     SELECT name, role, host, pid, last_seen_at,
-        last_seen_at > clock_timestamp() - interval '30 seconds' AS alive, figures
+        last_seen_at > clock_timestamp() - interval '30 seconds' AS alive,
+        (figures->>'rate_per_second')::numeric AS messages_per_second
     FROM workers WHERE last_seen_at > clock_timestamp() - interval '7 days'
     ORDER BY role, last_seen_at DESC LIMIT 20"""
 

@@ -20,6 +20,18 @@ from metering.periods import Day, Hour, Month, days
 STEP = 3  # hours between two flushes of the history
 ROWS = {"logs": 20, "sessions": 4, "api_calls": 20, "deployments": 1}  # a day and project
 
+LOGGED = text("""
+    SELECT p.id, (coalesce(s.total_logs_storage_bytes, 0) + coalesce(l.bytes, 0))::bigint FROM projects p
+    LEFT JOIN project_stats s ON s.project_id = p.id LEFT JOIN (
+        SELECT project_id, sum(size_bytes) AS bytes FROM logs
+        WHERE created_at >= :start AND created_at < :end GROUP BY project_id) l ON l.project_id = p.id""")
+
+# A counter of its own, so that the days of the history are as measured as they were simulated.
+COUNTER = text("""
+    INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, broker)
+    VALUES ('simulated-history', :start, :until, 'simulated')
+    ON CONFLICT (client_id) DO UPDATE SET last_seen_at = :until""")
+
 Advance = Callable[[str, int, int], None]
 
 
@@ -60,6 +72,7 @@ def _live(connection: Connection, day: Day, now: datetime) -> None:
     ids = [project.id for project in metered]
     _messages(connection, metered, day, until, now)
     _samples(connection, metered, day, until - timedelta(minutes=20), now)
+    connection.execute(COUNTER, {"start": world.began(now).start, "until": until})
     database.lock(connection, platform_db.SOURCE)
     platform_db.stage_range(connection, day.start, until)
     ledger.apply_staged(
@@ -153,11 +166,12 @@ def _samples(connection: Connection, metered: list[Project], day: Day, at: datet
     images = {
         p.id: {"ecr_image_count": p.images, "docker_storage_bytes": p.images * 50_000_000} for p in running
     }
+    logged = {row[0]: row[1] for row in connection.execute(LOGGED, {"start": day.start, "end": day.end})}
     devices = {
         p.id: {
             "device_count": p.devices,
             "active_device_count": p.devices - p.id % 3,
-            "logs_storage_bytes": round(p.rate * 9_000_000 * (1 - 0.9 * age)),
+            "logs_storage_bytes": logged.get(p.id, 0),
         }
         for p in running
     }
