@@ -82,50 +82,66 @@ def explore(
         hovermode="x",
         dragmode="zoom",
     )
-    figure.update_yaxes(rangemode="tozero", tickformat=".3~s", ticksuffix="B" if unit == "bytes" else "")
+    highest = max((value for value in (*values, limit) if value is not None), default=0)
+    figure.update_yaxes(
+        range=[0, max(highest * 1.08, 4)], tickformat=".3~s", ticksuffix="B" if unit == "bytes" else ""
+    )
     st.plotly_chart(
         figure, key=key, alt=alt, config={"displayModeBar": False, "scrollZoom": False, "displaylogo": False}
     )
 
 
 def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:
-    """A calendar in which days with `missing` projects stand out; the number is written in the day."""
+    """A calendar: days in order, days that `missing` projects lack (with how many), days not expected."""
     first, last = rows[0]["date"], rows[-1]["date"]
     weeks = (last - first).days // 7 + 2
+    size = 26 if weeks < 32 else 15
+    lacking = [_cell(row, f"missing in {row['missing']:,}") for row in rows if row["missing"]]
+    sealed = [
+        _cell(row, f"sealed for {row['sealed']:,}") for row in rows if row["sealed"] and not row["missing"]
+    ]
+    blank = [_cell(row, "not expected") for row in rows if not row["sealed"] and not row["missing"]]
     st.echarts_chart(
         {
             "animation": False,
-            "tooltip": {"formatter": "{c}"},
-            "visualMap": {
-                "show": False,
-                "type": "piecewise",
-                "dimension": 1,
-                "pieces": [
-                    {"value": 0, "color": "#0072B2", "colorAlpha": 0.30},
-                    {"min": 1, "color": "#D55E00"},
-                ],
-            },
+            "tooltip": {"formatter": "{b}"},
+            "legend": {"left": 0, "top": 0, "itemWidth": 12, "itemHeight": 12},
             "calendar": {
                 "range": [f"{first}", f"{last}"],
-                "cellSize": [26, 20] if weeks < 20 else ["auto", 16],
-                "left": 40,
-                "top": 24,
+                "cellSize": [size + 2, size + 2],
+                "left": 36,
+                "top": 56,
                 "splitLine": {"show": False},
                 "itemStyle": {"color": "transparent", "borderWidth": 0},
                 "yearLabel": {"show": False},
                 "dayLabel": {"firstDay": 1},
             },
             "series": [
-                {
-                    "type": "heatmap",
-                    "coordinateSystem": "calendar",
-                    "data": [[f"{row['date']}", row["missing"]] for row in rows],
-                    "label": {"show": weeks < 20, "formatter": "{@[1]}", "fontSize": 10},
-                    "itemStyle": {"borderRadius": 3, "borderWidth": 2, "borderColor": "transparent"},
-                }
+                _cells("Sealed", sealed, {"color": GREEN, "opacity": 0.55}, size),
+                _cells("Missing", lacking, {"color": RED}, size, size > 20),
+                _cells("Not expected", blank, {"color": "#8a95a1", "opacity": 0.25}, size),
             ],
         },
-        height=190,
+        height=76 + 7 * (size + 2),
         key=key,
         alt=alt,
     )
+
+
+def _cell(row: Mapping[str, Any], state: str) -> dict[str, Any]:
+    return {"value": [f"{row['date']}", row["missing"]], "name": f"{row['date']}: {state}"}
+
+
+def _cells(
+    name: str, data: list[dict[str, Any]], style: dict[str, Any], size: int, labelled: bool = False
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "scatter",
+        "coordinateSystem": "calendar",
+        "symbol": "roundRect",
+        "symbolSize": size - 2,
+        "data": data,
+        "itemStyle": style,
+        "label": {"show": labelled, "formatter": "{@[1]}", "color": "#ffffff", "fontWeight": 600},
+    }

@@ -12,7 +12,8 @@ def head(title: str, at: datetime) -> None:
     """The title, the stamp and a way to read again."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, width="stretch", anchor=False)
-        _stamp(at)
+        with st.container(width="content"):
+            _stamp(at)
         st.button("Refresh", icon=":material/refresh:", key="refresh", help="Read the figures again")
 
 

@@ -60,13 +60,14 @@ def table(
     alt: str,
     select: bool = False,
     height: int | Literal["auto"] = "auto",
+    placeholder: str = figures.UNKNOWN,
 ) -> list[int]:
     """Show rows; with `select`, return the numbers of those that are ticked."""
     shown = st.dataframe(
         frame(rows, columns),
         column_config={column.key: _config(column) for column in columns},
         hide_index=True,
-        placeholder=figures.UNKNOWN,
+        placeholder=placeholder,
         key=key,
         on_select="rerun" if select else "ignore",
         selection_mode="multi-row",

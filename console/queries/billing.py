@@ -4,6 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from console import known
+from console.known import looked_in_month
 from console.queries.rows import Row, every
 from metering.meters import columns
 from metering.periods import Month
@@ -17,7 +19,7 @@ BILLS = text(f"""
         m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
         {columns("m.{0}")}, m.closed_by, m.created_at,
-        before.total_charge AS charge_before
+        before.total_charge AS charge_before, {looked_in_month("m")}
     FROM monthly_stats m
     JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
     LEFT JOIN monthly_stats before ON before.project_id = m.project_id
@@ -52,7 +54,7 @@ def months(connection: Connection, at: datetime) -> list[Month]:
 def bills(connection: Connection, month: Month, most: int = 5_000) -> list[Row]:
     """Bills of a month, the highest first, each with the charge of the month before if it has one."""
     before = month.previous()
-    return every(
+    found = every(
         connection,
         BILLS,
         year=month.year,
@@ -61,6 +63,7 @@ def bills(connection: Connection, month: Month, most: int = 5_000) -> list[Row]:
         month_before=before.month,
         most=most,
     )
+    return [known.month(row) for row in found]
 
 
 def totals(connection: Connection, month: Month) -> list[Row]:

@@ -4,12 +4,13 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
+from console.known import looked
 from console.queries.rows import Row, every, one
 from metering.periods import Day, days
 
 TOTALS = text("""
     SELECT count(*) AS projects, coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint AS messages,
-        coalesce(sum(api_calls), 0)::bigint AS api_calls,
+        sum(api_calls) FILTER (WHERE platform_db_measured_at IS NOT NULL)::bigint AS api_calls,
         sum(total_storage_bytes)::bigint AS storage_bytes, count(total_storage_bytes) AS storage_known,
         sum(active_devices)::bigint AS active_devices, sum(total_devices)::bigint AS devices,
         coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
@@ -20,16 +21,19 @@ COUNTED = text("""
     SELECT coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
-DAYS = text("""
-    SELECT date, count(*) AS projects, sum(mqtt_inbound + mqtt_outbound)::bigint AS messages,
-        sum(mqtt_inbound)::bigint AS inbound, sum(mqtt_outbound)::bigint AS outbound,
-        sum(api_calls)::bigint AS api_calls, sum(storage_bytes)::bigint AS storage_bytes,
-        sum(active_device_count)::bigint AS active_devices
+DAYS = text(f"""
+    SELECT date, count(*) AS projects,
+        sum(mqtt_inbound + mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS messages,
+        sum(mqtt_inbound) FILTER (WHERE {looked("mqtt")})::bigint AS inbound,
+        sum(mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS outbound,
+        sum(api_calls) FILTER (WHERE {looked("platform_db")})::bigint AS api_calls,
+        sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
     FROM daily_stats WHERE date >= :first AND date <= :last GROUP BY date ORDER BY date""")
 
 TOP = text("""
     SELECT s.project_id, p.name AS project, o.name AS organization, o.tier,
-        s.mqtt_inbound + s.mqtt_outbound AS messages, s.api_calls,
+        s.mqtt_inbound + s.mqtt_outbound AS messages,
+        CASE WHEN s.platform_db_measured_at IS NOT NULL THEN s.api_calls END AS api_calls,
         s.total_storage_bytes AS storage_bytes, s.active_devices
     FROM (SELECT * FROM project_stats ORDER BY mqtt_inbound + mqtt_outbound DESC, project_id LIMIT :most) s
     JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id

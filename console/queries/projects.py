@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection, text
 
+from console import known
+from console.known import looked_in_month
 from console.queries.rows import Row, every
 from metering.coverage import EXPECTED_FROM
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
@@ -30,7 +32,8 @@ HOURS = text(f"""
     WHERE project_id = :id AND hour >= :start AND hour < :end ORDER BY hour""")
 
 MONTHS = text(f"""
-    SELECT year, month, {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)}, tier, plan_fee,
+    SELECT {looked_in_month("monthly_stats")}, year, month,
+        {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)}, tier, plan_fee,
         overage_charge, adjustment_charge, total_charge, currency, days_present, days_expected, seal
     FROM monthly_stats WHERE project_id = :id ORDER BY year DESC, month DESC LIMIT 36""")
 
@@ -52,13 +55,14 @@ def find(connection: Connection, project_id: int) -> Row | None:
 
 def live(connection: Connection, project_id: int) -> Row | None:
     """The running totals, None when nothing was ever counted."""
-    return next(iter(every(connection, LIVE, id=project_id)), None)
+    row = next(iter(every(connection, LIVE, id=project_id)), None)
+    return None if row is None else known.live(row)
 
 
 def trend(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
-    """A row for each day of the range; a day that is not sealed has None for every meter."""
+    """A row for each day of the range; None for a meter that is unknown, every one where none is sealed."""
     found = every(connection, DAYS, id=project_id, first=first.date, last=last.date)
-    sealed = {row["date"]: row for row in found}
+    sealed = {row["date"]: known.day(row) for row in found}
     blank = dict.fromkeys((*COUNTER_NAMES, *GAUGE_NAMES, "coverage"))
     return [sealed.get(day.date, {"date": day.date, **blank}) for day in days(first, last)]
 
@@ -70,4 +74,4 @@ def hours(connection: Connection, project_id: int, day: Day) -> list[Row]:
 
 def months(connection: Connection, project_id: int) -> list[Row]:
     """Closed months, newest first, at most three years."""
-    return every(connection, MONTHS, id=project_id)
+    return [known.month(row) for row in every(connection, MONTHS, id=project_id)]

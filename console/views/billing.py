@@ -7,7 +7,7 @@ import streamlit as st
 
 from console import address, figures
 from console.asking import ask
-from console.components import downloads, progress
+from console.components import downloads, progress, question
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import billing
@@ -79,8 +79,8 @@ def _choose(months: Sequence[Month], bills: Sequence[Row], unbilled: Sequence[Ro
         with st.container(width="stretch"):
             _state(Month.parse(chosen), len(bills), len(unbilled), at)
         over = Month.parse(chosen).end <= at
-        if over and unbilled and st.button("Close the month", key="close", icon=":material/lock:"):
-            _confirm(Month.parse(chosen), len(unbilled), at)
+        if over and unbilled:
+            _offer_close(Month.parse(chosen), len(unbilled), at)
     address.write("month", chosen)
 
 
@@ -96,24 +96,20 @@ def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:
         st.caption(f"{figures.many(bills, 'bill')}, sealed: none can change.")
 
 
-def _confirm(month: Month, unbilled: int, at: datetime) -> None:
-    @st.dialog(f"Close {month}?", icon=":material/lock:")
-    def question() -> None:
+def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
+    def explain() -> None:
         st.markdown(
-            f"Seals the missing days of **{month}** and bills {figures.many(unbilled, 'project')}. "
-            "A bill cannot be changed afterwards; corrections go into the running month."
+            f"Seals the missing days of **{month}** and bills {figures.many(unbilled, 'project')}; an earlier "
+            "month that is still open comes first. A bill cannot be changed afterwards: corrections go into "
+            "the running month."
         )
-        st.caption(
-            "A project with an open gap is left out, with the reason, until the gap is covered or accepted."
-        )
-        with st.container(horizontal=True, horizontal_alignment="right"):
-            if st.button("Not now", key="dismiss-close"):
-                st.rerun()
-            if st.button("Close it", type="primary", key="confirm-close"):
-                progress.started("billing", [ask("monthly", str(month), at)])
-                st.rerun()
+        st.caption("A project with an open gap is left out, with the reason, until the gap is closed.")
 
-    question()
+    def close() -> None:
+        progress.started("billing", [ask("monthly", str(month), at)])
+
+    question.button("Close the month", "close", ":material/lock:")
+    question.ask("close", f"Close {month}?", explain, "Close it", close)
 
 
 def _totals(totals: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from console import address, figures, trouble
 from console.asking import ask, cancel, retry
-from console.components import progress
+from console.components import progress, question
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import runs
@@ -46,8 +46,9 @@ def show() -> None:
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
         found = runs.history(page.connection, [state] if state else [], most=PER_PAGE)
     head("Jobs", page.at)
-    with st.container(horizontal=True, key="jobs"):
-        for row in latest:
+    grid = st.grid("auto", min_column_width=260, row_height=372, key="jobs")
+    for row in latest:
+        with grid.cell():
             _card(row, page.at)
     progress.follow("jobs")
     _active()
@@ -69,7 +70,7 @@ def due(job: str, at: datetime) -> datetime:
 def _card(row: Row, at: datetime) -> None:
     job = row["job"]
     title, what = JOBS[job]
-    with st.container(border=True, key=f"job-{job}"):
+    with st.container(border=True, height="stretch", key=f"job-{job}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(title, anchor=False, width="stretch")
             if row["state"]:
@@ -85,8 +86,10 @@ def _card(row: Row, at: datetime) -> None:
             chart_type="bar",
         )
         st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
-        if st.button("Run now", key=f"run-{job}", icon=":material/play_arrow:", width="stretch"):
-            _confirm(job, at)
+        question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
+        question.ask(
+            f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
+        )
 
 
 def _last(row: Row, at: datetime) -> str:
@@ -95,21 +98,13 @@ def _last(row: Row, at: datetime) -> str:
     return f"Last for {row['period']}, {figures.age(row['finished_at'] or row['created_at'], at)}"
 
 
-def _confirm(job: str, at: datetime) -> None:
-    title, what = JOBS[job]
+def _explain(job: str, at: datetime) -> None:
+    st.markdown(f"{JOBS[job][1]} This run works on **{period(job, at)}**, for every project.")
+    st.caption("Safe to repeat: what is sealed or closed already stays as it is.")
 
-    @st.dialog(f"{title} now?", icon=":material/play_arrow:")
-    def question() -> None:
-        st.markdown(f"{what} This run works on **{period(job, at)}**, for every project.")
-        st.caption("Safe to repeat: what is sealed or closed already stays as it is.")
-        with st.container(horizontal=True, horizontal_alignment="right"):
-            if st.button("Not now", key=f"dismiss-{job}"):
-                st.rerun()
-            if st.button("Run it", type="primary", key=f"confirm-{job}"):
-                progress.started("jobs", [ask(job, period(job, at), at)])
-                st.rerun()
 
-    question()
+def _run(job: str, at: datetime) -> None:
+    progress.started("jobs", [ask(job, period(job, at), at)])
 
 
 @st.fragment(run_every=2)
@@ -166,7 +161,14 @@ def _history(found: Sequence[Row], state: str | None) -> None:
             else "No job ran yet. Start `fleetmeter runner`."
         )
         return
-    rows = [
-        {**run, "label": progress.LOOKS[run["state"]][2], "outcome": progress.outcome(run)} for run in found
-    ]
-    table(rows, HISTORY, "history", "The newest fifty runs, newest first")
+    rows = [_row(run) for run in found]
+    table(rows, HISTORY, "history", "The newest fifty runs, newest first", placeholder="—")
+
+
+def _row(run: Row) -> Row:
+    return {
+        **run,
+        "label": progress.LOOKS[run["state"]][2],
+        "outcome": progress.outcome(run),
+        "project": "every project" if run["project_id"] is None else run["project"],
+    }

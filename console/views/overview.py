@@ -90,11 +90,14 @@ def _nothing_yet() -> None:
 
 
 def _figures(totals: Row, trend: Sequence[Row]) -> None:
-    with st.container(horizontal=True, key="figures"):
-        with st.container(border=True):
-            _rate()
+    grid = st.grid("auto", min_column_width=220, row_height=192, key="figures")
+    with grid.cell():
+        _rate()
+    with grid.cell():
         _figure("Messages, last sealed day", "messages", trend, "count")
+    with grid.cell():
         _figure("API calls, last sealed day", "api_calls", trend, "count")
+    with grid.cell():
         known = f"{totals['storage_known']:,} of {figures.many(totals['projects'], 'project')} measured"
         _figure("Storage now", "storage_bytes", trend, "bytes", totals["storage_bytes"], known)
 
@@ -120,6 +123,7 @@ def _figure(
         delta_color="off",
         delta_description="against the week before" if change else None,
         border=True,
+        height="stretch",
         chart_data=known if len(known) > 1 else None,
         help=note,
     )
@@ -140,11 +144,13 @@ def _rate() -> None:
         samples.append((at, messages))
     rate = per_second(list(samples))
     st.metric(
-        "Messages per second, now",
+        "Messages per second",
         "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
         help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
         chart_data=_rates(list(samples)) if len(samples) > 3 else None,
         chart_type="area",
+        border=True,
+        height="stretch",
     )
 
 

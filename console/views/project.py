@@ -136,15 +136,15 @@ def _now(project_id: int) -> None:
             "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
         )
         return
-    with st.container(horizontal=True, key="live"):
-        for meter in COUNTERS:
-            st.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
+    grid = st.grid("auto", min_column_width=140, key="live")
+    for meter in COUNTERS:
+        grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
     st.caption(
         f"Days not yet closed, from {figures.stamp(live['open_from'])} still open; {_measured(live, page.at)}"
     )
-    with st.container(horizontal=True, key="levels"):
-        for gauge in GAUGES:
-            st.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
+    levels = st.grid("auto", min_column_width=140, key="levels")
+    for gauge in GAUGES:
+        levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
 
 
 def _short(value: int | None, meter: Counter | Gauge) -> str:
@@ -169,17 +169,13 @@ def _measured(live: Row, at: datetime) -> str:
 def _trend(project: Row, trend: Sequence[Row], at: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("By day", anchor=False, width="stretch")
+        st.session_state.setdefault("meter", "mqtt_inbound")
         name = st.selectbox(
             "Meter", list(METERS), format_func=lambda key: METERS[key].label, key="meter", width=220
         )
-        span = (
-            st.segmented_control(
-                "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", default="30", required=True
-            )
-            if "days" not in st.session_state
-            else st.segmented_control(
-                "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", required=True
-            )
+        st.session_state.setdefault("days", "30")
+        span = st.segmented_control(
+            "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", required=True
         )
     address.write("meter", str(name))
     address.write("days", str(span))

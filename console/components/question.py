@@ -1,0 +1,38 @@
+"""A question before something is done: it stays open while the page around it renews itself."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+
+def button(label: str, key: str, icon: str, **options: str) -> None:
+    """A button that opens the question of that key."""
+    st.button(label, key=key, icon=icon, on_click=_open, args=(key,), **options)  # type: ignore[arg-type]
+
+
+def ask(key: str, title: str, body: Callable[[], None], yes: str, do: Callable[[], None]) -> None:
+    """If the question `key` is open, show it; on `yes`, `do` it and close."""
+    if st.session_state.get("question") != key:
+        return
+
+    @st.dialog(title, on_dismiss=_close)
+    def dialog() -> None:
+        body()
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Not now", key=f"dismiss-{key}"):
+                _close()
+                st.rerun()
+            if st.button(yes, type="primary", key=f"confirm-{key}"):
+                do()
+                _close()
+                st.rerun()
+
+    dialog()
+
+
+def _open(key: str) -> None:
+    st.session_state["question"] = key
+
+
+def _close() -> None:
+    st.session_state.pop("question", None)

@@ -1,0 +1,273 @@
+"""The console in a real browser: its own server, a real database, a live runner."""
+
+import csv
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from jobs import runner
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from the_console import HOSTILE, Fleet, answer, serving
+
+from console.pages import TITLES
+from metering import settings
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 30_000  # milliseconds; a loaded machine is slow, a broken page is never
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no Chromium; `make extras` installs it")
+        pytest.skip("there is no Chromium, so no page was opened in a browser; `make extras` installs it")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield launched
+        launched.close()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A console being served, and the database behind it."""
+
+    address: str
+    engine: Engine
+    fleet: Fleet
+
+    def scalar(self, statement: str, **parameters: object) -> object:
+        with self.engine.connect() as connection:
+            return connection.scalar(text(statement), parameters)
+
+
+@pytest.fixture(scope="module")
+def site(
+    server: URL, admin: Connection, filled: tuple[str, Fleet], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    name = f"site_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{filled[0]}"'))
+    url = server.set(database=name)
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    folder = tmp_path_factory.mktemp("site")
+    with serving(url, FLEETMETER_DATA_DIR=str(folder)) as address:
+        yield Site(address, engine, filled[1])
+    engine.dispose()
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def live_runner(site: Site) -> Iterator[None]:
+    """A runner that works on the site's requests until the test ends."""
+    stop = threading.Event()
+    url = site.engine.url.render_as_string(hide_password=False)
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    found = settings.load(database_url=url)
+    thread = threading.Thread(target=runner.run, args=(found, engine, stop), daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(30)
+    engine.dispose()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    opened = context.new_page()
+    yield opened
+    context.close()
+
+
+def visit(page: Page, site: Site, path: str = "") -> None:
+    """Open a page and wait until it has been drawn to its end."""
+    page.goto(f"{site.address}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until no script runs and nothing on the page is stale."""
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stStatusWidget]') &&"
+        " document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("name", list(TITLES))
+def test_every_page_opens_whole(browser: Browser, site: Site, name: str, width: int, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    crashes: list[str] = []
+    foreign: list[str] = []
+    page.on("pageerror", lambda error: crashes.append(str(error)))
+    page.on("request", lambda request: _note(request.url, site, foreign))
+    visit(page, site, name)
+    assert page.get_by_role("heading", level=1).inner_text() == TITLES[name][0]
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.get_by_text("could not be shown").count() == 0
+    assert page.evaluate("() => window.hacked") is None
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    assert crashes == []
+    assert foreign == [], "the console must work where there is no internet"
+    context.close()
+
+
+def _note(url: str, site: Site, foreign: list[str]) -> None:
+    if not url.startswith((site.address, "data:", "blob:", site.address.replace("http", "ws"))):
+        foreign.append(url)
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_name_is_shown_as_text(page: Page, site: Site, number: int) -> None:
+    visit(page, site, f"project?project={site.fleet.projects[number]}")
+    heading = page.get_by_role("heading", level=2).first
+    expect(heading).to_be_visible()
+    assert heading.inner_text()[:20] in HOSTILE[number].replace("\u202e", " ")
+    assert "\u202e" not in heading.inner_text()
+    assert page.evaluate("() => window.hacked") is None
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_missing_day_is_backfilled_with_one_double_click(page: Page, site: Site, live_runner: None) -> None:
+    if not site.fleet.missing:
+        pytest.skip("too early in the month for missing days")
+    visit(page, site, "snapshots")
+    page.get_by_role("button", name="Backfill 3 missing days").dblclick()
+    expect(page.get_by_text("Succeeded")).to_be_visible()
+    expect(page.get_by_text("No day is missing")).to_be_visible()
+    assert site.scalar("SELECT count(*) FROM job_runs WHERE job = 'backfill'") == 1
+    sealed = "SELECT count(*) FROM daily_stats WHERE project_id = :id AND date = ANY(:dates)"
+    dates = [day.date for day in site.fleet.missing]
+    assert site.scalar(sealed, id=site.fleet.projects[-1], dates=dates) == len(dates)
+
+
+@pytest.mark.parametrize("job", ["Hourly refresh", "Daily snapshot", "Monthly close"])
+def test_a_job_is_asked_for_runs_and_shows_its_result(
+    page: Page, site: Site, live_runner: None, job: str
+) -> None:
+    before = site.scalar("SELECT coalesce(max(id), 0) FROM job_runs")
+    name = job.split()[0].lower()
+    visit(page, site, "jobs")
+    page.locator(f".st-key-run-{name} button").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(f"{job} now?")).to_be_visible()
+    dialog.get_by_role("button", name="Run it").dblclick()
+    expect(dialog).to_be_hidden()
+    asked = "SELECT count(*) FROM job_runs WHERE id > :before AND job = :job AND trigger = 'console'"
+    expect(page.get_by_text("asked by console").first).to_be_visible()
+    page.wait_for_function("() => !document.body.innerText.includes('Running\\n')")
+    state = (
+        "SELECT state FROM job_runs WHERE job = :job AND requested_by = 'console' ORDER BY id DESC LIMIT 1"
+    )
+    expect(page.locator(".stMain").get_by_text("Succeeded").first).to_be_visible()
+    _until(lambda: site.scalar(state, job=name) == "succeeded")
+    assert site.scalar(asked, before=before, job=name) in (0, 1)
+
+
+def _until(true: object) -> None:
+    for _ in range(300):
+        if true():  # type: ignore[operator]
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("it did not come true")
+
+
+def test_a_waiting_run_is_cancelled(page: Page, site: Site) -> None:
+    with site.engine.begin() as connection:
+        run = connection.scalar(
+            text("""INSERT INTO job_runs (job, period, at, trigger, requested_by, next_attempt_at)
+                VALUES ('daily', '2026-01-02', now(), 'manual', 'someone', now() + interval '1 day')
+                RETURNING id""")
+        )
+    visit(page, site, "jobs")
+    page.locator(f".st-key-cancel-{run} button").click()
+    expect(page.get_by_text("Nothing waits and nothing runs.")).to_be_visible()
+    assert site.scalar("SELECT state FROM job_runs WHERE id = :id", id=run) == "cancelled"
+
+
+def test_a_failed_run_is_tried_again(page: Page, site: Site) -> None:
+    with site.engine.begin() as connection:
+        run = connection.scalar(
+            text("""INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+                VALUES ('daily', '2026-01-03', now(), 'manual', 'someone', 'failed', now()) RETURNING id""")
+        )
+    visit(page, site, "jobs")
+    page.locator(f".st-key-retry-{run} button").click()
+    again = "SELECT count(*) FROM job_runs WHERE period = '2026-01-03' AND trigger = 'retry'"
+    _until(lambda: site.scalar(again) == 1)
+    with site.engine.begin() as connection:
+        connection.execute(text("DELETE FROM job_runs WHERE period = '2026-01-03'"))
+
+
+def test_the_download_is_the_table_is_the_database(page: Page, site: Site, tmp_path: Path) -> None:
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download CSV").click()
+    started.value.save_as(tmp_path / "bills.csv")
+    with (tmp_path / "bills.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    total = site.scalar("SELECT sum(total_charge)::text FROM monthly_stats")
+    expect(page.get_by_text(f"{float(str(total)):,.2f} USD").first).to_be_visible()
+    assert len(rows) == site.scalar("SELECT count(*) FROM monthly_stats") == len(site.fleet.projects)
+    assert started.value.suggested_filename == f"fleetmeter-{site.fleet.closed}.csv"
+
+
+def test_refreshing_reads_again(page: Page, site: Site) -> None:
+    visit(page, site)
+    stamp = page.get_by_text("Data as of").inner_text()[:30]
+    page.wait_for_timeout(1100)
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.get_by_text(stamp)).to_have_count(0)
+
+
+def test_searching_and_choosing_a_project_by_keyboard(page: Page, site: Site) -> None:
+    visit(page, site, "project")
+    page.get_by_label("Find").fill("=cmd")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=2).first).to_contain_text("=cmd")
+    page.wait_for_url(f"**project={site.fleet.projects[1]}*")
+
+
+def test_the_overview_leads_to_what_mends_it(page: Page, site: Site) -> None:
+    visit(page, site)
+    page.get_by_role("link", name="Look at a project").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Project")
+
+
+def test_probes_answer_in_the_same_server(site: Site) -> None:
+    assert answer(f"{site.address}/healthz") == (200, "ok\n")
+    assert answer(f"{site.address}/readyz") == (200, "ready\n")
+    status, body = answer(f"{site.address}/metrics")
+    assert status == 200
+    assert f"fleetmeter_projects {len(site.fleet.projects)}\n" in body
+    assert 'fleetmeter_source_age_seconds{source="mqtt"}' in body
+    assert 'source="s3"' not in body, "a source that was never measured has no age"
+
+
+def test_readiness_tells_when_the_database_is_away() -> None:
+    nowhere = URL.create("postgresql", host="127.0.0.1", port=1, database="nothing", password="hidden-word")
+    with serving(nowhere) as address:
+        status, body = answer(f"{address}/readyz")
+        assert status == 503
+        assert "cannot be reached" in body
+        assert "hidden-word" not in body
+        assert answer(f"{address}/metrics")[1].endswith("fleetmeter_up 0\n")
+        assert answer(f"{address}/healthz") == (200, "ok\n")

@@ -1,0 +1,311 @@
+"""Every page on a real database: what it says, what it asks for, what it refuses."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from streamlit.testing.v1 import AppTest
+from the_console import FORMULA, HOSTILE, Fleet, fill
+from the_platform import Platform
+
+from console.pages import TITLES
+from metering import database, projects, snapshots
+from metering.periods import Day, Month
+
+Open = Callable[..., AppTest]
+PAGES = tuple(TITLES)
+
+
+def said_by(page: AppTest) -> str:
+    """Everything the page says in words."""
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success, page.title)
+    words = [element.value for kind in (*kinds, page.subheader) for element in kind]
+    return "\n".join([*words, *(str(element.value) for element in page.metric)])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_without_an_error(name: str, open_page: Open, fleet: Fleet) -> None:
+    page = open_page(name)
+    assert not page.exception
+    assert page.title[0].value == TITLES[name][0]
+    assert not [error for error in page.error if "could not be shown" in error.value]
+    assert "Data as of" in said_by(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_an_empty_platform_says_why_it_is_empty(name: str, open_page: Open) -> None:
+    page = open_page(name)
+    assert not page.exception
+    assert not [error for error in page.error if "could not be shown" in error.value]
+    assert "unknown" not in [metric.value for metric in page.metric] or page.info
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_database_that_is_away_is_one_sentence_and_a_retry(
+    name: str, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:hidden-word@127.0.0.1:1/nothing")
+    page = open_page(name)
+    assert not page.exception
+    assert len(page.error) == 1
+    assert "cannot be reached" in page.error[0].value
+    assert "Reference" in page.error[0].value
+    assert "hidden-word" not in page.error[0].value
+    assert [button.label for button in page.button] == ["Try again"]
+
+
+def test_trying_again_shows_the_page_once_the_database_is_back(
+    open_page: Open, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    page = open_page("overview")
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    page.button[0].click().run()
+    assert page.title[0].value == "Overview"
+
+
+def test_a_database_that_is_not_migrated_names_the_command(
+    open_page: Open, empty_url: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_url.render_as_string(hide_password=False))  # type: ignore[attr-defined]
+    page = open_page("overview")
+    assert "fleetmeter migrate" in page.error[0].value
+
+
+class TestOverview:
+    def test_lists_what_is_not_all_right(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("overview")
+        said = said_by(page)
+        assert "No job runner is alive" in said
+        if fleet.missing:
+            assert f"{len(fleet.missing)} daily snapshots missing in 1 project" in said
+
+    def test_is_green_when_all_is_well(self, open_page: Open, engine: Engine) -> None:
+        fill(engine, quiet=True)
+        Platform(engine).sql("INSERT INTO workers (name, role, host, pid) VALUES ('w', 'runner', 'h', 1)")
+        page = open_page("overview")
+        assert not page.error
+        assert "All is well" in page.success[0].value
+
+    def test_a_source_that_was_never_measured_is_unknown_not_zero(
+        self, open_page: Open, fleet: Fleet
+    ) -> None:
+        page = open_page("overview")
+        values = {metric.label: metric.value for metric in page.metric}
+        assert values["API calls, last sealed day"] == "unknown"
+        assert values["Storage now"] == "unknown"
+
+    def test_the_last_day_is_the_sum_of_what_is_sealed(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        page = open_page("overview")
+        table = page.dataframe[-1].value if "inbound" in page.dataframe[-1].value else page.dataframe[0].value
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        expected = Platform(engine).scalar(
+            "SELECT sum(mqtt_inbound)::bigint FROM daily_stats WHERE date = :day", day=yesterday
+        )
+        shown = table[table["date"] == yesterday]["inbound"].iloc[0]
+        assert shown == expected
+
+    def test_a_failed_run_is_a_problem_until_the_same_run_succeeds(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        failed = """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+            VALUES ('daily', '2026-01-01', now(), 'manual', 'me', :state, now())"""
+        Platform(engine).sql(failed, state="failed")
+        assert "1 job run failed" in said_by(open_page("overview"))
+        Platform(engine).sql(failed, state="succeeded")
+        assert "1 job run failed" not in said_by(open_page("overview"))
+
+
+class TestProject:
+    def test_opens_the_project_of_the_address(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project", project=str(fleet.projects[2]))
+        assert page.selectbox(key="project").value == fleet.projects[2]
+        values = {metric.label: metric.value for metric in page.metric}
+        assert values["Log entries"] == "unknown"
+        assert values["S3 storage"] == "unknown"
+
+    @pytest.mark.parametrize("bad", ["abc", "-1", "99999999999999999999", "1e3", "٣", "424242"])
+    def test_names_an_id_that_is_none(self, bad: str, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project", project=bad)
+        assert not page.exception
+        assert "the id of a project" in page.warning[0].value
+
+    @pytest.mark.parametrize(("name", "bad"), [("days", "31"), ("meter", "cheese")])
+    def test_names_a_wrong_range_or_meter(self, name: str, bad: str, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project", **{name: bad})
+        assert bad in page.warning[0].value
+
+    def test_missing_days_are_gaps_not_zeros(self, open_page: Open, fleet: Fleet) -> None:
+        if not fleet.missing:
+            pytest.skip("too early in the month for missing days")
+        page = open_page("project", project=str(fleet.projects[-1]))
+        table = next(
+            frame.value for frame in page.dataframe if "mqtt_inbound" in frame.value and "date" in frame.value
+        )
+        for day in fleet.missing:
+            assert table[table["date"] == day.date]["mqtt_inbound"].isna().all()
+        assert f"{len(fleet.missing)} days missing" in said_by(page)
+
+    def test_searching_finds_by_part_of_the_name_literally(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project")
+        page.text_input(key="words").set_value("=cmd|").run()
+        assert page.selectbox(key="project").value == fleet.projects[HOSTILE.index(FORMULA)]
+        page.text_input(key="words").set_value("%").run()
+        assert "No project matches" in said_by(page)
+
+    def test_choosing_puts_the_project_into_the_address(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project")
+        page.selectbox(key="project").set_value(fleet.projects[1]).run()
+        assert page.query_params["project"] in (str(fleet.projects[1]), [str(fleet.projects[1])])
+
+
+class TestSnapshots:
+    def test_one_click_asks_for_the_missing_days(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        if not fleet.missing:
+            pytest.skip("too early in the month for missing days")
+        page = open_page("snapshots")
+        page.button(key="backfill").click().run()
+        (run,) = Platform(engine).rows("SELECT job, period, arguments, state, requested_by FROM job_runs")
+        first, last = str(min(fleet.missing)), str(max(fleet.missing))
+        assert run.job == "backfill"
+        assert run.arguments == {"from": first, "to": last}
+        assert run.period == f"{first}..{last}"
+        assert "Queued" in said_by(page)
+
+    def test_two_clicks_are_one_run(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        if not fleet.missing:
+            pytest.skip("too early in the month for missing days")
+        page = open_page("snapshots")
+        page.button(key="backfill").click().run()
+        Platform(engine).sql("UPDATE job_runs SET state = 'succeeded', finished_at = now(), result = '{}'")
+        page.button(key="backfill").click().run()
+        assert Platform(engine).scalar("SELECT count(*) FROM job_runs") == 1
+
+    @pytest.mark.parametrize("bad", ["2026-13-01", "yesterday", "9999-01-01"])
+    def test_names_a_day_that_is_none(self, bad: str, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("snapshots", **{"from": bad})
+        assert "a day up to" in page.warning[0].value
+
+    def test_says_so_when_nothing_is_missing(self, open_page: Open, fleet: Fleet) -> None:
+        yesterday = str(Day.of(datetime.now(UTC)).previous())
+        page = open_page("snapshots", **{"from": yesterday, "to": yesterday})
+        assert "No day is missing" in page.success[0].value
+
+
+class TestJobs:
+    @pytest.mark.parametrize("job", ["hourly", "daily", "monthly"])
+    def test_a_job_is_asked_for_after_a_confirmation(
+        self, job: str, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        page = open_page("jobs")
+        page.button(key=f"run-{job}").click().run()
+        assert Platform(engine).scalar("SELECT count(*) FROM job_runs") == 0
+        page.button(key=f"confirm-run-{job}").click().run()
+        runs = Platform(engine).rows("SELECT job, state, trigger FROM job_runs")
+        assert [(run.job, run.state) for run in runs] == [(job, "queued")]
+
+    def test_not_now_asks_for_nothing(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        page = open_page("jobs")
+        page.button(key="run-daily").click().run()
+        page.button(key="dismiss-run-daily").click().run()
+        assert Platform(engine).scalar("SELECT count(*) FROM job_runs") == 0
+        assert not [button for button in page.button if button.key == "confirm-run-daily"]
+
+    def test_a_waiting_run_can_be_cancelled(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        run = self._run(engine, "queued")
+        page = open_page("jobs")
+        page.button(key=f"cancel-{run}").click().run()
+        assert Platform(engine).scalar("SELECT state FROM job_runs WHERE id = :id", id=run) == "cancelled"
+
+    def test_a_failed_run_can_be_tried_again(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        run = self._run(engine, "failed", finished=True)
+        page = open_page("jobs")
+        page.button(key=f"retry-{run}").click().run()
+        states = [row.state for row in Platform(engine).rows("SELECT state FROM job_runs ORDER BY id")]
+        assert states == ["failed", "queued"]
+
+    def test_history_is_filtered_by_the_state_of_the_address(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        self._run(engine, "failed", finished=True)
+        kept = self._run(engine, "cancelled", finished=True, job="hourly")
+        page = open_page("jobs", state="cancelled")
+        assert list(page.dataframe[0].value["id"]) == [kept]
+
+    def test_names_a_state_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
+        assert "exploded" in open_page("jobs", state="exploded").warning[0].value
+
+    @staticmethod
+    def _run(engine: Engine, state: str, finished: bool = False, job: str = "daily") -> int:
+        with engine.begin() as connection:
+            return int(
+                connection.scalar(
+                    text("""INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+                        VALUES (:job, '2026-01-01', now(), 'manual', 'me', :state,
+                            CASE WHEN :finished THEN now() END) RETURNING id"""),
+                    {"job": job, "state": state, "finished": finished},
+                )
+                or 0
+            )
+
+
+class TestBilling:
+    def test_the_closed_month_adds_up_to_its_bills(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        page = open_page("billing", month=str(fleet.closed))
+        total = Platform(engine).scalar("SELECT sum(total_charge) FROM monthly_stats")
+        values = {metric.label: metric.value for metric in page.metric}
+        assert values["Total"] == f"{total:,} USD"
+        assert len(page.dataframe[0].value) == len(fleet.projects)
+        assert round(sum(page.dataframe[0].value["total_charge"]), 2) == float(total)
+
+    def test_the_download_has_the_rows_of_the_table(self, open_page: Open, fleet: Fleet) -> None:
+        from console.components import downloads
+
+        page = open_page("billing", month=str(fleet.closed))
+        rows = list(csv.DictReader(io.StringIO(downloads._monthly(fleet.closed))))
+        shown = page.dataframe[0].value
+        assert {int(row["project_id"]) for row in rows} == set(shown["project_id"])
+        assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["total_charge"]}
+        assert not [row for row in rows if row["project_name"].startswith("=")]
+
+    def test_an_open_month_is_closed_after_a_confirmation(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        platform = Platform(engine)
+        late = platform.project(created_at=fleet.closed.start.isoformat(), name="late")
+        with engine.begin() as connection:
+            projects.ensure(connection, [late], fleet.closed.last.start)
+            snapshots.seal_through(connection, fleet.closed.last, [late], datetime.now(UTC))
+        page = open_page("billing", month=str(fleet.closed))
+        assert "1 project not billed yet" in said_by(page)
+        page.button(key="close").click().run()
+        page.button(key="confirm-close").click().run()
+        runs = platform.rows("SELECT job, period, state FROM job_runs")
+        assert [tuple(run) for run in runs] == [("monthly", str(fleet.closed), "queued")]
+
+    def test_a_running_month_is_said_to_run(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("billing", month=str(Month.of(datetime.now(UTC))))
+        assert "Ends" in said_by(page)
+        assert not [button for button in page.button if button.key == "close"]
+
+    @pytest.mark.parametrize("bad", ["2026-13", "1999-01", "soon"])
+    def test_names_a_month_that_is_none(self, bad: str, open_page: Open, fleet: Fleet) -> None:
+        assert "a month" in open_page("billing", month=bad).warning[0].value
+
+
+def test_no_page_leaves_a_transaction_open(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+    for name in PAGES:
+        open_page(name)
+    with database.transaction(engine) as connection:
+        idle = connection.scalar(
+            text("""SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                AND state LIKE 'idle in transaction%'""")
+        )
+    assert idle == 0
