@@ -1,4 +1,6 @@
-"""LimitService: may an organization or a project use more? It only reads, one statement a check."""
+"""LimitService: may an organization or a project use more? It only reads: one statement a check, and
+a second one for counters while the month before is not closed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from sqlalchemy import Engine, text
 from metering import database, plans, settings
 from metering.errors import PlanError, UnknownProject
 from metering.meters import METERS
-from metering.periods import Month
+from metering.periods import Month, utc
 from metering.plans import Plans, Tier
 
 
@@ -32,25 +34,24 @@ PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND 
 USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
 OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
 OF_PROJECT = """
-    SELECT o.tier, {used} FROM projects p
+    SELECT o.tier, {used}, p.created_at, {closed_until} FROM projects p
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = :project AND o.id = :org"""
 
-# What project_stats still holds of months before the running one: sealed days of months not closed
-# yet, and hours not sealed yet. Once the month before is closed there is nothing, and CASE skips it.
-RUNNING_MONTH = """
-    CASE WHEN s.project_id IS NULL OR EXISTS (
-            SELECT FROM monthly_stats m WHERE m.project_id = p.id
-            AND (m.year, m.month) = (:closed_year, :closed_month)) THEN s.{meter}
-    ELSE s.{meter} - coalesce((
-            SELECT sum(d.{meter}) FROM daily_stats d WHERE d.project_id = p.id AND d.date < :first
-            AND d.date >= coalesce((
-                SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-                WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')), 0)
-        - coalesce((
-            SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = p.id
-            AND u.hour >= s.open_from AND u.hour < :start), 0) END::bigint"""
+CLOSED_UNTIL = """(
+    SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+    WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1)"""
+
+# What project_stats still holds of months before the running one, when the last of them is not
+# closed yet: days that are sealed, and hours that are not. Asked for then only.
+EARLIER = """
+    SELECT coalesce((
+            SELECT sum({meter}) FROM daily_stats WHERE project_id = :project
+            AND date >= :since AND date < :first), 0)
+        + coalesce((
+            SELECT sum(u.{meter}) FROM usage_hourly u JOIN project_stats s USING (project_id)
+            WHERE u.project_id = :project AND u.hour >= s.open_from AND u.hour < :start), 0)"""
 
 
 class LimitService:
@@ -104,34 +105,43 @@ class LimitService:
         return self._counter(org, project, "mqtt_outbound")
 
     def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
-        return self._project(org, project, meter, f"s.{getattr(METERS[meter], 'live', meter)}", asked)
+        used = f"s.{getattr(METERS[meter], 'live', meter)}"
+        row = self._project(org, project, used, "NULL")
+        return self._compared(org, meter, row, row.used, asked)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        return self._project(org, project, meter, RUNNING_MONTH.format(meter=meter), 1)
+        row = self._project(org, project, f"s.{meter}", CLOSED_UNTIL)
+        month = Month.of(self.clock())
+        used = row.used
+        settled = row.created_at >= month.start or (row.closed and row.closed >= month.first.date)
+        if used is not None and not settled:
+            bounds = {"since": row.closed or "-infinity", "first": month.first.date, "start": month.start}
+            query = EARLIER.format(meter=meter)
+            used -= int(self._read(query, bounds | {"project": _id(project)})[0])
+        return self._compared(org, meter, row, used, 1)
 
-    def _project(self, org: Any, project: Any, meter: str, used: str, asked: int) -> Limit:
-        at = self.clock()
-        month = Month.of(at)
-        before = month.previous()
-        bounds: dict[str, Any] = {"start": month.start, "first": month.first.date}
-        bounds |= {"closed_year": before.year, "closed_month": before.month}
-        row = self._read(OF_PROJECT.format(used=used), {"org": _id(org), "project": _id(project)} | bounds)
+    def _compared(self, org: Any, meter: str, row: Any, used: int | None, asked: int) -> Limit:
+        allowance = self._tier(org, row.tier).meters.get(meter)
+        if allowance is None:
+            return _answer(meter, used, None, asked, hard=False)
+        return _answer(meter, used, allowance.included, asked, hard=allowance.limit == "hard")
+
+    def _project(self, org: Any, project: Any, used: str, closed: str) -> Any:
+        query = OF_PROJECT.format(used=f"{used} AS used", closed_until=f"{closed} AS closed")
+        row = self._read(query, {"org": _id(org), "project": _id(project)})
         if row is None:
             raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
-        allowance = self._tier(org, row[0], at).meters.get(meter)
-        if allowance is None:
-            return _answer(meter, row[1], None, asked, hard=False)
-        return _answer(meter, row[1], allowance.included, asked, hard=allowance.limit == "hard")
+        return row
 
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
         row = self._read(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
         if row is None:
             raise UnknownProject(f"the platform has no organization {_id(org)}")
-        return self._tier(org, row[0], self.clock()), row[1]
+        return self._tier(org, row[0]), row[1]
 
-    def _tier(self, org: Any, name: str, at: datetime) -> Tier:
+    def _tier(self, org: Any, name: str) -> Tier:
         try:
-            return self.offered.in_force(at.date()).tier(name)
+            return self.offered.in_force(utc(self.clock()).date()).tier(name)
         except PlanError as error:
             raise PlanError(f"organization {_id(org)}: {error}") from error
 

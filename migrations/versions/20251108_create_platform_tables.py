@@ -164,6 +164,8 @@ def upgrade() -> None:
         op.execute(ddl)
         if table in COUNTED_BY_TIME:
             op.execute(f"CREATE INDEX {table}_created_at_idx ON {table} (created_at)")
+        if table in ("users", "projects"):  # counted by LimitService
+            op.execute(f"CREATE INDEX {table}_organization_id_idx ON {table} (organization_id)")
 
 
 def downgrade() -> None:
