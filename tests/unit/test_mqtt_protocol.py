@@ -6,6 +6,7 @@ FLEETMETER_SCHEDULES says how many schedules to try (`make drill` tries thousand
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -165,3 +166,60 @@ TestExactlyOnce.settings = settings(
     phases=[Phase.explicit, Phase.generate],  # shrinking 80 steps takes minutes
     report_multiple_bugs=False,
 )
+
+
+def small_cycle(monkeypatch: pytest.MonkeyPatch) -> tuple[Broker, Database]:
+    monkeypatch.setattr(protocol, "IDS", IDS)
+    monkeypatch.setattr(protocol, "REACH", REACH)
+    return Broker(window=IDS), Database()
+
+
+def commit_all(daemon: Daemon) -> None:
+    for _ in range(IDS):
+        daemon.cut()
+        daemon.hand_over()
+        daemon.commit()
+        daemon.acknowledge()
+
+
+def test_a_full_window_that_nobody_acknowledged_is_not_committed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ids more than the reach behind would be taken for new ones after a crash."""
+    broker, database = small_cycle(monkeypatch)
+    daemon = Daemon(database)
+    daemon.check_epoch()
+    daemon.connect(broker)
+    broker.queue.extend(range(IDS))
+    broker.send()
+    daemon.read(IDS)
+    commit_all(daemon)
+    assert 30 <= sum(database.counted.values()) < REACH
+    successor = Daemon(database)
+    process_until_quiet(broker, successor)
+    assert database.counted == dict.fromkeys(range(IDS), 1)
+
+
+def test_a_message_that_comes_twice_on_one_connection_counts_once() -> None:
+    session = protocol.Session(None)
+    session.connected(True)
+    session.arrivals.extend([b"\0\1", b"\0\2"])
+    assert not session.is_new(b"\0\2", dup=True)
+    cut = session.cut()
+    assert cut.packet_ids == (b"\0\1", b"\0\2", b"\0\2")
+    session.committing(cut)
+    assert session.committed(cut) == cut.packet_ids
+    assert not session.is_new(b"\0\1", dup=True)
+    session.committing(again := session.cut())
+    session.committed(again)
+    session.proven(session.acknowledged)
+    assert session.is_new(b"\0\1", dup=True)
+
+
+def test_ids_ahead_of_the_last_counted_one_are_new_even_after_a_jump() -> None:
+    session = protocol.Session(500)
+    session.connected(True)
+    behind = [session.is_new(number.to_bytes(2, "big"), dup=True) for number in (498, 499)]
+    ahead = [session.is_new(number.to_bytes(2, "big"), dup=True) for number in (9_000, 9_001)]
+    assert (behind, ahead) == ([False, False], [True, True])
+    assert session.cut().last == 9_001

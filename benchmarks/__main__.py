@@ -1,0 +1,28 @@
+"""`python -m benchmarks [name …]`: each module here with a `main` is a benchmark; all without a name."""
+
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+
+
+def names() -> list[str]:
+    """Every benchmark: the modules that do not begin with an underscore."""
+    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def main(wanted: list[str]) -> int:
+    """Run what is wanted, or all of them; returns the exit code."""
+    unknown = set(wanted) - set(names())
+    if unknown:
+        print(f"there is no benchmark {', '.join(sorted(unknown))}; take {', '.join(names())}")
+        return 2
+    for name in wanted or names():
+        importlib.import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

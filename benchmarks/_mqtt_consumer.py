@@ -1,0 +1,78 @@
+"""One consumer in a process of its own: `fast` and `plain` are the daemon, `folded` the usual way.
+
+Says that it is ready, waits for the end of its standard input, then connects.
+"""
+
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import Engine, text
+
+from collectors.mqtt import daemon, endpoint
+from metering import database, ledger, settings
+from metering.ledger import MqttUsage
+from metering.settings import Settings
+
+
+def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
+    """The usual way: paho's on_message, counts in a dict, an upsert a second, acks after it."""
+    counts: dict[tuple[int, int], list[int]] = {}
+    unacknowledged: list[int] = []
+    to = endpoint.of(found)
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=to.client_id, clean_session=False, manual_ack=True
+    )
+
+    def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        levels = message.topic.split("/")
+        cell = counts.setdefault((int(levels[1]), int(levels[2])), [0, 0])
+        cell[0] += 1
+        cell[1] += len(message.payload)
+        if message.qos:
+            unacknowledged.append(message.mid)
+
+    client.on_message = on_message
+    if to.tls:
+        client.tls_set_context(to.tls)
+    client.connect(to.host, to.port)
+    client.subscribe(f"{found.mqtt_topic_root}/#", qos=1)
+    with engine.begin() as connection:
+        statement = "INSERT INTO mqtt_sessions (client_id, connected) VALUES (:c, true)"
+        connection.execute(text(statement + " ON CONFLICT DO NOTHING"), {"c": to.client_id})
+    flush_at = time.monotonic() + 1
+    while not stop.is_set():
+        client.loop(0.1)
+        if time.monotonic() >= flush_at or len(unacknowledged) > 10_000:
+            usage = {key: MqttUsage(m, 0, b, 0, "") for key, (m, b) in counts.items()}
+            counts.clear()
+            with database.transaction(engine) as connection:
+                ledger.add_mqtt(connection, usage, datetime.now(UTC))
+            for packet_id in unacknowledged:
+                client.ack(packet_id, 1)
+            unacknowledged.clear()
+            flush_at = time.monotonic() + 1
+
+
+def main(kind: str) -> None:
+    """Run `kind` until terminated."""
+    found = settings.load()
+    engine = database.create(found)
+    engine.connect().close()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    print("ready", flush=True)
+    sys.stdin.read()
+    if kind == "folded":
+        folded(found, engine, stop)
+    else:
+        daemon.run(found, engine, stop, plain=kind == "plain")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

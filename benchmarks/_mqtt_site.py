@@ -1,0 +1,247 @@
+"""Where the MQTT benchmarks take place: a mosquitto, a database, a blaster, and what CPU costs."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, create_engine, text
+
+from fleetmeter import environment, schema
+from metering.settings import DRIVER
+
+PAYLOAD = bytes(64)
+PROJECTS, DEVICES = 24, 25
+ROOT = "bench"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+CONFIGURATION = """
+user root
+allow_anonymous true
+max_queued_messages 2000000000
+max_inflight_messages 65534
+queue_qos0_messages true
+set_tcp_nodelay true
+listener {port} 127.0.0.1
+listener {tls_port} 127.0.0.1
+cafile {folder}/server.crt
+certfile {folder}/server.crt
+keyfile {folder}/server.key
+"""
+
+
+@dataclass
+class Site:
+    """A broker with a plain and a TLS port, a database with projects, both for this run alone."""
+
+    folder: Path
+    port: int
+    tls_port: int
+    database: URL
+    engine: Engine
+    topics: list[bytes]
+    broker_pid: int
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "server.crt"
+
+    def counted(self) -> int:
+        """Messages visible in the running totals and in unattributed_messages."""
+        query = """SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM project_stats), 0)
+            + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)"""
+        with self.engine.connect() as connection:
+            return int(connection.scalar(text(query)) or 0)
+
+    def await_counted(self, total: int, seconds: float = 120) -> float:
+        """Seconds until exactly `total` messages are counted; more or fewer is an error."""
+        began = time.monotonic()
+        while (seen := self.counted()) < total:
+            if time.monotonic() - began > seconds:
+                raise AssertionError(f"counted {seen} of {total}")
+            time.sleep(0.01)
+        assert seen == total, f"counted {seen} of {total}"
+        return time.monotonic() - began
+
+    def await_connected(self, client_id: str) -> None:
+        query = text("SELECT connected FROM mqtt_sessions WHERE client_id = :client")
+        while True:
+            with self.engine.connect() as connection:
+                if connection.scalar(query, {"client": client_id}):
+                    return
+            time.sleep(0.02)
+
+
+@contextmanager
+def site(projects: int = PROJECTS) -> Iterator[Site]:
+    """A fresh site, gone afterwards. Needs mosquitto; the database comes from the settings."""
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-bench-") as name:
+        folder = Path(name)
+        _certificate(folder)
+        port, tls_port = _free_port(), _free_port()
+        configuration = CONFIGURATION.format(port=port, tls_port=tls_port, folder=folder)
+        (folder / "mosquitto.conf").write_text(configuration)
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
+        with (folder / "log").open("wb") as log, _database() as (database, engine):
+            broker = subprocess.Popen([program, "-c", folder / "mosquitto.conf"], stdout=log, stderr=log)
+            try:
+                _listening(port)
+                topics = _fill(engine, projects)
+                yield Site(folder, port, tls_port, database, engine, topics, broker.pid)
+            finally:
+                broker.kill()
+                broker.wait()
+
+
+class Blaster:
+    """A publisher that costs little: packets made beforehand, acknowledgements only counted."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        name = f"blaster-{os.getpid()}-{id(self)}".encode()
+        body = b"\0\4MQTT\4\2\0\0" + len(name).to_bytes(2, "big") + name
+        self._socket.sendall(bytes([0x10, len(body)]) + body)
+        assert self._socket.recv(4)[:1] == b"\x20"
+
+    def send(self, topics: Sequence[bytes], count: int, qos: int, rate: float | None = None) -> None:
+        """`count` messages, cycling through `topics`; returns when the broker has accepted them."""
+        acknowledged = threading.Thread(target=self._drain, args=(4 * count if qos else 0,))
+        acknowledged.start()
+        packets = [_publish(topic, qos) for topic in topics]
+        began, sent = time.monotonic(), 0
+        while sent < count:
+            size = min(2000 if rate is None else max(1, int(rate / 100)), count - sent)
+            self._socket.sendall(b"".join(packets[n % len(packets)] for n in range(sent, sent + size)))
+            sent += size
+            if rate:
+                time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+        acknowledged.join()
+        if not qos:
+            self._socket.sendall(b"\xc0\0")
+            assert self._socket.recv(2) == b"\xd0\0"
+
+    def close(self) -> None:
+        self._socket.sendall(b"\xe0\0")
+        self._socket.close()
+
+    def _drain(self, size: int) -> None:
+        while size:
+            size -= len(self._socket.recv(min(size, 65_536)))
+
+
+def _publish(topic: bytes, qos: int) -> bytes:
+    """A packet; its packet id is always 1, since the broker answers before it reads the next one."""
+    body = len(topic).to_bytes(2, "big") + topic + b"\0\1"[: 2 * qos] + PAYLOAD
+    size = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 | 128, len(body) // 128])
+    return bytes([0x30 | qos << 1]) + size + body
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU, user and system, that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def consumer(where: Site, kind: str, client_id: str, tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A consumer process, imports done; it connects when its standard input is closed."""
+    scheme, port = ("mqtts", where.tls_port) if tls else ("mqtt", where.port)
+    variables = {
+        "DATABASE_URL": where.database.render_as_string(hide_password=False),
+        "MQTT_URL": f"{scheme}://localhost:{port}" if tls else f"{scheme}://127.0.0.1:{port}",
+        "MQTT_TOPIC_ROOT": ROOT,
+        "MQTT_CLIENT_ID": client_id,
+        "MQTT_CA_FILE": str(where.ca) if tls else "",
+    }
+    command = [sys.executable, "-m", "benchmarks._mqtt_consumer", kind]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **variables},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(where.folder / "consumer.log").open("ab"),
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def go(process: subprocess.Popen[bytes]) -> None:
+    """Let a consumer connect."""
+    assert process.stdin
+    process.stdin.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listening(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError("mosquitto does not start")
+
+
+def _certificate(folder: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", folder / "server.key", "-out", folder / "server.crt"]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+
+
+@contextmanager
+def _database() -> Iterator[tuple[URL, Engine]]:
+    name = f"fleetmeter_bench_{os.getpid()}_{time.monotonic_ns()}"
+    server = environment.load().database.set(drivername=DRIVER)
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine = create_engine(server.set(database=name))
+    try:
+        schema.migrate(engine)
+        yield server.set(database=name), engine
+    finally:
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
+
+
+def _fill(engine: Engine, projects: int) -> list[bytes]:
+    with engine.begin() as connection:
+        one = connection.scalar(text("INSERT INTO organizations (name) VALUES ('Bench') RETURNING id"))
+        ids = connection.scalars(
+            text("""INSERT INTO projects (organization_id, name)
+                SELECT :one, 'Bench ' || n FROM generate_series(1, :count) n RETURNING id"""),
+            {"one": one, "count": projects},
+        ).all()
+    devices = DEVICES if projects <= PROJECTS else 1
+    return [
+        f"{ROOT}/{one}/{project}/robot-{device}/telemetry".encode()
+        for device in range(devices)
+        for project in ids
+    ]
