@@ -57,7 +57,7 @@ def _fill_day(connection: Connection, day: Day, ids: list[int], at: datetime) ->
     ledger.ensure_partition(connection, Month.of(day.start))
     projects.ensure(connection, ids, at)
     projects.lock(connection, ids)
-    ledger.fill_sealed_day(connection, platform_db.SOURCE, ids, day.start, at)
+    ledger.fill_sealed_day(connection, platform_db.SOURCE, ids, day, at)
     return snapshots.seal_earlier(connection, day, ids, at)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from metering import database, projects
 from metering.meters import GAUGES, STORAGE_PARTS, Source, columns, counters_of, gauges_of
-from metering.periods import Hour, Month
+from metering.periods import Day, Hour, Month
 from metering.projects import FIRST_OPEN, METERED_UNTIL
 
 MQTT = ("mqtt_inbound", "mqtt_outbound", "mqtt_inbound_bytes", "mqtt_outbound_bytes")
@@ -171,21 +171,21 @@ def apply_staged(
 
 
 def fill_sealed_day(
-    connection: Connection, source: Source, project_ids: Sequence[int], start: datetime, at: datetime
+    connection: Connection, source: Source, project_ids: Sequence[int], day: Day, at: datetime
 ) -> None:
-    """Set the 24 hours from `start` to what was staged, before `open_from`: for a backfill only.
+    """Set the 24 hours of `day` to what was staged, before `open_from`: for a backfill only.
 
     The caller holds the projects' locks and seals that day in this transaction.
     """
     target = f"""
         SELECT p.id AS project_id, hour.hour FROM projects p
         CROSS JOIN LATERAL generate_series(
-            CAST(:start AS timestamptz), least(:start + interval '1 day', {METERED_UNTIL})
+            CAST(:start AS timestamptz), least(CAST(:end AS timestamptz), {METERED_UNTIL})
                 - interval '1 hour', interval '1 hour') AS hour (hour)
         WHERE p.id = ANY(:ids)"""
     connection.execute(
         _set_hours(source, target),
-        {"ids": list(project_ids), "start": start, "at": at, "source": source},
+        {"ids": list(project_ids), "start": day.start, "end": day.end, "at": at, "source": source},
     )
 
 
@@ -198,6 +198,7 @@ def _set_hours(source: Source, target: str) -> Any:
             FROM target t LEFT JOIN staged_counts c USING (project_id, hour)
         ), before AS (
             SELECT project_id, {sums} FROM usage_hourly JOIN target USING (project_id, hour)
+            WHERE hour >= :start AND hour < :end  -- which tells the planner the partitions
             GROUP BY project_id
         ), after AS (
             SELECT project_id, {sums} FROM counted GROUP BY project_id
