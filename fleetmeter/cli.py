@@ -17,6 +17,7 @@ from fleetmeter import doctor as doctor_checks
 from fleetmeter import environment, schema, show
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
+from jobs import queue
 from metering import audit, coverage, database, exports, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
@@ -227,6 +228,37 @@ def verify(as_json: AsJson = False) -> None:
         result = audit.verify(engine, report)
     show.verification(OUT, result, as_json)
     raise typer.Exit(0 if result.sound else 1)
+
+
+jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry.")
+app.add_typer(jobs, name="jobs")
+
+
+@jobs.callback()
+def jobs_history(context: typer.Context, as_json: AsJson = False) -> None:
+    """The latest runs, newest first."""
+    if context.invoked_subcommand is None:
+        with database.transaction(environment.engine(environment.load())) as connection:
+            show.runs(OUT, queue.history(connection), as_json)
+
+
+@jobs.command("cancel")
+def jobs_cancel(run_id: int) -> None:
+    """Cancel a run that waits or runs; a running one stops after its chunk."""
+    with database.transaction(environment.engine(environment.load())) as connection:
+        if not queue.cancel(connection, run_id):
+            raise FleetmeterError(f"run {run_id} is neither waiting nor running; see: fleetmeter jobs")
+    OUT.print(f"run {run_id} is cancelled")
+
+
+@jobs.command("retry")
+def jobs_retry(run_id: int) -> None:
+    """Ask again for a run that failed, died or was cancelled."""
+    with database.transaction(environment.engine(environment.load())) as connection:
+        again = queue.retry(connection, run_id, _user())
+    if again is None:
+        raise FleetmeterError(f"run {run_id} did not fail and was not cancelled; see: fleetmeter jobs")
+    OUT.print(f"run {again} asks for it again")
 
 
 export = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")

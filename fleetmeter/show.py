@@ -89,6 +89,30 @@ def outcome(out: Console, result: Outcome, json_wanted: bool) -> None:
     out.print(result.sentence, markup=False)
 
 
+def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) -> None:
+    """Runs, a row for each; who asked, how far it is, and its first failure."""
+    if json_wanted:
+        as_json(out, [dict(row) for row in found])
+        return
+    names = (
+        "id",
+        "job",
+        "period",
+        "project_id",
+        "state",
+        "trigger",
+        "requested_by",
+        "attempt",
+        "finished_at",
+    )
+    rows = [
+        {name: "all" if name == "project_id" and row[name] is None else row[name] for name in names}
+        | {"failures": len(row["errors"] or [])}
+        for row in found
+    ]
+    out.print(table("runs", rows) if rows else "No job has run yet.")
+
+
 def missing(out: Console, found: list[MissingDay], first: Day, last: Day, json_wanted: bool) -> None:
     """The missing days, a row for each."""
     rows = [dataclasses.asdict(day) for day in found]
