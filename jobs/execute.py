@@ -91,14 +91,13 @@ def run_now(
                 return _outcome(state)
             claimed = queue.claim(connection, worker_name(), run_id)
         time.sleep(POLL)
-    return execute(settings, engine, claimed, requested_by, progress)
+    return execute(settings, engine, claimed, progress)
 
 
 def execute(
     settings: Settings,
     engine: Engine,
     run: Run,
-    requested_by: str,
     progress: Advance | None = None,
 ) -> Outcome:
     """Do what `run` asks and write down how it ended; never raises for the job's own failure."""
@@ -117,7 +116,7 @@ def execute(
     beat.start()
     try:
         context = Context(
-            settings, engine, run.at, requested_by, advance, run.project_id, run.dry_run, run.arguments
+            settings, engine, run.at, run.requested_by, advance, run.project_id, run.dry_run, run.arguments
         )
         return _finish(engine, run, context)
     except Lost:
@@ -148,7 +147,7 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
         isinstance(error, DBAPIError) and database.is_away(error)
     )
     with database.transaction(engine) as connection:
-        if passing and run.trigger == "schedule":
+        if passing and run.trigger != "manual":
             queue.retry_later(connection, run, reason, min(300, 2**run.attempt))
         else:
             queue.finish(connection, run, "failed", {}, [{"project_id": None, "error": reason}])

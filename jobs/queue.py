@@ -34,7 +34,8 @@ class Run:
     arguments: dict[str, Any]
     attempt: int
     worker: str
-    trigger: str = "schedule"
+    trigger: str
+    requested_by: str
 
 
 def enqueue(
@@ -92,7 +93,8 @@ _CLAIM = """
             OR (state = 'running' AND heartbeat_at < clock_timestamp() - CAST(:lease AS interval)))
         {order}
         FOR UPDATE SKIP LOCKED LIMIT 1)
-    RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger"""
+    RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger,
+        requested_by"""
 
 # One run of a job at a time, days before their month, the hourly refresh first.
 _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (

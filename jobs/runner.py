@@ -60,7 +60,7 @@ def _work(settings: Settings, engine: Engine, name: str) -> bool:
         run = queue.claim(connection, name)
     if run is None:
         return False
-    execute.execute(settings, engine, run, f"runner {socket.gethostname()}")
+    execute.execute(settings, engine, run)
     return True
 
 
