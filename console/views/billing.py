@@ -99,11 +99,11 @@ def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:
 def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     def explain() -> None:
         st.markdown(
-            f"Seals the missing days of **{month}** and bills {figures.many(unbilled, 'project')}; an earlier "
-            "month that is still open comes first. A bill cannot be changed afterwards: corrections go into "
-            "the running month."
+            f"Seals the missing days of **{month}** and bills {figures.many(unbilled, 'project')}; "
+            "an earlier month that is still open comes first. "
+            "A bill cannot be changed afterwards: corrections go into the running month."
         )
-        st.caption("A project with an open gap is left out, with the reason, until the gap is closed.")
+        st.caption("A project with an open gap is left out, and the run says why, until it is closed.")
 
     def close() -> None:
         progress.started("billing", [ask("monthly", str(month), at)])

@@ -78,17 +78,17 @@ def _card(row: Row, at: datetime) -> None:
             else:
                 st.badge("Never ran", color="gray", icon=":material/schedule:")
         st.caption(what)
+        st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
+        question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
+        question.ask(
+            f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
+        )
         st.metric(
             "Last took",
             figures.duration(row["seconds"][-1]) if row["seconds"] else "—",
             label_visibility="visible",
             chart_data=row["seconds"] if row["seconds"] and len(row["seconds"]) > 1 else None,
             chart_type="bar",
-        )
-        st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
-        question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
-        question.ask(
-            f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
         )
 
 

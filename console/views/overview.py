@@ -36,6 +36,7 @@ DAYS = (
     Column("api_calls", "API calls", "count"),
     Column("storage_bytes", "Storage", "bytes"),
 )
+CARD = 192  # pixels: figures with and without a chart are of one height
 Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
 
 
@@ -90,7 +91,7 @@ def _nothing_yet() -> None:
 
 
 def _figures(totals: Row, trend: Sequence[Row]) -> None:
-    grid = st.grid("auto", min_column_width=220, row_height=192, key="figures")
+    grid = st.grid("auto", min_column_width=220, row_height=CARD, key="figures")
     with grid.cell():
         _rate()
     with grid.cell():
@@ -150,7 +151,7 @@ def _rate() -> None:
         chart_data=_rates(list(samples)) if len(samples) > 3 else None,
         chart_type="area",
         border=True,
-        height="stretch",
+        height=CARD,
     )
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jobs import runner
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from the_console import HOSTILE, Fleet, answer, serving
 
+from console import names
 from console.pages import TITLES
+from jobs import runner
 from metering import settings
 
 pytestmark = pytest.mark.browser
@@ -140,7 +141,7 @@ def test_a_hostile_name_is_shown_as_text(page: Page, site: Site, number: int) ->
     visit(page, site, f"project?project={site.fleet.projects[number]}")
     heading = page.get_by_role("heading", level=2).first
     expect(heading).to_be_visible()
-    assert heading.inner_text()[:20] in HOSTILE[number].replace("\u202e", " ")
+    assert heading.inner_text() == " ".join(names.short(HOSTILE[number]).split())
     assert "\u202e" not in heading.inner_text()
     assert page.evaluate("() => window.hacked") is None
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
@@ -164,7 +165,7 @@ def test_a_job_is_asked_for_runs_and_shows_its_result(
     page: Page, site: Site, live_runner: None, job: str
 ) -> None:
     before = site.scalar("SELECT coalesce(max(id), 0) FROM job_runs")
-    name = job.split()[0].lower()
+    name = job.split(maxsplit=1)[0].lower()
     visit(page, site, "jobs")
     page.locator(f".st-key-run-{name} button").click()
     dialog = page.get_by_role("dialog")
