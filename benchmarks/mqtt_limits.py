@@ -1,0 +1,122 @@
+"""Where the counter must stay within bounds: freshness, idle cost, memory, many projects.
+
+FLEETMETER_BENCH_MESSAGES sets how many messages the memory run takes (10 million by default).
+"""
+
+import os
+import statistics
+import threading
+import time
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from benchmarks._mqtt_site import Blaster, Site, consumer, cpu, go, resident_mb, site
+
+OUT = Console(highlight=False, width=120)
+MESSAGES = int(os.environ.get("FLEETMETER_BENCH_MESSAGES", "10000000"))
+MANY = 10_000  # projects
+
+
+def main() -> None:
+    """One row for each bound, with what it must be."""
+    table = Table("what", "measured", "bound")
+    for measure in (freshness, idle, many_messages, many_topics, many_projects):
+        for row in measure():
+            table.add_row(*row)
+    OUT.print(table)
+
+
+def freshness() -> list[tuple[str, str, str]]:
+    """Publish to visible in project_stats, one message at a time over 1,000 others a second."""
+    query = text("SELECT coalesce(sum(mqtt_inbound), 0) FROM project_stats WHERE project_id = :id")
+    with site() as where, consumer(where, "fast", "bench") as process:
+        _connect(where, process)
+        others = threading.Thread(target=_send, args=(where, where.topics[1:20], 60_000, 0, 1000))
+        others.start()
+        probe, seconds = Blaster(where.port), []
+        identifier = int(where.topics[0].split(b"/")[2])
+        with where.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            for number in range(1, 101):
+                began = time.monotonic()
+                probe.send(where.topics[:1], 1, 1)
+                while connection.scalar(query, {"id": identifier}) < number:
+                    time.sleep(0.005)
+                seconds.append(time.monotonic() - began)
+                time.sleep(0.037 * (number % 7))
+                if not others.is_alive():
+                    break
+        others.join()
+    p99 = statistics.quantiles(seconds, n=100)[98]
+    return [("publish to visible, p50", f"{statistics.median(seconds):.2f} s", ""),
+            (f"publish to visible, p99 of {len(seconds)}", f"{p99:.2f} s", "1.5 s")]  # fmt: skip
+
+
+def idle() -> list[tuple[str, str, str]]:
+    """A core's share at 10 messages a second."""
+    with site() as where, consumer(where, "fast", "bench") as process:
+        _connect(where, process)
+        time.sleep(1)
+        before = cpu(process.pid)
+        _send(where, where.topics, 300, 1, 10)
+        where.await_counted(300)
+        share = (cpu(process.pid) - before) / 30
+    return [("CPU at 10 messages/s, commits included", f"{share:.2%}", "1 % of a core")]
+
+
+def many_messages() -> list[tuple[str, str, str]]:
+    """Resident memory from the first million to the last."""
+    with site() as where, consumer(where, "fast", "bench") as process:
+        _connect(where, process)
+        _send(where, where.topics, MESSAGES // 10, 0)
+        where.await_counted(MESSAGES // 10)
+        first = resident_mb(process.pid)
+        _send(where, where.topics, MESSAGES - MESSAGES // 10, 0)
+        where.await_counted(MESSAGES, 600)
+        last = resident_mb(process.pid)
+    return [(f"memory after {MESSAGES:,} messages", f"{last:.0f} MB, {last - first:+.1f} since 10 %", "flat")]
+
+
+def many_topics() -> list[tuple[str, str, str]]:
+    """A million topics, each once."""
+    with site() as where, consumer(where, "fast", "bench") as process:
+        _connect(where, process)
+        prefix = where.topics[0].rpartition(b"/robot-")[0]
+        blaster = Blaster(where.port)
+        for start in range(0, 1_000_000, 50_000):
+            topics = [prefix + b"/robot-%d/telemetry" % n for n in range(start, start + 50_000)]
+            blaster.send(topics, 50_000, 0)
+        where.await_counted(1_000_000)
+        used = resident_mb(process.pid)
+    return [("memory after a million distinct topics", f"{used:.0f} MB", "150 MB")]
+
+
+def many_projects() -> list[tuple[str, str, str]]:
+    """Each flush writes 10,000 projects; the reader goes on meanwhile."""
+    figures = text("SELECT (figures->>'last_flush_ms')::float FROM workers")
+    flushes = []
+    with site(MANY) as where, consumer(where, "fast", "bench") as process:
+        _connect(where, process)
+        sender = threading.Thread(target=_send, args=(where, where.topics, 400_000, 0, 20_000))
+        sender.start()
+        while sender.is_alive():
+            time.sleep(2.5)
+            with where.engine.connect() as connection:
+                flushes.append(connection.scalar(figures) or 0.0)
+        sender.join()
+        where.await_counted(400_000)
+    worst = max(flushes)
+    return [(f"a flush of {MANY:,} projects, worst of {len(flushes)}", f"{worst:.0f} ms", "300 ms")]
+
+
+def _connect(where: Site, process: object) -> None:
+    go(process)  # type: ignore[arg-type]
+    where.await_connected("bench")
+    time.sleep(0.3)
+
+
+def _send(where: Site, topics: list[bytes], count: int, qos: int, rate: float | None = None) -> None:
+    blaster = Blaster(where.port)
+    blaster.send(topics, count, qos, rate)
+    blaster.close()
