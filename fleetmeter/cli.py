@@ -84,7 +84,8 @@ def up(port: Port = 8501) -> None:
     """Run counter, runner and console on this machine, until Ctrl-C."""
     found = environment.load()
     schema.migrate(database.create(found))
-    supervisor.run(found, port, [], _stop_on_signals())
+    embedded = settings.load().embedded_database
+    supervisor.run(found, embedded, port, [], _stop_on_signals())
 
 
 @app.command()

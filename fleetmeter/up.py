@@ -5,19 +5,22 @@ daemon took over" is respected. Ctrl-C stops everything; the embedded PostgreSQL
 other commands may be using it, until `fleetmeter db stop`.
 """
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from fleetmeter.embedded import broker
+from fleetmeter.embedded import broker, postgres
+from metering.errors import FleetmeterError
 from metering.settings import Settings
 
 OUT = Console(stderr=True, highlight=False)
@@ -75,12 +78,19 @@ def fleetmeter(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "fleetmeter.cli", *arguments]
 
 
-def supervise(processes: Sequence[Process], stop: threading.Event) -> None:
-    """Keep `processes` alive until `stop`, then stop them, the last started first."""
+def supervise(processes: Sequence[Process], stop: threading.Event, keep: Callable[[], None]) -> None:
+    """Keep `processes` alive until `stop`, then stop them, the last started first.
+
+    `keep` is called every two seconds, to keep alive what they stand on.
+    """
     try:
-        while not stop.wait(0.2):
+        for beat in itertools.count():
+            if beat % 10 == 0:
+                keep()
             for process in processes:
                 process.tend()
+            if stop.wait(0.2):
+                return
     finally:
         for process in reversed(processes):
             process.stop()
@@ -114,23 +124,54 @@ def services(settings: Settings, mqtt_url: str, port: int, aws: Mapping[str, str
     return [Process(name, command, environment) for name, command in commands.items()]
 
 
+class Ground:
+    """What the processes stand on, as far as it is ours: the embedded PostgreSQL and the broker."""
+
+    def __init__(self, settings: Settings, embedded: bool) -> None:
+        self.data_dir = settings.data_dir
+        self.embedded = embedded
+        self.broker = None if settings.mqtt_url else broker.start(self.data_dir)
+        self.mqtt_url = (
+            self.broker.url
+            if self.broker
+            else str(settings.mqtt_url and settings.mqtt_url.get_secret_value())
+        )
+        if self.broker:
+            OUT.print(f"broker: {self.broker.name} on {self.mqtt_url}")
+
+    def keep(self) -> None:
+        """Start again what was killed; what cannot be started is said, and tried again later."""
+        try:
+            if self.embedded:
+                postgres.ensure_running(self.data_dir)
+            if self.broker and not self.broker.alive:
+                self.broker = broker.start(self.data_dir, urlsplit(self.mqtt_url).port or 1883)
+        except FleetmeterError as error:
+            OUT.print(f"[yellow]{error}", soft_wrap=True)
+
+    def leave(self) -> None:
+        """Stop the broker; PostgreSQL stays."""
+        if self.broker:
+            self.broker.stop()
+
+
 def run(
     settings: Settings,
+    embedded: bool,
     port: int,
     extra: Sequence[Process],
     stop: threading.Event,
     aws: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Broker, counter, runner and console, with `extra` processes after them, until `stop`."""
-    own = None if settings.mqtt_url else broker.start(settings.data_dir)
-    mqtt_url = own.url if own else settings.mqtt_url.get_secret_value()  # type: ignore[union-attr]
-    if own:
-        OUT.print(f"broker: {own.name} on {own.url}")
-    for process in extra:
-        process.environment = {**process.environment, "MQTT_URL": mqtt_url}
+    """Broker, counter, runner and console, with `extra` processes after them, until `stop`.
+
+    `embedded`: the database of the settings is the embedded one, to be kept alive as well.
+    """
+    ground = Ground(settings, embedded)
     OUT.print(f"console: http://127.0.0.1:{port}  (Ctrl-C stops everything)")
     try:
-        supervise([*services(settings, mqtt_url, port, aws), *extra], stop)
+        for process in extra:
+            process.environment = {**process.environment, "MQTT_URL": ground.mqtt_url}
+        supervise([*services(settings, ground.mqtt_url, port, aws), *extra], stop, ground.keep)
     finally:
-        if own:
-            own.stop()
+        ground.leave()

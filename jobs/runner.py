@@ -7,6 +7,7 @@ local time: so it calls one function that never raises, and what is due comes fr
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import schedule
@@ -69,12 +70,34 @@ def _leave(engine: Engine, name: str) -> None:
         connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
 
 
-def _guarded(do: object, *arguments: object) -> bool:
+def _guarded(do: Callable[..., object], *arguments: object) -> bool:
     """Do it; a database that is away is waited for, anything else is logged and the loop goes on."""
     try:
-        return bool(do(*arguments))  # type: ignore[operator]
+        done = bool(do(*arguments))
+        _trouble.over()
+        return done
     except (DatabaseUnavailable, DBAPIError) as error:
-        log.warning("database", problem=str(error).splitlines()[0])
+        _trouble.say(str(error).splitlines()[0])
     except Exception as error:
-        log.error("unexpected", problem=f"{type(error).__name__}: {error}".splitlines()[0])
+        _trouble.say(f"{type(error).__name__}: {error}".splitlines()[0])
     return False
+
+
+class Trouble:
+    """Says what is wrong once, and when it is over: not twice a second for as long as it lasts."""
+
+    def __init__(self) -> None:
+        self.known: str | None = None
+
+    def say(self, problem: str) -> None:
+        if self.known is None:
+            log.warning("the runner waits", problem=problem)
+        self.known = problem
+
+    def over(self) -> None:
+        if self.known is not None:
+            log.info("the runner goes on")
+        self.known = None
+
+
+_trouble = Trouble()

@@ -3,6 +3,7 @@
 Runs as a process of its own: `python -m fleetmeter.demo.fleet`, with DATABASE_URL and MQTT_URL.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -92,7 +93,8 @@ SEEN = """UPDATE devices SET last_seen_at = now() WHERE id % 20 <> 0
 
 
 def _insert_rows(engine: Engine, stop: threading.Event) -> None:
-    for second in range(2**62):
+    away = False
+    for second in itertools.count():
         if stop.wait(1):
             return
         try:
@@ -103,8 +105,11 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
                         connection.execute(text(random.choice(ROWS)), row)
                 if second % 60 == 0:
                     connection.execute(text(SEEN))
+            away = False
         except (DatabaseUnavailable, DBAPIError) as error:
-            log.warning("the simulated platform waits for its database", problem=str(error).splitlines()[0])
+            if not away:
+                log.warning("the simulated platform waits", problem=str(error).splitlines()[0])
+            away = True
 
 
 def main() -> None:
