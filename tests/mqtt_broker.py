@@ -48,9 +48,18 @@ def require_mosquitto() -> str:
 class Mosquitto:
     """mosquitto on a port of its own, its sessions in `folder`."""
 
-    def __init__(self, folder: Path, *, window: int = 0, more: str = "", password: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        window: int = 0,
+        more: str = "",
+        password: str | None = None,
+        name: str = "broker",
+    ) -> None:
         self.port = free_port()
-        self.folder = folder
+        self.folder = folder = folder / name
+        folder.mkdir(exist_ok=True)
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         passwords = self._passwords(password) if password else ""
@@ -101,10 +110,11 @@ class Mosquitto:
 class Publisher:
     """A device. `wait` returns when the broker has accepted everything at QoS 1 and 2."""
 
-    def __init__(self, broker: Mosquitto) -> None:
+    def __init__(self, broker: Mosquitto | int) -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.max_inflight_messages_set(1000)
-        self._client.connect("127.0.0.1", broker.port)
+        port = broker if isinstance(broker, int) else broker.port
+        self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._sent: list[paho.MQTTMessageInfo] = []
 

@@ -1,53 +1,25 @@
 """The daemon against a real mosquitto and a real PostgreSQL: each message counts once."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mqtt_broker import Mosquitto, Publisher
+from mqtt_daemon import Running, connected, counted, eventually
 from pydantic import SecretStr
 from sqlalchemy import Engine
 from the_platform import Platform
 
 from collectors.mqtt import daemon
-from metering import database
 from metering.settings import Settings
 
 pytestmark = pytest.mark.mosquitto
 
 
-class Running:
-    """A daemon on a thread of the test."""
-
-    def __init__(self, settings: Settings, plain: bool = False) -> None:
-        self.stop = threading.Event()
-        self.code: int | None = None
-        self._engine = database.create(settings)
-        self._thread = threading.Thread(target=self._run, args=(settings, plain), daemon=True)
-        self._thread.start()
-
-    def _run(self, settings: Settings, plain: bool) -> None:
-        self.code = daemon.run(settings, self._engine, self.stop, plain=plain)
-
-    def finish(self) -> int | None:
-        self.stop.set()
-        return self.join()
-
-    def join(self) -> int | None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        self._engine.dispose()
-        return self.code
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    tmp_path.chmod(0o755)
-    with Mosquitto(folder) as broker:
+    with Mosquitto(tmp_path) as broker:
         yield broker
 
 
@@ -79,25 +51,6 @@ def publisher(broker: Mosquitto) -> Iterator[Publisher]:
     publisher = Publisher(broker)
     yield publisher
     publisher.close()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "did not happen in time"
-        time.sleep(0.05)
-
-
-def connected(platform: Platform) -> bool:
-    return bool(platform.scalar("SELECT bool_or(connected) FROM mqtt_sessions"))
-
-
-def counted(platform: Platform) -> int:
-    return int(
-        platform.scalar("""
-            SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM project_stats), 0)
-                + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)""")
-    )
 
 
 def test_directions_bytes_and_hours_are_counted(
