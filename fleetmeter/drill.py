@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,16 +21,14 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import URL, create_engine, text
 
-from fleetmeter import schema
+from fleetmeter import drill_site
 from fleetmeter.cable import LOOPBACK, Cable
-from fleetmeter.embedded import broker
 from metering.errors import FleetmeterError
-from metering.settings import DRIVER, Settings
+from metering.settings import Settings
 
 OUT = Console(highlight=False)
-PROJECTS = 20
 PER_TURN = 100  # messages between two looks at the clock
 MOST_UNCONFIRMED = 5_000
 SETTLE = 60.0  # seconds that counting gets after the last fault
@@ -56,8 +53,8 @@ def run(settings: Settings, minutes: float, seed: int) -> int:
     """Drill for `minutes`; prints the table and returns 0 when nothing was lost or counted twice."""
     with (
         tempfile.TemporaryDirectory(prefix="fleetmeter-drill-") as folder,
-        _broker(settings, Path(folder)) as mqtt_url,
-        _database(settings) as database,
+        drill_site.broker(settings, Path(folder)) as mqtt_url,
+        drill_site.database(settings) as database,
     ):
         outcome = exercise(database, mqtt_url, minutes * 60, seed)
     show(outcome)
@@ -88,7 +85,7 @@ class _Drill:
         self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
         self._outcome = Outcome(seed)
         self._engine = create_engine(database)
-        self._topics = _fill(self._engine)
+        self._topics = drill_site.fill(self._engine)
         self._name = f"fleetmeter-drill-{os.getpid()}"
         self._url = urlsplit(mqtt_url)
         port = self._url.port or 1883
@@ -225,52 +222,3 @@ class _Drill:
         client.username_pw_set(self._url.username, self._url.password)
         client.connect(self._url.hostname or LOOPBACK, self._url.port or 1883)
         return client
-
-
-def _fill(engine: Engine) -> list[str]:
-    """Projects to count for; returns topics below the root, a few of which name none."""
-    schema.migrate(engine)
-    with engine.begin() as connection:
-        organization = connection.scalar(
-            text("INSERT INTO organizations (name) VALUES ('Drill') RETURNING id")
-        )
-        statement = text("INSERT INTO projects (organization_id, name) VALUES (:o, :n) RETURNING id")
-        ids = [
-            connection.scalar(statement, {"o": organization, "n": f"Drill {number}"})
-            for number in range(PROJECTS)
-        ]
-    return [f"{organization}/{project}/robot/state" for project in ids] + [
-        f"{organization}/{ids[0]}/robot/cmd/go",
-        f"{organization}/999999/robot/state",
-        "malformed",
-    ]
-
-
-@contextlib.contextmanager
-def _broker(settings: Settings, folder: Path) -> Iterator[str]:
-    if settings.mqtt_url is not None:
-        url = settings.mqtt_url.get_secret_value()
-        if urlsplit(url).scheme != "mqtt":
-            raise FleetmeterError("the drill speaks plain MQTT only; give it an mqtt:// MQTT_URL")
-        yield url
-        return
-    # Other brokers that can be embedded send again under new ids, which nobody can count exactly.
-    own = broker.start(folder, prefer="mosquitto")
-    try:
-        yield own.url
-    finally:
-        own.stop()
-
-
-@contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[URL]:
-    name = f"fleetmeter_drill_{os.getpid()}"
-    admin = create_engine(settings.database, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    try:
-        yield settings.database.set(database=name, drivername=DRIVER)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-        admin.dispose()

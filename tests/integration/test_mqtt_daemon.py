@@ -1,7 +1,9 @@
 """The daemon against a real mosquitto and a real PostgreSQL: each message counts once."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from the_platform import Platform
 
-from collectors.mqtt import daemon
+from collectors.mqtt import counts, daemon, reader
+from collectors.mqtt.counts import Tally
+from collectors.mqtt.store import Store
+from metering.errors import DatabaseUnavailable
 from metering.settings import Settings
 
 pytestmark = pytest.mark.mosquitto
@@ -220,3 +225,35 @@ def test_the_database_may_go_and_come_back(
         eventually(lambda total=total: counted(platform) == total)  # type: ignore[misc]
     time.sleep(1.2)
     assert counted(platform) == 600
+
+
+def test_memory_is_bounded_while_the_database_is_away(
+    platform: Platform,
+    start: Callable[..., Running],
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading stops before memory grows, and goes on by itself."""
+    organization = platform.organization()
+    platform.project(organization)
+    away, held, commit = threading.Event(), [], Store.commit
+
+    def refusing(store: Store, tally: Tally, last: int | None, at: datetime) -> None:
+        held.append(len(tally.rows))
+        if away.is_set():
+            raise DatabaseUnavailable("away for the test")
+        commit(store, tally, last, at)
+
+    monkeypatch.setattr(counts, "MOST_PROJECTS", 50)
+    monkeypatch.setattr(reader, "LARGEST_READ", 2_000)
+    monkeypatch.setattr(Store, "commit", refusing)
+    start()
+    eventually(lambda: connected(platform))
+    away.set()
+    for number in range(1, 3_001):
+        publisher.send(f"roboticks/{organization}/{number}/robot/state", 1, size=50)
+    publisher.wait()
+    time.sleep(2)
+    away.clear()
+    eventually(lambda: counted(platform) == 3_000, 30)
+    assert max(held) < 50 + 500

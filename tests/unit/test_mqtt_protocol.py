@@ -9,13 +9,20 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from mqtt_model import Broker, Daemon, Database, process_until_quiet
 
 from collectors.mqtt import session as protocol
 
 IDS, REACH = 50, 45
-SCHEDULES = int(os.environ.get("FLEETMETER_SCHEDULES", "150"))
+THOUSANDS = int(os.environ.get("FLEETMETER_SCHEDULES", "5000"))
 
 few = st.integers(0, 30)
 which = st.sampled_from([0, 0, 0, 1])  # of the daemons
@@ -156,16 +163,26 @@ class ExactlyOnce(RuleBasedStateMachine):
         assert [m for m in self.received - self.lost if not self.database.counted[m]] == []
 
 
+def schedules(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        stateful_step_count=80,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.explicit, Phase.generate],  # shrinking 80 steps takes minutes
+        report_multiple_bugs=False,
+    )
+
+
 TestExactlyOnce = ExactlyOnce.TestCase
-TestExactlyOnce.settings = settings(
-    max_examples=SCHEDULES,
-    stateful_step_count=80,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.explicit, Phase.generate],  # shrinking 80 steps takes minutes
-    report_multiple_bugs=False,
-)
+TestExactlyOnce.settings = schedules(100)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(3_000)
+def test_thousands_of_schedules() -> None:
+    run_state_machine_as_test(ExactlyOnce, settings=schedules(THOUSANDS))
 
 
 def small_cycle(monkeypatch: pytest.MonkeyPatch) -> tuple[Broker, Database]:
