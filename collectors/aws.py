@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from metering.settings import Settings
 
@@ -44,4 +44,6 @@ def reason(error: ClientError | BotoCoreError) -> str:
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "unknown")
         return ADVICE.get(code, f"AWS answered {code}")
+    if isinstance(error, NoCredentialsError):
+        return "there are no AWS credentials; give them as boto3 takes them, by environment or role"
     return f"AWS cannot be reached ({type(error).__name__})"

@@ -105,7 +105,9 @@ def counter() -> None:
     from collectors.mqtt import daemon  # noqa: PLC0415 - a slow import that few commands need
 
     found = environment.load()
-    raise typer.Exit(daemon.run(found, database.create(found, "fleetmeter counter"), _stop_on_signals()))
+    raise typer.Exit(
+        daemon.run(found, environment.patient_engine(found, "fleetmeter counter"), _stop_on_signals())
+    )
 
 
 @app.command()
@@ -114,7 +116,7 @@ def runner() -> None:
     from jobs import runner as job_runner  # noqa: PLC0415 - a slow import that few commands need
 
     found = environment.load()
-    job_runner.run(found, database.create(found, "fleetmeter runner"), _stop_on_signals())
+    job_runner.run(found, environment.patient_engine(found, "fleetmeter runner"), _stop_on_signals())
 
 
 @app.command()

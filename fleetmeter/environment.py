@@ -1,5 +1,6 @@
 """What a command runs in: the settings, a database (the embedded one if none is set), its schema."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
@@ -8,7 +9,7 @@ from sqlalchemy import Engine
 from fleetmeter import schema
 from fleetmeter.embedded import postgres
 from metering import database, periods, settings
-from metering.errors import PeriodError
+from metering.errors import DatabaseUnavailable, PeriodError
 from metering.settings import Settings
 
 
@@ -39,4 +40,12 @@ def engine(found: Settings, application: str = "fleetmeter") -> Engine:
     """An engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
     opened = database.create(found, application)
     schema.require_head(opened)
+    return opened
+
+
+def patient_engine(found: Settings, application: str) -> Engine:
+    """An engine for a daemon, which waits for a database that is away; one not at head is refused."""
+    opened = database.create(found, application)
+    with suppress(DatabaseUnavailable):
+        schema.require_head(opened)
     return opened

@@ -63,7 +63,8 @@ def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -
     for day in range(10, 31):
         platform.sql(
             """INSERT INTO logs (project_id, size_bytes, created_at)
-            SELECT :id, 10, CAST(:day AS timestamptz) + n * interval '1 hour' FROM generate_series(9, 13) n""",
+            SELECT :id, 10, CAST(:day AS timestamptz) + n * interval '1 hour'
+            FROM generate_series(9, 13) n""",
             id=project,
             day=f"2026-09-{day}T00:00:00Z",
         )
