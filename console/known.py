@@ -16,6 +16,15 @@ def day(row: Row) -> dict[str, Any]:
     return {**row, **{meter.name: None for meter in COUNTERS if meter.source in blind}}
 
 
+def hour(row: Row) -> dict[str, Any]:
+    """An hour in which the counters that are counted afterwards are None until they were.
+
+    Messages are added as they come: an hour without any has no mark of having been measured.
+    """
+    blind = [meter for meter in COUNTERS if meter.source != "mqtt" and meter.source not in row["measured"]]
+    return {**row, **{meter.name: None for meter in blind}}
+
+
 def live(row: Row) -> dict[str, Any]:
     """Running totals in which the counters of sources never measured are None."""
     return {

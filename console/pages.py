@@ -10,13 +10,15 @@ TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
     "project": ("Project", ":material/smart_toy:"),
     "snapshots": ("Snapshots", ":material/event_available:"),
+    "limits": ("Limits", ":material/data_thresholding:"),
+    "health": ("Health", ":material/ecg_heart:"),
     "jobs": ("Jobs", ":material/schedule:"),
     "billing": ("Billing", ":material/receipt_long:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Watch": ("overview", "project"),
-    "Repair": ("snapshots", "jobs"),
-    "Bill": ("billing",),
+    "Repair": ("snapshots", "jobs", "health"),
+    "Bill": ("billing", "limits"),
 }
 
 

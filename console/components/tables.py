@@ -11,7 +11,7 @@ import streamlit as st
 
 from console import figures, names
 
-Kind = Literal["text", "name", "count", "bytes", "money", "date", "instant", "seconds"]
+Kind = Literal["text", "name", "id", "count", "bytes", "money", "date", "instant", "seconds", "share"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pd.Da
 
 def _series(rows: Sequence[Mapping[str, Any]], column: Column) -> "pd.Series[Any]":
     values = [row[column.key] for row in rows]
-    if column.kind in ("count", "bytes"):
+    if column.kind in ("id", "count", "bytes"):
         return pd.Series(values, dtype="Int64")
-    if column.kind in ("money", "seconds"):
+    if column.kind in ("money", "seconds", "share"):
         return pd.Series([float(v) if isinstance(v, Decimal) else v for v in values], dtype="Float64")
     if column.kind == "name":
         return pd.Series([names.short(value) if value else value for value in values], dtype="object")
@@ -43,10 +43,12 @@ def _series(rows: Sequence[Mapping[str, Any]], column: Column) -> "pd.Series[Any
 def _config(column: Column) -> Any:
     make = st.column_config
     kinds: dict[str, Any] = {
+        "id": partial(make.NumberColumn, format="%d"),
         "count": partial(make.NumberColumn, format="localized"),
         "bytes": partial(make.NumberColumn, format="bytes"),
         "money": partial(make.NumberColumn, format="%,.2f"),
         "seconds": partial(make.NumberColumn, format="%.1f s"),
+        "share": partial(make.ProgressColumn, format="percent", min_value=0.0, max_value=1.0),
         "date": partial(make.DateColumn, format="YYYY-MM-DD"),
         "instant": partial(make.DatetimeColumn, format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
     }

@@ -28,7 +28,7 @@ DAYS = text(f"""
     WHERE project_id = :id AND date >= :first AND date <= :last ORDER BY date""")
 
 HOURS = text(f"""
-    SELECT hour, {columns("{0}")}, {columns("{0}", GAUGE_NAMES)} FROM usage_hourly
+    SELECT hour, {columns("{0}")}, {columns("{0}", GAUGE_NAMES)}, measured FROM usage_hourly
     WHERE project_id = :id AND hour >= :start AND hour < :end ORDER BY hour""")
 
 MONTHS = text(f"""
@@ -68,8 +68,8 @@ def trend(connection: Connection, project_id: int, first: Day, last: Day) -> lis
 
 
 def hours(connection: Connection, project_id: int, day: Day) -> list[Row]:
-    """The hours of that day that have usage."""
-    return every(connection, HOURS, id=project_id, start=day.start, end=day.end)
+    """The hours of that day that have usage; None for what was not measured in an hour."""
+    return [known.hour(row) for row in every(connection, HOURS, id=project_id, start=day.start, end=day.end)]
 
 
 def months(connection: Connection, project_id: int) -> list[Row]:

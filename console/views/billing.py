@@ -17,7 +17,7 @@ from metering.meters import COUNTERS
 from metering.periods import Month
 
 BILLS = (
-    Column("project_id", "Id", "count"),
+    Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
     Column("organization", "Organization", "name"),
     Column("tier", "Tier"),
@@ -32,7 +32,7 @@ BILLS = (
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
 )
 UNBILLED = (
-    Column("project_id", "Id", "count"),
+    Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
     Column("organization", "Organization", "name"),
     Column("days_present", "Days sealed", "count"),

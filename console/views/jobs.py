@@ -21,7 +21,7 @@ JOBS = {
     "monthly": ("Monthly close", "Closes the month before into bills."),
 }
 HISTORY = (
-    Column("id", "Run", "count"),
+    Column("id", "Run", "id"),
     Column("job", "Job"),
     Column("period", "Period"),
     Column("project", "Project", "name"),

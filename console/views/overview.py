@@ -11,15 +11,15 @@ from console import figures, trouble
 from console.components import charts
 from console.components.head import head
 from console.components.tables import Column, table
-from console.pages import TITLES, link
+from console.components.verdict import verdict
+from console.pages import link
 from console.queries import fleet, problems
-from console.queries.problems import Problem
 from console.queries.rows import Row
 from console.reading import engine, reading
 from metering.periods import Day
 
 TOP = (
-    Column("project_id", "Id", "count"),
+    Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
     Column("organization", "Organization", "name"),
     Column("tier", "Tier"),
@@ -49,7 +49,7 @@ def show() -> None:
         trend = fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last)
         top = fleet.top(page.connection)
     head("Overview", page.at)
-    _verdict(found)
+    verdict(found)
     if not totals["projects"]:
         _nothing_yet()
         return
@@ -59,27 +59,6 @@ def show() -> None:
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
     table(top, TOP, "top", "The ten projects with the most messages in the running month")
-
-
-def _verdict(found: Sequence[Problem]) -> None:
-    if not found:
-        st.success("All is well: every source is fresh, no day is missing, no job failed.",
-                   icon=":material/check_circle:")  # fmt: skip
-        return
-    bad = sum(problem.severity == "bad" for problem in found)
-    label = figures.many(len(found), "thing") + (" needs" if len(found) == 1 else " need") + " attention"
-    with st.container(border=True):
-        (st.error if bad else st.warning)(label, icon=":material/error:" if bad else ":material/warning:")
-        for number, problem in enumerate(found):
-            _problem(problem, number)
-
-
-def _problem(problem: Problem, number: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{number}"):
-        icon = ":red[:material/error:]" if problem.severity == "bad" else ":orange[:material/warning:]"
-        st.markdown(f"{icon} {problem.sentence}", width="stretch")
-        if problem.page in TITLES:
-            link(problem.page, TITLES[problem.page][0])
 
 
 def _nothing_yet() -> None:

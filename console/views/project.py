@@ -1,24 +1,33 @@
 """Project: what one project uses, now and before."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import streamlit as st
 from sqlalchemy import Connection
 
-from console import address, figures, names, trouble
-from console.components import charts
+from console import address, names
+from console.components import days
 from console.components.head import head
+from console.components.live import live_totals
 from console.components.progress import line
 from console.components.tables import Column, table
-from console.queries import projects, runs
-from console.queries.problems import SOURCE_NAMES
+from console.queries import allowances, projects, runs
 from console.queries.rows import Row
 from console.reading import reading
-from metering.meters import COUNTERS, GAUGES, METERS, Counter, Gauge
+from console.views.limits import words
+from metering import closing, plans, settings
+from metering.meters import COUNTERS, GAUGES, METERS
 from metering.periods import Day
 
-RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
+ALLOWANCES = (
+    Column("state", "State"),
+    Column("label", "Meter"),
+    Column("share", "Used of included", "share"),
+    Column("used_text", "Used"),
+    Column("included_text", "Included"),
+    Column("kind", "Beyond it"),
+)
 MONTHS = (
     Column("label", "Month"),
     Column("total_charge", "Charge", "money"),
@@ -33,7 +42,7 @@ MONTHS = (
 def show() -> None:
     """The page."""
     address.read("project", _identifier, "the id of a project")
-    address.read("days", address.one_of(tuple(RANGES)), "one of 7, 30, 90, 365 days")
+    address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.read("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
     with reading() as page:
@@ -45,13 +54,17 @@ def show() -> None:
             trend = projects.trend(page.connection, project["id"], first, last)
             months = projects.months(page.connection, project["id"])
             recent = runs.of_project(page.connection, project["id"])
+            version = plans.load(settings.load().plans).in_force(page.at.date())
+            behind = bool(closing.due_months(page.connection, page.at))
+            used = allowances.projects(page.connection, version, page.at, 0, behind, project["id"])
     head("Project", page.at)
     _choose(options, project)
     if project is None:
         return
     _title(project)
-    _now(project["id"])
-    _trend(project, trend, page.at)
+    live_totals(project["id"])
+    _allowances(used)
+    days.show(project, trend)
     _months(months)
     _runs(recent)
 
@@ -125,97 +138,11 @@ def _title(project: Row) -> None:
         st.badge(f"Inactive{when}", icon=":material/pause_circle:", color="gray")
 
 
-@st.fragment(run_every=2)
-@trouble.guarded
-def _now(project_id: int) -> None:
-    with reading() as page:
-        live = projects.live(page.connection, project_id)
-    st.subheader("Running month, live", anchor=False)
-    if live is None:
-        st.info(
-            "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
-        )
-        return
-    grid = st.grid("auto", min_column_width=140, key="live")
-    for meter in COUNTERS:
-        grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
-    st.caption(
-        f"Days not yet closed, from {figures.stamp(live['open_from'])} still open; {_measured(live, page.at)}"
-    )
-    levels = st.grid("auto", min_column_width=140, key="levels")
-    for gauge in GAUGES:
-        levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
-
-
-def _short(value: int | None, meter: Counter | Gauge) -> str:
-    if meter.unit == "bytes":
-        return figures.size(value)
-    return figures.count(value) if value is None or value < 10_000_000 else figures.compact(value)
-
-
-def _exact(live: Row, meter: Counter) -> str:
-    unit = " bytes" if meter.unit == "bytes" else ""
-    closed = figures.count(live["lifetime_" + meter.name])
-    return f"{figures.count(live[meter.name])}{unit} in the running month; {closed}{unit} in closed months"
-
-
-def _measured(live: Row, at: datetime) -> str:
-    ages = (
-        f"{name} {figures.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_NAMES.items()
-    )
-    return "last measured: " + ", ".join(ages)
-
-
-def _trend(project: Row, trend: Sequence[Row], at: datetime) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("By day", anchor=False, width="stretch")
-        st.session_state.setdefault("meter", "mqtt_inbound")
-        name = st.selectbox(
-            "Meter", list(METERS), format_func=lambda key: METERS[key].label, key="meter", width=220
-        )
-        st.session_state.setdefault("days", "30")
-        span = st.segmented_control(
-            "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", required=True
-        )
-    address.write("meter", str(name))
-    address.write("days", str(span))
-    meter = METERS[str(name)]
-    expected = [
-        row for row in trend if project["expected_from"] and row["date"] >= project["expected_from"].date()
-    ]
-    missing = [row for row in expected if row["coverage"] is None and _over(row, project)]
-    if missing:
-        st.warning(
-            f"{figures.many(len(missing), 'day')} missing, shown as gaps: "
-            + ", ".join(f"{row['date']}" for row in missing[:5])
-            + (" …" if len(missing) > 5 else ""),
-            icon=":material/event_busy:",
-        )
-    chart, rows = st.tabs(["Chart", "Table"])
-    with chart:
-        if all(row["coverage"] is None for row in trend):
-            st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
-        else:
-            charts.explore(
-                [row["date"] for row in trend],
-                [row[meter.name] for row in trend],
-                meter.label,
-                meter.unit,
-                f"{meter.label} by day; a gap is a missing or unknown day",
-                "project-trend",
-            )
-    with rows:
-        table(
-            trend[::-1],
-            (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values())),
-            "project-days",
-            "Every meter by day, newest first",
-        )
-
-
-def _over(row: Row, project: Row) -> bool:
-    until = project["deactivated_at"]
-    return project["is_active"] or (until is not None and row["date"] <= until.date())
+def _allowances(used: Sequence[Row]) -> None:
+    if used:
+        st.subheader("Against the plan", anchor=False)
+        rows = [{**row, **words(row)} for row in used]
+        table(rows, ALLOWANCES, "project-limits", "What this project used of what its tier includes")
 
 
 def _months(months: Sequence[Row]) -> None:

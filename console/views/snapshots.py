@@ -21,7 +21,7 @@ from metering.periods import Day, days
 
 LONGEST = 366  # days one look may span
 MISSING = (
-    Column("project_id", "Id", "count"),
+    Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
     Column("days", "Missing days", "count"),
     Column("first", "First", "date"),

@@ -12,7 +12,7 @@ from the_console import FORMULA, HOSTILE, Fleet, fill
 from the_platform import Platform
 
 from console.pages import TITLES
-from metering import database, projects, snapshots
+from metering import coverage, database, ledger, plans, projects, snapshots
 from metering.periods import Day, Month
 
 Open = Callable[..., AppTest]
@@ -150,6 +150,23 @@ class TestProject:
         for day in fleet.missing:
             assert table[table["date"] == day.date]["mqtt_inbound"].isna().all()
         assert f"{len(fleet.missing)} days missing" in said_by(page)
+
+    def test_coverage_tells_measured_from_never_started(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project", project=str(fleet.projects[-1]))
+        table = next(frame.value for frame in page.dataframe if "platform_db" in frame.value)
+        states = set(table["mqtt"])
+        assert "● measured" in states
+        assert ("○ not sealed" in states) == bool(fleet.missing)
+        assert set(table["platform_db"]) <= {"– not started", "○ not sealed", "– not expected"}
+
+    def test_hours_add_up_to_their_day(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        yesterday = Day.of(datetime.now(UTC)).previous()
+        page = open_page("project", project=str(fleet.projects[0]))
+        page.date_input[0].set_value(yesterday.date).run()
+        table = next(frame.value for frame in page.dataframe if "hour" in frame.value)
+        day = "SELECT mqtt_inbound FROM daily_stats WHERE project_id = :id AND date = :date"
+        expected = Platform(engine).scalar(day, id=fleet.projects[0], date=yesterday.date)
+        assert table["mqtt_inbound"].sum() == expected
 
     def test_searching_finds_by_part_of_the_name_literally(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project")
@@ -298,6 +315,72 @@ class TestBilling:
     @pytest.mark.parametrize("bad", ["2026-13", "1999-01", "soon"])
     def test_names_a_month_that_is_none(self, bad: str, open_page: Open, fleet: Fleet) -> None:
         assert "a month" in open_page("billing", month=bad).warning[0].value
+
+
+class TestHealth:
+    def test_shows_who_is_alive_and_who_is_gone(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        Platform(engine).sql("""INSERT INTO workers (name, role, host, pid, last_seen_at) VALUES
+            ('here', 'runner', 'h', 1, now()), ('lost', 'runner', 'h', 2, now() - interval '1 hour')""")
+        table = open_page("health").dataframe[0].value.set_index("name")
+        assert table.loc["here", "state"] == "● alive"
+        assert table.loc["lost", "state"] == "○ gone"
+
+    def test_a_source_never_measured_is_not_called_fresh(self, open_page: Open, fleet: Fleet) -> None:
+        table = open_page("health").dataframe[1].value.set_index("label")
+        assert table.loc["MQTT", "state"] == "● fresh"
+        assert table.loc["S3", "state"] == "○ never measured"
+
+    def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        with engine.begin() as connection:
+            ledger.add_unattributed(connection, {"bad_topic": (7, ["a/<b>/c"])}, datetime.now(UTC))
+        table = open_page("health").dataframe[-1].value
+        assert list(table["messages"]) == [7]
+
+    def test_shows_an_open_gap_until_it_is_accepted(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        with engine.begin() as connection:
+            now = datetime.now(UTC)
+            coverage.open_gap(connection, "mqtt", now - timedelta(hours=2), now, "broker lost the session")
+        assert "Gaps in counting" in said_by(open_page("health"))
+        Platform(engine).sql("UPDATE gaps SET accepted_at = now(), accepted_by = 'me'")
+        assert "Gaps in counting" not in said_by(open_page("health"))
+
+
+class TestLimits:
+    def test_lists_who_is_over(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
+        included = plans.load(None).in_force(datetime.now(UTC).date()).tier("starter").meters["mqtt_inbound"]
+        Platform(engine).sql(
+            "UPDATE project_stats SET mqtt_inbound = :used WHERE project_id = :id",
+            used=included.included + 1,
+            id=fleet.projects[0],
+        )
+        page = open_page("limits", share="100")
+        table = page.dataframe[0].value
+        assert list(table["project_id"]) == [fleet.projects[0]]
+        assert list(table["state"]) == ["▲ over"]
+        assert "1 project over" in said_by(page)
+
+    def test_says_so_when_nobody_is_near(self, open_page: Open, fleet: Fleet) -> None:
+        assert "Nobody has used 100%" in open_page("limits", share="100").success[0].value
+
+    def test_a_month_that_is_not_closed_does_not_count_against_the_running_one(
+        self, open_page: Open, engine: Engine
+    ) -> None:
+        at = datetime.now(UTC)
+        platform = Platform(engine)
+        month = Month.of(at).previous()
+        organization = platform.organization("free")
+        project = platform.project(organization, created_at=month.start.isoformat())
+        used = ledger.MqttUsage(10**9, 0, 1, 0, "t")
+        with engine.begin() as connection:
+            ledger.add_mqtt(connection, {(organization, project): used}, month.start)
+            snapshots.seal_through(connection, Day.of(at).previous(), [project], at)
+        assert "MQTT messages in" not in str(open_page("limits").dataframe)
+        assert "Nobody has used" in said_by(open_page("limits"))
+
+    def test_names_a_share_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
+        assert "one of 50, 80, 100" in open_page("limits", share="81").warning[0].value
 
 
 def test_no_page_leaves_a_transaction_open(open_page: Open, fleet: Fleet, engine: Engine) -> None:

@@ -1,0 +1,141 @@
+"""A project's days: charted, listed, hour by hour, and how well each was measured."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import streamlit as st
+
+from console import address, figures, trouble
+from console.components import charts
+from console.components.tables import Column, table
+from console.queries import projects
+from console.queries.problems import SOURCE_NAMES
+from console.queries.rows import Row
+from console.reading import reading
+from metering.meters import METERS, Counter, Gauge
+from metering.periods import Day
+
+RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
+STATES = {
+    "measured": "● measured",
+    "partial": "◐ partial",
+    "missing": "○ missing",
+    "carried": "↷ carried",
+    "not_started": "– not started",
+    "not_configured": "– not configured",
+}
+LEGEND = (
+    "● the source was read · ◐ for some hours · ○ not at all · ↷ the last known level was carried over · "
+    "– nothing to measure"
+)
+DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
+COVERAGE = (
+    Column("date", "Day", "date"),
+    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+)
+
+
+def show(project: Row, trend: Sequence[Row]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("By day", anchor=False, width="stretch")
+        st.session_state.setdefault("meter", "mqtt_inbound")
+        st.session_state.setdefault("days", "30")
+        name = st.selectbox(
+            "Meter", list(METERS), format_func=lambda key: METERS[key].label, key="meter", width=220
+        )
+        span = st.segmented_control(
+            "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", required=True
+        )
+    address.write("meter", str(name))
+    address.write("days", str(span))
+    _say_missing(project, trend)
+    chart, rows, hours, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
+    with chart:
+        _chart(trend, METERS[str(name)])
+    with rows:
+        table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
+    with hours:
+        _hours(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
+    with coverage:
+        table(
+            [_covered(row, project) for row in trend[::-1]], COVERAGE, "project-coverage", "Coverage by day"
+        )
+        st.caption(LEGEND)
+
+
+def _chart(trend: Sequence[Row], meter: Counter | Gauge) -> None:
+    if all(row["coverage"] is None for row in trend):
+        st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
+        return
+    charts.explore(
+        [row["date"] for row in trend],
+        [row[meter.name] for row in trend],
+        meter.label,
+        meter.unit,
+        f"{meter.label} by day; a gap is a missing or unknown day",
+        "project-trend",
+    )
+
+
+def _say_missing(project: Row, trend: Sequence[Row]) -> None:
+    missing = [row for row in trend if row["coverage"] is None and _expected(row["date"], project)]
+    if missing:
+        st.warning(
+            f"{figures.many(len(missing), 'day')} missing, shown as gaps: "
+            + ", ".join(f"{row['date']}" for row in missing[:5])
+            + (" …" if len(missing) > 5 else ""),
+            icon=":material/event_busy:",
+        )
+
+
+def _expected(day: date, project: Row) -> bool:
+    since, until = project["expected_from"], project["deactivated_at"]
+    begun = since is not None and day >= since.date()
+    return begun and (project["is_active"] or (until is not None and day <= until.date()))
+
+
+@trouble.guarded
+def _hours(project_id: int, first: date, last: date, name: str) -> None:
+    running = last + timedelta(days=1)
+    day = st.date_input(
+        "Day", value=running, min_value=first, max_value=running, format="YYYY-MM-DD", width=170
+    )
+    with reading() as page:
+        hours = projects.hours(page.connection, project_id, Day(day))
+    meter = METERS[name]
+    if all(row[name] is None for row in hours):
+        st.info(f"No hour of {day} has a known figure for {meter.label}.")
+        return
+    alt = f"{meter.label} by hour of {day}, UTC"
+    charts.explore(
+        [row["hour"] for row in hours],
+        [row[name] for row in hours],
+        meter.label,
+        meter.unit,
+        alt,
+        "hours",
+        True,
+    )
+    table(
+        hours,
+        (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),
+        "hour-table",
+        alt,
+    )
+
+
+def _covered(row: Row, project: Row) -> Row:
+    if row["coverage"] is None:
+        state = "○ not sealed" if _expected(row["date"], project) else "– not expected"
+        return {"date": row["date"], **dict.fromkeys(SOURCE_NAMES, state)}
+    return {
+        "date": row["date"],
+        **{source: _state(row["coverage"].get(source, {})) for source in SOURCE_NAMES},
+    }
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    state = str(found.get("state", "missing"))
+    hours = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
+    return STATES.get(state, state) + hours

@@ -1,0 +1,53 @@
+"""A project's running month, counted while one looks."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from console import figures, trouble
+from console.queries import projects
+from console.queries.problems import SOURCE_NAMES
+from console.queries.rows import Row
+from console.reading import reading
+from metering.meters import COUNTERS, GAUGES, Counter, Gauge
+
+
+@st.fragment(run_every=2)
+@trouble.guarded
+def live_totals(project_id: int) -> None:
+    with reading() as page:
+        live = projects.live(page.connection, project_id)
+    st.subheader("Running month, live", anchor=False)
+    if live is None:
+        st.info(
+            "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
+        )
+        return
+    grid = st.grid("auto", min_column_width=140, key="live")
+    for meter in COUNTERS:
+        grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
+    st.caption(
+        f"Days not yet closed, from {figures.stamp(live['open_from'])} still open; {_measured(live, page.at)}"
+    )
+    levels = st.grid("auto", min_column_width=140, key="levels")
+    for gauge in GAUGES:
+        levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
+
+
+def _short(value: int | None, meter: Counter | Gauge) -> str:
+    if meter.unit == "bytes":
+        return figures.size(value)
+    return figures.count(value) if value is None or value < 10_000_000 else figures.compact(value)
+
+
+def _exact(live: Row, meter: Counter) -> str:
+    unit = " bytes" if meter.unit == "bytes" else ""
+    closed = figures.count(live["lifetime_" + meter.name])
+    return f"{figures.count(live[meter.name])}{unit} in the running month; {closed}{unit} in closed months"
+
+
+def _measured(live: Row, at: datetime) -> str:
+    ages = (
+        f"{name} {figures.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_NAMES.items()
+    )
+    return "last measured: " + ", ".join(ages)

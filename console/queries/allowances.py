@@ -1,0 +1,97 @@
+"""Usage of the running month against what the tier includes, for every project in one statement."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from console.queries.rows import Row, every
+from metering.meters import COUNTERS, GAUGES
+from metering.periods import Month
+from metering.plans import PlanVersion
+
+# What project_stats still holds of months before the running one, while the last is not closed.
+_EARLIER = """(SELECT sum(d.{0}) FROM daily_stats d WHERE d.project_id = s.project_id AND d.date < :first
+    AND d.date >= coalesce((
+        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+        WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity'))"""
+
+_USED = ", ".join(
+    [
+        f"('{c.name}', CASE WHEN s.{c.source}_measured_at IS NOT NULL THEN s.{c.name} - CASE WHEN :behind"
+        f" THEN coalesce({_EARLIER.format(c.name)}, 0) ELSE 0 END END)"
+        for c in COUNTERS
+    ]
+    + [f"('{gauge.name}', s.{gauge.live})" for gauge in GAUGES]
+)
+
+PROJECTS = text(f"""
+    SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
+        used.used::bigint AS used, allowed.included, allowed.hard,
+        used.used / nullif(allowed.included, 0)::float AS share
+    FROM project_stats s JOIN projects p ON p.id = s.project_id
+    JOIN organizations o ON o.id = p.organization_id
+    CROSS JOIN LATERAL (VALUES {_USED}) AS used (meter, used)
+    JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
+        AS allowed (tier text, meter text, included bigint, hard boolean)
+        ON allowed.tier = o.tier AND allowed.meter = used.meter
+    WHERE p.is_active AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
+        AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))
+    ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
+    LIMIT :most""")
+
+ORGANIZATIONS = text("""
+    SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
+        counted.used / nullif(counted.included, 0)::float AS share
+    FROM organizations o
+    JOIN jsonb_to_recordset(CAST(:tiers AS jsonb)) AS t (tier text, projects bigint, users bigint)
+        ON t.tier = o.tier
+    CROSS JOIN LATERAL (VALUES
+        ('Projects', (SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active),
+            t.projects),
+        ('Users', (SELECT count(*) FROM users u WHERE u.organization_id = o.id), t.users)
+    ) AS counted (what, used, included)
+    WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)
+    ORDER BY share DESC NULLS LAST, o.id LIMIT :most""")
+
+
+def projects(
+    connection: Connection,
+    version: PlanVersion,
+    at: datetime,
+    near: float,
+    behind: bool,
+    project_id: int | None = None,
+    most: int = 200,
+) -> list[Row]:
+    """Meters used to at least the share `near` of what is included; of one project: every one.
+
+    `behind`: some month before the running one is still open, so that its usage must be taken out.
+    """
+    return every(
+        connection,
+        PROJECTS,
+        allowances=json.dumps(_allowances(version)),
+        first=Month.of(at).first.date,
+        near=near,
+        behind=behind,
+        project=project_id,
+        most=most,
+    )
+
+
+def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
+    """Organizations whose projects or users reach that share of their tier's."""
+    tiers = [
+        {"tier": name, "projects": tier.projects, "users": tier.users} for name, tier in version.tiers.items()
+    ]
+    return every(connection, ORGANIZATIONS, tiers=json.dumps(tiers), near=near, most=most)
+
+
+def _allowances(version: PlanVersion) -> list[dict[str, Any]]:
+    return [
+        {"tier": name, "meter": meter, "included": allowance.included, "hard": allowance.limit == "hard"}
+        for name, tier in version.tiers.items()
+        for meter, allowance in tier.meters.items()
+    ]

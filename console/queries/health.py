@@ -1,0 +1,77 @@
+"""Who is alive, how fresh each source is, what waits, what matched no project."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from console.queries.rows import Row, every, one
+from metering.meters import SOURCES
+
+WORKERS = text("""
+    SELECT name, role, host, pid, started_at, last_seen_at,
+        last_seen_at > now() - interval '30 seconds' AS alive
+    FROM workers WHERE last_seen_at > now() - interval '7 days'
+    UNION ALL
+    SELECT client_id, 'counter', coalesce(broker, ''), NULL, session_started_at, last_seen_at,
+        connected AND last_seen_at > now() - interval '1 minute'
+    FROM mqtt_sessions
+    ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
+
+SOURCE = """
+    SELECT '{0}' AS source, count({0}_measured_at) AS measured, count(*) AS projects,
+        max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest FROM project_stats"""
+FRESHNESS = text(" UNION ALL ".join(SOURCE.format(source) for source in SOURCES))
+
+QUEUE = text("""
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state = 'running') AS running,
+        count(*) FILTER (WHERE state = 'running' AND heartbeat_at < now() - interval '30 seconds') AS stalled,
+        min(created_at) FILTER (WHERE state = 'queued' AND next_attempt_at <= now()) AS oldest
+    FROM job_runs WHERE state IN ('queued', 'running')""")
+
+GAPS = text("""
+    SELECT id, source, starts_at, ends_at, reason, cardinality(project_ids) AS projects FROM gaps
+    WHERE covered_at IS NULL AND accepted_at IS NULL ORDER BY starts_at LIMIT 50""")
+
+UNATTRIBUTED = text("""
+    SELECT reason, sum(messages)::bigint AS messages, max(updated_at) AS latest,
+        (array_agg(sample_topics ORDER BY hour DESC))[1] AS samples FROM unattributed_messages
+    WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY messages DESC""")
+
+DATABASE = text("""
+    SELECT current_database() AS name, current_setting('server_version') AS version,
+        pg_database_size(current_database()) AS size_bytes,
+        (SELECT string_agg(version_num, ', ') FROM fleetmeter_version) AS revision,
+        (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS connections""")
+
+
+def workers(connection: Connection) -> list[Row]:
+    """Runners and counters seen in the last week, each with whether it is alive."""
+    return every(connection, WORKERS)
+
+
+def freshness(connection: Connection) -> list[Row]:
+    """For each source: projects measured, and the newest and oldest measurement."""
+    return every(connection, FRESHNESS)
+
+
+def queue(connection: Connection) -> Row:
+    """How deep the queue is and since when the oldest request waits."""
+    return one(connection, QUEUE)
+
+
+def gaps(connection: Connection) -> list[Row]:
+    """Gaps that are neither covered nor accepted."""
+    return every(connection, GAPS)
+
+
+def unattributed(connection: Connection, at: datetime) -> list[dict[str, Any]]:
+    """Messages of the last 24 hours that match no project, by reason, with the newest sample topics."""
+    rows = every(connection, UNATTRIBUTED, at=at)
+    return [{**row, "samples": "  ".join(row["samples"] or [])} for row in rows]
+
+
+def database(connection: Connection) -> Row:
+    """The server, its size and the schema's revision."""
+    return one(connection, DATABASE)

@@ -1,0 +1,142 @@
+"""Health: the processes, the sources, the queue and the database behind the figures."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+
+import streamlit as st
+from sqlalchemy import text
+
+from console import figures
+from console.components.head import head
+from console.components.tables import Column, table
+from console.components.verdict import verdict
+from console.queries import health, problems
+from console.queries.problems import SOURCE_NAMES, STALE
+from console.queries.rows import Row
+from console.reading import reading
+
+WORKERS = (
+    Column("state", "State"),
+    Column("role", "Role"),
+    Column("name", "Name", "name"),
+    Column("host", "Where", "name"),
+    Column("pid", "Process", "id"),
+    Column("age", "Last seen"),
+    Column("started_at", "Since (UTC)", "instant"),
+)
+FRESHNESS = (
+    Column("state", "State"),
+    Column("label", "Source"),
+    Column("measured", "Projects measured", "count"),
+    Column("projects", "Projects", "count"),
+    Column("age", "Newest"),
+    Column("oldest_age", "Oldest"),
+)
+GAPS = (
+    Column("id", "Gap", "id"),
+    Column("label", "Source"),
+    Column("starts_at", "From (UTC)", "instant"),
+    Column("ends_at", "To (UTC)", "instant"),
+    Column("projects", "Projects", "count", help="Empty: every project"),
+    Column("reason", "Reason", "name"),
+)
+UNATTRIBUTED = (
+    Column("reason", "Reason", "name"),
+    Column("messages", "Messages", "count"),
+    Column("latest", "Latest (UTC)", "instant"),
+    Column("samples", "Sample topics", "name"),
+)
+
+
+def show() -> None:
+    """The page."""
+    with reading() as page:
+        found = problems.find(page.connection, page.at)
+        workers = health.workers(page.connection)
+        freshness = health.freshness(page.connection)
+        queue = health.queue(page.connection)
+        gaps = health.gaps(page.connection)
+        unattributed = health.unattributed(page.connection, page.at)
+        server = health.database(page.connection)
+        began = time.perf_counter()
+        page.connection.execute(text("SELECT 1"))
+        latency = time.perf_counter() - began
+    head("Health", page.at)
+    verdict([problem for problem in found if problem.page == "health"], here="health")
+    _figures(queue, server, latency, page.at)
+    _workers(workers, page.at)
+    _sources(freshness, page.at)
+    _gaps(gaps)
+    _unattributed(unattributed)
+
+
+def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
+    waits = f"oldest asked {figures.age(queue['oldest'], at)}" if queue["oldest"] else None
+    stalled = f"{figures.many(queue['stalled'], 'run')} without a heartbeat" if queue["stalled"] else None
+    shown = (
+        ("Queued runs", figures.count(queue["queued"]), waits),
+        ("Running", figures.count(queue["running"]), stalled),
+        ("Database answers in", figures.duration(latency), f"PostgreSQL {server['version'].split()[0]}"),
+        ("Database size", figures.size(server["size_bytes"]), f"{server['connections']:,} connections"),
+        ("Fleetmeter", version("fleetmeter"), f"schema {server['revision']}"),
+    )
+    grid = st.grid("auto", min_column_width=170, row_height=132, key="health")
+    for label, value, note in shown:
+        grid.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+def _workers(workers: Sequence[Row], at: datetime) -> None:
+    st.subheader("Processes", anchor=False)
+    if not workers:
+        st.info("No process has been seen yet. Start `fleetmeter runner` and `fleetmeter counter`.")
+        return
+    rows = [
+        {**row, "state": "● alive" if row["alive"] else "○ gone", "age": figures.age(row["last_seen_at"], at)}
+        for row in workers
+    ]
+    table(rows, WORKERS, "workers", "Runners and counters seen in the last week", placeholder="—")
+
+
+def _sources(freshness: Sequence[Row], at: datetime) -> None:
+    st.subheader("Sources", anchor=False)
+    rows = [
+        {
+            **row,
+            "label": SOURCE_NAMES[row["source"]],
+            "state": _state(row, at),
+            "age": figures.age(row["newest"], at),
+            "oldest_age": figures.age(row["oldest"], at),
+        }
+        for row in freshness
+    ]
+    table(rows, FRESHNESS, "freshness", "Each source with how many projects it measured and when")
+
+
+def _state(row: Row, at: datetime) -> str:
+    if row["newest"] is None:
+        return "○ never measured"
+    if row["source"] != "mqtt" and at - row["newest"] > STALE:
+        return "▲ stale"
+    return "● fresh"
+
+
+def _gaps(gaps: Sequence[Row]) -> None:
+    if not gaps:
+        return
+    st.subheader("Gaps in counting", anchor=False)
+    st.caption(
+        "While one of these touches a month, that month cannot close for the projects it concerns. Cover it "
+        "with a backfill, or accept it: `fleetmeter accept-gap`."
+    )
+    rows = [{**row, "label": SOURCE_NAMES.get(row["source"], row["source"])} for row in gaps]
+    table(rows, GAPS, "gaps", "Gaps that are neither covered nor accepted", placeholder="—")
+
+
+def _unattributed(unattributed: Sequence[Row]) -> None:
+    st.subheader("Messages that match no project, last 24 hours", anchor=False)
+    if not unattributed:
+        st.caption("None: every message was counted for a project.")
+        return
+    table(unattributed, UNATTRIBUTED, "unattributed", "Messages without a project, by reason")
