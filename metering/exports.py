@@ -1,76 +1,146 @@
-"""Tables for others to read: the bills of a month as CSV or Parquet.
+"""Tables for others to read, as CSV or Parquet: closed months, sealed days, adjustments.
 
-Columns, in a fixed order, are those of monthly_stats with the names of organization and project.
-Numbers are plain, instants ISO 8601 in UTC, unknown is empty. A text that a spreadsheet would take
-for a formula gets an apostrophe in front.
+Columns stand in a fixed order, named as in the database with their unit (docs/exports.md). Numbers
+are plain, instants ISO 8601 in UTC, unknown is empty. Rows are streamed, never held all at once.
 """
 
-import csv
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow import parquet
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy.types import BigInteger, Date, DateTime, Numeric, SmallInteger
 
-from metering import database
+from metering import database, sheets
 from metering.errors import FleetmeterError
-from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
-from metering.periods import Month
+from metering.meters import COUNTER_NAMES, GAUGE_NAMES
+from metering.models import OWN_TABLES
+from metering.periods import Day, Month
+from metering.sheets import PLAIN, Style
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+BATCH = 5_000
 
+_OWNER = ("organization_id", "organization_name", "project_id", "project_name")
 MONTHLY_COLUMNS = (
-    *("organization_id", "organization_name", "project_id", "project_name", "year", "month", "tier"),
-    *COUNTER_NAMES,
-    *(f"peak_{name}" for name in GAUGE_NAMES),
+    *(*_OWNER, "year", "month", "tier", *COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
     *("plan_fee", "overage_charge", "adjustment_charge", "total_charge", "currency"),
     *("exceeded_limits", "days_present", "days_expected", "plan_version"),
-    *("previous_seal", "seal", "closed_by", "created_at"),
+    *("previous_seal", "seal", "closed_by", "created_at", "day_hashes"),
+)
+DAILY_COLUMNS = (
+    *(*_OWNER, "date", "year", "month", "day", "tier", *COUNTER_NAMES, *GAUGE_NAMES),
+    *("coverage", "row_hash", "created_at"),
+)
+ADJUSTMENT_COLUMNS = (
+    *(*_OWNER, "id", "kind", "meter", "quantity", "amount", "usage_date", "posted_month"),
+    *("reverses", "reason", "actor", "created_at"),
+)
+DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
+    WHERE d.project_id = t.project_id AND d.date >= :first AND d.date <= :last)"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a file holds: its columns, the table `t` they come from, and which of its rows."""
+
+    columns: tuple[str, ...]
+    source: Table
+    where: str
+    order: str
+    computed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def query(self) -> str:
+        owner = "p.organization_id" if "organization_id" not in self.source.c else "t.organization_id"
+        known = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
+        known |= dict(self.computed)
+        chosen = ", ".join(f"{known.get(name, f't.{name}')} AS {name}" for name in self.columns)
+        return f"""SELECT {chosen} FROM {self.source.name} t JOIN projects p ON p.id = t.project_id
+            JOIN organizations o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(name, _arrow(self.source, name)) for name in self.columns])
+
+
+MONTHLY = Export(
+    MONTHLY_COLUMNS,
+    OWN_TABLES["monthly_stats"],
+    "t.year = :year AND t.month = :month",
+    "t.organization_id, t.project_id",
+    (("day_hashes", DAY_HASHES),),
+)
+DAILY = Export(
+    DAILY_COLUMNS, OWN_TABLES["daily_stats"], "t.date >= :first AND t.date <= :last", "t.date, t.project_id"
+)
+ADJUSTMENTS = Export(
+    ADJUSTMENT_COLUMNS,
+    OWN_TABLES["adjustments"],
+    "t.posted_month = :first",
+    "t.project_id, t.id",
 )
 
-MONTHLY = text(f"""
-    SELECT m.organization_id, o.name AS organization_name, m.project_id, p.name AS project_name,
-        m.year, m.month, m.tier, {columns("m.{0}")}, {columns("m.peak_{0}", GAUGE_NAMES)},
-        m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
-        m.exceeded_limits, m.days_present, m.days_expected, m.plan_version,
-        m.previous_seal, m.seal, m.closed_by, m.created_at
-    FROM monthly_stats m JOIN projects p ON p.id = m.project_id
-    JOIN organizations o ON o.id = m.organization_id
-    WHERE m.year = :year AND m.month = :month
-    ORDER BY m.organization_id, m.project_id""")
+
+def _arrow(source: Table, name: str) -> pa.DataType:
+    kind = source.c[name].type if name in source.c else None
+    if isinstance(kind, BigInteger | SmallInteger) or name == "organization_id":
+        return pa.int64()
+    if isinstance(kind, Numeric):
+        return pa.decimal128(38, 6)
+    if isinstance(kind, DateTime):
+        return pa.timestamp("us", "UTC")
+    return pa.date32() if isinstance(kind, Date) else pa.string()
 
 
-def monthly_rows(connection: Connection, month: Month) -> Iterator[list[Any]]:
-    """The bills of `month`, a list in the order of MONTHLY_COLUMNS for each project."""
-    streamed = connection.execution_options(yield_per=2_000)
-    for row in streamed.execute(MONTHLY, {"year": month.year, "month": month.month}):
-        yield [_plain(value) for value in row]
+def rows(connection: Connection, export: Export, first: Day, last: Day) -> Iterator[tuple[Any, ...]]:
+    """The rows of `export` from `first` to `last`; of months and adjustments, the month of `first`."""
+    bounds = {"first": first.date, "last": last.date, "year": first.date.year, "month": first.date.month}
+    streamed = connection.execution_options(yield_per=BATCH)
+    for row in streamed.execute(text(export.query), bounds):
+        yield tuple(row)
 
 
-def write_csv(rows: Iterator[list[Any]], names: tuple[str, ...], stream: IO[str]) -> int:
+def monthly_rows(connection: Connection, month: Month) -> Iterator[tuple[Any, ...]]:
+    """The bills of `month`, a row in the order of MONTHLY_COLUMNS for each project."""
+    return rows(connection, MONTHLY, month.first, month.last)
+
+
+def write_csv(
+    lines: Iterable[Iterable[Any]], names: tuple[str, ...], stream: IO[str], style: Style = PLAIN
+) -> int:
     """One header and one line a row; returns the rows written."""
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
+    return sheets.write(lines, names, stream, style)
+
+
+def write_parquet(lines: Iterable[tuple[Any, ...]], export: Export, stream: BinaryIO | Path) -> int:
+    """A Parquet file, a row group for each batch; returns the rows written."""
     written = 0
-    for row in rows:
-        writer.writerow([harmless(value) for value in row])
-        written += 1
+    with parquet.ParquetWriter(stream, export.schema, compression="zstd") as writer:
+        pending = iter(lines)
+        while batch := list(islice(pending, BATCH)):
+            values = [[sheets.as_text(value) for value in column] for column in zip(*batch, strict=True)]
+            writer.write_table(pa.table(dict(zip(export.columns, values, strict=True)), export.schema))
+            written += len(batch)
     return written
 
 
-def harmless(value: Any) -> Any:
-    """The value, with an apostrophe in front of a text that a spreadsheet would execute."""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return value
-
-
-def write_monthly(engine: Engine, month: Month, file_format: str, output: Path | None) -> None:
-    """Write the bills of `month` to `output`, or as CSV to standard output.
+def write(
+    engine: Engine,
+    export: Export,
+    first: Day,
+    last: Day,
+    file_format: str = "csv",
+    output: Path | None = None,
+    style: Style = PLAIN,
+) -> int:
+    """Write `export` to `output`, or as CSV to standard output; returns the rows written.
 
     Raises FleetmeterError for a format that is none, and when the file cannot be written.
     """
@@ -79,39 +149,39 @@ def write_monthly(engine: Engine, month: Month, file_format: str, output: Path |
     if file_format == "parquet" and output is None:
         raise FleetmeterError("Parquet is binary: name a file with --output")
     with database.snapshot(engine) as connection:
-        rows = monthly_rows(connection, month)
-        try:
-            _write(rows, file_format, output)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise FleetmeterError(
-                f"{output} cannot be written ({error.strerror}); nothing was exported"
-            ) from error
-
-
-def _write(rows: Iterator[list[Any]], file_format: str, output: Path | None) -> None:
-    if output is None:
-        write_csv(rows, MONTHLY_COLUMNS, sys.stdout)
-        return
-    partial = output.with_name(output.name + ".partial")  # a reader never sees half a file
-    try:
-        if file_format == "csv":
+        lines = rows(connection, export, first, last)
+        if output is None:
+            return write_csv(lines, export.columns, _standard_output(), style)
+        with _whole_file(output) as partial:
+            if file_format == "parquet":
+                return write_parquet(lines, export, partial)
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                write_csv(rows, MONTHLY_COLUMNS, stream)
-        else:
-            table = dict(zip(MONTHLY_COLUMNS, zip(*rows, strict=True), strict=False))
-            parquet.write_table(
-                pa.table({name: list(table.get(name, ())) for name in MONTHLY_COLUMNS}), partial
-            )
+                return write_csv(lines, export.columns, stream, style)
+
+
+def write_monthly(
+    engine: Engine, month: Month, file_format: str, output: Path | None, style: Style = PLAIN
+) -> int:
+    """The bills of `month`, a row for each project; returns how many."""
+    return write(engine, MONTHLY, month.first, month.last, file_format, output, style)
+
+
+def _standard_output() -> IO[str]:
+    # Whatever the terminal's encoding and line ends, the file that a redirection makes is the same.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    return sys.stdout
+
+
+@contextmanager
+def _whole_file(output: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of `output` at the end: nobody reads half a file."""
+    partial = output.with_name(output.name + ".partial")
+    try:
+        yield partial
         partial.replace(output)
+    except OSError as error:
+        reason = f"{output} cannot be written ({error.strerror}); nothing was exported"
+        raise FleetmeterError(reason) from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | dict):
-        return json.dumps(value, separators=(",", ":"), sort_keys=True)
-    if hasattr(value, "isoformat"):
-        return value.isoformat().replace("+00:00", "Z")
-    return value
