@@ -27,7 +27,7 @@ demo: .venv/.installed  ## a simulated fleet, live, on this machine
 	@$(BIN)/fleetmeter demo
 
 test: .venv/.installed  ## every fast test, quickest first
-	$(BIN)/pytest tests/unit -q
+	$(BIN)/pytest tests/unit -n 2 -q
 	$(BIN)/pytest tests/integration tests/console tests/acceptance -m "not drill" -n 2 -q
 
 lint: .venv/.installed  ## ruff and mypy, both strict

@@ -35,29 +35,31 @@ COUNTER = text("""
 Advance = Callable[[str, int, int], None]
 
 
-def make(engine: Engine, now: datetime, advance: Advance) -> None:
+def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> None:
     """Seal every day before today and close every month before this one; today's hours are counted."""
     with database.transaction(engine) as connection:
-        world.create(connection, now)
-        first = _next_day(connection, now)
+        world.create(connection, world.began(now, months).start, now)
+        start = connection.execute(text("SELECT created_at FROM projects WHERE id = 1")).scalar_one()
+        first = _next_day(connection, start)
     wanted = list(days(first, Day.of(now)))
-    begun = (Day.of(now).date - world.began(now).first.date).days + 1
+    begun = (Day.of(now).date - Day.of(start).date).days + 1
     for number, day in enumerate(wanted, begun - len(wanted)):
         advance(f"history {day}", number, begun)
         ledger.ensure_partitions(engine, day.start)
         with database.transaction(engine) as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
+            connection.execute(COUNTER, {"start": start, "until": min(day.end, now)})
             _live(connection, day, now)
             if day.end <= now and Month.of(day.end) != Month.of(day.start):
                 _close(connection, Month.of(day.start), day.end)
     advance("history", begun, begun)
 
 
-def _next_day(connection: Connection, now: datetime) -> Day:
+def _next_day(connection: Connection, start: datetime) -> Day:
     """The first day that is not made: the one the first project is open from."""
     made = connection.scalar(text("SELECT open_from FROM project_stats WHERE project_id = 1"))
     if made is None:
-        return world.began(now).first
+        return Day.of(start)
     today = connection.scalar(
         text("SELECT 1 FROM usage_hourly WHERE project_id = 1 AND hour >= :open"), {"open": made}
     )
@@ -72,7 +74,6 @@ def _live(connection: Connection, day: Day, now: datetime) -> None:
     ids = [project.id for project in metered]
     _messages(connection, metered, day, until, now)
     _samples(connection, metered, day, until - timedelta(minutes=20), now)
-    connection.execute(COUNTER, {"start": world.began(now).start, "until": until})
     database.lock(connection, platform_db.SOURCE)
     platform_db.stage_range(connection, day.start, until)
     ledger.apply_staged(

@@ -53,10 +53,10 @@ def _project(number: int) -> Project:
 PROJECTS = tuple(_project(number) for number in range(1, 25))
 
 
-def began(now: datetime) -> Month:
-    """The month in which the simulated platform began: thirteen before the running one."""
+def began(now: datetime, months: int) -> Month:
+    """The month in which the simulated platform began: so many before the running one."""
     month = Month.of(now)
-    for _ in range(13):
+    for _ in range(months):
         month = month.previous()
     return month
 
@@ -77,9 +77,8 @@ def inactive_from(now: datetime) -> datetime:
     return month.start + timedelta(days=14, hours=10)
 
 
-def create(connection: Connection, now: datetime) -> None:
-    """Fill the platform's tables once; later calls change nothing."""
-    start = began(now).start
+def create(connection: Connection, start: datetime, now: datetime) -> None:
+    """Fill the platform's tables once, with projects created at `start`; later calls change nothing."""
     for identity, name, tier in ORGANIZATIONS:
         connection.execute(
             text("""INSERT INTO organizations (id, name, tier, created_at)
