@@ -351,6 +351,9 @@ class JobRun(Base):
         ),
         Index("job_runs_job_id_idx", "job", "id"),
         Index("job_runs_state_id_idx", "state", "id"),
+        Index(
+            "job_runs_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

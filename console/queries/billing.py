@@ -33,15 +33,18 @@ TOTALS = text("""
         count(*) FILTER (WHERE days_present < days_expected) AS incomplete
     FROM monthly_stats WHERE (year, month) = (:year, :month) GROUP BY currency ORDER BY currency""")
 
+# The projects without a bill first: in a closed month they are none, and no day is read.
 UNBILLED = text("""
-    SELECT d.project_id, p.name AS project, o.name AS organization, count(*) AS days_present,
-        sum(d.mqtt_inbound + d.mqtt_outbound)::bigint AS messages, sum(d.api_calls)::bigint AS api_calls
-    FROM daily_stats d JOIN projects p ON p.id = d.project_id
-    JOIN organizations o ON o.id = p.organization_id
-    WHERE d.date >= :first AND d.date <= :last AND NOT EXISTS (
-        SELECT FROM monthly_stats m
-        WHERE m.project_id = d.project_id AND (m.year, m.month) = (:year, :month))
-    GROUP BY d.project_id, p.name, o.name ORDER BY messages DESC, d.project_id LIMIT :most""")
+    SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
+        days.messages, days.api_calls
+    FROM projects p JOIN organizations o ON o.id = p.organization_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS days_present, sum(mqtt_inbound + mqtt_outbound)::bigint AS messages,
+            sum(api_calls)::bigint AS api_calls
+        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
+    WHERE days.days_present > 0 AND NOT EXISTS (
+        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
+    ORDER BY p.id LIMIT :most""")
 
 
 def months(connection: Connection, at: datetime) -> list[Month]:
@@ -72,7 +75,7 @@ def totals(connection: Connection, month: Month) -> list[Row]:
 
 
 def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:
-    """Projects with sealed days in `month` and no bill for it."""
+    """Projects with sealed days in `month` and no bill for it, by id; at most `most`."""
     return every(
         connection,
         UNBILLED,

@@ -28,13 +28,14 @@ LATEST = text("""
     SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, spark.seconds
     FROM unnest(CAST(:jobs AS text[])) AS job (job)
     LEFT JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = job.job AND NOT r.dry_run ORDER BY r.id DESC LIMIT 1
+        SELECT * FROM job_runs r WHERE r.job = job.job AND NOT r.dry_run
+        ORDER BY r.job DESC, r.id DESC LIMIT 1
     ) last ON true
     LEFT JOIN LATERAL (
         SELECT array_agg(seconds ORDER BY id) AS seconds FROM (
             SELECT id, extract(epoch FROM finished_at - started_at)::float AS seconds FROM job_runs r
             WHERE r.job = job.job AND NOT r.dry_run AND finished_at IS NOT NULL AND started_at IS NOT NULL
-            ORDER BY r.id DESC LIMIT 20) recent
+            ORDER BY r.job DESC, r.id DESC LIMIT 20) recent
     ) spark ON true
     ORDER BY array_position(CAST(:jobs AS text[]), job.job)""")
 
