@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -191,7 +192,7 @@ def _bill(
     if by_tier:
         spans = proration.with_adjustments(by_tier, row)
     bill = rating.rate_spans(version, spans)
-    adjustment = row["adjustment_charge"].quantize(bill.plan_fee)
+    adjustment = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)
     own = {name: value for name, value in row.items() if not name.startswith("avg_")}
     return own | {
         "year": month.year,

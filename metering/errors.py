@@ -33,5 +33,13 @@ class MonthClosed(FleetmeterError):
     """The month is closed: adjust instead."""
 
 
+class AdjustmentRefused(FleetmeterError):
+    """A correction that corrects nothing, names no counter, or was already reversed."""
+
+
+class UnknownGap(FleetmeterError):
+    """A gap id that does not exist, or a gap that needs no acceptance any more."""
+
+
 class SourceUnavailable(FleetmeterError):
     """A source could not be read; what it would have measured stays unknown."""

@@ -1,0 +1,123 @@
+"""Gaps an operator accepts, the charge at risk in them, and how each month stands."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from metering import gate, projects, proration, rating
+from metering.errors import UnknownGap
+from metering.meters import COUNTER_NAMES, columns
+from metering.periods import Month
+from metering.plans import Plans
+
+NEIGHBOURS = 7  # days on either side of the gap that an estimate is made from
+
+
+def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: datetime) -> None:
+    """Let months close over a gap, saying why and who. Raises UnknownGap; accepting twice is refused."""
+    if not reason.strip():
+        raise UnknownGap(f"accepting gap {gap_id} needs a reason; say why its usage may be left out")
+    row = connection.execute(
+        text("SELECT to_jsonb(g) FROM gaps g WHERE id = :id FOR UPDATE"), {"id": min(gap_id, 2**63 - 1)}
+    ).scalar_one_or_none()
+    if row is None:
+        raise UnknownGap(f"there is no gap {gap_id}; fleetmeter status lists the open ones")
+    if row["accepted_at"] or row["covered_at"]:
+        how = f"accepted by {row['accepted_by']}" if row["accepted_at"] else "covered"
+        raise UnknownGap(f"gap {gap_id} is already {how}; it blocks nothing")
+    values = {"id": gap_id, "reason": reason, "actor": actor, "at": at, "before": json.dumps(row)}
+    connection.execute(
+        text("""
+            WITH accepted AS (
+                UPDATE gaps g SET accepted_at = :at, accepted_by = :actor, accepted_reason = :reason
+                WHERE id = :id RETURNING to_jsonb(g) AS after)
+            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
+            SELECT :at, :actor, 'accept-gap', 'gap ' || :id, CAST(:before AS jsonb), after, :reason
+            FROM accepted"""),
+        values,
+    )
+
+
+@dataclass(frozen=True)
+class MonthStatus:
+    """A project's month: `state` open, blocked (`detail`: why) or closed (`detail`: by whom, when)."""
+
+    project_id: int
+    state: str
+    detail: str
+
+
+def statuses(connection: Connection, month: Month, at: datetime) -> list[MonthStatus]:
+    """How `month` stands for every project, by id."""
+    ids = projects.ids(connection)
+    blocked = gate.blocked(connection, month, ids) if month.end <= at else {}
+    closed = connection.execute(
+        text("""
+            SELECT project_id, format('by %s at %s', closed_by, to_char(created_at, 'YYYY-MM-DD HH24:MI'))
+            FROM monthly_stats WHERE year = :year AND month = :month"""),
+        {"year": month.year, "month": month.month},
+    )
+    done = {project: detail for project, detail in closed}  # noqa: C416 - typed
+    return [
+        MonthStatus(project, "closed", done[project])
+        if project in done
+        else MonthStatus(project, "blocked" if project in blocked else "open", blocked.get(project, ""))
+        for project in ids
+    ]
+
+
+# Usage of a day of the project's neighbouring ones, those with a gap left out, per counter; and the
+# share of the gap's days in which nothing was counted.
+NEIGHBOURING = text(f"""
+    SELECT count(*) AS days, {columns("coalesce(round(avg(d.{0})), 0)::bigint AS {0}")}
+    FROM daily_stats d WHERE d.project_id = :project
+        AND d.date BETWEEN CAST(:start AS date) - :span AND CAST(:end AS date) + :span
+        AND (d.date < CAST(:start AS date) OR d.date > CAST(:end AS date))""")
+
+MONTH_SO_FAR = text(f"""
+    SELECT count(*) AS days, (array_agg(tier ORDER BY date DESC))[1] AS tier,
+        {columns("coalesce(sum({0}), 0)::bigint AS {0}")}, {proration.PEAKS}, {proration.AVERAGES}
+    FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last""")
+
+
+@dataclass(frozen=True)
+class Risk:
+    """An estimate of what a gap leaves unbilled: usage a day of the neighbouring days × gap length."""
+
+    project_id: int
+    neighbouring_days: int
+    gap_days: Decimal
+    usage: dict[str, int]
+    charge: Decimal | None
+    currency: str
+
+    def __str__(self) -> str:
+        if self.charge is None:
+            return f"project {self.project_id}: no neighbouring day to estimate from"
+        return (
+            f"project {self.project_id}: about {self.charge} {self.currency} at risk (estimate: the average "
+            f"of {self.neighbouring_days} neighbouring days for {self.gap_days} days)"
+        )
+
+
+def at_risk(connection: Connection, project_id: int, start: datetime, end: datetime, plans: Plans) -> Risk:
+    """What ignoring the gap `[start, end)` would leave unbilled in its first month: an estimate."""
+    month = Month.of(start)
+    end = min(end, month.end)
+    version = plans.in_force(month.last.date)
+    length = Decimal(round((end - start).total_seconds())) / 86_400
+    bounds = {"project": project_id, "start": start, "end": end, "span": NEIGHBOURS}
+    near = connection.execute(NEIGHBOURING, bounds).mappings().one()
+    usage = {name: int(near[name] * length) for name in COUNTER_NAMES}
+    bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
+    row = dict(connection.execute(MONTH_SO_FAR, bounds).mappings().one())
+    if not near["days"] or row["tier"] is None:
+        return Risk(project_id, near["days"], round(length, 2), usage, None, version.currency)
+    billed = rating.rate_spans(version, [proration.span_of(row, row["tier"])])
+    more = {name: row[name] + usage[name] for name in COUNTER_NAMES}
+    would = rating.rate_spans(version, [proration.span_of(row | more, row["tier"])])
+    charge = would.total - billed.total
+    return Risk(project_id, near["days"], round(length, 2), usage, charge, version.currency)
