@@ -96,6 +96,6 @@ def read(stream: IO[str]) -> list[dict[str, str]]:
     content = stream.read().removeprefix("\ufeff")
     separator = max(SEPARATORS.values(), key=content.partition("\n")[0].count)
     return [
-        {name: original(cell or "") for name, cell in row.items()}
+        {name: original(cell or "") for name, cell in row.items() if isinstance(cell, str | None)}
         for row in csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)
     ]

@@ -1,0 +1,123 @@
+"""Proof: an exported month verifies with its file alone, and shows what was changed since."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from the_months import OCTOBER, close, closed_october
+from the_platform import Platform
+
+from metering import audit, exports, offline
+from metering.closing import SEAL
+from metering.exports import DAILY
+from metering.sheets import Style
+
+PROOF = Path(__file__).parents[2] / "docs" / "proof.md"
+
+
+def exported(engine: Engine, folder: Path, style: Style | None = None) -> tuple[Path, Path]:
+    months, days = folder / "months.csv", folder / "days.csv"
+    style = style or Style()
+    exports.write_monthly(engine, OCTOBER, "csv", months, style)
+    exports.write(engine, DAILY, OCTOBER.first, OCTOBER.last, "csv", days, style)
+    return months, days
+
+
+def verify(*paths: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "metering.offline", *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("style", [Style(), Style(";", ",", bom=True), Style("\t")])
+def test_an_exported_month_verifies_offline(
+    engine: Engine, platform: Platform, tmp_path: Path, style: Style
+) -> None:
+    closed_october(engine, platform, projects=2)
+    months, days = exported(engine, tmp_path, style)
+    assert offline.verify([months]) == ({"bills": 2, "days": 0}, [])
+    assert offline.verify([months, days]) == ({"bills": 2, "days": 62}, [])
+
+
+def test_the_documented_script_computes_the_same_hashes(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    """The ten lines of docs/proof.md, which import nothing of ours."""
+    (project,) = closed_october(engine, platform)
+    close(engine, [project], OCTOBER.next())
+    months = tmp_path / "months.csv"
+    exports.write_monthly(engine, OCTOBER.next(), "csv", months)
+    (script,) = re.findall(r"```python\n(.*?)```", PROOF.read_text(), re.S)
+    assert len([line for line in script.splitlines() if line and not line.startswith("#")]) <= 12
+    (tmp_path / "seal.py").write_text(script)
+    command = [sys.executable, "-I", str(tmp_path / "seal.py"), str(months)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    ((seal,),) = platform.rows("SELECT seal FROM monthly_stats WHERE month = 11")
+    assert result.stdout == f"{project} {seal} True\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (",1500000,", ",1400000,", "the month is not as it was sealed"),
+        ('""charge"":""1.00""', '""charge"":""0.10""', "the bill does not add up"),
+        (",operator@cli,", ",nobody@cli,", "the month is not as it was sealed"),
+        (",30.00,", ",3.00,", "the bill does not add up"),
+    ],
+)
+def test_a_changed_bill_shows(
+    engine: Engine, platform: Platform, tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    closed_october(engine, platform)
+    months, _ = exported(engine, tmp_path)
+    content = months.read_text()
+    assert old in content
+    months.write_text(content.replace(old, new, 1))
+    result = verify(months)
+    assert result.returncode == 1
+    assert says in result.stdout
+
+
+def test_a_changed_day_and_an_exchanged_day_show(engine: Engine, platform: Platform, tmp_path: Path) -> None:
+    closed_october(engine, platform)
+    months, days = exported(engine, tmp_path)
+    lines = days.read_text().splitlines(keepends=True)
+    days.write_text("".join(lines).replace(",1500000,", ",1,"))
+    assert "2026-10-15: the day is not as it was sealed" in verify(months, days).stdout
+    days.write_text("".join(lines[:-1]))
+    assert "not the days that it was made of" in verify(months, days).stdout
+
+
+def test_a_superusers_edit_shows_against_an_export(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    """Whoever rewrites a bill and its seal in the database breaks the seal that finance has."""
+    (project,) = closed_october(engine, platform)
+    kept, _ = exported(engine, tmp_path)
+    platform.sql(
+        f"""ALTER TABLE monthly_stats DISABLE TRIGGER USER;
+        UPDATE monthly_stats SET plan_fee = 0.01, total_charge = 1.01;
+        UPDATE monthly_stats b SET seal = {SEAL} FROM (
+            SELECT string_agg(row_hash, E'\\n' ORDER BY date) AS hashes FROM daily_stats) days"""
+    )
+    assert audit.verify(engine).sound, "within the database everything agrees again"
+    with engine.connect() as connection:
+        assert offline.against(connection, [kept]) == [
+            f"project {project}, 2026-10: the database has another seal than the export"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "no rows"), (b"a,b\n1,2\n", "no export"), (b"\xff\xfe\n", "UTF-8"), (None, "cannot be read")],
+)
+def test_a_file_that_is_no_export_is_one_sentence(tmp_path: Path, content: bytes | None, says: str) -> None:
+    path = tmp_path / "file.csv"
+    if content is not None:
+        path.write_bytes(content)
+    result = verify(path)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
