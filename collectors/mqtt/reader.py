@@ -11,8 +11,10 @@ from collectors.mqtt.inbox import Inbox
 from collectors.mqtt.link import Link
 
 GATHER_BYTES = 64 * 1024  # read when so much is there …
-GATHER_SECONDS = 0.02  # … or after so long; each read of two or three packets would cost ten times more
+GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
+HURRY_BYTES, HURRY_SECONDS = 16 * 1024, 0.002
 LARGEST_READ = 256 * 1024
+LARGEST_RECORD = 16 * 1024  # of TLS; asking for more allocates more each time
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
 IDLE_SECONDS = 0.5
@@ -112,11 +114,12 @@ class FastReader:
             self._link.packet(header, body)
 
     def _expect_more(self, sock: socket.socket, received: int) -> None:
-        if received >= LARGEST_READ:
-            self.patience = 0.0
-        elif self.patience != GATHER_SECONDS:
-            self.patience = GATHER_SECONDS
+        if self.patience == IDLE_SECONDS:
             _wake_at(sock, GATHER_BYTES)
+            self.patience = GATHER_SECONDS
+        if received < GATHER_BYTES:
+            # A broker with a backlog is stopped by a full socket, which may hold less than that.
+            self.patience = HURRY_SECONDS if received >= HURRY_BYTES else GATHER_SECONDS
 
     def _relax(self, sock: socket.socket) -> None:
         if self.patience != IDLE_SECONDS:
@@ -138,13 +141,13 @@ def _receive(sock: socket.socket) -> bytes | None:
 
 def _receive_records(sock: ssl.SSLSocket) -> bytes:
     """Many records as one chunk: a broker writes a record for each packet."""
-    chunks = [sock.recv(LARGEST_READ)]
-    size = len(chunks[0])
+    records = [sock.read(LARGEST_RECORD)]
+    size = len(records[0])
     with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        while chunks[-1] and size < LARGEST_READ:
-            chunks.append(sock.recv(LARGEST_READ))
-            size += len(chunks[-1])
-    return b"".join(chunks)
+        while records[-1] and size < LARGEST_READ:
+            records.append(sock.read(LARGEST_RECORD))
+            size += len(records[-1])
+    return b"".join(records)
 
 
 def _wake_at(sock: socket.socket, size: int) -> None:
