@@ -44,7 +44,8 @@ def reading() -> Iterator[Reading]:
     """Read for one page. Raises DatabaseUnavailable; SchemaError when it is not migrated."""
     try:
         with database.snapshot(engine()) as connection:
-            connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'"))
+            # Compiling a statement takes longer than any that a page runs.
+            connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'; SET LOCAL jit = off"))
             yield Reading(connection, now())
     except ProgrammingError as error:
         if getattr(error.orig, "pgcode", None) in ("42P01", "42703"):

@@ -22,7 +22,7 @@ def show(error: Exception) -> bool:
         "page failed", reference=reference, exc_info=not isinstance(error, FleetmeterError), error=str(error)
     )
     st.error(f"{names.markdown(_sentence(error), 600)} Reference {reference}.", icon=":material/error:")
-    st.button("Try again", icon=":material/refresh:", key=f"again-{reference}")
+    st.button("Try again", icon=":material/refresh:", key=f"again-{reference}", on_click=st.cache_data.clear)
     return True
 
 

@@ -108,7 +108,8 @@ def missing_days(
     connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None = None
 ) -> list[MissingDay]:
     """Expected days from `first` to `last`, both included, over at `at` and not sealed."""
-    # Counting first is five times quicker: the days of a project that lacks none are not made up.
+    # Counting first is quicker: the days of a project that lacks none are not made up. And the rest
+    # are probed one by one (a scalar query), where an anti-join would read every day there ever was.
     rows = connection.execute(
         text(f"""
             WITH expected AS (
@@ -117,7 +118,7 @@ def missing_days(
                         THEN :first ELSE {EXPECTED_FROM} END) AS starts,
                     least(:end, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
                 FROM projects p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
-            ), short AS (
+            ), short AS MATERIALIZED (
                 SELECT e.* FROM expected e LEFT JOIN (
                     SELECT project_id, count(*) AS days FROM daily_stats
                     WHERE date >= CAST(:first AS timestamptz)::date AND date < CAST(:end AS timestamptz)::date
@@ -130,8 +131,8 @@ def missing_days(
             SELECT p.id, p.name, p.organization_id, day.day::date
             FROM short p CROSS JOIN LATERAL generate_series(
                 p.starts, p.ends - interval '1 day', interval '1 day') AS day (day)
-            WHERE NOT EXISTS (
-                SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date = day.day::date)
+            WHERE (SELECT true FROM daily_stats d
+                WHERE d.project_id = p.id AND d.date = day.day::date) IS NULL
             ORDER BY p.id, day.day"""),
         {"first": first.start, "end": last.end, "at": at, "project_id": project_id},
     )

@@ -14,7 +14,13 @@ def head(title: str, at: datetime) -> None:
         st.title(title, width="stretch", anchor=False)
         with st.container(width="content"):
             _stamp(at)
-        st.button("Refresh", icon=":material/refresh:", key="refresh", help="Read the figures again")
+        st.button(
+            "Refresh",
+            icon=":material/refresh:",
+            key="refresh",
+            help="Read the figures again",
+            on_click=st.cache_data.clear,
+        )
 
 
 @st.fragment(run_every=10)

@@ -51,6 +51,7 @@ def _watch(key: str, asked: list[int]) -> None:
     _show(found)
     if all(run["state"] in OVER for run in found):
         st.session_state[f"over-{key}"] = asked
+        st.cache_data.clear()
         st.rerun()  # the figures around it have changed
 
 

@@ -23,18 +23,21 @@ HISTORY = text(f"""{_RUN} WHERE (:states = '{{}}'::text[] OR r.state = ANY(:stat
     AND (CAST(:before AS bigint) IS NULL OR r.id < :before) ORDER BY r.id DESC LIMIT :most""")
 OF_PROJECT = text(f"{_RUN} WHERE r.project_id = :project ORDER BY r.id DESC LIMIT 10")
 
-# The newest runs are at the end of the index; durations come from the last twenty that ended.
+# Durations come from the last twenty that ended. The job is asked for as a range, since PostgreSQL
+# would otherwise walk the primary key backwards through every run of the other jobs.
 LATEST = text("""
     SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, spark.seconds
     FROM unnest(CAST(:jobs AS text[])) AS job (job)
     LEFT JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = job.job AND NOT r.dry_run
+        SELECT * FROM job_runs r WHERE r.job >= job.job AND r.job <= job.job
+            AND NOT r.dry_run
         ORDER BY r.job DESC, r.id DESC LIMIT 1
     ) last ON true
     LEFT JOIN LATERAL (
         SELECT array_agg(seconds ORDER BY id) AS seconds FROM (
             SELECT id, extract(epoch FROM finished_at - started_at)::float AS seconds FROM job_runs r
-            WHERE r.job = job.job AND NOT r.dry_run AND finished_at IS NOT NULL AND started_at IS NOT NULL
+            WHERE r.job >= job.job AND r.job <= job.job AND NOT r.dry_run
+                AND finished_at IS NOT NULL AND started_at IS NOT NULL
             ORDER BY r.job DESC, r.id DESC LIMIT 20) recent
     ) spark ON true
     ORDER BY array_position(CAST(:jobs AS text[]), job.job)""")

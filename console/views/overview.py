@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from console.components.tables import Column, table
 from console.components.verdict import verdict
 from console.pages import link
 from console.queries import fleet, problems
+from console.queries.problems import Problem
 from console.queries.rows import Row
 from console.reading import engine, reading
 from metering.periods import Day
@@ -40,25 +42,46 @@ CARD = 192  # pixels: figures with and without a chart are of one height
 Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
 
 
-def show() -> None:
-    """The page."""
+@dataclass(frozen=True)
+class Overview:
+    """What the page shows, as of `at`."""
+
+    at: datetime
+    found: list[Problem]
+    totals: Row
+    trend: list[Row]
+    top: list[Row]
+
+
+# Many people look at it, and each look sums every project; the stamp tells how old it is.
+@st.cache_data(ttl=15, show_spinner=False)
+def read() -> Overview:
+    """Everything the page shows, at most 15 s old; an action and Refresh make it new."""
     with reading() as page:
         last = Day.of(page.at).previous()
-        found = problems.find(page.connection, page.at)
-        totals = fleet.totals(page.connection)
-        trend = fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last)
-        top = fleet.top(page.connection)
+        return Overview(
+            page.at,
+            problems.find(page.connection, page.at),
+            fleet.totals(page.connection),
+            fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last),
+            fleet.top(page.connection),
+        )
+
+
+def show() -> None:
+    """The page."""
+    page = read()
     head("Overview", page.at)
-    verdict(found)
-    if not totals["projects"]:
+    verdict(page.found)
+    if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(totals, trend)
-    _trend(trend)
+    _figures(page.totals, page.trend)
+    _trend(page.trend)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
-    table(top, TOP, "top", "The ten projects with the most messages in the running month")
+    table(page.top, TOP, "top", "The ten projects with the most messages in the running month")
 
 
 def _nothing_yet() -> None:

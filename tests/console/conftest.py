@@ -49,6 +49,7 @@ def open_page(engine: Engine) -> Iterator[Open]:
         frame.show(start=page)
 
     def opened(page: str, **query: str) -> AppTest:
+        st.cache_data.clear()
         test = AppTest.from_function(script, args=(page,), default_timeout=30)
         for name, value in query.items():
             test.query_params[name] = value
