@@ -1,6 +1,6 @@
 """What is due, from the database: every hour once, every open day in order, every open month."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -8,6 +8,10 @@ from jobs import queue
 from metering import closing
 from metering.periods import Day, Hour, days
 from metering.projects import METERED_UNTIL
+
+# A counter shows up to when it has counted every few seconds; a month that closes before it could do
+# so after midnight would find it blind.
+GRACE = timedelta(minutes=1)
 
 FIRST_OPEN_DAY = text(f"""
     SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id
@@ -28,8 +32,8 @@ def enqueue_due(connection: Connection, at: datetime) -> None:
     if first is not None:
         for day in days(Day.of(first), today.previous()):
             queue.enqueue(connection, "daily", str(day), day.end, "schedule", "schedule")
-    months = closing.due_months(connection, at)
+    months = closing.due_months(connection, at - GRACE)
     for month in months:
-        queue.enqueue(connection, "monthly", str(month), month.end, "schedule", "schedule")
+        queue.enqueue(connection, "monthly", str(month), at, "schedule", "schedule")
     if months and not connection.scalar(TRIED, {"at": at}):
         queue.enqueue(connection, "monthly", str(months[-1]), at, "retry", "schedule")

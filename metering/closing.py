@@ -110,6 +110,7 @@ def close_month(
     """
     refuse_running(month, at)
     result = Closed(sealed=seal_missing(connection, month, project_ids, at))
+    gate.settle(connection, month, project_ids, at)
     result.blocked = gate.blocked(connection, month, project_ids)
     free = [project for project in project_ids if project not in result.blocked]
     version = plans.in_force(month.last.date)

@@ -5,13 +5,41 @@ covered or an operator accepts it, and only the projects it concerns.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering import database
 from metering.periods import Month
 from metering.projects import METERED_UNTIL
 
 _UNTIL = f"least(CAST(:end AS timestamptz), {METERED_UNTIL})"
+SILENT = "not read since"  # the reason of a gap that ends by itself when its source is read again
+
+COVER = text(f"""
+    UPDATE gaps g SET covered_at = :at
+    WHERE g.reason = '{SILENT}' AND g.covered_at IS NULL AND g.accepted_at IS NULL AND CASE g.source
+        WHEN 'mqtt' THEN EXISTS (SELECT FROM mqtt_sessions m
+            WHERE m.session_started_at <= g.starts_at AND m.last_seen_at >= g.ends_at)
+        ELSE NOT EXISTS (SELECT FROM project_stats s JOIN projects p ON p.id = s.project_id
+            WHERE s.project_id = ANY(g.project_ids)
+            AND s.platform_db_measured_at < least(g.ends_at, {METERED_UNTIL})) END""")
+
+# The broker keeps a counter's session while no daemon runs, so the messages are late, not lost.
+MQTT_SILENT = text(f"""
+    INSERT INTO gaps (source, starts_at, ends_at, reason)
+    SELECT 'mqtt', greatest(max(last_seen_at), :start), :end, '{SILENT}' FROM mqtt_sessions
+    WHERE session_started_at < :end HAVING max(last_seen_at) < :end AND NOT EXISTS (
+        SELECT FROM gaps g WHERE (g.source, g.reason, g.ends_at) = ('mqtt', '{SILENT}', :end))""")
+
+PLATFORM_SILENT = text(f"""
+    INSERT INTO gaps (source, starts_at, ends_at, reason, project_ids)
+    SELECT 'platform_db', greatest(s.platform_db_measured_at, :start), :end, '{SILENT}', array_agg(p.id)
+    FROM projects p JOIN project_stats s ON s.project_id = p.id
+    WHERE p.id = ANY(:ids) AND s.platform_db_measured_at < {_UNTIL} AND NOT EXISTS (
+        SELECT FROM gaps g WHERE (g.source, g.reason, g.ends_at) = ('platform_db', '{SILENT}', :end)
+        AND p.id = ANY(g.project_ids))
+    GROUP BY 2""")
 
 BLOCKED = text(f"""
     SELECT project_id, string_agg(reason, '; ' ORDER BY reason) FROM (
@@ -29,23 +57,16 @@ BLOCKED = text(f"""
         WHERE p.id = ANY(:ids) AND g.source IN ('mqtt', 'platform_db')
             AND g.covered_at IS NULL AND g.accepted_at IS NULL AND g.starts_at < {_UNTIL}
             AND coalesce(g.ends_at, 'infinity') > greatest(:start, p.created_at)
-        UNION ALL
-        SELECT p.id, format('platform_db was last read at %s, before the month ended: run hourly',
-            to_char(s.platform_db_measured_at, 'YYYY-MM-DD HH24:MI'))
-        FROM projects p JOIN project_stats s ON s.project_id = p.id
-        WHERE p.id = ANY(:ids) AND s.platform_db_measured_at < {_UNTIL}
-        UNION ALL
-        SELECT p.id, format('mqtt is silent since %s: start fleetmeter counter',
-            (SELECT to_char(max(last_seen_at), 'YYYY-MM-DD HH24:MI') FROM mqtt_sessions))
-        FROM projects p
-        WHERE p.id = ANY(:ids)
-            AND EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < {_UNTIL})
-            AND NOT EXISTS (SELECT FROM mqtt_sessions WHERE last_seen_at >= {_UNTIL})
-            AND NOT EXISTS (
-                SELECT FROM gaps g WHERE g.source = 'mqtt' AND g.accepted_at IS NOT NULL
-                AND g.starts_at <= (SELECT max(last_seen_at) FROM mqtt_sessions)
-                AND coalesce(g.ends_at, 'infinity') >= {_UNTIL})
     ) reasons GROUP BY project_id""")
+
+
+def settle(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
+    """Cover the gaps whose source has been read again, and record those that are blind at the end."""
+    database.lock(connection, "gaps")
+    connection.execute(COVER, {"at": at})
+    connection.execute(MQTT_SILENT, {"start": month.start, "end": month.end})
+    bounds = {"start": month.start, "end": month.end, "ids": list(project_ids)}
+    connection.execute(PLATFORM_SILENT, bounds)
 
 
 def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, str]:

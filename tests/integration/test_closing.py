@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from the_platform import Platform, hours
 
-from metering import audit, closing, coverage, database, ledger, plans, projects, snapshots
+from metering import audit, closing, coverage, database, gaps, ledger, plans, projects, snapshots
 from metering.closing import Closed
 from metering.errors import PeriodError
 from metering.ledger import MqttUsage
@@ -111,7 +111,8 @@ def test_a_platform_source_that_went_blind_blocks_until_it_is_read_again(
     key = fleet(platform)
     count(engine, key, MID_OCTOBER, 1)
     platform.sql("UPDATE project_stats SET platform_db_measured_at = :at", at=MID_OCTOBER)
-    assert "platform_db was last read at 2026-10-15 12:00" in close(engine).blocked[key[1]]
+    reason = close(engine).blocked[key[1]]
+    assert "platform_db was blind from 2026-10-15 12:00 to 2026-11-01 00:00 (not read since)" in reason
     platform.sql("UPDATE project_stats SET platform_db_measured_at = :at", at=MIDNIGHT)
     assert close(engine).closed == 1
 
@@ -124,9 +125,28 @@ def test_a_silent_counter_blocks(engine: Engine, platform: Platform) -> None:
         VALUES ('fleetmeter-counter', :at, :at)""",
         at=MID_OCTOBER,
     )
-    assert "mqtt is silent since 2026-10-15 12:00" in close(engine).blocked[key[1]]
+    assert "mqtt was blind from 2026-10-15 12:00 to 2026-11-01 00:00" in close(engine).blocked[key[1]]
+    assert close(engine).closed == 0
+    assert platform.scalar("SELECT count(*) FROM gaps") == 1
     platform.sql("UPDATE mqtt_sessions SET last_seen_at = :at", at=MIDNIGHT + hours(0.1))
     assert close(engine).closed == 1
+
+
+def test_a_counter_that_stays_silent_is_accepted_for_one_month_only(
+    engine: Engine, platform: Platform
+) -> None:
+    key = fleet(platform)
+    count(engine, key, MID_OCTOBER, 1)
+    platform.sql(
+        """INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at)
+        VALUES ('fleetmeter-counter', :at, :at)""",
+        at=MID_OCTOBER,
+    )
+    assert key[1] in close(engine).blocked
+    with database.transaction(engine) as connection:
+        gaps.accept(connection, 1, "the broker was retired", "operator@cli", MIDNIGHT)
+    assert close(engine).closed == 1
+    assert key[1] in close(engine, OCTOBER.next()).blocked
 
 
 def test_a_tier_that_no_plan_names_stops_that_project_only(engine: Engine, platform: Platform) -> None:
