@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fleetmeter import corrections, environment, schema, show
 from fleetmeter import doctor as doctor_checks
-from fleetmeter import environment, schema, show
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
 app.add_typer(db, name="db")
+app.command("accept-gap")(corrections.accept_gap)
+app.command()(corrections.adjust)
 
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]
@@ -194,16 +196,12 @@ def _run(job: str, at: str | None, project: int | None, as_json: bool, **options
             job,
             now,
             project_id=project,
-            requested_by=_user(),
+            requested_by=corrections.actor(),
             progress=report,
             **options,
         )
     show.outcome(OUT, outcome, as_json)
     raise typer.Exit(outcome.exit_code)
-
-
-def _user() -> str:
-    return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'cli'}@cli"
 
 
 @app.command()
@@ -258,7 +256,7 @@ def jobs_cancel(run_id: int) -> None:
 def jobs_retry(run_id: int) -> None:
     """Ask again for a run that failed, died or was cancelled."""
     with database.transaction(environment.engine(environment.load())) as connection:
-        again = queue.retry(connection, run_id, _user())
+        again = queue.retry(connection, run_id, corrections.actor())
     if again is None:
         raise FleetmeterError(f"run {run_id} did not fail and was not cancelled; see: fleetmeter jobs")
     OUT.print(f"run {again} asks for it again")

@@ -211,3 +211,31 @@ def test_the_library_answers_the_backend(configured: Settings, platform: Platfor
     assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 12, (
         "a reset in mid-month resets nothing"
     )
+
+
+def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platform: Platform) -> None:
+    project = platform.project(created_at="2026-10-01T00:00:00Z")
+    platform.sql(
+        """INSERT INTO gaps (source, starts_at, ends_at, reason)
+        VALUES ('mqtt', '2026-10-05Z', '2026-10-06Z', 'session lost')"""
+    )
+    blocked = fleetmeter("run", "monthly", "--at", "2026-11-01T00:05Z")
+    assert blocked.returncode == 0
+    assert "fleetmeter accept-gap 1" in blocked.stdout
+    assert platform.scalar("SELECT count(*) FROM monthly_stats") == 0
+    assert "needs a reason" in one_sentence(fleetmeter("accept-gap", "1", "--reason", " "))
+    assert fleetmeter("accept-gap", "1", "--reason", "the broker was moved").returncode == 0
+    assert "no gap 9" in one_sentence(fleetmeter("accept-gap", "9", "--reason", "x"))
+    assert fleetmeter("run", "monthly", "--at", "2026-11-01T00:06Z").returncode == 0
+    assert platform.scalar("SELECT count(*) FROM monthly_stats") == 1
+    posted = fleetmeter(
+        *("adjust", "--project", str(project), "--meter", "logs", "--quantity", "-3"),
+        *("--date", "2026-10-07", "--reason", "counted twice"),
+    )
+    assert posted.returncode == 0, posted.stderr
+    assert platform.rows("SELECT meter, quantity, reason FROM adjustments") == [("logs", -3, "counted twice")]
+    wrong = fleetmeter(
+        *("adjust", "--project", str(project), "--amount", "a lot", "--date", "2026-10-07", "--reason", "x")
+    )
+    assert "--amount takes money" in one_sentence(wrong)
+    assert fleetmeter("verify").returncode == 0
