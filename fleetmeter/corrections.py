@@ -1,0 +1,58 @@
+"""`accept-gap` and `adjust`: what an operator decides about the books, with a reason and a name."""
+
+import os
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+
+from fleetmeter import environment
+from metering import adjustments, database, gaps
+from metering.adjustments import Adjustment
+from metering.errors import AdjustmentRefused
+from metering.periods import Day
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+def actor() -> str:
+    """Who is at this terminal, for the audit log."""
+    return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'cli'}@cli"
+
+
+def accept_gap(gap_id: int, reason: Reason) -> None:
+    """Let months close over a gap although its usage is not known."""
+    with database.transaction(environment.engine(environment.load())) as connection:
+        gaps.accept(connection, gap_id, reason, actor(), environment.now())
+    print(f"gap {gap_id} is accepted")
+
+
+def adjust(
+    project: Annotated[int, typer.Option(help="The project's id.")],
+    reason: Reason,
+    date: Annotated[str, typer.Option(help="The day it speaks about, YYYY-MM-DD.")] = "",
+    meter: Annotated[str | None, typer.Option(help="A counter, with --quantity.")] = None,
+    quantity: Annotated[int | None, typer.Option(help="Units to add, or with a minus to take off.")] = None,
+    amount: Annotated[str | None, typer.Option(help="Money instead, like -12.50.")] = None,
+    reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
+) -> None:
+    """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
+    with database.transaction(environment.engine(environment.load())) as connection:
+        now = environment.now()
+        if reverse is not None:
+            posted = adjustments.reverse(connection, project, reverse, reason, actor(), now)
+        else:
+            wanted = Adjustment(
+                project, meter, quantity, _money(amount), Day.parse(date).date, reason, actor()
+            )
+            posted = adjustments.post(connection, wanted, now)
+    print(f"adjustment {posted} is posted")
+
+
+def _money(amount: str | None) -> Decimal | None:
+    if amount is None:
+        return None
+    try:
+        return Decimal(amount)
+    except InvalidOperation as error:
+        raise AdjustmentRefused(f"--amount takes money like -12.50, not {amount!r}") from error
