@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from console import probes, trouble
+from console import probes, server, trouble
 
 
 @asynccontextmanager
@@ -24,6 +24,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
+server.refuse_public(st.get_option("server.address"))
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=probes.ROUTES,

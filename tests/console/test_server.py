@@ -1,0 +1,80 @@
+"""How the console is served: loopback only, and its files in nobody's way."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from console import figures, names, server
+from console.views.overview import per_second
+
+HERE = Path(server.__file__).parent
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])  # noqa: S104 - what must be refused
+def test_another_address_than_loopback_is_refused(address: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "streamlit", "run", str(HERE / "app.py")]
+    done = subprocess.run(
+        [*command, f"--server.address={address}", "--server.port=0", "--server.headless=true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "serves 127.0.0.1 only" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_binds_to_loopback_whatever_the_files_say() -> None:
+    assert "--server.address=127.0.0.1" in server.command(8501)
+    assert "--server.port=8501" in server.command(8501)
+
+
+def test_no_file_is_named_like_a_package() -> None:
+    # `streamlit run` puts this folder first on the path, where it would hide the package.
+    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    ours = {path.stem for path in HERE.iterdir() if path.suffix == ".py" or path.is_dir()} - {"__init__"}
+    assert ours & taken == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\u202eb", "a b"),
+        ("line\nbreak\ttab", "line break tab"),
+        ("", "(no name)"),
+        ("\u200b", "(no name)"),
+    ],
+)
+def test_a_name_is_shown_on_one_line_in_its_own_direction(name: str, shown: str) -> None:
+    assert names.short(name) == shown
+
+
+def test_a_long_name_is_cut() -> None:
+    assert len(names.short("n" * 5_000)) == names.LONGEST
+
+
+def test_a_name_is_no_markup() -> None:
+    assert names.html("<b>&") == "<bdi>&lt;b&gt;&amp;</bdi>"
+    assert names.markdown("**a** [b](c)") == "\\*\\*a\\*\\* \\[b\\]\\(c\\)"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "unknown"), (0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (53_210_000_000, "53.2 GB")],
+)
+def test_bytes_are_decimal_and_unknown_is_a_word(value: int | None, shown: str) -> None:
+    assert figures.size(value) == shown
+
+
+def test_the_rate_needs_two_samples_and_looks_at_the_last_seconds() -> None:
+    start = datetime(2026, 11, 24, tzinfo=UTC)
+    samples = [(start + timedelta(seconds=2 * n), 600 * n) for n in range(20)]
+    assert per_second(samples[:1]) is None
+    assert per_second([(start - timedelta(hours=1), 0), *samples]) == 300
