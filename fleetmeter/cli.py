@@ -18,7 +18,7 @@ from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
-from metering import audit, coverage, database, exports, projects, settings
+from metering import audit, coverage, database, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
 
@@ -273,6 +273,8 @@ def export_monthly(
     output: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
 ) -> None:
     """Write the bills of a month: one header, one row for each project, nothing else."""
+    from metering import exports  # noqa: PLC0415 - pyarrow is slow to import
+
     engine = environment.engine(environment.load())
     exports.write_monthly(engine, Month.parse(month), file_format, output)
 

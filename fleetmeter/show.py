@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,11 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fleetmeter.doctor import Finding
-from jobs.execute import Outcome
 from metering.audit import Report
 from metering.coverage import MissingDay
 from metering.errors import PeriodError
 from metering.periods import Day
+
+if TYPE_CHECKING:  # boto3 comes with it, and is slow to import
+    from jobs.execute import Outcome
 
 Advance = Callable[[str, int, int], None]
 
@@ -81,7 +83,7 @@ def record(out: Console, value: Any, json_wanted: bool) -> None:
         out.print(f"{name}: {item}", markup=False)
 
 
-def outcome(out: Console, result: Outcome, json_wanted: bool) -> None:
+def outcome(out: Console, result: "Outcome", json_wanted: bool) -> None:
     """What a run did."""
     if json_wanted:
         as_json(out, dataclasses.asdict(result))
