@@ -1,0 +1,65 @@
+"""Spend while the month runs: so far, and projected."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import Engine
+from the_months import OCTOBER, closed_october, count
+from the_platform import Platform
+
+from metering import database, plans, snapshots, spend
+from metering.periods import Day
+from metering.spend import Spend
+
+NOVEMBER = OCTOBER.next()
+MIDWAY = datetime(2026, 11, 16, tzinfo=UTC)
+
+
+def spent(engine: Engine, at: datetime = MIDWAY, **only: int) -> list[Spend]:
+    with engine.connect() as connection:
+        return spend.by_project(connection, plans.load(None), at, **only)
+
+
+def test_the_month_so_far_and_as_it_will_be(engine: Engine, platform: Platform) -> None:
+    (project,) = closed_october(engine, platform)
+    organization = platform.scalar("SELECT organization_id FROM projects")
+    count(engine, organization, project, 900_000, NOVEMBER.start)
+    with database.transaction(engine) as connection:
+        snapshots.seal_through(connection, Day.of(NOVEMBER.start), [project], MIDWAY)
+    count(engine, organization, project, 700_000, datetime(2026, 11, 15, 23, tzinfo=UTC))
+    (found,) = spent(engine)
+    # 1.6 of 1 million in half a month: one package; 3.2 million in a whole one: three.
+    assert (found.so_far, found.projected) == (Decimal("30.00"), Decimal("32.00"))
+
+
+def test_october_still_open_is_not_november(engine: Engine, platform: Platform) -> None:
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at=OCTOBER.start)
+    count(engine, organization, project, 5_000_000, datetime(2026, 10, 20, tzinfo=UTC))
+    (found,) = spent(engine)
+    assert found.so_far == found.projected == Decimal("29.00")
+
+
+def test_a_project_that_ended_is_not_projected_beyond_its_end(engine: Engine, platform: Platform) -> None:
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at=NOVEMBER.start)
+    count(engine, organization, project, 1_600_000, NOVEMBER.start)
+    platform.deactivate(project, datetime(2026, 11, 3, 12, tzinfo=UTC))
+    (found,) = spent(engine)
+    assert found.so_far == found.projected == Decimal("30.00")
+
+
+def test_an_organization_is_the_sum_of_its_projects(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform, projects=2)
+    closed_october(engine, platform)
+    sums = spend.by_organization(spent(engine))
+    assert [(each.projects, each.so_far) for each in sums] == [(2, Decimal("58.00")), (1, Decimal("29.00"))]
+    only = spent(engine, organization_id=sums[1].organization_id)
+    assert [each.organization_id for each in only] == [sums[1].organization_id]
+
+
+def test_a_tier_that_no_plan_names_stops_no_other(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform, projects=1)
+    closed_october(engine, platform, projects=1)
+    platform.sql("UPDATE organizations SET tier = 'platinum' WHERE id = (SELECT min(id) FROM organizations)")
+    assert len(spent(engine)) == 1
