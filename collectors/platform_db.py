@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from collectors.measured import Measured, Progress
-from metering import database, ledger, projects
+from metering import database, late_rows, ledger, projects
+from metering.errors import SourceUnavailable
 from metering.meters import Source, columns, counters_of
-from metering.periods import Hour
+from metering.periods import Day, Hour
 from metering.projects import METERED_UNTIL
 from metering.settings import Settings
 
@@ -54,13 +55,51 @@ def refresh(
     except DBAPIError as error:
         if database.is_away(error):
             raise
-        result.problem = str(error.orig).strip().splitlines()[0]
+        result.problem = _said(error)
     return result
 
 
 def stage_range(connection: Connection, start: datetime, end: datetime) -> None:
     """Count rows of `[start, end)` into the session's staged counts; hold the source's lock."""
     ledger.stage(connection, SOURCE, _select(), {"start": start, "end": end})
+
+
+def recount_late(engine: Engine, at: datetime) -> dict[str, int]:
+    """Recount each day once, 24 h after its seal; returns days recounted and adjustments posted.
+
+    Raises SourceUnavailable when a table cannot be read: the days stay due.
+    """
+    try:
+        with database.session_lock(engine, SOURCE) as connection:
+            with connection.begin():
+                sealed = late_rows.waiting(connection, SOURCE, at)
+                days = late_rows.due(connection, sealed)
+                ids = projects.ids(connection)
+            posted = sum(_post_late(connection, day, ids, sealed, at) for day in days)
+            if days:
+                with connection.begin():
+                    late_rows.finish(connection, SOURCE, days, sealed, at)
+    except DBAPIError as error:
+        if database.is_away(error):
+            raise
+        raise SourceUnavailable(f"late rows were not counted: {_said(error)}") from error
+    return {"days": len(days), "adjustments": posted}
+
+
+def _post_late(
+    connection: Connection, day: Day, ids: list[int], sealed: late_rows.Sealed, at: datetime
+) -> int:
+    with connection.begin():
+        stage_range(connection, day.start, day.end)
+    posted = 0
+    for chunk in database.chunks(ids):
+        with connection.begin():
+            posted += late_rows.post(connection, SOURCE, day, chunk, sealed, at)
+    return posted
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0]
 
 
 def _select() -> str:

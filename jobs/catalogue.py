@@ -10,7 +10,7 @@ from jobs import backfill
 from jobs.context import Context
 from metering import closing, database, ledger, plans, snapshots
 from metering.coverage import EXPECTED_FROM
-from metering.errors import PeriodError
+from metering.errors import PeriodError, SourceUnavailable
 from metering.periods import Day, Hour, Month
 
 SOURCES = (platform_db, s3, ecr)
@@ -55,7 +55,7 @@ def daily(context: Context) -> dict[str, Any]:
         sealed += context.each(
             ids, lambda connection, some: snapshots.seal_through(connection, last, some, context.at)
         )
-    return {"through": str(last), "days_sealed": sealed}
+    return {"through": str(last), "days_sealed": sealed, "late_rows": _recount_late(context)}
 
 
 def monthly(context: Context) -> dict[str, Any]:
@@ -86,6 +86,17 @@ def _count_first(context: Context) -> None:
         measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
         if measured.problem:
             context.fail(None, measured.sentence)
+
+
+def _recount_late(context: Context) -> dict[str, int] | None:
+    # Days are recounted for every project or not at all: what one run left out would stay out.
+    if context.dry_run or context.project_id is not None:
+        return None
+    try:
+        return platform_db.recount_late(context.engine, context.at)
+    except SourceUnavailable as error:
+        context.fail(None, str(error))
+        return None
 
 
 def _range(at: datetime, arguments: dict[str, Any]) -> str:

@@ -1,0 +1,97 @@
+"""Late rows: what the platform wrote about a day after its seal, posted into the running month.
+
+Each sealed day is recounted once, a day after its seal, so that what a platform's slow writer
+commits is billed without changing what was sealed. Only more than was sealed is posted: fewer rows
+mean that the platform pruned its tables, which takes back no usage.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from metering import projects
+from metering.meters import Source, columns, counters_of
+from metering.periods import Day, Month, utc
+from metering.projects import METERED_UNTIL
+
+WAIT = timedelta(hours=24)
+ACTOR = "fleetmeter"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Which days a recount is about: those sealed after `after`, up to and with `until`."""
+
+    after: datetime
+    until: datetime
+
+
+def waiting(connection: Connection, source: Source, at: datetime) -> Sealed:
+    """The seals that are a day old at `at` and younger than those of the last recount."""
+    query = text("""
+        SELECT coalesce(max(CAST(after->>'sealed_until' AS timestamptz)), '0001-01-01Z')
+        FROM audit_log WHERE action = 'recount' AND subject = :source""")
+    return Sealed(connection.execute(query, {"source": source}).scalar_one(), utc(at) - WAIT)
+
+
+def due(connection: Connection, sealed: Sealed) -> list[Day]:
+    """The days to recount, in order."""
+    query = text("""
+        SELECT DISTINCT date FROM daily_stats
+        WHERE created_at > :after AND created_at <= :until ORDER BY date""")
+    found = connection.scalars(query, {"after": sealed.after, "until": sealed.until})
+    return [Day(date) for date in found]
+
+
+def post(
+    connection: Connection, source: Source, day: Day, project_ids: Sequence[int], sealed: Sealed, at: datetime
+) -> int:
+    """Post what `ledger.stage` counted of `day` beyond its seal; returns the adjustments made.
+
+    Safe twice: a day has at most one such adjustment a meter. A project that was deactivated in an
+    earlier month has no bill to post to, and is left out.
+    """
+    projects.lock(connection, project_ids)
+    names = counters_of(source)
+    bounds = {"ids": list(project_ids), "date": day.date, "at": at, "actor": ACTOR}
+    bounds |= {"after": sealed.after, "until": sealed.until}
+    bounds |= {"month": Month.of(at).first.date, "month_start": Month.of(at).start}
+    return connection.execute(text(_POST.format(**_columns(names))), bounds).rowcount
+
+
+def _columns(names: tuple[str, ...]) -> dict[str, str]:
+    return {
+        "sums": columns("sum({0})::bigint AS {0}", names),
+        "differences": columns("('{0}', c.{0} - d.{0})", names),
+    }
+
+
+_POST = f"""
+    INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month, reason, actor,
+        created_at)
+    SELECT d.project_id, 'late_rows', late.meter, late.quantity, d.date, :month,
+        'rows found after the seal of ' || d.date, :actor, :at
+    FROM daily_stats d JOIN projects p ON p.id = d.project_id
+    JOIN (SELECT project_id, {{sums}} FROM staged_counts GROUP BY project_id) c
+        ON c.project_id = d.project_id
+    CROSS JOIN LATERAL (VALUES {{differences}}) AS late (meter, quantity)
+    WHERE d.date = :date AND d.project_id = ANY(:ids) AND late.quantity > 0
+        AND d.created_at > :after AND d.created_at <= :until AND {METERED_UNTIL} > :month_start
+        AND NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = d.project_id
+            AND make_date(m.year, m.month, 1) >= :month)
+    ORDER BY d.project_id, late.meter
+    ON CONFLICT (project_id, usage_date, meter) WHERE kind = 'late_rows' DO NOTHING"""
+
+
+def finish(connection: Connection, source: Source, days: Sequence[Day], sealed: Sealed, at: datetime) -> None:
+    """Note that these days were recounted, so that none is again."""
+    after = {"days": [str(day) for day in days], "sealed_until": sealed.until.isoformat()}
+    connection.execute(
+        text("""
+            INSERT INTO audit_log (at, actor, action, subject, after)
+            VALUES (:at, :actor, 'recount', :source, CAST(:after AS jsonb))"""),
+        {"at": at, "actor": ACTOR, "source": source, "after": json.dumps(after)},
+    )

@@ -1,0 +1,85 @@
+"""Late rows: found a day after the seal, posted once, and never by changing what was sealed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+from the_platform import Platform, hours
+
+from collectors import platform_db
+from metering import audit, database, snapshots
+from metering.errors import SourceUnavailable
+from metering.periods import Day
+from metering.settings import Settings
+
+# Seals are dated by the database's clock, so these tests live at the real time.
+NOW = datetime.now(UTC)
+YESTERDAY = Day.of(NOW).previous()
+LATER = NOW + timedelta(hours=25)
+POSTED = "SELECT project_id, meter, quantity, usage_date, kind FROM adjustments ORDER BY project_id, meter"
+
+
+def seal(settings: Settings, engine: Engine, *projects: int) -> None:
+    platform_db.refresh(settings, engine, NOW)
+    with database.transaction(engine) as connection:
+        snapshots.seal_through(connection, YESTERDAY, projects, NOW)
+
+
+def test_a_row_committed_after_the_seal_becomes_one_adjustment(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project, other = platform.project(), platform.project()
+    platform.logs(project, YESTERDAY.start + hours(3), 5)
+    seal(configured, engine, project, other)
+    platform.logs(project, YESTERDAY.end - hours(0.1), 2)
+    platform.transfer(project, "data", 700, YESTERDAY.start)
+    before = platform.rows("SELECT project_id, date, logs, row_hash FROM daily_stats ORDER BY 1, 2")
+    platform_db.recount_late(engine, LATER)
+    expected = [
+        (project, "data_transfer_bytes", 700, YESTERDAY.date, "late_rows"),
+        (project, "logs", 2, YESTERDAY.date, "late_rows"),
+    ]
+    assert platform.rows(POSTED) == expected
+    assert platform.rows("SELECT project_id, date, logs, row_hash FROM daily_stats ORDER BY 1, 2") == before
+    assert audit.verify(engine).sound
+
+
+def test_a_day_is_recounted_once(configured: Settings, engine: Engine, platform: Platform) -> None:
+    project = platform.project()
+    seal(configured, engine, project)
+    assert platform_db.recount_late(engine, LATER)["days"] > 0
+    platform.logs(project, YESTERDAY.start, 2)
+    assert platform_db.recount_late(engine, LATER + hours(1)) == {"days": 0, "adjustments": 0}
+
+
+def test_a_day_is_not_recounted_before_it_is_a_day_old(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    seal(configured, engine, project)
+    platform.logs(project, YESTERDAY.start, 2)
+    assert platform_db.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
+    assert platform.rows(POSTED) == []
+
+
+def test_rows_that_the_platform_pruned_take_nothing_back(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    platform.logs(project, YESTERDAY.start, 5)
+    seal(configured, engine, project)
+    platform.sql("DELETE FROM logs")
+    assert platform_db.recount_late(engine, LATER)["adjustments"] == 0
+
+
+def test_a_missing_table_leaves_the_days_due(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    seal(configured, engine, project)
+    platform.logs(project, YESTERDAY.start, 2)
+    platform.sql("ALTER TABLE sessions RENAME TO sessions_elsewhere")
+    with pytest.raises(SourceUnavailable, match="sessions"):
+        platform_db.recount_late(engine, LATER)
+    platform.sql("ALTER TABLE sessions_elsewhere RENAME TO sessions")
+    assert platform_db.recount_late(engine, LATER)["adjustments"] == 1
