@@ -65,3 +65,14 @@ def test_ids_ahead_of_the_last_counted_one_are_new_even_after_a_jump() -> None:
     ahead = [session.is_new(number.to_bytes(2, "big"), dup=True) for number in (9_000, 9_001)]
     assert (behind, ahead) == ([False, False], [True, True])
     assert session.cut().last == 9_001
+
+
+def test_what_came_by_a_lost_connection_is_not_acknowledged_on_the_next_one() -> None:
+    """The broker may have given its packet id to another message by then."""
+    session = protocol.Session(None)
+    session.connected(True)
+    session.arrivals.append(b"\0\1")
+    session.committing(cut := session.cut())
+    session.connected(True)
+    assert session.committed(cut) == ()
+    assert session.unproven == 0
