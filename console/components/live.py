@@ -27,7 +27,8 @@ def live_totals(project_id: int) -> None:
     for meter in COUNTERS:
         grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
     st.caption(
-        f"Days not yet closed, from {figures.stamp(live['open_from'])} still open; {_measured(live, page.at)}"
+        f"Days that are not closed into a bill yet; sealed up to {figures.stamp(live['open_from'])}. "
+        + _measured(live, page.at)
     )
     levels = st.grid("auto", min_column_width=140, key="levels")
     for gauge in GAUGES:
@@ -50,4 +51,4 @@ def _measured(live: Row, at: datetime) -> str:
     ages = (
         f"{name} {figures.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_NAMES.items()
     )
-    return "last measured: " + ", ".join(ages)
+    return "Last measured: " + ", ".join(ages)

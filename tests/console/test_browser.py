@@ -183,6 +183,29 @@ def test_a_job_is_asked_for_runs_and_shows_its_result(
     assert site.scalar(asked, before=before, job=name) in (0, 1)
 
 
+def test_closing_the_tab_in_mid_run_harms_nothing(page: Page, site: Site, live_runner: None) -> None:
+    visit(page, site, "jobs")
+    before = site.scalar("SELECT coalesce(max(id), 0) FROM job_runs")
+    page.locator(".st-key-run-daily button").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run it").click()
+    _until(lambda: site.scalar("SELECT max(id) FROM job_runs") != before)
+    page.close()
+    _until(
+        lambda: site.scalar(
+            "SELECT bool_and(state = 'succeeded') FROM job_runs WHERE id > :id AND job = 'daily'", id=before
+        )
+    )
+
+
+def test_the_shares_of_limits_are_chosen_and_kept_in_the_address(page: Page, site: Site) -> None:
+    visit(page, site, "limits")
+    page.get_by_text("From 50 %").click()
+    page.wait_for_url("**share=50*")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Limits")
+    page.wait_for_url("**share=50*")
+
+
 def _until(true: object) -> None:
     for _ in range(300):
         if true():  # type: ignore[operator]
