@@ -1,0 +1,47 @@
+"""Explain: every number of a charge, from the total to the hours."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine
+from the_months import MID_OCTOBER, OCTOBER, close, count
+from the_platform import Platform
+
+from metering import adjustments, database, explain
+from metering.adjustments import Adjustment
+from metering.errors import PeriodError, UnknownProject
+
+
+def test_a_charge_is_walked_down_to_its_hours(engine: Engine, platform: Platform) -> None:
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at=OCTOBER.start)
+    count(engine, organization, project, 1_500_000)
+    with database.transaction(engine) as connection:
+        correction = Adjustment(project, "mqtt_inbound", 700_000, None, date(2026, 10, 2), "late", "a@cli")
+        adjustments.post(connection, correction, datetime(2026, 10, 20, tzinfo=UTC))
+    close(engine, [project])
+    with engine.connect() as connection:
+        found = explain.explain(connection, project, OCTOBER)
+    assert found.agrees
+    line = next(each for each in found.lines if each.line.meter == "mqtt_inbound")
+    assert line.line.charge == Decimal("2.00")
+    assert sum(day.quantity or 0 for day in line.days) + line.adjusted == line.line.used == 2_200_000
+    assert [day.hours for day in line.days if day.quantity] == [{MID_OCTOBER: 1_500_000}]
+    rendered = "\n".join(explain.render(found))
+    assert "total 31.00 USD = fee 29.00 + overage 2.00 + adjustments 0.00" in rendered
+    assert (
+        "2,200,000 used - 1,000,000 included = 1,200,000 over; "
+        "package: 2 packages of 1,000,000 x 1.00 = 2.00 -> 2.00"
+    ) in rendered
+    assert "days 1,500,000 + adjustments 700,000 = 2,200,000" in rendered
+    assert "storage_bytes (starter): never sampled: unknown, nothing charged" in rendered
+
+
+def test_what_is_not_closed_has_no_charge_to_explain(engine: Engine, platform: Platform) -> None:
+    project = platform.project()
+    with engine.connect() as connection:
+        with pytest.raises(PeriodError, match="2026-10 is not closed"):
+            explain.explain(connection, project, OCTOBER)
+        with pytest.raises(UnknownProject):
+            explain.explain(connection, 999_999, OCTOBER)
