@@ -25,6 +25,7 @@ def main() -> None:
     table = Table("traffic", "QoS", "consumer", "CPU s / million", "× mosquitto_sub", "messages/s")
     for traffic, tls in (("blasted", False), ("blasted, TLS", True), ("20k/s", False), ("backlog", False)):
         for qos in (0, 1):
+            OUT.print(f"measuring: {traffic}, QoS {qos} …", style="dim")
             rows = {kind: _measure(kind, traffic, qos, tls) for kind in ("mosquitto_sub", "folded", "fast")}
             base = rows["mosquitto_sub"][0]
             for kind, (cost, rate) in rows.items():

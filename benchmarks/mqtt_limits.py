@@ -23,7 +23,9 @@ def main() -> None:
     """One row for each bound, with what it must be."""
     table = Table("what", "measured", "bound")
     for measure in (freshness, idle, many_messages, many_topics, many_projects):
+        OUT.print(f"measuring: {measure.__name__} …", style="dim")
         for row in measure():
+            OUT.print("  ", *row, style="dim")
             table.add_row(*row)
     OUT.print(table)
 
