@@ -231,6 +231,18 @@ def verify(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if result.sound else 1)
 
 
+@app.command()
+def explain(project: int, month: str) -> None:
+    """Walk a closed month's charge down to its lines, days and hours, with the arithmetic."""
+    from metering import explain as explanation  # noqa: PLC0415 - the command has the same name
+
+    wanted = Month.parse(month)
+    with database.snapshot(environment.engine(environment.load())) as connection:
+        found = explanation.explain(connection, project, wanted)
+    for line in explanation.render(found):
+        OUT.print(line, markup=False, soft_wrap=True)
+
+
 jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry.")
 app.add_typer(jobs, name="jobs")
 
