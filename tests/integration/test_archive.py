@@ -1,0 +1,84 @@
+"""The archive: once for a month, checked after writing, and it verifies when it is restored."""
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+from the_months import OCTOBER, closed_october
+from the_platform import Platform
+
+from jobs import archive
+from metering.errors import FleetmeterError, SourceUnavailable
+
+BUCKET = "bills"
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    yield client
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()  # noqa: S310
+    server.stop()
+
+
+def keys(s3: Any) -> list[str]:
+    return [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def test_a_month_is_archived_once_and_verifies_when_restored(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    assert archive.archive(engine, s3, BUCKET, "fm/", OCTOBER) is None, "nothing is closed yet"
+    closed_october(engine, platform, projects=2)
+    first = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert first is not None
+    assert (first.written, first.bills) == (True, 2)
+    before = keys(s3)
+    assert len(before) == 8
+    again = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert again is not None
+    assert not again.written
+    assert keys(s3) == before
+    assert archive.restore(s3, BUCKET, first.prefix, tmp_path) == {"bills": 2, "days": 62}
+
+
+def test_a_project_closed_later_makes_another_archive(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    first = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    closed_october(engine, platform)
+    second = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert first is not None
+    assert second is not None
+    assert first.prefix != second.prefix
+    assert len(keys(s3)) == 16
+
+
+def test_an_archive_that_was_changed_is_named(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}bills.csv", Body=b"nothing")
+    with pytest.raises(FleetmeterError, match=r"bills.csv is not what was archived"):
+        archive.archive(engine, s3, BUCKET, "", OCTOBER)
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    with pytest.raises(SourceUnavailable, match="s3://nowhere/"):
+        archive.archive(engine, s3, "nowhere", "", OCTOBER)
