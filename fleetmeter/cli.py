@@ -7,13 +7,12 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from fleetmeter import corrections, environment, schema, show
+from fleetmeter import corrections, environment, exports, schema, show
 from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
@@ -33,6 +32,7 @@ app = typer.Typer(
 )
 db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
 app.add_typer(db, name="db")
+app.add_typer(exports.app, name="export")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 
@@ -272,23 +272,6 @@ def jobs_retry(run_id: int) -> None:
     if again is None:
         raise FleetmeterError(f"run {run_id} did not fail and was not cancelled; see: fleetmeter jobs")
     OUT.print(f"run {again} asks for it again")
-
-
-export = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
-app.add_typer(export, name="export")
-
-
-@export.command("monthly")
-def export_monthly(
-    month: Annotated[str, typer.Option(help="The closed month, YYYY-MM.")],
-    file_format: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
-    output: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
-) -> None:
-    """Write the bills of a month: one header, one row for each project, nothing else."""
-    from metering import exports  # noqa: PLC0415 - pyarrow is slow to import
-
-    engine = environment.engine(environment.load())
-    exports.write_monthly(engine, Month.parse(month), file_format, output)
 
 
 @db.command("stop")

@@ -1,0 +1,82 @@
+"""`fleetmeter export …`: bills, days and adjustments as CSV or Parquet."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetmeter import environment, show
+from metering.periods import Day, Month
+
+if TYPE_CHECKING:
+    from metering.exports import Export
+
+app = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
+
+Format = Annotated[str, typer.Option("--format", help="csv or parquet.")]
+Output = Annotated[Path | None, typer.Option(help="A file; default: CSV on standard output.")]
+Separator = Annotated[str, typer.Option(help="Between cells; a semicolon where the comma is decimal.")]
+Decimal = Annotated[str, typer.Option(help="The decimal sign of money.")]
+Bom = Annotated[bool, typer.Option("--bom", help="Mark the file as UTF-8 for older spreadsheets.")]
+OfMonth = Annotated[str, typer.Option(help="The month, YYYY-MM.")]
+
+
+@app.command()
+def monthly(
+    month: OfMonth,
+    file_format: Format = "csv",
+    output: Output = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    bom: Bom = False,
+) -> None:
+    """The bills of a closed month: one header, one row for each project, nothing else."""
+    wanted = Month.parse(month)
+    _write("MONTHLY", wanted.first, wanted.last, file_format, output, separator, decimal, bom)
+
+
+@app.command()
+def daily(
+    first: Annotated[str | None, typer.Option("--from", help="First day; default 30 days ago.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; default yesterday.")] = None,
+    file_format: Format = "csv",
+    output: Output = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    bom: Bom = False,
+) -> None:
+    """The sealed days of a range, both ends included."""
+    start, end = show.day_range(first, last, environment.now())
+    _write("DAILY", start, end, file_format, output, separator, decimal, bom)
+
+
+@app.command("adjustments")
+def adjustments_(
+    month: OfMonth,
+    file_format: Format = "csv",
+    output: Output = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    bom: Bom = False,
+) -> None:
+    """The corrections posted to a month."""
+    wanted = Month.parse(month)
+    _write("ADJUSTMENTS", wanted.first, wanted.last, file_format, output, separator, decimal, bom)
+
+
+def _write(
+    name: str,
+    first: Day,
+    last: Day,
+    file_format: str,
+    output: Path | None,
+    separator: str,
+    decimal: str,
+    bom: bool,
+) -> None:
+    from metering import exports, sheets  # noqa: PLC0415 - pyarrow is slow to import
+
+    export: Export = getattr(exports, name)
+    style = sheets.Style.of(separator, decimal, bom)
+    engine = environment.engine(environment.load())
+    exports.write(engine, export, first, last, file_format, output, style)
