@@ -121,6 +121,8 @@ class Settings(BaseSettings):
             raise ValueError("takes text with {org_id} and {project_id}") from error
         if one == other:
             raise ValueError("must contain {project_id}, or projects would be mixed up")
+        if value.format(org_id=1, project_id=11).startswith(value.format(org_id=1, project_id=1)):
+            raise ValueError("needs a separator after {project_id}, or project 1 would hold project 11's")
         return value
 
     @field_validator("aws_endpoint_url")
