@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fleetmeter.limit_service import LimitService
     from fleetmeter.stats_updater import StatsUpdaterService
-    from metering.limits import LimitService
 
 __all__ = ["LimitService", "StatsUpdaterService"]
 
@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
 
         return StatsUpdaterService
     if name == "LimitService":
-        from metering.limits import LimitService  # noqa: PLC0415
+        from fleetmeter.limit_service import LimitService  # noqa: PLC0415
 
         return LimitService
     raise AttributeError(f"module 'fleetmeter' has no attribute {name!r}")
