@@ -4,12 +4,12 @@ a second one for counters while the month before is not closed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, text
 
-from metering import database, plans, settings
+from metering import database
 from metering.errors import PlanError, UnknownProject
 from metering.meters import METERS
 from metering.periods import Month, utc
@@ -63,15 +63,13 @@ class LimitService:
 
     def __init__(
         self,
-        engine: Engine | None = None,
-        offered: Plans | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        engine: Engine,
+        offered: Plans,
+        clock: Callable[[], datetime],
     ) -> None:
-        configured = None if engine is not None and offered is not None else settings.load()
-        engine = engine or database.create(configured, "fleetmeter limits")  # type: ignore[arg-type]
         # A single statement needs no transaction around it: two round trips less for every check.
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.offered = offered or plans.load(configured.plans if configured else None)
+        self.offered = offered
         self.clock = clock
 
     def check_project_limit(self, org: Any) -> Limit:
