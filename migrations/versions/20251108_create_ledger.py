@@ -142,8 +142,9 @@ BEGIN
     IF parent = 'daily_stats' THEN
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER daily_stats_sealed', child);
     END IF;
-EXCEPTION WHEN check_violation THEN
-    -- Rows of this month already stand in the default partition: they are as safe there.
+EXCEPTION WHEN check_violation OR duplicate_table THEN
+    -- Rows of this month already stand in the default partition: they are as safe there. Or another
+    -- process has just made it: what to_regclass knows may be older than the lock.
     RETURN;
 END $body$
 """

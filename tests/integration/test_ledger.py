@@ -1,5 +1,6 @@
 """Counting: what arrives is in the ledger and in the running totals, once, or is unattributed."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -125,6 +126,24 @@ def test_partitions_of_this_month_and_the_next_are_made_once(engine: Engine, pla
     assert platform.scalar("SELECT count(*) FROM ONLY usage_hourly_2026_11") == 1
     assert platform.scalar("SELECT count(*) FROM ONLY usage_hourly_default") == 0
     assert platform.scalar("SELECT to_regclass('daily_stats_2026_12')::text") == "daily_stats_2026_12"
+
+
+def test_many_processes_make_the_partitions_at_once(engine: Engine, platform: Platform) -> None:
+    failures: list[Exception] = []
+
+    def make() -> None:
+        try:
+            ledger.ensure_partitions(engine, AT + hours(24 * 400))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert platform.scalar("SELECT to_regclass('usage_hourly_2027_12')::text") == "usage_hourly_2027_12"
 
 
 def test_a_message_after_the_seal_goes_to_the_open_hour(engine: Engine, platform: Platform) -> None:
