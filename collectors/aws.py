@@ -46,6 +46,7 @@ ADVICE = {
     "SignatureDoesNotMatch": UNKNOWN,
     "InvalidClientTokenId": UNKNOWN,
     "UnrecognizedClientException": UNKNOWN,
+    "RequestTimeout": "the answers of AWS are cut short; check the network and its proxies",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
 THROTTLES = {
@@ -57,6 +58,8 @@ THROTTLES = {
     "SlowDown",
     "RequestThrottled",
 }
+CUT_JSON = b'{"__type": "RequestTimeout", "message": "cut short"}'
+CUT_XML = b"<Error><Code>RequestTimeout</Code><Message>cut short</Message></Error>"
 
 
 class Tally:
@@ -92,9 +95,20 @@ def client(settings: Settings, service: str, region: str | None = None, tally: T
         endpoint_url=settings.aws_endpoint_url,
         config=RETRIES,
     )
+    made.meta.events.register("before-parse", _refuse_short)
     if tally:
         tally.watch(made)
     return made
+
+
+def _refuse_short(response_dict: dict[str, Any], **_: Any) -> None:
+    # botocore takes a body that a lost connection cut short for a whole one, and a page without its
+    # end for the last page. As this error of AWS's own it is retried.
+    promised = response_dict["headers"].get("Content-Length")
+    if promised and len(response_dict["body"]) < int(promised):
+        response_dict["status_code"] = 408
+        json = "json" in response_dict["headers"].get("Content-Type", "")
+        response_dict["body"] = CUT_JSON if json else CUT_XML
 
 
 def reason(error: Exception) -> str:
