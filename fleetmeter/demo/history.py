@@ -32,14 +32,27 @@ COUNTER = text("""
     VALUES ('simulated-history', :start, :until, 'simulated')
     ON CONFLICT (client_id) DO UPDATE SET last_seen_at = :until""")
 
+# When the demo was first started: what is special about a day does not move with later starts.
+FIRST_SEEN = text("""
+    WITH first AS (
+        INSERT INTO audit_log (at, actor, action, subject)
+        SELECT :now, 'demo', 'demo', 'history'
+        WHERE NOT EXISTS (SELECT FROM audit_log WHERE action = 'demo') RETURNING at)
+    SELECT min(at) FROM (SELECT at FROM first UNION ALL
+        SELECT at FROM audit_log WHERE action = 'demo') seen""")
+
 Advance = Callable[[str, int, int], None]
 
 
 def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> None:
-    """Seal every day before today and close every month before this one; today's hours are counted."""
+    """Seal every day before today, count today's hours, close the months before the first start.
+
+    Months that end later are the runner's to close: it recounts their missing days first.
+    """
     with database.transaction(engine) as connection:
         world.create(connection, world.began(now, months).start, now)
         start = connection.execute(text("SELECT created_at FROM projects WHERE id = 1")).scalar_one()
+        seen = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
         first = _next_day(connection, start)
     wanted = list(days(first, Day.of(now)))
     begun = (Day.of(now).date - Day.of(start).date).days + 1
@@ -49,8 +62,8 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
         with database.transaction(engine) as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             connection.execute(COUNTER, {"start": start, "until": min(day.end, now)})
-            _live(connection, day, now)
-            if day.end <= now and Month.of(day.end) != Month.of(day.start):
+            _live(connection, day, now, seen)
+            if day.end <= seen and Month.of(day.end) != Month.of(day.start):
                 _close(connection, Month.of(day.start), day.end)
     advance("history", begun, begun)
 
@@ -66,14 +79,14 @@ def _next_day(connection: Connection, start: datetime) -> Day:
     return Day.of(made).next() if today else Day.of(made)
 
 
-def _live(connection: Connection, day: Day, now: datetime) -> None:
-    """Everything that happens on `day`, and its seal when it is over."""
+def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> None:
+    """Everything that happens on `day`, and its seal when it is over; `seen`: the demo's first start."""
     until = min(day.end, now)
-    _platform_rows(connection, day, until, now)
-    metered = [p for p in PROJECTS if not (p.id == world.MISSING_DAYS and day in world.missing_days(now))]
+    _platform_rows(connection, day, until, seen)
+    metered = [p for p in PROJECTS if not (p.id == world.MISSING_DAYS and day in world.missing_days(seen))]
     ids = [project.id for project in metered]
-    _messages(connection, metered, day, until, now)
-    _samples(connection, metered, day, until - timedelta(minutes=20), now)
+    _messages(connection, metered, day, until, seen)
+    _samples(connection, metered, day, until - timedelta(minutes=20), seen)
     database.lock(connection, platform_db.SOURCE)
     platform_db.stage_range(connection, day.start, until)
     ledger.apply_staged(
@@ -96,19 +109,19 @@ def _close(connection: Connection, month: Month, at: datetime) -> None:
     closing.close_month(connection, month, ids, plans.load(None), at, "demo history")
 
 
-def activity(project: Project, day: Day, now: datetime) -> float:
+def activity(project: Project, day: Day, seen: datetime) -> float:
     """How busy a project is on a day, 1.0 being today's mean: weeks, growth, noise, and the spike."""
-    if project.id == world.INACTIVE and day.start > world.inactive_from(now):
+    if project.id == world.INACTIVE and day.start > world.inactive_from(seen):
         return 0.0
     noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)
     weekend = 0.6 if day.date.weekday() >= 5 else 1.15
-    growth = 1 - 0.5 * (Day.of(now).date - day.date).days / 400
-    spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(now) else 1.0
+    growth = 1 - 0.5 * (Day.of(seen).date - day.date).days / 400
+    spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(seen) else 1.0
     return noise * weekend * growth * spike
 
 
 def _messages(
-    connection: Connection, metered: list[Project], day: Day, until: datetime, now: datetime
+    connection: Connection, metered: list[Project], day: Day, until: datetime, seen: datetime
 ) -> None:
     moment = day.start
     while moment < until:
@@ -116,7 +129,9 @@ def _messages(
         share = 0.7 if moment.hour < 6 else 1.1
         usage = {}
         for project in metered:
-            count = round(project.rate * (end - moment).total_seconds() * share * activity(project, day, now))
+            count = round(
+                project.rate * (end - moment).total_seconds() * share * activity(project, day, seen)
+            )
             if count:
                 outbound = count // 10
                 inbound = count - outbound
@@ -127,13 +142,13 @@ def _messages(
         moment = end
 
 
-def _platform_rows(connection: Connection, day: Day, until: datetime, now: datetime) -> None:
+def _platform_rows(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
     bounds = {
         "start": day.start,
         "seconds": (until - day.start).total_seconds(),
         "ids": [project.id for project in PROJECTS],
         "share": [
-            activity(project, day, now) * (until - day.start) / timedelta(days=1) for project in PROJECTS
+            activity(project, day, seen) * (until - day.start) / timedelta(days=1) for project in PROJECTS
         ],
     }
     series = """FROM unnest(CAST(:ids AS bigint[]), CAST(:share AS float[])) AS p (id, share),
@@ -156,9 +171,9 @@ def _platform_rows(connection: Connection, day: Day, until: datetime, now: datet
     )
 
 
-def _samples(connection: Connection, metered: list[Project], day: Day, at: datetime, now: datetime) -> None:
-    age = (Day.of(now).date - day.date).days / 400
-    running = [p for p in metered if activity(p, day, now) > 0]
+def _samples(connection: Connection, metered: list[Project], day: Day, at: datetime, seen: datetime) -> None:
+    age = (Day.of(seen).date - day.date).days / 400
+    running = [p for p in metered if activity(p, day, seen) > 0]
     storage = {
         p.id: {"s3_storage_bytes": round(p.s3_bytes * (1 - 0.6 * age))}
         for p in running

@@ -1,6 +1,6 @@
 """The demo: its history obeys the laws, goes on after an interruption, and shows what it promises."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
@@ -54,3 +54,23 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     owner = world.OWNERS[world.OVER_LIMIT - 1]
     assert not limits.check_mqtt_inbound_limit(owner, world.OVER_LIMIT).allowed
     assert limits.check_mqtt_inbound_limit(1, 1).allowed
+
+
+def test_a_later_start_fills_the_days_between_and_makes_nothing_special_again(
+    engine: Engine, platform: Platform
+) -> None:
+    history.make(engine, NOW, lambda *_: None, months=0)
+    later = NOW + timedelta(days=12)
+    history.make(engine, later, lambda *_: None, months=0)
+    assert audit.verify(engine).discrepancies == []
+    with database.transaction(engine) as connection:
+        missing = coverage.missing_days(connection, Day.parse("2026-11-01"), Day.of(later).previous(), later)
+    assert {Day(day.date) for day in missing} == set(world.missing_days(NOW))
+    assert (
+        platform.scalar(
+            "SELECT count(*) FROM logs WHERE project_id = :id AND created_at > :off",
+            id=world.INACTIVE,
+            off=world.inactive_from(NOW) + timedelta(days=1),
+        )
+        == 0
+    )
