@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -127,28 +128,32 @@ def test_after_an_outage_every_missed_day_is_due_in_order(engine: Engine, platfo
     ]
 
 
-@pytest.fixture
-def running(configured: Settings, engine: Engine) -> object:
+@contextmanager
+def running(configured: Settings, engine: Engine) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=runner.run, args=(configured, engine, stop))
     thread.start()
-    yield thread
-    stop.set()
-    thread.join(timeout=30)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=30)
     assert not thread.is_alive()
 
 
 def test_a_runner_works_off_what_is_due_and_what_is_asked(
-    engine: Engine, platform: Platform, running: object
+    configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     now = datetime.now(UTC)
     project = platform.project(created_at=now - hours(50))
     platform.logs(project, now - hours(30), 3)
-    until(lambda: platform.scalar("SELECT count(*) FROM workers WHERE role = 'runner'"))
-    until(lambda: (platform.scalar("SELECT count(*) FROM daily_stats") or 0) >= 2)
-    assert platform.scalar("SELECT sum(logs)::int FROM daily_stats") == 3
-    asked = ask(engine, "hourly", "asked")
-    until(lambda: platform.scalar("SELECT state = 'succeeded' FROM job_runs WHERE id = :id", id=asked))
+    with running(configured, engine):
+        until(lambda: platform.scalar("SELECT count(*) FROM workers WHERE role = 'runner'"))
+        until(lambda: (platform.scalar("SELECT count(*) FROM daily_stats") or 0) >= 2, 60)
+        assert platform.scalar("SELECT sum(logs)::int FROM daily_stats") == 3
+        asked = ask(engine, "hourly", "asked")
+        done = "SELECT state = 'succeeded' FROM job_runs WHERE id = :id"
+        until(lambda: platform.scalar(done, id=asked), 60)
     assert audit.verify(engine).sound
 
 
