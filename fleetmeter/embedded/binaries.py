@@ -82,7 +82,7 @@ def _runnable(site: Path, account: Account) -> str | None:
 
 
 def _shared_copy(site: Path, account: Account) -> Path:
-    """A copy outside the environment: under /root/…/.venv no other account can run anything."""
+    """A copy outside the environment: no other account can run what lies in the root user's home."""
     target = SHARED / f"postgresql-{version(WHEEL)}"
     try:
         if not target.exists():
