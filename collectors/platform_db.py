@@ -20,13 +20,8 @@ from metering.settings import Settings
 SOURCE: Source = "platform_db"
 COUNTERS = counters_of(SOURCE)
 
-# counter -> table, what to add up, and which of its rows
-COUNTED = {
-    "logs": ("logs", "count(*)", ""),
-    "sessions": ("sessions", "count(*)", ""),
-    "api_calls": ("api_calls", "count(*)", ""),
-    "deployments": ("deployments", "count(*)", ""),
-}
+# Counters whose rows are counted, one each; the table has the counter's name.
+COUNTED = ("logs", "sessions", "api_calls", "deployments")
 TRANSFERS = {
     "docker_upload_bytes": "docker_upload",
     "docker_download_bytes": "docker_download",
@@ -104,25 +99,22 @@ def _said(error: DBAPIError) -> str:
 
 def _select() -> str:
     zero = dict.fromkeys(COUNTERS, "0")
-    parts = [
-        _part(table, zero | {counter: aggregate}, condition)
-        for counter, (table, aggregate, condition) in COUNTED.items()
-    ]
+    parts = [_part(counter, zero | {counter: "count(*)"}) for counter in COUNTED]
     sums = {
         counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)"
         for counter, kind in TRANSFERS.items()
     }
-    parts.append(_part("data_transfers", zero | sums, ""))
+    parts.append(_part("data_transfers", zero | sums))
     return f"""
         SELECT project_id, hour, {columns("sum({0})::bigint AS {0}", COUNTERS)}
         FROM ({" UNION ALL ".join(parts)}) counted GROUP BY project_id, hour"""
 
 
-def _part(table: str, counts: dict[str, str], condition: str) -> str:
+def _part(table: str, counts: dict[str, str]) -> str:
     values = ", ".join(f"{counts[name]} AS {name}" for name in COUNTERS)
     return f"""
         SELECT project_id, date_trunc('hour', created_at, 'UTC') AS hour, {values}
-        FROM {table} WHERE created_at >= :start AND created_at < :end {condition} GROUP BY 1, 2"""
+        FROM {table} WHERE created_at >= :start AND created_at < :end GROUP BY 1, 2"""
 
 
 def _count(
