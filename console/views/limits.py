@@ -7,10 +7,9 @@ import streamlit as st
 from console import address, figures
 from console.components.head import head
 from console.components.tables import Column, table
-from console.queries import allowances
 from console.queries.rows import Row
 from console.reading import reading
-from metering import closing, plans, settings
+from metering import allowances, closing, plans, settings
 from metering.meters import METERS
 
 SHARES = {"100": "Over", "80": "From 80 %", "50": "From 50 %"}

@@ -12,11 +12,11 @@ from console.components.head import head
 from console.components.live import live_totals
 from console.components.progress import line
 from console.components.tables import Column, table
-from console.queries import allowances, projects, runs
+from console.queries import projects, runs
 from console.queries.rows import Row
 from console.reading import reading
 from console.views.limits import words
-from metering import closing, plans, settings
+from metering import allowances, closing, plans, settings
 from metering.meters import COUNTERS, GAUGES, METERS
 from metering.periods import Day
 

@@ -1,15 +1,17 @@
 """Usage of the running month against what the tier includes, for every project in one statement."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from console.queries.rows import Row, every
 from metering.meters import COUNTERS, GAUGES
 from metering.periods import Month
 from metering.plans import PlanVersion
+
+Row = Mapping[str, Any]
 
 # What project_stats still holds of months before the running one, while the last is not closed.
 _EARLIER = """(SELECT sum(d.{0}) FROM daily_stats d WHERE d.project_id = s.project_id AND d.date < :first
@@ -26,7 +28,8 @@ _USED = ", ".join(
     + [f"('{gauge.name}', s.{gauge.live})" for gauge in GAUGES]
 )
 
-PROJECTS = text(f"""
+# `:near` is a share of what is included; given a `:project`, every meter of it, however little used.
+OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
         used.used::bigint AS used, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
@@ -37,7 +40,9 @@ PROJECTS = text(f"""
         AS allowed (tier text, meter text, included bigint, hard boolean)
         ON allowed.tier = o.tier AND allowed.meter = used.meter
     WHERE p.is_active AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
-        AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))
+        AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
+
+PROJECTS = text(f"""{OF_PROJECTS}
     ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
     LIMIT :most""")
 
@@ -69,16 +74,19 @@ def projects(
 
     `behind`: some month before the running one is still open, so that its usage must be taken out.
     """
-    return every(
-        connection,
-        PROJECTS,
-        allowances=json.dumps(_allowances(version)),
-        first=Month.of(at).first.date,
-        near=near,
-        behind=behind,
-        project=project_id,
-        most=most,
-    )
+    given = parameters(version, at, near, behind) | {"project": project_id, "most": most}
+    return [dict(row) for row in connection.execute(PROJECTS, given).mappings()]
+
+
+def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
+    """What OF_PROJECTS takes."""
+    return {
+        "allowances": json.dumps(_allowances(version)),
+        "first": Month.of(at).first.date,
+        "near": near,
+        "behind": behind,
+        "project": None,
+    }
 
 
 def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
@@ -86,7 +94,8 @@ def organizations(connection: Connection, version: PlanVersion, near: float, mos
     tiers = [
         {"tier": name, "projects": tier.projects, "users": tier.users} for name, tier in version.tiers.items()
     ]
-    return every(connection, ORGANIZATIONS, tiers=json.dumps(tiers), near=near, most=most)
+    given = {"tiers": json.dumps(tiers), "near": near, "most": most}
+    return [dict(row) for row in connection.execute(ORGANIZATIONS, given).mappings()]
 
 
 def _allowances(version: PlanVersion) -> list[dict[str, Any]]:
