@@ -46,7 +46,7 @@ PROJECTS = text(f"""{OF_PROJECTS}
     ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
     LIMIT :most""")
 
-ORGANIZATIONS = text("""
+OF_ORGANIZATIONS = """
     SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
         counted.used / nullif(counted.included, 0)::float AS share
     FROM organizations o
@@ -57,8 +57,9 @@ ORGANIZATIONS = text("""
             t.projects),
         ('Users', (SELECT count(*) FROM users u WHERE u.organization_id = o.id), t.users)
     ) AS counted (what, used, included)
-    WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)
-    ORDER BY share DESC NULLS LAST, o.id LIMIT :most""")
+    WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
+
+ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id LIMIT :most")
 
 
 def projects(
@@ -79,8 +80,9 @@ def projects(
 
 
 def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
-    """What OF_PROJECTS takes."""
+    """What OF_PROJECTS and OF_ORGANIZATIONS take."""
     return {
+        "tiers": json.dumps(_tiers(version)),
         "allowances": json.dumps(_allowances(version)),
         "first": Month.of(at).first.date,
         "near": near,
@@ -91,11 +93,14 @@ def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) ->
 
 def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
     """Organizations whose projects or users reach that share of their tier's."""
-    tiers = [
+    given = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
+    return [dict(row) for row in connection.execute(ORGANIZATIONS, given).mappings()]
+
+
+def _tiers(version: PlanVersion) -> list[dict[str, Any]]:
+    return [
         {"tier": name, "projects": tier.projects, "users": tier.users} for name, tier in version.tiers.items()
     ]
-    given = {"tiers": json.dumps(tiers), "near": near, "most": most}
-    return [dict(row) for row in connection.execute(ORGANIZATIONS, given).mappings()]
 
 
 def _allowances(version: PlanVersion) -> list[dict[str, Any]]:

@@ -71,6 +71,12 @@ OF_DAY = f"""jsonb_build_object(
     'ecr', {_sampled("ecr")})"""
 
 
+# Of a day `{0}`: some source was not read for all of it. Word for word the predicate of a partial index.
+INCOMPLETE = (
+    """{0}.coverage @? '$.*.state ? (@ == "partial" || @ == "missing" || @ == "denied" || @ == "failed")'"""
+)
+
+
 def open_gap(
     connection: Connection,
     source: Source,
@@ -104,36 +110,38 @@ class MissingDay:
     date: date
 
 
+# Counting first is quicker: the days of a project that lacks none are not made up. And the rest are
+# probed one by one (a scalar query), where an anti-join would read every day there ever was.
+MISSING_DAYS = f"""
+    WITH expected AS (
+        SELECT p.id, p.name, p.organization_id,
+            greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
+                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
+            least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
+        FROM projects p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
+    ), short AS MATERIALIZED (
+        SELECT e.* FROM expected e LEFT JOIN (
+            SELECT project_id, count(*) AS days FROM daily_stats
+            WHERE date >= CAST(:since AS timestamptz)::date AND date < CAST(:until AS timestamptz)::date
+                AND (CAST(:project_id AS bigint) IS NULL OR project_id = :project_id)
+            GROUP BY project_id
+        ) sealed ON sealed.project_id = e.id
+        WHERE e.ends > e.starts
+            AND sealed.days IS DISTINCT FROM (e.ends::date - e.starts::date)
+    )
+    SELECT p.id, p.name, p.organization_id, day.day::date
+    FROM short p CROSS JOIN LATERAL generate_series(
+        p.starts, p.ends - interval '1 day', interval '1 day') AS day (day)
+    WHERE (SELECT true FROM daily_stats d
+        WHERE d.project_id = p.id AND d.date = day.day::date) IS NULL"""
+
+
 def missing_days(
     connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None = None
 ) -> list[MissingDay]:
     """Expected days from `first` to `last`, both included, over at `at` and not sealed."""
-    # Counting first is quicker: the days of a project that lacks none are not made up. And the rest
-    # are probed one by one (a scalar query), where an anti-join would read every day there ever was.
     rows = connection.execute(
-        text(f"""
-            WITH expected AS (
-                SELECT p.id, p.name, p.organization_id,
-                    greatest(:first, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :first
-                        THEN :first ELSE {EXPECTED_FROM} END) AS starts,
-                    least(:end, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
-                FROM projects p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
-            ), short AS MATERIALIZED (
-                SELECT e.* FROM expected e LEFT JOIN (
-                    SELECT project_id, count(*) AS days FROM daily_stats
-                    WHERE date >= CAST(:first AS timestamptz)::date AND date < CAST(:end AS timestamptz)::date
-                        AND (CAST(:project_id AS bigint) IS NULL OR project_id = :project_id)
-                    GROUP BY project_id
-                ) sealed ON sealed.project_id = e.id
-                WHERE e.ends > e.starts
-                    AND sealed.days IS DISTINCT FROM (e.ends::date - e.starts::date)
-            )
-            SELECT p.id, p.name, p.organization_id, day.day::date
-            FROM short p CROSS JOIN LATERAL generate_series(
-                p.starts, p.ends - interval '1 day', interval '1 day') AS day (day)
-            WHERE (SELECT true FROM daily_stats d
-                WHERE d.project_id = p.id AND d.date = day.day::date) IS NULL
-            ORDER BY p.id, day.day"""),
-        {"first": first.start, "end": last.end, "at": at, "project_id": project_id},
+        text(f"{MISSING_DAYS} ORDER BY p.id, day.day"),
+        {"since": first.start, "until": last.end, "at": at, "project_id": project_id},
     )
     return [MissingDay(*row) for row in rows]

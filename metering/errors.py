@@ -41,5 +41,9 @@ class UnknownGap(FleetmeterError):
     """A gap id that does not exist, or a gap that needs no acceptance any more."""
 
 
+class UnknownAlert(FleetmeterError):
+    """An alert id that does not exist."""
+
+
 class SourceUnavailable(FleetmeterError):
     """A source could not be read; what it would have measured stays unknown."""

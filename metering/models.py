@@ -179,6 +179,14 @@ class DailyStats(Base):
         _created_at(),
         Index("daily_stats_organization_id_date_idx", "organization_id", "date"),
         Index("daily_stats_date_idx", "date"),
+        Index(
+            "daily_stats_incomplete_idx",
+            "date",
+            postgresql_where=text(
+                'coverage @? \'$.*.state ? (@ == "partial" || @ == "missing"'
+                ' || @ == "denied" || @ == "failed")\''
+            ),
+        ),
         postgresql_partition_by="RANGE (date)",
     )
     project_id: Mapped[int]
@@ -352,6 +360,11 @@ class JobRun(Base):
         Index("job_runs_job_id_idx", "job", "id"),
         Index("job_runs_state_id_idx", "state", "id"),
         Index(
+            "job_runs_trouble_idx",
+            "finished_at",
+            postgresql_where=text("state IN ('failed', 'dead') OR errors <> '[]'"),
+        ),
+        Index(
             "job_runs_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")
         ),
     )
@@ -404,6 +417,29 @@ class Alert(Base):
     opened_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
+
+
+class AlertNotice(Base):
+    """An alert on its way to a channel: that it opened, or that it is over. Sent when `sent_at` is set."""
+
+    __tablename__ = "alert_notices"
+    __table_args__ = (
+        CheckConstraint("event IN ('opened', 'resolved')", name="event"),
+        Index(
+            "alert_notices_waiting_idx",
+            "channel",
+            "next_attempt_at",
+            postgresql_where=text("sent_at IS NULL"),
+        ),
+    )
+
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    event: Mapped[str] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None]
 
 
 class AuditLog(Base):

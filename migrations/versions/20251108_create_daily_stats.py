@@ -44,6 +44,8 @@ CREATE TABLE daily_stats (
 ) PARTITION BY RANGE (date);
 CREATE INDEX daily_stats_date_idx ON daily_stats (date);
 CREATE INDEX daily_stats_organization_id_date_idx ON daily_stats (organization_id, date);
+CREATE INDEX daily_stats_incomplete_idx ON daily_stats (date) WHERE
+    coverage @? '$.*.state ? (@ == "partial" || @ == "missing" || @ == "denied" || @ == "failed")';
 
 CREATE TABLE daily_stats_default PARTITION OF daily_stats DEFAULT;
 """

@@ -122,7 +122,7 @@ COUNTED_BY_TIME = ("sessions", "logs", "deployments", "api_calls", "data_transfe
 OWN_TABLES = (
     *("usage_hourly", "project_stats", "daily_stats", "monthly_stats", "plan_versions"),
     *("adjustments", "gaps", "unattributed_messages", "mqtt_sessions"),
-    *("job_runs", "alerts", "audit_log", "workers"),
+    *("job_runs", "alerts", "alert_notices", "audit_log", "workers"),
 )
 
 

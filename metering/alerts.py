@@ -1,0 +1,95 @@
+"""Alerts: rules over what is true in the database. Each opens once and resolves by itself.
+
+A rule is a query of what is wrong now: severity, project_id (NULL: no one project), subject and
+detail. What it names and is not open is opened, what is open and no longer named is resolved; a
+second look at the same truth changes nothing. Kind `anomaly` has no rule: the job that judges days
+opens those.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering import alert_rules, allowances, closing, database
+from metering.errors import UnknownAlert
+from metering.periods import Day, Month
+from metering.plans import Plans
+
+REFRESH = """
+    WITH wrong AS MATERIALIZED ({rule}),
+    resolved AS (
+        UPDATE alerts a SET resolved_at = :at WHERE a.kind = :kind AND a.resolved_at IS NULL
+        AND NOT EXISTS (SELECT FROM wrong w WHERE w.subject = a.subject
+            AND w.project_id IS NOT DISTINCT FROM a.project_id)
+        RETURNING 1),
+    opened AS (
+        INSERT INTO alerts AS a (kind, severity, project_id, subject, detail, opened_at)
+        SELECT :kind, severity, project_id, subject, detail, :at FROM wrong
+        ON CONFLICT (kind, subject, coalesce(project_id, 0)) WHERE resolved_at IS NULL
+        DO UPDATE SET severity = excluded.severity, detail = excluded.detail
+            WHERE (a.severity, a.detail) IS DISTINCT FROM (excluded.severity, excluded.detail)
+        RETURNING xmax = 0 AS new)
+    SELECT (SELECT count(*) FROM opened WHERE new), (SELECT count(*) FROM resolved)"""
+
+ACKNOWLEDGE = text("""
+    WITH before AS (SELECT id, acknowledged_by FROM alerts WHERE id = :id FOR UPDATE)
+    UPDATE alerts a SET acknowledged_by = :actor FROM before WHERE a.id = before.id
+    RETURNING a.kind, a.subject, before.acknowledged_by""")
+
+LOG = text("""
+    INSERT INTO audit_log (actor, action, subject, before, after, reason)
+    VALUES (:actor, 'acknowledge', :subject, jsonb_build_object('acknowledged_by', CAST(:before AS text)),
+        jsonb_build_object('acknowledged_by', CAST(:actor AS text)), :note)""")
+
+LISTED = text("""
+    SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project, a.subject, a.detail, a.opened_at,
+        a.resolved_at, a.acknowledged_by
+    FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
+    WHERE a.resolved_at IS NULL OR :resolved
+    ORDER BY a.resolved_at IS NOT NULL, a.severity = 'critical' DESC, a.id DESC LIMIT :most""")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many alerts one look opened and resolved."""
+
+    opened: int = 0
+    resolved: int = 0
+
+
+def refresh(connection: Connection, at: datetime, offered: Plans) -> Changes:
+    """Open and resolve alerts by what is true at `at` (aware, UTC); one look at a time."""
+    database.lock(connection, "alerts")
+    over = Day.of(at - alert_rules.SEALING)
+    given = {"at": at, "month": str(Month.of(at)), "project_id": None}
+    given |= {"since": over.start - timedelta(days=30), "until": over.start}
+    given |= allowances.parameters(
+        offered.in_force(at.date()), at, alert_rules.NEAR, bool(closing.due_months(connection, at))
+    )
+    counts = [
+        connection.execute(text(REFRESH.format(rule=rule)), given | {"kind": kind}).one()
+        for kind, rule in alert_rules.RULES.items()
+    ]
+    return Changes(sum(row[0] for row in counts), sum(row[1] for row in counts))
+
+
+def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) -> None:
+    """Somebody looks after it: kept on the alert and, with the note, in the audit log.
+
+    Raises UnknownAlert when there is none of that id.
+    """
+    row = connection.execute(ACKNOWLEDGE, {"id": alert_id, "actor": actor}).one_or_none()
+    if row is None:
+        raise UnknownAlert(f"there is no alert {alert_id}; see: fleetmeter alerts")
+    subject = f"alert {alert_id}: {row.kind} {row.subject}"
+    connection.execute(
+        LOG, {"actor": actor, "subject": subject, "before": row.acknowledged_by, "note": note.strip() or None}
+    )
+
+
+def listed(connection: Connection, resolved: bool = False, most: int = 200) -> list[dict[str, Any]]:
+    """Open alerts, the critical ones first, and the resolved ones after them if asked for."""
+    rows = connection.execute(LISTED, {"resolved": resolved, "most": most})
+    return [dict(row) for row in rows.mappings()]
