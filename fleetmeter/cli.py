@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleetmeter import corrections, environment, exports, schema, show
+from fleetmeter import alerts, corrections, environment, exports, schema, show
 from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
@@ -33,6 +33,7 @@ app = typer.Typer(
 db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
 app.add_typer(db, name="db")
 app.add_typer(exports.app, name="export")
+app.add_typer(alerts.app, name="alerts")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 

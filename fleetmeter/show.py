@@ -194,3 +194,20 @@ def day_range(first: str | None, last: str | None, now: datetime) -> tuple[Day, 
     if start > end:
         raise PeriodError(f"--from {start} is after --to {end}")
     return start, end
+
+
+def alerts(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) -> None:
+    """Alerts, the open and critical ones first."""
+    if json_wanted:
+        as_json(out, list(found))
+        return
+    shown = ("id", "severity", "kind", "subject", "project_id", "opened_at", "detail", "acknowledged_by")
+    columns = (*shown, "resolved_at") if any(alert["resolved_at"] for alert in found) else shown
+    rows = [{name: _said(name, alert[name]) for name in columns} for alert in found]
+    out.print(table("Alerts", rows) if rows else "no open alert")
+
+
+def _said(name: str, value: Any) -> Any:
+    if name == "detail":
+        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+    return "" if value is None else value

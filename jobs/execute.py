@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs import catalogue, queue
+from jobs import backoff, catalogue, queue
 from jobs.context import Advance, Context
 from jobs.queue import Lost, Run
 from metering import database, projects
@@ -148,7 +148,7 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
     )
     with database.transaction(engine) as connection:
         if passing and run.trigger != "manual":
-            queue.retry_later(connection, run, reason, min(300, 2**run.attempt))
+            queue.retry_later(connection, run, reason, backoff.seconds(run.attempt))
         else:
             queue.finish(connection, run, "failed", {}, [{"project_id": None, "error": reason}])
     log.warning("run failed", run=run.id, job=run.job, period=run.period, reason=reason)

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from jobs import due, execute, queue
+from jobs import due, execute, notify, queue
 from metering import database
 from metering.errors import DatabaseUnavailable
 from metering.settings import Settings
@@ -32,12 +32,15 @@ ALIVE = text("""
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Work until `stop`; waits, and says so once, while the database is away."""
+    notify.channels(settings)  # refuses a wrong address before any work
     name = execute.worker_name()
     clock = schedule.Scheduler()
     clock.every(HEARTBEAT).seconds.do(_guarded, _tick, engine, name)
     _guarded(_tick, engine, name)
     beat = threading.Thread(target=_pulse, args=(clock, stop), daemon=True)
     beat.start()
+    watch = threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True)
+    watch.start()
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name):
             stop.wait(POLL)

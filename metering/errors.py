@@ -45,5 +45,9 @@ class UnknownAlert(FleetmeterError):
     """An alert id that does not exist."""
 
 
+class DeliveryFailed(FleetmeterError):
+    """A channel did not take a message; it is sent again later."""
+
+
 class SourceUnavailable(FleetmeterError):
     """A source could not be read; what it would have measured stays unknown."""

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     s3_bucket: str | None = None
     s3_prefix: str = "{org_id}/{project_id}/"
 
+    alert_urls: SecretStr | None = Field(default=None, alias="FLEETMETER_ALERT_URLS")
+    alert_sns_topic_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$",
+        alias="FLEETMETER_ALERT_SNS_TOPIC_ARN",
+    )
+
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
     data_dir: Path = Field(default_factory=_default_data_dir, alias="FLEETMETER_DATA_DIR")
 

@@ -239,3 +239,24 @@ def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platfor
     )
     assert "--amount takes money" in one_sentence(wrong)
     assert fleetmeter("verify").returncode == 0
+
+
+def test_alerts_are_looked_at_listed_and_acknowledged(fleetmeter: Terminal, platform: Platform) -> None:
+    platform.sql(
+        """INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at)
+        VALUES ('robots', now() - interval '1 day', now() - interval '1 hour')"""
+    )
+    [alert] = fleetmeter.json("alerts")  # type: ignore[misc]
+    assert (alert["kind"], alert["subject"], alert["severity"]) == ("counter_silent", "robots", "critical")
+    assert fleetmeter("alerts", "ack", str(alert["id"]), "--note", "on it").returncode == 0
+    [alert] = fleetmeter.json("alerts")  # type: ignore[misc]
+    assert alert["acknowledged_by"].endswith("@cli")
+    assert "there is no alert 99" in one_sentence(fleetmeter("alerts", "ack", "99"))
+
+
+def test_a_channel_that_is_none_is_refused_before_any_work(fleetmeter: Terminal) -> None:
+    result = fleetmeter("alerts", "test", FLEETMETER_ALERT_URLS="nothing://me:hunter2@somewhere")
+    assert result.returncode == 1
+    assert one_sentence(result).startswith("fleetmeter: FLEETMETER_ALERT_URLS: address 1")
+    assert "hunter2" not in result.stderr
+    assert "no channel is configured" in fleetmeter("alerts", "test").stdout

@@ -1,0 +1,17 @@
+"""Alerts through Amazon SNS, for whoever subscribes to the topic."""
+
+from collectors import aws
+from metering.errors import DeliveryFailed
+from metering.settings import Settings
+
+SUBJECT = 100  # characters, and ASCII only: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+
+
+def publish(settings: Settings, topic_arn: str, title: str, body: str) -> None:
+    """Publish to the topic, in the region that its ARN names. Raises DeliveryFailed."""
+    client = aws.client(settings, "sns", region=topic_arn.split(":")[3])
+    subject = title.encode("ascii", "replace").decode()[:SUBJECT]
+    try:
+        client.publish(TopicArn=topic_arn, Subject=subject, Message=body)
+    except aws.FAILURES as error:
+        raise DeliveryFailed(f"SNS did not take it: {aws.reason(error)}") from error
