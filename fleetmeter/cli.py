@@ -265,13 +265,22 @@ def jobs_cancel(run_id: int) -> None:
     OUT.print(f"run {run_id} is cancelled")
 
 
+@jobs.command("discard")
+def jobs_discard(run_id: int) -> None:
+    """Let a dead letter rest: it is not asked for again, and its alert ends."""
+    with database.transaction(environment.engine(environment.load())) as connection:
+        if not queue.discard(connection, run_id):
+            raise FleetmeterError(f"run {run_id} is no dead letter; see: fleetmeter jobs")
+    OUT.print(f"run {run_id} is discarded")
+
+
 @jobs.command("retry")
 def jobs_retry(run_id: int) -> None:
-    """Ask again for a run that failed, died or was cancelled."""
+    """Ask again for a run that failed, died or was cancelled, or for the projects it left out."""
     with database.transaction(environment.engine(environment.load())) as connection:
         again = queue.retry(connection, run_id, corrections.actor())
     if again is None:
-        raise FleetmeterError(f"run {run_id} did not fail and was not cancelled; see: fleetmeter jobs")
+        raise FleetmeterError(f"run {run_id} left nothing undone; see: fleetmeter jobs")
     OUT.print(f"run {again} asks for it again")
 
 

@@ -84,11 +84,25 @@ def record(out: Console, value: Any, json_wanted: bool) -> None:
 
 
 def outcome(out: Console, result: "Outcome", json_wanted: bool) -> None:
-    """What a run did."""
+    """What a run did, or would do."""
     if json_wanted:
         as_json(out, dataclasses.asdict(result))
         return
     out.print(result.sentence, markup=False)
+    if "preview" in result.result:
+        _preview(out, result.result["preview"])
+
+
+def _preview(out: Console, found: Mapping[str, Any]) -> None:
+    rows = [
+        {"would change": name.replace("_", " "), "what": what, "by": by}
+        for name in ("rows", "usage", "money", "month_to_date")
+        for what, by in found[name].items()
+        if by
+    ]
+    out.print(table("Preview: nothing was changed", rows) if rows else "nothing would change")
+    if found["projects"]:
+        out.print(table(f"Projects (the first {len(found['projects'])})", found["projects"]))
 
 
 def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) -> None:

@@ -25,8 +25,7 @@ def run(context: Context) -> dict[str, Any]:
         ids = projects.ids(connection, context.project_id)
         _refuse_closed(connection, first, last, ids)
         before = _sealed(connection, first, last, ids)
-    if not context.dry_run:
-        platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+    platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
     sealed = fill(context, first, last)
     for some in context.chunks("sealing open days"):
         sealed += context.each(
@@ -45,10 +44,8 @@ def fill(context: Context, first: Day, last: Day, since: str = METERED_FROM) -> 
                 if wanted:
                     platform_db.stage_range(connection, day.start, day.end)
             for ids in database.chunks(wanted):
-                with connection.begin() as transaction:
+                with connection.begin():
                     sealed += _fill_day(connection, day, ids, context.at)
-                    if context.dry_run:
-                        transaction.rollback()
             context.advance(f"recounting {day}", 0, 0)
     return sealed
 

@@ -1,6 +1,7 @@
 """Each job: its name, the period it works on, and the function that does it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,11 +31,11 @@ def hourly(context: Context) -> dict[str, Any]:
     """Read every source; one that fails stops no other."""
     read: dict[str, Any] = {}
     for source in SOURCES:
-        if context.dry_run:
-            continue
-        measured = source.refresh(
-            context.settings, context.engine, context.at, context.project_id, context.progress_of(source)
-        )
+        engine = nullcontext(context.engine) if source is platform_db else context.apart()
+        with engine as where:
+            measured = source.refresh(
+                context.settings, where, context.at, context.project_id, context.progress_of(source)
+            )
         read[measured.source] = measured.sentence
         context.throttles += measured.throttles
         if measured.problem:
@@ -66,8 +67,7 @@ def monthly(context: Context) -> dict[str, Any]:
         months = closing.due_months(connection, context.at)
     closed, blocked = 0, {}
     for month in months:
-        if not context.dry_run:
-            backfill.fill(context, month.first, month.last, EXPECTED_FROM)
+        backfill.fill(context, month.first, month.last, EXPECTED_FROM)
         for ids in context.chunks(f"closing {month}"):
 
             def close(connection: Any, some: list[int], month: Month = month) -> int:
@@ -82,15 +82,14 @@ def monthly(context: Context) -> dict[str, Any]:
 
 
 def _count_first(context: Context) -> None:
-    if not context.dry_run:
-        measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
-        if measured.problem:
-            context.fail(None, measured.sentence)
+    measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+    if measured.problem:
+        context.fail(None, measured.sentence)
 
 
 def _recount_late(context: Context) -> dict[str, int] | None:
     # Days are recounted for every project or not at all: what one run left out would stay out.
-    if context.dry_run or context.project_id is not None:
+    if context.project_id is not None:
         return None
     try:
         return platform_db.recount_late(context.engine, context.at)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from jobs.rehearsal import rehearsal
 from metering import database, projects
 from metering.errors import FleetmeterError
 from metering.settings import Settings
@@ -57,7 +58,7 @@ class Context:
         Otherwise one project with broken data would stop every other of its chunk.
         """
         try:
-            with self.transaction() as connection:
+            with database.transaction(self.engine) as connection:
                 return work(connection, ids)
         except (DBAPIError, FleetmeterError) as error:
             if isinstance(error, DBAPIError) and database.is_away(error):
@@ -69,9 +70,10 @@ class Context:
         return sum(self.each([project], work) for project in ids)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction that a dry run rolls back."""
-        with database.connected(self.engine) as connection, connection.begin() as transaction:
-            yield connection
-            if self.dry_run:
-                transaction.rollback()
+    def apart(self) -> Iterator[Engine]:
+        """For a source with slow calls between its transactions: a dry run undoes each at its end."""
+        if not self.dry_run:
+            yield self.engine
+            return
+        with rehearsal(self.engine, keep=False) as engine:
+            yield engine

@@ -13,10 +13,11 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs import backoff, catalogue, queue
+from jobs import backoff, catalogue, preview, queue
 from jobs.context import Advance, Context
 from jobs.queue import Lost, Run
-from metering import database, projects
+from jobs.rehearsal import rehearsal
+from metering import database, ledger, plans, projects
 from metering.errors import DatabaseUnavailable, FleetmeterError
 from metering.settings import Settings
 
@@ -44,7 +45,7 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """What happened, on one line and, for failures, a line each."""
-        done = ", ".join(f"{name} {value}" for name, value in self.result.items())
+        done = ", ".join(f"{name} {value}" for name, value in self.result.items() if name != "preview")
         head = f"{self.job} {self.period} {self.state}" + (f": {done}" if done else "")
         if self.errors:
             head += f" ({len(self.errors)} failures)"
@@ -128,17 +129,38 @@ def execute(
 
 
 def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
-    job = catalogue.find(run.job)
     try:
-        result = job.work(context)
+        result = _rehearsed(engine, run, context) if run.dry_run else _work(run, context)
     except (DatabaseUnavailable, DBAPIError, FleetmeterError) as error:
         return _failed(engine, run, error)
-    if run.dry_run:
-        result["dry_run"] = True
     with database.transaction(engine) as connection:
         queue.finish(connection, run, "succeeded", result, context.errors)
     log.info("run finished", run=run.id, job=run.job, period=run.period, failures=len(context.errors))
     return Outcome(run.id, run.job, run.period, "succeeded", result, context.errors)
+
+
+def _work(run: Run, context: Context) -> dict[str, Any]:
+    """The job; for a retry of some projects, once for each of them."""
+    work = catalogue.find(run.job).work
+    only = run.arguments.get("projects")
+    if only is None:
+        return work(context)
+    results = {}
+    for context.project_id in only:
+        results[str(context.project_id)] = work(context)
+    return {"projects": results}
+
+
+def _rehearsed(engine: Engine, run: Run, context: Context) -> dict[str, Any]:
+    offered = plans.load(context.settings.plans)
+    ledger.ensure_partitions(engine, run.at)  # making one in there would lock the ledger until the end
+    with rehearsal(engine) as context.engine:
+        with database.transaction(context.engine) as connection:
+            before = preview.measure(connection, offered, run.at)
+        result = _work(run, context)
+        with database.transaction(context.engine) as connection:
+            found = preview.changes(connection, before, offered, run.at)
+    return result | {"dry_run": True, "preview": found}
 
 
 def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, text
 
 LEASE = "30 seconds"
 ATTEMPTS = 5  # then it is a dead letter
+CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
+MOST_APART = 100  # projects that a retry does one by one; more of them are the whole run again
 
 
 class Lost(Exception):
@@ -66,12 +68,17 @@ def enqueue(
     created = connection.scalar(
         text("""
             INSERT INTO job_runs (job, period, at, trigger, requested_by, project_id, dry_run, arguments)
-            VALUES (:job, :period, :at, :trigger, :requested_by, :project_id, :dry_run,
-                CAST(:arguments AS jsonb))
+            SELECT :job, :period, :at, :trigger, :requested_by, CAST(:project_id AS bigint), :dry_run,
+                CAST(:arguments AS jsonb)
+            WHERE :trigger <> 'schedule' OR NOT EXISTS (
+                SELECT FROM job_runs WHERE trigger = 'schedule' AND job = :job AND period = :period
+                AND coalesce(project_id, 0) = coalesce(CAST(:project_id AS bigint), 0))
             ON CONFLICT DO NOTHING RETURNING id"""),
         given,
     )
-    if created is None:
+    if created is not None:
+        connection.execute(text(f"NOTIFY {CHANNEL}"))
+    else:
         created = connection.scalar(
             text("""
                 SELECT id FROM job_runs WHERE state IN ('queued', 'running') AND job = :job
@@ -79,7 +86,6 @@ def enqueue(
                 AND dry_run = :dry_run"""),
             given,
         )
-    connection.execute(text("NOTIFY fleetmeter_jobs"))
     return None if created is None else int(created)
 
 
@@ -169,16 +175,29 @@ def cancel(connection: Connection, run_id: int) -> bool:
 
 
 def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
-    """Ask again for a run that failed, died or was cancelled; None when there is no such run."""
+    """Ask again for what a run left undone; None when there is no such run, or nothing is undone.
+
+    A run that failed, died or was cancelled is asked for as it was; of one that left some projects
+    out only those (argument `projects`), and `of` names the run that it repeats.
+    """
     row = connection.execute(
-        text("""SELECT job, period, at, project_id, dry_run, arguments FROM job_runs
-            WHERE id = :id AND state IN ('failed', 'dead', 'cancelled')"""),
+        text("""SELECT job, period, at, project_id, dry_run, arguments, state, errors FROM job_runs
+            WHERE id = :id AND (state IN ('failed', 'dead', 'cancelled') OR errors <> '[]')"""),
         {"id": run_id},
     ).one_or_none()
     if row is None:
         return None
-    job, period, at, project_id, dry_run, arguments = row
+    job, period, at, project_id, dry_run, arguments, state, errors = row
+    only = {error.get("project_id") for error in errors}
+    if state == "succeeded" and None not in only and len(only) <= MOST_APART:
+        arguments = arguments | {"projects": sorted(only), "of": run_id}
     return enqueue(connection, job, period, at, "retry", requested_by, project_id, dry_run, arguments)
+
+
+def discard(connection: Connection, run_id: int) -> bool:
+    """Let a dead letter rest: nobody is reminded of it any more. False if it is none."""
+    statement = """UPDATE job_runs SET state = 'cancelled' WHERE id = :id AND state = 'dead'"""
+    return connection.execute(text(statement), {"id": run_id}).rowcount > 0
 
 
 def get(connection: Connection, run_id: int) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from jobs import due, execute, notify, queue
+from jobs.bell import Bell
 from metering import database
 from metering.errors import DatabaseUnavailable
 from metering.settings import Settings
 
 HEARTBEAT = 5  # seconds
-POLL = 0.5  # seconds; a request starts within this
+POLL = 5  # seconds between two looks at the queue when nothing rings
 
 log = structlog.get_logger()
 
@@ -41,9 +42,11 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     beat.start()
     watch = threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True)
     watch.start()
+    bell = Bell(engine)
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name):
-            stop.wait(POLL)
+            bell.wait(POLL, stop)
+    bell.close()
     beat.join()
     _guarded(_leave, engine, name)
 

@@ -178,6 +178,7 @@ class DailyStats(Base):
         Column("row_hash", Text, nullable=False),
         _created_at(),
         Index("daily_stats_organization_id_date_idx", "organization_id", "date"),
+        Index("daily_stats_created_at_idx", "created_at", postgresql_using="brin"),
         Index("daily_stats_date_idx", "date"),
         Index(
             "daily_stats_incomplete_idx",

@@ -42,6 +42,7 @@ CREATE TABLE daily_stats (
     CONSTRAINT daily_stats_organization_id_fkey FOREIGN KEY(organization_id) REFERENCES
         organizations (id)
 ) PARTITION BY RANGE (date);
+CREATE INDEX daily_stats_created_at_idx ON daily_stats USING brin (created_at);
 CREATE INDEX daily_stats_date_idx ON daily_stats (date);
 CREATE INDEX daily_stats_organization_id_date_idx ON daily_stats (organization_id, date);
 CREATE INDEX daily_stats_incomplete_idx ON daily_stats (date) WHERE

@@ -218,3 +218,59 @@ def test_an_interrupted_run_frees_its_period(engine: Engine, platform: Platform)
         assert queue.cancel(connection, int(run or 0))
         assert not queue.cancel(connection, int(run or 0))
     assert ask(engine) != run
+
+
+def test_a_retry_does_only_the_projects_that_were_left_out(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    created = AT - hours(24)
+    broken, whole = platform.project(created_at=created), platform.project(created_at=created)
+    platform.sql(f"ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (project_id <> {broken})")
+    failed = execute.run_now(configured, engine, "daily", AT)
+    platform.sql("ALTER TABLE daily_stats DROP CONSTRAINT broken")
+    with database.transaction(engine) as connection:
+        again = queue.retry(connection, failed.run_id, "somebody")
+        assert again is not None
+        run = queue.claim(connection, "one", again)
+    assert run is not None
+    assert run.arguments == {"projects": [broken], "of": failed.run_id}
+    outcome = execute.execute(configured, engine, run)
+    assert outcome.errors == []
+    assert list(outcome.result["projects"]) == [str(broken)]
+    assert platform.rows("SELECT project_id FROM daily_stats ORDER BY 1") == [(broken,), (whole,)]
+
+
+def test_a_request_starts_within_a_second(configured: Settings, engine: Engine, platform: Platform) -> None:
+    with running(configured, engine):
+        idle = "SELECT count(*) > 0 AND bool_and(state NOT IN ('queued', 'running')) FROM job_runs"
+        until(lambda: platform.scalar(idle), 60)
+        waits = []
+        for number in range(5):
+            run_id = ask(engine, "hourly", f"asked {number}")
+            until(
+                lambda run_id=run_id: platform.scalar(
+                    "SELECT finished_at FROM job_runs WHERE id = :id", id=run_id
+                )
+            )  # type: ignore[misc]
+            waited = "SELECT extract(epoch FROM started_at - created_at)::float FROM job_runs WHERE id = :id"
+            waits.append(platform.scalar(waited, id=run_id))
+    assert max(waits) < 1, waits
+
+
+def test_what_is_due_is_asked_for_without_using_up_ids(engine: Engine, platform: Platform) -> None:
+    platform.project(created_at=AT - hours(72))
+    for _ in range(3):
+        with database.transaction(engine) as connection:
+            due.enqueue_due(connection, AT)
+    last = platform.scalar("SELECT max(id) FROM job_runs")
+    assert platform.scalar("SELECT last_value FROM job_runs_id_seq") == last
+
+
+def test_a_discarded_dead_letter_rests(engine: Engine, platform: Platform) -> None:
+    run_id = ask(engine)
+    assert run_id
+    platform.sql("UPDATE job_runs SET state = 'dead', finished_at = now()")
+    with database.transaction(engine) as connection:
+        assert queue.discard(connection, run_id)
+        assert not queue.discard(connection, run_id)
+    assert platform.rows("SELECT state FROM job_runs") == [("cancelled",)]

@@ -1,0 +1,74 @@
+"""What a rehearsed run would change: rows, usage and money, in all and by project."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering import spend
+from metering.meters import COUNTER_NAMES, columns
+from metering.plans import Plans
+
+SHOWN = 200  # projects named one by one
+
+# Rows of this transaction: `created_at` defaults to its start.
+SEALED = text(f"""
+    SELECT count(*) AS rows, {columns("coalesce(sum({0}), 0)::bigint AS {0}")}
+    FROM daily_stats WHERE created_at = now()""")
+BILLED = text("""
+    SELECT currency, count(*) AS rows, sum(total_charge) AS total FROM monthly_stats
+    WHERE created_at = now() GROUP BY currency ORDER BY currency""")
+POSTED = text("SELECT count(*) FROM adjustments WHERE created_at = now()")
+PROJECTS = text(f"""
+    SELECT p.id AS project_id, d.days, m.bills, m.charge::text AS charge, m.currency
+    FROM (SELECT project_id FROM daily_stats WHERE created_at = now()
+        UNION SELECT project_id FROM monthly_stats WHERE created_at = now()
+        ORDER BY project_id LIMIT {SHOWN}) p (id)
+    LEFT JOIN LATERAL (SELECT count(*) AS days FROM daily_stats
+        WHERE project_id = p.id AND created_at = now()) d ON true
+    LEFT JOIN LATERAL (SELECT count(*) AS bills, sum(total_charge) AS charge, min(currency) AS currency
+        FROM monthly_stats WHERE project_id = p.id AND created_at = now()) m ON true
+    ORDER BY p.id""")
+COUNTED = text(f"SELECT {columns('coalesce(sum({0} + lifetime_{0}), 0)::bigint AS {0}')} FROM project_stats")
+
+
+def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, Any]:
+    """How things stand before the run: usage counted, and the running month's charge by currency."""
+    charges: dict[str, Decimal] = {}
+    for project in spend.by_project(connection, offered, at):
+        charges[project.currency] = charges.get(project.currency, Decimal(0)) + project.so_far
+    return {"counted": dict(connection.execute(COUNTED).mappings().one()), "month_to_date": charges}
+
+
+def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: datetime) -> dict[str, Any]:
+    """What the run would change since `before`; in its transaction, before that is undone.
+
+    `usage`: of the days it would seal; when it seals none, what it would count anew. `money`: the
+    bills it would make. `month_to_date`: by how much the running month's charge would change.
+    """
+    after = measure(connection, offered, at)
+    sealed = dict(connection.execute(SEALED).mappings().one())
+    bills = connection.execute(BILLED).all()
+    days = sealed.pop("rows")
+    counted = {name: after["counted"][name] - before["counted"][name] for name in COUNTER_NAMES}
+    rows = {
+        "daily_stats": days,
+        "monthly_stats": sum(bill.rows for bill in bills),
+        "adjustments": connection.scalar(POSTED) or 0,
+    }
+    return {
+        "rows": rows,
+        "usage": {name: value for name, value in (sealed if days else counted).items() if value},
+        "money": {bill.currency: str(bill.total) for bill in bills},
+        "month_to_date": _difference(before["month_to_date"], after["month_to_date"]),
+        "projects": [dict(row) for row in connection.execute(PROJECTS).mappings()],
+    }
+
+
+def _difference(before: dict[str, Decimal], after: dict[str, Decimal]) -> dict[str, str]:
+    moved = {
+        currency: after.get(currency, Decimal(0)) - before.get(currency, Decimal(0))
+        for currency in sorted({*before, *after})
+    }
+    return {currency: str(amount) for currency, amount in moved.items() if amount}
