@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from jobs.rehearsal import rehearsal
 from metering import database, projects
-from metering.errors import FleetmeterError
+from metering.errors import DatabaseUnavailable, FleetmeterError
 from metering.settings import Settings
 
 Advance = Callable[[str, int, int], None]
@@ -31,6 +31,7 @@ class Context:
     arguments: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     throttles: int = 0
+    hold: Callable[[Connection], None] = lambda _: None  # raises when the run was taken over
 
     def fail(self, project_id: int | None, error: str) -> None:
         """Note a failure that does not stop the others."""
@@ -59,9 +60,12 @@ class Context:
         """
         try:
             with database.transaction(self.engine) as connection:
+                self.hold(connection)
                 return work(connection, ids)
         except (DBAPIError, FleetmeterError) as error:
-            if isinstance(error, DBAPIError) and database.is_away(error):
+            if isinstance(error, DatabaseUnavailable):
+                raise
+            if isinstance(error, DBAPIError) and database.is_passing(error) and len(ids) == 1:
                 raise
             if len(ids) == 1:
                 reason = str(getattr(error, "orig", error)).strip().splitlines()[0]

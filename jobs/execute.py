@@ -119,6 +119,8 @@ def execute(
         context = Context(
             settings, engine, run.at, run.requested_by, advance, run.project_id, run.dry_run, run.arguments
         )
+        if not run.dry_run:  # what is undone cannot land, and a heartbeat would wait for its lock
+            context.hold = lambda connection: queue.hold(connection, run)
         return _finish(engine, run, context)
     except Lost:
         with database.transaction(engine) as connection:
@@ -166,7 +168,7 @@ def _rehearsed(engine: Engine, run: Run, context: Context) -> dict[str, Any]:
 def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     passing = isinstance(error, DatabaseUnavailable) or (
-        isinstance(error, DBAPIError) and database.is_away(error)
+        isinstance(error, DBAPIError) and database.is_passing(error)
     )
     with database.transaction(engine) as connection:
         if passing and run.trigger != "manual":

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-LEASE = "30 seconds"
+LEASE = "20 seconds"  # a take-over is done within 30, the poll of the next runner included
 ATTEMPTS = 5  # then it is a dead letter
 CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
 MOST_APART = 100  # projects that a retry does one by one; more of them are the whole run again
@@ -126,6 +126,18 @@ def heartbeat(connection: Connection, run: Run, progress: Mapping[str, Any] | No
         "heartbeat_at = clock_timestamp(), progress = coalesce(CAST(:progress AS jsonb), progress)",
         progress=None if progress is None else json.dumps(progress),
     )
+
+
+def hold(connection: Connection, run: Run) -> None:
+    """Keep the run this worker's until the transaction ends. Raises Lost when it is not.
+
+    What a worker writes under it cannot land after another one has taken the run over.
+    """
+    query = """SELECT FROM job_runs WHERE id = :id AND attempt = :attempt AND worker = :worker
+        AND state = 'running' FOR SHARE"""
+    own = {"id": run.id, "attempt": run.attempt, "worker": run.worker}
+    if connection.execute(text(query), own).one_or_none() is None:
+        raise Lost(f"run {run.id} is no longer {run.worker}'s")
 
 
 def finish(

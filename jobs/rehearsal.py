@@ -59,7 +59,8 @@ def rehearsal(engine: Engine, keep: bool = True) -> Iterator[Engine]:
     whose transactions do not build on each other and have slow calls in between.
     """
     options = dict(engine.dialect.create_connect_args(engine.url)[1])
-    options |= {"connection_factory": Undone, "options": "-c timezone=UTC"}
+    session = " ".join(f"-c {setting}" for setting in database.SESSION)
+    options |= {"connection_factory": Undone, "options": session}
     with database.connected(engine):
         pass  # says in the usual words when the database is away
     undone = psycopg2.connect(**options)

@@ -52,8 +52,13 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 
 
 def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:
+    # `schedule` thinks in local time: after a clock was set back, or summer time ended, its next turn
+    # would be an hour away.
     while not stop.wait(1):
-        clock.run_pending()
+        if (clock.idle_seconds or 0) > HEARTBEAT:
+            clock.run_all()
+        else:
+            clock.run_pending()
 
 
 def _tick(engine: Engine, name: str) -> None:

@@ -12,6 +12,14 @@ from metering.settings import Settings
 
 CHUNK = 1_000  # projects a transaction: enough to be set-based, few enough to lock briefly
 
+# What a frozen or vanished process held would keep everybody waiting: PostgreSQL ends its
+# transaction, and finds out within half a minute that a machine is gone (its own default: two hours).
+SESSION = (
+    *("timezone=UTC", "idle_in_transaction_session_timeout=20s"),
+    *("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3"),
+)
+LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outlives its transactions
+
 
 def create(settings: Settings, application: str = "fleetmeter") -> Engine:
     """An engine whose sessions speak UTC; nothing is connected yet."""
@@ -20,7 +28,7 @@ def create(settings: Settings, application: str = "fleetmeter") -> Engine:
         pool_pre_ping=True,
         pool_size=settings.db_pool_size,
         connect_args={
-            "options": "-c timezone=UTC",
+            "options": " ".join(f"-c {setting}" for setting in SESSION),
             "application_name": application,
             "connect_timeout": 5,
             "keepalives_idle": 10,
@@ -49,6 +57,8 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     """One read-only REPEATABLE READ transaction: everything read in it is of the same instant."""
     frozen = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with _connected(engine), frozen.begin() as connection:
+        # It holds up nobody, and whoever reads its rows may be slow.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield connection
 
 
@@ -66,6 +76,12 @@ def is_away(error: DBAPIError) -> bool:
     """True when the server or the connection is gone, as opposed to a statement being refused."""
     code = getattr(error.orig, "pgcode", None)
     return error.connection_invalidated or code is None or code[:2] in ("08", "57")
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """True when the same may succeed later: away, a conflict, or out of a resource such as disk."""
+    code = getattr(error.orig, "pgcode", None) or ""
+    return is_away(error) or code[:2] in ("40", "53", "55")
 
 
 def _away(engine: Engine, error: DBAPIError) -> str:
@@ -87,6 +103,7 @@ def session_lock(engine: Engine, name: str) -> Iterator[Connection]:
     """A connection that holds the advisory lock `name` over several transactions of the caller's."""
     with connected(engine) as connection:
         with connection.begin():
+            connection.execute(text(LOCK_IDLE))
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(name)})
         try:
             yield connection
