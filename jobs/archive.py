@@ -16,7 +16,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Engine, text
 
-from metering import database, exports, offline
+from collectors import aws
+from jobs.context import Context
+from metering import database, exports, offline, retention
 from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports import ADJUSTMENTS, DAILY, MONTHLY
 from metering.periods import Month
@@ -32,6 +34,33 @@ class Archived:
     prefix: str
     bills: int
     written: bool
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Archive every closed month that is not archived yet, or that has more bills since."""
+    bucket = context.settings.archive_bucket
+    if bucket is None:
+        return {"archived": "nothing: set FLEETMETER_ARCHIVE_BUCKET"}
+    with database.transaction(context.engine) as connection:
+        months = retention.not_archived(connection)
+    if context.dry_run:
+        return {"would_archive": [str(month) for month in months]}
+    client = aws.client(context.settings, "s3")
+    done: dict[str, str] = {}
+    for number, month in enumerate(months):
+        context.advance(f"archiving {month}", number, len(months))
+        try:
+            found = archive(context.engine, client, bucket, context.settings.archive_prefix, month)
+        except (SourceUnavailable, FleetmeterError) as error:
+            context.fail(None, f"{month}: {error}")
+            continue
+        if found is not None:
+            done[str(month)] = f"s3://{bucket}/{found.prefix}"
+            with database.transaction(context.engine) as connection:
+                retention.note_archived(
+                    connection, month, found.bills, done[str(month)], context.requested_by
+                )
+    return {"archived": done}
 
 
 def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month) -> Archived | None:
@@ -136,9 +165,9 @@ def _absent(client: Any, bucket: str, key: str) -> bool:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return True
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {error}") from error
+        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {aws.reason(error)}") from error
     except BotoCoreError as error:
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {error}") from error
+        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {aws.reason(error)}") from error
     return False
 
 
@@ -146,4 +175,4 @@ def _asked(what: str, request: Callable[[], None]) -> None:
     try:
         request()
     except (ClientError, BotoCoreError) as error:
-        raise SourceUnavailable(f"{what} cannot be written or read: {error}") from error
+        raise SourceUnavailable(f"{what} cannot be written or read: {aws.reason(error)}") from error

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from collectors import ecr, platform_db, s3
-from jobs import backfill
+from jobs import archive, backfill
 from jobs.context import Context
-from metering import closing, database, ledger, plans, snapshots
+from metering import closing, database, ledger, plans, retention, snapshots
 from metering.coverage import EXPECTED_FROM
 from metering.errors import PeriodError, SourceUnavailable
 from metering.periods import Day, Hour, Month
@@ -81,6 +81,19 @@ def monthly(context: Context) -> dict[str, Any]:
     return {"months": [str(month) for month in months], "closed": closed, "blocked": blocked}
 
 
+def shorten(context: Context) -> dict[str, Any]:
+    """Drop what the settings keep no longer, of months that are closed and archived."""
+    settings = context.settings
+    hours = retention.cutoffs(settings.keep_hours_days, context.at)
+    days = retention.month_cutoffs(settings.keep_days_months, context.at)
+    done: dict[str, Any] = {}
+    for table, over in ((retention.HOURS, hours), (retention.DAYS, days)):
+        done[table.name] = retention.shorten(
+            context.engine, table, over, context.requested_by, context.advance
+        )
+    return done | retention.forget_runs(context.engine, context.at - timedelta(days=settings.keep_runs_days))
+
+
 def _count_first(context: Context) -> None:
     measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
     if measured.problem:
@@ -108,6 +121,8 @@ JOBS = {
         Job("hourly", lambda at, _: str(Hour.of(at)), hourly, "every hour"),
         Job("daily", lambda at, _: str(Day.of(at).previous()), daily, "daily at 00:00 UTC"),
         Job("monthly", lambda at, _: str(Month.of(at).previous()), monthly, "on the 1st at 00:00 UTC"),
+        Job("archive", lambda at, _: str(Day.of(at).previous()), archive.run, "daily, what is closed"),
+        Job("retention", lambda at, _: str(Day.of(at).previous()), shorten, "daily, after the archive"),
         Job("backfill", _range, backfill.run, "on request"),
     )
 }

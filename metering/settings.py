@@ -74,6 +74,19 @@ class Settings(BaseSettings):
         alias="FLEETMETER_ALERT_SNS_TOPIC_ARN",
     )
 
+    archive_bucket: str | None = Field(default=None, alias="FLEETMETER_ARCHIVE_BUCKET")
+    archive_prefix: str = Field(
+        default="fleetmeter/", pattern=r"^([^/]+/)*$", alias="FLEETMETER_ARCHIVE_PREFIX"
+    )
+
+    keep_hours_days: Annotated[dict[str, int], NoDecode] = Field(
+        default={}, alias="FLEETMETER_KEEP_HOURS_DAYS"
+    )
+    keep_days_months: Annotated[dict[str, int], NoDecode] = Field(
+        default={}, alias="FLEETMETER_KEEP_DAYS_MONTHS"
+    )
+    keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
+
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
     data_dir: Path = Field(default_factory=_default_data_dir, alias="FLEETMETER_DATA_DIR")
 
@@ -83,6 +96,20 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("keep_hours_days", "keep_days_months", mode="before")
+    @classmethod
+    def _by_tier(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip().rpartition("=") for part in value.split(",") if part.strip()]
+        try:
+            keep = {tier.strip(): int(length) for tier, _, length in parts}
+        except ValueError:
+            keep = {}
+        if len(keep) < len(parts) or min(keep.values(), default=1) < 1:
+            raise ValueError("takes a number like 400, with tiers of their own like 400,free=90")
+        return keep
 
     @field_validator("database_url")
     @classmethod

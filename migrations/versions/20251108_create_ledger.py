@@ -171,11 +171,19 @@ BEGIN
 END $body$
 """
 
-# Sealed rows cannot be changed, whoever asks: the triggers fire for replicas and owners too.
+# Sealed rows cannot be changed, whoever asks: the triggers fire for replicas and owners too. Only a
+# day that the audit log, which nobody can change, already gives up to retention may be deleted.
 REFUSE = """
 CREATE FUNCTION fleetmeter_refuse() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 BEGIN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME LIKE 'daily_stats%' THEN
+        PERFORM FROM audit_log a JOIN monthly_stats m ON a.after->>'month'
+                = format('%s-%s', m.year, lpad(m.month::text, 2, '0'))
+            WHERE a.action = 'retention' AND a.subject = 'daily_stats'
+            AND m.project_id = OLD.project_id AND m.year = OLD.year AND m.month = OLD.month;
+        IF FOUND THEN RETURN OLD; END IF;
+    END IF;
     RAISE EXCEPTION '% of % refused: its rows are sealed; post an adjustment instead',
         TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $body$

@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from sqlalchemy import Engine
 from the_months import OCTOBER, closed_october
 from the_platform import Platform
 
-from jobs import archive
+from jobs import archive, execute
+from metering import database, retention, settings
 from metering.errors import FleetmeterError, SourceUnavailable
+from metering.settings import Settings
 
 BUCKET = "bills"
 
@@ -82,3 +85,41 @@ def test_a_bucket_that_is_not_there_is_one_sentence(engine: Engine, platform: Pl
     closed_october(engine, platform)
     with pytest.raises(SourceUnavailable, match="s3://nowhere/"):
         archive.archive(engine, s3, "nowhere", "", OCTOBER)
+
+
+def test_the_job_archives_what_is_closed_once_and_says_when_nothing_is_configured(
+    configured: Settings, engine: Engine, platform: Platform, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    closed_october(engine, platform, projects=2)
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    nothing = execute.run_now(configured, engine, "archive", at)
+    assert (nothing.exit_code, nothing.result["archived"]) == (0, "nothing: set FLEETMETER_ARCHIVE_BUCKET")
+    found = settings.load(
+        archive_bucket=BUCKET, aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
+    )
+    seen = execute.run_now(found, engine, "archive", at, dry_run=True)
+    assert (seen.result["would_archive"], keys(s3)) == (["2026-10"], [])
+    done = execute.run_now(found, engine, "archive", at)
+    assert list(done.result["archived"]) == ["2026-10"]
+    assert keys(s3)[0].startswith("fleetmeter/2026-10/")
+    assert execute.run_now(found, engine, "archive", at).result["archived"] == {}
+    with database.transaction(engine) as connection:
+        assert retention.archived(connection) == [OCTOBER]
+
+
+def test_an_archive_that_is_denied_is_named_and_stays_due(
+    engine: Engine, platform: Platform, s3: Any, monkeypatch: pytest.MonkeyPatch, configured: Settings
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    closed_october(engine, platform)
+    found = settings.load(
+        archive_bucket="elsewhere", aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
+    )
+    done = execute.run_now(found, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    assert done.result["archived"] == {}
+    assert done.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
+    with database.transaction(engine) as connection:
+        assert retention.not_archived(connection) == [OCTOBER]

@@ -1,0 +1,125 @@
+"""Retention drops what the settings keep no longer, and nothing that is not closed and archived."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from the_months import OCTOBER, closed_october
+from the_platform import Platform
+
+from jobs import execute
+from metering import audit, database, ledger, retention, settings
+from metering.settings import Settings
+
+MUCH_LATER = datetime(2027, 3, 10, 12, tzinfo=UTC)
+
+
+def shorten(engine: Engine, at: datetime = MUCH_LATER, **keep: Any) -> dict[str, Any]:
+    found = settings.load(**keep)
+    return execute.run_now(found, engine, "retention", at).result
+
+
+def archive_october(engine: Engine, bills: int) -> None:
+    with database.transaction(engine) as connection:
+        retention.note_archived(connection, OCTOBER, bills, "s3://bucket/place", "somebody")
+
+
+def counts(platform: Platform) -> tuple[int, int, int]:
+    tables = ("usage_hourly", "daily_stats", "monthly_stats")
+    hours, days, months = (platform.scalar(f"SELECT count(*) FROM {table}") for table in tables)
+    return hours, days, months
+
+
+def test_by_default_nothing_is_dropped(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    archive_october(engine, 1)
+    before = counts(platform)
+    assert shorten(engine) == {"usage_hourly": {}, "daily_stats": {}, "job_runs": 0, "alerts": 0}
+    assert counts(platform) == before
+
+
+def test_what_is_not_archived_is_kept(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform, projects=2)
+    before = counts(platform)
+    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == {}
+    archive_october(engine, 1)
+    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == {}, "one of the two bills is not in it"
+    assert counts(platform) == before
+
+
+def test_a_closed_and_archived_month_goes_and_the_books_still_balance(
+    engine: Engine, platform: Platform
+) -> None:
+    ledger.ensure_partitions(engine, OCTOBER.start)
+    closed_october(engine, platform, projects=2)
+    archive_october(engine, 2)
+    assert shorten(engine, datetime(2026, 11, 20, tzinfo=UTC), keep_hours_days="30")["usage_hourly"] == {}
+    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == {"2026-10": "dropped"}
+    assert platform.scalar("SELECT to_regclass('usage_hourly_2026_10')") is None
+    assert counts(platform) == (0, 62, 2)
+    assert audit.verify(engine).sound
+    assert shorten(engine, keep_days_months="2")["daily_stats"] == {"2026-10": "dropped"}
+    assert counts(platform) == (0, 0, 2)
+    assert audit.verify(engine).sound
+    assert shorten(engine, keep_hours_days="30", keep_days_months="2") == {
+        **{"usage_hourly": {}, "daily_stats": {}, "job_runs": 0, "alerts": 0}
+    }
+
+
+def test_a_tier_may_keep_longer(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    kept = platform.scalar("SELECT max(project_id) FROM monthly_stats")
+    free = platform.organization("free")
+    platform.sql("UPDATE organizations SET tier = 'starter' WHERE id = :id", id=free)
+    archive_october(engine, 1)
+    assert shorten(engine, keep_hours_days="30,starter=900")["usage_hourly"] == {}
+    assert platform.scalar("SELECT count(*) FROM usage_hourly WHERE project_id = :id", id=kept) > 0
+    assert shorten(engine, keep_hours_days="900,starter=30")["usage_hourly"] != {}
+
+
+def test_rows_of_the_default_partition_go_in_chunks(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    archive_october(engine, 1)
+    assert platform.scalar("SELECT to_regclass('usage_hourly_2026_10')") is None
+    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == {"2026-10": "1 projects"}
+    assert counts(platform)[0] == 0
+    assert audit.verify(engine).sound
+
+
+def test_days_are_deleted_only_after_the_audit_log_says_so(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    with pytest.raises(IntegrityError, match="sealed"):
+        platform.sql("DELETE FROM daily_stats WHERE date = '2026-10-05'")
+    archive_october(engine, 1)
+    shorten(engine, keep_days_months="900")
+    with pytest.raises(IntegrityError, match="sealed"):
+        platform.sql("DELETE FROM daily_stats WHERE date = '2026-10-05'")
+
+
+def test_old_runs_and_resolved_alerts_go_and_dead_letters_stay(engine: Engine, platform: Platform) -> None:
+    platform.sql(
+        """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+        SELECT 'hourly', n::text, now(), 'schedule', 's', CASE n WHEN 1 THEN 'dead' ELSE 'succeeded' END,
+            '2026-01-01Z' FROM generate_series(1, 25000) n"""
+    )
+    platform.sql(
+        """INSERT INTO alerts (kind, severity, subject, opened_at, resolved_at)
+        VALUES ('limit', 'warning', 'old', '2026-01-01Z', '2026-01-02Z'),
+            ('limit', 'warning', 'open', '2026-01-01Z', NULL)"""
+    )
+    found = shorten(engine, keep_runs_days=30)
+    assert (found["job_runs"], found["alerts"]) == (24_999, 1)
+    assert platform.rows("SELECT subject FROM alerts") == [("open",)]
+
+
+def test_a_preview_drops_nothing(configured: Settings, engine: Engine, platform: Platform) -> None:
+    ledger.ensure_partitions(engine, OCTOBER.start)
+    closed_october(engine, platform)
+    archive_october(engine, 1)
+    before = counts(platform)
+    found = settings.load(keep_hours_days="30")
+    seen = execute.run_now(found, engine, "retention", MUCH_LATER, dry_run=True)
+    assert seen.result["usage_hourly"] == {"2026-10": "dropped"}
+    assert counts(platform) == before
