@@ -101,11 +101,12 @@ def client(settings: Settings, service: str, region: str | None = None, tally: T
     return made
 
 
-def _refuse_short(response_dict: dict[str, Any], **_: Any) -> None:
+def _refuse_short(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
     # botocore takes a body that a lost connection cut short for a whole one, and a page without its
     # end for the last page. As this error of AWS's own it is retried.
-    promised = response_dict["headers"].get("Content-Length")
-    if promised and len(response_dict["body"]) < int(promised):
+    body, promised = response_dict["body"], response_dict["headers"].get("Content-Length")
+    whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD"  # not a stream, and has one
+    if whole and promised and len(body) < int(promised):
         response_dict["status_code"] = 408
         json = "json" in response_dict["headers"].get("Content-Type", "")
         response_dict["body"] = CUT_JSON if json else CUT_XML
