@@ -45,6 +45,7 @@ def refresh(
         if progress:
             progress(result.projects, len(found))
     result.throttles = tally.throttles
+    result.record_failures(engine, at)
     return result
 
 

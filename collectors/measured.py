@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from sqlalchemy import Engine
+
+from metering import database, ledger
 from metering.meters import Source
 
 Progress = Callable[[int, int], None]  # projects done, projects in all
@@ -27,3 +31,10 @@ class Measured:
             return f"{self.source}: {self.problem}"
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return f"{self.source}: {self.projects} projects measured{failed}"
+
+    def record_failures(self, engine: Engine, at: datetime) -> None:
+        """Write down for each project that failed why its level is not this hour's."""
+        for chunk in database.chunks(sorted(self.failures)):
+            with database.transaction(engine) as connection:
+                reasons = {project: self.failures[project] for project in chunk}
+                ledger.record_failures(connection, self.source, reasons, at)

@@ -61,6 +61,7 @@ def refresh(
         result.problem = aws.reason(error)
         result.failures = {project: result.problem for project, _ in found}
     result.throttles = tally.throttles
+    result.record_failures(engine, at)
     return result
 
 

@@ -1,8 +1,9 @@
 """How well a period was measured: gaps, the coverage of a sealed day, and the days that are missing.
 
-A day's coverage has one entry a source: `state` is measured, partial, missing, carried,
-not_started or not_configured. Counter sources add `hours` measured `of` those expected; gauge
-sources add `sampled_at`, the instant of the sample that the day shows.
+A day's coverage has one entry a source: `state` is measured, partial, missing, carried, denied,
+failed, not_started or not_configured. Counter sources add `hours` measured `of` those expected;
+gauge sources add `sampled_at`, the instant of the sample that the day shows. A source that was
+denied, or failed, all day adds the last `reason`, and `sampled_at` of the level that is carried.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,9 @@ def _sampled(source: Source) -> str:
     return f"""CASE
         WHEN h.{source}_sampled_at IS NOT NULL THEN
             jsonb_build_object('state', 'measured', 'sampled_at', h.{source}_sampled_at)
+        WHEN h.{source}_failed IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object(
+            'state', CASE WHEN h.{source}_failed LIKE 'access denied%' THEN 'denied' ELSE 'failed' END,
+            'reason', h.{source}_failed, 'sampled_at', {carried}))
         WHEN {carried} IS NOT NULL THEN
             jsonb_build_object('state', 'carried', 'sampled_at', {carried})
         WHEN EXISTS (SELECT FROM project_stats WHERE {source}_measured_at IS NOT NULL) THEN

@@ -234,6 +234,35 @@ def record_gauges(
     )
 
 
+def record_failures(connection: Connection, source: Source, reasons: Mapping[int, str], at: datetime) -> None:
+    """Say in the hour of `at` why `source` could not be read, project id -> reason; no level changes.
+
+    A sample of the same hour, before or after, takes the reason's place.
+    """
+    ids = sorted(reasons)
+    projects.ensure(connection, ids, at)
+    projects.lock(connection, ids)
+    connection.execute(
+        RECORD_FAILURES,
+        {
+            "ids": ids,
+            "reasons": [reasons[project] for project in ids],
+            "hour": Hour.of(at).start,
+            "source": source,
+            "key": f"{source}_failed",
+        },
+    )
+
+
+RECORD_FAILURES = text("""
+    INSERT INTO usage_hourly AS u (project_id, hour, measured)
+    SELECT s.project_id, greatest(:hour, s.open_from), jsonb_build_object(CAST(:key AS text), g.reason)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS g (project_id, reason)
+    JOIN project_stats s USING (project_id) ORDER BY s.project_id
+    ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
+        WHERE NOT u.measured ? CAST(:source AS text)""")
+
+
 def known_sum(names: Sequence[str], prefix: str = "") -> str:
     """SQL of the sum of those columns that are known; NULL when none is."""
     total = " + ".join(f"coalesce({prefix}{name}, 0)" for name in names)
@@ -269,4 +298,4 @@ def _record_gauges(source: Source) -> Any:
         FROM given JOIN stats USING (project_id)
         ON CONFLICT (project_id, hour) DO UPDATE SET
             {columns("{0} = coalesce(excluded.{0}, u.{0})", (*names, "storage_bytes"))},
-            measured = u.measured || excluded.measured""")
+            measured = u.measured - '{source}_failed' || excluded.measured""")

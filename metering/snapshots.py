@@ -21,6 +21,8 @@ ROW_HASH = """encode(sha256(convert_to(fleetmeter_canonical(
     to_jsonb({row}) - 'row_hash' - 'created_at'), 'UTF8')), 'hex')"""
 
 _LAST_SAMPLE = "(array_agg({0} ORDER BY hour DESC) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
+_LAST_FAILURE = """(array_agg(measured->>'{0}_failed' ORDER BY hour DESC)
+    FILTER (WHERE measured ? '{0}_failed'))[1] AS {0}_failed"""
 
 SEAL = text(f"""
     INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
@@ -42,6 +44,7 @@ SEAL = text(f"""
                 SELECT count(*) AS hours, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)},
                     max(measured->>'s3') AS s3_sampled_at, max(measured->>'ecr') AS ecr_sampled_at,
+                    {columns(_LAST_FAILURE, ("s3", "ecr"))},
                     count(*) FILTER (WHERE CAST(measured->>'platform_db' AS timestamptz)
                         >= hour + interval '1 hour') AS platform_db_hours
                 FROM usage_hourly u

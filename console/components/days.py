@@ -22,12 +22,14 @@ STATES = {
     "partial": "◐ partial",
     "missing": "○ missing",
     "carried": "↷ carried",
+    "denied": "✕ denied",
+    "failed": "✕ failed",
     "not_started": "– not started",
     "not_configured": "– not configured",
 }
 LEGEND = (
     "● the source was read · ◐ for some hours · ○ not at all · ↷ the last known level was carried over · "
-    "– nothing to measure"
+    "✕ reading was refused or failed · – nothing to measure"
 )
 DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
 COVERAGE = (
