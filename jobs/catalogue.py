@@ -9,7 +9,7 @@ from typing import Any
 from collectors import ecr, platform_db, s3
 from jobs import archive, backfill
 from jobs.context import Context
-from metering import closing, database, ledger, plans, retention, snapshots
+from metering import anomalies, closing, database, ledger, plans, projects, retention, snapshots
 from metering.coverage import EXPECTED_FROM
 from metering.errors import PeriodError, SourceUnavailable
 from metering.periods import Day, Hour, Month
@@ -81,6 +81,13 @@ def monthly(context: Context) -> dict[str, Any]:
     return {"months": [str(month) for month in months], "closed": closed, "blocked": blocked}
 
 
+def judge(context: Context) -> dict[str, Any]:
+    """Judge every sealed day that was not judged yet."""
+    with database.transaction(context.engine) as connection:
+        ids = projects.ids(connection, context.project_id)
+    return {"anomalies": anomalies.judge(context.engine, ids, context.at, context.advance)}
+
+
 def shorten(context: Context) -> dict[str, Any]:
     """Drop what the settings keep no longer, of months that are closed and archived."""
     settings = context.settings
@@ -121,6 +128,7 @@ JOBS = {
         Job("hourly", lambda at, _: str(Hour.of(at)), hourly, "every hour"),
         Job("daily", lambda at, _: str(Day.of(at).previous()), daily, "daily at 00:00 UTC"),
         Job("monthly", lambda at, _: str(Month.of(at).previous()), monthly, "on the 1st at 00:00 UTC"),
+        Job("anomalies", lambda at, _: str(Day.of(at).previous()), judge, "daily, after the seal"),
         Job("archive", lambda at, _: str(Day.of(at).previous()), archive.run, "daily, what is closed"),
         Job("retention", lambda at, _: str(Day.of(at).previous()), shorten, "daily, after the archive"),
         Job("backfill", _range, backfill.run, "on request"),

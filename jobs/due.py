@@ -24,6 +24,12 @@ TRIED = text("""
     LIMIT 1""")
 
 
+# What looks at the sealed days, once a day and when no seal or close is under way.
+AFTER_THE_SEAL = ("anomalies", "archive", "retention")
+SEALING = text("""
+    SELECT 1 FROM job_runs WHERE state IN ('queued', 'running') AND job IN ('daily', 'monthly') LIMIT 1""")
+
+
 def enqueue_due(connection: Connection, at: datetime) -> None:
     """Ask for everything that is due at `at` and was not asked for yet."""
     queue.enqueue(connection, "hourly", str(Hour.of(at)), at, "schedule", "schedule")
@@ -37,3 +43,6 @@ def enqueue_due(connection: Connection, at: datetime) -> None:
         queue.enqueue(connection, "monthly", str(month), at, "schedule", "schedule")
     if months and not connection.scalar(TRIED, {"at": at}):
         queue.enqueue(connection, "monthly", str(months[-1]), at, "retry", "schedule")
+    if not connection.scalar(SEALING):
+        for job in AFTER_THE_SEAL:
+            queue.enqueue(connection, job, str(today.previous()), at, "schedule", "schedule")

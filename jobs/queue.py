@@ -106,7 +106,8 @@ _CLAIM = """
 _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
     SELECT FROM job_runs o WHERE o.job = q.job AND o.id <> q.id AND o.state = 'running'
     AND o.heartbeat_at >= clock_timestamp() - interval '{LEASE}')"""
-_ORDER = """ORDER BY array_position(ARRAY['hourly', 'backfill', 'daily', 'monthly'], job), period, id"""
+_ORDER = """ORDER BY array_position(
+    ARRAY['hourly', 'backfill', 'daily', 'monthly', 'anomalies', 'archive', 'retention'], job), period, id"""
 
 
 def claim(connection: Connection, worker: str, run_id: int | None = None) -> Run | None:

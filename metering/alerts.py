@@ -3,7 +3,7 @@
 A rule is a query of what is wrong now: severity, project_id (NULL: no one project), subject and
 detail. What it names and is not open is opened, what is open and no longer named is resolved; a
 second look at the same truth changes nothing. Kind `anomaly` has no rule: the job that judges days
-opens those.
+opens those, and they are news for a week.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,10 @@ REFRESH = """
             WHERE (a.severity, a.detail) IS DISTINCT FROM (excluded.severity, excluded.detail)
         RETURNING xmax = 0 AS new)
     SELECT (SELECT count(*) FROM opened WHERE new), (SELECT count(*) FROM resolved)"""
+
+OLD_NEWS = text("""
+    UPDATE alerts SET resolved_at = :at WHERE kind = 'anomaly' AND resolved_at IS NULL
+    AND opened_at < CAST(:at AS timestamptz) - interval '7 days'""")
 
 ACKNOWLEDGE = text("""
     WITH before AS (SELECT id, acknowledged_by FROM alerts WHERE id = :id FOR UPDATE)
@@ -72,7 +76,8 @@ def refresh(connection: Connection, at: datetime, offered: Plans) -> Changes:
         connection.execute(text(REFRESH.format(rule=rule)), given | {"kind": kind}).one()
         for kind, rule in alert_rules.RULES.items()
     ]
-    return Changes(sum(row[0] for row in counts), sum(row[1] for row in counts))
+    old = connection.execute(OLD_NEWS, {"at": at}).rowcount
+    return Changes(sum(row[0] for row in counts), old + sum(row[1] for row in counts))
 
 
 def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) -> None:

@@ -153,6 +153,7 @@ class ProjectStats(Base):
         Column("open_from", DateTime(timezone=True), nullable=False),
         Column("updated_at", DateTime(timezone=True), nullable=False),
         *(Column(f"{source}_measured_at", DateTime(timezone=True)) for source in SOURCES),
+        Column("judged_at", DateTime(timezone=True)),
         Index("project_stats_open_from_idx", "open_from"),
     )
     project_id: Mapped[int]

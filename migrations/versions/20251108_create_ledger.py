@@ -71,6 +71,7 @@ CREATE TABLE project_stats (
     platform_db_measured_at TIMESTAMP WITH TIME ZONE,
     s3_measured_at TIMESTAMP WITH TIME ZONE,
     ecr_measured_at TIMESTAMP WITH TIME ZONE,
+    judged_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT project_stats_pkey PRIMARY KEY (project_id),
     CONSTRAINT project_stats_project_id_fkey FOREIGN KEY(project_id) REFERENCES projects (id)
 );
