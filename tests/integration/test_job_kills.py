@@ -1,0 +1,217 @@
+"""Runners killed and frozen at random points: nothing is skipped, doubled or half done.
+
+After each storm `verify` is sound and every sealed day, bill and adjustment is the same, hash for
+hash, as after a run that nobody disturbed.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import job_worker
+import pytest
+from sqlalchemy import URL, Engine, text
+from the_platform import Platform, hours
+
+from jobs import due, execute, queue
+from metering import audit, database, ledger, projects
+from metering.ledger import MqttUsage
+from metering.periods import Day, days
+from metering.settings import Settings
+
+AT = datetime(2026, 11, 3, 10, 30, tzinfo=UTC)
+CREATED = "2026-10-18T00:00:00Z"
+PROJECTS = 12
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["job_worker"])
+
+
+def a_fleet(engine: Engine, platform: Platform) -> list[int]:
+    """Projects with rows and messages on every day from their creation to AT, over a month's end."""
+    organization = platform.organization("starter")
+    ids = [platform.project(organization, created_at=CREATED) for _ in range(PROJECTS)]
+    platform.sql(
+        """INSERT INTO logs (project_id, size_bytes, created_at)
+        SELECT p, 10, at + p * interval '1 minute' FROM unnest(CAST(:ids AS bigint[])) p,
+            generate_series(CAST(:from AS timestamptz), :until, interval '5 hours') at""",
+        ids=ids,
+        until=AT,
+        **{"from": CREATED},
+    )
+    for day in days(Day.parse("2026-10-18"), Day.of(AT).previous()):
+        with database.transaction(engine) as connection:
+            projects.ensure(connection, ids, day.start)
+            usage = {(organization, one): MqttUsage(1000 * one, 5, 10, 1, "t") for one in ids}
+            ledger.add_mqtt(connection, usage, day.start + hours(3))
+    return ids
+
+
+def ask_for_everything(engine: Engine) -> None:
+    with database.transaction(engine) as connection:
+        due.enqueue_due(connection, AT)
+
+
+def books(platform: Platform) -> list[Any]:
+    return [
+        platform.rows("SELECT project_id, date, row_hash FROM daily_stats ORDER BY 1, 2"),
+        platform.rows("SELECT project_id, year, month, seal FROM monthly_stats ORDER BY 1, 2, 3"),
+        platform.rows("SELECT project_id, meter, quantity FROM adjustments ORDER BY 1, 2"),
+        platform.rows("SELECT project_id, logs, mqtt_inbound, lifetime_logs FROM project_stats ORDER BY 1"),
+    ]
+
+
+def left(platform: Platform) -> int:
+    return int(platform.scalar("SELECT count(*) FROM job_runs WHERE state IN ('queued', 'running')") or 0)
+
+
+def spent_leases(platform: Platform) -> None:
+    """As if the lease of whoever died had passed."""
+    platform.sql("UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '1 minute'")
+
+
+def worker(url: URL) -> Any:
+    process = FORKS.Process(
+        target=job_worker.work, args=(url.render_as_string(hide_password=False),), daemon=True
+    )
+    process.start()
+    return process
+
+
+def undisturbed(engine: Engine, platform: Platform, url: URL) -> list[Any]:
+    ask_for_everything(engine)
+    while left(platform):
+        worker(url).join(120)
+    return books(platform)
+
+
+def storm(platform: Platform, url: URL, seed: int, most: int) -> int:
+    """Kill a worker after a random moment, again and again, until everything is done all the same."""
+    chance, kills = random.Random(seed), 0
+    while left(platform):
+        process = worker(url)
+        process.join(chance.uniform(0.02, 0.7) if kills < most else 120)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            kills += 1
+        spent_leases(platform)
+    return kills
+
+
+def compare(engine: Engine, platform: Platform, admin: Any, url: URL, seeds: list[int], most: int) -> int:
+    a_fleet(engine, platform)
+    engine.dispose()
+    names = [f"{url.database}_{seed}" for seed in seeds]
+    for name in names:
+        admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{url.database}"'))
+    expected = undisturbed(engine, platform, url)
+    assert expected[1], "a month was closed"
+    kills = 0
+    for seed, name in zip(seeds, names, strict=True):
+        other = database.create(
+            Settings(database_url=url.set(database=name).render_as_string(hide_password=False))  # type: ignore[arg-type]
+        )
+        ask_for_everything(other)
+        kills += storm(Platform(other), url.set(database=name), seed, most)
+        assert books(Platform(other)) == expected, f"seed {seed}"
+        assert audit.verify(other).sound, f"seed {seed}"
+        other.dispose()
+        admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    return kills
+
+
+def test_killed_at_random_points_the_books_are_the_same(
+    engine: Engine, platform: Platform, admin: Any, url: URL
+) -> None:
+    assert compare(engine, platform, admin, url, [1], most=10) > 0
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1800)
+def test_killed_hundreds_of_times_the_books_are_the_same(
+    engine: Engine, platform: Platform, admin: Any, url: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills = compare(engine, platform, admin, url, list(range(2, 12)), most=25)
+    with capsys.disabled():
+        print(f"\nrunners killed {kills} times over 10 seeds; the books are the same")
+    assert kills >= 50
+
+
+def test_eight_closers_at_once_make_one_bill_a_project(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    a_fleet(engine, platform)
+    outcomes = []
+    closers = [
+        threading.Thread(
+            target=lambda: outcomes.append(execute.run_now(configured, engine, "monthly", AT).state)
+        )
+        for _ in range(8)
+    ]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join()
+    assert outcomes == ["succeeded"] * 8
+    assert platform.scalar("SELECT count(*) FROM monthly_stats") == PROJECTS
+    assert audit.verify(engine).sound
+
+
+def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
+    engine: Engine, platform: Platform, url: URL
+) -> None:
+    a_fleet(engine, platform)
+    ask_for_everything(engine)
+    frozen = worker(url)
+    deadline = time.monotonic() + 30
+    while not platform.scalar("SELECT count(*) FROM daily_stats"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        while left(platform):
+            spent_leases(platform)
+            worker(url).join(5)
+            assert time.monotonic() - started < 90, "the frozen one holds up the others"
+        before = books(platform)
+        runs = platform.rows("SELECT id, state, worker, attempt FROM job_runs ORDER BY id")
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    frozen.join(60)
+    assert not frozen.is_alive()
+    assert books(platform) == before
+    assert platform.rows("SELECT id, state, worker, attempt FROM job_runs ORDER BY id") == runs
+    assert audit.verify(engine).sound
+
+
+def test_a_clock_that_jumps_changes_nothing(configured: Settings, engine: Engine, platform: Platform) -> None:
+    a_fleet(engine, platform)
+
+    def work_off(at: datetime) -> None:
+        with database.transaction(engine) as connection:
+            due.enqueue_due(connection, at)
+        while True:
+            with database.transaction(engine) as connection:
+                run = queue.claim(connection, "one")
+            if run is None:
+                return
+            execute.execute(configured, engine, run)
+
+    work_off(AT)
+    before = books(platform)[:3]
+    for jump in (timedelta(hours=-3), timedelta(days=-9), timedelta(days=-40)):
+        work_off(AT + jump)
+    assert books(platform)[:3] == before
+    work_off(AT + timedelta(days=35))
+    assert platform.rows("SELECT DISTINCT year, month FROM monthly_stats ORDER BY 1, 2") == [
+        (2026, 10),
+        (2026, 11),
+    ]
+    assert audit.verify(engine).sound

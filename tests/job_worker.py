@@ -1,0 +1,20 @@
+"""A runner's loop in a process of its own, to be killed: claims and executes until nothing waits."""
+
+import os
+
+from jobs import execute, queue
+from metering import database, settings
+
+
+def work(url: str) -> None:
+    """Work off the queue of the database at `url`."""
+    os.environ["DATABASE_URL"] = url
+    found = settings.load()
+    engine = database.create(found)
+    name = execute.worker_name()
+    while True:
+        with database.transaction(engine) as connection:
+            run = queue.claim(connection, name)
+        if run is None:
+            return
+        execute.execute(found, engine, run)
