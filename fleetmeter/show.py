@@ -180,6 +180,7 @@ def status(out: Console, found: Mapping[str, Any], json_wanted: bool) -> None:
         "sources": sources,
         "last run of each job": found["jobs"],
         "open gaps": found["open_gaps"],
+        "broker's own count": found["reconciliation"],
         "unattributed messages, last 24 h": found["unattributed_messages_last_24_h"],
     }
     for title, rows in sections.items():

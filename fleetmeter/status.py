@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from metering import closing, coverage, database, gate, projects
+from metering import closing, coverage, database, gate, projects, reconciliation
 from metering.meters import SOURCES
 from metering.periods import Day, Month
 
@@ -52,6 +52,7 @@ def read(engine: Engine, at: datetime) -> dict[str, Any]:
                 "SELECT * FROM gaps WHERE covered_at IS NULL"
                 " AND accepted_at IS NULL ORDER BY starts_at LIMIT 20",
             ),
+            "reconciliation": _rows(connection, reconciliation.LAST),
             "unattributed_messages_last_24_h": _rows(connection, UNATTRIBUTED, at=at),
         }
 

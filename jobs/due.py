@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from jobs import queue
-from metering import closing
+from metering import closing, reconciliation
 from metering.periods import Day, Hour, days
 from metering.projects import METERED_UNTIL
 
@@ -43,6 +43,7 @@ def enqueue_due(connection: Connection, at: datetime) -> None:
         queue.enqueue(connection, "monthly", str(month), at, "schedule", "schedule")
     if months and not connection.scalar(TRIED, {"at": at}):
         queue.enqueue(connection, "monthly", str(months[-1]), at, "retry", "schedule")
+    queue.enqueue(connection, "reconcile", str(reconciliation.settled(at)), at, "schedule", "schedule")
     if not connection.scalar(SEALING):
         for job in AFTER_THE_SEAL:
             queue.enqueue(connection, job, str(today.previous()), at, "schedule", "schedule")

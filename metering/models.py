@@ -310,6 +310,19 @@ class UnattributedMessages(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class Reconciliation(Base):
+    """A broker's own count of an hour's messages beside ours; `parts`: region -> metric -> messages."""
+
+    __tablename__ = "reconciliations"
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    theirs: Mapped[int]
+    ours: Mapped[int]
+    parts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    at: Mapped[datetime]
+
+
 class MqttSession(Base):
     """Exactly-once state of one counter daemon, written in the transaction of its counts.
 

@@ -103,6 +103,16 @@ CREATE TABLE unattributed_messages (
     CONSTRAINT unattributed_messages_pkey PRIMARY KEY (hour, reason)
 );
 
+CREATE TABLE reconciliations (
+    hour TIMESTAMP WITH TIME ZONE NOT NULL,
+    source TEXT NOT NULL,
+    theirs BIGINT NOT NULL,
+    ours BIGINT NOT NULL,
+    parts JSONB DEFAULT '{}' NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT reconciliations_pkey PRIMARY KEY (hour, source)
+);
+
 CREATE TABLE mqtt_sessions (
     client_id TEXT NOT NULL,
     epoch BIGINT DEFAULT 0 NOT NULL,
@@ -213,7 +223,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        DROP TABLE usage_hourly, project_stats, gaps, unattributed_messages, mqtt_sessions;
+        DROP TABLE usage_hourly, project_stats, gaps, unattributed_messages, reconciliations,
+            mqtt_sessions;
         DROP FUNCTION fleetmeter_ensure_partition, fleetmeter_seal_table, fleetmeter_refuse,
             fleetmeter_canonical;
     """)

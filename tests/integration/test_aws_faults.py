@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import Engine
 from the_platform import Platform
 
-from collectors import ecr, s3
+from collectors import aws, cloudwatch, ecr, s3
 from metering import settings
+from metering.periods import Hour
 from metering.settings import Settings
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -62,7 +63,10 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         target = self.headers["X-Amz-Target"].rpartition(".")[2]
-        self.server.actions[f"ecr:{target}"] += 1
+        service = "cloudwatch" if "Granite" in self.headers["X-Amz-Target"] else "ecr"
+        self.server.actions[f"{service}:{target}"] += 1
+        if service == "cloudwatch":
+            return self._send(200, "{}", "application/x-amz-json-1.0")
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         images = self.server.repositories.get(asked["repositoryName"])
         if images is None:
@@ -215,5 +219,6 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
     fill(cloud, platform)
     s3.refresh(settings_for(cloud), engine, AT)
     ecr.refresh(settings_for(cloud), engine, AT)
+    cloudwatch.read(settings_for(cloud), Hour.of(AT), aws.Tally())
     statements = json.loads(POLICY.read_text())["Statement"]
     assert {statement["Action"] for statement in statements} == set(cloud.actions)

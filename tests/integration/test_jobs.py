@@ -12,7 +12,7 @@ from the_platform import Platform, hours
 
 from jobs import due, execute, queue, runner
 from jobs.queue import Lost, Run
-from metering import audit, database
+from metering import audit, database, reconciliation
 from metering.errors import MonthClosed, PeriodError
 from metering.settings import Settings
 
@@ -125,6 +125,7 @@ def test_after_an_outage_every_missed_day_is_due_in_order(engine: Engine, platfo
         "daily 2026-11-21",
         "daily 2026-11-22",
         "daily 2026-11-23",
+        f"reconcile {reconciliation.settled(AT)}",
     ]
 
 
