@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleetmeter import alerts, corrections, environment, exports, schema, show
+from fleetmeter import alerts, corrections, environment, exports, schema, show, spend
 from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
@@ -36,6 +36,7 @@ app.add_typer(exports.app, name="export")
 app.add_typer(alerts.app, name="alerts")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
+app.command("spend")(spend.spent)
 
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]

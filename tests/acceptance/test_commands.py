@@ -260,3 +260,17 @@ def test_a_channel_that_is_none_is_refused_before_any_work(fleetmeter: Terminal)
     assert one_sentence(result).startswith("fleetmeter: FLEETMETER_ALERT_URLS: address 1")
     assert "hunter2" not in result.stderr
     assert "no channel is configured" in fleetmeter("alerts", "test").stdout
+
+
+def test_spend_says_what_the_month_costs_so_far_and_by_which_assumption(
+    fleetmeter: Terminal, platform: Platform
+) -> None:
+    project = platform.project(platform.organization("starter"), created_at="2026-11-01T00:00:00Z")
+    assert fleetmeter("run", "hourly", "--at", "2026-11-20T10:00:00Z").returncode == 0
+    found = fleetmeter.json("spend", "--at", "2026-11-20T10:00:00Z")
+    assert isinstance(found, dict)
+    assert [one["project_id"] for one in found["projects"]] == [project]
+    assert found["projects"][0]["so_far"] == found["organizations"][0]["so_far"] == "29.00"
+    assert "like its hours so far" in found["assumption"]
+    assert "projected 29.00" in fleetmeter("spend", "--at", "2026-11-20T10:00:00Z").stdout
+    assert fleetmeter("spend", "--project", "99").returncode == 2

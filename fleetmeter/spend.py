@@ -1,0 +1,37 @@
+"""`spend`: what the running month costs so far, and what it will cost if it goes on like this."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fleetmeter import environment, show
+from metering import database, plans, projects, spend
+
+OUT = Console(highlight=False)
+
+
+def spent(
+    project: Annotated[int | None, typer.Option(help="One project instead of all.")] = None,
+    at: Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What the running month costs: so far, and projected to its end, by project and organization."""
+    found, now = environment.load(), environment.instant(at)
+    offered = plans.load(found.plans)
+    with database.transaction(environment.engine(found)) as connection:
+        if project is not None:
+            projects.require(connection, project)
+        by_project = spend.by_project(connection, offered, now, project)
+    organizations = spend.by_organization(by_project)
+    if as_json:
+        shown = {"projects": [vars(one) for one in by_project]}
+        shown |= {"organizations": [vars(one) for one in organizations]}
+        show.as_json(OUT, {"at": now, "assumption": spend.ASSUMPTION, **shown})
+        return
+    OUT.print(show.table("Projects", [vars(one) for one in by_project]))
+    OUT.print(show.table("Organizations", [vars(one) for one in organizations]))
+    total = sum((one.so_far for one in organizations), Decimal(0))
+    projected = sum((one.projected for one in organizations), Decimal(0))
+    OUT.print(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}", markup=False)
