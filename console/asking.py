@@ -1,14 +1,16 @@
 """Asking for a job: a request in the queue, which a runner takes up. A page never runs one."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import Connection, text
 
 from console.reading import writing
 from jobs import queue
+from metering import alerts
 
 DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
 
@@ -36,6 +38,7 @@ def ask(
     if run and time.monotonic() - pressed < DOUBLE_CLICK:
         return int(run)
     with writing() as connection:
+        _note(connection, "preview" if dry_run else "request", f"{job} {period}", project_id)
         run = queue.enqueue(
             connection,
             job,
@@ -54,10 +57,37 @@ def ask(
 def cancel(run: int) -> None:
     """Take a waiting run out of the queue, or ask a working one to stop."""
     with writing() as connection:
+        _note(connection, "cancel", f"run {run}")
         queue.cancel(connection, run)
 
 
 def retry(run: int) -> int:
-    """Queue again what failed; returns the run's id."""
+    """Queue again what failed or was left out; returns the run's id."""
     with writing() as connection:
+        _note(connection, "retry", f"run {run}")
         return int(queue.retry(connection, run, actor()) or run)
+
+
+def discard(runs: Sequence[int]) -> None:
+    """Let dead letters rest."""
+    with writing() as connection:
+        for run in runs:
+            _note(connection, "discard", f"run {run}")
+            queue.discard(connection, run)
+
+
+def acknowledge(alert_ids: Sequence[int], note: str) -> None:
+    """Say that somebody looks after these alerts."""
+    with writing() as connection:
+        for alert in alert_ids:
+            alerts.acknowledge(connection, alert, actor(), note)
+
+
+def _note(connection: Connection, action: str, subject: str, project_id: int | None = None) -> None:
+    given = {"actor": actor(), "action": action, "subject": subject, "project_id": project_id}
+    connection.execute(
+        text("""
+            INSERT INTO audit_log (actor, action, subject, after) VALUES (:actor, :action, :subject,
+                jsonb_strip_nulls(jsonb_build_object('project_id', CAST(:project_id AS bigint))))"""),
+        given,
+    )

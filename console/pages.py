@@ -8,6 +8,7 @@ from streamlit.navigation.page import Page
 
 TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
+    "alerts": ("Alerts", ":material/notifications:"),
     "project": ("Project", ":material/smart_toy:"),
     "snapshots": ("Snapshots", ":material/event_available:"),
     "limits": ("Limits", ":material/data_thresholding:"),
@@ -16,7 +17,7 @@ TITLES = {
     "billing": ("Billing", ":material/receipt_long:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Watch": ("overview", "project"),
+    "Watch": ("overview", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "limits"),
 }

@@ -51,7 +51,7 @@ LISTED = text("""
     SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project, a.subject, a.detail, a.opened_at,
         a.resolved_at, a.acknowledged_by
     FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
-    WHERE a.resolved_at IS NULL OR :resolved
+    WHERE (a.resolved_at IS NULL OR :resolved) AND (CAST(:kind AS text) IS NULL OR a.kind = :kind)
     ORDER BY a.resolved_at IS NOT NULL, a.severity = 'critical' DESC, a.id DESC LIMIT :most""")
 
 
@@ -94,7 +94,9 @@ def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) ->
     )
 
 
-def listed(connection: Connection, resolved: bool = False, most: int = 200) -> list[dict[str, Any]]:
+def listed(
+    connection: Connection, resolved: bool = False, most: int = 200, kind: str | None = None
+) -> list[dict[str, Any]]:
     """Open alerts, the critical ones first, and the resolved ones after them if asked for."""
-    rows = connection.execute(LISTED, {"resolved": resolved, "most": most})
+    rows = connection.execute(LISTED, {"resolved": resolved, "most": most, "kind": kind})
     return [dict(row) for row in rows.mappings()]

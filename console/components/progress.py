@@ -6,17 +6,31 @@ from typing import Any
 import streamlit as st
 
 from console import figures, names, trouble
+from console.components.tables import Column, table
 from console.queries import runs
 from console.reading import reading
 
+PARTS = {
+    "rows": "Rows made",
+    "usage": "Usage",
+    "money": "Billed",
+    "month_to_date": "Change of the running month's charge",
+}
+PROJECTS = (
+    Column("project_id", "Project", "id"),
+    Column("days", "Days sealed", "count"),
+    Column("bills", "Bills", "count"),
+    Column("charge", "Charge"),
+    Column("currency", "Currency"),
+)
 OVER = ("succeeded", "failed", "cancelled", "dead")
 LOOKS = {
     "queued": (":material/hourglass_empty:", "gray", "Queued"),
     "running": (":material/autorenew:", "blue", "Running"),
     "succeeded": (":material/check_circle:", "green", "Succeeded"),
-    "failed": (":material/error:", "orange", "Failed, tries again"),
+    "failed": (":material/error:", "orange", "Failed"),
     "cancelled": (":material/block:", "gray", "Cancelled"),
-    "dead": (":material/dangerous:", "red", "Failed for good"),
+    "dead": (":material/dangerous:", "red", "Dead letter"),
 }
 
 
@@ -71,10 +85,33 @@ def line(run: Mapping[str, Any]) -> None:
         badge(run["state"])
         st.markdown(f"**{title(run)}**", width="content")
         st.caption(detail(run), width="stretch")
+    if run["dry_run"] and "preview" in (run["result"] or {}):
+        preview(run["result"]["preview"])
     if run["state"] == "running":
         done, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
         what = names.markdown(str(run["progress"].get("what", "working")))
         st.progress(min(1.0, done / total) if total else 0.0, text=f"{what} · {done:,} of {total:,}")
+
+
+def preview(found: Mapping[str, Any]) -> None:
+    """What a trial run would change: rows, usage and money, then by project."""
+    rows = [
+        {
+            "what": f"{label}: {name.replace('_', ' ')}",
+            "by": f"{value:,}" if isinstance(value, int) else value,
+        }
+        for part, label in PARTS.items()
+        for name, value in found[part].items()
+        if value
+    ]
+    st.caption("Nothing was changed. The run would do exactly this:" if rows else "Nothing would change.")
+    if rows:
+        table(
+            rows, (Column("what", "What"), Column("by", "Would be")), "preview", "What the run would change"
+        )
+    if found["projects"]:
+        with st.expander(f"The first {figures.many(len(found['projects']), 'project')}"):
+            table(found["projects"], PROJECTS, "preview-projects", "What would change, by project")
 
 
 def title(run: Mapping[str, Any]) -> str:
@@ -99,7 +136,9 @@ def outcome(run: Mapping[str, Any]) -> str:
         str(error.get("error", "")) if isinstance(error, dict) else str(error) for error in run["errors"]
     ]
     done = "; ".join(
-        _did(key, value) for key, value in (run["result"] or {}).items() if value not in ({}, [])
+        _did(key, value)
+        for key, value in (run["result"] or {}).items()
+        if value not in ({}, []) and key not in ("preview", "dry_run")
     )
     if run["state"] != "succeeded":
         return errors[-1] if errors else ""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from console import address, figures, trouble
-from console.asking import ask, cancel, retry
+from console.asking import ask, cancel, discard, retry
 from console.components import progress, question
 from console.components.head import head
 from console.components.tables import Column, table
@@ -79,7 +79,11 @@ def _card(row: Row, at: datetime) -> None:
                 st.badge("Never ran", color="gray", icon=":material/schedule:")
         st.caption(what)
         st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
-        question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
+        with st.container(horizontal=True):
+            question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
+            if st.button("Preview", key=f"preview-{job}", icon=":material/visibility:", width="stretch"):
+                progress.started("jobs", [ask(job, period(job, at), at, dry_run=True)])
+                st.rerun()
         question.ask(
             f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
         )
@@ -133,6 +137,16 @@ def _failed(failed: Sequence[Row]) -> None:
     if not failed:
         return
     st.subheader(f"{figures.many(len(failed), 'run')} failed and not made good", anchor=False)
+    dead = [run["id"] for run in failed if run["state"] == "dead"]
+    with st.container(horizontal=True):
+        if len(failed) > 1 and st.button("Retry all", key="retry-all", icon=":material/replay:"):
+            progress.started("jobs", [retry(run["id"]) for run in failed])
+            st.rerun()
+        if dead and st.button(
+            f"Discard {figures.many(len(dead), 'dead letter')}", key="discard", icon=":material/delete:"
+        ):
+            discard(dead)
+            st.rerun()
     for run in failed[:10]:
         with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
             with st.container(width="stretch"):

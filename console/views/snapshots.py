@@ -101,11 +101,13 @@ def _repair(missing: Missing, at: datetime) -> None:
     wanted = {rows[number]["project_id"] for number in ticked}
     chosen = [day for day in missing if day.project_id in wanted] if wanted else missing
     dates = [day.date for day in chosen]
+    scopes: list[int | None] = sorted(wanted) if wanted else [None]
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Backfill {figures.many(len(chosen), 'missing day')}"
         if st.button(label, type="primary", icon=":material/build:", key="backfill"):
-            scopes: list[int | None] = sorted(wanted) if wanted else [None]
             progress.started("backfill", [_ask(chosen, scope, at) for scope in scopes])
+        if st.button("Preview", icon=":material/visibility:", key="preview-backfill"):
+            progress.started("backfill", [_ask(chosen, scope, at, True) for scope in scopes])
         st.caption(
             f"Counts again and seals what is missing from {min(dates)} to {max(dates)}"
             + (f" in {figures.many(len(wanted), 'ticked project')}" if wanted else " in every project")
@@ -113,10 +115,10 @@ def _repair(missing: Missing, at: datetime) -> None:
         )
 
 
-def _ask(chosen: Missing, project_id: int | None, at: datetime) -> int:
+def _ask(chosen: Missing, project_id: int | None, at: datetime, trial: bool = False) -> int:
     dates = [day.date for day in chosen if project_id in (None, day.project_id)]
     first, last = str(min(dates)), str(max(dates))
-    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last})
+    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last}, trial)
 
 
 def _by_project(missing: Missing) -> list[dict[str, Any]]:

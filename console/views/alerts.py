@@ -1,0 +1,129 @@
+"""Alerts and anomalies: what is wrong, since when, and who looks after it."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console import address, figures, names
+from console.asking import acknowledge
+from console.components import question
+from console.components.head import head
+from console.components.tables import Column, table
+from console.queries.rows import Row
+from console.reading import reading
+from metering import alert_rules, alerts
+from metering.meters import METERS
+
+KINDS = (*alert_rules.RULES, "anomaly")
+MOST = 500
+SHOWN = (
+    Column("id", "Alert", "id"),
+    Column("look", "Severity"),
+    Column("kind", "Kind"),
+    Column("subject", "Subject", "name"),
+    Column("project", "Project", "name"),
+    Column("said", "Detail", "name"),
+    Column("opened_at", "Opened (UTC)", "instant"),
+    Column("resolved_at", "Over (UTC)", "instant"),
+    Column("acknowledged_by", "Looked after by", "name"),
+)
+BANDS = (
+    Column("date", "Day"),
+    Column("project", "Project", "name"),
+    Column("label", "Meter"),
+    Column("expected_low", "Expected from", "count"),
+    Column("expected_high", "Expected to", "count"),
+    Column("actual", "Actual", "count"),
+    Column("reason", "Why", "name"),
+)
+LOOKS = {"critical": "● critical", "warning": "▲ warning"}
+
+
+def show() -> None:
+    """The page."""
+    address.read("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
+    kind = st.session_state.get("kind")
+    over = bool(st.session_state.get("over", False))
+    with reading() as page:
+        found = alerts.listed(page.connection, over, MOST, kind)
+    head("Alerts", page.at)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox("Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240)
+        st.toggle("Those that are over too", key="over")
+    if kind:
+        address.write("kind", kind)
+    if not found:
+        _nothing(kind)
+        return
+    _summary(found)
+    ticked = table(
+        [_row(one) for one in found],
+        SHOWN,
+        "alerts",
+        "Alerts, open and critical first",
+        True,
+        placeholder="—",
+    )
+    _acknowledge([found[number] for number in ticked] or [one for one in found if _waits(one)])
+    _anomalies([one for one in found if one["kind"] == "anomaly"])
+
+
+def _nothing(kind: str | None) -> None:
+    what = f"No alert of kind {kind} is open." if kind else "No alert is open."
+    st.success(f"{what} The runner looks every half minute.", icon=":material/check_circle:")
+
+
+def _summary(found: Sequence[Row]) -> None:
+    critical = sum(one["severity"] == "critical" and _waits(one) for one in found)
+    waiting = sum(_waits(one) for one in found)
+    if critical:
+        st.error(
+            f"{figures.many(critical, 'critical alert')} nobody looks after yet.", icon=":material/error:"
+        )
+    elif waiting:
+        st.warning(f"{figures.many(waiting, 'alert')} nobody looks after yet.", icon=":material/warning:")
+    else:
+        st.info("Somebody looks after every open alert.", icon=":material/visibility:")
+    if len(found) == MOST:
+        st.caption(f"The first {MOST} are shown; choose a kind to see others.")
+
+
+def _waits(one: Row) -> bool:
+    return one["resolved_at"] is None and one["acknowledged_by"] is None
+
+
+def _row(one: Row) -> Row:
+    detail = ", ".join(f"{key} {value}" for key, value in one["detail"].items() if value is not None)
+    return {**one, "look": LOOKS.get(one["severity"], one["severity"]), "said": detail}
+
+
+def _acknowledge(chosen: Sequence[Row]) -> None:
+    waiting = [one for one in chosen if _waits(one)]
+    if not waiting:
+        return
+    label = f"Acknowledge {figures.many(len(waiting), 'alert')}"
+    question.button(label, "acknowledge", ":material/visibility:")
+
+    def explain() -> None:
+        for one in waiting[:5]:
+            st.markdown(f"- {names.markdown(one['kind'])}: {names.markdown(one['subject'], 80)}")
+        st.text_input("What is being done about it", key="note", max_chars=500)
+        st.caption("They stay open until they are over; the note is kept in the audit log.")
+
+    def do() -> None:
+        acknowledge([one["id"] for one in waiting], str(st.session_state.get("note") or ""))
+
+    question.ask("acknowledge", label, explain, "Acknowledge", do)
+
+
+def _anomalies(found: Sequence[Row]) -> None:
+    if not found:
+        return
+    st.subheader("Unusual days", anchor=False)
+    rows = [{**one["detail"], "project": one["project"], "label": _label(one)} for one in found]
+    table(rows, BANDS, "bands", "Days whose usage was outside of what was expected")
+
+
+def _label(one: Row) -> str:
+    meter = METERS.get(one["detail"]["meter"])
+    return meter.label if meter else str(one["detail"]["meter"])

@@ -1,0 +1,98 @@
+"""Alerts, previews and dead letters in the console: what is pressed, and what SQL then says."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+from the_console import Fleet
+from the_platform import Platform
+
+from jobs import execute
+from metering.settings import Settings
+
+Open = Callable[..., AppTest]
+
+
+def alert(
+    platform: Platform, kind: str, subject: str, detail: str = "{}", severity: str = "critical"
+) -> None:
+    platform.sql(
+        """INSERT INTO alerts (kind, severity, subject, detail, opened_at)
+        VALUES (:kind, :severity, :subject, CAST(:detail AS jsonb), now())""",
+        kind=kind,
+        subject=subject,
+        detail=detail,
+        severity=severity,
+    )
+
+
+def test_an_alert_is_acknowledged_with_a_note(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+    platform = Platform(engine)
+    alert(platform, "counter_silent", "robots")
+    page = open_page("alerts")
+    assert "1 critical alert nobody looks after" in page.error[0].value
+    page.button(key="acknowledge").click().run()
+    page.text_input(key="note").set_value("a new disk is on its way").run()
+    page.button(key="confirm-acknowledge").click().run()
+    assert platform.scalar("SELECT acknowledged_by FROM alerts") == "console"
+    assert platform.rows("SELECT actor, reason FROM audit_log WHERE action = 'acknowledge'") == [
+        ("console", "a new disk is on its way")
+    ]
+    assert not page.error
+
+
+def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+    detail = (
+        '{"meter": "logs", "date": "2026-11-02", "expected_low": 10, "expected_high": 20, '
+        '"actual": 90, "reason": "more"}'
+    )
+    alert(Platform(engine), "anomaly", "logs 2026-11-02", detail, "warning")
+    page = open_page("alerts")
+    bands = page.dataframe[1].value
+    assert bands[["date", "expected_low", "expected_high", "actual"]].to_numpy().tolist() == [
+        ["2026-11-02", 10, 20, 90]
+    ]
+
+
+def test_the_kind_of_the_address_filters_and_a_wrong_one_is_named(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    for kind in ("limit", "coverage"):
+        alert(Platform(engine), kind, f"a {kind}")
+    page = open_page("alerts", kind="limit")
+    assert list(page.dataframe[0].value["subject"]) == ["a limit"]
+    page = open_page("alerts", kind="nonsense")
+    assert "kind = nonsense" in page.warning[0].value
+
+
+def test_a_preview_is_a_trial_run_that_shows_what_would_change(
+    open_page: Open, fleet: Fleet, engine: Engine, configured: Settings
+) -> None:
+    page = open_page("jobs")
+    page.button(key="preview-daily").click().run()
+    platform = Platform(engine)
+    assert platform.rows("SELECT job, dry_run, state FROM job_runs") == [("daily", True, "queued")]
+    assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'preview'") == 1
+    days = platform.scalar("SELECT count(*) FROM daily_stats")
+    execute.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
+    page.run()
+    assert platform.scalar("SELECT count(*) FROM daily_stats") == days
+    said = " ".join(caption.value for caption in page.caption)
+    assert "The run would do exactly this" in said or "Nothing would change" in said
+
+
+def test_dead_letters_are_discarded_or_asked_for_again(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+    platform = Platform(engine)
+    platform.sql(
+        """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at, errors)
+        SELECT 'daily', '2026-11-0' || n, now(), 'schedule', 'schedule', 'dead', now(), '[{"error": "x"}]'
+        FROM generate_series(1, 3) n"""
+    )
+    page = open_page("jobs")
+    page.button(key="retry-all").click().run()
+    assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'queued'") == 3
+    page = open_page("jobs")
+    page.button(key="discard").click().run()
+    assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'dead'") == 0
+    assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'discard'") == 3
