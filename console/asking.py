@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -10,7 +11,8 @@ from sqlalchemy import Connection, text
 
 from console.reading import writing
 from jobs import queue
-from metering import alerts
+from metering import adjustments, alerts, gaps
+from metering.adjustments import Adjustment
 
 DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
 
@@ -81,6 +83,33 @@ def acknowledge(alert_ids: Sequence[int], note: str) -> None:
     with writing() as connection:
         for alert in alert_ids:
             alerts.acknowledge(connection, alert, actor(), note)
+
+
+def accept_gap(gap: int, reason: str, at: datetime) -> None:
+    """Let months close over a gap. Raises UnknownGap, also without a reason."""
+    with writing() as connection:
+        gaps.accept(connection, gap, reason, actor(), at)
+
+
+def adjust(
+    project_id: int,
+    meter: str | None,
+    quantity: int | None,
+    amount: Decimal | None,
+    about: date,
+    reason: str,
+    at: datetime,
+) -> int:
+    """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin."""
+    wanted = Adjustment(project_id, meter, quantity, amount, about, reason, actor())
+    with writing() as connection:
+        return adjustments.post(connection, wanted, at)
+
+
+def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
+    """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
+    with writing() as connection:
+        return adjustments.reverse(connection, project_id, adjustment, reason, actor(), at)
 
 
 def _note(connection: Connection, action: str, subject: str, project_id: int | None = None) -> None:

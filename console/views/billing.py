@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 import streamlit as st
 
 from console import address, figures
 from console.asking import ask
-from console.components import downloads, progress, question
+from console.components import adjusting, bill, downloads, gaps, progress, question
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import billing
 from console.queries.rows import Row
 from console.reading import reading
+from metering import plans, settings, spend
 from metering.meters import COUNTERS
 from metering.periods import Month
 
@@ -49,6 +51,8 @@ def show() -> None:
         bills = billing.bills(page.connection, month)
         totals = billing.totals(page.connection, month)
         unbilled = billing.unbilled(page.connection, month)
+        blocking = gaps.blocking(page.connection, month) if month.end <= page.at else []
+        adjusted = adjusting.posted(page.connection, month)
     head("Billing", page.at)
     _choose(months, bills, unbilled, page.at)
     progress.follow("billing")
@@ -57,10 +61,14 @@ def show() -> None:
         _bills(bills, month)
     elif month.end <= page.at and not unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
+    if month.start <= page.at < month.end:
+        _spend(month)
     if unbilled:
         running = page.at < month.end
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
         table(unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
+        gaps.show(blocking, page.at)
+    adjusting.show(adjusted, month, page.at)
 
 
 def _asked(months: Sequence[Month], at: datetime) -> Month:
@@ -108,6 +116,8 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     def close() -> None:
         progress.started("billing", [ask("monthly", str(month), at)])
 
+    if st.button("Preview", icon=":material/visibility:", key="preview-close"):
+        progress.started("billing", [ask("monthly", str(month), at, dry_run=True)])
     question.button("Close the month", "close", ":material/lock:")
     question.ask("close", f"Close {month}?", explain, "Close it", close)
 
@@ -127,9 +137,37 @@ def _totals(totals: Sequence[Row]) -> None:
             st.metric("Days sealed", days, incomplete, delta_color="off", delta_arrow="off", border=True)
 
 
+def _spend(month: Month) -> None:
+    sums = _month_to_date(str(month))
+    for currency, (so_far, projected) in sums.items():
+        with st.container(horizontal=True, key=f"spend-{currency}"):
+            st.metric("Charged so far", figures.money(so_far, currency), border=True)
+            st.metric("Projected month end", figures.money(projected, currency), border=True)
+    if sums:
+        st.caption(f"Projected: {spend.ASSUMPTION}.")
+
+
+# Rating every project takes a while where there are many; a minute old is fresh enough for money.
+@st.cache_data(ttl=60, max_entries=4, show_spinner="Rating the month so far")
+def _month_to_date(_month: str) -> dict[str, tuple[Decimal, Decimal]]:
+    offered = plans.load(settings.load().plans)
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    with reading() as page:
+        for one in spend.by_project(page.connection, offered, page.at):
+            so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
+            sums[one.currency] = (so_far + one.so_far, projected + one.projected)
+    return sums
+
+
 def _bills(bills: Sequence[Row], month: Month) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(figures.many(len(bills), "bill"), anchor=False, width="stretch")
         downloads.monthly(month, len(bills))
     shown = [{**row, "coverage": f"{row['days_present']} of {row['days_expected']}"} for row in bills]
-    table(shown, BILLS, "bills", "Bills of the month, the highest first")
+    if st.toggle("Show the file's SHA-256", key="digest"):
+        st.caption(f"SHA-256 of the CSV: {downloads.digest(month)}")
+    ticked = table(
+        shown, BILLS, "bills", "Bills of the month, the highest first; tick one to explain it", True
+    )
+    for number in ticked[:1]:
+        bill.explained(bills[number]["project_id"], month)

@@ -286,7 +286,7 @@ class TestBilling:
         from console.components import downloads
 
         page = open_page("billing", month=str(fleet.closed))
-        rows = list(csv.DictReader(io.StringIO(downloads._monthly(fleet.closed))))
+        rows = list(csv.DictReader(io.StringIO(downloads._csv(fleet.closed))))
         shown = page.dataframe[0].value
         assert {int(row["project_id"]) for row in rows} == set(shown["project_id"])
         assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["total_charge"]}

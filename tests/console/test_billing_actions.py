@@ -1,0 +1,105 @@
+"""What finance does on the Billing page: explain, preview, accept, adjust; each checked by SQL."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+from the_console import Fleet
+from the_months import count
+from the_platform import Platform, hours
+
+from metering import coverage, database, snapshots
+from metering.periods import Month
+
+Open = Callable[..., AppTest]
+
+
+def this_month() -> Month:
+    return Month.of(datetime.now(UTC))
+
+
+def test_an_adjustment_is_posted_and_what_is_none_is_refused(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    platform = Platform(engine)
+    project = platform.scalar("SELECT min(project_id) FROM project_stats")
+    page = open_page("billing", month=str(this_month()))
+    page.number_input(key="adjust-project").set_value(project)
+    page.text_input(key="adjust-by").set_value("twelve")
+    page.text_input(key="adjust-reason").set_value("a broken robot")
+    page.button(key="adjust-post").click().run()
+    assert "takes money like" in page.error[0].value
+    page.text_input(key="adjust-by").set_value("-12.50")
+    page.button(key="adjust-post").click().run()
+    assert not page.error
+    assert (
+        platform.rows("SELECT project_id, round(amount, 2)::text, reason, actor FROM adjustments")
+        == [(project, "-12.500000", "a broken robot", "console")]
+        or platform.scalar("SELECT amount FROM adjustments") == -12.5
+    )
+
+
+def an_open_month(engine: Engine) -> Month:
+    platform, last = Platform(engine), this_month().previous()
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at=last.start)
+    count(engine, organization, project, 1_500_000, last.start + hours(24 * 15))
+    with database.transaction(engine) as connection:
+        snapshots.seal_through(connection, last.last, [project], this_month().start)
+        coverage.open_gap(
+            connection, "mqtt", last.start + hours(30), last.start + hours(40), "the broker lost it"
+        )
+    return last
+
+
+def test_a_gap_is_accepted_with_a_reason_and_not_without(open_page: Open, engine: Engine) -> None:
+    platform = Platform(engine)
+    last = an_open_month(engine)
+    gap = platform.scalar("SELECT id FROM gaps")
+    page = open_page("billing", month=str(last))
+    page.button(key=f"accept-{gap}").click().run()
+    assert any("at risk (estimate" in caption.value for caption in page.caption)
+    page.button(key=f"confirm-accept-{gap}").click().run()
+    assert platform.scalar("SELECT accepted_at FROM gaps") is None
+    page.button(key=f"accept-{gap}").click().run()
+    page.text_input(key=f"reason-{gap}").set_value("a known outage").run()
+    page.button(key=f"confirm-accept-{gap}").click().run()
+    assert platform.rows("SELECT accepted_by, accepted_reason FROM gaps") == [("console", "a known outage")]
+
+
+def test_the_close_can_be_previewed(open_page: Open, engine: Engine) -> None:
+    page = open_page("billing", month=str(an_open_month(engine)))
+    page.button(key="preview-close").click().run()
+    assert Platform(engine).rows("SELECT job, dry_run FROM job_runs") == [("monthly", True)]
+
+
+def test_the_running_month_says_what_it_costs_so_far_and_by_which_assumption(
+    open_page: Open, fleet: Fleet
+) -> None:
+    page = open_page("billing", month=str(this_month()))
+    assert {"Charged so far", "Projected month end"} <= {metric.label for metric in page.metric}
+    assert any("like its hours so far" in caption.value for caption in page.caption)
+
+
+def test_the_digest_is_of_the_file_that_is_downloaded(open_page: Open, fleet: Fleet) -> None:
+    from console.components import downloads
+
+    page = open_page("billing", month=str(fleet.closed))
+    page.toggle(key="digest").set_value(True).run()
+    shown = next(caption.value for caption in page.caption if "SHA-256" in caption.value)
+    assert shown.endswith(hashlib.sha256(downloads._csv(fleet.closed).encode()).hexdigest())
+
+
+def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> None:
+    def page(project: int, month: object) -> None:
+        from console.components import bill
+
+        bill.explained(project, month)  # type: ignore[arg-type]
+
+    shown = AppTest.from_function(page, args=(fleet.projects[0], fleet.closed)).run(timeout=30)
+    total = Platform(engine).scalar(
+        "SELECT total_charge::text FROM monthly_stats WHERE project_id = :id", id=fleet.projects[0]
+    )
+    assert f"total {total}" in shown.code[0].value
