@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, text
 
-from metering import bands, database
+from metering import bands, database, projects
 from metering.meters import COUNTERS, columns
 
 STREAK = 2  # days out of the band in one direction, after which it is the new level
@@ -114,6 +114,7 @@ def unusual(days: Days) -> Iterator[Anomaly]:
 
 
 def _judge_chunk(connection: Connection, ids: list[int], at: datetime) -> int:
+    projects.ensure(connection, ids, at)
     days = _load(connection, ids)
     found = [] if days is None else list(unusual(days))
     rows = [
@@ -121,6 +122,7 @@ def _judge_chunk(connection: Connection, ids: list[int], at: datetime) -> int:
         for one in sorted(found, key=lambda one: (one.date, one.project_id))
     ]
     opened = connection.execute(OPEN, {"found": json.dumps(rows), "at": at}).rowcount if rows else 0
+    projects.lock(connection, ids)
     connection.execute(JUDGED, {"ids": ids})
     return opened
 

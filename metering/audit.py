@@ -112,7 +112,8 @@ STRANDED_HOURS = f"""
     FROM usage_hourly u JOIN project_stats s USING (project_id)
     WHERE u.hour < s.open_from AND {columns("u.{0}", joiner=" + ")} > 0 AND NOT EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = u.project_id
-        AND d.date = (u.hour AT TIME ZONE 'UTC')::date)"""
+        AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
+        AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}"""
 
 DAY_HASHES = f"""
     SELECT project_id, date::text, 'row_hash', expected, row_hash FROM (

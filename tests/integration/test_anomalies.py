@@ -98,6 +98,16 @@ def test_a_spike_and_a_collapse_are_found_and_ordinary_weeks_are_not(
     assert set(detail[1]) == {"meter", "date", "expected_low", "expected_high", "actual", "reason"}
 
 
+def test_days_sealed_before_the_project_was_ever_counted_are_judged(
+    configured: Settings, engine: Engine, platform: Platform, demand: list[float]
+) -> None:
+    demand[150] *= 3
+    project = sealed(platform, demand)
+    platform.sql("DELETE FROM project_stats")
+    run(configured, engine)
+    assert (project, str(FIRST + timedelta(days=150))) in found(platform)
+
+
 def test_judging_twice_changes_nothing(
     configured: Settings, engine: Engine, platform: Platform, demand: list[float]
 ) -> None:

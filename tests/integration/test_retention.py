@@ -68,6 +68,17 @@ def test_a_closed_and_archived_month_goes_and_the_books_still_balance(
     }
 
 
+def test_hours_kept_longer_than_their_days_are_not_taken_for_unsealed(
+    engine: Engine, platform: Platform
+) -> None:
+    closed_october(engine, platform)
+    archive_october(engine, 1)
+    shorten(engine, keep_days_months="2")
+    hours, days, _ = counts(platform)
+    assert (hours > 0, days) == (True, 0)
+    assert audit.verify(engine).sound
+
+
 def test_a_tier_may_keep_longer(engine: Engine, platform: Platform) -> None:
     closed_october(engine, platform)
     kept = platform.scalar("SELECT max(project_id) FROM monthly_stats")
