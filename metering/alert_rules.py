@@ -60,14 +60,14 @@ MONTH_BLOCKED = """
         AND state = 'succeeded' AND NOT dry_run ORDER BY job DESC, id DESC LIMIT 1) last
     WHERE blocked <> '{}'"""
 
-# Two minutes: a daemon shows every few seconds up to when it has counted, and a restart takes some.
+# Of sessions that a daemon has claimed. Two minutes: it shows every few seconds up to when it has counted, and a restart takes some.
 COUNTER_SILENT = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, m.client_id AS subject,
         jsonb_build_object('last_seen_at', m.last_seen_at, 'why', CASE
             WHEN w.last_seen_at > now() - interval '1 minute' THEN 'the daemon runs, its broker is away'
             ELSE 'the daemon does not run: start fleetmeter counter' END) AS detail
     FROM mqtt_sessions m LEFT JOIN workers w ON w.name = 'counter ' || m.client_id
-    WHERE m.session_started_at IS NOT NULL
+    WHERE m.session_started_at IS NOT NULL AND m.epoch > 0
         AND m.last_seen_at < CAST(:at AS timestamptz) - interval '2 minutes'"""
 
 SESSION_LOST = """

@@ -35,7 +35,7 @@ REFRESH = """
 
 OLD_NEWS = text("""
     UPDATE alerts SET resolved_at = :at WHERE kind = 'anomaly' AND resolved_at IS NULL
-    AND opened_at < CAST(:at AS timestamptz) - interval '7 days'""")
+    AND CAST(detail->>'date' AS date) < CAST(:at AS timestamptz) - interval '7 days'""")
 
 ACKNOWLEDGE = text("""
     WITH before AS (SELECT id, acknowledged_by FROM alerts WHERE id = :id FOR UPDATE)

@@ -2,7 +2,8 @@
 
 Every sealed day is judged once, in order, each meter only from the days before it (bands.py says
 how). A day that was not measured whole is unknown: it is neither judged nor learnt from. When a new
-level stays, its third day is no news any more.
+level stays, its third day is no news any more. What is found in days more than a week old is kept,
+and is over from the start: it is no news either.
 """
 
 import json
@@ -36,10 +37,11 @@ LOADED = text(f"""
     ORDER BY d.date""")
 
 OPEN = text("""
-    INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at)
+    INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, resolved_at)
     SELECT 'anomaly', 'warning', found.project_id, found.meter || ' ' || found.date,
         jsonb_build_object('meter', found.meter, 'date', found.date, 'expected_low', found.low,
-            'expected_high', found.high, 'actual', found.actual, 'reason', found.reason), :at
+            'expected_high', found.high, 'actual', found.actual, 'reason', found.reason), :at,
+        CASE WHEN CAST(found.date AS date) < CAST(:at AS timestamptz) - interval '7 days' THEN :at END
     FROM jsonb_to_recordset(CAST(:found AS jsonb)) AS found
         (project_id bigint, meter text, date text, low bigint, high bigint, actual bigint, reason text)
     WHERE NOT EXISTS (

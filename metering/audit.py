@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from metering import database
+from metering import database, rerating
 from metering.closing import SEAL
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.snapshots import ROW_HASH
@@ -155,6 +155,8 @@ LAWS: dict[str, tuple[str, str]] = {
     "a bill adds up": (BILL_SUMS, "monthly_stats"),
 }
 
+RATED = "rating a bill again gives the same"
+
 
 def verify(engine: Engine, progress: Callable[[str, int, int], None] | None = None) -> Report:
     """Check every law in one REPEATABLE READ snapshot; `progress` gets law, done and total."""
@@ -165,6 +167,11 @@ def verify(engine: Engine, progress: Callable[[str, int, int], None] | None = No
                 progress(law, done, len(LAWS))
             report.checked[law] = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
             report.discrepancies.extend(_broken(connection, law, query))
+        if progress:
+            progress(RATED, len(LAWS), len(LAWS) + 1)
+        report.checked[RATED] = report.checked["a bill adds up"]
+        again = rerating.differing(connection, kept_from("daily_stats"))
+        report.discrepancies.extend(Discrepancy(RATED, *difference) for difference in again)
     return report
 
 

@@ -243,8 +243,8 @@ def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platfor
 
 def test_alerts_are_looked_at_listed_and_acknowledged(fleetmeter: Terminal, platform: Platform) -> None:
     platform.sql(
-        """INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at)
-        VALUES ('robots', now() - interval '1 day', now() - interval '1 hour')"""
+        """INSERT INTO mqtt_sessions (client_id, epoch, session_started_at, last_seen_at)
+        VALUES ('robots', 1, now() - interval '1 day', now() - interval '1 hour')"""
     )
     [alert] = fleetmeter.json("alerts")  # type: ignore[misc]
     assert (alert["kind"], alert["subject"], alert["severity"]) == ("counter_silent", "robots", "critical")

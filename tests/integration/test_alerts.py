@@ -123,7 +123,8 @@ def test_a_request_nobody_works_on_is_late(engine: Engine, platform: Platform, l
 
 def test_a_silent_counter_opens_an_alert_and_its_return_resolves_it(platform: Platform, look: Look) -> None:
     platform.sql(
-        "INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at) VALUES ('c', :from, :seen)",
+        "INSERT INTO mqtt_sessions (client_id, epoch, session_started_at, last_seen_at)"
+        " VALUES ('c', 1, :from, :seen)",
         **{"from": AT - hours(9), "seen": AT - timedelta(minutes=3)},
     )
     look()

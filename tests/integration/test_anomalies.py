@@ -199,14 +199,16 @@ def test_killed_half_way_the_rest_is_judged_by_the_next_run(
     assert before <= len(found(platform)) == 4
 
 
-def test_an_anomaly_is_news_for_a_week(
+def test_an_unusual_day_is_news_for_a_week(
     configured: Settings, engine: Engine, platform: Platform, demand: list[float]
 ) -> None:
     demand[150] *= 2
+    demand[199] *= 2  # 2026-11-19
     sealed(platform, demand)
     run(configured, engine)
-    for later, open_ones in ((6, 1), (8, 0)):
+    open_days = "SELECT detail->>'date' FROM alerts WHERE kind = 'anomaly' AND resolved_at IS NULL"
+    assert platform.rows(open_days) == [("2026-11-19",)]
+    for later, days in ((1, [("2026-11-19",)]), (3, [])):
         with database.transaction(engine) as connection:
             alerts.refresh(connection, AT + timedelta(days=later), plans.load(None))
-        query = "SELECT count(*) FROM alerts WHERE kind = 'anomaly' AND resolved_at IS NULL"
-        assert platform.scalar(query) == open_ones
+        assert platform.rows(open_days) == days

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from the_months import OCTOBER, close, closed_october
 from the_platform import Platform
 
@@ -102,7 +102,8 @@ def test_a_superusers_edit_shows_against_an_export(
         UPDATE monthly_stats b SET seal = {SEAL} FROM (
             SELECT string_agg(row_hash, E'\\n' ORDER BY date) AS hashes FROM daily_stats) days"""
     )
-    assert audit.verify(engine).sound, "within the database everything agrees again"
+    told = {discrepancy.law for discrepancy in audit.verify(engine).discrepancies}
+    assert told == {audit.RATED}, "every hash agrees again; only the stored plan gives another fee"
     with engine.connect() as connection:
         assert offline.against(connection, [kept]) == [
             f"project {project}, 2026-10: the database has another seal than the export"
@@ -121,3 +122,31 @@ def test_a_file_that_is_no_export_is_one_sentence(tmp_path: Path, content: bytes
     assert result.returncode == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_bill_that_another_rating_does_not_give_is_named(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    assert audit.verify(engine).checked[audit.RATED] == 1
+    assert audit.verify(engine).sound
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("ALTER TABLE monthly_stats DISABLE TRIGGER USER"))
+        connection.execute(
+            text(
+                "UPDATE monthly_stats SET overage_charge = overage_charge - 1,"
+                " total_charge = total_charge - 1"
+            )
+        )
+    found = [d for d in audit.verify(engine).discrepancies if d.law == audit.RATED]
+    assert [(d.meter, d.expected, d.found) for d in found] == [("overage_charge", "1.00", "0.00")]
+
+
+def test_a_plan_version_that_was_edited_is_named(engine: Engine, platform: Platform) -> None:
+    closed_october(engine, platform)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE plan_versions DISABLE TRIGGER USER"))
+        connection.execute(
+            text("""UPDATE plan_versions SET content = jsonb_set(content, '{tiers,starter,fee}', '"1"')""")
+        )
+    found = {d.meter for d in audit.verify(engine).discrepancies if d.law == audit.RATED}
+    assert found == {"hash", "plan_fee"}
