@@ -60,7 +60,8 @@ MONTH_BLOCKED = """
         AND state = 'succeeded' AND NOT dry_run ORDER BY job DESC, id DESC LIMIT 1) last
     WHERE blocked <> '{}'"""
 
-# Of sessions that a daemon has claimed. Two minutes: it shows every few seconds up to when it has counted, and a restart takes some.
+# Of sessions that a daemon has claimed. Two minutes: it shows every few seconds up to when it has
+# counted, and a restart takes some.
 COUNTER_SILENT = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, m.client_id AS subject,
         jsonb_build_object('last_seen_at', m.last_seen_at, 'why', CASE
