@@ -109,9 +109,9 @@ def counter() -> None:
     from collectors.mqtt import daemon  # noqa: PLC0415 - a slow import that few commands need
 
     found = environment.load()
-    raise typer.Exit(
-        daemon.run(found, environment.patient_engine(found, "fleetmeter counter"), _stop_on_signals())
-    )
+    engine = environment.patient_engine(found, "fleetmeter counter")
+    plain = found.mqtt_reader == "plain"
+    raise typer.Exit(daemon.run(found, engine, _stop_on_signals(), plain=plain))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from metering import (
     anomalies,
     closing,
     database,
+    gaps,
     ledger,
     plans,
     projects,
@@ -25,6 +26,9 @@ from metering.errors import PeriodError, SourceUnavailable
 from metering.periods import Day, Hour, Month
 
 SOURCES = (platform_db, s3, ecr)
+
+
+NAMED = 20  # gaps whose charge at risk a blocked close names
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def monthly(context: Context) -> dict[str, Any]:
     with database.transaction(context.engine) as connection:
         months = closing.due_months(connection, context.at)
     closed, blocked = 0, {}
+    at_risk: list[str] = []
     for month in months:
         backfill.fill(context, month.first, month.last, EXPECTED_FROM)
         for ids in context.chunks(f"closing {month}"):
@@ -85,10 +90,12 @@ def monthly(context: Context) -> dict[str, Any]:
                     connection, month, some, offered, context.at, context.requested_by
                 )
                 blocked.update({f"{project} in {month}": why for project, why in result.blocked.items()})
+                at_risk.extend(gaps.at_risk_in(connection, month, list(result.blocked), offered))
                 return result.closed
 
             closed += context.each(ids, close)
-    return {"months": [str(month) for month in months], "closed": closed, "blocked": blocked}
+    done = {"months": [str(month) for month in months], "closed": closed, "blocked": blocked}
+    return done | ({"charge_at_risk": at_risk[:NAMED]} if at_risk else {})
 
 
 def judge(context: Context) -> dict[str, Any]:

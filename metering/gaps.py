@@ -1,6 +1,7 @@
 """Gaps an operator accepts, the charge at risk in them, and how each month stands."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -121,3 +122,21 @@ def at_risk(connection: Connection, project_id: int, start: datetime, end: datet
     would = rating.rate_spans(version, [proration.span_of(row | more, row["tier"])])
     charge = would.total - billed.total
     return Risk(project_id, near["days"], round(length, 2), usage, charge, version.currency)
+
+
+OPEN_OF = text("""
+    SELECT p.id, greatest(g.starts_at, :start) AS starts_at, least(coalesce(g.ends_at, :end), :end) AS ends_at
+    FROM gaps g JOIN projects p ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
+    WHERE p.id = ANY(:ids) AND g.covered_at IS NULL AND g.accepted_at IS NULL
+        AND g.source IN ('mqtt', 'platform_db')
+        AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
+    ORDER BY p.id, g.starts_at LIMIT :most""")
+
+
+def at_risk_in(
+    connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
+) -> list[str]:
+    """What the open gaps of `month` would leave unbilled, a sentence each, of the first `most` of them."""
+    bounds = {"ids": list(project_ids), "start": month.start, "end": month.end, "most": most}
+    found = connection.execute(OPEN_OF, bounds).all()
+    return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in found]

@@ -6,7 +6,7 @@ that they show as asterisks wherever a Settings is printed, logged or raised.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     )
     mqtt_client_id: str = "fleetmeter-counter"
     mqtt_shared_group: str | None = None
+    mqtt_reader: Literal["fast", "plain"] = "fast"  # plain: paho's own reader, slower and as exact
     mqtt_ca_file: Path | None = None
     mqtt_cert_file: Path | None = None
     mqtt_key_file: Path | None = None

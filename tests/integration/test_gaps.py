@@ -1,6 +1,6 @@
 """Gaps: accepted with a reason, and what they put at risk."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,8 +8,10 @@ from sqlalchemy import Engine
 from the_months import MID_OCTOBER, OCTOBER, count
 from the_platform import Platform
 
+from jobs import execute
 from metering import closing, coverage, database, gaps, plans
 from metering.errors import UnknownGap
+from metering.settings import Settings
 
 TWO_DAYS = timedelta(days=2)
 
@@ -87,3 +89,14 @@ def test_what_blocks_nothing_cannot_be_accepted(engine: Engine, platform: Platfo
         gaps.accept(connection, gap, "why", "a@cli", OCTOBER.end)
         with pytest.raises(UnknownGap, match="already accepted by a@cli"):
             gaps.accept(connection, gap, "why", "b@cli", OCTOBER.end)
+
+
+def test_a_blocked_close_names_what_is_at_risk_as_an_estimate(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = blind(engine, platform)
+    done = execute.run_now(configured, engine, "monthly", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
+    assert done.result["closed"] == 0
+    [sentence] = done.result["charge_at_risk"]
+    assert sentence.startswith(f"project {project}: about ")
+    assert "estimate" in sentence
