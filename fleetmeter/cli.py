@@ -37,6 +37,7 @@ app.add_typer(alerts.app, name="alerts")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 app.command("spend")(spend.spent)
+app.command()(exports.restore)
 
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]

@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from metering import database
+from metering.errors import PeriodError
 from metering.periods import Month
 
 RUNS = 10_000  # deleted in one transaction
@@ -65,6 +66,17 @@ def note_archived(connection: Connection, month: Month, bills: int, place: str, 
     """Remember that an archive at `place` holds `bills` of `month`, read back and verified."""
     after = json.dumps({"bills": bills, "place": place})
     connection.execute(LOG, {"actor": actor, "action": "archive", "subject": str(month), "after": after})
+
+
+def archived_at(connection: Connection, month: Month) -> tuple[str, str]:
+    """Bucket and prefix of the newest archive of `month`. Raises PeriodError when there is none."""
+    query = text("""SELECT after->>'place' FROM audit_log
+        WHERE action = 'archive' AND subject = :month ORDER BY id DESC LIMIT 1""")
+    place = connection.scalar(query, {"month": str(month)})
+    if place is None:
+        raise PeriodError(f"{month} is not archived; run: fleetmeter run archive")
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    return bucket, prefix
 
 
 def shorten(

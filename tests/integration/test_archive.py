@@ -15,7 +15,7 @@ from the_platform import Platform
 
 from jobs import archive, execute
 from metering import database, retention, settings
-from metering.errors import FleetmeterError, SourceUnavailable
+from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
 from metering.settings import Settings
 
 BUCKET = "bills"
@@ -123,3 +123,27 @@ def test_an_archive_that_is_denied_is_named_and_stays_due(
     assert done.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
     with database.transaction(engine) as connection:
         assert retention.not_archived(connection) == [OCTOBER]
+
+
+def test_an_archived_month_comes_back_as_files_that_verify(
+    configured: Settings,
+    engine: Engine,
+    platform: Platform,
+    s3: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fleetmeter import exports as commands
+
+    own = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+    own |= {"AWS_ENDPOINT_URL": s3.meta.endpoint_url, "FLEETMETER_ARCHIVE_BUCKET": BUCKET}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    closed_october(engine, platform, projects=2)
+    with pytest.raises(PeriodError, match="2026-10 is not archived"):
+        commands.restore("2026-10", tmp_path / "back")
+    execute.run_now(settings.load(), engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    commands.restore("2026-10", tmp_path / "back")
+    assert "2 bills and 62 days verify" in capsys.readouterr().out
+    assert (tmp_path / "back" / "bills.parquet").exists()
