@@ -123,6 +123,7 @@ def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) ->
     )
     rows = [
         {name: "all" if name == "project_id" and row[name] is None else row[name] for name in names}
+        | {"next_attempt_at": row["next_attempt_at"] if row["state"] == "queued" else ""}
         | {"failures": len(row["errors"] or [])}
         for row in found
     ]

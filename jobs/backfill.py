@@ -18,7 +18,7 @@ from metering.projects import METERED_FROM, METERED_UNTIL
 
 
 def run(context: Context) -> dict[str, Any]:
-    """Seal the missing days of `from`..`to`; days already sealed are skipped and counted."""
+    """Seal the missing days of `from`..`to`; days sealed already are named, with how many projects."""
     first, last = Day.parse(context.arguments["from"]), Day.parse(context.arguments["to"])
     snapshots.refuse_unfinished(last, context.at)
     with database.transaction(context.engine) as connection:
@@ -76,11 +76,13 @@ def _seal_open(connection: Connection, last: Day, ids: list[int], at: datetime) 
     return snapshots.seal_through(connection, last, behind, at) if behind else 0
 
 
-def _sealed(connection: Connection, first: Day, last: Day, ids: list[int]) -> int:
-    query = text(
-        "SELECT count(*) FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last"
-    )
-    return connection.scalar(query, {"ids": ids, "first": first.date, "last": last.date}) or 0
+def _sealed(connection: Connection, first: Day, last: Day, ids: list[int]) -> dict[str, int]:
+    """Day -> how many of the projects have it already."""
+    query = text("""
+        SELECT date::text, count(*) FROM daily_stats
+        WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last GROUP BY date ORDER BY date""")
+    found = connection.execute(query, {"ids": ids, "first": first.date, "last": last.date})
+    return {day: projects for day, projects in found}  # noqa: C416 - typed
 
 
 def _refuse_closed(connection: Connection, first: Day, last: Day, ids: list[int]) -> None:

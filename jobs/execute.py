@@ -27,6 +27,10 @@ POLL = 0.3  # seconds between two looks at somebody else's run
 log = structlog.get_logger()
 
 
+class Leaving(Exception):
+    """This process was told to stop between two chunks."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended. `exit_code` 0: done or nothing to do; 1: failed."""
@@ -100,8 +104,12 @@ def execute(
     engine: Engine,
     run: Run,
     progress: Advance | None = None,
+    leave: threading.Event | None = None,
 ) -> Outcome:
-    """Do what `run` asks and write down how it ended; never raises for the job's own failure."""
+    """Do what `run` asks and write down how it ended; never raises for the job's own failure.
+
+    Once `leave` is set, the chunk that runs is finished and the rest is left to another worker.
+    """
     stop = threading.Event()
     shown: dict[str, Any] = {}
     lost = threading.Event()
@@ -112,6 +120,8 @@ def execute(
             progress(what, done, total)
         if lost.is_set():
             raise Lost(f"run {run.id} was cancelled or taken over")
+        if leave is not None and leave.is_set():
+            raise Leaving
 
     beat = threading.Thread(target=_beat, args=(engine, run, shown, stop, lost), daemon=True)
     beat.start()
@@ -122,8 +132,10 @@ def execute(
         if not run.dry_run:  # what is undone cannot land, and a heartbeat would wait for its lock
             context.hold = lambda connection: queue.hold(connection, run)
         return _finish(engine, run, context)
-    except Lost:
+    except (Lost, Leaving) as why:
         with database.transaction(engine) as connection:
+            if isinstance(why, Leaving):
+                queue.release(connection, run)
             return _outcome(queue.get(connection, run.id))
     finally:
         stop.set()

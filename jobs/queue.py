@@ -170,6 +170,12 @@ def retry_later(connection: Connection, run: Run, error: str, seconds: float) ->
     )
 
 
+def release(connection: Connection, run: Run) -> None:
+    """The worker is told to stop: another one goes on with the chunks that are left."""
+    _own(connection, run, "state = 'queued', next_attempt_at = clock_timestamp()")
+    connection.execute(text(f"NOTIFY {CHANNEL}"))
+
+
 def _own(connection: Connection, run: Run, assignments: str, **parameters: Any) -> None:
     changed = connection.execute(
         text(f"""UPDATE job_runs SET {assignments}

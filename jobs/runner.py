@@ -44,7 +44,7 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     watch.start()
     bell = Bell(engine)
     while not stop.is_set():
-        if not _guarded(_work, settings, engine, name):
+        if not _guarded(_work, settings, engine, name, stop):
             bell.wait(POLL, stop)
     bell.close()
     beat.join()
@@ -67,12 +67,12 @@ def _tick(engine: Engine, name: str) -> None:
         due.enqueue_due(connection, datetime.now(UTC))
 
 
-def _work(settings: Settings, engine: Engine, name: str) -> bool:
+def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
     with database.transaction(engine) as connection:
         run = queue.claim(connection, name)
     if run is None:
         return False
-    execute.execute(settings, engine, run)
+    execute.execute(settings, engine, run, leave=stop)
     return True
 
 

@@ -71,8 +71,19 @@ def left(platform: Platform) -> int:
 
 
 def spent_leases(platform: Platform) -> None:
-    """As if the lease of whoever died had passed."""
-    platform.sql("UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '1 minute'")
+    """As if the lease of whoever died had passed, and the wait of what is tried again."""
+    platform.sql(
+        """UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '1 minute', next_attempt_at = now()
+        WHERE state IN ('queued', 'running')"""
+    )
+
+
+def cut_off(platform: Platform) -> None:
+    """As a restart of the database does to everybody connected."""
+    platform.sql(
+        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+    )
 
 
 def worker(url: URL) -> Any:
@@ -96,6 +107,9 @@ def storm(platform: Platform, url: URL, seed: int, most: int) -> int:
     while left(platform):
         process = worker(url)
         process.join(chance.uniform(0.02, 0.7) if kills < most else 120)
+        if process.is_alive() and chance.random() < 0.3:
+            cut_off(platform)
+            process.join(5)
         if process.is_alive():
             process.kill()
             process.join()
@@ -141,6 +155,32 @@ def test_killed_hundreds_of_times_the_books_are_the_same(
     with capsys.disabled():
         print(f"\nrunners killed {kills} times over 10 seeds; the books are the same")
     assert kills >= 50
+
+
+def test_a_runner_told_to_stop_finishes_its_chunk_and_leaves_the_rest(
+    configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_fleet(engine, platform)
+    monkeypatch.setattr(database.chunks, "__defaults__", (3,))
+    with database.transaction(engine) as connection:
+        run_id = queue.enqueue(connection, "daily", "2026-11-02", AT, "schedule", "schedule")
+        run = queue.claim(connection, "leaving", run_id)
+    assert run is not None
+    leave = threading.Event()
+
+    def after_the_first_chunk(what: str, done: int, _: int) -> None:
+        if what == "sealing" and done == 3:
+            leave.set()
+
+    left_it = execute.execute(configured, engine, run, after_the_first_chunk, leave)
+    assert left_it.state == "queued"
+    assert platform.scalar("SELECT count(DISTINCT project_id) FROM daily_stats") == 3
+    with database.transaction(engine) as connection:
+        again = queue.claim(connection, "next")
+    assert again is not None
+    assert execute.execute(configured, engine, again).state == "succeeded"
+    assert platform.scalar("SELECT count(DISTINCT project_id) FROM daily_stats") == PROJECTS
+    assert audit.verify(engine).sound
 
 
 def test_eight_closers_at_once_make_one_bill_a_project(

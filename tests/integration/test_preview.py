@@ -131,3 +131,14 @@ def test_a_failing_preview_leaves_nothing_behind(
     assert state(platform) == before
     assert seen.errors
     assert seen.result["preview"]["rows"]["daily_stats"] == 0
+
+
+def test_a_backfill_names_the_days_that_are_sealed_already(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    platform.project(created_at="2026-11-20T00:00:00Z")
+    days = {"from": "2026-11-20", "to": "2026-11-21"}
+    execute.run_now(configured, engine, "backfill", AT, arguments=days)
+    again = execute.run_now(configured, engine, "backfill", AT, arguments=days | {"to": "2026-11-22"})
+    assert again.result["already_sealed"] == {"2026-11-20": 1, "2026-11-21": 1}
+    assert "2026-11-21" in again.sentence
