@@ -9,7 +9,8 @@ SEALING = timedelta(hours=1)  # after midnight: the job that seals needs some ti
 THRESHOLDS = "(VALUES (80), (100)) AS threshold (percent)"
 
 # A week is how far back a failure is news. A later run of the job that left nothing out mends it; a
-# backfill only one over the same days, and a retry of some projects only the run that it repeats.
+# backfill only one over the same days, and a retry of some projects only the run that it repeats. Two
+# queries, since an OR would not use the partial index.
 JOB_FAILED = """
     SELECT DISTINCT ON (subject, r.project_id)
         CASE WHEN r.state = 'failed' THEN 'critical' ELSE 'warning' END AS severity, r.project_id, subject,
@@ -18,8 +19,10 @@ JOB_FAILED = """
     FROM job_runs r
     CROSS JOIN LATERAL (SELECT CASE r.job WHEN 'backfill' THEN 'backfill ' || r.period ELSE r.job END)
         AS named (subject)
-    WHERE (r.state IN ('failed', 'dead') OR r.errors <> '[]') AND r.state IN ('failed', 'succeeded')
-        AND r.finished_at > CAST(:at AS timestamptz) - interval '7 days' AND NOT r.dry_run
+    WHERE r.id IN (
+            SELECT id FROM job_runs WHERE state = 'failed' AND finished_at > :since_failed
+            UNION SELECT id FROM job_runs WHERE errors <> '[]' AND finished_at > :since_failed)
+        AND r.state IN ('failed', 'succeeded') AND NOT r.dry_run
         AND NOT EXISTS (
             SELECT FROM job_runs l WHERE l.job = r.job AND l.id > r.id AND l.state = 'succeeded'
             AND NOT l.dry_run AND l.errors = '[]' AND (l.project_id IS NULL OR l.project_id = r.project_id)

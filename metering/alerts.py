@@ -68,6 +68,7 @@ def refresh(connection: Connection, at: datetime, offered: Plans) -> Changes:
     database.lock(connection, "alerts")
     over = Day.of(at - alert_rules.SEALING)
     given = {"at": at, "month": str(Month.of(at)), "project_id": None}
+    given |= {"since_failed": at - timedelta(days=7)}
     given |= {"since": over.start - timedelta(days=30), "until": over.start}
     given |= allowances.parameters(
         offered.in_force(at.date()), at, alert_rules.NEAR, bool(closing.due_months(connection, at))

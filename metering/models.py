@@ -373,6 +373,7 @@ class JobRun(Base):
             postgresql_where=text("state IN ('queued', 'running')"),
         ),
         Index("job_runs_job_id_idx", "job", "id"),
+        Index("job_runs_job_period_id_idx", "job", "period", "id"),
         Index("job_runs_state_id_idx", "state", "id"),
         Index(
             "job_runs_trouble_idx",

@@ -37,6 +37,7 @@ CREATE TABLE job_runs (
 CREATE UNIQUE INDEX job_runs_active_key ON job_runs (job, period, coalesce(project_id, 0),
     dry_run) WHERE state IN ('queued', 'running');
 CREATE INDEX job_runs_job_id_idx ON job_runs (job, id);
+CREATE INDEX job_runs_job_period_id_idx ON job_runs (job, period, id);
 CREATE INDEX job_runs_queue_idx ON job_runs (next_attempt_at) WHERE state IN ('queued',
     'running');
 CREATE UNIQUE INDEX job_runs_scheduled_key ON job_runs (job, period, coalesce(project_id, 0))
