@@ -12,10 +12,11 @@ from metering.settings import Settings
 
 CHUNK = 1_000  # projects a transaction: enough to be set-based, few enough to lock briefly
 
+# Compiling a statement takes longer than running most of ours does.
 # What a frozen or vanished process held would keep everybody waiting: PostgreSQL ends its
 # transaction, and finds out within half a minute that a machine is gone (its own default: two hours).
 SESSION = (
-    *("timezone=UTC", "idle_in_transaction_session_timeout=20s"),
+    *("timezone=UTC", "jit=off", "idle_in_transaction_session_timeout=20s"),
     *("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3"),
 )
 LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outlives its transactions
