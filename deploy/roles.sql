@@ -18,5 +18,5 @@ GRANT REFERENCES ON organizations, projects TO fleetmeter_owner;
 -- The writer makes each month's partitions, which only an owner of the parent may.
 GRANT fleetmeter_owner TO fleetmeter_writer;
 GRANT SELECT ON usage_hourly, project_stats, daily_stats, monthly_stats, plan_versions, adjustments,
-    gaps, unattributed_messages, mqtt_sessions, job_runs, alerts, alert_notices, audit_log, workers
-    TO fleetmeter_reader;
+    gaps, unattributed_messages, mqtt_sessions, job_runs, alerts, alert_notices, audit_log, workers,
+    reconciliations TO fleetmeter_reader;

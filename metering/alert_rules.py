@@ -109,6 +109,14 @@ LIMIT = f"""
     FROM ({allowances.OF_ORGANIZATIONS}) AS near CROSS JOIN {THRESHOLDS}
     WHERE used > 0 AND used * 100 >= included * percent"""
 
+# Of the last day's hours; a per cent, and more than a handful: AWS counts what it then throttles too.
+DRIFT = """
+    SELECT 'warning' AS severity, NULL::bigint AS project_id,
+        source || ' ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:00') AS subject,
+        jsonb_build_object('theirs', theirs, 'ours', ours, 'drift', ours - theirs) AS detail
+    FROM reconciliations WHERE hour > CAST(:at AS timestamptz) - interval '24 hours'
+        AND abs(ours - theirs) > 100 AND abs(ours - theirs) * 100 > theirs"""
+
 RULES = {
     "job_failed": JOB_FAILED,
     "job_late": JOB_LATE,
@@ -119,4 +127,5 @@ RULES = {
     "snapshot_missing": SNAPSHOT_MISSING,
     "coverage": UNCOVERED,
     "limit": LIMIT,
+    "drift": DRIFT,
 }

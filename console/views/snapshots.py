@@ -10,7 +10,7 @@ import streamlit as st
 
 from console import address, figures
 from console.asking import ask
-from console.components import charts, progress
+from console.components import charts, matrix, progress
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import fleet
@@ -45,6 +45,7 @@ def show() -> None:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
+    matrix.show(first, last, page.at)
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from the_console import Fleet
 from the_platform import Platform
 
+from console.components import matrix
 from jobs import execute
 from metering.settings import Settings
 
@@ -96,3 +97,13 @@ def test_dead_letters_are_discarded_or_asked_for_again(open_page: Open, fleet: F
     page.button(key="discard").click().run()
     assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'dead'") == 0
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'discard'") == 3
+
+
+def test_the_matrix_shows_how_well_each_day_was_measured(open_page: Open, fleet: Fleet) -> None:
+    page = open_page("snapshots")
+    grid = next(frame.value for frame in page.dataframe if frame.key == "matrix" or "●" in str(frame.value))
+    assert len(grid) == len(fleet.projects)
+    cells = {cell for column in grid.columns for cell in grid[column]}
+    assert cells <= set(matrix.ICONS.values()) | {""}
+    if fleet.missing:
+        assert "□" in cells

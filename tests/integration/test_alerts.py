@@ -224,6 +224,19 @@ def test_an_organizations_allowance_warns_too(platform: Platform, look: Look) ->
     ]
 
 
+def test_a_count_that_differs_from_the_brokers_is_named_for_a_day(platform: Platform, look: Look) -> None:
+    platform.sql(
+        """INSERT INTO reconciliations (hour, source, theirs, ours, parts, at) VALUES
+        (:hour, 'cloudwatch', 100000, 98000, '{}', :hour),
+        (CAST(:hour AS timestamptz) - interval '1 hour', 'cloudwatch', 100000, 99900, '{}', :hour)""",
+        hour=AT - timedelta(hours=3, minutes=30),
+    )
+    look()
+    assert open_alerts(platform, "drift") == [("cloudwatch 2026-11-24 07:00", "warning", None)]
+    look(AT + timedelta(days=1))
+    assert open_alerts(platform, "drift") == []
+
+
 def test_acknowledging_keeps_who_and_why_and_the_alert_open(
     engine: Engine, platform: Platform, look: Look
 ) -> None:
