@@ -1,6 +1,7 @@
 """The console's server: Streamlit's pages and, beside them, probes for machines."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import streamlit as st
 
 from console import probes, server, trouble
+from metering import settings
+from metering.errors import SettingsError
 
 
 @asynccontextmanager
@@ -24,10 +27,19 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
-server.refuse_public(st.get_option("server.address"))
+def _settings() -> settings.Settings:
+    try:
+        return settings.load()
+    except SettingsError as error:
+        sys.exit(f"fleetmeter: {error}")
+
+
+found = _settings()
+server.refuse_public(st.get_option("server.address"), found)
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=probes.ROUTES,
     lifespan=lifespan,
     on_script_error=trouble.show,
+    secrets=server.secrets(found),
 )

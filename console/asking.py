@@ -1,5 +1,9 @@
-"""Asking for a job: a request in the queue, which a runner takes up. A page never runs one."""
+"""What people do: each asks for the role it needs, anew, and says in the audit log who changed what.
 
+A job is asked for, a request in the queue that a runner takes up; a page never runs one.
+"""
+
+import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -7,19 +11,21 @@ from decimal import Decimal
 from typing import Any
 
 import streamlit as st
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from console.reading import writing
+from console.reading import Writing, writing
 from jobs import queue
 from metering import adjustments, alerts, gaps
 from metering.adjustments import Adjustment
+from metering.sign_in import Role
 
 DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
+Run = Mapping[str, Any]
 
 
-def actor() -> str:
-    """Who is asking, for the run's record."""
-    return "console"
+def needed(job: str, dry_run: bool = False) -> Role:
+    """The role that asking for `job` takes: closing a month is for good, a trial of it is not."""
+    return "admin" if job == "monthly" and not dry_run else "operator"
 
 
 def ask(
@@ -34,61 +40,57 @@ def ask(
 
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
-    asked = st.session_state.setdefault("asked", {})
-    request = (job, period, project_id, dry_run)
-    pressed, run = asked.get(request, (0.0, 0))
-    if run and time.monotonic() - pressed < DOUBLE_CLICK:
-        return int(run)
-    with writing() as connection:
-        _note(connection, "preview" if dry_run else "request", f"{job} {period}", project_id)
-        run = queue.enqueue(
-            connection,
-            job,
-            period,
-            at,
-            "console",
-            actor(),
-            project_id=project_id,
-            dry_run=dry_run,
-            arguments=dict(arguments or {}),
-        )
+    with writing(needed(job, dry_run)) as by:
+        asked = st.session_state.setdefault("asked", {})
+        request = (job, period, project_id, dry_run)
+        pressed, run = asked.get(request, (0.0, 0))
+        if run and time.monotonic() - pressed < DOUBLE_CLICK:
+            return int(run)
+        given = (job, period, at, "console", by.actor, project_id, dry_run, dict(arguments or {}))
+        run = queue.enqueue(by.connection, *given) or 0
+        _note(by, "preview" if dry_run else "request", f"{job} {period}", None, _run(by, run))
     asked[request] = (time.monotonic(), run)
-    return run or 0
+    return run
 
 
 def cancel(run: int) -> None:
     """Take a waiting run out of the queue, or ask a working one to stop."""
-    with writing() as connection:
-        _note(connection, "cancel", f"run {run}")
-        queue.cancel(connection, run)
+    with writing("operator") as by:
+        before = _run(by, run)
+        queue.cancel(by.connection, run)
+        _note(by, "cancel", f"run {run}", before, _run(by, run))
 
 
 def retry(run: int) -> int:
     """Queue again what failed or was left out; returns the run's id."""
-    with writing() as connection:
-        _note(connection, "retry", f"run {run}")
-        return int(queue.retry(connection, run, actor()) or run)
+    with writing("operator") as by:
+        before = _run(by, run)
+    with writing(needed(before["job"], before["dry_run"]) if before else "operator") as by:
+        again = int(queue.retry(by.connection, run, by.actor) or run)
+        _note(by, "retry", f"run {run}", before, _run(by, again))
+    return again
 
 
 def discard(runs: Sequence[int]) -> None:
     """Let dead letters rest."""
-    with writing() as connection:
+    with writing("admin") as by:
         for run in runs:
-            _note(connection, "discard", f"run {run}")
-            queue.discard(connection, run)
+            before = _run(by, run)
+            queue.discard(by.connection, run)
+            _note(by, "discard", f"run {run}", before, _run(by, run))
 
 
 def acknowledge(alert_ids: Sequence[int], note: str) -> None:
     """Say that somebody looks after these alerts."""
-    with writing() as connection:
+    with writing("operator") as by:
         for alert in alert_ids:
-            alerts.acknowledge(connection, alert, actor(), note)
+            alerts.acknowledge(by.connection, alert, by.actor, note)
 
 
 def accept_gap(gap: int, reason: str, at: datetime) -> None:
     """Let months close over a gap. Raises UnknownGap, also without a reason."""
-    with writing() as connection:
-        gaps.accept(connection, gap, reason, actor(), at)
+    with writing("admin") as by:
+        gaps.accept(by.connection, gap, reason, by.actor, at)
 
 
 def adjust(
@@ -101,22 +103,32 @@ def adjust(
     at: datetime,
 ) -> int:
     """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin."""
-    wanted = Adjustment(project_id, meter, quantity, amount, about, reason, actor())
-    with writing() as connection:
-        return adjustments.post(connection, wanted, at)
+    with writing("admin") as by:
+        wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
+        return adjustments.post(by.connection, wanted, at)
 
 
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
-    with writing() as connection:
-        return adjustments.reverse(connection, project_id, adjustment, reason, actor(), at)
+    with writing("admin") as by:
+        return adjustments.reverse(by.connection, project_id, adjustment, reason, by.actor, at)
 
 
-def _note(connection: Connection, action: str, subject: str, project_id: int | None = None) -> None:
-    given = {"actor": actor(), "action": action, "subject": subject, "project_id": project_id}
-    connection.execute(
+def _run(by: Writing, run: int) -> Run | None:
+    query = text("""
+        SELECT id AS run, job, period, project_id, dry_run, state, attempt, arguments
+        FROM job_runs WHERE id = :id""")
+    row = by.connection.execute(query, {"id": run}).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def _note(by: Writing, action: str, subject: str, before: Run | None, after: Run | None) -> None:
+    given = {"actor": by.actor, "action": action, "subject": subject}
+    given |= {"before": json.dumps(before), "after": json.dumps(after)}
+    by.connection.execute(
         text("""
-            INSERT INTO audit_log (actor, action, subject, after) VALUES (:actor, :action, :subject,
-                jsonb_strip_nulls(jsonb_build_object('project_id', CAST(:project_id AS bigint))))"""),
+            INSERT INTO audit_log (actor, action, subject, before, after)
+            VALUES (:actor, :action, :subject, nullif(CAST(:before AS jsonb), 'null'),
+                nullif(CAST(:after AS jsonb), 'null'))"""),
         given,
     )

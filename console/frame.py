@@ -1,11 +1,14 @@
-"""The frame around every page: navigation by what people come for, and a guard at its edge."""
+"""The frame around every page: who is looking, navigation by what they came for, a guard at its edge."""
 
 from pathlib import Path
 
 import streamlit as st
 
 from console import trouble
-from console.pages import SECTIONS, page
+from console.components import visitor
+from console.pages import navigation
+from console.reading import person, seen
+from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
 
@@ -14,8 +17,19 @@ def show(start: str = "overview") -> None:
     """Show the page the address names; `start` is the one at `/`."""
     st.set_page_config(page_title="Fleetmeter", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "icon.svg"), size="large")
-    chosen = st.navigation(
-        {section: [page(key, start) for key in keys] for section, keys in SECTIONS.items()},
-        expanded=True,
-    )
-    trouble.guarded(chosen.run)()
+    trouble.guarded(_show)(start)
+
+
+def _show(start: str) -> None:
+    try:
+        who, scope = person(), seen()
+    except NotSignedIn as error:
+        navigation(start, shown=False)
+        visitor.sign_in(str(error))
+    except Refused as error:
+        navigation(start, shown=False)
+        visitor.refused(str(error))
+    else:
+        chosen = navigation(start, whole=scope is None)
+        visitor.signed_in(who)
+        trouble.guarded(chosen.run)()

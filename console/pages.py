@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Literal
 
 import streamlit as st
 from streamlit.navigation.page import Page
+
+from console.components import visitor
 
 TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
@@ -21,13 +24,28 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "limits"),
 }
+PLATFORM = ("jobs", "health")  # about the whole platform: not shown to an organization's viewer
 
 
-def page(key: str, start: str = "overview") -> Page:
-    """The page `key` at `/key`; the one named `start` answers at `/`."""
+def page(key: str, start: str = "overview", whole: bool = True) -> Page:
+    """The page `key` at `/key`; the one named `start` answers at `/`.
+
+    Without `whole`, for an organization's viewer: what is about the platform says so and is not listed.
+    """
     title, icon = TITLES[key]
-    show = import_module(f"console.views.{key}").show
-    return st.Page(show, title=title, icon=icon, url_path=key, default=key == start)
+    withheld = not whole and key in PLATFORM
+    show = visitor.not_yours if withheld else import_module(f"console.views.{key}").show
+    visible: Literal["visible", "hidden"] = "hidden" if withheld else "visible"
+    return st.Page(show, title=title, icon=icon, url_path=key, default=key == start, visibility=visible)
+
+
+def navigation(start: str, shown: bool = True, whole: bool = True) -> Page:
+    """The navigation, and the page that the address names."""
+    return st.navigation(
+        {section: [page(key, start, whole) for key in keys] for section, keys in SECTIONS.items()},
+        position="sidebar" if shown else "hidden",
+        expanded=True,
+    )
 
 
 def link(key: str, label: str, **query: str) -> None:

@@ -1,9 +1,12 @@
 """Probes for machines: /healthz is the process, /readyz the database, /metrics for Prometheus.
 
-An unknown path is answered 200 with the index page, so a probe must look at the body.
+An unknown path is answered 200 with the index page, so a probe must look at the body. Anybody may ask
+the first two. /metrics takes a token where people sign in: behind a proxy of the same machine every
+caller comes from loopback, so where one comes from proves nothing.
 """
 
 from datetime import datetime
+from hmac import compare_digest
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from console.reading import reading
+from console.reading import probing
+from metering import settings
 from metering.errors import FleetmeterError
 from metering.meters import SOURCES
 
@@ -45,24 +49,41 @@ async def readyz(_request: Request) -> Response:
     return await run_in_threadpool(_ready)
 
 
-async def metrics(_request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Figures in Prometheus' text format; a source that was never measured has no line."""
+    if not trusted(request.headers.get("authorization", ""), settings.load()):
+        return PlainTextResponse(
+            "fleetmeter: /metrics takes `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n",
+            status_code=401,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
     return await run_in_threadpool(_metrics)
+
+
+def trusted(authorization: str, found: settings.Settings) -> bool:
+    """Whether that header opens /metrics; without sign-in and token everybody on this machine does."""
+    token = found.metrics_token
+    if token is None:
+        return not found.sign_in
+    scheme, _, given = authorization.partition(" ")
+    expected = token.get_secret_value().encode()
+    return scheme.lower() == "bearer" and compare_digest(given.strip().encode(), expected)
 
 
 def _ready() -> Response:
     try:
-        with reading() as page:
+        with probing() as page:
             page.connection.execute(text("SELECT FROM project_stats LIMIT 1"))
     except (FleetmeterError, SQLAlchemyError) as error:
-        sentence = str(error) if isinstance(error, FleetmeterError) else "the database refused a read"
+        told = isinstance(error, FleetmeterError) and not settings.load().sign_in
+        sentence = str(error) if told else "the database cannot be read"
         return PlainTextResponse(f"not ready: {sentence}\n", status_code=503)
     return PlainTextResponse("ready\n")
 
 
 def _metrics() -> Response:
     try:
-        with reading() as page:
+        with probing() as page:
             body = exposition(page.connection, page.at)
     except (FleetmeterError, SQLAlchemyError):
         body = "# TYPE fleetmeter_up gauge\nfleetmeter_up 0\n"

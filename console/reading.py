@@ -1,4 +1,8 @@
-"""How a page reads: one short read-only transaction in which everything is of the same instant."""
+"""How a page reads and writes: as the person who is signed in, whom each transaction asks for anew.
+
+A read is one short read-only transaction in which everything is of the same instant, over the rows
+that the person may see; a write needs a role.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +13,12 @@ import streamlit as st
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from console import people, scope
+from console.people import Person
+from console.scope import Scope
 from metering import database, settings
-from metering.errors import SchemaError
+from metering.errors import Refused, SchemaError
+from metering.sign_in import Role
 
 PATIENCE = "15s"  # the longest a page's statement may take before it is given up
 
@@ -30,7 +38,9 @@ def now() -> datetime:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _engine(url: str, _settings: settings.Settings) -> Engine:
-    return database.create(_settings, "fleetmeter console")
+    made = database.create(_settings, "fleetmeter console")
+    scope.attach(made)
+    return made
 
 
 def engine() -> Engine:
@@ -39,11 +49,63 @@ def engine() -> Engine:
     return _engine(found.database.render_as_string(hide_password=False), found)
 
 
+def person() -> Person:
+    """Who is looking at this page. Raises NotSignedIn, and Refused when they have no role."""
+    found = settings.load()
+    if not found.sign_in:
+        return people.LOCAL
+    return people.identify(st.user.to_dict(), found, now())
+
+
+def may(role: Role) -> bool:
+    """Whether to offer what needs `role`; the action itself asks again."""
+    return person().may(role)
+
+
+def seen() -> Scope:
+    """The organizations whose rows this person sees, None for all: part of every cache's key."""
+    return _seen(person())
+
+
+def _seen(who: Person) -> Scope:
+    if who.organizations is None:
+        return None
+    ids = _organizations(who.organizations, str(engine().url))
+    if not ids:
+        raise Refused(
+            f"{who.actor} belongs to no organization that is known here; ask {settings.load().access_contact}"
+        )
+    return ids
+
+
+# A minute, since every rerun asks and organizations hardly ever change their names.
+@st.cache_data(ttl=60, max_entries=1_000, show_spinner=False)
+def _organizations(named: tuple[str, ...], server: str) -> tuple[int, ...]:
+    with database.transaction(engine()) as connection:
+        return scope.known(connection, named)
+
+
 @contextmanager
 def reading() -> Iterator[Reading]:
-    """Read for one page. Raises DatabaseUnavailable; SchemaError when it is not migrated."""
+    """Read for one page, as the person who looks at it.
+
+    Raises NotSignedIn, Refused, DatabaseUnavailable; SchemaError when it is not migrated.
+    """
+    with _snapshot(scope.narrowed(engine(), seen())) as page:
+        yield page
+
+
+@contextmanager
+def probing() -> Iterator[Reading]:
+    """Read for a machine that nobody sits at. Raises DatabaseUnavailable, SchemaError."""
+    with _snapshot(engine()) as page:
+        yield page
+
+
+@contextmanager
+def _snapshot(of: Engine) -> Iterator[Reading]:
     try:
-        with database.snapshot(engine()) as connection:
+        with database.snapshot(of) as connection:
             # Compiling a statement takes longer than any that a page runs.
             connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'; SET LOCAL jit = off"))
             yield Reading(connection, now())
@@ -55,8 +117,23 @@ def reading() -> Iterator[Reading]:
         raise
 
 
+@dataclass(frozen=True)
+class Writing:
+    """A transaction for an action, and who does it."""
+
+    connection: Connection
+    actor: str
+
+
 @contextmanager
-def writing() -> Iterator[Connection]:
-    """One transaction for an operator's action. Raises DatabaseUnavailable."""
+def writing(role: Role) -> Iterator[Writing]:
+    """One transaction for an action that needs `role`.
+
+    Raises NotSignedIn, Refused without that role, DatabaseUnavailable.
+    """
+    who = person()
+    if not who.may(role) or who.organizations is not None:
+        ask = settings.load().access_contact
+        raise Refused(f"{who.actor} is {who.role} and this takes {role}; nothing was done. Ask {ask}")
     with database.transaction(engine()) as connection:
-        yield connection
+        yield Writing(connection, who.actor)

@@ -1,29 +1,59 @@
-"""How the console's server is started: on loopback only, whatever the settings files say."""
+"""How the console's server is started: where it listens, and how people sign in to it."""
 
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-LOOPBACK = "127.0.0.1"
+from pydantic import SecretStr
+
+from metering.settings import Settings
+from metering.sign_in import LOOPBACK
 
 
-def refuse_public(address: str | None) -> None:
-    """End the process, with a sentence, unless `address` is of loopback: nobody signs in here yet."""
-    if address not in (LOOPBACK, "::1", "localhost"):
+def refuse_public(address: str | None, found: Settings) -> None:
+    """End the process, with a sentence, where others than this machine would reach it unasked."""
+    if not found.sign_in and address not in LOOPBACK:
         sys.exit(
-            f"fleetmeter: the console has no sign-in, so it serves {LOOPBACK} only, not "
-            f"{address or 'every address'}; put a proxy that authenticates in front of it"
+            f"fleetmeter: without sign-in the console serves {LOOPBACK[0]} only, not "
+            f"{address or 'every address'}; set FLEETMETER_OIDC_* (README, Sign-in)"
         )
 
 
-def command(port: int) -> list[str]:
-    """The command line of the console on `port` of loopback; it reads DATABASE_URL from the environment."""
+def secrets(found: Settings) -> dict[str, Any] | None:
+    """Streamlit's `[auth]` section, which stays in memory; None where nobody signs in."""
+    if not found.sign_in:
+        return None
+    return {
+        "auth": {
+            "redirect_uri": found.oidc_redirect_uri,
+            "cookie_secret": _revealed(found.oidc_cookie_secret),
+            "client_id": found.oidc_client_id,
+            "client_secret": _revealed(found.oidc_client_secret),
+            "server_metadata_url": found.oidc_metadata_url,
+            "client_kwargs": {"scope": found.oidc_scope},
+        }
+    }
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def command(port: int, found: Settings) -> list[str]:
+    """The command line of the console on `port`; it reads everything else from the environment."""
     app = Path(__file__).with_name("app.py")
     options = {
-        "server.address": LOOPBACK,
+        "server.address": found.console_address,
         "server.port": str(port),
         "server.headless": "true",
+        "server.enableXsrfProtection": "true",
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
     }
+    if found.sign_in:
+        # The name people reach it by, behind whatever proxy: browsers connect from there only.
+        at = urlsplit(str(found.oidc_redirect_uri))
+        options["server.corsAllowedOrigins"] = f"{at.scheme}://{at.netloc}"
     flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(app), *flags]

@@ -126,13 +126,13 @@ def runner() -> None:
 
 @app.command()
 def console(port: Port = 8501) -> None:
-    """Serve the console on loopback."""
+    """Serve the console: on loopback, or where FLEETMETER_CONSOLE_ADDRESS says once people sign in."""
     from console import server  # noqa: PLC0415 - a slow import that few commands need
 
     found = environment.load()
     environment.engine(found).dispose()
     os.environ["DATABASE_URL"] = found.database.render_as_string(hide_password=False)
-    command = server.command(port)
+    command = server.command(port, found)
     os.execv(command[0], command)  # noqa: S606 - the console takes this process's place
 
 

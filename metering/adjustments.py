@@ -142,12 +142,17 @@ def _log(connection: Connection, adjustment: Adjustment, identity: int, month: M
     after = {"id": identity, "posted_month": str(month)} | asdict(adjustment)
     connection.execute(
         text("""
-            INSERT INTO audit_log (at, actor, action, subject, after, reason)
-            VALUES (:at, :actor, 'adjust', :subject, CAST(:after AS jsonb), :reason)"""),
+            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
+            VALUES (:at, :actor, 'adjust', :subject, (
+                SELECT to_jsonb(a) FROM adjustments a
+                WHERE a.project_id = :project AND a.id = CAST(:reverses AS bigint)),
+                CAST(:after AS jsonb), :reason)"""),
         {
             "at": at,
             "actor": adjustment.actor,
             "subject": f"project {adjustment.project_id}",
+            "project": adjustment.project_id,
+            "reverses": adjustment.reverses,
             "after": json.dumps(after, default=str),
             "reason": adjustment.reason,
         },

@@ -51,3 +51,11 @@ class DeliveryFailed(FleetmeterError):
 
 class SourceUnavailable(FleetmeterError):
     """A source could not be read; what it would have measured stays unknown."""
+
+
+class NotSignedIn(FleetmeterError):
+    """Nobody is signed in, or the sign-in has ended."""
+
+
+class Refused(FleetmeterError):
+    """Who is signed in may not do this, or has no role at all; names whom to ask."""

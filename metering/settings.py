@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metering.errors import SettingsError
+from metering.sign_in import SignInSettings
 
 DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
 
@@ -26,7 +27,7 @@ def _default_data_dir() -> Path:
     return Path("~/.local/share/fleetmeter").expanduser()
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """Every setting of every process; the names in upper case are the environment's."""
 
     model_config = SettingsConfigDict(

@@ -16,6 +16,7 @@ from the_platform import Platform
 from console import server
 from metering import closing, ledger, plans, snapshots
 from metering.periods import Day, Month, days
+from metering.settings import Settings
 
 SCRIPT = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 FORMULA = "=cmd|' /C calc'!A0"
@@ -98,7 +99,10 @@ def serving(url: URL, **environment: str) -> Iterator[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     given = {"DATABASE_URL": url.render_as_string(hide_password=False), **environment}
     process = subprocess.Popen(
-        server.command(port), env=kept | given, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        server.command(port, Settings()),
+        env=kept | given,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
     )
     address = f"http://127.0.0.1:{port}"
     try:

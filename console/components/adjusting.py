@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from console.asking import adjust, reverse
 from console.components.tables import Column, table
 from console.queries.rows import Row, every
+from console.reading import may
 from metering.errors import FleetmeterError
 from metering.meters import COUNTER_NAMES
 from metering.periods import Month
@@ -37,7 +38,7 @@ def posted(connection: Connection, month: Month) -> list[Row]:
 
 def show(found: list[Row], month: Month, at: datetime) -> None:
     """The adjustments of `month`, and while it runs the forms to post and reverse one."""
-    running = month.start <= at < month.end
+    running = month.start <= at < month.end and may("admin")
     if not found and not running:
         return
     st.subheader("Adjustments", anchor=False)

@@ -9,7 +9,7 @@ from console import names
 from console.asking import accept_gap
 from console.components import question
 from console.queries.rows import Row, every
-from console.reading import reading
+from console.reading import may, reading
 from metering import gaps, plans, settings
 from metering.errors import FleetmeterError
 from metering.periods import Month
@@ -43,7 +43,8 @@ def show(found: list[Row], at: datetime) -> None:
                 f"in {whose}: {names.markdown(gap['reason'])}",
                 width="stretch",
             )
-            question.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
+            if may("admin"):
+                question.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
         _question(gap, at)
 
 

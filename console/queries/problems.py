@@ -57,19 +57,25 @@ ALERTS = text("""
     WHERE resolved_at IS NULL AND acknowledged_by IS NULL GROUP BY severity ORDER BY severity""")
 
 
-def find(connection: Connection, at: datetime) -> list[Problem]:
-    """Every problem at `at`, the bad ones first."""
+def find(connection: Connection, at: datetime, platform: bool = True) -> list[Problem]:
+    """Every problem at `at`, the bad ones first; without `platform`, those of the projects alone."""
     found = [
-        *_workers(connection, at),
-        *_counter(connection, at),
-        *_sources(connection, at),
-        *_jobs(connection, at),
+        *(_of_platform(connection, at) if platform else ()),
         *_days(connection, at),
         *_months(connection, at),
         *_gaps(connection),
         *_alerts(connection),
     ]
     return sorted(found, key=lambda problem: problem.severity)
+
+
+def _of_platform(connection: Connection, at: datetime) -> list[Problem]:
+    return [
+        *_workers(connection, at),
+        *_counter(connection, at),
+        *_sources(connection, at),
+        *_jobs(connection, at),
+    ]
 
 
 def _workers(connection: Connection, at: datetime) -> list[Problem]:

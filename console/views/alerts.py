@@ -10,7 +10,7 @@ from console.components import question
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import may, reading
 from metering import alert_rules, alerts
 from metering.meters import METERS
 
@@ -99,7 +99,7 @@ def _row(one: Row) -> Row:
 
 def _acknowledge(chosen: Sequence[Row]) -> None:
     waiting = [one for one in chosen if _waits(one)]
-    if not waiting:
+    if not waiting or not may("operator"):
         return
     label = f"Acknowledge {figures.many(len(waiting), 'alert')}"
     question.button(label, "acknowledge", ":material/visibility:")

@@ -13,7 +13,8 @@ from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import billing
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import may, reading, seen
+from console.scope import Scope
 from metering import plans, settings, spend
 from metering.meters import COUNTERS
 from metering.periods import Month
@@ -116,8 +117,10 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     def close() -> None:
         progress.started("billing", [ask("monthly", str(month), at)])
 
-    if st.button("Preview", icon=":material/visibility:", key="preview-close"):
+    if may("operator") and st.button("Preview", icon=":material/visibility:", key="preview-close"):
         progress.started("billing", [ask("monthly", str(month), at, dry_run=True)])
+    if not may("admin"):
+        return
     question.button("Close the month", "close", ":material/lock:")
     question.ask("close", f"Close {month}?", explain, "Close it", close)
 
@@ -138,7 +141,7 @@ def _totals(totals: Sequence[Row]) -> None:
 
 
 def _spend(month: Month) -> None:
-    sums = _month_to_date(str(month))
+    sums = _month_to_date(str(month), seen())
     for currency, (so_far, projected) in sums.items():
         with st.container(horizontal=True, key=f"spend-{currency}"):
             st.metric("Charged so far", figures.money(so_far, currency), border=True)
@@ -149,7 +152,7 @@ def _spend(month: Month) -> None:
 
 # Rating every project takes a while where there are many; a minute old is fresh enough for money.
 @st.cache_data(ttl=60, max_entries=4, show_spinner="Rating the month so far")
-def _month_to_date(_month: str) -> dict[str, tuple[Decimal, Decimal]]:
+def _month_to_date(month: str, scope: Scope) -> dict[str, tuple[Decimal, Decimal]]:
     offered = plans.load(settings.load().plans)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     with reading() as page:

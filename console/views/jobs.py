@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from console import address, figures, trouble
-from console.asking import ask, cancel, discard, retry
+from console.asking import ask, cancel, discard, needed, retry
 from console.components import progress, question
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import runs
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import may, reading
 from metering.periods import Day, Hour, Month
 
 JOBS = {
@@ -79,14 +79,7 @@ def _card(row: Row, at: datetime) -> None:
                 st.badge("Never ran", color="gray", icon=":material/schedule:")
         st.caption(what)
         st.caption(f"{_last(row, at)} · next {due(job, at):%Y-%m-%d %H:%M} UTC")
-        with st.container(horizontal=True):
-            question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
-            if st.button("Preview", key=f"preview-{job}", icon=":material/visibility:", width="stretch"):
-                progress.started("jobs", [ask(job, period(job, at), at, dry_run=True)])
-                st.rerun()
-        question.ask(
-            f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
-        )
+        _offer(job, title, at)
         st.metric(
             "Last took",
             figures.duration(row["seconds"][-1]) if row["seconds"] else "—",
@@ -94,6 +87,18 @@ def _card(row: Row, at: datetime) -> None:
             chart_data=row["seconds"] if row["seconds"] and len(row["seconds"]) > 1 else None,
             chart_type="bar",
         )
+
+
+def _offer(job: str, title: str, at: datetime) -> None:
+    with st.container(horizontal=True):
+        if may(needed(job)):
+            question.button("Run now", f"run-{job}", ":material/play_arrow:", width="stretch")
+        if may(needed(job, True)) and st.button(
+            "Preview", key=f"preview-{job}", icon=":material/visibility:", width="stretch"
+        ):
+            progress.started("jobs", [ask(job, period(job, at), at, dry_run=True)])
+            st.rerun()
+    question.ask(f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at))
 
 
 def _last(row: Row, at: datetime) -> str:
@@ -124,7 +129,7 @@ def _active() -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"active-{run['id']}"):
             with st.container(width="stretch"):
                 progress.line(run)
-            if st.button("Cancel", key=f"cancel-{run['id']}", icon=":material/close:"):
+            if may("operator") and st.button("Cancel", key=f"cancel-{run['id']}", icon=":material/close:"):
                 cancel(run["id"])
                 st.rerun(scope="fragment")
     if st.session_state.get("active-before", 0) > len(active):
@@ -139,11 +144,19 @@ def _failed(failed: Sequence[Row]) -> None:
     st.subheader(f"{figures.many(len(failed), 'run')} failed and not made good", anchor=False)
     dead = [run["id"] for run in failed if run["state"] == "dead"]
     with st.container(horizontal=True):
-        if len(failed) > 1 and st.button("Retry all", key="retry-all", icon=":material/replay:"):
+        if (
+            len(failed) > 1
+            and may("admin")
+            and st.button("Retry all", key="retry-all", icon=":material/replay:")
+        ):
             progress.started("jobs", [retry(run["id"]) for run in failed])
             st.rerun()
-        if dead and st.button(
-            f"Discard {figures.many(len(dead), 'dead letter')}", key="discard", icon=":material/delete:"
+        if (
+            dead
+            and may("admin")
+            and st.button(
+                f"Discard {figures.many(len(dead), 'dead letter')}", key="discard", icon=":material/delete:"
+            )
         ):
             discard(dead)
             st.rerun()
@@ -151,7 +164,9 @@ def _failed(failed: Sequence[Row]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
             with st.container(width="stretch"):
                 progress.line(run)
-            if st.button("Retry", key=f"retry-{run['id']}", icon=":material/replay:"):
+            if may(needed(run["job"], run["dry_run"])) and st.button(
+                "Retry", key=f"retry-{run['id']}", icon=":material/replay:"
+            ):
                 progress.started("jobs", [retry(run["id"])])
                 st.rerun()
 

@@ -12,12 +12,13 @@ from console import figures, trouble
 from console.components import charts
 from console.components.head import head
 from console.components.tables import Column, table
-from console.components.verdict import verdict
+from console.components.verdict import WELL, WELL_OF_ORGANIZATION, verdict
 from console.pages import link
 from console.queries import fleet, problems
 from console.queries.problems import Problem
 from console.queries.rows import Row
-from console.reading import engine, reading
+from console.reading import engine, reading, seen
+from console.scope import Scope
 from metering.periods import Day
 
 TOP = (
@@ -55,13 +56,13 @@ class Overview:
 
 # Many people look at it, and each look sums every project; the stamp tells how old it is.
 @st.cache_data(ttl=15, show_spinner=False)
-def read() -> Overview:
+def read(scope: Scope) -> Overview:
     """Everything the page shows, at most 15 s old; an action and Refresh make it new."""
     with reading() as page:
         last = Day.of(page.at).previous()
         return Overview(
             page.at,
-            problems.find(page.connection, page.at),
+            problems.find(page.connection, page.at, platform=scope is None),
             fleet.totals(page.connection),
             fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last),
             fleet.top(page.connection),
@@ -70,9 +71,10 @@ def read() -> Overview:
 
 def show() -> None:
     """The page."""
-    page = read()
+    scope = seen()
+    page = read(scope)
     head("Overview", page.at)
-    verdict(page.found)
+    verdict(page.found, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     if not page.totals["projects"]:
         _nothing_yet()
         return
@@ -132,8 +134,8 @@ def _figure(
     )
 
 
-@st.cache_resource(show_spinner=False)
-def _samples(_server: str) -> deque[Sample]:
+@st.cache_resource(show_spinner=False, max_entries=1_000)
+def _samples(server: str, scope: Scope) -> deque[Sample]:
     return deque(maxlen=60)
 
 
@@ -142,7 +144,7 @@ def _samples(_server: str) -> deque[Sample]:
 def _rate() -> None:
     with reading() as page:
         messages, at = fleet.counted(page.connection)
-    samples = _samples(str(engine().url))
+    samples = _samples(str(engine().url), seen())
     if not samples or at > samples[-1][0]:
         samples.append((at, messages))
     rate = per_second(list(samples))

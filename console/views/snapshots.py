@@ -14,7 +14,7 @@ from console.components import charts, matrix, progress
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import fleet
-from console.reading import now, reading
+from console.reading import may, now, reading
 from metering import coverage
 from metering.coverage import MissingDay
 from metering.periods import Day, days
@@ -103,6 +103,8 @@ def _repair(missing: Missing, at: datetime) -> None:
     chosen = [day for day in missing if day.project_id in wanted] if wanted else missing
     dates = [day.date for day in chosen]
     scopes: list[int | None] = sorted(wanted) if wanted else [None]
+    if not may("operator"):
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Backfill {figures.many(len(chosen), 'missing day')}"
         if st.button(label, type="primary", icon=":material/build:", key="backfill"):

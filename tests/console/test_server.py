@@ -10,6 +10,7 @@ import pytest
 
 from console import figures, names, server
 from console.views.overview import per_second
+from metering.settings import Settings
 
 HERE = Path(server.__file__).parent
 
@@ -31,8 +32,8 @@ def test_another_address_than_loopback_is_refused(address: str, tmp_path: Path) 
 
 
 def test_the_command_binds_to_loopback_whatever_the_files_say() -> None:
-    assert "--server.address=127.0.0.1" in server.command(8501)
-    assert "--server.port=8501" in server.command(8501)
+    assert "--server.address=127.0.0.1" in server.command(8501, Settings())
+    assert "--server.port=8501" in server.command(8501, Settings())
 
 
 def test_no_file_is_named_like_a_package() -> None:
