@@ -24,7 +24,8 @@ _HARMLESS = re.compile(r"\s*SET\s+LOCAL\b", re.IGNORECASE)
 # since when is counted, which plans rated their bills.
 _SHARED = {
     "audit_log": "SELECT at, action FROM audit_log WHERE action = 'install'",
-    "mqtt_sessions": "SELECT session_started_at, last_seen_at FROM mqtt_sessions",
+    "mqtt_sessions": """SELECT '' AS client_id, session_started_at, last_seen_at, connected, '' AS broker
+        FROM mqtt_sessions""",
     "plan_versions": "SELECT * FROM plan_versions WHERE hash IN"
     " (SELECT plan_version FROM monthly_stats WHERE organization_id IN ({ids}))",
     "gaps": """SELECT g.id, g.source, g.starts_at, g.ends_at, g.reason, g.created_at, g.covered_at,

@@ -58,11 +58,11 @@ def fill(engine: Engine, at: datetime | None = None, quiet: bool = False) -> Fle
     )
     missing = () if quiet else tuple(Day(today.date - timedelta(days=n)) for n in (7, 5, 4))
     for day in days(month.first, today):
-        _live(engine, day, today, organization, projects, missing, at)
+        live(engine, day, today, organization, projects, missing, at)
     return Fleet(projects, tuple(day for day in missing if Month.of(day.start) != month), month)
 
 
-def _live(
+def live(
     engine: Engine,
     day: Day,
     today: Day,

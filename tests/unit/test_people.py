@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import the_people
+from the_people import PROVIDER
 
 from console import people
 from console.people import Person
@@ -14,13 +16,6 @@ from metering.errors import NotSignedIn, Refused, SettingsError
 from metering.settings import Settings
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
-PROVIDER = {
-    "FLEETMETER_OIDC_METADATA_URL": "https://login.example/.well-known/openid-configuration",
-    "FLEETMETER_OIDC_CLIENT_ID": "console",
-    "FLEETMETER_OIDC_CLIENT_SECRET": "hush-hush",
-    "FLEETMETER_OIDC_REDIRECT_URI": "https://fleet.example/oauth2callback",
-    "FLEETMETER_OIDC_COOKIE_SECRET": "c" * 32,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def claims(**given: Any) -> dict[str, Any]:
-    usual = {"is_logged_in": True, "aud": "console", "email": "ann@fleet.example", "email_verified": True}
-    return usual | {"iat": AT.timestamp() - 60, "exp": AT.timestamp() + 60} | given
+    return the_people.claims(AT, **given)
 
 
 @pytest.mark.parametrize("variable", sorted(PROVIDER))

@@ -1,0 +1,322 @@
+"""A customer's own people: whatever they look at, nothing of another organization is in it."""
+
+import ast
+import csv
+import inspect
+import io
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+import the_rivals
+from sqlalchemy import Connection, Engine, text
+from streamlit.testing.v1 import AppTest
+from the_console import live
+from the_people import claims
+from the_platform import Platform
+from the_rivals import PROJECTS, Rivals
+
+from console import queries, scope
+from console.components import adjusting, gaps
+from console.pages import PLATFORM, SECTIONS, TITLES
+from metering import alerts as domain_alerts
+from metering import (
+    allowances,
+    closing,
+    coverage,
+    coverage_matrix,
+    database,
+    explain,
+    exports,
+    plans,
+    spend,
+)
+from metering import gaps as domain_gaps
+from metering.errors import FleetmeterError, Refused
+from metering.models import Base
+from metering.periods import Day, Month
+
+Open = Callable[..., AppTest]
+CONSOLE = Path(scope.__file__).parent
+AT = datetime.now(UTC)
+LAST = Day.of(AT).previous()
+
+# What the parameters of queries are called, and what a test gives them.
+GIVEN: dict[str, Any] = {
+    "at": AT,
+    "first": Day(LAST.date - timedelta(days=40)),
+    "last": LAST,
+    "day": LAST,
+    "since": AT - timedelta(days=30),
+    "words": "",
+    "most": 500,
+    "month": Month.of(AT).previous(),
+    "states": (),
+    "job": None,
+    "before": None,
+    "jobs": ("hourly", "backfill"),
+    "platform": False,
+    "after": 0,
+    "resolved": True,
+    "near": 0.0,
+    "behind": False,
+    "organization_id": None,
+    "version": plans.load(None).in_force(AT.date()),
+    "offered": plans.load(None),
+    "plans": plans.load(None),
+    "export": exports.MONTHLY,
+    "kind": None,
+    "start": LAST.start,
+    "end": LAST.end,
+}
+DOMAIN = (
+    *(adjusting.posted, gaps.blocking, domain_gaps.at_risk, coverage.missing_days, coverage_matrix.matrix),
+    *(allowances.projects, allowances.organizations, domain_alerts.listed, closing.due_months),
+    *(spend.by_project, exports.rows, exports.monthly_rows, explain.explain),
+)
+
+
+def every_query() -> Iterator[FunctionType]:
+    """Each function that pages read with, found in the modules themselves."""
+    for module in pkgutil.iter_modules(queries.__path__):
+        found = import_module(f"{queries.__name__}.{module.name}")
+        for _, function in inspect.getmembers(found, inspect.isfunction):
+            first = next(iter(inspect.signature(function).parameters), "")
+            if (
+                function.__module__ == found.__name__
+                and first == "connection"
+                and function.__name__[0] != "_"
+                and module.name != "rows"
+            ):
+                yield function
+    yield from DOMAIN  # type: ignore[misc]
+
+
+def answer(connection: Connection, function: FunctionType, project: int) -> Any:
+    """What it returns, or the sentence it refuses with; instants are left out, since they pass."""
+    given = GIVEN | {"project_id": project, "run": 1}
+    names = list(inspect.signature(function).parameters)[1:]
+    try:
+        found = function(connection, *(given[name] for name in names))
+        found = list(found) if inspect.isgenerator(found) else found
+    except FleetmeterError as error:
+        found = str(error)
+    return re.sub(r"datetime\.datetime\([^()]*(\([^()]*\))?[^()]*\)", "instant", repr(found))
+
+
+def name_of(function: FunctionType) -> str:
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+
+@pytest.fixture
+def narrowed(engine: Engine, rivals: Rivals) -> Engine:
+    """The database as the first organization's people see it."""
+    scope.attach(engine)
+    return scope.narrowed(engine, (rivals.organization,))
+
+
+@pytest.mark.parametrize("function", list(every_query()), ids=name_of)
+def test_no_query_names_another_organization(
+    narrowed: Engine, engine: Engine, rivals: Rivals, function: FunctionType
+) -> None:
+    with database.snapshot(narrowed) as connection:
+        mine = answer(connection, function, rivals.project)
+        theirs = answer(connection, function, PROJECTS[0])
+        nobodys = answer(connection, function, 9_999_999)
+    assert [secret for secret in rivals.secrets if secret in mine] == []
+    assert theirs.replace(str(PROJECTS[0]), "9999999") == nobodys
+
+
+def test_what_others_do_changes_nothing_that_is_seen(
+    narrowed: Engine, engine: Engine, rivals: Rivals
+) -> None:
+    with database.snapshot(narrowed) as connection:
+        before = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
+    today = Day.of(AT)
+    live(engine, today, today, the_rivals.ORGANIZATION, PROJECTS, (), AT)
+    Platform(engine).sql(
+        "UPDATE alerts SET resolved_at = now() WHERE project_id = ANY(:ids)", ids=[*PROJECTS]
+    )
+    the_rivals.trouble(engine, PROJECTS[1], AT, shared=False)
+    with database.snapshot(narrowed) as connection:
+        after = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
+    assert after == before
+
+
+@pytest.mark.parametrize("table", sorted(Base.metadata.tables))
+def test_a_table_shows_only_rows_of_the_organization(narrowed: Engine, rivals: Rivals, table: str) -> None:
+    with database.snapshot(narrowed) as connection:
+        rows = repr(connection.execute(text(f"SELECT t::text FROM {table} t")).scalars().all())
+    assert [secret for secret in rivals.secrets if secret in rows] == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE projects SET name = 'mine'",
+        "DELETE FROM alerts",
+        "TABLE projects",
+        "VALUES (1)",
+        "(SELECT 1)",
+        "WITH RECURSIVE projects AS (SELECT 1) SELECT 1",
+        "-- SELECT\nTABLE projects",
+        "EXPLAIN ANALYZE SELECT 1",
+    ],
+)
+def test_what_does_not_only_read_rows_is_refused(narrowed: Engine, statement: str) -> None:
+    with database.snapshot(narrowed) as connection, pytest.raises(Refused):
+        connection.execute(text(statement))
+
+
+def test_a_view_of_no_organization_is_empty(engine: Engine, rivals: Rivals) -> None:
+    scope.attach(engine)
+    with database.snapshot(scope.narrowed(engine, ())) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM projects")) == 0
+    with database.snapshot(engine) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM projects")) == 7
+
+
+def test_an_organization_is_named_by_its_id_or_by_a_name_that_only_it_has(engine: Engine) -> None:
+    platform = Platform(engine)
+    one, two, three = (platform.organization(name=name) for name in ("Twice", "Twice", "Once"))
+    with database.snapshot(engine) as connection:
+        assert scope.known(connection, ["Once"]) == (three,)
+        assert scope.known(connection, ["Twice", "never", "9" * 30]) == ()
+        assert scope.known(connection, [str(two), "Once", str(one)]) == (one, two, three)
+
+
+def said_by(page: AppTest) -> str:
+    """Everything that is sent to the browser for the page."""
+    shown = [str(getattr(element, "proto", "")) for element in every_element(page)]
+    return "\n".join([*shown, *(table.value.to_csv() for table in page.dataframe)])
+
+
+def every_element(page: AppTest) -> Iterator[Any]:
+    for part in (page.main, page.sidebar):
+        yield from part
+
+
+@pytest.fixture
+def as_customer(open_page: Open, signing_in: Callable[..., None], rivals: Rivals) -> Open:
+    """Opens pages as somebody of the first organization."""
+    signing_in(FLEETMETER_ORGANIZATION_CLAIM="org", FLEETMETER_ADMINS="ann@fleet.example")
+    customer = claims(email="bob@customer.example", org=[rivals.organization], roles=["admin"])
+    return lambda page, **query: open_page(page, customer, **query)
+
+
+@pytest.mark.parametrize("month", ["closed", "running"])
+@pytest.mark.parametrize("name", sorted(set(TITLES) - set(PLATFORM)))
+def test_a_page_shows_nothing_of_another_organization(
+    name: str, month: str, as_customer: Open, rivals: Rivals
+) -> None:
+    query = {"month": str(rivals.closed if month == "closed" else Month.of(AT))} if name == "billing" else {}
+    page = as_customer(name, **query)
+    assert not page.exception
+    assert page.title[0].value == TITLES[name][0]
+    shown = said_by(page)
+    assert [secret for secret in rivals.secrets if secret in shown] == []
+    assert "bob@customer.example" in "".join(caption.value for caption in page.sidebar.caption).replace(
+        "\\", ""
+    )
+
+
+@pytest.mark.parametrize("name", PLATFORM)
+def test_a_page_about_the_platform_is_refused(name: str, as_customer: Open, rivals: Rivals) -> None:
+    page = as_customer(name)
+    assert "about the whole platform" in page.warning[0].value
+    assert not page.dataframe
+    assert not page.metric
+
+
+def test_a_foreign_project_in_the_address_is_one_that_does_not_exist(
+    as_customer: Open, rivals: Rivals
+) -> None:
+    foreign = as_customer("project", project=str(PROJECTS[0]))
+    nobodys = as_customer("project", project="9999999")
+    assert said_by(foreign).replace(str(PROJECTS[0]), "9999999") == said_by(nobodys)
+    assert "is not the id of a project that exists" in foreign.warning[0].value
+
+
+def test_a_foreign_project_is_not_found_by_its_name(as_customer: Open, rivals: Rivals) -> None:
+    page = as_customer("project")
+    page.text_input(key="words").set_value("Zyx").run()
+    assert "No project matches Zyx" in page.info[0].value
+
+
+def test_a_customer_is_offered_no_action(as_customer: Open, rivals: Rivals) -> None:
+    harmless = {"refresh", "sign-out", "matrix-first", "matrix-next"}
+    for name in sorted(set(TITLES) - set(PLATFORM)):
+        assert {button.key for button in as_customer(name).button} <= harmless
+
+
+def test_a_download_has_the_organizations_rows_alone(
+    signing_in: Callable[..., None], rivals: Rivals, engine: Engine
+) -> None:
+    def script(month: object) -> None:
+        import streamlit as st
+
+        from console.components import downloads
+
+        st.text(downloads._csv(month))  # type: ignore[arg-type]
+        st.text(len(downloads._parquet(month)))  # type: ignore[arg-type]
+
+    signing_in(FLEETMETER_ORGANIZATION_VIEWERS=f"bob@customer.example={rivals.organization}")
+    page = AppTest.from_function(script, args=(rivals.closed,), default_timeout=30)
+    page.user = claims(email="bob@customer.example")
+    page.run()
+    rows = list(csv.DictReader(io.StringIO(page.text[0].value)))
+    assert {row["organization_id"] for row in rows} == {str(rivals.organization)}
+    billed = "SELECT count(*) FROM monthly_stats WHERE organization_id = :id"
+    assert len(rows) == Platform(engine).scalar(billed, id=rivals.organization)
+
+
+def test_the_administrator_sees_both(
+    open_page: Open, signing_in: Callable[..., None], rivals: Rivals
+) -> None:
+    signing_in(FLEETMETER_ADMINS="ann@fleet.example")
+    page = open_page("billing", claims(), month=str(rivals.closed))
+    assert the_rivals.SECRET in said_by(page)
+
+
+def test_caches_are_kept_apart_for_each_scope(
+    open_page: Open, signing_in: Callable[..., None], rivals: Rivals
+) -> None:
+    import streamlit as st
+
+    signing_in(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_ORGANIZATION_CLAIM="org")
+    whole = open_page("overview", claims())
+    st.cache_data.clear = lambda: None  # type: ignore[method-assign]
+    try:
+        theirs = open_page("overview", claims(email="bob@customer.example", org=rivals.organization))
+    finally:
+        del st.cache_data.clear
+    assert the_rivals.SECRET in said_by(whole)
+    assert the_rivals.SECRET not in said_by(theirs)
+
+
+def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
+    """A parameter that begins with an underscore is no part of a key."""
+    shared = {"_engine", "_organizations"}  # the same for everybody
+    for path in CONSOLE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(
+                "cache_" in ast.unparse(d) for d in node.decorator_list
+            ):
+                keys = [argument.arg for argument in node.args.args]
+                assert node.name in shared or "scope" in keys, f"{path.name}: {node.name}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    assert {key for keys in SECTIONS.values() for key in keys} == set(TITLES)
+
+
+def test_a_gap_that_others_share_names_the_organizations_projects(narrowed: Engine, rivals: Rivals) -> None:
+    with database.snapshot(narrowed) as connection:
+        found = gaps.blocking(connection, Month.of(AT))
+    assert [gap["project_ids"] for gap in found] == [[rivals.project]]
