@@ -4,10 +4,12 @@ A read is one short read-only transaction in which everything is of the same ins
 that the person may see; a write needs a role.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import streamlit as st
 from sqlalchemy import Connection, Engine, text
@@ -20,6 +22,8 @@ from metering import database, settings
 from metering.errors import Refused, SchemaError
 from metering.sign_in import Role
 
+T = TypeVar("T")
+_KEPT: ContextVar[Mapping[str, Any] | None] = ContextVar("claims", default=None)
 PATIENCE = "15s"  # the longest a page's statement may take before it is given up
 
 
@@ -54,7 +58,25 @@ def person() -> Person:
     found = settings.load()
     if not found.sign_in:
         return people.LOCAL
-    return people.identify(st.user.to_dict(), found, now())
+    kept = _KEPT.get()
+    return people.identify(st.user.to_dict() if kept is None else kept, found, now())
+
+
+def later(make: Callable[[], T]) -> Callable[[], T]:
+    """`make` as the person who looks now, for a thread in which Streamlit knows nobody.
+
+    Streamlit makes a download there when it is clicked; roles and expiry are those of that moment.
+    """
+    claims = st.user.to_dict()
+
+    def made() -> T:
+        token = _KEPT.set(claims)
+        try:
+            return make()
+        finally:
+            _KEPT.reset(token)
+
+    return made
 
 
 def may(role: Role) -> bool:

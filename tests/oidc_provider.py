@@ -36,14 +36,19 @@ class Provider:
     def __init__(self, address: str) -> None:
         self.address = address
         self.people: dict[str, dict[str, Any]] = {}
-        self.spoil: dict[str, Any] = {}
-        self.wrong_key = False
-        self.lives = 3600.0  # seconds from the sign-in to `exp`
+        self.reset()
         self._key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
         self._other = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
         self._codes: dict[str, tuple[str, Mapping[str, str]]] = {}
         self.exchanged = 0
         self.signed_out = 0
+
+    def reset(self) -> None:
+        """Behave."""
+        self.spoil: dict[str, Any] = {}
+        self.wrong_key = False
+        self.by_hand = False  # a link back instead of a redirect, to be changed on the way
+        self.lives = 3600.0  # seconds from the sign-in to `exp`
 
     @property
     def metadata_url(self) -> str:
@@ -89,7 +94,10 @@ class Provider:
             return RedirectResponse(_with(asked, error="access_denied"), 302)
         code = secrets.token_urlsafe(16)
         self._codes[code] = (account, dict(asked))
-        return RedirectResponse(_with(asked, code=code), 302)
+        back = _with(asked, code=code)
+        if self.by_hand:
+            return HTMLResponse(f'<a href="{escape(back)}">Back</a>')
+        return RedirectResponse(back, 302)
 
     async def token(self, request: Request) -> Response:
         form = await request.form()

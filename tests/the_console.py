@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import URL, Engine, text
 from the_platform import Platform
@@ -90,20 +91,24 @@ def live(
             closing.close_month(connection, Month.of(day.start), projects, plans.load(None), at, "schedule")
 
 
-@contextmanager
-def serving(url: URL, **environment: str) -> Iterator[str]:
-    """The console as `fleetmeter console` starts it, on a free port; yields its address."""
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    url: URL, port: int | None = None, log: Path = Path(os.devnull), **environment: str
+) -> Iterator[str]:
+    """The console as `fleetmeter console` starts it, on a free port if none is given; yields its address."""
+    port = port or free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     given = {"DATABASE_URL": url.render_as_string(hide_password=False), **environment}
-    process = subprocess.Popen(
-        server.command(port, Settings()),
-        env=kept | given,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
+    command = server.command(port, Settings(**environment))  # type: ignore[arg-type]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=kept | given, stdout=output, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         _await_server(address, process)
@@ -122,10 +127,11 @@ def _await_server(address: str, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError(f"the console did not answer at {address}")
 
 
-def answer(address: str) -> tuple[int, str]:
+def answer(address: str, **headers: str) -> tuple[int, str]:
     """Status and body of a GET; (0, "") when nobody listens."""
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(address, timeout=10) as response:  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

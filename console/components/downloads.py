@@ -2,11 +2,12 @@
 
 import hashlib
 import io
+from functools import partial
 
 import streamlit as st
 
 from console import figures
-from console.reading import reading
+from console.reading import later, reading
 from metering import exports
 from metering.periods import Month
 
@@ -16,7 +17,7 @@ def monthly(month: Month, rows: int) -> None:
     for kind, make, mime in (("csv", _csv, "text/csv"), ("parquet", _parquet, "application/octet-stream")):
         st.download_button(
             f"Download {kind.upper() if kind == 'csv' else 'Parquet'} · {figures.many(rows, 'row')}",
-            data=lambda make=make: make(month),  # type: ignore[misc]
+            data=later(partial(make, month)),
             file_name=f"fleetmeter-{month}.{kind}",
             mime=mime,
             icon=":material/download:",

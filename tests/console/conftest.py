@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import streamlit as st
 import the_rivals
+from playwright.sync_api import Browser
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
+from the_browser import chromium
 from the_console import Fleet, fill
 from the_people import PROVIDER
 from the_rivals import Rivals
@@ -73,6 +75,12 @@ def signing_in(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             monkeypatch.setenv(name, value)
 
     return turn_on
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The console in a real browser: its own server, a real database, a live runner."""
 
 import csv
-import os
-import shutil
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import URL, Connection, Engine, create_engine, text
+from the_browser import PATIENCE, settle
 from the_console import HOSTILE, Fleet, answer, serving
 
 from console import names
@@ -20,25 +19,6 @@ from jobs import runner
 from metering import settings
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-PATIENCE = 30_000  # milliseconds; a loaded machine is slow, a broken page is never
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no Chromium; `make extras` installs it")
-        pytest.skip("there is no Chromium, so no page was opened in a browser; `make extras` installs it")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield launched
-        launched.close()
 
 
 @dataclass(frozen=True)
@@ -99,14 +79,6 @@ def visit(page: Page, site: Site, path: str = "") -> None:
     page.goto(f"{site.address}/{path}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     settle(page)
-
-
-def settle(page: Page) -> None:
-    """Wait until no script runs and nothing on the page is stale."""
-    page.wait_for_function(
-        "() => !document.querySelector('[data-testid=stStatusWidget]') &&"
-        " document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

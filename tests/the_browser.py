@@ -1,0 +1,37 @@
+"""Chromium without a window, and waiting for a page that Streamlit draws."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 30_000  # milliseconds; a loaded machine is slow, a broken page is never
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser; skips the test, or in CI fails it, where there is none."""
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no Chromium; `make extras` installs it")
+        pytest.skip("there is no Chromium, so no page was opened in a browser; `make extras` installs it")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield launched
+        launched.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until no script runs and nothing on the page is stale."""
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stStatusWidget]') &&"
+        " document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
+    )
