@@ -42,7 +42,7 @@ app.command()(exports.restore)
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The console's port on loopback.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The console's port.")]
 
 
 def main() -> None:

@@ -168,7 +168,7 @@ def run(
     `embedded`: the database of the settings is the embedded one, to be kept alive as well.
     """
     ground = Ground(settings, embedded)
-    OUT.print(f"console: http://127.0.0.1:{port}  (Ctrl-C stops everything)")
+    OUT.print(f"console: http://{settings.console_address}:{port}  (Ctrl-C stops everything)")
     try:
         for process in extra:
             process.environment = {**process.environment, "MQTT_URL": ground.mqtt_url}

@@ -63,6 +63,7 @@ def site(
             "FLEETMETER_OIDC_CLIENT_SECRET": SECRET,
             "FLEETMETER_OIDC_REDIRECT_URI": f"http://127.0.0.1:{port}/oauth2callback",
             "FLEETMETER_OIDC_COOKIE_SECRET": "c" * 32,
+            "FLEETMETER_CONSOLE_ADDRESS": "0.0.0.0",  # noqa: S104 - what sign-in allows
             "FLEETMETER_VIEWERS": "vera@fleet.example",
             "FLEETMETER_ADMINS": "ada@fleet.example",
             "FLEETMETER_ROLE_CLAIM": "roles",
@@ -284,6 +285,11 @@ def test_a_customers_download_is_their_own(page: Page, site: Site) -> None:
     content = Path(caught.value.path()).read_text()
     assert FOREIGN not in content
     assert len(content.splitlines()) == 1 + 5
+
+
+def test_where_people_sign_in_other_addresses_are_served(site: Site) -> None:
+    elsewhere = site.address.replace("127.0.0.1", "127.0.0.2")
+    assert answer(f"{elsewhere}/healthz") == (200, "ok\n")
 
 
 def test_probes_answer_anybody_and_metrics_who_has_the_token(page: Page, site: Site) -> None:
