@@ -51,7 +51,7 @@ async def readyz(_request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus' text format; a source that was never measured has no line."""
-    if not trusted(request.headers.get("authorization", ""), settings.load()):
+    if not trusted(request.headers.get("authorization", ""), settings.current()):
         return PlainTextResponse(
             "fleetmeter: /metrics takes `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n",
             status_code=401,
@@ -75,7 +75,7 @@ def _ready() -> Response:
         with probing() as page:
             page.connection.execute(text("SELECT FROM project_stats LIMIT 1"))
     except (FleetmeterError, SQLAlchemyError) as error:
-        told = isinstance(error, FleetmeterError) and not settings.load().sign_in
+        told = isinstance(error, FleetmeterError) and not settings.current().sign_in
         sentence = str(error) if told else "the database cannot be read"
         return PlainTextResponse(f"not ready: {sentence}\n", status_code=503)
     return PlainTextResponse("ready\n")

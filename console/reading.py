@@ -49,13 +49,13 @@ def _engine(url: str, _settings: settings.Settings) -> Engine:
 
 def engine() -> Engine:
     """The engine of this server, made once. Raises SettingsError."""
-    found = settings.load()
+    found = settings.current()
     return _engine(found.database.render_as_string(hide_password=False), found)
 
 
 def person() -> Person:
     """Who is looking at this page. Raises NotSignedIn, and Refused when they have no role."""
-    found = settings.load()
+    found = settings.current()
     if not found.sign_in:
         return people.LOCAL
     kept = _KEPT.get()
@@ -94,9 +94,8 @@ def _seen(who: Person) -> Scope:
         return None
     ids = _organizations(who.organizations, str(engine().url))
     if not ids:
-        raise Refused(
-            f"{who.actor} belongs to no organization that is known here; ask {settings.load().access_contact}"
-        )
+        ask = settings.current().access_contact
+        raise Refused(f"{who.actor} belongs to no organization that is known here; ask {ask}")
     return ids
 
 
@@ -155,7 +154,7 @@ def writing(role: Role) -> Iterator[Writing]:
     """
     who = person()
     if not who.may(role) or who.organizations is not None:
-        ask = settings.load().access_contact
+        ask = settings.current().access_contact
         raise Refused(f"{who.actor} is {who.role} and this takes {role}; nothing was done. Ask {ask}")
     with database.transaction(engine()) as connection:
         yield Writing(connection, who.actor)

@@ -5,6 +5,7 @@ that they show as asterisks wherever a Settings is printed, logged or raised.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -203,6 +204,21 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def current() -> Settings:
+    """Settings as they are now, for what asks often: read anew once the environment or `.env` changed."""
+    try:
+        found = Path(".env").stat()
+        file = (str(Path.cwd()), found.st_mtime_ns, found.st_size)
+    except OSError:
+        file = None
+    return _of(frozenset(os.environ.items()), file)
+
+
+@lru_cache(maxsize=2)
+def _of(_environment: frozenset[tuple[str, str]], _file: tuple[str, int, int] | None) -> Settings:
+    return load()
 
 
 def _sentence(problem: Any) -> str:

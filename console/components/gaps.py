@@ -66,7 +66,7 @@ def _question(gap: Row, at: datetime) -> None:
 
 
 def _estimates(gap: Row, at: datetime) -> list[str]:
-    offered = plans.load(settings.load().plans)
+    offered = plans.load(settings.current().plans)
     with reading() as page:
         return [
             str(gaps.at_risk(page.connection, project, gap["starts_at"], gap["ends_at"] or at, offered))

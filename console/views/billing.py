@@ -153,7 +153,7 @@ def _spend(month: Month) -> None:
 # Rating every project takes a while where there are many; a minute old is fresh enough for money.
 @st.cache_data(ttl=60, max_entries=4, show_spinner="Rating the month so far")
 def _month_to_date(month: str, scope: Scope) -> dict[str, tuple[Decimal, Decimal]]:
-    offered = plans.load(settings.load().plans)
+    offered = plans.load(settings.current().plans)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     with reading() as page:
         for one in spend.by_project(page.connection, offered, page.at):

@@ -42,7 +42,7 @@ def show() -> None:
     address.read("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
     with reading() as page:
-        version = plans.load(settings.load().plans).in_force(page.at.date())
+        version = plans.load(settings.current().plans).in_force(page.at.date())
         behind = bool(closing.due_months(page.connection, page.at))
         projects = allowances.projects(page.connection, version, page.at, near, behind)
         organizations = allowances.organizations(page.connection, version, near)

@@ -54,7 +54,7 @@ def show() -> None:
             trend = projects.trend(page.connection, project["id"], first, last)
             months = projects.months(page.connection, project["id"])
             recent = runs.of_project(page.connection, project["id"])
-            version = plans.load(settings.load().plans).in_force(page.at.date())
+            version = plans.load(settings.current().plans).in_force(page.at.date())
             behind = bool(closing.due_months(page.connection, page.at))
             used = allowances.projects(page.connection, version, page.at, 0, behind, project["id"])
     head("Project", page.at)

@@ -95,3 +95,16 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
 def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("S3_BUCKET=fleet-storage\n")
     assert settings.load().s3_bucket == "fleet-storage"
+
+
+def test_settings_that_are_asked_often_follow_the_environment_and_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert settings.current() is settings.current()
+    monkeypatch.setenv("MQTT_TOPIC_ROOT", "robots")
+    assert settings.current().mqtt_topic_root == "robots"
+    monkeypatch.delenv("MQTT_TOPIC_ROOT")
+    (tmp_path / ".env").write_text("MQTT_TOPIC_ROOT=fleet")
+    assert settings.current().mqtt_topic_root == "fleet"
+    (tmp_path / ".env").write_text("MQTT_TOPIC_ROOT=others")
+    assert settings.current().mqtt_topic_root == "others"
