@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from console import probes, server, trouble
+from console.way_back import WayBack
 from metering import settings
 from metering.errors import SettingsError
 
@@ -34,6 +36,10 @@ def _settings() -> settings.Settings:
         sys.exit(f"fleetmeter: {error}")
 
 
+def _around(found: settings.Settings) -> list[Middleware]:
+    return [Middleware(WayBack, origin=server.origin(found))] if found.sign_in else []
+
+
 found = _settings()
 server.refuse_public(st.get_option("server.address"), found)
 app = st.App(
@@ -41,5 +47,6 @@ app = st.App(
     routes=probes.ROUTES,
     lifespan=lifespan,
     on_script_error=trouble.show,
+    middleware=_around(found),
     secrets=server.secrets(found),
 )

@@ -40,6 +40,12 @@ def _revealed(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
+def origin(found: Settings) -> str:
+    """Where people reach the console, behind whatever proxy: scheme and host of the redirect address."""
+    at = urlsplit(str(found.oidc_redirect_uri))
+    return f"{at.scheme}://{at.netloc}"
+
+
 def command(port: int, found: Settings) -> list[str]:
     """The command line of the console on `port`; it reads everything else from the environment."""
     app = Path(__file__).with_name("app.py")
@@ -52,8 +58,6 @@ def command(port: int, found: Settings) -> list[str]:
         "client.showErrorDetails": "none",
     }
     if found.sign_in:
-        # The name people reach it by, behind whatever proxy: browsers connect from there only.
-        at = urlsplit(str(found.oidc_redirect_uri))
-        options["server.corsAllowedOrigins"] = f"{at.scheme}://{at.netloc}"
+        options["server.corsAllowedOrigins"] = origin(found)
     flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(app), *flags]

@@ -312,6 +312,18 @@ def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
                 assert node.name in shared or "scope" in keys, f"{path.name}: {node.name}"
 
 
+def test_the_database_is_reached_as_somebody_only() -> None:
+    """Whoever opens a connection of their own would see everybody's rows."""
+    own = {"reading.py"}  # as a person, or as nobody for a probe
+    probing = {"reading.py", "probes.py"}
+    for path in CONSOLE.rglob("*.py"):
+        code = path.read_text()
+        if path.name not in own:
+            assert not re.search(r"import .*\bdatabase\b|\.(connect|begin|snapshot)\(", code), path.name
+        if path.name not in probing:
+            assert "probing" not in code, path.name
+
+
 def test_every_page_is_in_the_navigation() -> None:
     assert {key for keys in SECTIONS.values() for key in keys} == set(TITLES)
 

@@ -88,9 +88,9 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
     site.provider.reset()
 
 
-def sign_in(page: Page, site: Site, account: str) -> None:
+def sign_in(page: Page, site: Site, account: str, path: str = "") -> None:
     """Through the provider's form, until the console has drawn what it shows then."""
-    page.goto(site.address)
+    page.goto(f"{site.address}/{path}")
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Account").fill(account)
     page.get_by_role("button", name="Continue").click()
@@ -152,6 +152,17 @@ def test_an_admin_may_close_months_and_post_adjustments(page: Page, site: Site) 
     expect(page.get_by_role("button", name="Run now")).to_have_count(3)
     visit(page, site, "alerts")
     expect(page.get_by_text("ada@fleet.example · admin")).to_be_visible()
+
+
+def test_who_signs_in_comes_to_the_page_they_asked_for(page: Page, site: Site) -> None:
+    sign_in(page, site, "ada", f"billing?month={site.rivals.closed}")
+    heading(page, "Billing")
+    assert page.url == f"{site.address}/billing?month={site.rivals.closed}"
+    sign_out = page.get_by_role("button", name="Sign out")
+    sign_out.click()
+    still_outside(page)
+    sign_in(page, site, "ada", f"project?project={PROJECTS[1]}")
+    expect(page.get_by_role("heading", name=f"{FOREIGN} {PROJECTS[1]}")).to_be_visible()
 
 
 def test_signing_out_ends_it_here_and_at_the_provider(page: Page, site: Site) -> None:
