@@ -28,7 +28,7 @@ def signed_in(who: Person) -> None:
         return
     role = who.role if who.organizations is None else "viewer of an organization"
     with st.sidebar, st.container(key="visitor"):
-        st.caption(f"{names.markdown(who.actor)} · {role}")
+        st.text(f"{names.short(who.actor)} · {role}")
         _out()
 
 

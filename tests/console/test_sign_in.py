@@ -252,7 +252,7 @@ def test_an_answer_meant_for_another_browser_is_refused(browser: Browser, page: 
 
 
 def test_a_sign_in_ends_with_its_token_also_on_a_page_that_stays_open(page: Page, site: Site) -> None:
-    site.provider.lives = 12.0
+    site.provider.lives = 20.0
     sign_in(page, site, "ada")
     heading(page, "Overview")
     expect(page.get_by_text("Your sign-in has ended; sign in again").first).to_be_visible()  # the live part
