@@ -37,7 +37,8 @@ def _settings() -> settings.Settings:
 
 
 def _around(found: settings.Settings) -> list[Middleware]:
-    return [Middleware(WayBack, origin=server.origin(found))] if found.sign_in else []
+    guard = Middleware(probes.Guard)
+    return [guard, Middleware(WayBack, origin=server.origin(found))] if found.sign_in else [guard]
 
 
 found = _settings()

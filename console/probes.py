@@ -11,9 +11,11 @@ from hmac import compare_digest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.reading import probing
 from metering import settings
@@ -39,6 +41,14 @@ METRICS = text(f"""
     ORDER BY name, label""")
 
 
+GUARDED = ("/metrics", "/_stcore/metrics")
+REFUSAL = PlainTextResponse(
+    "fleetmeter: metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n",
+    status_code=401,
+    headers={"WWW-Authenticate": "Bearer"},
+)
+
+
 async def healthz(_request: Request) -> Response:
     """The process answers."""
     return PlainTextResponse("ok\n")
@@ -49,19 +59,27 @@ async def readyz(_request: Request) -> Response:
     return await run_in_threadpool(_ready)
 
 
-async def metrics(request: Request) -> Response:
+async def metrics(_request: Request) -> Response:
     """Figures in Prometheus' text format; a source that was never measured has no line."""
-    if not trusted(request.headers.get("authorization", ""), settings.current()):
-        return PlainTextResponse(
-            "fleetmeter: /metrics takes `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n",
-            status_code=401,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
     return await run_in_threadpool(_metrics)
 
 
+class Guard:
+    """ASGI middleware: our metrics, and Streamlit's own of its sessions, are for who may have them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self.app
+        if scope["type"] == "http" and scope["path"] in GUARDED:
+            given = Headers(scope=scope).get("authorization", "")
+            answer = self.app if trusted(given, settings.current()) else REFUSAL
+        await answer(scope, receive, send)
+
+
 def trusted(authorization: str, found: settings.Settings) -> bool:
-    """Whether that header opens /metrics; without sign-in and token everybody on this machine does."""
+    """Whether that header opens metrics; without sign-in and token everybody on this machine does."""
     token = found.metrics_token
     if token is None:
         return not found.sign_in

@@ -306,8 +306,10 @@ def test_where_people_sign_in_other_addresses_are_served(site: Site) -> None:
 def test_probes_answer_anybody_and_metrics_who_has_the_token(page: Page, site: Site) -> None:
     assert answer(f"{site.address}/healthz") == (200, "ok\n")
     assert answer(f"{site.address}/readyz") == (200, "ready\n")
-    assert answer(f"{site.address}/metrics")[0] == 401
-    assert answer(f"{site.address}/metrics", Authorization="Bearer wrong")[0] == 401
+    for path in ("metrics", "_stcore/metrics"):
+        assert answer(f"{site.address}/{path}")[0] == 401
+        assert answer(f"{site.address}/{path}", Authorization="Bearer wrong")[0] == 401
+        assert answer(f"{site.address}/{path}", Authorization=f"Bearer {TOKEN}")[0] == 200
     assert "fleetmeter_up 1" in answer(f"{site.address}/metrics", Authorization=f"Bearer {TOKEN}")[1]
 
 
