@@ -41,9 +41,12 @@ drill: .venv/.installed  ## slow fault injection: kill everything, count again
 bench: .venv/.installed  ## ours against the alternative, same run, as ratios
 	$(BIN)/python -m benchmarks
 
+bench-console: .venv/.installed  ## the console beside a bare page of Streamlit, on 11 million days
+	$(BIN)/python -m benchmarks console
+
 lock: .venv/.installed  ## compute requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --no-header --no-annotate --upgrade --quiet
 
-.PHONY: help install extras demo test lint drill bench lock
+.PHONY: help install extras demo test lint drill bench bench-console lock

@@ -1,0 +1,60 @@
+"""What a person waits for, in headless Chromium: milliseconds from the click or the address to the page."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update")  # fmt: skip
+ENDED = "document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
+HELLO = f"{ENDED} && document.querySelectorAll('[data-testid=stMarkdown]').length > 0"
+OVERVIEW = f"""{ENDED} && document.querySelectorAll('[data-testid=stMetricValue]').length >= 4
+    && document.querySelector('[data-testid=stEChartsChart] :is(canvas, svg)')
+    && document.querySelector('[data-testid=stDataFrame] canvas')"""
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium, without what it does for itself."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield launched
+        launched.close()
+
+
+def arrivals(opened: Browser, address: str, whole: str) -> tuple[float, float]:
+    """Milliseconds from the address to the whole page: with an empty cache, and once more."""
+    context = opened.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.goto(address)
+    cold = _whole(page, whole)
+    page.goto("about:blank")
+    page.goto(address)
+    warm = _whole(page, whole)
+    context.close()
+    return cold, warm
+
+
+def _whole(page: Page, condition: str) -> float:
+    page.wait_for_function(f"() => {condition}", polling="raf", timeout=60_000)
+    return float(page.evaluate("performance.now()"))
+
+
+def after_click(page: Page, selector: str, condition: str) -> float:
+    """Milliseconds from a click to `condition`, by the page's own clock."""
+    page.wait_for_selector(selector)
+    return float(
+        page.evaluate(
+            f"""selector => new Promise(done => {{
+                const began = performance.now();
+                document.querySelector(selector).click();
+                const look = () => ({condition} && {ENDED})
+                    ? done(performance.now() - began) : requestAnimationFrame(look);
+                requestAnimationFrame(look);
+            }})""",
+            selector,
+        )
+    )

@@ -1,0 +1,218 @@
+"""The console beside a bare hello page of Streamlit, on 10,000 projects with three years of days.
+
+FLEETMETER_BENCH_PROJECTS, _RUNS and _FOLDER choose another size and where the database is kept.
+"""
+
+import itertools
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import rich.console
+from rich.table import Table
+
+from benchmarks import _console_browser as browsing
+from benchmarks import _console_fleet
+from benchmarks._console_visitor import Visitor
+from console import server
+from metering import settings
+
+OUT = rich.console.Console(highlight=False, width=120)
+PROJECTS = int(os.environ.get("FLEETMETER_BENCH_PROJECTS", "10000"))
+RUNS = int(os.environ.get("FLEETMETER_BENCH_RUNS", "3500000"))
+FOLDER = Path(os.environ.get("FLEETMETER_BENCH_FOLDER", f".fleetmeter/bench-console-{PROJECTS}"))
+PAGES = (
+    ("", ""), ("alerts", ""), ("project", "project=17&days=365"), ("snapshots", ""), ("limits", ""),
+    ("health", ""), ("jobs", ""), ("jobs", "state=failed"), ("billing", ""),
+)  # fmt: skip
+WALK = ("jobs", "limits", "alerts", "billing", "snapshots", "project", "health", "overview")
+Row = tuple[str, str, str]
+
+
+def main() -> None:
+    """One row for each figure, with what it must be."""
+    OUT.print(f"{PROJECTS:,} projects, {RUNS:,} job runs, in {FOLDER} …", style="dim")
+    url = _console_fleet.ready(FOLDER.resolve(), PROJECTS, RUNS, datetime.now(UTC))
+    table = Table("what", "measured", "bound")
+    with tempfile.TemporaryDirectory() as scratch:
+        notes = Path(scratch) / "statements"
+        given = {
+            "DATABASE_URL": url.render_as_string(hide_password=False),
+            "FLEETMETER_DATA_DIR": scratch,
+            "FLEETMETER_BENCH_STATEMENTS": str(notes),
+        }
+        with _serving(given) as console, _serving({}) as hello:
+            for row in itertools.chain(
+                statements(console, notes),
+                arriving(console, hello),
+                clicking(console, hello),
+                rerunning(console),
+                many(console),
+                sessions(console),
+            ):
+                OUT.print("  ", *row, style="dim")
+                table.add_row(*row)
+    OUT.print(table)
+
+
+def statements(address: str, notes: Path) -> Iterator[Row]:
+    """The slowest statement and the most rows of each page, caches empty and then once more."""
+    worst: list[tuple[float, str]] = []
+    for page, query in PAGES:
+        notes.write_text("")
+        visitor = Visitor(address)
+        took = visitor.show(page, query)
+        visitor.tick()
+        visitor.close()
+        ran = [json.loads(line) for line in notes.read_text().splitlines()]
+        slow, rows = max(ran, key=lambda one: one["ms"]), max(one["rows"] for one in ran)
+        worst.append((slow["ms"], slow["statement"]))
+        shown = f"{slow['ms']:.0f} ms of {len(ran)}, page {took * 1000:.0f} ms, {rows:,} rows at most"
+        yield f"slowest statement, {page or 'overview'} {query}", shown, "100 ms"
+        for one in sorted(ran, key=lambda one: -one["ms"]):
+            if one["ms"] > 100:
+                OUT.print(f"    {one['ms']:.0f} ms {one['statement'][:300]}", style="dim", markup=False)
+
+
+def arriving(console: str, hello: str, rounds: int = 9) -> Iterator[Row]:
+    """Address to whole page, the two in turn."""
+    times: dict[str, list[tuple[float, float]]] = {"floor": [], "console": []}
+    with browsing.browser() as opened:
+        browsing.arrivals(opened, hello, browsing.HELLO)
+        browsing.arrivals(opened, console, browsing.OVERVIEW)
+        for _ in range(rounds):
+            times["floor"].append(browsing.arrivals(opened, hello, browsing.HELLO))
+            times["console"].append(browsing.arrivals(opened, console, browsing.OVERVIEW))
+    for number, (what, bound) in enumerate((("cold", 1.8), ("warm", 2.2))):
+        floor, ours = (statistics.median(one[number] for one in times[who]) for who in ("floor", "console"))
+        yield f"Overview {what}", f"{ours:.0f} ms, {ours / floor:.2f} × {floor:.0f} ms", f"{bound} ×"
+
+
+def clicking(console: str, hello: str) -> Iterator[Row]:
+    """A click to its new content: the floor's button, and a walk through every page."""
+    with browsing.browser() as opened:
+        page = opened.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(hello)
+        page.wait_for_function(f"() => {browsing.HELLO}")
+        floor = [
+            browsing.after_click(
+                page, "[data-testid=stButton] button", f"document.body.innerText.includes('Pressed {n} ')"
+            )
+            for n in range(1, 41)
+        ]
+        page.goto(console)
+        page.wait_for_function(f"() => {browsing.OVERVIEW}")
+        ours = []
+        for name in WALK * 5:
+            here = f"document.querySelector('h1')?.innerText.toLowerCase() === '{name}'"
+            link = "a[data-testid=stSidebarNavLink]"
+            path = "/" if name == "overview" else f"/{name}"
+            ours.append(browsing.after_click(page, f"{link}[href$='{path}']", here))
+            page.wait_for_timeout(200)
+    slow, least = _p95(ours), _p95(floor)
+    figures = f"{slow:.0f} ms, {slow / least:.2f} × {least:.0f} ms (p50 {statistics.median(ours):.0f} ms)"
+    yield "click to new content, p95", figures, "2 ×"
+
+
+def rerunning(address: str) -> Iterator[Row]:
+    """One person, warm caches: the server's time for a whole page."""
+    visitor = Visitor(address)
+    by_page = {
+        page + query: [visitor.show(page, query) * 1000 for _ in range(12)][2:] for page, query in PAGES
+    }
+    visitor.close()
+    every = [took for page in by_page.values() for took in page]
+    yield "server time per rerun, p50", f"{statistics.median(every):.0f} ms", "60 ms"
+    parts = ", ".join(f"{page or 'overview'} {statistics.median(took):.0f}" for page, took in by_page.items())
+    yield "  by page, ms", parts, ""
+
+
+def many(address: str, people: int = 10, seconds: float = 40) -> Iterator[Row]:
+    """Ten people who think two seconds, each walking through the pages, which renew themselves."""
+    times: list[float] = []
+    until = time.monotonic() + seconds
+
+    def walk(first: int) -> None:
+        visitor = Visitor(address)
+        time.sleep(first * 0.2)
+        for page, query in itertools.islice(itertools.cycle(PAGES), first, None):
+            times.append(visitor.show(page, query))
+            time.sleep(2)
+            visitor.tick()
+            if time.monotonic() > until:
+                return visitor.close()
+
+    threads = [threading.Thread(target=walk, args=(number,)) for number in range(people)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    yield f"{people} people, p95 of {len(times)}", f"{_p95(times) * 1000:.0f} ms", "500 ms"
+
+
+def sessions(address: str, people: int = 50) -> Iterator[Row]:
+    """What one more session on the Overview takes of the server's memory."""
+    before = _memory(address)
+    visitors = [Visitor(address) for _ in range(people)]
+    for visitor in visitors:
+        visitor.show("")
+    each = (_memory(address) - before) / people
+    for visitor in visitors:
+        visitor.close()
+    yield f"memory of a session, {people} of them", f"{each / 1e6:.2f} MB", "1 MB"
+
+
+def _p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=20)[18]
+
+
+_PIDS: dict[str, int] = {}
+
+
+def _memory(address: str) -> int:
+    pages = int(Path(f"/proc/{_PIDS[address]}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def _serving(given: dict[str, str]) -> Iterator[str]:
+    """The console over a database, or without one the hello page, as `streamlit run` serves it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = server.command(port, settings.load())
+    if given:
+        command[1:3] = ["-m", "benchmarks._timed"]
+    else:
+        command[4] = str(Path(__file__).with_name("_hello.py"))
+    process = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+    address = f"http://127.0.0.1:{port}"
+    _PIDS[address] = process.pid
+    try:
+        _await(f"{address}/_stcore/health", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _await(address: str, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()  # noqa: S310 - our own server
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("the server under test ended")
