@@ -49,7 +49,7 @@ DAILY = f"""
         extract(day FROM d.day), {usage("(20 + extract(isodow FROM d.day)::int)")}, 'starter', {COVERAGE},
         {HASH}, d.day + interval '1 day'
     FROM projects p CROSS JOIN (SELECT n::date AS day FROM generate_series(
-        CAST(:first AS date), CAST(:last AS date), interval '1 day') n) d ORDER BY p.id, d.day"""
+        CAST(:first AS date), CAST(:last AS date), interval '1 day') n) d ORDER BY d.day, p.id"""
 MONTHLY = f"""
     INSERT INTO monthly_stats (project_id, year, month, organization_id, {PEAKS}, tier, exceeded_limits,
         overage_charge, plan_fee, adjustment_charge, total_charge, currency, plan_version,
@@ -60,7 +60,7 @@ RUNNING = f"""
     TRUNCATE project_stats;
     INSERT INTO project_stats (project_id, {LIVE}, {LIFETIME}, open_from, updated_at,
         mqtt_measured_at, platform_db_measured_at, s3_measured_at, ecr_measured_at)
-    SELECT p.id, {usage("500")}, {usage("27000").split(", (p.id % 53")[0]},
+    SELECT p.id, {usage("20")}, {usage("27000").split(", (p.id % 53")[0]},
         :today, :at, :at, :at, :at, :at FROM projects p;
     DELETE FROM usage_hourly;
     INSERT INTO usage_hourly (project_id, hour, {NAMES}, measured)

@@ -31,10 +31,12 @@ def read(name: str, parse: Callable[[str], Any], takes: str) -> None:
         refuse(name, raw, takes)
 
 
-def write(name: str, value: str) -> None:
-    """Put the widget's value into the address, so that it can be shared."""
+def write(name: str, value: str | None) -> None:
+    """Put the widget's value into the address, so that it can be shared; None takes it out."""
     st.session_state[f"address-{name}"] = value
-    if st.query_params.get(name) != value:
+    if value is None:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
         st.query_params[name] = value
 
 

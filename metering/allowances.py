@@ -19,26 +19,27 @@ _EARLIER = """(SELECT sum(d.{0}) FROM daily_stats d WHERE d.project_id = s.proje
         SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
         WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity'))"""
 
-_USED = ", ".join(
+_USED = " ".join(
     [
-        f"('{c.name}', CASE WHEN s.{c.source}_measured_at IS NOT NULL THEN s.{c.name} - CASE WHEN :behind"
-        f" THEN coalesce({_EARLIER.format(c.name)}, 0) ELSE 0 END END)"
+        f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL THEN s.{c.name} - CASE WHEN"
+        f" :behind THEN coalesce({_EARLIER.format(c.name)}, 0) ELSE 0 END END"
         for c in COUNTERS
     ]
-    + [f"('{gauge.name}', s.{gauge.live})" for gauge in GAUGES]
+    + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
 )
 
 # `:near` is a share of what is included; given a `:project`, every meter of it, however little used.
+# Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
         used.used::bigint AS used, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
     FROM project_stats s JOIN projects p ON p.id = s.project_id
     JOIN organizations o ON o.id = p.organization_id
-    CROSS JOIN LATERAL (VALUES {_USED}) AS used (meter, used)
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
-        AS allowed (tier text, meter text, included bigint, hard boolean)
-        ON allowed.tier = o.tier AND allowed.meter = used.meter
+        AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
+    CROSS JOIN LATERAL (
+        SELECT allowed.meter, CASE allowed.meter {_USED} END AS used OFFSET 0) AS used
     WHERE p.is_active AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
         AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
 

@@ -1,5 +1,6 @@
 """How well each project's days were measured, source by source: a page of projects at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, text
 from metering.coverage import EXPECTED_FROM
 from metering.meters import COUNTER_SOURCES, SOURCES, Source, counters_of, gauges_of
 from metering.periods import Day
-from metering.projects import METERED_UNTIL
+from metering.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def _is_zero(source: Source) -> str:
 
 _ZERO = " OR ".join(f"({_is_zero(source)})" for source in SOURCES)
 
-# Pages come first: only the days of the projects on the page are read, by the key of daily_stats.
+# Pages come first: only the days of the projects on the page are read, by the key of daily_stats; and
+# a project's first day ever, which is sought in every month, only where it may lie in the range.
 MATRIX = text(f"""
     WITH page AS MATERIALIZED (
         SELECT p.id, p.name, p.organization_id, p.created_at, p.deactivated_at, p.is_active
@@ -51,7 +53,8 @@ MATRIX = text(f"""
     ), expected AS (
         SELECT p.id, p.name, p.organization_id, day.day::date AS date, day.day + interval '1 day' AS ends
         FROM page p CROSS JOIN LATERAL generate_series(
-            greatest(CAST(:since AS timestamptz), {EXPECTED_FROM}),
+            CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= CAST(:since AS timestamptz)
+                THEN :since ELSE greatest(CAST(:since AS timestamptz), {EXPECTED_FROM}) END,
             least(CAST(:until AS timestamptz), {METERED_UNTIL},
                 date_trunc('day', CAST(:at AS timestamptz), 'UTC') + interval '1 day') - interval '1 day',
             interval '1 day') AS day (day)
@@ -67,21 +70,29 @@ MATRIX = text(f"""
                     e.ends - CAST(said.entry->>'sampled_at' AS timestamptz)) / 3600, 1))
             ELSE '{{}}' END
     FROM expected e
-    LEFT JOIN daily_stats d ON d.project_id = e.id AND d.date = e.date
-        AND d.date >= CAST(:first AS date) AND d.date <= CAST(:last AS date)
+    LEFT JOIN (
+        SELECT * FROM daily_stats WHERE project_id = ANY(ARRAY(SELECT id FROM page))
+        AND date >= CAST(:first AS date) AND date <= CAST(:last AS date)
+    ) d ON d.project_id = e.id AND d.date = e.date
     CROSS JOIN unnest(CAST(:sources AS text[])) WITH ORDINALITY AS source (name, place)
     CROSS JOIN LATERAL (SELECT d.coverage->source.name) AS said (entry)
     ORDER BY e.id, e.date, source.place""")
 
 
 def matrix(
-    connection: Connection, first: Day, last: Day, at: datetime, after: int = 0, most: int = 50
+    connection: Connection,
+    first: Day,
+    last: Day,
+    at: datetime,
+    after: int = 0,
+    most: int = 50,
+    sources: Sequence[Source] = SOURCES,
 ) -> list[Cell]:
-    """The cells of days `first` to `last`, both included, for `most` projects with an id above `after`.
+    """The cells of `sources` on days `first` to `last`, both included, for `most` projects above `after`.
 
     Days on which a project is not expected have no cell, nor have days that are still to come at
     `at`. The next page starts after the last cell's project; an empty list is the end.
     """
     bounds = {"since": first.start, "until": last.end, "first": first.date, "last": last.date}
-    page = {"at": at, "after": after, "most": most, "sources": list(SOURCES)}
+    page = {"at": at, "after": after, "most": most, "sources": list(sources)}
     return [Cell(*row) for row in connection.execute(MATRIX, bounds | page)]

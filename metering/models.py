@@ -422,6 +422,9 @@ class Alert(Base):
             postgresql_where=text("resolved_at IS NULL"),
         ),
         Index("alerts_opened_at_idx", "opened_at"),
+        Index(
+            "alerts_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

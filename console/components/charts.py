@@ -58,6 +58,7 @@ def explore(
     key: str,
     bars: bool = False,
     limit: int | None = None,
+    limit_label: str = "included",
     marked: Mapping[Any, str] | None = None,
 ) -> None:
     """One meter over time, to zoom and read; `limit` is a line, `marked` points out instants."""
@@ -72,9 +73,17 @@ def explore(
             **trace, mode="lines+markers", connectgaps=False, line_color=BLUE, line_width=2, marker_size=5
         )
     if limit is not None:
-        figure.add_hline(y=limit, line_dash="dash", line_color=RED, annotation_text="allowance")
-    for instant, sentence in (marked or {}).items():
-        figure.add_vline(x=instant, line_dash="dot", line_color=ORANGE, annotation_text=sentence)
+        figure.add_hline(y=limit, line_dash="dash", line_color=RED, annotation_text=limit_label)
+    if marked:
+        at = {moment: value for moment, value in zip(x, values, strict=True) if moment in marked}
+        figure.add_scatter(
+            x=list(at),
+            y=list(at.values()),
+            text=[marked[moment] for moment in at],
+            mode="markers",
+            marker={"symbol": "diamond-open", "size": 14, "color": RED, "line": {"width": 3}},
+            hovertemplate="%{x|%Y-%m-%d}<br>%{text}<extra></extra>",
+        )
     figure.update_layout(
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
         height=320,
@@ -82,7 +91,9 @@ def explore(
         hovermode="x",
         dragmode="zoom",
     )
-    highest = max((value for value in (*values, limit) if value is not None), default=0)
+    highest = max((value for value in values if value is not None), default=0)
+    if limit is not None and limit < 3 * highest:  # a line far above would press the usage flat
+        highest = max(highest, limit)
     figure.update_yaxes(
         range=[0, max(highest * 1.08, 4)], tickformat=".3~s", ticksuffix="B" if unit == "bytes" else ""
     )

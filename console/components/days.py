@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from console import address, figures, trouble
+from console import address, figures, names, trouble
 from console.components import charts
 from console.components.tables import Column, table
 from console.queries import projects
@@ -38,7 +38,7 @@ COVERAGE = (
 )
 
 
-def show(project: Row, trend: Sequence[Row]) -> None:
+def show(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
@@ -54,7 +54,7 @@ def show(project: Row, trend: Sequence[Row]) -> None:
     _say_missing(project, trend)
     chart, rows, hours, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
     with chart:
-        _chart(trend, METERS[str(name)])
+        _chart(trend, METERS[str(name)], unusual, used)
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
     with hours:
@@ -66,7 +66,7 @@ def show(project: Row, trend: Sequence[Row]) -> None:
         st.caption(LEGEND)
 
 
-def _chart(trend: Sequence[Row], meter: Counter | Gauge) -> None:
+def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row], used: Sequence[Row]) -> None:
     if all(row["coverage"] is None for row in trend):
         st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
         return
@@ -77,7 +77,19 @@ def _chart(trend: Sequence[Row], meter: Counter | Gauge) -> None:
         meter.unit,
         f"{meter.label} by day; a gap is a missing or unknown day",
         "project-trend",
+        limit=_a_day(meter, used),
+        limit_label="included" if isinstance(meter, Gauge) else "included in a month, by day",
+        marked={row["date"]: "unusual" for row in unusual if row["meter"] == meter.name},
     )
+    for row in unusual:
+        if row["meter"] == meter.name:
+            st.caption(f":orange[:material/warning:] {row['date']}: {names.markdown(row['reason'], 200)}")
+
+
+def _a_day(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
+    """What is included, as a day shows it: a gauge's level, or a month's counter over thirty days."""
+    included = next((row["included"] for row in used if row["meter"] == meter.name), None)
+    return included if included is None or isinstance(meter, Gauge) else included // 30
 
 
 def _say_missing(project: Row, trend: Sequence[Row]) -> None:

@@ -31,7 +31,7 @@ def show(first: Day, last: Day, at: datetime) -> None:
             "Source", list(SOURCE_NAMES), format_func=SOURCE_NAMES.__getitem__, key="matrix-source", width=220
         )
         with reading() as page:
-            cells = coverage_matrix.matrix(page.connection, first, last, at, after, PAGE)
+            cells = coverage_matrix.matrix(page.connection, first, last, at, after, PAGE, [source])
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
@@ -39,7 +39,7 @@ def show(first: Day, last: Day, at: datetime) -> None:
     if not cells:
         st.info("No project was metered in these days.")
         return
-    _grid([cell for cell in cells if cell.source == source])
+    _grid(cells)
     st.caption(f"{LEGEND} · 0 read, and nothing used · □ not sealed · … still running · blank: not expected")
 
 

@@ -24,7 +24,8 @@ BILLS = text(f"""
     JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
     LEFT JOIN monthly_stats before ON before.project_id = m.project_id
         AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
-    WHERE (m.year, m.month) = (:year, :month) ORDER BY m.total_charge DESC, m.project_id LIMIT :most""")
+    WHERE (m.year, m.month) = (:year, :month) ORDER BY m.total_charge DESC, m.project_id
+    LIMIT :most OFFSET :skipped""")
 
 TOTALS = text("""
     SELECT currency, count(*) AS bills, sum(plan_fee) AS plan_fee, sum(overage_charge) AS overage_charge,
@@ -54,8 +55,11 @@ def months(connection: Connection, at: datetime) -> list[Month]:
     return sorted({running, running.previous(), *billed}, reverse=True)
 
 
-def bills(connection: Connection, month: Month, most: int = 5_000) -> list[Row]:
-    """Bills of a month, the highest first, each with the charge of the month before if it has one."""
+def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int = 0) -> list[Row]:
+    """`most` bills of a month after the `skipped` highest, the highest first.
+
+    Each has the charge of the month before, if there was one in its currency.
+    """
     before = month.previous()
     found = every(
         connection,
@@ -65,6 +69,7 @@ def bills(connection: Connection, month: Month, most: int = 5_000) -> list[Row]:
         year_before=before.year,
         month_before=before.month,
         most=most,
+        skipped=skipped,
     )
     return [known.month(row) for row in found]
 

@@ -2,10 +2,12 @@
 
 from datetime import date, datetime
 
+import streamlit as st
 from sqlalchemy import Connection, text
 
 from console.known import looked
 from console.queries.rows import Row, every, one
+from console.scope import OPTION, Scope
 from metering.periods import Day, days
 
 TOTALS = text("""
@@ -21,14 +23,14 @@ COUNTED = text("""
     SELECT coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
-DAYS = text(f"""
+DAY = text(f"""
     SELECT date, count(*) AS projects,
         sum(mqtt_inbound + mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS messages,
         sum(mqtt_inbound) FILTER (WHERE {looked("mqtt")})::bigint AS inbound,
         sum(mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS outbound,
         sum(api_calls) FILTER (WHERE {looked("platform_db")})::bigint AS api_calls,
         sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
-    FROM daily_stats WHERE date >= :first AND date <= :last GROUP BY date ORDER BY date""")
+    FROM daily_stats WHERE date = :date GROUP BY date""")
 
 TOP = text("""
     SELECT s.project_id, p.name AS project, o.name AS organization, o.tier,
@@ -53,9 +55,16 @@ def counted(connection: Connection) -> tuple[int, datetime]:
 
 def trend(connection: Connection, first: Day, last: Day) -> list[Row]:
     """A row for each day of the range; a day on which nothing is sealed has None, not zero."""
-    sealed = {row["date"]: row for row in every(connection, DAYS, first=first.date, last=last.date)}
+    server, scope = str(connection.engine.url), connection.get_execution_options().get(OPTION)
+    counted = sealed(connection, first, last)
+    return [_day(day.date, counted.get(day.date, 0), server, scope, connection) for day in days(first, last)]
+
+
+# What is sealed does not change: a day is summed anew only when more or fewer projects have it.
+@st.cache_resource(max_entries=10_000, show_spinner=False)
+def _day(date: date, projects: int, server: str, scope: Scope, _connection: Connection) -> Row:
     blank = dict.fromkeys(("messages", "inbound", "outbound", "api_calls", "storage_bytes", "active_devices"))
-    return [sealed.get(day.date, {"date": day.date, "projects": 0, **blank}) for day in days(first, last)]
+    return one(_connection, DAY, date=date) if projects else {"date": date, "projects": 0, **blank}
 
 
 def top(connection: Connection, most: int = 10) -> list[Row]:

@@ -46,6 +46,18 @@ DATABASE = text("""
         (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS connections""")
 
 
+DRIFT = text("""
+    SELECT DISTINCT ON (source) source, hour, theirs, ours, ours - theirs AS difference,
+        (ours - theirs)::float / nullif(theirs, 0) AS share, at
+    FROM reconciliations WHERE hour > CAST(:at AS timestamptz) - interval '7 days'
+    ORDER BY source, hour DESC""")
+
+
+def drift(connection: Connection, at: datetime) -> list[Row]:
+    """For each broker that counts itself, its count of the newest hour compared beside ours."""
+    return every(connection, DRIFT, at=at)
+
+
 def workers(connection: Connection) -> list[Row]:
     """Runners and counters seen in the last week, each with whether it is alive."""
     return every(connection, WORKERS)

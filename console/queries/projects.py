@@ -38,6 +38,17 @@ MONTHS = text(f"""
     FROM monthly_stats WHERE project_id = :id ORDER BY year DESC, month DESC LIMIT 36""")
 
 
+ANOMALIES = text("""
+    SELECT CAST(detail->>'date' AS date) AS date, detail->>'meter' AS meter, detail->>'reason' AS reason
+    FROM alerts WHERE kind = 'anomaly' AND project_id = :id
+        AND CAST(detail->>'date' AS date) BETWEEN :first AND :last ORDER BY date""")
+
+
+def anomalies(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
+    """Sealed days of the range on which a meter was not what was expected, and why."""
+    return every(connection, ANOMALIES, id=project_id, first=first.date, last=last.date)
+
+
 def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
     """Projects whose name or organization contains `words`, or whose id it is; at most `most`."""
     escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -26,6 +26,7 @@ BILLS = (
     Column("tier", "Tier"),
     Column("total_charge", "Total", "money"),
     Column("charge_before", "Month before", "money"),
+    Column("change", "Change", "money"),
     Column("plan_fee", "Plan fee", "money"),
     Column("overage_charge", "Overage", "money"),
     Column("adjustment_charge", "Adjustments", "money"),
@@ -34,6 +35,7 @@ BILLS = (
     Column("lines_over", "Meters over", "count"),
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
 )
+PER_PAGE = 500
 UNBILLED = (
     Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
@@ -49,17 +51,18 @@ def show() -> None:
     with reading() as page:
         months = billing.months(page.connection, page.at)
         month = _asked(months, page.at)
-        bills = billing.bills(page.connection, month)
         totals = billing.totals(page.connection, month)
+        count = sum(row["bills"] for row in totals)
+        bills = billing.bills(page.connection, month, PER_PAGE, _skipped(count))
         unbilled = billing.unbilled(page.connection, month)
         blocking = gaps.blocking(page.connection, month) if month.end <= page.at else []
         adjusted = adjusting.posted(page.connection, month)
     head("Billing", page.at)
-    _choose(months, bills, unbilled, page.at)
+    _choose(months, count, unbilled, page.at)
     progress.follow("billing")
     if bills:
         _totals(totals)
-        _bills(bills, month)
+        _bills(bills, count, month)
     elif month.end <= page.at and not unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
     if month.start <= page.at < month.end:
@@ -82,11 +85,11 @@ def _asked(months: Sequence[Month], at: datetime) -> Month:
     return Month.parse(st.session_state["month"])
 
 
-def _choose(months: Sequence[Month], bills: Sequence[Row], unbilled: Sequence[Row], at: datetime) -> None:
+def _choose(months: Sequence[Month], bills: int, unbilled: Sequence[Row], at: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
         with st.container(width="stretch"):
-            _state(Month.parse(chosen), len(bills), len(unbilled), at)
+            _state(Month.parse(chosen), bills, len(unbilled), at)
         over = Month.parse(chosen).end <= at
         if over and unbilled:
             _offer_close(Month.parse(chosen), len(unbilled), at)
@@ -162,11 +165,28 @@ def _month_to_date(month: str, scope: Scope) -> dict[str, tuple[Decimal, Decimal
     return sums
 
 
-def _bills(bills: Sequence[Row], month: Month) -> None:
+def _skipped(count: int) -> int:
+    """How many bills the pages before the chosen one hold."""
+    pages = max(1, -(-count // PER_PAGE))
+    st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
+    return (int(st.session_state["page"]) - 1) * PER_PAGE
+
+
+def _bills(bills: Sequence[Row], count: int, month: Month) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(figures.many(len(bills), "bill"), anchor=False, width="stretch")
-        downloads.monthly(month, len(bills))
-    shown = [{**row, "coverage": f"{row['days_present']} of {row['days_expected']}"} for row in bills]
+        st.subheader(figures.many(count, "bill"), anchor=False, width="stretch")
+        if count > PER_PAGE:
+            pages = -(-count // PER_PAGE)
+            st.number_input(f"Page of {pages}", 1, pages, key="page", width=140)
+        downloads.monthly(month, count)
+    shown = [
+        {
+            **row,
+            "coverage": f"{row['days_present']}/{row['days_expected']}",
+            "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],
+        }
+        for row in bills
+    ]
     if st.toggle("Show the file's SHA-256", key="digest"):
         st.caption(f"SHA-256 of the CSV: {downloads.digest(month)}")
     ticked = table(

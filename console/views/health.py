@@ -9,6 +9,7 @@ import streamlit as st
 from sqlalchemy import text
 
 from console import figures
+from console.components import examination
 from console.components.head import head
 from console.components.tables import Column, table
 from console.components.verdict import verdict
@@ -42,6 +43,15 @@ GAPS = (
     Column("projects", "Projects", "count", help="Empty: every project"),
     Column("reason", "Reason", "name"),
 )
+DRIFT = (
+    Column("source", "Their count by"),
+    Column("hour", "Hour (UTC)", "instant"),
+    Column("theirs", "Their messages", "count"),
+    Column("ours", "Our messages", "count"),
+    Column("difference", "Drift", "count"),
+    Column("percent", "Drift of theirs"),
+    Column("at", "Compared (UTC)", "instant"),
+)
 UNATTRIBUTED = (
     Column("reason", "Reason", "name"),
     Column("messages", "Messages", "count"),
@@ -58,6 +68,7 @@ def show() -> None:
         freshness = health.freshness(page.connection)
         queue = health.queue(page.connection)
         gaps = health.gaps(page.connection)
+        drift = health.drift(page.connection, page.at)
         unattributed = health.unattributed(page.connection, page.at)
         server = health.database(page.connection)
         began = time.perf_counter()
@@ -68,8 +79,10 @@ def show() -> None:
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
     _sources(freshness, page.at)
+    _drift(drift)
     _gaps(gaps)
     _unattributed(unattributed)
+    examination.show()
 
 
 def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
@@ -120,6 +133,20 @@ def _state(row: Row, at: datetime) -> str:
     if row["source"] != "mqtt" and at - row["newest"] > STALE:
         return "▲ stale"
     return "● fresh"
+
+
+def _drift(drift: Sequence[Row]) -> None:
+    st.subheader("Drift against the broker's own count", anchor=False)
+    if not drift:
+        st.caption(
+            "Nothing compared in the last 7 days: the `reconcile` job compares where `MQTT_URL` is AWS IoT."
+        )
+        return
+    rows = [
+        {**row, "percent": figures.UNKNOWN if row["share"] is None else f"{row['share']:+.2%}"}
+        for row in drift
+    ]
+    table(rows, DRIFT, "drift", "The newest hour that was compared, by who counted")
 
 
 def _gaps(gaps: Sequence[Row]) -> None:

@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from console import address, figures, trouble
+from console import figures, trouble
 from console.asking import ask, cancel, discard, needed, retry
-from console.components import progress, question
+from console.components import history, progress, question
 from console.components.head import head
-from console.components.tables import Column, table
 from console.queries import runs
 from console.queries.rows import Row
 from console.reading import may, reading
@@ -20,31 +19,13 @@ JOBS = {
     "daily": ("Daily snapshot", "Seals the day before for every project."),
     "monthly": ("Monthly close", "Closes the month before into bills."),
 }
-HISTORY = (
-    Column("id", "Run", "id"),
-    Column("job", "Job"),
-    Column("period", "Period"),
-    Column("project", "Project", "name"),
-    Column("label", "State"),
-    Column("outcome", "Result", "name"),
-    Column("seconds", "Took", "seconds"),
-    Column("trigger", "Trigger"),
-    Column("requested_by", "Asked by", "name"),
-    Column("attempt", "Attempt", "count"),
-    Column("created_at", "Asked (UTC)", "instant"),
-    Column("finished_at", "Ended (UTC)", "instant"),
-)
-PER_PAGE = 50
 
 
 def show() -> None:
     """The page."""
-    address.read("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
-    state = st.session_state.get("state")
     with reading() as page:
         latest = runs.latest(page.connection, tuple(JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
-        found = runs.history(page.connection, [state] if state else [], most=PER_PAGE)
     head("Jobs", page.at)
     grid = st.grid("auto", min_column_width=260, row_height=372, key="jobs")
     for row in latest:
@@ -53,7 +34,7 @@ def show() -> None:
     progress.follow("jobs")
     _active()
     _failed(failed)
-    _history(found, state)
+    history.show()
 
 
 def period(job: str, at: datetime) -> str:
@@ -169,35 +150,3 @@ def _failed(failed: Sequence[Row]) -> None:
             ):
                 progress.started("jobs", [retry(run["id"])])
                 st.rerun()
-
-
-def _history(found: Sequence[Row], state: str | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("History", anchor=False, width="stretch")
-        st.selectbox(
-            "State",
-            runs.STATES,
-            index=None,
-            placeholder="Any state",
-            key="state",
-            width=200,
-            format_func=lambda name: progress.LOOKS[name][2],
-        )
-    if not found:
-        st.info(
-            f"No run is {progress.LOOKS[state][2].lower()}."
-            if state
-            else "No job ran yet. Start `fleetmeter runner`."
-        )
-        return
-    rows = [_row(run) for run in found]
-    table(rows, HISTORY, "history", "The newest fifty runs, newest first", placeholder="—")
-
-
-def _row(run: Row) -> Row:
-    return {
-        **run,
-        "label": progress.LOOKS[run["state"]][2],
-        "outcome": progress.outcome(run),
-        "project": "every project" if run["project_id"] is None else run["project"],
-    }

@@ -52,6 +52,7 @@ def show() -> None:
         project = _chosen(page.connection, options)
         if project is not None:
             trend = projects.trend(page.connection, project["id"], first, last)
+            unusual = projects.anomalies(page.connection, project["id"], first, last)
             months = projects.months(page.connection, project["id"])
             recent = runs.of_project(page.connection, project["id"])
             version = plans.load(settings.current().plans).in_force(page.at.date())
@@ -64,7 +65,7 @@ def show() -> None:
     _title(project)
     live_totals(project["id"])
     _allowances(used)
-    days.show(project, trend)
+    days.show(project, trend, unusual, used)
     _months(months)
     _runs(recent)
 

@@ -62,6 +62,7 @@ CREATE TABLE alerts (
 CREATE UNIQUE INDEX alerts_open_key ON alerts (kind, subject, coalesce(project_id, 0)) WHERE
     resolved_at IS NULL;
 CREATE INDEX alerts_opened_at_idx ON alerts (opened_at);
+CREATE INDEX alerts_project_id_id_idx ON alerts (project_id, id) WHERE project_id IS NOT NULL;
 
 CREATE TABLE alert_notices (
     alert_id BIGINT NOT NULL,

@@ -39,6 +39,7 @@ from metering import (
 )
 from metering import gaps as domain_gaps
 from metering.errors import FleetmeterError, Refused
+from metering.meters import SOURCES
 from metering.models import Base
 from metering.periods import Day, Month
 
@@ -57,7 +58,9 @@ GIVEN: dict[str, Any] = {
     "words": "",
     "most": 500,
     "month": Month.of(AT).previous(),
-    "states": (),
+    "state": None,
+    "skipped": 0,
+    "sources": SOURCES,
     "job": None,
     "before": None,
     "jobs": ("hourly", "backfill"),
