@@ -158,3 +158,4 @@ def writing(role: Role) -> Iterator[Writing]:
         raise Refused(f"{who.actor} is {who.role} and this takes {role}; nothing was done. Ask {ask}")
     with database.transaction(engine()) as connection:
         yield Writing(connection, who.actor)
+    st.cache_data.clear()  # who did it sees it done

@@ -1,6 +1,6 @@
 """The coverage matrix: how well each project's days were measured by one source, a page at a time."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 import streamlit as st
@@ -8,8 +8,10 @@ import streamlit as st
 from console import names
 from console.components.days import LEGEND, STATES
 from console.queries.problems import SOURCE_NAMES
-from console.reading import reading
+from console.reading import reading, seen
+from console.scope import Scope
 from metering import coverage_matrix
+from metering.meters import Source
 from metering.periods import Day
 
 MOST_DAYS = 31
@@ -21,6 +23,16 @@ ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
 }
 
 
+# Many look at the same; what was asked for here and Refresh make it new.
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def read(
+    scope: Scope, first: date, last: date, at: datetime, after: int, source: Source
+) -> list[coverage_matrix.Cell]:
+    """A page of cells."""
+    with reading() as page:
+        return coverage_matrix.matrix(page.connection, Day(first), Day(last), at, after, PAGE, [source])
+
+
 def show(first: Day, last: Day, at: datetime) -> None:
     """The matrix of the last MOST_DAYS of a range."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
@@ -30,8 +42,7 @@ def show(first: Day, last: Day, at: datetime) -> None:
         source = st.selectbox(
             "Source", list(SOURCE_NAMES), format_func=SOURCE_NAMES.__getitem__, key="matrix-source", width=220
         )
-        with reading() as page:
-            cells = coverage_matrix.matrix(page.connection, first, last, at, after, PAGE, [source])
+        cells = read(seen(), first.date, last.date, at, after, source)
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE

@@ -46,33 +46,58 @@ UNBILLED = (
 )
 
 
+# Many look at the same; what was asked for here and Refresh make it new.
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
+    """When it was read, and the months to choose from."""
+    with reading() as page:
+        return page.at, billing.months(page.connection, page.at)
+
+
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def read_month(scope: Scope, month: str, over: bool) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+    """Totals, projects without a bill, gaps that block, and adjustments."""
+    one = Month.parse(month)
+    with reading() as page:
+        return (
+            billing.totals(page.connection, one),
+            billing.unbilled(page.connection, one),
+            gaps.blocking(page.connection, one) if over else [],
+            adjusting.posted(page.connection, one),
+        )
+
+
+@st.cache_data(ttl=15, max_entries=50, show_spinner=False)
+def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
+    """A page of bills."""
+    with reading() as page:
+        return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
+
+
 def show() -> None:
     """The page."""
-    with reading() as page:
-        months = billing.months(page.connection, page.at)
-        month = _asked(months, page.at)
-        totals = billing.totals(page.connection, month)
-        count = sum(row["bills"] for row in totals)
-        bills = billing.bills(page.connection, month, PER_PAGE, _skipped(count))
-        unbilled = billing.unbilled(page.connection, month)
-        blocking = gaps.blocking(page.connection, month) if month.end <= page.at else []
-        adjusted = adjusting.posted(page.connection, month)
-    head("Billing", page.at)
-    _choose(months, count, unbilled, page.at)
+    scope = seen()
+    at, months = read_months(scope)
+    month = _asked(months, at)
+    totals, unbilled, blocking, adjusted = read_month(scope, str(month), month.end <= at)
+    count = sum(row["bills"] for row in totals)
+    bills = read_bills(scope, str(month), _skipped(count))
+    head("Billing", at)
+    _choose(months, count, unbilled, at)
     progress.follow("billing")
     if bills:
         _totals(totals)
         _bills(bills, count, month)
-    elif month.end <= page.at and not unbilled:
+    elif month.end <= at and not unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
-    if month.start <= page.at < month.end:
+    if month.start <= at < month.end:
         _spend(month)
     if unbilled:
-        running = page.at < month.end
+        running = at < month.end
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
         table(unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
-        gaps.show(blocking, page.at)
-    adjusting.show(adjusted, month, page.at)
+        gaps.show(blocking, at)
+    adjusting.show(adjusted, month, at)
 
 
 def _asked(months: Sequence[Month], at: datetime) -> Month:

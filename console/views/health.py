@@ -13,10 +13,11 @@ from console.components import examination
 from console.components.head import head
 from console.components.tables import Column, table
 from console.components.verdict import verdict
-from console.queries import health, problems
+from console.queries import health
 from console.queries.problems import SOURCE_NAMES, STALE
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import reading, seen
+from console.views import overview
 
 WORKERS = (
     Column("state", "State"),
@@ -62,8 +63,8 @@ UNATTRIBUTED = (
 
 def show() -> None:
     """The page."""
+    found = overview.read(seen()).found
     with reading() as page:
-        found = problems.find(page.connection, page.at)
         workers = health.workers(page.connection)
         freshness = health.freshness(page.connection)
         queue = health.queue(page.connection)

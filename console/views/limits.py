@@ -1,6 +1,7 @@
 """Limits: who is over or near what the tier includes, in the running month."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -8,7 +9,8 @@ from console import address, figures
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import reading, seen
+from console.scope import Scope
 from metering import allowances, closing, plans, settings
 from metering.meters import METERS
 
@@ -37,16 +39,30 @@ ORGANIZATIONS = (
 )
 
 
+# Whether a month waits to be closed is looked up in every project's bills.
+@st.cache_data(ttl=60, max_entries=200, show_spinner=False)
+def behind(scope: Scope) -> bool:
+    """Whether some month before the running one is still open."""
+    with reading() as page:
+        return bool(closing.due_months(page.connection, page.at))
+
+
+# Many look at the same; what was asked for here and Refresh make it new.
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def read(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
+    """When it was read, and the projects and organizations that used that share of an allowance."""
+    with reading() as page:
+        version = plans.load(settings.current().plans).in_force(page.at.date())
+        projects = allowances.projects(page.connection, version, page.at, near, behind(scope))
+        return page.at, projects, allowances.organizations(page.connection, version, near)
+
+
 def show() -> None:
     """The page."""
     address.read("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
-    with reading() as page:
-        version = plans.load(settings.current().plans).in_force(page.at.date())
-        behind = bool(closing.due_months(page.connection, page.at))
-        projects = allowances.projects(page.connection, version, page.at, near, behind)
-        organizations = allowances.organizations(page.connection, version, near)
-    head("Limits", page.at)
+    at, projects, organizations = read(seen(), near)
+    head("Limits", at)
     st.session_state.setdefault("share", "80")
     share = st.segmented_control(
         "Show", list(SHARES), format_func=SHARES.__getitem__, key="share", required=True

@@ -14,9 +14,9 @@ from console.components.progress import line
 from console.components.tables import Column, table
 from console.queries import projects, runs
 from console.queries.rows import Row
-from console.reading import reading
-from console.views.limits import words
-from metering import allowances, closing, plans, settings
+from console.reading import reading, seen
+from console.views.limits import behind, words
+from metering import allowances, plans, settings
 from metering.meters import COUNTERS, GAUGES, METERS
 from metering.periods import Day
 
@@ -45,6 +45,7 @@ def show() -> None:
     address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.read("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
+    late = behind(seen())
     with reading() as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
@@ -56,8 +57,7 @@ def show() -> None:
             months = projects.months(page.connection, project["id"])
             recent = runs.of_project(page.connection, project["id"])
             version = plans.load(settings.current().plans).in_force(page.at.date())
-            behind = bool(closing.due_months(page.connection, page.at))
-            used = allowances.projects(page.connection, version, page.at, 0, behind, project["id"])
+            used = allowances.projects(page.connection, version, page.at, 0, late, project["id"])
     head("Project", page.at)
     _choose(options, project)
     if project is None:

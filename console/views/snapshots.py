@@ -14,7 +14,8 @@ from console.components import charts, matrix, progress
 from console.components.head import head
 from console.components.tables import Column, table
 from console.queries import fleet
-from console.reading import may, now, reading
+from console.reading import may, now, reading, seen
+from console.scope import Scope
 from metering import coverage
 from metering.coverage import MissingDay
 from metering.periods import Day, days
@@ -31,21 +32,28 @@ MISSING = (
 Missing = Sequence[MissingDay]
 
 
+# Many look at the same; what was asked for here and Refresh make it new.
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
+    """When it was read, the missing days, and how many projects have each day sealed."""
+    with reading() as page:
+        missing = coverage.missing_days(page.connection, Day(first), Day(last), page.at)
+        return page.at, missing, fleet.sealed(page.connection, Day(first), Day(last))
+
+
 def show() -> None:
     """The page."""
     first, last = _asked(now())
-    with reading() as page:
-        missing = coverage.missing_days(page.connection, first, last, page.at)
-        sealed = fleet.sealed(page.connection, first, last)
-    head("Snapshots", page.at)
-    _range(page.at)
+    at, missing, sealed = read(seen(), first.date, last.date)
+    head("Snapshots", at)
+    _range(at)
     if missing:
-        _repair(missing, page.at)
+        _repair(missing, at)
     else:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
-    matrix.show(first, last, page.at)
+    matrix.show(first, last, at)
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:
