@@ -43,18 +43,21 @@ def _whole(page: Page, condition: str) -> float:
     return float(page.evaluate("performance.now()"))
 
 
-def after_click(page: Page, selector: str, condition: str) -> float:
-    """Milliseconds from a click to `condition`, by the page's own clock."""
+def after_click(page: Page, selector: str, condition: str) -> tuple[float, float]:
+    """Milliseconds from a click to its new content, and to the end of the script, by the page's clock."""
     page.wait_for_selector(selector)
-    return float(
-        page.evaluate(
-            f"""selector => new Promise(done => {{
-                const began = performance.now();
-                document.querySelector(selector).click();
-                const look = () => ({condition} && {ENDED})
-                    ? done(performance.now() - began) : requestAnimationFrame(look);
-                requestAnimationFrame(look);
-            }})""",
-            selector,
-        )
+    new, ended = page.evaluate(
+        f"""selector => new Promise(done => {{
+            const began = performance.now();
+            let seen = 0;
+            document.querySelector(selector).click();
+            const look = () => {{
+                if (!seen && {condition}) seen = performance.now() - began;
+                if (seen && {ENDED}) done([seen, performance.now() - began]);
+                else requestAnimationFrame(look);
+            }};
+            requestAnimationFrame(look);
+        }})""",
+        selector,
     )
+    return float(new), float(ended)
