@@ -14,6 +14,12 @@ from console.views.overview import per_second
 from metering.settings import Settings
 
 HERE = Path(server.__file__).parent
+ASKED = """
+import sys
+from streamlit import config
+config._main_script_path = sys.argv[1]
+for name in ("server.address", "client.showErrorDetails", "theme.light.primaryColor"):
+    print(config.get_option(name))"""
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])  # noqa: S104 - what must be refused
@@ -56,6 +62,16 @@ def test_half_a_sign_in_is_refused_by_name_before_anybody_is_served(tmp_path: Pa
 def test_the_command_binds_to_loopback_whatever_the_files_say() -> None:
     assert "--server.address=127.0.0.1" in server.command(8501, Settings())
     assert "--server.port=8501" in server.command(8501, Settings())
+
+
+@pytest.mark.parametrize("folder", [HERE.parent, Path("/")])
+def test_streamlit_finds_the_one_configuration_from_any_folder(folder: Path) -> None:
+    root = HERE.parent / ".streamlit" / "config.toml"
+    assert root.resolve() == HERE / ".streamlit" / "config.toml"
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, str(HERE / "app.py")], capture_output=True, text=True, cwd=folder, check=True
+    )
+    assert done.stdout.split() == ["127.0.0.1", "none", "#0b62a4"]
 
 
 def test_no_file_is_named_like_a_package() -> None:
