@@ -48,7 +48,8 @@ MATRIX = text(f"""
     WITH page AS MATERIALIZED (
         SELECT p.id, p.name, p.organization_id, p.created_at, p.deactivated_at, p.is_active
         FROM projects p
-        WHERE p.id > :after AND p.created_at < :until AND {METERED_UNTIL} > :since
+        WHERE p.id > :after AND (CAST(:only AS bigint[]) IS NULL OR p.id = ANY(:only))
+            AND p.created_at < :until AND {METERED_UNTIL} > :since
         ORDER BY p.id LIMIT :most
     ), expected AS (
         SELECT p.id, p.name, p.organization_id, day.day::date AS date, day.day + interval '1 day' AS ends
@@ -87,12 +88,15 @@ def matrix(
     after: int = 0,
     most: int = 50,
     sources: Sequence[Source] = SOURCES,
+    only: Sequence[int] | None = None,
 ) -> list[Cell]:
     """The cells of `sources` on days `first` to `last`, both included, for `most` projects above `after`.
 
-    Days on which a project is not expected have no cell, nor have days that are still to come at
-    `at`. The next page starts after the last cell's project; an empty list is the end.
+    With `only`, of those projects alone. Days on which a project is not expected have no cell, nor
+    have days that are still to come at `at`. The next page starts after the last cell's project; an
+    empty list is the end.
     """
     bounds = {"since": first.start, "until": last.end, "first": first.date, "last": last.date}
     page = {"at": at, "after": after, "most": most, "sources": list(sources)}
+    page["only"] = None if only is None else list(only)
     return [Cell(*row) for row in connection.execute(MATRIX, bounds | page)]

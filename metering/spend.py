@@ -51,8 +51,8 @@ USAGE = text(f"""
         WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
         AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
-        AND bounds.since < least(:at, bounds.until)
-    ORDER BY p.id""")
+        AND p.id > :after AND bounds.since < least(:at, bounds.until)
+    ORDER BY p.id LIMIT :most""")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,13 @@ def by_project(
 
     A project whose tier is in no plan is left out: it has no price.
     """
+    return priced(usage(connection, at, project_id, organization_id), plans, at)
+
+
+def priced(rows: Iterable[dict[str, Any]], plans: Plans, at: datetime) -> list[Spend]:
+    """What rows of `usage` cost in the month that runs at `at`; those without a price are left out."""
     version = plans.in_force(Month.of(at).last.date)
-    found = (_spend(row, version) for row in usage(connection, at, project_id, organization_id))
+    found = (_spend(row, version) for row in rows)
     return [spend for spend in found if spend is not None]
 
 
@@ -116,15 +121,22 @@ def by_organization(spends: Iterable[Spend]) -> list[OrganizationSpend]:
 
 
 def usage(
-    connection: Connection, at: datetime, project_id: int | None = None, organization_id: int | None = None
+    connection: Connection,
+    at: datetime,
+    project_id: int | None = None,
+    organization_id: int | None = None,
+    after: int = 0,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Counters, `peak_` and `avg_` gauges of the month that runs at `at`, a row for each project."""
+    """Counters, `peak_` and `avg_` gauges of the month that runs at `at`, a row for each project.
+
+    By id; at most `most` of them, with an id above `after`.
+    """
     at = utc(at)
     month = Month.of(at)
     bounds = {"start": month.start, "end": month.end, "first": month.first.date, "last": month.last.date}
-    rows = connection.execute(
-        USAGE, bounds | {"at": at, "project": project_id, "organization": organization_id}
-    )
+    chosen = {"project": project_id, "organization": organization_id, "after": after, "most": most}
+    rows = connection.execute(USAGE, bounds | {"at": at} | chosen)
     return [dict(row) for row in rows.mappings()]
 
 

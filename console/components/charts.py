@@ -107,7 +107,11 @@ def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:
     first, last = rows[0]["date"], rows[-1]["date"]
     weeks = (last - first).days // 7 + 2
     size = 26 if weeks < 32 else 15
-    lacking = [_cell(row, f"missing in {row['missing']:,}") for row in rows if row["missing"]]
+    lacking = [
+        _cell(row, f"missing in {row['missing']:,}") | {"itemStyle": {"opacity": _heat(row)}}
+        for row in rows
+        if row["missing"]
+    ]
     sealed = [
         _cell(row, f"sealed for {row['sealed']:,}") for row in rows if row["sealed"] and not row["missing"]
     ]
@@ -137,6 +141,12 @@ def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:
         key=key,
         alt=alt,
     )
+
+
+def _heat(row: Mapping[str, Any]) -> float:
+    """The more projects lack a day, the stronger its colour; the number on it stays readable."""
+    share = float(row["missing"] / (row["missing"] + row["sealed"]))
+    return round(0.7 + 0.3 * share, 2)
 
 
 def _cell(row: Mapping[str, Any], state: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """A page's head: what it is, and of when its figures are."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 import streamlit as st
 
 from console import figures
 from console.reading import now
+
+LOADING = 360  # pixels
 
 
 def head(title: str, at: datetime) -> None:
@@ -21,6 +24,11 @@ def head(title: str, at: datetime) -> None:
             help="Read the figures again",
             on_click=st.cache_data.clear,
         )
+
+
+def loading() -> AbstractContextManager[object]:
+    """What stands in the page's place while its figures are read, once that takes longer than a moment."""
+    return st.skeleton(height=LOADING)
 
 
 @st.fragment(run_every=10)

@@ -1,67 +1,128 @@
-"""The coverage matrix: how well each project's days were measured by one source, a page at a time."""
+"""The coverage matrix: how well each project's days were measured, source by source, a page at a time."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from console import names
+from console import address, names
 from console.components.days import LEGEND, STATES
 from console.queries.problems import SOURCE_NAMES
 from console.reading import reading, seen
 from console.scope import Scope
 from metering import coverage_matrix
-from metering.meters import Source
+from metering.coverage_matrix import Cell
+from metering.meters import SOURCES, Source
 from metering.periods import Day
 
 MOST_DAYS = 31
-PAGE = 50  # projects
+PAGE = 25  # projects
+EVERY = "every"
+NOT_EXPECTED = "·"
 ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
     "zero": "0",
     "running": "…",
     "unsealed": "□",
 }
+GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#D55E00", "#8A95A166"
+COLOURS = {"●": GREEN, "0": SKY, "◐": ORANGE, "↷": PURPLE, "○": RED, "✕": RED, "□": RED}
 
 
 # Many look at the same; what was asked for here and Refresh make it new.
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
 def read(
-    scope: Scope, first: date, last: date, at: datetime, after: int, source: Source
-) -> list[coverage_matrix.Cell]:
+    scope: Scope,
+    first: date,
+    last: date,
+    at: datetime,
+    after: int,
+    sources: Sequence[Source],
+    only: tuple[int, ...] | None,
+) -> list[Cell]:
     """A page of cells."""
     with reading() as page:
-        return coverage_matrix.matrix(page.connection, Day(first), Day(last), at, after, PAGE, [source])
+        return coverage_matrix.matrix(page.connection, Day(first), Day(last), at, after, PAGE, sources, only)
 
 
-def show(first: Day, last: Day, at: datetime) -> None:
-    """The matrix of the last MOST_DAYS of a range."""
+def show(first: Day, last: Day, at: datetime, lacking: tuple[int, ...]) -> None:
+    """The matrix of the last MOST_DAYS of a range; `lacking` are the projects that miss a day in it."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
     after = int(st.session_state.get("matrix-after", 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        source = st.selectbox(
-            "Source", list(SOURCE_NAMES), format_func=SOURCE_NAMES.__getitem__, key="matrix-source", width=220
-        )
-        cells = read(seen(), first.date, last.date, at, after, source)
+        sources, only = _choose(lacking)
+        cells = read(seen(), first.date, last.date, at, after, sources, only)
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
         st.button("Next projects", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
     if not cells:
-        st.info("No project was metered in these days.")
+        st.info("No project misses a day." if only is not None else "No project was metered in these days.")
         return
-    _grid(cells)
-    st.caption(f"{LEGEND} · 0 read, and nothing used · □ not sealed · … still running · blank: not expected")
+    _grid(cells, first, last)
+    st.caption(
+        f"{LEGEND} · 0 read, and nothing used · □ not sealed · … still running · {NOT_EXPECTED} not expected"
+    )
 
 
-def _grid(cells: list[coverage_matrix.Cell]) -> None:
-    days = sorted({cell.date for cell in cells})
-    rows: dict[str, dict[str, str]] = {}
+def _choose(lacking: tuple[int, ...]) -> tuple[Sequence[Source], tuple[int, ...] | None]:
+    options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_NAMES.items()}
+    address.read("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
+    address.read("only", _is_missing, "`missing`")
+    st.session_state.setdefault("source", EVERY)
+    source = st.selectbox(
+        "Source",
+        list(options),
+        format_func=options.__getitem__,
+        key="source",
+        width=220,
+        on_change=_go,
+        args=(0,),
+    )
+    only = st.toggle("Only projects that miss a day", key="only", on_change=_go, args=(0,))
+    address.write("source", None if source == EVERY else source)
+    address.write("only", "missing" if only else None)
+    sources = [name for name in SOURCES if source in (EVERY, name)]
+    return sources, (lacking if only else None)
+
+
+def _is_missing(raw: str) -> bool:
+    if raw != "missing":
+        raise ValueError(raw)
+    return True
+
+
+def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
+    days = pd.date_range(first.date, last.date)
+    headings = [f"{day:%m-%d}" for day in days]
+    rows: dict[tuple[str, str], dict[str, list[str]]] = {}
     for cell in cells:
-        row = rows.setdefault(names.project(cell.project_id, cell.project), {})
-        row[f"{cell.date:%m-%d}"] = ICONS.get(cell.state, cell.state)
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=[f"{day:%m-%d}" for day in days]).fillna("")
-    st.dataframe(frame, key="matrix", alt="How well each project's days were measured, a column a day")
+        key = names.project(cell.project_id, cell.project), SOURCE_NAMES[cell.source]
+        row = rows.setdefault(key, {heading: [NOT_EXPECTED] for heading in headings})
+        row[f"{cell.date:%m-%d}"] = [ICONS.get(cell.state, cell.state)]
+    shown = [{"Project": project, "Source": source, **row} for (project, source), row in rows.items()]
+    st.dataframe(
+        pd.DataFrame(shown),
+        column_config=_columns(headings),
+        hide_index=True,
+        key="matrix",
+        height=min(38 + 35 * len(shown), 600),
+        alt="How well each source measured each project's days, a column a day",
+    )
+
+
+def _columns(headings: Sequence[str]) -> dict[str, Any]:
+    icons = list(dict.fromkeys([*ICONS.values(), NOT_EXPECTED]))
+    colours = [COLOURS.get(icon, GREY) for icon in icons]
+    make = st.column_config
+    named: dict[str, Any] = {
+        "Project": make.TextColumn(width=170, pinned=True),
+        "Source": make.TextColumn(width=130, pinned=True),
+    }
+    pills = {name: make.MultiselectColumn(name, width=52, options=icons, color=colours) for name in headings}
+    return named | pills
 
 
 def _go(after: int) -> None:

@@ -1,7 +1,8 @@
 """Is it all right? Everything that is not, worst first, each with the page that mends it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection, text
@@ -22,13 +23,24 @@ SOURCE_NAMES: dict[Source, str] = {
 }
 
 
+Kind = Literal["day", "run", "alert", "other"]
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not all right: one sentence, and where to go."""
+    """Something that is not all right: one sentence, where to go, and how many of what kind it is."""
 
     severity: Literal["bad", "warning"]
     sentence: str
     page: str
+    kind: Kind = "other"
+    number: int = 1
+    days: frozenset[date] = frozenset()
+
+
+def count(found: Iterable[Problem], kind: Kind) -> int:
+    """How many there are of a kind: missing days, failed runs, alerts."""
+    return sum(problem.number for problem in found if problem.kind == kind)
 
 
 WORKERS = text("""
@@ -116,9 +128,8 @@ def _jobs(connection: Connection, at: datetime) -> list[Problem]:
     if not failed:
         return []
     jobs = ", ".join(sorted({row["job"] for row in failed}))
-    return [
-        Problem("bad", f"{figures.many(len(failed), 'job run')} failed in the last 7 days ({jobs})", "jobs")
-    ]
+    sentence = f"{figures.many(len(failed), 'job run')} failed in the last 7 days ({jobs})"
+    return [Problem("bad", sentence, "jobs", "run", len(failed))]
 
 
 def _days(connection: Connection, at: datetime) -> list[Problem]:
@@ -131,7 +142,8 @@ def _days(connection: Connection, at: datetime) -> list[Problem]:
     sentence = (
         f"{figures.many(len(missing), 'daily snapshot')} missing in {figures.many(projects, 'project')}"
     )
-    return [Problem("bad", sentence, "snapshots")]
+    dates = frozenset(day.date for day in missing)
+    return [Problem("bad", sentence, "snapshots", "day", len(missing), dates)]
 
 
 def _months(connection: Connection, at: datetime) -> list[Problem]:
@@ -151,8 +163,10 @@ def _alerts(connection: Connection) -> list[Problem]:
     return [
         Problem(
             "bad" if row["severity"] == "critical" else "warning",
-            f"{figures.many(row['alerts'], 'open alert')} ({row['severity']})",
+            f"{figures.many(row['alerts'], row['severity'] + ' alert')} nobody looks after yet",
             "alerts",
+            "alert",
+            row["alerts"],
         )
         for row in every(connection, ALERTS)
     ]

@@ -12,7 +12,7 @@ from console import figures
 from console.components import examination
 from console.components.head import head
 from console.components.tables import Column, table
-from console.components.verdict import verdict
+from console.components.verdict import WELL_INSIDE, verdict
 from console.queries import health
 from console.queries.problems import SOURCE_NAMES, STALE
 from console.queries.rows import Row
@@ -76,7 +76,7 @@ def show() -> None:
         page.connection.execute(text("SELECT 1"))
         latency = time.perf_counter() - began
     head("Health", page.at)
-    verdict([problem for problem in found if problem.page == "health"], here="health")
+    verdict([problem for problem in found if problem.page == "health"], here="health", well=WELL_INSIDE)
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
     _sources(freshness, page.at)

@@ -1,24 +1,25 @@
 """Overview: is it all right, and what is going on."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 import streamlit as st
 
-from console import figures, trouble
+from console import figures, spending, trouble
 from console.components import charts
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.components.verdict import WELL, WELL_OF_ORGANIZATION, verdict
 from console.pages import link
 from console.queries import fleet, problems
-from console.queries.problems import Problem
+from console.queries.problems import Kind, Problem
 from console.queries.rows import Row
 from console.reading import engine, reading, seen
 from console.scope import Scope
+from metering import spend
 from metering.periods import Day
 
 TOP = (
@@ -39,7 +40,12 @@ DAYS = (
     Column("api_calls", "API calls", "count"),
     Column("storage_bytes", "Storage", "bytes"),
 )
-CARD = 192  # pixels: figures with and without a chart are of one height
+CARD, CHECK = 192, 104  # pixels: figures with and without a chart are of one height
+CHECKS: Mapping[Kind, str] = {
+    "day": "Missing days, last 30",
+    "run": "Failed runs, last 7 days",
+    "alert": "Alerts to look at",
+}
 Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
 
 
@@ -72,14 +78,16 @@ def read(scope: Scope) -> Overview:
 def show() -> None:
     """The page."""
     scope = seen()
-    page = read(scope)
+    with loading():
+        page = read(scope)
     head("Overview", page.at)
     verdict(page.found, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     if not page.totals["projects"]:
         _nothing_yet()
         return
     _figures(page.totals, page.trend)
-    _trend(page.trend)
+    _checks(page.found, scope)
+    _trend(page.trend, page.found)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
@@ -95,13 +103,16 @@ def _nothing_yet() -> None:
 
 
 def _figures(totals: Row, trend: Sequence[Row]) -> None:
-    grid = st.grid("auto", min_column_width=220, row_height=CARD, key="figures")
+    grid = st.grid("auto", min_column_width=160, row_height=CARD, key="figures")
     with grid.cell():
         _rate()
     with grid.cell():
         _figure("Messages, last sealed day", "messages", trend, "count")
     with grid.cell():
         _figure("API calls, last sealed day", "api_calls", trend, "count")
+    with grid.cell():
+        of = f"of {figures.many(totals['devices'], 'device')}" if totals["devices"] is not None else None
+        _figure("Active devices", "active_devices", trend, "count", totals["active_devices"], of)
     with grid.cell():
         known = f"{totals['storage_known']:,} of {figures.many(totals['projects'], 'project')} measured"
         _figure("Storage now", "storage_bytes", trend, "bytes", totals["storage_bytes"], known)
@@ -115,23 +126,50 @@ def _figure(
     value: int | None = None,
     note: str | None = None,
 ) -> None:
-    known = [row[name] for row in trend if row[name] is not None]
-    shown = value if value is not None else (known[-1] if known else None)
-    earlier = known[-8:-1]
-    change = None
-    if shown is not None and earlier and sum(earlier):
-        change = f"{shown / (sum(earlier) / len(earlier)) - 1:+.1%}"
+    days = [row[name] for row in _sealed(trend)]
+    known = [day for day in days if day is not None]
+    shown = value if value is not None or not days else days[-1]
+    week = 8 if value is None else 7
+    change = _change(shown, days[-week]) if len(days) >= week else None
     st.metric(
         label,
         figures.size(shown) if unit == "bytes" else figures.compact(shown),
         change,
         delta_color="off",
-        delta_description="against the week before" if change else None,
+        delta_description="in a week" if change else None,
         border=True,
         height="stretch",
         chart_data=known if len(known) > 1 else None,
         help=note,
     )
+
+
+def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
+    """Without the last days while nothing of them is sealed yet, as just after midnight."""
+    last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
+    return trend[: last + 1]
+
+
+def _change(now: int | None, before: int | None) -> str | None:
+    """Against the same weekday a week before: weekends are quiet."""
+    return f"{now / before - 1:+.1%}" if now is not None and before else None
+
+
+def _checks(found: Sequence[Problem], scope: Scope) -> None:
+    grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
+    money = st.fragment(_money, run_every=60 if spending.latest(scope) else 2)
+    for label, part in (("Month to date", "so_far"), ("Projected month end", "projected")):
+        with grid.cell():
+            money(label, part)
+    counts = [
+        ("Missing days, last 30", "day"),
+        ("Failed runs, last 7 days", "run"),
+        ("Alerts to look at", "alert"),
+    ]
+    for label, kind in counts:
+        if scope is None or kind != "run":
+            number = problems.count(found, kind)  # type: ignore[arg-type]
+            grid.metric(label, figures.count(number), border=True, height="stretch")
 
 
 @st.cache_resource(show_spinner=False, max_entries=1_000)
@@ -171,7 +209,21 @@ def _rates(samples: Sequence[Sample]) -> list[float]:
     return [(b[1] - a[1]) / max((b[0] - a[0]).total_seconds(), 0.1) for a, b in pairs]
 
 
-def _trend(trend: Sequence[Row]) -> None:
+@trouble.guarded
+def _money(label: str, part: str) -> None:
+    found = spending.latest(seen())
+    sums = {} if found is None else getattr(found, part)
+    words = " + ".join(figures.money(sums[currency], currency) for currency in sorted(sums))
+    st.metric(
+        label,
+        "rating…" if found is None else words or "no charge",
+        border=True,
+        height=CHECK,
+        help=None if found is None else f"Rated {figures.stamp(found.at)}. Projected: {spend.ASSUMPTION}.",
+    )
+
+
+def _trend(trend: Sequence[Row], found: Sequence[Problem]) -> None:
     st.subheader("Messages by day, last 30 sealed days", anchor=False)
     chart, rows = st.tabs(["Chart", "Table"])
     with chart:
@@ -180,7 +232,15 @@ def _trend(trend: Sequence[Row]) -> None:
             charts.days(
                 trend, series, "count", "Messages in and out by day; a day without a bar is missing", "trend"
             )
+            _say_incomplete(found)
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
     with rows:
         table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
+
+
+def _say_incomplete(found: Sequence[Problem]) -> None:
+    dates = sorted(day for problem in found for day in problem.days)
+    if dates:
+        named = ", ".join(f"{day}" for day in dates[:5]) + (" …" if len(dates) > 5 else "")
+        st.caption(f":orange[:material/warning:] Without the projects whose day is missing: {named}")

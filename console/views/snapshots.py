@@ -11,7 +11,7 @@ import streamlit as st
 from console import address, figures
 from console.asking import ask
 from console.components import charts, matrix, progress
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries import fleet
 from console.reading import may, now, reading, seen
@@ -44,7 +44,8 @@ def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingD
 def show() -> None:
     """The page."""
     first, last = _asked(now())
-    at, missing, sealed = read(seen(), first.date, last.date)
+    with loading():
+        at, missing, sealed = read(seen(), first.date, last.date)
     head("Snapshots", at)
     _range(at)
     if missing:
@@ -53,7 +54,7 @@ def show() -> None:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
-    matrix.show(first, last, at)
+    matrix.show(first, last, at, tuple(sorted({day.project_id for day in missing})))
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:
@@ -107,28 +108,55 @@ def _repair(missing: Missing, at: datetime) -> None:
         f"{figures.many(len(missing), 'day')} missing in {figures.many(len(rows), 'project')}", anchor=False
     )
     ticked = table(rows, MISSING, "missing", "Missing days by project; tick rows to repair only them", True)
-    wanted = {rows[number]["project_id"] for number in ticked}
-    chosen = [day for day in missing if day.project_id in wanted] if wanted else missing
-    dates = [day.date for day in chosen]
-    scopes: list[int | None] = sorted(wanted) if wanted else [None]
     if not may("operator"):
         return
+    dates = _dates(missing)
+    wanted = {rows[number]["project_id"] for number in ticked}
+    chosen = [day for day in missing if day.date in dates and (not wanted or day.project_id in wanted)]
+    scopes: list[int | None] = sorted(wanted) if wanted else [None]
+    asked = [(scope, span) for scope in scopes for span in _spans(missing, chosen, scope)]
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Backfill {figures.many(len(chosen), 'missing day')}"
-        if st.button(label, type="primary", icon=":material/build:", key="backfill"):
-            progress.started("backfill", [_ask(chosen, scope, at) for scope in scopes])
-        if st.button("Preview", icon=":material/visibility:", key="preview-backfill"):
-            progress.started("backfill", [_ask(chosen, scope, at, True) for scope in scopes])
-        st.caption(
-            f"Counts again and seals what is missing from {min(dates)} to {max(dates)}"
-            + (f" in {figures.many(len(wanted), 'ticked project')}" if wanted else " in every project")
-            + "; days already sealed stay as they are."
-        )
+        if st.button(label, type="primary", icon=":material/build:", key="backfill", disabled=not chosen):
+            progress.started("backfill", [_ask(scope, span, at) for scope, span in asked])
+        if st.button("Preview", icon=":material/visibility:", key="preview-backfill", disabled=not chosen):
+            progress.started("backfill", [_ask(scope, span, at, True) for scope, span in asked])
+        st.caption(_consequence(chosen, wanted))
 
 
-def _ask(chosen: Missing, project_id: int | None, at: datetime, trial: bool = False) -> int:
-    dates = [day.date for day in chosen if project_id in (None, day.project_id)]
-    first, last = str(min(dates)), str(max(dates))
+def _dates(missing: Missing) -> set[date]:
+    """The days chosen among those that some project misses; all of them while none is chosen."""
+    options = sorted({day.date for day in missing})
+    kept = [day for day in st.session_state.get("repair", []) if day in options]
+    st.session_state["repair"] = kept
+    chosen = st.multiselect(
+        "Days to repair", options, key="repair", placeholder="Every missing day", format_func=str
+    )
+    return set(chosen or options)
+
+
+def _consequence(chosen: Missing, wanted: set[int]) -> str:
+    if not chosen:
+        return "The ticked projects miss none of these days."
+    dates = [day.date for day in chosen]
+    whose = f"in {figures.many(len(wanted), 'ticked project')}" if wanted else "in every project"
+    return (
+        f"Counts again and seals what is missing from {min(dates)} to {max(dates)} {whose}; "
+        "days already sealed stay as they are."
+    )
+
+
+def _spans(missing: Missing, chosen: Missing, project_id: int | None) -> list[tuple[date, date]]:
+    """Ranges that hold every chosen missing day of the project (None: of any) and no other missing one."""
+    mine = [day for day in missing if project_id in (None, day.project_id)]
+    wanted = {day.date for day in chosen if project_id in (None, day.project_id)}
+    runs = groupby(sorted({day.date for day in mine}), key=wanted.__contains__)
+    found = [list(dates) for picked, dates in runs if picked]
+    return [(dates[0], dates[-1]) for dates in found]
+
+
+def _ask(project_id: int | None, span: tuple[date, date], at: datetime, trial: bool = False) -> int:
+    first, last = map(str, span)
     return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last}, trial)
 
 

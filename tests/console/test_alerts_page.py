@@ -10,6 +10,7 @@ from the_platform import Platform
 
 from console.components import matrix
 from jobs import execute
+from metering.meters import SOURCES
 from metering.settings import Settings
 
 Open = Callable[..., AppTest]
@@ -102,8 +103,17 @@ def test_dead_letters_are_discarded_or_asked_for_again(open_page: Open, fleet: F
 def test_the_matrix_shows_how_well_each_day_was_measured(open_page: Open, fleet: Fleet) -> None:
     page = open_page("snapshots")
     grid = next(frame.value for frame in page.dataframe if frame.key == "matrix" or "●" in str(frame.value))
-    assert len(grid) == len(fleet.projects)
-    cells = {cell for column in grid.columns for cell in grid[column]}
-    assert cells <= set(matrix.ICONS.values()) | {""}
+    assert len(grid) == len(fleet.projects) * len(SOURCES)
+    cells = {icon for column in grid.columns[2:] for cell in grid[column] for icon in cell}
+    assert cells <= {*matrix.ICONS.values(), matrix.NOT_EXPECTED}
     if fleet.missing:
         assert "□" in cells
+
+
+def test_the_matrix_is_narrowed_by_the_address(open_page: Open, fleet: Fleet) -> None:
+    page = open_page("snapshots", source="s3", only="missing")
+    grid = page.dataframe[-1].value
+    if fleet.missing:  # they are of one project
+        assert list(grid["Source"]) == ["S3"]
+    assert page.query_params["only"] == ["missing"]
+    assert "a source:" in open_page("snapshots", source="cheese").warning[0].value

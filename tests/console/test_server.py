@@ -69,7 +69,11 @@ def test_streamlit_finds_the_one_configuration_from_any_folder(folder: Path) -> 
     root = HERE.parent / ".streamlit" / "config.toml"
     assert root.resolve() == HERE / ".streamlit" / "config.toml"
     done = subprocess.run(
-        [sys.executable, "-c", ASKED, str(HERE / "app.py")], capture_output=True, text=True, cwd=folder, check=True
+        [sys.executable, "-c", ASKED, str(HERE / "app.py")],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
     )
     assert done.stdout.split() == ["127.0.0.1", "none", "#0b62a4"]
 
