@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
-from metering import audit, coverage, database, projects, settings
+from metering import audit, coverage, database, offline, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
 
@@ -225,23 +226,38 @@ def missing(
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="An export whose seals the database must still have; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Prove that every total is the sum of its parts and every seal is intact; exit 1 if not."""
     engine = environment.engine(environment.load())
     with show.progress(ERR) as report:
-        result = audit.verify(engine, report)
+        result = audit.verify(engine, report, against or ())
     show.verification(OUT, result, as_json)
     raise typer.Exit(0 if result.sound else 1)
 
 
+@app.command("verify-export")
+def verify_export(files: list[Path]) -> None:
+    """Prove exported months, and days, with nothing but their files; exit 1 if something was changed."""
+    raise typer.Exit(offline.main([str(path) for path in files]))
+
+
 @app.command()
-def explain(project: int, month: str) -> None:
+def explain(project: int, month: str, as_json: AsJson = False) -> None:
     """Walk a closed month's charge down to its lines, days and hours, with the arithmetic."""
     from metering import explain as explanation  # noqa: PLC0415 - the command has the same name
 
     wanted = Month.parse(month)
     with database.snapshot(environment.engine(environment.load())) as connection:
         found = explanation.explain(connection, project, wanted)
+    if as_json:
+        show.as_json(OUT, explanation.as_json(found))
+        return
     for line in explanation.render(found):
         OUT.print(line, markup=False, soft_wrap=True)
 

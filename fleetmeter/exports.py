@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
 
-Format = Annotated[str, typer.Option("--format", help="csv or parquet.")]
-Output = Annotated[Path | None, typer.Option(help="A file; default: CSV on standard output.")]
+Format = Annotated[str, typer.Option("--format", help="csv, json or parquet.")]
+Output = Annotated[Path | None, typer.Option(help="A file; default: standard output.")]
 Separator = Annotated[str, typer.Option(help="Between cells; a semicolon where the comma is decimal.")]
 Decimal = Annotated[str, typer.Option(help="The decimal sign of money.")]
 Bom = Annotated[bool, typer.Option("--bom", help="Mark the file as UTF-8 for older spreadsheets.")]

@@ -152,6 +152,33 @@ def _number(quantity: Decimal) -> str:
     return f"{quantity.normalize():,f}"
 
 
+def as_json(found: Explanation) -> dict[str, Any]:
+    """The whole explanation for programs: bill, plan version, lines with days and hours, adjustments."""
+    bill = {name: value for name, value in found.bill.items() if name != "content"}
+    return {
+        "bill": bill,
+        "plan_version": {"hash": found.bill["plan_version"], "content": found.version.content()},
+        "rated_again_agrees": found.agrees,
+        "lines": [_line_as_json(explained) for explained in found.lines],
+        "adjustments": found.adjustments,
+    }
+
+
+def _line_as_json(explained: ExplainedLine) -> dict[str, Any]:
+    days = [
+        {
+            "date": day.date,
+            "quantity": day.quantity,
+            "sources": day.coverage,
+            "row_hash": day.row_hash,
+            "hours": {f"{hour:%Y-%m-%dT%H:00Z}": count for hour, count in day.hours.items()},
+        }
+        for day in explained.days
+    ]
+    told = {"tier": explained.line.tier, "arithmetic": explained.arithmetic, "adjusted": explained.adjusted}
+    return explained.line.as_json() | told | {"days": days}
+
+
 def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
     """The explanation as lines of text; days and hours of charged lines, or of all of them."""
     bill, currency = found.bill, found.bill["currency"]

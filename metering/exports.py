@@ -18,7 +18,7 @@ from pyarrow import parquet
 from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.types import BigInteger, Date, DateTime, Numeric, SmallInteger
 
-from metering import database, sheets
+from metering import database, offline, sheets
 from metering.errors import FleetmeterError
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.models import OWN_TABLES
@@ -26,17 +26,18 @@ from metering.periods import Day, Month
 from metering.sheets import PLAIN, Style
 
 BATCH = 5_000
+FORMATS = ("csv", "json", "parquet")
 
 _OWNER = ("organization_id", "organization_name", "project_id", "project_name")
 MONTHLY_COLUMNS = (
     *(*_OWNER, "year", "month", "tier", *COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
     *("plan_fee", "overage_charge", "adjustment_charge", "total_charge", "currency"),
     *("exceeded_limits", "days_present", "days_expected", "plan_version"),
-    *("previous_seal", "seal", "closed_by", "created_at", "day_hashes"),
+    *("previous_seal", "seal", "closed_by", "created_at", "day_hashes", "export_hash"),
 )
 DAILY_COLUMNS = (
     *(*_OWNER, "date", "year", "month", "day", "tier", *COUNTER_NAMES, *GAUGE_NAMES),
-    *("coverage", "row_hash", "created_at"),
+    *("coverage", "row_hash", "created_at", "export_hash"),
 )
 ADJUSTMENT_COLUMNS = (
     *(*_OWNER, "id", "kind", "meter", "quantity", "amount", "usage_date", "posted_month"),
@@ -60,7 +61,7 @@ class Export:
     def query(self) -> str:
         owner = "p.organization_id" if "organization_id" not in self.source.c else "t.organization_id"
         known = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
-        known |= dict(self.computed)
+        known |= dict(self.computed) | {"export_hash": "NULL"}
         chosen = ", ".join(f"{known.get(name, f't.{name}')} AS {name}" for name in self.columns)
         return f"""SELECT {chosen} FROM {self.source.name} t JOIN projects p ON p.id = t.project_id
             JOIN organizations o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
@@ -104,7 +105,14 @@ def rows(connection: Connection, export: Export, first: Day, last: Day) -> Itera
     bounds = {"first": first.date, "last": last.date, "year": first.date.year, "month": first.date.month}
     streamed = connection.execution_options(yield_per=BATCH)
     for row in streamed.execute(text(export.query), bounds):
-        yield tuple(row)
+        yield _hashed(tuple(row), export.columns)
+
+
+def _hashed(row: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
+    if names[-1] != "export_hash":
+        return row
+    cells = {name: sheets.text_of(value) for name, value in zip(names, row, strict=True)}
+    return (*row[:-1], offline.export_hash(cells))
 
 
 def monthly_rows(connection: Connection, month: Month) -> Iterator[tuple[Any, ...]]:
@@ -140,23 +148,31 @@ def write(
     output: Path | None = None,
     style: Style = PLAIN,
 ) -> int:
-    """Write `export` to `output`, or as CSV to standard output; returns the rows written.
+    """Write `export` to `output`, or as CSV or JSON to standard output; returns the rows written.
 
     Raises FleetmeterError for a format that is none, and when the file cannot be written.
     """
-    if file_format not in ("csv", "parquet"):
-        raise FleetmeterError(f"--format takes csv or parquet, not {file_format!r}")
+    if file_format not in FORMATS:
+        raise FleetmeterError(f"--format takes one of {', '.join(FORMATS)}, not {file_format!r}")
     if file_format == "parquet" and output is None:
         raise FleetmeterError("Parquet is binary: name a file with --output")
     with database.snapshot(engine) as connection:
         lines = rows(connection, export, first, last)
         if output is None:
-            return write_csv(lines, export.columns, _standard_output(), style)
+            return _write_text(lines, export, file_format, _standard_output(), style)
         with _whole_file(output) as partial:
             if file_format == "parquet":
                 return write_parquet(lines, export, partial)
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                return write_csv(lines, export.columns, stream, style)
+                return _write_text(lines, export, file_format, stream, style)
+
+
+def _write_text(
+    lines: Iterable[tuple[Any, ...]], export: Export, file_format: str, stream: IO[str], style: Style
+) -> int:
+    if file_format == "json":
+        return sheets.write_json(lines, export.columns, stream)
+    return write_csv(lines, export.columns, stream, style)
 
 
 def write_monthly(
@@ -176,12 +192,17 @@ def _standard_output() -> IO[str]:
 @contextmanager
 def _whole_file(output: Path) -> Iterator[Path]:
     """A path to write to that takes the place of `output` at the end: nobody reads half a file."""
-    partial = output.with_name(output.name + ".partial")
+    if output.exists() and not output.is_file():  # a device or a pipe cannot be replaced
+        partial = output
+    else:
+        partial = output.with_name(output.name + ".partial")
     try:
         yield partial
-        partial.replace(output)
+        if partial != output:
+            partial.replace(output)
     except OSError as error:
         reason = f"{output} cannot be written ({error.strerror}); nothing was exported"
         raise FleetmeterError(reason) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial != output:
+            partial.unlink(missing_ok=True)

@@ -70,8 +70,8 @@ def _columns(names: tuple[str, ...]) -> dict[str, str]:
 
 
 _POST = f"""
-    INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month, reason, actor,
-        created_at)
+    WITH posted AS (INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month,
+        reason, actor, created_at)
     SELECT d.project_id, 'late_rows', late.meter, late.quantity, d.date, :month,
         'rows found after the seal of ' || d.date, :actor, :at
     FROM daily_stats d JOIN projects p ON p.id = d.project_id
@@ -83,7 +83,12 @@ _POST = f"""
         AND NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = d.project_id
             AND make_date(m.year, m.month, 1) >= :month)
     ORDER BY d.project_id, late.meter
-    ON CONFLICT (project_id, usage_date, meter) WHERE kind = 'late_rows' DO NOTHING"""
+    ON CONFLICT (project_id, usage_date, meter) WHERE kind = 'late_rows' DO NOTHING
+    RETURNING *)
+    INSERT INTO audit_log (at, actor, action, subject, after, reason)
+    SELECT :at, actor, 'adjust', 'project ' || project_id, to_jsonb(posted) - 'created_at'
+        || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM')), reason
+    FROM posted ORDER BY id"""
 
 
 def finish(connection: Connection, source: Source, days: Sequence[Day], sealed: Sealed, at: datetime) -> None:

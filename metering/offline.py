@@ -1,7 +1,7 @@
 """Verify exported months with nothing but their files: `python -m metering.offline FILE...`
 
-Takes the CSV of `fleetmeter export monthly` and, where they are given, of `fleetmeter export daily`,
-in any of their styles. docs/proof.md specifies what is checked, in any language's terms.
+Takes the CSV, in any of its styles, or the JSON of `fleetmeter export monthly` and, where they are
+given, of `fleetmeter export daily`. docs/proof.md specifies what is checked, in any language's terms.
 """
 
 import csv
@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import Connection, text
 
 from metering import sheets
 from metering.errors import FleetmeterError
@@ -28,7 +26,11 @@ NUMBERS |= {*COUNTER_NAMES, *GAUGE_NAMES, *(f"peak_{name}" for name in GAUGE_NAM
 MONEY = ("plan_fee", "overage_charge", "adjustment_charge", "total_charge")
 JSON = ("exceeded_limits", "coverage")
 # For people, or not part of what is hashed.
-APART = ("organization_name", "project_name", "created_at", "seal", "row_hash", "day_hashes")
+APART = (
+    *("organization_name", "project_name", "created_at"),
+    *("seal", "row_hash", "day_hashes", "export_hash"),
+)
+WRONG = (ValueError, KeyError, TypeError, AttributeError, InvalidOperation)  # of a cell that was rewritten
 
 
 def canonical(value: Any) -> str:
@@ -42,54 +44,41 @@ def sha256(form: str) -> str:
 
 def verify(paths: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
     """Rows checked, by kind, and a sentence for each discrepancy. Raises FleetmeterError."""
-    try:
-        bills, days = _sorted(paths)
-        found = [*_broken_days(days), *_broken_bills(bills), *_broken_chain(bills), *_unlike(bills, days)]
-    except (ValueError, KeyError, InvalidOperation) as error:
-        raise FleetmeterError(f"the export was cut or rewritten: {error}") from error
+    bills, days, found = read(paths)
+    found += [*_broken_days(days), *_broken_bills(bills), *_broken_chain(bills), *_unlike(bills, days)]
     return {"bills": len(bills), "days": len(days)}, found
 
 
-def against(connection: Connection, paths: Iterable[Path]) -> list[str]:
-    """Where the database's seals are not those of the exports: what a superuser rewrote whole."""
-    bills, _ = _sorted(paths)
-    seals = [row["seal"] for row in bills.values()]
-    keys = zip(*bills, strict=True) if bills else ((), (), ())
-    projects, years, months = (list(key) for key in keys)
-    rows = connection.execute(
-        text("""
-            SELECT e.project_id, e.year, e.month, m.seal IS NULL FROM unnest(
-                CAST(:projects AS bigint[]), CAST(:years AS int[]), CAST(:months AS int[]),
-                CAST(:seals AS text[])) AS e (project_id, year, month, seal)
-            LEFT JOIN monthly_stats m USING (project_id, year, month)
-            WHERE m.seal IS DISTINCT FROM e.seal ORDER BY 1, 2, 3"""),
-        {"projects": projects, "years": years, "months": months, "seals": seals},
-    )
-    return [
-        f"project {project}, {year}-{month:02d}: the database "
-        + ("does not have this bill" if absent else "has another seal than the export")
-        for project, year, month, absent in rows
-    ]
-
-
-def _sorted(paths: Iterable[Path]) -> tuple[Bills, Days]:
+def read(paths: Iterable[Path]) -> tuple[Bills, Days, list[str]]:
+    """Bills and days by their keys, and a sentence for each row that is no such row."""
     bills: Bills = {}
     days: Days = {}
+    found = []
     for path in paths:
-        for row in _rows(path):
-            if "seal" in row:
-                bills[int(row["project_id"]), int(row["year"]), int(row["month"])] = row
-            else:
-                days[int(row["project_id"]), row["date"]] = row
-    return bills, days
+        for number, row in enumerate(_rows(path), 1):
+            try:
+                _keep(row, bills, days)
+            except WRONG as error:
+                found.append(f"{path.name}, row {number}: it was rewritten ({error})")
+    return bills, days, found
+
+
+def _keep(row: Row, bills: Bills, days: Days) -> None:
+    project = int(row["project_id"])
+    if "seal" in row:
+        month = (project, int(row["year"]), int(row["month"]))
+        if bills.setdefault(month, row) != row:
+            raise ValueError(f"a second bill of project {project} for {month[1]}-{month[2]:02d}")
+    elif int(row["year"]) and int(row["month"]) and days.setdefault((project, row["date"]), row) != row:
+        raise ValueError(f"a second {row['date']} of project {project}")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = sheets.read(stream)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or f"it is no CSV or JSON in UTF-8: {error}"
         raise FleetmeterError(f"{path} cannot be read: {reason}") from error
     if not rows:
         raise FleetmeterError(f"{path} holds no rows; there is nothing to verify")
@@ -97,6 +86,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not any(names <= set(rows[0]) for names in required):
         raise FleetmeterError(f"{path} is no export of months or days: columns are missing")
     return rows
+
+
+def export_hash(cells: Row) -> str:
+    """SHA-256 of the canonical form of a whole row as it is exported, every value a text."""
+    return sha256(canonical({name: cell for name, cell in cells.items() if name != "export_hash"}))
 
 
 def sealed(row: Row) -> dict[str, Any]:
@@ -114,20 +108,39 @@ def _value(name: str, cell: str) -> Any:
 
 def _broken_days(days: Days) -> Iterator[str]:
     for (project, date), row in days.items():
-        if sha256(canonical(sealed(row))) != row["row_hash"]:
-            yield f"project {project}, {date}: the day is not as it was sealed (row_hash)"
+        where = f"project {project}, {date}"
+        try:
+            if sha256(canonical(sealed(row))) != row["row_hash"]:
+                yield f"{where}: the day is not as it was sealed (row_hash)"
+        except WRONG as error:
+            yield f"{where}: the day is not as it was sealed: a cell was rewritten ({error})"
+        yield from _rewritten(where, row)
+
+
+def _rewritten(where: str, row: Row) -> Iterator[str]:
+    plain = {name: cell.replace(",", ".") if name in MONEY else cell for name, cell in row.items()}
+    if export_hash(plain) != row.get("export_hash", export_hash(plain)):
+        yield f"{where}: the row is not as it was exported (export_hash)"
 
 
 def _broken_bills(bills: Bills) -> Iterator[str]:
     for (project, year, month), row in bills.items():
         where = f"project {project}, {year}-{month:02d}"
-        lines = [row["previous_seal"], *row["day_hashes"].split(), canonical(sealed(row))]
-        if sha256("\n".join(lines)) != row["seal"]:
-            yield f"{where}: the month is not as it was sealed (seal)"
-        fee, overage, adjusted, total = (Decimal(row[name].replace(",", ".")) for name in MONEY)
-        charges = sum(Decimal(line["charge"]) for line in json.loads(row["exceeded_limits"]))
-        if fee + overage + adjusted != total or charges != overage:
-            yield f"{where}: the bill does not add up"
+        try:
+            yield from _broken_bill(where, row)
+        except WRONG as error:
+            yield f"{where}: the month is not as it was sealed: a cell was rewritten ({error})"
+        yield from _rewritten(where, row)
+
+
+def _broken_bill(where: str, row: Row) -> Iterator[str]:
+    lines = [row["previous_seal"], *row["day_hashes"].split(), canonical(sealed(row))]
+    if sha256("\n".join(lines)) != row["seal"]:
+        yield f"{where}: the month is not as it was sealed (seal)"
+    fee, overage, adjusted, total = (Decimal(row[name].replace(",", ".")) for name in MONEY)
+    charges = sum(Decimal(line["charge"]) for line in json.loads(row["exceeded_limits"]))
+    if fee + overage + adjusted != total or charges != overage:
+        yield f"{where}: the bill does not add up"
 
 
 def _broken_chain(bills: Bills) -> Iterator[str]:
@@ -152,7 +165,7 @@ def _unlike(bills: Bills, days: Days) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Print what was checked and found; 0 sound, 1 not, 2 nothing to check."""
     if not arguments:
-        print("usage: python -m metering.offline MONTHLY.csv [DAILY.csv ...]", file=sys.stderr)
+        print("usage: python -m metering.offline MONTHLY.csv|json [DAILY.csv|json ...]", file=sys.stderr)
         return 2
     try:
         checked, found = verify(Path(name) for name in arguments)

@@ -66,12 +66,21 @@ class _UnixLines:
 
 
 def _cell(value: Any, style: Style) -> Any:
+    if isinstance(value, Decimal):
+        return text_of(value).replace(".", style.decimal)
+    return text_of(value) if not isinstance(value, str | list | dict) else harmless(text_of(value))
+
+
+def text_of(value: Any) -> str:
+    """A value as a plain cell has it, before anything is done for spreadsheets; unknown is empty."""
     value = as_text(value)
     if isinstance(value, Decimal):
-        return format(value, "f").replace(".", style.decimal)
+        return format(value, "f")
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else harmless(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return "" if value is None else str(value)
 
 
 def as_text(value: Any) -> Any:
@@ -91,11 +100,39 @@ def original(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
+def write_json(lines: Iterable[Iterable[Any]], names: Sequence[str], stream: IO[str]) -> int:
+    """An array, an object a line: integers and JSON as such, null for unknown, the rest as in a CSV."""
+    written = 0
+    for row in lines:
+        stream.write(",\n" if written else "[\n")
+        values = {name: _json(value) for name, value in zip(names, row, strict=True)}
+        stream.write(json.dumps(values, separators=(",", ":"), ensure_ascii=False))
+        written += 1
+    stream.write("\n]\n" if written else "[]\n")
+    return written
+
+
+def _json(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | list | dict) else text_of(value)
+
+
 def read(stream: IO[str]) -> list[dict[str, str]]:
-    """The rows of a file in any style, by column name; texts as they were."""
+    """The rows of a CSV in any style, or of JSON, by column name; texts as they were.
+
+    Raises ValueError when it is neither, or a row has not as many cells as the header.
+    """
     content = stream.read().removeprefix("\ufeff")
+    if content.lstrip()[:1] in ("[", "{"):
+        return _of_json(json.loads(content))
     separator = max(SEPARATORS.values(), key=content.partition("\n")[0].count)
-    return [
-        {name: original(cell or "") for name, cell in row.items() if isinstance(cell, str | None)}
-        for row in csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)
-    ]
+    rows = list(csv.DictReader(io.StringIO(content, newline=""), delimiter=separator))
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"row {number} has not the cells of the header")
+    return [{name: original(cell) for name, cell in row.items()} for row in rows]
+
+
+def _of_json(rows: Any) -> list[dict[str, str]]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it is no array of objects")
+    return [{name: text_of(value) for name, value in row.items()} for row in rows]

@@ -77,7 +77,7 @@ def test_a_hostile_name_is_harmless(engine: Engine, platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("file_format", "name", "says"),
     [
-        ("xlsx", "bills.xlsx", "csv or parquet"),
+        ("xlsx", "bills.xlsx", "csv, json, parquet"),
         ("parquet", None, "--output"),
         ("csv", "missing/folder/bills.csv", "cannot be written"),
     ],

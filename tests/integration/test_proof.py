@@ -104,15 +104,21 @@ def test_a_superusers_edit_shows_against_an_export(
     )
     told = {discrepancy.law for discrepancy in audit.verify(engine).discrepancies}
     assert told == {audit.RATED}, "every hash agrees again; only the stored plan gives another fee"
-    with engine.connect() as connection:
-        assert offline.against(connection, [kept]) == [
-            f"project {project}, 2026-10: the database has another seal than the export"
-        ]
+    (shown,) = (
+        found for found in audit.verify(engine, exported=[kept]).discrepancies if found.law != audit.RATED
+    )
+    assert (shown.law, shown.project_id, shown.period) == (audit.EXPORTED, project, "2026-10")
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "no rows"), (b"a,b\n1,2\n", "no export"), (b"\xff\xfe\n", "UTF-8"), (None, "cannot be read")],
+    [
+        (b"", "no rows"),
+        (b"a,b\n1,2\n", "no export"),
+        (b"\xff\xfe\n", "UTF-8"),
+        (b"[1]", "array of objects"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_file_that_is_no_export_is_one_sentence(tmp_path: Path, content: bytes | None, says: str) -> None:
     path = tmp_path / "file.csv"

@@ -1,0 +1,155 @@
+"""What somebody changed behind the triggers, in the database or in an export, is named."""
+
+import csv
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from the_months import OCTOBER, closed_october
+from the_platform import Platform
+
+from metering import adjustments, audit, coverage, database, exports, gaps, offline
+from metering.adjustments import Adjustment
+from metering.exports import DAILY
+from metering.snapshots import ROW_HASH
+
+NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+REHASH = f"UPDATE daily_stats d SET row_hash = {ROW_HASH.format(row='d')}"
+
+
+def decided(engine: Engine, platform: Platform) -> int:
+    """A closed month, an adjustment of each kind, an accepted gap."""
+    (project,) = closed_october(engine, platform)
+    about = {"usage_date": date(2026, 10, 3), "reason": "late", "actor": "a@cli"}
+    with database.transaction(engine) as connection:
+        for meter, quantity, amount in (("logs", 70, None), (None, None, Decimal("-7.255"))):
+            adjustments.post(connection, Adjustment(project, meter, quantity, amount, **about), NOW)  # type: ignore[arg-type]
+        coverage.open_gap(connection, "mqtt", OCTOBER.start, OCTOBER.end, "test")
+        gap = platform.scalar("SELECT coalesce(max(id), 0) + 1 FROM gaps")
+        gaps.accept(connection, gap, "maintenance", "a@cli", NOW)
+    return project
+
+
+def tampered(platform: Platform, table: str, statement: str) -> None:
+    platform.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    for part in statement.split(";"):
+        platform.sql(part)
+
+
+@pytest.mark.parametrize(
+    ("table", "statement", "where", "law"),
+    [
+        (
+            "adjustments",
+            "UPDATE adjustments SET quantity = 7 WHERE id = 1",
+            "adjustment 1",
+            "adjustments are",
+        ),
+        (
+            "adjustments",
+            "UPDATE adjustments SET amount = -99 WHERE id = 2",
+            "adjustment 2",
+            "adjustments are",
+        ),
+        (
+            "adjustments",
+            "UPDATE adjustments SET reason = 'x' WHERE id = 2",
+            "adjustment 2",
+            "adjustments are",
+        ),
+        ("adjustments", "DELETE FROM adjustments WHERE id = 1", "adjustment 1", "adjustments are"),
+        ("gaps", "UPDATE gaps SET accepted_by = 'nobody'", "gap 1", "gaps are accepted"),
+        ("gaps", "DELETE FROM gaps", "gap 1", "gaps are accepted"),
+        ("project_stats", "DELETE FROM project_stats", "lifetime", "lifetime ="),
+        ("project_stats", "UPDATE project_stats SET logs = 1", "open months", "project_stats ="),
+        ("daily_stats", "DELETE FROM daily_stats WHERE day = 15", "2026-10-15 12", "no counted hour"),
+        ("daily_stats", f"UPDATE daily_stats SET device_count = 5; {REHASH}", "2026-10", "a closed month is"),
+        ("daily_stats", "UPDATE daily_stats SET coverage = '{}'", "2026-10-15", "a sealed day is"),
+        ("usage_hourly", "UPDATE usage_hourly SET mqtt_inbound = 1", "2026-10-15", "a day ="),
+        ("monthly_stats", "DELETE FROM monthly_stats", "lifetime", "lifetime ="),
+        ("monthly_stats", "UPDATE monthly_stats SET closed_by = 'x'", "2026-10", "a closed month is"),
+        (
+            "monthly_stats",
+            "UPDATE monthly_stats SET adjustment_charge = -5, total_charge = total_charge - 5",
+            "2026-10",
+            "a bill has the adjustments",
+        ),
+    ],
+)
+def test_what_a_superuser_changed_is_named(
+    engine: Engine, platform: Platform, table: str, statement: str, where: str, law: str
+) -> None:
+    decided(engine, platform)
+    assert audit.verify(engine).discrepancies == []
+    tampered(platform, table, statement)
+    told = [(found.law, found.period) for found in audit.verify(engine).discrepancies]
+    assert any(broken.startswith(law) and period.startswith(where) for broken, period in told), told
+
+
+def exported(engine: Engine, folder: Path, kind: str) -> tuple[Path, Path]:
+    months, days = folder / f"months.{kind}", folder / f"days.{kind}"
+    exports.write_monthly(engine, OCTOBER, kind, months)
+    exports.write(engine, DAILY, OCTOBER.first, OCTOBER.last, kind, days)
+    return months, days
+
+
+def changed(path: Path, name: str, row: int = 0) -> None:
+    """Another value in one cell, and nothing else."""
+    if path.suffix == ".json":
+        rows = json.loads(path.read_text())
+        rows[row][name] = {"x": 1} if isinstance(rows[row][name], list | dict) else f"{rows[row][name]}1"
+        path.write_text(json.dumps(rows))
+        return
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rows[row][name] = f"{rows[row][name]}1"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_any_changed_cell_of_an_export_is_named(
+    engine: Engine, platform: Platform, tmp_path: Path, kind: str
+) -> None:
+    closed_october(engine, platform)
+    months, days = exported(engine, tmp_path, kind)
+    assert offline.verify([months, days]) == ({"bills": 1, "days": 31}, [])
+    for path, names in ((months, exports.MONTHLY_COLUMNS), (days, exports.DAILY_COLUMNS)):
+        whole = path.read_text()
+        for name in names:
+            changed(path, name)
+            assert offline.verify([months, days])[1], f"{name} of {path.name}"
+            path.write_text(whole)
+    assert offline.verify([months, days])[1] == []
+
+
+def test_a_row_given_twice_or_cut_short_is_named(engine: Engine, platform: Platform, tmp_path: Path) -> None:
+    closed_october(engine, platform)
+    months, days = exported(engine, tmp_path, "csv")
+    whole = days.read_text()
+    days.write_text(whole + whole.splitlines()[1].replace("2026,10,1,", "2026,10,1,x") + "\n")
+    assert "a second 2026-10-01 of project" in offline.verify([months, days])[1][0]
+    days.write_text(whole.rsplit(",", 1)[0] + "\n")
+    with pytest.raises(Exception, match="row 31 has not the cells of the header"):
+        offline.verify([days])
+
+
+def test_a_bill_deleted_or_sealed_anew_shows_against_the_export(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    """Even of a project that used nothing, which no other law would miss."""
+    (project,) = closed_october(engine, platform, inbound=0)
+    months, days = exported(engine, tmp_path, "json")
+    assert audit.verify(engine, exported=[months, days]).sound
+    tampered(platform, "monthly_stats", "DELETE FROM monthly_stats")
+    assert audit.verify(engine).sound
+    (found,) = audit.verify(engine, exported=[months, days]).discrepancies
+    assert (found.project_id, found.period, found.found) == (project, "2026-10", "no such row")
+    tampered(platform, "daily_stats", f"UPDATE daily_stats SET device_count = 1 WHERE day = 3; {REHASH}")
+    found = audit.verify(engine, exported=[days]).discrepancies[-1]
+    assert (found.law, found.period, found.meter) == (audit.EXPORTED, "2026-10-03", "row_hash")
