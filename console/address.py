@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from console import names
 
@@ -13,31 +14,54 @@ def read(name: str, parse: Callable[[str], Any], takes: str) -> None:
 
     `parse` raises ValueError for what it does not take; `takes` ends the sentence shown then.
     """
-    raw = st.query_params.get(name)
-    seen = f"address-{name}"
-    if raw == st.session_state.get(seen):
+    raw, kept = st.query_params.get(name), _kept()
+    known, awaited = kept.get(name, (None, False))
+    if raw == known:
+        kept[name] = (known, False)
         if raw is not None and name not in st.session_state:
             st.session_state[name] = parse(raw)
         return
-    st.session_state[seen] = raw
+    if awaited and not _went_back():
+        return  # the browser does not show yet what was written: this is the address from before
+    kept[name] = (raw, False)
     if raw is None:
         return
     try:
         st.session_state[name] = parse(raw)
     except ValueError:
         st.session_state.pop(name, None)
-        st.session_state[seen] = None
-        del st.query_params[name]
+        write(name, None)
         refuse(name, raw, takes)
 
 
 def write(name: str, value: str | None) -> None:
     """Put the widget's value into the address, so that it can be shared; None takes it out."""
-    st.session_state[f"address-{name}"] = value
+    kept = _kept()
+    awaited = kept.get(name, (None, False))[1] or st.query_params.get(name) != value
+    kept[name] = (value, awaited)
     if value is None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value
+
+
+def _kept() -> dict[str, tuple[str | None, bool]]:
+    """This page's address as last seen or written, and whether the browser has yet to show it.
+
+    Each click, and each live part every two seconds, sends the address along, so one that was sent
+    before a change may arrive after it. Taken for new it would undo what somebody just chose.
+    """
+    run = get_script_run_ctx()
+    page = run.page_script_hash if run else ""
+    if st.session_state.get("address-of") != page:
+        st.session_state["address-of"], st.session_state["address"] = page, {}
+    kept: dict[str, tuple[str | None, bool]] = st.session_state["address"]
+    return kept
+
+
+def _went_back() -> bool:
+    run = get_script_run_ctx()
+    return run is not None and run.is_history_navigation
 
 
 def refuse(name: str, raw: str, takes: str) -> None:

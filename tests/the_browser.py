@@ -13,7 +13,7 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE = 30_000  # milliseconds; a loaded machine is slow, a broken page is never
+PATIENCE = 90_000  # milliseconds; a loaded machine is slow, a broken page is never
 
 
 @contextmanager

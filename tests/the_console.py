@@ -119,7 +119,7 @@ def serving(
 
 
 def _await_server(address: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline and process.poll() is None:
         if answer(f"{address}/healthz")[1] == "ok\n":
             return

@@ -50,8 +50,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240)
         st.toggle("Those that are over too", key="over")
-    if kind:
-        address.write("kind", kind)
+    address.write("kind", kind)
     if not found:
         _nothing(kind)
         return

@@ -117,9 +117,7 @@ def _choose(options: Sequence[Row], project: Row | None) -> None:
 
 def _first_match() -> None:
     st.session_state.pop("project", None)
-    st.session_state["address-project"] = st.query_params.get("project")
-    st.query_params.pop("project", None)
-    st.session_state["address-project"] = None
+    address.write("project", None)
 
 
 def _label(row: Row) -> str:

@@ -94,7 +94,7 @@ def open_page(engine: Engine) -> Iterator[Open]:
 
     def opened(page: str, claims: dict[str, Any] | None = None, **query: str) -> AppTest:
         st.cache_data.clear()
-        test = AppTest.from_function(script, args=(page,), default_timeout=30)
+        test = AppTest.from_function(script, args=(page,), default_timeout=120)
         test.user = claims or {}
         for name, value in query.items():
             test.query_params[name] = value

@@ -98,7 +98,7 @@ def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> N
 
         bill.explained(project, month)  # type: ignore[arg-type]
 
-    shown = AppTest.from_function(page, args=(fleet.projects[0], fleet.closed)).run(timeout=30)
+    shown = AppTest.from_function(page, args=(fleet.projects[0], fleet.closed)).run(timeout=120)
     total = Platform(engine).scalar(
         "SELECT total_charge::text FROM monthly_stats WHERE project_id = :id", id=fleet.projects[0]
     )

@@ -18,7 +18,7 @@ from console.pages import TITLES
 from jobs import runner
 from metering import settings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True)
@@ -234,12 +234,23 @@ def test_refreshing_reads_again(page: Page, site: Site) -> None:
     expect(page.get_by_text(stamp)).to_have_count(0)
 
 
-def test_searching_and_choosing_a_project_by_keyboard(page: Page, site: Site) -> None:
+def test_what_is_searched_for_is_shown_however_the_live_parts_interfere(page: Page, site: Site) -> None:
     visit(page, site, "project")
-    page.get_by_label("Find").fill("=cmd")
-    page.keyboard.press("Enter")
+    for number in (1, 3, 1, 3, 1):
+        page.get_by_label("Find").fill(HOSTILE[number][:6])
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=2).first).to_contain_text(HOSTILE[number][:6])
+        page.wait_for_url(f"**project={site.fleet.projects[number]}*")
+
+
+def test_a_project_is_chosen_and_back_leads_to_the_one_before(page: Page, site: Site) -> None:
+    visit(page, site, f"project?project={site.fleet.projects[0]}")
+    page.get_by_role("combobox", name="Project").fill("=cmd")
+    page.get_by_role("option").filter(has_text="=cmd").click()
     expect(page.get_by_role("heading", level=2).first).to_contain_text("=cmd")
     page.wait_for_url(f"**project={site.fleet.projects[1]}*")
+    page.go_back()
+    expect(page.get_by_role("heading", level=2).first).to_contain_text("<script>")
 
 
 def test_the_overview_leads_to_what_mends_it(page: Page, site: Site) -> None:

@@ -180,6 +180,18 @@ class TestProject:
         page.selectbox(key="project").set_value(fleet.projects[1]).run()
         assert page.query_params["project"] in (str(fleet.projects[1]), [str(fleet.projects[1])])
 
+    def test_an_address_from_before_a_choice_does_not_undo_it(self, open_page: Open, fleet: Fleet) -> None:
+        old, new = (str(number) for number in fleet.projects[:2])
+        page = open_page("project", project=old)
+        page.selectbox(key="project").set_value(int(new)).run()
+        page.query_params["project"] = old  # sent along by a live part, before the browser had the new one
+        page.run()
+        assert page.selectbox(key="project").value == int(new)
+        page.run()  # now the browser shows it
+        page.query_params["project"] = old  # and somebody goes elsewhere
+        page.run()
+        assert page.selectbox(key="project").value == int(old)
+
 
 class TestSnapshots:
     def test_one_click_asks_for_the_missing_days(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:

@@ -80,7 +80,7 @@ def act(name: str, given: dict) -> None:  # type: ignore[type-arg] # nothing but
 
 
 def acting(name: str, given: dict[str, Any], who: dict[str, Any]) -> AppTest:
-    page = AppTest.from_function(act, args=(name, given), default_timeout=30)
+    page = AppTest.from_function(act, args=(name, given), default_timeout=120)
     page.user = who
     return page.run()
 

@@ -273,7 +273,7 @@ def test_a_download_has_the_organizations_rows_alone(
         st.text(len(downloads._parquet(month)))  # type: ignore[arg-type]
 
     signing_in(FLEETMETER_ORGANIZATION_VIEWERS=f"bob@customer.example={rivals.organization}")
-    page = AppTest.from_function(script, args=(rivals.closed,), default_timeout=30)
+    page = AppTest.from_function(script, args=(rivals.closed,), default_timeout=120)
     page.user = claims(email="bob@customer.example")
     page.run()
     rows = list(csv.DictReader(io.StringIO(page.text[0].value)))

@@ -29,7 +29,7 @@ def test_another_address_than_loopback_is_refused(address: str, tmp_path: Path) 
         [*command, f"--server.address={address}", "--server.port=0", "--server.headless=true"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         cwd=tmp_path,
         check=False,
     )
@@ -41,7 +41,7 @@ def test_another_address_than_loopback_is_refused(address: str, tmp_path: Path) 
 def test_an_address_set_without_sign_in_is_refused_before_anybody_is_served(tmp_path: Path) -> None:
     found = Settings(console_address="0.0.0.0")  # noqa: S104 - what must be refused
     done = subprocess.run(
-        server.command(0, found), capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+        server.command(0, found), capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False
     )
     assert done.returncode != 0
     assert "serves 127.0.0.1 only, not 0.0.0.0" in done.stderr + done.stdout
@@ -51,7 +51,7 @@ def test_half_a_sign_in_is_refused_by_name_before_anybody_is_served(tmp_path: Pa
     half = {**os.environ, "FLEETMETER_OIDC_CLIENT_SECRET": "hush-hush"}
     command = server.command(0, Settings())
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False, env=half
+        command, capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False, env=half
     )
     assert done.returncode != 0
     assert "FLEETMETER_OIDC_METADATA_URL" in done.stderr

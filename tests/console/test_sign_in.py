@@ -15,7 +15,7 @@ from the_console import answer, free_port, serving
 from the_rivals import PROJECTS, Rivals
 from the_rivals import SECRET as FOREIGN
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 TOKEN = "t" * 32
 OVERVIEW = re.compile("^Overview$")
