@@ -1,63 +1,30 @@
-"""Clients of AWS, and its errors in the operator's words.
+"""Clients of AWS: throttled by themselves before AWS does it, and patient when it does.
 
 Credentials come through boto3's normal chain. Every call is retried with backoff and jitter, and
 slowed down by botocore's own rate limit once AWS throttles: a throttled hour ends late, not wrong.
 """
 
 import threading
+import time
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-from botocore.parsers import ResponseParserError
 
+from collectors.aws_errors import FAILURES, THROTTLES
 from metering.settings import Settings
 
-FAILURES = (ClientError, BotoCoreError, ResponseParserError)
+__all__ = ["CONCURRENCY", "FAILURES", "Tally", "client"]
+
 CONCURRENCY = 8  # projects read at once, and as many parts of large ones; the connection pool holds both
 RETRIES = Config(
-    retries={"mode": "adaptive", "total_max_attempts": 8},
+    retries={"mode": "adaptive", "total_max_attempts": 5},
     max_pool_connections=2 * CONCURRENCY,
     connect_timeout=5,
     read_timeout=30,
 )
-
-DENIED = "access denied; grant what deploy/iam lists"
-EXPIRED = "the credentials have expired; renew them"
-UNKNOWN = "the credentials are unknown or do not match their secret; correct them"
-ELSEWHERE = "the bucket is in another region; correct AWS_REGION"
-THROTTLED = "AWS throttled every attempt; the next hour tries again"
-
-ADVICE = {
-    "AccessDenied": DENIED,
-    "AccessDeniedException": DENIED,
-    "AllAccessDisabled": DENIED,
-    "NoSuchBucket": "the bucket does not exist; correct S3_BUCKET",
-    "RepositoryNotFoundException": "the repository does not exist; correct ECR_REPOSITORY_URI",
-    "PermanentRedirect": ELSEWHERE,
-    "301": ELSEWHERE,
-    "IllegalLocationConstraintException": ELSEWHERE,
-    "AuthorizationHeaderMalformed": ELSEWHERE,
-    "ExpiredToken": EXPIRED,
-    "ExpiredTokenException": EXPIRED,
-    "RequestExpired": EXPIRED,
-    "InvalidAccessKeyId": UNKNOWN,
-    "SignatureDoesNotMatch": UNKNOWN,
-    "InvalidClientTokenId": UNKNOWN,
-    "UnrecognizedClientException": UNKNOWN,
-    "RequestTimeout": "the answers of AWS are cut short; check the network and its proxies",
-    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
-}
-THROTTLES = {
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestLimitExceeded",
-    "TooManyRequestsException",
-    "SlowDown",
-    "RequestThrottled",
-}
+# Requests a second of one client. Far below what AWS grants an account, which others need as well.
+RATES = {"s3": 200.0, "ecr": 10.0, "cloudwatch": 5.0}
 CUT_JSON = b'{"__type": "RequestTimeout", "message": "cut short"}'
 CUT_XML = b"<Error><Code>RequestTimeout</Code><Message>cut short</Message></Error>"
 
@@ -86,6 +53,22 @@ class Tally:
                 self.throttles += 1
 
 
+class Pace:
+    """Lets at most `rate` requests a second through, evenly, whichever thread sends them."""
+
+    def __init__(self, rate: float) -> None:
+        self._apart = 1 / rate
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, **_: Any) -> None:
+        """Sleep until it is this request's turn."""
+        with self._lock:
+            turn = max(self._free_at, time.monotonic())
+            self._free_at = turn + self._apart
+        time.sleep(max(0.0, turn - time.monotonic()))
+
+
 def client(settings: Settings, service: str, region: str | None = None, tally: Tally | None = None) -> Any:
     """A client that backs off, with jitter, when it is throttled; threads may share it."""
     region = region or (settings.aws_region[0] if settings.aws_region else None)
@@ -96,29 +79,24 @@ def client(settings: Settings, service: str, region: str | None = None, tally: T
         config=RETRIES,
     )
     made.meta.events.register("before-parse", _refuse_short)
+    if service in RATES:
+        made.meta.events.register("before-send", Pace(RATES[service]).wait)
     if tally:
         tally.watch(made)
     return made
 
 
+def refuse(response_dict: dict[str, Any]) -> None:
+    """Turn an answer that was cut short into an error of AWS's own, which botocore retries."""
+    response_dict["status_code"] = 408
+    json = "json" in response_dict["headers"].get("Content-Type", "")
+    response_dict["body"] = CUT_JSON if json else CUT_XML
+
+
 def _refuse_short(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
     # botocore takes a body that a lost connection cut short for a whole one, and a page without its
-    # end for the last page. As this error of AWS's own it is retried.
+    # end for the last page.
     body, promised = response_dict["body"], response_dict["headers"].get("Content-Length")
     whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD"  # not a stream, and has one
     if whole and promised and len(body) < int(promised):
-        response_dict["status_code"] = 408
-        json = "json" in response_dict["headers"].get("Content-Type", "")
-        response_dict["body"] = CUT_JSON if json else CUT_XML
-
-
-def reason(error: Exception) -> str:
-    """What went wrong and what to do, without a request id or a credential."""
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        return THROTTLED if code in THROTTLES else ADVICE.get(code, f"AWS answered {code}")
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return "there are no AWS credentials; give them as boto3 takes them, by environment or role"
-    if isinstance(error, ResponseParserError):
-        return "the answer was cut short or is not AWS's; check AWS_ENDPOINT_URL and proxies"
-    return f"AWS cannot be reached ({type(error).__name__})"
+        refuse(response_dict)

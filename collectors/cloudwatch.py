@@ -1,18 +1,29 @@
-"""CloudWatch: how many PUBLISHes AWS IoT says it accepted in an hour, summed over the regions.
+"""CloudWatch: how many PUBLISHes AWS IoT says it accepted, hour by hour and region by region.
 
 Only a broker's own count tells whether ours lost any; it is compared, never billed.
 """
 
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from collectors import aws
+from collectors import aws, aws_errors
+from metering.cloud import Place
 from metering.errors import SourceUnavailable
 from metering.periods import Hour
 from metering.settings import Settings
 
-METRICS = ("PublishIn.Success", "PublishOut.Success")
-Counted = dict[str, dict[str, int]]  # region -> metric -> messages of the hour
+ACCEPTED = "PublishIn.Success"
+# What AWS IoT sends out are deliveries to subscribers, ours among them: not what we count. That and
+# what it refused are kept, because they explain a drift.
+METRICS = (
+    ACCEPTED,
+    *("PublishIn.Throttle", "PublishIn.ClientError", "PublishIn.ServerError", "PublishIn.AuthError"),
+    "PublishOut.Success",
+)
+PROTOCOLS = ("MQTT", "HTTP")  # the dimension's only values; there is no series without it
+SERIES = [(metric, protocol) for metric in METRICS for protocol in PROTOCOLS]
+Counted = dict[datetime, dict[str, dict[str, int]]]  # hour -> region -> metric -> messages
 
 
 def is_configured(settings: Settings) -> bool:
@@ -21,33 +32,57 @@ def is_configured(settings: Settings) -> bool:
     return bool(settings.aws_region) and ".iot." in url
 
 
-def read(settings: Settings, hour: Hour, tally: aws.Tally) -> Counted:
-    """The messages of `hour` in each region of AWS_REGION. Raises one of aws.FAILURES, or SourceUnavailable.
+def read(settings: Settings, hours: Sequence[Hour], tally: aws.Tally) -> Counted:
+    """The messages of each of `hours`, which follow each other, in each region of AWS_REGION.
 
-    A region that fails leaves no sum: one that is too small would look like messages counted twice.
+    Raises SourceUnavailable: a region that fails leaves no sum, since one that is too small would look
+    like messages counted twice. An hour of which AWS says nothing is empty.
     """
-    return {
-        region: _messages(aws.client(settings, "cloudwatch", region, tally), hour)
-        for region in settings.aws_region
-    }
+    found: Counted = {hour.start: {} for hour in hours}
+    for region in dict.fromkeys(settings.aws_region):
+        try:
+            client = aws.client(settings, "cloudwatch", region, tally)
+            for place, moment, value in _values(client, hours, region):
+                metrics = found.setdefault(Hour.of(moment).start, {}).setdefault(region, {})
+                metric = SERIES[place][0]
+                metrics[metric] = metrics.get(metric, 0) + round(value)
+        except aws.FAILURES as error:
+            reason = aws_errors.reason(error, Place("CloudWatch", region), "AWS_REGION")
+            raise SourceUnavailable(reason) from error
+    return found
 
 
-def _messages(client: Any, hour: Hour) -> dict[str, int]:
+def _values(client: Any, hours: Sequence[Hour], region: str) -> Iterator[tuple[int, datetime, float]]:
     pages = client.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=[_query(place, metric) for place, metric in enumerate(METRICS)],
-        StartTime=hour.start,
-        EndTime=hour.start + timedelta(hours=1),
+        MetricDataQueries=[_query(place, *series) for place, series in enumerate(SERIES)],
+        StartTime=hours[0].start,
+        EndTime=hours[-1].start + timedelta(hours=1),
+        ScanBy="TimestampAscending",
     )
-    found = dict.fromkeys(METRICS, 0.0)
+    status: dict[str, str] = {}
     for page in pages:
         for result in page.get("MetricDataResults", ()):
-            if result.get("StatusCode") not in ("Complete", "PartialData"):
-                raise SourceUnavailable(f"CloudWatch answered {result.get('StatusCode')} for AWS/IoT")
-            found[METRICS[int(result["Id"][1:])]] += sum(result.get("Values", ()))
-    return {metric: round(value) for metric, value in found.items()}
+            # A series is whole when the last page that has it says so: the ones before are partial.
+            status[result["Id"]] = result.get("StatusCode", "Complete")
+            for moment, value in zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True):
+                yield int(result["Id"][1:]), moment, value
+    left = sorted({code for code in status.values() if code != "Complete"})
+    if left:
+        raise SourceUnavailable(
+            f"CloudWatch ({region}) answered {', '.join(left)} for AWS/IoT; the next hour asks again"
+        )
 
 
-def _query(place: int, metric: str) -> dict[str, Any]:
-    # Each protocol is a series of its own, and there is none without that dimension.
-    search = f"SEARCH('{{AWS/IoT,Protocol}} MetricName=\"{metric}\"', 'Sum', 3600)"
-    return {"Id": f"m{place}", "Expression": f"SUM({search})", "ReturnData": True}
+def _query(place: int, metric: str, protocol: str) -> dict[str, Any]:
+    return {
+        "Id": f"m{place}",
+        "MetricStat": {
+            "Metric": {
+                "Namespace": "AWS/IoT",
+                "MetricName": metric,
+                "Dimensions": [{"Name": "Protocol", "Value": protocol}],
+            },
+            "Period": 3600,
+            "Stat": "Sum",
+        },
+    }

@@ -2,23 +2,24 @@
 
 What is counted: tagged manifests, each digest once however many tags it has. The platforms of a
 multi-arch image carry no tag of their own, so an index counts as one image, with the size ECR
-gives for it; untagged leftovers belong to no project and are not counted.
+gives for it; untagged leftovers cannot be told from such platforms and are not counted.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
-from collectors import aws
+from collectors import aws, levels
+from collectors.aws_errors import FAILURES, Failure
+from collectors.levels import Breaker, Levels, Part, Project, Read
 from collectors.measured import Measured, Progress
-from collectors.s3 import metered
-from metering import database, ledger
+from metering.cloud import Place
 from metering.settings import Settings
-
-Sizes = dict[int, dict[str, int]]  # project id -> gauge -> level
 
 
 def refresh(
@@ -29,85 +30,90 @@ def refresh(
     progress: Progress | None = None,
 ) -> Measured:
     """Sample `docker_storage_bytes` and `ecr_image_count` of every metered project."""
-    result = Measured("ecr", configured=settings.ecr_repository_uri is not None)
+    result = Measured("ecr", configured=bool(settings.repositories))
     if not result.configured:
         return result
-    found, tally = metered(engine, at, project_id), aws.Tally()
+
+    @contextmanager
+    def readers(tally: aws.Tally) -> Iterator[dict[Place, Read]]:
+        with ExitStack() as opened:
+            registries = {place: reading(settings, place, tally) for place in settings.repositories}
+            yield {place: opened.enter_context(registry) for place, registry in registries.items()}
+
+    return levels.refresh(result, readers, engine, at, project_id, progress)
+
+
+@contextmanager
+def reading(settings: Settings, repository: Place, tally: aws.Tally) -> Iterator[Read]:
+    """Reading one repository, or where its name holds {project_id} those of the projects."""
+    breaker, client = Breaker(repository, "ECR_REPOSITORY_URI"), None
     try:
-        samples = _read(settings, found, result, tally)
-    except aws.FAILURES as error:
-        result.problem = aws.reason(error)
-        result.failures, samples = {project: result.problem for project, _ in found}, {}
-    for chunk in database.chunks(sorted(samples)):
-        with database.transaction(engine) as connection:
-            ledger.record_gauges(connection, "ecr", {p: samples[p] for p in chunk}, at)
-        result.projects += len(chunk)
-        if progress:
-            progress(result.projects, len(found))
-    result.throttles = tally.throttles
-    result.record_failures(engine, at)
-    return result
+        client = aws.client(settings, "ecr", repository.region, tally)
+    except FAILURES as error:
+        breaker.note(error)
+    with ThreadPoolExecutor(aws.CONCURRENCY) as pool:
+        registry = Registry(client, breaker, settings.ecr_tag_prefix, pool)
+        yield registry.each_its_own if "{project_id}" in repository.name else registry.shared
 
 
-def _read(settings: Settings, found: list[tuple[int, int]], result: Measured, tally: aws.Tally) -> Sizes:
-    client = aws.client(settings, "ecr", region(settings), tally)
-    name = repository(settings)
-    if "{project_id}" in name:
-        return _each_its_own(client, name, found, result)
-    prefixes = {
-        settings.ecr_tag_prefix.format(org_id=organization, project_id=project): project
-        for project, organization in found
-    }
-    return sizes(client, name, prefixes)
+@dataclass
+class Registry:
+    """One repository, or a repository for each project, read with threads of `pool`."""
+
+    client: Any
+    breaker: Breaker
+    tag_prefix: str
+    pool: Executor
+
+    def each_its_own(self, found: Sequence[Project]) -> Iterable[Part]:
+        """Every tagged image of a project's own repository."""
+        return self.pool.map(self._own, found)
+
+    def _own(self, project: Project) -> Part:
+        name = self.breaker.place.name.format(org_id=project[1], project_id=project[0])
+        return self.breaker.ask(lambda: _levels(self.images(name)))
+
+    def shared(self, found: Sequence[Project]) -> Iterable[Part]:
+        """The tagged images of one sweep, by the prefixes of their tags."""
+        prefixes = {self.tag_prefix.format(org_id=org, project_id=project): project for project, org in found}
+        sizes: dict[int, Levels] = {project: _levels(()) for project, _ in found}
+
+        def sweep() -> Levels:
+            for image in self.images(self.breaker.place.name):
+                _attribute(image, prefixes, sizes)
+            return {}
+
+        swept = self.breaker.ask(sweep)
+        return [swept if isinstance(swept, Failure) else sizes[project] for project, _ in found]
+
+    def images(self, name: str) -> Iterator[dict[str, Any]]:
+        """Every tagged image of the repository, once for each digest. Raises one of aws.FAILURES."""
+        account = {"registryId": self.breaker.place.registry} if self.breaker.place.registry else {}
+        pages = self.client.get_paginator("describe_images").paginate(
+            repositoryName=name,
+            filter={"tagStatus": "TAGGED"},
+            PaginationConfig={"PageSize": 1000},
+            **account,
+        )
+        seen = set()
+        for page in pages:
+            for image in page["imageDetails"]:
+                # A push in mid-listing may shift the pages, so that an image is met twice.
+                if image.get("imageTags") and image["imageDigest"] not in seen:
+                    seen.add(image["imageDigest"])
+                    yield image
 
 
-def _each_its_own(client: Any, name: str, found: list[tuple[int, int]], result: Measured) -> Sizes:
-    samples = {}
-    for project, organization in found:
-        try:
-            tagged = list(images(client, name.format(org_id=organization, project_id=project)))
-        except aws.FAILURES as error:  # one repository that is denied stops no other
-            result.failures[project] = aws.reason(error)
-            continue
-        total = sum(image.get("imageSizeInBytes", 0) for image in tagged)
-        samples[project] = {"ecr_image_count": len(tagged), "docker_storage_bytes": total}
-    return samples
+def _levels(images: Iterable[dict[str, Any]]) -> Levels:
+    sizes = [image.get("imageSizeInBytes", 0) for image in images]
+    return {"ecr_image_count": len(sizes), "docker_storage_bytes": sum(sizes)}
 
 
-def repository(settings: Settings) -> str:
-    """The repository's name: what follows the registry in its URI."""
-    return (settings.ecr_repository_uri or "").partition("/")[2] or (settings.ecr_repository_uri or "")
-
-
-def region(settings: Settings) -> str | None:
-    """The region that the registry's address names; None leaves it to AWS_REGION."""
-    named = re.search(r"\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.", settings.ecr_repository_uri or "")
-    return named[1] if named else None
-
-
-def sizes(client: Any, name: str, prefixes: dict[str, int]) -> Sizes:
-    """Images and bytes for each project; an image under several of its tags counts once."""
-    found = {project: {"ecr_image_count": 0, "docker_storage_bytes": 0} for project in prefixes.values()}
-    for image in images(client, name):
-        owners = {owner for tag in image.get("imageTags", ()) for owner in _owners(tag, prefixes)}
-        for owner in owners:
-            found[owner]["ecr_image_count"] += 1
-            found[owner]["docker_storage_bytes"] += image.get("imageSizeInBytes", 0)
-    return found
-
-
-def images(client: Any, name: str) -> Iterator[dict[str, Any]]:
-    """Every tagged image of the repository, once for each digest."""
-    pages = client.get_paginator("describe_images").paginate(
-        repositoryName=name, filter={"tagStatus": "TAGGED"}, PaginationConfig={"PageSize": 1000}
-    )
-    seen = set()
-    for page in pages:
-        for image in page["imageDetails"]:
-            # A push in mid-listing may shift the pages, so that an image is met twice.
-            if image["imageDigest"] not in seen:
-                seen.add(image["imageDigest"])
-                yield image
+def _attribute(image: dict[str, Any], prefixes: dict[str, int], sizes: dict[int, Levels]) -> None:
+    """An image is each project's whose prefix some of its tags has; for each it counts once."""
+    for owner in {owner for tag in image["imageTags"] for owner in _owners(tag, prefixes)}:
+        sizes[owner]["ecr_image_count"] += 1
+        sizes[owner]["docker_storage_bytes"] += image.get("imageSizeInBytes", 0)
 
 
 def _owners(tag: str, prefixes: dict[str, int]) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -14,13 +15,18 @@ Progress = Callable[[int, int], None]  # projects done, projects in all
 
 @dataclass
 class Measured:
-    """Projects measured, and why others were not; what was not read keeps its last known value."""
+    """Projects measured, and why others were not; what was not read keeps its last known value.
+
+    `parts`: project -> place -> its levels, None where that place failed; of sources in several places.
+    """
 
     source: Source
     configured: bool = True
     projects: int = 0
+    requests: int = 0
     throttles: int = 0
     failures: dict[int, str] = field(default_factory=dict)
+    parts: dict[int, dict[str, Any]] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -30,11 +36,12 @@ class Measured:
         if self.problem:
             return f"{self.source}: {self.problem}"
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"{self.source}: {self.projects} projects measured{failed}"
+        calls = f", {self.requests:,} calls" if self.requests else ""
+        return f"{self.source}: {self.projects} projects measured{failed}{calls}"
 
     def record_failures(self, engine: Engine, at: datetime) -> None:
         """Write down for each project that failed why its level is not this hour's."""
         for chunk in database.chunks(sorted(self.failures)):
             with database.transaction(engine) as connection:
                 reasons = {project: self.failures[project] for project in chunk}
-                ledger.record_failures(connection, self.source, reasons, at)
+                ledger.record_failures(connection, self.source, reasons, at, self.parts)

@@ -1,6 +1,7 @@
 """Alerts through Amazon SNS, for whoever subscribes to the topic."""
 
-from collectors import aws
+from collectors import aws, aws_errors
+from metering.cloud import Place
 from metering.errors import DeliveryFailed
 from metering.settings import Settings
 
@@ -14,4 +15,5 @@ def publish(settings: Settings, topic_arn: str, title: str, body: str) -> None:
     try:
         client.publish(TopicArn=topic_arn, Subject=subject, Message=body)
     except aws.FAILURES as error:
-        raise DeliveryFailed(f"SNS did not take it: {aws.reason(error)}") from error
+        reason = aws_errors.reason(error, Place(topic_arn), "FLEETMETER_ALERT_SNS_TOPIC_ARN")
+        raise DeliveryFailed(f"SNS did not take it: {reason}") from error

@@ -16,9 +16,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Engine, text
 
-from collectors import aws
+from collectors import aws, aws_errors
 from jobs.context import Context
 from metering import database, exports, offline, retention
+from metering.cloud import Place
 from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports import ADJUSTMENTS, DAILY, MONTHLY
 from metering.periods import Month
@@ -165,9 +166,9 @@ def _absent(client: Any, bucket: str, key: str) -> bool:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return True
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {aws.reason(error)}") from error
+        raise SourceUnavailable(f"not archived: {_reason(error, f's3://{bucket}/{key}')}") from error
     except BotoCoreError as error:
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {aws.reason(error)}") from error
+        raise SourceUnavailable(f"not archived: {_reason(error, f's3://{bucket}/{key}')}") from error
     return False
 
 
@@ -175,4 +176,8 @@ def _asked(what: str, request: Callable[[], None]) -> None:
     try:
         request()
     except (ClientError, BotoCoreError) as error:
-        raise SourceUnavailable(f"{what} cannot be written or read: {aws.reason(error)}") from error
+        raise SourceUnavailable(f"not archived: {_reason(error, what)}") from error
+
+
+def _reason(error: Exception, what: str) -> str:
+    return aws_errors.reason(error, Place(what), "FLEETMETER_ARCHIVE_BUCKET")

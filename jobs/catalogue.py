@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from collectors import aws, cloudwatch, ecr, platform_db, s3
-from jobs import archive, backfill
+from collectors import ecr, platform_db, s3
+from jobs import archive, backfill, reconcile
 from jobs.context import Context
 from metering import (
     anomalies,
@@ -118,27 +118,6 @@ def shorten(context: Context) -> dict[str, Any]:
     return done | retention.forget_runs(context.engine, context.at - timedelta(days=settings.keep_runs_days))
 
 
-def reconcile(context: Context) -> dict[str, Any]:
-    """Compare the last hour that is settled with what the broker's cloud counted."""
-    hour = reconciliation.settled(context.at)
-    if not cloudwatch.is_configured(context.settings):
-        return {"hour": str(hour), "cloudwatch": "not configured: MQTT_URL names no AWS IoT endpoint"}
-    tally = aws.Tally()
-    try:
-        parts = cloudwatch.read(context.settings, hour, tally)
-    except (*aws.FAILURES, SourceUnavailable) as error:
-        reason = str(error) if isinstance(error, SourceUnavailable) else aws.reason(error)
-        context.fail(None, f"cloudwatch: {reason}")
-        return {"hour": str(hour), "cloudwatch": "unknown"}
-    finally:
-        context.throttles += tally.throttles
-    # What AWS IoT sends out are deliveries to subscribers, ours among them: not what we count.
-    theirs = sum(metrics["PublishIn.Success"] for metrics in parts.values())
-    with database.transaction(context.engine) as connection:
-        ours = reconciliation.compare(connection, hour, "cloudwatch", theirs, parts, context.at)
-    return {"hour": str(hour), "theirs": theirs, "ours": ours}
-
-
 def _count_first(context: Context) -> None:
     measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
     if measured.problem:
@@ -169,7 +148,7 @@ JOBS = {
         Job("anomalies", lambda at, _: str(Day.of(at).previous()), judge, "daily, after the seal"),
         Job("archive", lambda at, _: str(Day.of(at).previous()), archive.run, "daily, what is closed"),
         Job("retention", lambda at, _: str(Day.of(at).previous()), shorten, "daily, after the archive"),
-        Job("reconcile", lambda at, _: str(reconciliation.settled(at)), reconcile, "every hour"),
+        Job("reconcile", lambda at, _: str(reconciliation.settled(at)), reconcile.run, "every hour"),
         Job("backfill", _range, backfill.run, "on request"),
     )
 }

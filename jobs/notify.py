@@ -101,7 +101,7 @@ def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
     """Open and resolve alerts by what is true at `at`."""
     offered = plans.load(settings.plans)
     with database.transaction(engine) as connection:
-        return alerts.refresh(connection, at, offered)
+        return alerts.refresh(connection, at, offered, settings.drift_percent)
 
 
 def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:

@@ -109,13 +109,16 @@ LIMIT = f"""
     FROM ({allowances.OF_ORGANIZATIONS}) AS near CROSS JOIN {THRESHOLDS}
     WHERE used > 0 AND used * 100 >= included * percent"""
 
-# Of the last day's hours; a per cent, and more than a handful: AWS counts what it then throttles too.
+# Of the last day's hours; FLEETMETER_DRIFT_PERCENT, and more than a handful: what is under way while
+# both are read is no drift.
 DRIFT = """
     SELECT 'warning' AS severity, NULL::bigint AS project_id,
         source || ' ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:00') AS subject,
-        jsonb_build_object('theirs', theirs, 'ours', ours, 'drift', ours - theirs) AS detail
+        jsonb_build_object('theirs', theirs, 'ours', ours, 'drift', ours - theirs, 'percent',
+            round(100.0 * (ours - theirs) / nullif(theirs, 0), 2)) AS detail
     FROM reconciliations WHERE hour > CAST(:at AS timestamptz) - interval '24 hours'
-        AND abs(ours - theirs) > 100 AND abs(ours - theirs) * 100 > theirs"""
+        AND abs(ours - theirs) > 100
+        AND abs(ours - theirs) * 100 > theirs * CAST(:drift_percent AS numeric)"""
 
 RULES = {
     "job_failed": JOB_FAILED,

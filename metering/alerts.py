@@ -63,11 +63,15 @@ class Changes:
     resolved: int = 0
 
 
-def refresh(connection: Connection, at: datetime, offered: Plans) -> Changes:
-    """Open and resolve alerts by what is true at `at` (aware, UTC); one look at a time."""
+def refresh(connection: Connection, at: datetime, offered: Plans, drift_percent: float = 1.0) -> Changes:
+    """Open and resolve alerts by what is true at `at` (aware, UTC); one look at a time.
+
+    `drift_percent`: by how much a broker's own count may differ.
+    """
     database.lock(connection, "alerts")
     over = Day.of(at - alert_rules.SEALING)
     given = {"at": at, "month": str(Month.of(at)), "project_id": None}
+    given |= {"drift_percent": drift_percent}
     given |= {"since_failed": at - timedelta(days=7)}
     given |= {"since": over.start - timedelta(days=30), "until": over.start}
     given |= allowances.parameters(

@@ -6,6 +6,7 @@ Levels are *sampled* for the running hour (`record_gauges`). Nothing before `ope
 except by a backfill, in the transaction that seals those hours.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from metering.projects import FIRST_OPEN, METERED_UNTIL
 MQTT = ("mqtt_inbound", "mqtt_outbound", "mqtt_inbound_bytes", "mqtt_outbound_bytes")
 SAMPLES_KEPT = 5  # sample topics for each hour and reason
 SAMPLE_LENGTH = 200
+
+Parts = Mapping[int, Mapping[str, Any]]  # project id -> place -> its levels, None where it was not read
 
 
 class MqttUsage(NamedTuple):
@@ -217,11 +220,16 @@ def _set_hours(source: Source, target: str) -> Any:
 
 
 def record_gauges(
-    connection: Connection, source: Source, samples: Mapping[int, Mapping[str, int]], at: datetime
+    connection: Connection,
+    source: Source,
+    samples: Mapping[int, Mapping[str, int]],
+    at: datetime,
+    parts: Parts | None = None,
 ) -> None:
     """Write the levels of `source`, project id -> gauge name -> value, sampled at `at`.
 
-    A project that is not in `samples` keeps its last known values and their age.
+    A project that is not in `samples` keeps its last known values and their age. `parts` are those of
+    a source in several places, and are kept beside the sum.
     """
     ids = sorted(samples)
     projects.ensure(connection, ids, at)
@@ -230,14 +238,27 @@ def record_gauges(
     values = {gauge.name: [samples[project].get(gauge.name) for project in ids] for gauge in gauges}
     connection.execute(
         _record_gauges(source),
-        values | {"ids": ids, "hour": Hour.of(at).start, "at": at, "source": source},
+        values
+        | {"ids": ids, "hour": Hour.of(at).start, "at": at, "source": source}
+        | {"parts": _parts(source, ids, parts or {})},
     )
 
 
-def record_failures(connection: Connection, source: Source, reasons: Mapping[int, str], at: datetime) -> None:
+def _parts(source: Source, ids: Sequence[int], parts: Parts) -> list[str]:
+    return [json.dumps({f"{source}_parts": parts[project]} if project in parts else {}) for project in ids]
+
+
+def record_failures(
+    connection: Connection,
+    source: Source,
+    reasons: Mapping[int, str],
+    at: datetime,
+    parts: Parts | None = None,
+) -> None:
     """Say in the hour of `at` why `source` could not be read, project id -> reason; no level changes.
 
-    A sample of the same hour, before or after, takes the reason's place.
+    A sample of the same hour, before or after, takes the reason's place. Of `parts`, those that were
+    read are kept; a sum without the others would be too small and is not.
     """
     ids = sorted(reasons)
     projects.ensure(connection, ids, at)
@@ -247,6 +268,7 @@ def record_failures(connection: Connection, source: Source, reasons: Mapping[int
         {
             "ids": ids,
             "reasons": [reasons[project] for project in ids],
+            "parts": _parts(source, ids, parts or {}),
             "hour": Hour.of(at).start,
             "source": source,
             "key": f"{source}_failed",
@@ -256,8 +278,10 @@ def record_failures(connection: Connection, source: Source, reasons: Mapping[int
 
 RECORD_FAILURES = text("""
     INSERT INTO usage_hourly AS u (project_id, hour, measured)
-    SELECT s.project_id, greatest(:hour, s.open_from), jsonb_build_object(CAST(:key AS text), g.reason)
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS g (project_id, reason)
+    SELECT s.project_id, greatest(:hour, s.open_from),
+        jsonb_build_object(CAST(:key AS text), g.reason) || CAST(g.parts AS jsonb)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:parts AS text[]))
+        AS g (project_id, reason, parts)
     JOIN project_stats s USING (project_id) ORDER BY s.project_id
     ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
         WHERE NOT u.measured ? CAST(:source AS text)""")
@@ -279,8 +303,8 @@ def _record_gauges(source: Source) -> Any:
     ]
     return text(f"""
         WITH given AS (
-            SELECT * FROM unnest(CAST(:ids AS bigint[]), {columns("CAST(:{0} AS bigint[])", names)})
-                AS g (project_id, {columns("{0}", names)})
+            SELECT * FROM unnest(CAST(:ids AS bigint[]), {columns("CAST(:{0} AS bigint[])", names)},
+                CAST(:parts AS text[])) AS g (project_id, {columns("{0}", names)}, parts)
         ), stats AS (
             UPDATE project_stats s SET {
         columns("{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges))
@@ -294,7 +318,8 @@ def _record_gauges(source: Source) -> Any:
         INSERT INTO usage_hourly AS u
             (project_id, hour, {columns("{0}", names)}, storage_bytes, measured)
         SELECT project_id, greatest(:hour, open_from), {columns("{0}", names)},
-            total_storage_bytes, jsonb_build_object(CAST(:source AS text), CAST(:at AS timestamptz))
+            total_storage_bytes,
+            jsonb_build_object(CAST(:source AS text), CAST(:at AS timestamptz)) || CAST(parts AS jsonb)
         FROM given JOIN stats USING (project_id)
         ON CONFLICT (project_id, hour) DO UPDATE SET
             {columns("{0} = coalesce(excluded.{0}, u.{0})", (*names, "storage_bytes"))},

@@ -311,16 +311,41 @@ class UnattributedMessages(Base):
 
 
 class Reconciliation(Base):
-    """A broker's own count of an hour's messages beside ours; `parts`: region -> metric -> messages."""
+    """A broker's own count of an hour's messages beside ours; `theirs` NULL where it is not known.
+
+    `parts` of AWS IoT: region -> metric -> messages; of a broker: from, to, and how often it restarted.
+    """
 
     __tablename__ = "reconciliations"
 
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(primary_key=True)
-    theirs: Mapped[int]
+    theirs: Mapped[int | None]
     ours: Mapped[int]
     parts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     at: Mapped[datetime]
+
+
+class BrokerSample(Base):
+    """What a broker said it had received since it started, beside all that was ever counted, at once."""
+
+    __tablename__ = "broker_samples"
+
+    broker: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    received: Mapped[int]
+    uptime_seconds: Mapped[int]
+    counted: Mapped[int]
+
+
+class LogLevel(Base):
+    """Bytes of a project's log entries created before `until`, so that only newer ones are summed."""
+
+    __tablename__ = "log_levels"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True, autoincrement=False)
+    bytes: Mapped[int]
+    until: Mapped[datetime]
 
 
 class MqttSession(Base):

@@ -15,6 +15,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from metering.cloud import CloudSettings
 from metering.errors import SettingsError
 from metering.sign_in import SignInSettings
 
@@ -28,7 +29,7 @@ def _default_data_dir() -> Path:
     return Path("~/.local/share/fleetmeter").expanduser()
 
 
-class Settings(SignInSettings):
+class Settings(SignInSettings, CloudSettings):
     """Every setting of every process; the names in upper case are the environment's."""
 
     model_config = SettingsConfigDict(
@@ -63,13 +64,6 @@ class Settings(SignInSettings):
     mqtt_cert_file: Path | None = None
     mqtt_key_file: Path | None = None
 
-    aws_region: Annotated[tuple[str, ...], NoDecode] = ()
-    aws_endpoint_url: str | None = None
-    ecr_repository_uri: str | None = None
-    ecr_tag_prefix: str = "{org_id}-{project_id}-"
-    s3_bucket: str | None = None
-    s3_prefix: str = "{org_id}/{project_id}/"
-
     alert_urls: SecretStr | None = Field(default=None, alias="FLEETMETER_ALERT_URLS")
     alert_sns_topic_arn: str | None = Field(
         default=None,
@@ -93,7 +87,7 @@ class Settings(SignInSettings):
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
     data_dir: Path = Field(default_factory=_default_data_dir, alias="FLEETMETER_DATA_DIR")
 
-    @field_validator("aws_region", "mqtt_outbound_levels", mode="before")
+    @field_validator("mqtt_outbound_levels", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -147,26 +141,6 @@ class Settings(SignInSettings):
     def _is_topic_root(cls, value: str) -> str:
         if not value.strip("/") or set(value) & set("+#\0") or value != value.strip("/"):
             raise ValueError("takes topic levels without wildcards or outer slashes, like roboticks")
-        return value
-
-    @field_validator("s3_prefix", "ecr_tag_prefix")
-    @classmethod
-    def _names_the_project(cls, value: str) -> str:
-        try:
-            one, other = (value.format(org_id=1, project_id=project) for project in (2, 3))
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError("takes text with {org_id} and {project_id}") from error
-        if one == other:
-            raise ValueError("must contain {project_id}, or projects would be mixed up")
-        if value.format(org_id=1, project_id=11).startswith(value.format(org_id=1, project_id=1)):
-            raise ValueError("needs a separator after {project_id}, or project 1 would hold project 11's")
-        return value
-
-    @field_validator("aws_endpoint_url")
-    @classmethod
-    def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("takes http://host:port or https://host")
         return value
 
     @model_validator(mode="after")

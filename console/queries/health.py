@@ -48,7 +48,7 @@ DATABASE = text("""
 
 DRIFT = text("""
     SELECT DISTINCT ON (source) source, hour, theirs, ours, ours - theirs AS difference,
-        (ours - theirs)::float / nullif(theirs, 0) AS share, at
+        (ours - theirs)::float / nullif(theirs, 0) AS share, (parts->>'restarts')::int AS restarts, at
     FROM reconciliations WHERE hour > CAST(:at AS timestamptz) - interval '7 days'
     ORDER BY source, hour DESC""")
 

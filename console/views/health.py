@@ -51,6 +51,7 @@ DRIFT = (
     Column("ours", "Our messages", "count"),
     Column("difference", "Drift", "count"),
     Column("percent", "Drift of theirs"),
+    Column("restarts", "Broker restarts", "count", help="What it received before one is not known"),
     Column("at", "Compared (UTC)", "instant"),
 )
 UNATTRIBUTED = (
@@ -140,7 +141,8 @@ def _drift(drift: Sequence[Row]) -> None:
     st.subheader("Drift against the broker's own count", anchor=False)
     if not drift:
         st.caption(
-            "Nothing compared in the last 7 days: the `reconcile` job compares where `MQTT_URL` is AWS IoT."
+            "Nothing compared in the last 7 days: the `reconcile` job compares where the broker of "
+            "`MQTT_URL` is AWS IoT, or publishes `$SYS` counters as mosquitto does."
         )
         return
     rows = [

@@ -5,17 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import escape
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
 from sqlalchemy import Engine
 from the_platform import Platform
 
-from collectors import aws, cloudwatch, ecr, s3
+from collectors import aws, cloudwatch, ecr, levels, s3
 from metering import settings
 from metering.periods import Hour
 from metering.settings import Settings
@@ -36,6 +35,7 @@ class Cloud(ThreadingHTTPServer):
         self.objects: dict[str, int] = {}
         self.repositories: dict[str, list[dict[str, object]]] = {}
         self.faults: list[str] = []
+        self.refused: dict[str, str] = {}  # bucket or prefix -> the fault of each listing
         self.actions: Counter[str] = Counter()
 
     @property
@@ -50,12 +50,17 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.actions["s3:ListBucket"] += 1
         asked = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
+        bucket = self.path.strip("/").partition("?")[0]
+        refused = self.server.refused.get(bucket) or self.server.refused.get(asked.get("prefix", ""))
+        if refused:
+            self.server.faults.append(refused)
         prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter")
         entries: dict[str, int | None] = {}
         for key, size in sorted(self.server.objects.items()):
             if key.startswith(prefix):
                 head, found, _ = key[len(prefix) :].partition(delimiter or "\0")
                 entries |= {prefix + head + "/": None} if delimiter and found else {key: size}
+        entries = {key: size for key, size in entries.items() if key > asked.get("start-after", "")}
         start = int(asked.get("continuation-token", 0))
         page = list(entries.items())[start : start + PAGE]
         more = start + PAGE < len(entries)
@@ -106,19 +111,25 @@ class Answer(BaseHTTPRequestHandler):
 
 def _listing(page: list[tuple[str, int | None]], token: str | None) -> str:
     keys = "".join(
-        f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size></Contents>"
+        f"<Contents><Key>{quote_plus(key)}</Key><Size>{size}</Size></Contents>"
         for key, size in page
         if size is not None
     )
     common = "".join(
-        f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
+        f"<CommonPrefixes><Prefix>{quote_plus(key)}</Prefix></CommonPrefixes>"
         for key, size in page
         if size is None
     )
     more = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     truncated = f"<IsTruncated>{str(bool(token)).lower()}</IsTruncated>"
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
-    return f'<ListBucketResult xmlns="{namespace}">{truncated}{more}{keys}{common}</ListBucketResult>'
+    rest = f"{truncated}{more}<EncodingType>url</EncodingType>"
+    return f'<ListBucketResult xmlns="{namespace}">{rest}{keys}{common}</ListBucketResult>'
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "PAUSES", ())
 
 
 @pytest.fixture
@@ -132,12 +143,15 @@ def cloud(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clo
     server.server_close()
 
 
-def settings_for(cloud: Cloud, repository: str = "shared") -> Settings:
+def settings_for(cloud: Cloud, repository: str = "shared", **more: object) -> Settings:
     return settings.load(
-        aws_endpoint_url=cloud.address,
-        aws_region=("eu-west-1",),
-        s3_bucket="fleet-bucket",
-        ecr_repository_uri=f"{REGISTRY}/{repository}",
+        **{
+            "aws_endpoint_url": cloud.address,
+            "aws_region": ("eu-west-1",),
+            "s3_bucket": "fleet-bucket",
+            "ecr_repository_uri": f"{REGISTRY}/{repository}",
+        }
+        | more
     )
 
 
@@ -196,7 +210,7 @@ def test_what_cannot_be_read_is_told_apart_and_stays_unknown(
     cloud: Cloud, engine: Engine, platform: Platform, fault: str, said: str
 ) -> None:
     project = fill(cloud, platform)
-    cloud.faults = [fault] * 8
+    cloud.faults = [fault] * 5
     measured = s3.refresh(settings_for(cloud), engine, AT)
     assert said in measured.failures[project]
     assert platform.rows("SELECT 1 FROM project_stats WHERE total_s3_storage_bytes IS NOT NULL") == []
@@ -211,6 +225,83 @@ def test_a_repository_for_each_project(cloud: Cloud, engine: Engine, platform: P
         (absent, None),
     ]
     assert "does not exist" in measured.failures[absent]
+
+
+TWO = {"aws_region": ("eu-west-1", "us-east-1"), "s3_bucket": "here,there"}
+MEASURED = "SELECT measured->'s3_parts', measured->>'s3_failed' FROM usage_hourly"
+
+
+def test_regions_are_summed_and_their_parts_kept(cloud: Cloud, engine: Engine, platform: Platform) -> None:
+    fill(cloud, platform)
+    assert s3.refresh(settings_for(cloud, **TWO), engine, AT).failures == {}
+    assert platform.rows(LEVELS) == [(36, None, None)]
+    part = {"s3_storage_bytes": 18}
+    assert platform.rows(MEASURED) == [({"eu-west-1/here": part, "us-east-1/there": part}, None)]
+
+
+def test_a_region_that_is_denied_leaves_no_smaller_sum(
+    cloud: Cloud, engine: Engine, platform: Platform
+) -> None:
+    project = fill(cloud, platform)
+    s3.refresh(settings_for(cloud, **TWO), engine, AT)
+    cloud.refused = {"there": "403 AccessDenied"}
+    cloud.objects = dict.fromkeys(cloud.objects, 3)
+    measured = s3.refresh(settings_for(cloud, **TWO), engine, AT + timedelta(hours=1))
+    assert measured.failures[project].startswith("access denied to the bucket there (us-east-1)")
+    assert platform.scalar("SELECT total_s3_storage_bytes FROM project_stats") == 36
+    parts, failed = platform.rows(MEASURED + " ORDER BY hour")[1]
+    assert (parts["eu-west-1/here"], parts["us-east-1/there"]) == ({"s3_storage_bytes": 27}, None)
+    assert failed == measured.failures[project]
+
+
+def crowd(cloud: Cloud, platform: Platform, projects: int = 120) -> dict[int, int]:
+    """Projects of 0 to 6 objects of a byte, one of 40, and objects of nobody before, between, after."""
+    organization = platform.organization()
+    ids = [platform.project(organization) for _ in range(projects)]
+    sizes = {project: 40 if place == 7 else place % 7 for place, project in enumerate(ids)}
+    cloud.objects = {
+        f"{organization}/{project}/{'ü/' * (n % 2)}{n:03d}": 1
+        for project, size in sizes.items()
+        for n in range(size)
+    }
+    cloud.objects |= {f"0/{n}": 9 for n in range(9)} | {f"{organization}/{ids[50]}!{n}": 9 for n in range(20)}
+    cloud.objects |= {f"{organization}/{ids[9]}": 9, "zzz": 9}
+    return sizes
+
+
+SIZES = "SELECT project_id, total_s3_storage_bytes FROM project_stats ORDER BY 1"
+
+
+@pytest.mark.parametrize("fault", ["", "503 SlowDown", "reset", "500 InternalError"])
+def test_many_projects_are_read_in_one_sweep(
+    cloud: Cloud, engine: Engine, platform: Platform, fault: str
+) -> None:
+    sizes = crowd(cloud, platform)
+    cloud.faults = [fault, "", "", fault] if fault else []
+    measured = s3.refresh(settings_for(cloud), engine, AT)
+    assert measured.failures == {}
+    assert dict(platform.rows(SIZES)) == sizes
+    pages = sum(max(1, -(-size // PAGE)) for size in sizes.values())
+    assert measured.requests < pages, "prefix by prefix would have taken as many"
+
+
+def test_where_only_prefixes_may_be_listed_each_is(cloud: Cloud, engine: Engine, platform: Platform) -> None:
+    sizes = crowd(cloud, platform)
+    denied = list(sizes)[3]
+    organization = platform.scalar("SELECT organization_id FROM projects LIMIT 1")
+    cloud.refused = {"": "403 AccessDenied", f"{organization}/{denied}/": "403 AccessDenied"}
+    measured = s3.refresh(settings_for(cloud), engine, AT)
+    assert list(measured.failures) == [denied]
+    known = {project: size for project, size in sizes.items() if project != denied}
+    assert dict(platform.rows(SIZES + " LIMIT 500")) == known | {denied: None}
+
+
+def test_what_is_the_same_for_all_is_asked_once(cloud: Cloud, engine: Engine, platform: Platform) -> None:
+    crowd(cloud, platform, 90)
+    cloud.refused = {"fleet-bucket": "403 ExpiredToken"}
+    measured = s3.refresh(settings_for(cloud), engine, AT)
+    assert len(measured.failures) == 90
+    assert measured.requests <= aws.CONCURRENCY
 
 
 def test_the_policy_allows_the_calls_made_and_nothing_else(

@@ -80,7 +80,9 @@ def test_a_missing_bucket_leaves_the_last_known_value(cloud: str, engine: Engine
         at=AT,
     )
     measured = s3.refresh(settings_for(cloud, s3_bucket="no-such-bucket-anywhere"), engine, AT)
-    assert measured.failures == {project: "the bucket does not exist; correct S3_BUCKET"}
+    assert measured.failures == {
+        project: "the bucket no-such-bucket-anywhere (eu-west-1) does not exist; correct S3_BUCKET"
+    }
     assert platform.rows("SELECT total_s3_storage_bytes, s3_measured_at FROM project_stats") == [
         (77, datetime(2026, 11, 20, tzinfo=UTC))
     ]

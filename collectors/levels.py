@@ -1,0 +1,163 @@
+"""Levels of a source that lies in one or several places, each read for every project.
+
+A project's level is the sum over the places, and is known when every place is; the parts are kept.
+What failed for a passing reason is read again at the end, so that a throttled hour ends late.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+from collectors.aws import Tally
+from collectors.aws_errors import FAILURES, Failure, failure
+from collectors.measured import Measured, Progress
+from metering import database, ledger
+from metering.cloud import Place
+from metering.projects import METERED_UNTIL
+
+BATCH = 200  # projects recorded in one transaction, as they come
+PAUSES = (5.0, 15.0, 45.0)  # seconds before what AWS throttled is read again
+
+Project = tuple[int, int]  # project id, organization id
+Levels = dict[str, int]  # gauge -> level
+Part = Levels | Failure
+# One source in one place: an answer for each project, in their order. S3 Inventory will have this shape.
+Read = Callable[[Sequence[Project]], Iterable[Part]]
+
+METERED = text(f"""
+    SELECT p.id, p.organization_id FROM projects p
+    WHERE p.created_at <= :at AND {METERED_UNTIL} > :at
+        AND (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
+    ORDER BY p.id""")
+
+
+def metered(engine: Engine, at: datetime, project_id: int | None) -> list[Project]:
+    """(project id, organization id) of the projects that are metered at `at`."""
+    with database.transaction(engine) as connection:
+        rows = connection.execute(METERED, {"at": at, "project_id": project_id})
+        return [(row[0], row[1]) for row in rows]
+
+
+@dataclass
+class Reading:
+    """One source being read: its places, each with how it is read, and what it came to."""
+
+    engine: Engine
+    at: datetime
+    result: Measured
+    found: list[Project]
+    reads: dict[Place, Read]
+    tally: Tally
+    progress: Progress | None = None
+    again: dict[int, str] = field(default_factory=dict)
+
+    def run(self) -> Measured:
+        """Read and record every project's level; the result says what failed."""
+        self._pass(self.found)
+        for pause in PAUSES:
+            if not self.again:
+                break
+            self._wait(pause * random.uniform(0.7, 1.3))  # noqa: S311 - all runners at once would be throttled again
+            self._pass([project for project in self.found if project[0] in self.again])
+        self.result.failures |= self.again
+        self.result.requests, self.result.throttles = self.tally.requests, self.tally.throttles
+        self.result.record_failures(self.engine, self.at)
+        return self.result
+
+    def _pass(self, wanted: list[Project]) -> None:
+        self.again = {}
+        answers = zip(wanted, *(read(wanted) for read in self.reads.values()), strict=True)
+        batch: dict[int, list[Part]] = {}
+        for project, *parts in answers:
+            batch[project[0]] = parts
+            if len(batch) == BATCH:
+                self._record(batch)
+                batch = {}
+        self._record(batch)
+
+    def _record(self, batch: dict[int, list[Part]]) -> None:
+        samples, parts = {}, {}
+        for project, answers in batch.items():
+            failed = [answer for answer in answers if isinstance(answer, Failure)]
+            if len(answers) > 1:
+                places = zip(self.reads, answers, strict=True)
+                parts[project] = {str(place): _kept(answer) for place, answer in places}
+            if failed:
+                self._failed(project, failed)
+            else:
+                samples[project] = _sum(answers)
+        self.result.parts |= parts
+        if samples:
+            with database.transaction(self.engine) as connection:
+                ledger.record_gauges(connection, self.result.source, samples, self.at, parts)
+        self.result.projects += len(samples)
+        if self.progress:
+            self.progress(self.result.projects + len(self.result.failures), len(self.found))
+
+    def _failed(self, project: int, failed: list[Failure]) -> None:
+        reason = "; ".join(dict.fromkeys(failure.reason for failure in failed))
+        passing = all(failure.passing for failure in failed)
+        (self.again if passing else self.result.failures)[project] = reason
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(min(1.0, seconds))
+            if self.progress:  # which raises when this run is over
+                self.progress(self.result.projects, len(self.found))
+
+
+def _kept(answer: Part) -> Levels | None:
+    return None if isinstance(answer, Failure) else answer
+
+
+def _sum(answers: Iterable[Part]) -> Levels:
+    total: Levels = {}
+    for answer in answers:
+        for gauge, level in answer.items() if isinstance(answer, dict) else ():
+            total[gauge] = total.get(gauge, 0) + level
+    return total
+
+
+@dataclass
+class Breaker:
+    """Asks for one project after another until an answer is the same for all of them."""
+
+    place: Place
+    variable: str
+    stopped: Failure | None = None
+
+    def ask(self, read: Callable[[], Levels]) -> Part:
+        """What `read` returns, or why it cannot."""
+        if self.stopped:
+            return self.stopped
+        try:
+            return read()
+        except FAILURES as error:
+            return self.note(error)
+
+    def note(self, error: Exception) -> Failure:
+        """The failure that `error` is; one of the whole place stops what comes after."""
+        why = failure(error, self.place, self.variable)
+        if why.whole:
+            self.stopped = why
+        return why
+
+
+def refresh(
+    result: Measured,
+    readers: Callable[[Tally], AbstractContextManager[dict[Place, Read]]],
+    engine: Engine,
+    at: datetime,
+    project_id: int | None,
+    progress: Progress | None,
+) -> Measured:
+    """Read `result.source` in each of its places; `readers` opens what they are read with."""
+    found, tally = metered(engine, at, project_id), Tally()
+    with readers(tally) as reads:
+        return Reading(engine, at, result, found, reads, tally, progress).run()
