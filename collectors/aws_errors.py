@@ -131,7 +131,5 @@ def _not_asked(error: Exception, place: Place, variable: str) -> str:
 
 
 def _named(place: Place, variable: str) -> str:
-    if "://" in place.name:
-        return place.name
     kind = "the bucket " if "BUCKET" in variable else "the repository " if "REPOSITORY" in variable else ""
     return f"{kind}{place.name}" + (f" ({place.region})" if place.region else "")

@@ -166,9 +166,9 @@ def _absent(client: Any, bucket: str, key: str) -> bool:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return True
-        raise SourceUnavailable(f"not archived: {_reason(error, f's3://{bucket}/{key}')}") from error
+        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {_reason(error, bucket)}") from error
     except BotoCoreError as error:
-        raise SourceUnavailable(f"not archived: {_reason(error, f's3://{bucket}/{key}')}") from error
+        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {_reason(error, bucket)}") from error
     return False
 
 
@@ -176,8 +176,10 @@ def _asked(what: str, request: Callable[[], None]) -> None:
     try:
         request()
     except (ClientError, BotoCoreError) as error:
-        raise SourceUnavailable(f"not archived: {_reason(error, what)}") from error
+        raise SourceUnavailable(
+            f"{what} cannot be written or read: {_reason(error, what.split('/')[2])}"
+        ) from error
 
 
-def _reason(error: Exception, what: str) -> str:
-    return aws_errors.reason(error, Place(what), "FLEETMETER_ARCHIVE_BUCKET")
+def _reason(error: Exception, bucket: str) -> str:
+    return aws_errors.reason(error, Place(bucket), "FLEETMETER_ARCHIVE_BUCKET")
