@@ -20,6 +20,8 @@ LATE = timedelta(hours=2)  # what AWS may still add to an hour that was compared
 FURTHEST = timedelta(hours=24)  # how far back an outage is caught up with
 SLACK = timedelta(seconds=5)  # a broker's uptime is in whole seconds, and some seconds old
 KEPT = timedelta(days=8)
+# After its beginning: CloudWatch may still add to an hour for some minutes after its end.
+SETTLES = timedelta(minutes=75)
 
 OURS = text("""
     SELECT (SELECT coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint FROM usage_hourly
@@ -70,8 +72,7 @@ class Sample(NamedTuple):
 
 def settled(at: datetime) -> Hour:
     """The last hour that a broker's figures may be taken as final for at `at`."""
-    # CloudWatch may still add to an hour for some minutes after its end.
-    return Hour.of(at - timedelta(minutes=75))
+    return Hour.of(at - SETTLES)
 
 
 def waiting(connection: Connection, source: str, at: datetime) -> list[Hour]:

@@ -29,7 +29,8 @@ OF_PROJECT = text(f"{_RUN} WHERE r.project_id = :project ORDER BY r.id DESC LIMI
 # Durations come from the last twenty that ended. The job is asked for as a range, since PostgreSQL
 # would otherwise walk the primary key backwards through every run of the other jobs.
 LATEST = text("""
-    SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, spark.seconds
+    SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, last.requested_by,
+        spark.seconds
     FROM unnest(CAST(:jobs AS text[])) AS job (job)
     LEFT JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job >= job.job AND r.job <= job.job

@@ -96,8 +96,26 @@ def test_dead_letters_are_discarded_or_asked_for_again(open_page: Open, fleet: F
     assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'queued'") == 3
     page = open_page("jobs")
     page.button(key="discard").click().run()
+    assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'dead'") == 3
+    page.button(key="confirm-discard").click().run()
     assert platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'dead'") == 0
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'discard'") == 3
+
+
+def test_only_the_failures_that_the_filter_leaves_are_tried_again(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    platform = Platform(engine)
+    platform.sql(
+        """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+        SELECT job, '2026-11-0' || n, now(), 'schedule', 'schedule', 'dead', now()
+        FROM generate_series(1, 2) n, unnest(ARRAY['daily', 'archive']) job"""
+    )
+    page = open_page("jobs")
+    page.selectbox(key="failed-job").set_value("archive").run()
+    page.button(key="retry-all").click().run()
+    queued = platform.rows("SELECT job, count(*) FROM job_runs WHERE state = 'queued' GROUP BY job")
+    assert queued == [("archive", 2)]
 
 
 def test_the_matrix_shows_how_well_each_day_was_measured(open_page: Open, fleet: Fleet) -> None:
