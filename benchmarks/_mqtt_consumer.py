@@ -3,6 +3,7 @@
 Says that it is ready, waits for the end of its standard input, then connects.
 """
 
+import gc
 import signal
 import sys
 import threading
@@ -66,6 +67,7 @@ def main(kind: str) -> None:
     engine.connect().close()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    gc.freeze()  # as `fleetmeter counter` does
     print("ready", flush=True)
     sys.stdin.read()
     if kind == "folded":

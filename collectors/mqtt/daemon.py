@@ -59,7 +59,7 @@ def run(
     if settings.mqtt_url is None:
         raise SettingsError("MQTT_URL is not set; it takes mqtt://user:password@host:1883")
     try:
-        broker = endpoint.of(settings)
+        broker = endpoint.of(settings, gathering=not plain)
     except OSError as error:
         raise SettingsError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
     claim = _claim(engine, broker, stop)

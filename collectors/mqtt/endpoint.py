@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from collectors.mqtt.tls import GatheringContext
 from metering.settings import Settings
 
 
@@ -14,7 +15,7 @@ class Endpoint:
 
     host: str
     port: int
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext | GatheringContext | None
     username: str | None
     password: str | None = field(repr=False)
     client_id: str
@@ -24,28 +25,31 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
 
-def of(settings: Settings) -> Endpoint:
-    """The broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates."""
+def of(settings: Settings, gathering: bool = False) -> Endpoint:
+    """The broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates.
+
+    `gathering`: TLS is read in large chunks, which paho's own reading cannot do.
+    """
     url = settings.mqtt_url
     parts = urlsplit(url.get_secret_value() if url else "")
     secure = parts.scheme == "mqtts"
     return Endpoint(
         host=parts.hostname or "",
         port=parts.port or (8883 if secure else 1883),
-        tls=_context(settings, parts.port) if secure else None,
+        tls=_context(settings, parts.port, gathering) if secure else None,
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         client_id=settings.mqtt_client_id,
     )
 
 
-def _context(settings: Settings, port: int | None) -> ssl.SSLContext:
+def _context(settings: Settings, port: int | None, gathering: bool) -> ssl.SSLContext | GatheringContext:
     context = ssl.create_default_context(cafile=_text(settings.mqtt_ca_file))
     if settings.mqtt_cert_file:
         context.load_cert_chain(settings.mqtt_cert_file, _text(settings.mqtt_key_file))
     if port == 443:  # AWS IoT Core tells MQTT from HTTPS by this name
         context.set_alpn_protocols(["x-amzn-mqtt-ca"])
-    return context
+    return GatheringContext(context) if gathering else context
 
 
 def _text(path: Path | None) -> str | None:

@@ -7,6 +7,7 @@ names used here, pinned by the version range in pyproject.toml and by tests/unit
 """
 
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from collectors.mqtt.counts import Malformed
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.session import WINDOW
+from collectors.mqtt.tls import TlsStream
 from collectors.mqtt.wire import Publish
 
 KEEPALIVE = 30  # seconds
@@ -79,7 +81,7 @@ class Link:
         self._client = _Client(self, to.client_id, v5)
         self._client.username_pw_set(to.username, to.password)
         if to.tls:
-            self._client.tls_set_context(to.tls)
+            self._client.tls_set_context(cast("ssl.SSLContext", to.tls))
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
@@ -99,9 +101,9 @@ class Link:
             return
 
     @property
-    def socket(self) -> socket.socket | None:
+    def socket(self) -> socket.socket | TlsStream | None:
         """The socket, None once the connection is over."""
-        return cast("socket.socket | None", self._client.socket())
+        return cast("socket.socket | TlsStream | None", self._client.socket())
 
     @property
     def alive(self) -> bool:

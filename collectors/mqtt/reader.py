@@ -2,19 +2,20 @@
 
 import contextlib
 import socket
-import ssl
 from typing import Protocol
 
 from collectors.mqtt import wire
 from collectors.mqtt.counts import Malformed
 from collectors.mqtt.inbox import Inbox
 from collectors.mqtt.link import Link
+from collectors.mqtt.tls import TlsStream
+
+Socket = socket.socket | TlsStream
 
 GATHER_BYTES = 64 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
 HURRY_BYTES, HURRY_SECONDS = 16 * 1024, 0.002
 LARGEST_READ = 256 * 1024
-LARGEST_RECORD = 16 * 1024  # of TLS; asking for more allocates more each time
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
 IDLE_SECONDS = 0.5
@@ -65,20 +66,29 @@ class FastReader:
 
     def read(self) -> bool:
         sock = self._link.socket
-        chunk = _receive(sock) if sock else None
-        if sock is None or chunk == b"":
-            self._link.lost("the broker closed the connection")
+        if sock is None:
             return False
-        if not chunk:
+        try:
+            chunk = sock.recv(LARGEST_READ)
+        except BlockingIOError:
             self._relax(sock)
             return False
+        except OSError as error:
+            self._link.lost(str(error))
+            return False
+        if not chunk:
+            self._link.lost("the broker closed the connection")
+            return False
+        self._take(chunk)
+        self._expect_more(sock, len(chunk))
+        return True
+
+    def _take(self, chunk: bytes) -> None:
         self._link.heard()
         try:
             self._consume(chunk)
         except Malformed as error:
             self._link.lost(f"not MQTT: {error}")
-        self._expect_more(sock, len(chunk))
-        return True
 
     def _consume(self, chunk: bytes) -> None:
         if self._to_skip:
@@ -113,44 +123,21 @@ class FastReader:
         else:
             self._link.packet(header, body)
 
-    def _expect_more(self, sock: socket.socket, received: int) -> None:
+    def _expect_more(self, sock: Socket, received: int) -> None:
         if self.patience == IDLE_SECONDS:
             _wake_at(sock, GATHER_BYTES)
             self.patience = GATHER_SECONDS
-        if received < GATHER_BYTES:
+        if received < GATHER_BYTES // 2:  # half: encrypted, the same is larger
             # A broker with a backlog is stopped by a full socket, which may hold less than that.
             self.patience = HURRY_SECONDS if received >= HURRY_BYTES else GATHER_SECONDS
 
-    def _relax(self, sock: socket.socket) -> None:
+    def _relax(self, sock: Socket) -> None:
         if self.patience != IDLE_SECONDS:
             self.patience = IDLE_SECONDS
             _wake_at(sock, 1)
 
 
-def _receive(sock: socket.socket) -> bytes | None:
-    """What is there, up to LARGEST_READ and a record; None for nothing, b"" for the end."""
-    try:
-        if isinstance(sock, ssl.SSLSocket):
-            return _receive_records(sock)
-        return sock.recv(LARGEST_READ)
-    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return None
-    except OSError:
-        return b""
-
-
-def _receive_records(sock: ssl.SSLSocket) -> bytes:
-    """Many records as one chunk: a broker writes a record for each packet."""
-    records = [sock.read(LARGEST_RECORD)]
-    size = len(records[0])
-    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        while records[-1] and size < LARGEST_READ:
-            records.append(sock.read(LARGEST_RECORD))
-            size += len(records[-1])
-    return b"".join(records)
-
-
-def _wake_at(sock: socket.socket, size: int) -> None:
+def _wake_at(sock: Socket, size: int) -> None:
     """Have select report the socket as readable from `size` bytes on, where the system can."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)

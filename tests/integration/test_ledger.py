@@ -68,6 +68,16 @@ def test_a_stray_topic_of_a_project_in_the_same_flush_is_not_its_usage(
     ]
 
 
+@pytest.mark.parametrize(
+    "topic", ['a"b', "a\\", '\\"', "{a,b}", "NULL", "", " a ", ":hour %s %(at)s", "🤖'--"]
+)
+def test_a_sample_topic_is_kept_as_it_came(engine: Engine, platform: Platform, topic: str) -> None:
+    usage = {(1, 999): MqttUsage(1, 0, 1, 0, topic), (1, 998): MqttUsage(1, 0, 1, 0, topic)}
+    with database.transaction(engine) as connection:
+        ledger.add_mqtt(connection, usage, AT)
+    assert platform.rows("SELECT messages, sample_topics FROM unattributed_messages") == [(2, [topic] * 2)]
+
+
 def test_usage_counts_through_the_day_of_deactivation_and_not_after(
     engine: Engine, platform: Platform
 ) -> None:

@@ -1,0 +1,120 @@
+"""TLS over a socket, read in large chunks: what paho needs of an SSLContext and an SSLSocket.
+
+A broker writes a record for each packet. An SSLSocket makes two system calls for each record; here
+one fetches thousands, which are decrypted from memory. It costs a third.
+"""
+
+import contextlib
+import socket
+import ssl
+from typing import Any
+
+HANDSHAKE_READ = 64 * 1024
+LARGEST_RECORD = 16 * 1024  # asking for more would only allocate more, each time
+
+
+class GatheringContext:
+    """An SSLContext whose sockets are `TlsStream`s."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.check_hostname = context.check_hostname
+
+    def wrap_socket(
+        self, sock: socket.socket, server_hostname: str | None = None, **_options: Any
+    ) -> "TlsStream":
+        """Like `ssl.SSLContext.wrap_socket`, without the handshake."""
+        return TlsStream(self._context, sock, server_hostname)
+
+
+class TlsStream:
+    """An encrypted connection with the methods of a socket that a client of MQTT uses."""
+
+    def __init__(self, context: ssl.SSLContext, sock: socket.socket, server_hostname: str | None) -> None:
+        self._socket = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._unsent = b""
+        self._promised = 0  # bytes of the caller's that are encrypted and not yet reported as sent
+
+    def do_handshake(self) -> None:
+        """Blocks. Raises OSError, of which ssl.SSLError is one, when there is no trust or no answer."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._socket.sendall(self._outgoing.read())
+                self._incoming.write(self._fetch(HANDSHAKE_READ))
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._socket.sendall(self._outgoing.read())  # tells the broker what is wrong
+                raise
+            else:
+                self._socket.sendall(self._outgoing.read())
+                return
+
+    def recv(self, size: int) -> bytes:
+        """All that `size` bytes from the network decrypt to; b"" at the end. Raises OSError.
+
+        Raises BlockingIOError when that is nothing yet.
+        """
+        encrypted = self._socket.recv(size)
+        if not encrypted:
+            return b""
+        self._incoming.write(encrypted)
+        records: list[bytes] = []
+        read, keep = self._tls.read, records.append
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while record := read(LARGEST_RECORD):
+                keep(record)
+            # The broker has said goodbye; what follows its last record is the end of the socket.
+        with contextlib.suppress(BlockingIOError):
+            self._push()  # what TLS itself has to say, such as new keys
+        if not records:
+            raise BlockingIOError
+        return b"".join(records)
+
+    def send(self, data: bytes) -> int:
+        """Encrypt and send `data`; returns how much of it is gone.
+
+        Raises BlockingIOError when the socket is full: call again later, with the same data, as
+        OpenSSL demands it too.
+        """
+        if not self._promised:
+            self._promised = self._tls.write(data)
+        self._push()
+        sent, self._promised = self._promised, 0
+        return sent
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._socket.settimeout(seconds)
+
+    def setblocking(self, flag: bool) -> None:
+        self._socket.setblocking(flag)
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self._socket.setsockopt(level, option, value)
+
+    def pending(self) -> int:
+        """Decrypted bytes that `recv` has not returned: never any."""
+        return 0
+
+    def getpeercert(self) -> dict[str, Any] | None:
+        return self._tls.getpeercert()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _fetch(self, size: int) -> bytes:
+        data = self._socket.recv(size)
+        if not data:
+            raise ConnectionResetError("the broker closed the connection during the TLS handshake")
+        return data
+
+    def _push(self) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
