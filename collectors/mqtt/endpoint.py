@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 from collectors.mqtt.tls import GatheringContext
@@ -15,7 +16,7 @@ class Endpoint:
 
     host: str
     port: int
-    tls: ssl.SSLContext | GatheringContext | None
+    tls: ssl.SSLContext | None
     username: str | None
     password: str | None = field(repr=False)
     client_id: str
@@ -43,13 +44,13 @@ def of(settings: Settings, gathering: bool = False) -> Endpoint:
     )
 
 
-def _context(settings: Settings, port: int | None, gathering: bool) -> ssl.SSLContext | GatheringContext:
+def _context(settings: Settings, port: int | None, gathering: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=_text(settings.mqtt_ca_file))
     if settings.mqtt_cert_file:
         context.load_cert_chain(settings.mqtt_cert_file, _text(settings.mqtt_key_file))
     if port == 443:  # AWS IoT Core tells MQTT from HTTPS by this name
         context.set_alpn_protocols(["x-amzn-mqtt-ca"])
-    return GatheringContext(context) if gathering else context
+    return cast("ssl.SSLContext", GatheringContext(context)) if gathering else context
 
 
 def _text(path: Path | None) -> str | None:

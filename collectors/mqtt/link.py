@@ -7,7 +7,6 @@ names used here, pinned by the version range in pyproject.toml and by tests/unit
 """
 
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -81,7 +80,7 @@ class Link:
         self._client = _Client(self, to.client_id, v5)
         self._client.username_pw_set(to.username, to.password)
         if to.tls:
-            self._client.tls_set_context(cast("ssl.SSLContext", to.tls))
+            self._client.tls_set_context(to.tls)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
