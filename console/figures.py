@@ -23,6 +23,11 @@ def compact(value: float | Decimal | None) -> str:
     return f"{scaled:,.{digits}f} {letter}".strip()
 
 
+def scale(value: int | float) -> tuple[int, str]:
+    """The divisor that makes `value` bytes readable, and the unit's name, such as MB."""
+    return next(((by, f"{letter}B") for by, letter in _SCALES if abs(value) >= by), (1, "B"))
+
+
 def size(value: int | None) -> str:
     """Bytes in decimal units, such as 12.3 GB."""
     if value is None:

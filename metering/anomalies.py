@@ -49,7 +49,8 @@ OPEN = text("""
         AND a.subject = found.meter || ' ' || found.date)
     ORDER BY found.date, found.project_id, found.meter""")
 
-JUDGED = text("UPDATE project_stats SET judged_at = now() WHERE project_id = ANY(:ids)")
+JUDGED = text("""
+    UPDATE project_stats SET judged_at = greatest(judged_at, :loaded_at) WHERE project_id = ANY(:ids)""")
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,22 @@ def judge(
 ) -> int:
     """Judge the days of those projects that were not judged yet; returns the anomalies found.
 
-    A chunk of projects is one transaction: killed half-way, the rest is judged by the next run.
+    Killed half-way, the rest is judged by the next run. The arithmetic takes seconds, so no transaction
+    is open during it: the database ends those that stay idle.
     """
     found = 0
     for done, ids in enumerate(database.chunks(project_ids)):
         progress("judging days", done * database.CHUNK, len(project_ids))
         with database.transaction(engine) as connection:
+            projects.ensure(connection, ids, at)
+            loaded_at = connection.execute(text("SELECT now()")).scalar_one()
+            days = _load(connection, ids)
+        news = [] if days is None else list(unusual(days))
+        with database.transaction(engine) as connection:
             database.lock(connection, "anomalies")
-            found += _judge_chunk(connection, ids, at)
+            found += _open(connection, news, at)
+            projects.lock(connection, ids)
+            connection.execute(JUDGED, {"ids": ids, "loaded_at": loaded_at})
     return found
 
 
@@ -115,18 +124,12 @@ def unusual(days: Days) -> Iterator[Anomaly]:
             )
 
 
-def _judge_chunk(connection: Connection, ids: list[int], at: datetime) -> int:
-    projects.ensure(connection, ids, at)
-    days = _load(connection, ids)
-    found = [] if days is None else list(unusual(days))
+def _open(connection: Connection, news: Sequence[Anomaly], at: datetime) -> int:
     rows = [
         {**vars(one), "date": str(one.date), "reason": one.reason}
-        for one in sorted(found, key=lambda one: (one.date, one.project_id))
+        for one in sorted(news, key=lambda one: (one.date, one.project_id))
     ]
-    opened = connection.execute(OPEN, {"found": json.dumps(rows), "at": at}).rowcount if rows else 0
-    projects.lock(connection, ids)
-    connection.execute(JUDGED, {"ids": ids})
-    return opened
+    return connection.execute(OPEN, {"found": json.dumps(rows), "at": at}).rowcount if rows else 0
 
 
 def _load(connection: Connection, ids: list[int]) -> Days | None:

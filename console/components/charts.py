@@ -1,15 +1,18 @@
-"""Charts: light ones where people arrive, Plotly where they explore. Gaps are gaps, not zeros.
+"""Charts, all of one library that is light where people arrive. Gaps are gaps, not zeros.
 
 No chart shows a name that somebody chose: labels are meters, dates and hours.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
+from console import figures
+
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+FAR = 3  # times the highest usage: a limit above is said in words
 
 
 def days(rows: Sequence[Mapping[str, Any]], series: Mapping[str, str], unit: str, alt: str, key: str) -> None:
@@ -50,7 +53,7 @@ def days(rows: Sequence[Mapping[str, Any]], series: Mapping[str, str], unit: str
 
 
 def explore(
-    x: Sequence[Any],
+    x: Sequence[str],
     values: Sequence[int | None],
     label: str,
     unit: str,
@@ -59,47 +62,107 @@ def explore(
     bars: bool = False,
     limit: int | None = None,
     limit_label: str = "included",
-    marked: Mapping[Any, str] | None = None,
+    marked: Mapping[str, str] | None = None,
+    band: Sequence[tuple[int | None, int | None]] = (),
 ) -> None:
-    """One meter over time, to zoom and read; `limit` is a line, `marked` points out instants."""
-    figure = go.Figure()
-    hover = "%{x|%Y-%m-%d %H:%M}<br>%{y:,}" if bars else "%{x|%Y-%m-%d}<br>%{y:,}"
-    trace: dict[str, Any] = {"x": list(x), "y": list(values), "name": label}
-    trace["hovertemplate"] = f"{hover}<extra></extra>"
-    if bars:
-        figure.add_bar(**trace, marker_color=BLUE)
-    else:
-        figure.add_scatter(
-            **trace, mode="lines+markers", connectgaps=False, line_color=BLUE, line_width=2, marker_size=5
-        )
-    if limit is not None:
-        figure.add_hline(y=limit, line_dash="dash", line_color=RED, annotation_text=limit_label)
-    if marked:
-        at = {moment: value for moment, value in zip(x, values, strict=True) if moment in marked}
-        figure.add_scatter(
-            x=list(at),
-            y=list(at.values()),
-            text=[marked[moment] for moment in at],
-            mode="markers",
-            marker={"symbol": "diamond-open", "size": 14, "color": RED, "line": {"width": 3}},
-            hovertemplate="%{x|%Y-%m-%d}<br>%{text}<extra></extra>",
-        )
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+    """One meter over time, to read and zoom; `limit` is a line, `marked` points out moments with a word.
+
+    `band` is the least and the most expected at each moment, in the meter's unit.
+    """
+    tops = [value for value in (*values, *(high for _, high in band)) if value is not None]
+    highest = max(tops, default=0)
+    far = limit is not None and limit >= FAR * highest  # a line far above would press the usage flat
+    line = None if far else limit
+    divisor, unit_word = figures.scale(max(highest, line or 0)) if unit == "bytes" else (1, "")
+    shown = [_scaled(value, divisor) for value in values]
+    st.echarts_chart(
+        {
+            "animation": False,
+            "aria": {"enabled": True},
+            "grid": {"left": 8, "right": 16, "top": 32, "bottom": 4, "containLabel": True},
+            "tooltip": {
+                "trigger": "axis",
+                "valueFormatter": f"%,.3g {unit_word}" if unit_word else "localized",
+            },
+            "xAxis": {
+                "type": "category",
+                "data": list(x),
+                "axisTick": {"show": False},
+                "axisLabel": {"hideOverlap": True},
+            },
+            "yAxis": {"type": "value", "splitNumber": 4, "name": unit_word} | _top(highest, line, divisor),
+            "dataZoom": [{"type": "inside", "zoomOnMouseWheel": "ctrl"}],
+            "series": [
+                *_band(band, divisor),
+                _usage(label, shown, bars, line and _scaled(line, divisor), limit_label),
+                _marks(x, shown, marked or {}),
+            ],
+        },
         height=320,
-        showlegend=False,
-        hovermode="x",
-        dragmode="zoom",
+        key=key,
+        alt=alt,
     )
-    highest = max((value for value in values if value is not None), default=0)
-    if limit is not None and limit < 3 * highest:  # a line far above would press the usage flat
-        highest = max(highest, limit)
-    figure.update_yaxes(
-        range=[0, max(highest * 1.08, 4)], tickformat=".3~s", ticksuffix="B" if unit == "bytes" else ""
-    )
-    st.plotly_chart(
-        figure, key=key, alt=alt, config={"displayModeBar": False, "scrollZoom": False, "displaylogo": False}
-    )
+    if far and limit is not None:
+        st.caption(f"Far above this chart: {figures.quantity(limit, unit)} {limit_label}.")
+
+
+def _top(highest: int, line: int | None, divisor: int) -> dict[str, Any]:
+    """Room for the line, to two digits; without one the axis ends where ECharts finds it round."""
+    if line is None:
+        return {}
+    top = max(highest, line, 1) * 1.05
+    digits = 10.0 ** (len(str(int(top))) - 2)
+    return {"max": math.ceil(top / digits) * digits / divisor}
+
+
+def _scaled(value: int | None, divisor: int) -> float | None:
+    return value if value is None or divisor == 1 else value / divisor
+
+
+def _usage(
+    label: str, values: Sequence[float | None], bars: bool, limit: float | None, limit_label: str
+) -> dict[str, Any]:
+    series: dict[str, Any] = {"name": label, "type": "bar" if bars else "line", "data": list(values)}
+    series["itemStyle"] = series["lineStyle"] = {"color": BLUE}
+    series |= {"barMaxWidth": 22, "connectNulls": False, "symbolSize": 5}
+    if limit is not None:
+        series["markLine"] = {
+            "silent": True,
+            "symbol": "none",
+            "lineStyle": {"type": "dashed", "color": RED, "width": 2},
+            "label": {"formatter": limit_label, "position": "insideEndTop"},
+            "data": [{"yAxis": limit}],
+        }
+    return series
+
+
+def _marks(x: Sequence[str], values: Sequence[float | None], marked: Mapping[str, str]) -> dict[str, Any]:
+    """Diamonds around the moments of `marked`; hidden from the tooltip, which has the value already."""
+    points = [[at, value] for at, value in zip(x, values, strict=True) if at in marked and value is not None]
+    return {
+        "name": "Unusual",
+        "type": "scatter",
+        "data": points,
+        "symbol": "diamond",
+        "symbolSize": 18,
+        "itemStyle": {"color": "transparent", "borderColor": RED, "borderWidth": 3},
+        "tooltip": {"show": False},
+    }
+
+
+def _band(band: Sequence[tuple[int | None, int | None]], divisor: int) -> list[dict[str, Any]]:
+    """Two invisible lines, the second stacked on the first, with the room between them filled."""
+    if not band:
+        return []
+    low = [_scaled(one, divisor) for one, _ in band]
+    room = [None if a is None or b is None else _scaled(b - a, divisor) for a, b in band]
+    plain = {"type": "line", "stack": "band", "symbol": "none", "lineStyle": {"opacity": 0}, "silent": True}
+    plain["tooltip"] = {"show": False}
+    filled = {"areaStyle": {"color": SKY, "opacity": 0.3}, "itemStyle": {"color": SKY}}
+    return [
+        {**plain, "name": "Least expected", "data": low},
+        {**plain, "name": "Expected", "data": room, **filled},
+    ]
 
 
 def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:

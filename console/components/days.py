@@ -71,7 +71,7 @@ def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row],
         st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
         return
     charts.explore(
-        [row["date"] for row in trend],
+        [str(row["date"]) for row in trend],
         [row[meter.name] for row in trend],
         meter.label,
         meter.unit,
@@ -79,7 +79,7 @@ def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row],
         "project-trend",
         limit=_a_day(meter, used),
         limit_label="included" if isinstance(meter, Gauge) else "included in a month, by day",
-        marked={row["date"]: "unusual" for row in unusual if row["meter"] == meter.name},
+        marked={str(row["date"]): "unusual" for row in unusual if row["meter"] == meter.name},
     )
     for row in unusual:
         if row["meter"] == meter.name:
@@ -123,7 +123,7 @@ def _hours(project_id: int, first: date, last: date, name: str) -> None:
         return
     alt = f"{meter.label} by hour of {day}, UTC"
     charts.explore(
-        [row["hour"] for row in hours],
+        [f"{row['hour']:%H:%M}" for row in hours],
         [row[name] for row in hours],
         meter.label,
         meter.unit,

@@ -23,14 +23,14 @@ def live_totals(project_id: int) -> None:
             "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
         )
         return
-    grid = st.grid("auto", min_column_width=140, key="live")
+    grid = st.grid("auto", min_column_width=165, key="live")
     for meter in COUNTERS:
         grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
     st.caption(
         f"Days that are not closed into a bill yet; sealed up to {figures.stamp(live['open_from'])}. "
         + _measured(live, page.at)
     )
-    levels = st.grid("auto", min_column_width=140, key="levels")
+    levels = st.grid("auto", min_column_width=165, key="levels")
     for gauge in GAUGES:
         levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
 

@@ -1,18 +1,20 @@
 """Alerts and anomalies: what is wrong, since when, and who looks after it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import streamlit as st
 
 from console import address, figures, names
 from console.asking import acknowledge
-from console.components import question
-from console.components.head import head
+from console.components import alert, question
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries.rows import Row
 from console.reading import may, reading
 from metering import alert_rules, alerts
 from metering.meters import METERS
+from metering.periods import Day
 
 KINDS = (*alert_rules.RULES, "anomaly")
 MOST = 500
@@ -43,14 +45,16 @@ def show() -> None:
     """The page."""
     address.read("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
     kind = st.session_state.get("kind")
+    address.read("over", _is_shown, "`shown`")
     over = bool(st.session_state.get("over", False))
-    with reading() as page:
+    with loading(), reading() as page:
         found = alerts.listed(page.connection, over, MOST, kind)
     head("Alerts", page.at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240)
         st.toggle("Those that are over too", key="over")
     address.write("kind", kind)
+    address.write("over", "shown" if over else None)
     if not found:
         _nothing(kind)
         return
@@ -64,7 +68,13 @@ def show() -> None:
         placeholder="—",
     )
     _acknowledge([found[number] for number in ticked] or [one for one in found if _waits(one)])
-    _anomalies([one for one in found if one["kind"] == "anomaly"])
+    _anomalies([one for one in found if one["kind"] == "anomaly"], page.at)
+
+
+def _is_shown(raw: str) -> bool:
+    if raw != "shown":
+        raise ValueError(raw)
+    return True
 
 
 def _nothing(kind: str | None) -> None:
@@ -92,8 +102,8 @@ def _waits(one: Row) -> bool:
 
 
 def _row(one: Row) -> Row:
-    detail = ", ".join(f"{key} {value}" for key, value in one["detail"].items() if value is not None)
-    return {**one, "look": LOOKS.get(one["severity"], one["severity"]), "said": detail}
+    look = LOOKS.get(one["severity"], one["severity"])
+    return {**one, "look": look, "said": alert.sentence(one["kind"], one["detail"])}
 
 
 def _acknowledge(chosen: Sequence[Row]) -> None:
@@ -115,12 +125,28 @@ def _acknowledge(chosen: Sequence[Row]) -> None:
     question.ask("acknowledge", label, explain, "Acknowledge", do)
 
 
-def _anomalies(found: Sequence[Row]) -> None:
+def _anomalies(found: Sequence[Row], at: datetime) -> None:
     if not found:
         return
     st.subheader("Unusual days", anchor=False)
     rows = [{**one["detail"], "project": one["project"], "label": _label(one)} for one in found]
     table(rows, BANDS, "bands", "Days whose usage was outside of what was expected")
+    charted = {one["id"]: one for one in found if one["project_id"] is not None}
+    if charted:
+        chosen = st.selectbox(
+            "Beside what was expected",
+            list(charted),
+            format_func=lambda number: _day_of(charted[number]),
+            key="unusual",
+        )
+        one = charted[chosen]
+        alert.unusual(one["project_id"], one["detail"], Day.of(at).previous().date)
+
+
+def _day_of(one: Row) -> str:
+    return (
+        f"{one['detail']['date']} · {_label(one)} · {names.project(one['project_id'], one['project'] or '')}"
+    )
 
 
 def _label(one: Row) -> str:

@@ -9,6 +9,7 @@ from the_console import Fleet
 from the_platform import Platform
 
 from console.components import matrix
+from console.components.alert import sentence
 from jobs import execute
 from metering.meters import SOURCES
 from metering.settings import Settings
@@ -55,6 +56,14 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
     assert bands[["date", "expected_low", "expected_high", "actual"]].to_numpy().tolist() == [
         ["2026-11-02", 10, 20, 90]
     ]
+
+
+def test_an_alert_is_said_in_a_sentence() -> None:
+    limit = {"meter": "mqtt_inbound", "month": "2026-11", "percent": 100, "used": 1200, "included": 1000}
+    said = sentence("limit", limit | {"limit": "hard"})
+    assert said == "1,200 of 1,000 MQTT messages in included in 2026-11; more is refused"
+    assert sentence("limit", {"odd": "<b>", "none": None}) == "odd <b>"
+    assert sentence("of another version", {"a": 1}) == "a 1"
 
 
 def test_the_kind_of_the_address_filters_and_a_wrong_one_is_named(

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from the_platform import Platform
 
 from jobs import execute
-from metering import alerts, anomalies, database, plans
+from metering import alerts, anomalies, database, expectations, plans
+from metering.periods import Day
 from metering.settings import Settings
 
 FIRST = date(2026, 5, 4)
@@ -212,3 +213,19 @@ def test_an_unusual_day_is_news_for_a_week(
         with database.transaction(engine) as connection:
             alerts.refresh(connection, AT + timedelta(days=later), plans.load(None))
         assert platform.rows(open_days) == days
+
+
+def test_a_chart_shows_the_band_that_judged(engine: Engine, platform: Platform) -> None:
+    noise = random.Random(7)
+    usage = [weekly(day, noise) for day in range(DAYS)]
+    usage[190] *= 5
+    project = sealed(platform, usage)
+    assert anomalies.judge(engine, [project], AT) >= 1
+    day = Day(FIRST + timedelta(days=190))
+    detail = platform.scalar("SELECT detail FROM alerts WHERE detail->>'date' = :day", day=str(day))
+    with database.transaction(engine) as connection:
+        early = expectations.beside(connection, project, "mqtt_inbound", Day(FIRST), Day(FIRST))
+        (found,) = expectations.beside(connection, project, "mqtt_inbound", day, day)
+    assert (found.low, found.high) == (detail["expected_low"], detail["expected_high"])
+    assert found.actual == detail["actual"]
+    assert (early[0].low, early[0].high) == (None, None)  # nothing is known of the time before
