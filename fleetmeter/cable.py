@@ -2,17 +2,24 @@
 
 import contextlib
 import random
+import select
 import socket
+import ssl
 import threading
 
 LOOPBACK = "127.0.0.1"
+MOST = 65_536  # bytes forwarded at once
 
 
 class Cable:
-    """Forwards every connection to `host:port`, until cut; new connections work again."""
+    """Forwards every connection to `host:port`, until cut; new connections work again.
 
-    def __init__(self, host: str, port: int, seed: int) -> None:
+    With `tls` it speaks that to the far end, and plainly to the near one, which is on this machine.
+    """
+
+    def __init__(self, host: str, port: int, seed: int, tls: ssl.SSLContext | None = None) -> None:
         self._to = (host, port)
+        self._tls = tls
         self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
         self._listener = socket.create_server((LOOPBACK, 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -28,7 +35,7 @@ class Cable:
             for end in self._pairs.pop():
                 with contextlib.suppress(OSError):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    end.shutdown(socket.SHUT_RDWR)
+                    socket.socket.shutdown(end, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.close()
@@ -38,22 +45,28 @@ class Cable:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                try:
-                    far = socket.create_connection(self._to, timeout=5)
-                except OSError:
-                    near.close()
-                    continue
+                threading.Thread(target=self._join, args=(near,), daemon=True).start()
+
+    def _join(self, near: socket.socket) -> None:
+        with near, contextlib.suppress(OSError):
+            far = socket.create_connection(self._to, timeout=5)
+            if self._tls:
+                far = self._tls.wrap_socket(far, server_hostname=self._to[0])
+            with far:
                 far.settimeout(None)
                 self._pairs.append((near, far))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+                self._forward(near, far)
 
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
+    def _forward(self, near: socket.socket, far: socket.socket) -> None:
+        """Both ways on one thread: OpenSSL does not take two of them for one connection."""
+        while True:
+            held = isinstance(far, ssl.SSLSocket) and far.pending()
+            for source in [far] if held else select.select([near, far], [], [])[0]:
+                data = source.recv(MOST)
+                if not data:
+                    return
+                sink = near if source is far else far
                 # In two parts now and then, so that a cut leaves half a packet behind.
                 part = self._random.randrange(len(data) + 1)
                 sink.sendall(data[:part])
                 sink.sendall(data[part:])
-        for end in (source, sink):
-            end.close()

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL, create_engine, text
 
+from collectors.mqtt.endpoint import Endpoint
 from fleetmeter import drill_site
 from fleetmeter.cable import LOOPBACK, Cable
 from metering.errors import FleetmeterError
@@ -31,8 +32,17 @@ from metering.settings import Settings
 OUT = Console(highlight=False)
 PER_TURN = 100  # messages between two looks at the clock
 MOST_UNCONFIRMED = 5_000
+TRIED_WITHIN = 20.0  # seconds that the first message gets
 SETTLE = 60.0  # seconds that counting gets after the last fault
 APPLICATION = "fleetmeter counter"
+LOST = (
+    "Messages that the broker had accepted never came. It may drop what waits for a client that is away "
+    "(mosquitto: max_queued_messages, 1000 by default); deploy/mosquitto.conf has what it needs."
+)
+TWICE = (
+    "Messages came twice. A broker that sends again under new packet ids cannot be counted exactly; "
+    "collectors/mqtt/session.py says what exactness rests on."
+)
 
 
 @dataclass
@@ -53,11 +63,13 @@ def run(settings: Settings, minutes: float, seed: int) -> int:
     """Drill for `minutes`; prints the table and returns 0 when nothing was lost or counted twice."""
     with (
         tempfile.TemporaryDirectory(prefix="fleetmeter-drill-") as folder,
-        drill_site.broker(settings, Path(folder)) as mqtt_url,
+        drill_site.broker(settings, Path(folder)) as broker,
         drill_site.database(settings) as database,
     ):
-        outcome = exercise(database, mqtt_url, minutes * 60, seed)
+        outcome = exercise(database, broker, minutes * 60, seed)
     show(outcome)
+    if outcome.difference:
+        OUT.print(LOST if outcome.difference < 0 else TWICE)
     return 0 if outcome.difference == 0 else 1
 
 
@@ -70,9 +82,9 @@ def show(outcome: Outcome) -> None:
     OUT.print(table)
 
 
-def exercise(database: URL, mqtt_url: str, seconds: float, seed: int) -> Outcome:
+def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> Outcome:
     """Publish and break things for `seconds`, then let the daemon finish and count."""
-    drill = _Drill(database, mqtt_url, seed)
+    drill = _Drill(database, broker, seed)
     try:
         drill.break_things(seconds)
         return drill.settle()
@@ -81,19 +93,17 @@ def exercise(database: URL, mqtt_url: str, seconds: float, seed: int) -> Outcome
 
 
 class _Drill:
-    def __init__(self, database: URL, mqtt_url: str, seed: int) -> None:
+    def __init__(self, database: URL, broker: Endpoint, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
         self._outcome = Outcome(seed)
         self._engine = create_engine(database)
         self._topics = drill_site.fill(self._engine)
         self._name = f"fleetmeter-drill-{os.getpid()}"
-        self._url = urlsplit(mqtt_url)
-        port = self._url.port or 1883
-        self._cable = Cable(self._url.hostname or LOOPBACK, port, seed)
-        login = f"{self._url.netloc.rpartition('@')[0]}@" if "@" in self._url.netloc else ""
+        self._broker = broker
+        self._cable = Cable(broker.host, broker.port, seed, broker.tls)
         self._environment = {
             "DATABASE_URL": database.render_as_string(hide_password=False),
-            "MQTT_URL": f"mqtt://{login}{LOOPBACK}:{self._cable.port}",
+            "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._cable.port}",
             "MQTT_TOPIC_ROOT": self._name,
             "MQTT_CLIENT_ID": self._name,
         }
@@ -103,6 +113,7 @@ class _Drill:
         self._publisher = self._client(self._name + "-publisher")
         self._publisher.loop_start()
         self._unconfirmed: list[paho.MQTTMessageInfo] = []
+        self._try_one()
 
     def break_things(self, seconds: float) -> None:
         """One fault every second or two, messages all the time."""
@@ -157,13 +168,29 @@ class _Drill:
             daemon.kill()
             daemon.wait()
         self._publisher.loop_stop()
-        forgetting = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._name, clean_session=True)
-        forgetting.connect(self._url.hostname or LOOPBACK, self._url.port or 1883)
-        forgetting.loop()
-        forgetting.disconnect()
+        with contextlib.suppress(OSError):
+            forgetting = self._client(self._name)
+            forgetting.loop_start()
+            forgetting.disconnect()
+            forgetting.loop_stop()
         self._cable.close()
         self._engine.dispose()
         self._log.close()
+
+    def _try_one(self) -> None:
+        """A broker whose access list forbids these topics drops them, and says so to nobody."""
+        topic = f"{self._name}/{self._topics[0]}"
+        self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
+        self._outcome.published = 1
+        self._await_acceptance()
+        until = time.monotonic() + TRIED_WITHIN
+        while self._count() < 1:
+            if time.monotonic() > until:
+                raise FleetmeterError(
+                    f"the broker does not pass on what is published to {topic}; allow this user to "
+                    "read and write fleetmeter-drill-<number>/# (mosquitto: in its acl_file)"
+                )
+            time.sleep(0.1)
 
     def _publish(self) -> None:
         self._revive()
@@ -217,8 +244,17 @@ class _Drill:
         raise FleetmeterError(f"the counter does not reach the broker; it said: {said[-1]}")
 
     def _client(self, client_id: str) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
         client.max_inflight_messages_set(1000)
-        client.username_pw_set(self._url.username, self._url.password)
-        client.connect(self._url.hostname or LOOPBACK, self._url.port or 1883)
+        client.username_pw_set(self._broker.username, self._broker.password)
+        if self._broker.tls:
+            client.tls_set_context(self._broker.tls)
+        client.connect(self._broker.host, self._broker.port)
         return client
+
+
+def _login(broker: Endpoint) -> str:
+    if broker.username is None:
+        return ""
+    password = "" if broker.password is None else f":{quote(broker.password, safe='')}"
+    return f"{quote(broker.username, safe='')}{password}@"

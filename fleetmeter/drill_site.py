@@ -4,10 +4,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from sqlalchemy import URL, Engine, create_engine, text
 
+from collectors.mqtt import endpoint
+from collectors.mqtt.endpoint import Endpoint
 from fleetmeter import schema
 from fleetmeter.embedded import broker as embedded
 from metering.errors import FleetmeterError
@@ -36,23 +38,27 @@ def fill(engine: Engine) -> list[str]:
 
 
 @contextlib.contextmanager
-def broker(settings: Settings, folder: Path) -> Iterator[str]:
-    """The URL of the broker in MQTT_URL, or of a mosquitto for this drill alone.
+def broker(settings: Settings, folder: Path) -> Iterator[Endpoint]:
+    """The broker of MQTT_URL, or a mosquitto for this drill alone.
 
-    Raises FleetmeterError for TLS, which the drill's cable cannot be spliced into.
+    Raises FleetmeterError when a certificate cannot be read.
     """
     if settings.mqtt_url is not None:
-        url = settings.mqtt_url.get_secret_value()
-        if urlsplit(url).scheme != "mqtt":
-            raise FleetmeterError("the drill speaks plain MQTT only; give it an mqtt:// MQTT_URL")
-        yield url
+        yield _endpoint(settings)
         return
     # Other brokers that can be embedded send again under new ids, which nobody can count exactly.
     own = embedded.start(folder, prefer="mosquitto")
     try:
-        yield own.url
+        yield _endpoint(settings.model_copy(update={"mqtt_url": SecretStr(own.url)}))
     finally:
         own.stop()
+
+
+def _endpoint(settings: Settings) -> Endpoint:
+    try:
+        return endpoint.of(settings)
+    except OSError as error:
+        raise FleetmeterError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,15 +1,19 @@
 """The drill finds no difference, whatever the seed."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from mqtt_broker import Mosquitto
 from mqtt_schedules import ExactlyOnce, schedules
+from pydantic import SecretStr
 from sqlalchemy import URL
 
+from collectors.mqtt import endpoint
 from fleetmeter import drill
+from metering.settings import Settings
 
 SCHEDULES = int(os.environ.get("FLEETMETER_SCHEDULES", "5000"))
 SECONDS = float(os.environ.get("FLEETMETER_DRILL_SECONDS", "60"))
@@ -20,10 +24,40 @@ SECONDS = float(os.environ.get("FLEETMETER_DRILL_SECONDS", "60"))
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_is_lost_or_counted_twice(empty_url: URL, tmp_path: Path, seed: int) -> None:
     with Mosquitto(tmp_path, window=65_534) as broker:
-        outcome = drill.exercise(empty_url, broker.url, SECONDS, seed)
+        outcome = drill.exercise(
+            empty_url, endpoint.of(Settings(mqtt_url=SecretStr(broker.url))), SECONDS, seed
+        )
     drill.show(outcome)
     assert outcome.published > 1000
     assert len(outcome.faults) >= 4
+    assert outcome.difference == 0
+
+
+@pytest.mark.drill
+@pytest.mark.mosquitto
+def test_on_a_broker_of_ones_own_with_tls_and_a_password(empty_url: URL, tmp_path: Path) -> None:
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run([*make, *files], cwd=tmp_path, check=True, capture_output=True)
+    cert = tmp_path / "cert.pem"
+    more = f"cafile {cert}\ncertfile {cert}\nkeyfile {tmp_path / 'key.pem'}"
+    with Mosquitto(tmp_path, window=65_534, more=more, password="p@ss:/word") as broker:
+        url = f"mqtts://counter:p%40ss%3A%2Fword@localhost:{broker.port}"
+        found = endpoint.of(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
+        outcome = drill.exercise(empty_url, found, SECONDS / 2, seed=4)
+    drill.show(outcome)
+    assert outcome.published > 1000
     assert outcome.difference == 0
 
 
