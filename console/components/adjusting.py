@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 import streamlit as st
 from sqlalchemy import Connection, text
 
+from console import spending
 from console.asking import adjust, reverse
 from console.components.tables import Column, table
 from console.queries.rows import Row, every
@@ -89,5 +90,6 @@ def _reverse(row: Row, at: datetime) -> None:
 def _say(do: object) -> None:
     try:
         st.success(do(), icon=":material/check_circle:")  # type: ignore[operator]
+        spending.forget()
     except FleetmeterError as error:
         st.error(str(error), icon=":material/error:")

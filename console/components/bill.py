@@ -7,14 +7,29 @@ from metering import explain
 from metering.errors import FleetmeterError
 from metering.periods import Month
 
+TABLE = "bills"  # the table whose ticked bill is explained
+
 
 def explained(project_id: int, month: Month) -> None:
-    """Every step of one bill, in the words of `fleetmeter explain`."""
+    """A drawer with every step of one bill, in the words of `fleetmeter explain`."""
+
+    @st.dialog(f"Why project {project_id} pays this", width="large", position="right", on_dismiss=_untick)
+    def drawer() -> None:
+        arithmetic(project_id, month)
+
+    drawer()
+
+
+def _untick() -> None:
+    st.session_state[TABLE] = {"selection": {"rows": [], "columns": [], "cells": []}}
+
+
+def arithmetic(project_id: int, month: Month) -> None:
+    """Lines, days and hours of the bill, written out."""
     try:
         with reading() as page:
             lines = list(explain.render(explain.explain(page.connection, project_id, month)))
     except FleetmeterError as error:
         st.warning(str(error), icon=":material/receipt_long:")
         return
-    st.subheader(f"Why project {project_id} pays this", anchor=False)
-    st.code("\n".join(lines), language=None, wrap_lines=True, height=420)
+    st.code("\n".join(lines), language=None, wrap_lines=True)

@@ -1,12 +1,16 @@
 """Downloads, made when they are clicked: the same rows as the table, numbers as they are stored."""
 
+import csv
 import hashlib
 import io
+from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 
 import streamlit as st
 
 from console import figures
+from console.queries.rows import Row
 from console.reading import later, reading
 from metering import exports
 from metering.periods import Month
@@ -26,9 +30,23 @@ def monthly(month: Month, rows: int) -> None:
         )
 
 
-def digest(month: Month) -> str:
-    """SHA-256 of the CSV of `month`, which is the same file wherever it is exported."""
-    return hashlib.sha256(_csv(month).encode()).hexdigest()
+def checked(month: Month, totals: Sequence[Row]) -> None:
+    """What the CSV holds, made once more: rows, its total beside the screen's, and its SHA-256.
+
+    The same month is the same file wherever it is exported; a Parquet file holds the same rows, but is
+    not the same bytes under another version of its writer.
+    """
+    made = _csv(month)
+    rows = list(csv.DictReader(io.StringIO(made)))
+    for total in totals:
+        currency = total["currency"]
+        held = sum((Decimal(row["total_charge"]) for row in rows if row["currency"] == currency), Decimal(0))
+        agrees = "equals" if held == total["total_charge"] else "DIFFERS from"
+        st.caption(
+            f"{figures.many(len(rows), 'row')} · the file's total {figures.money(held, currency)} {agrees} "
+            f"the total above, {figures.money(total['total_charge'], currency)}"
+        )
+    st.caption(f"SHA-256 of the CSV: {hashlib.sha256(made.encode()).hexdigest()}")
 
 
 def _csv(month: Month) -> str:

@@ -14,7 +14,7 @@ from metering import gaps, plans, settings
 from metering.errors import FleetmeterError
 from metering.periods import Month
 
-ESTIMATED = 5  # projects of a gap whose charge at risk is estimated
+ESTIMATED, SHOWN = 5, 2  # projects of a gap whose charge at risk is estimated
 
 OPEN = text("""
     SELECT g.*, coalesce(g.project_ids, ARRAY(SELECT id FROM projects ORDER BY id LIMIT 5)) AS some
@@ -45,6 +45,8 @@ def show(found: list[Row], at: datetime) -> None:
             )
             if may("admin"):
                 question.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
+        for sentence in _estimates(gap, at)[:SHOWN]:
+            st.caption(sentence)
         _question(gap, at)
 
 

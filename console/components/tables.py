@@ -60,11 +60,11 @@ def table(
     columns: Sequence[Column],
     key: str,
     alt: str,
-    select: bool = False,
+    select: bool | Literal["one"] = False,
     height: int | Literal["auto"] = "auto",
     placeholder: str = figures.UNKNOWN,
 ) -> list[int]:
-    """Show rows; with `select`, return the numbers of those that are ticked."""
+    """Show rows; with `select`, return the numbers of those that are ticked (`one`: at most one)."""
     shown = st.dataframe(
         frame(rows, columns),
         column_config={column.key: _config(column) for column in columns},
@@ -72,7 +72,7 @@ def table(
         placeholder=placeholder,
         key=key,
         on_select="rerun" if select else "ignore",
-        selection_mode="multi-row",
+        selection_mode="single-row" if select == "one" else "multi-row",
         height=height,
         alt=alt,
     )

@@ -34,6 +34,13 @@ TOTALS = text("""
         count(*) FILTER (WHERE days_present < days_expected) AS incomplete
     FROM monthly_stats WHERE (year, month) = (:year, :month) GROUP BY currency ORDER BY currency""")
 
+LINES = text("""
+    SELECT m.currency, line->>'meter' AS meter, count(*) AS projects,
+        sum((line->>'overage')::numeric) AS overage, sum((line->>'charge')::numeric) AS charge
+    FROM monthly_stats m CROSS JOIN LATERAL jsonb_array_elements(m.exceeded_limits) AS line
+    WHERE (m.year, m.month) = (:year, :month) AND m.exceeded_limits <> '[]'
+    GROUP BY m.currency, line->>'meter' ORDER BY charge DESC, meter""")
+
 # The projects without a bill first: in a closed month they are none, and no day is read.
 UNBILLED = text("""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
@@ -77,6 +84,11 @@ def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int 
 def totals(connection: Connection, month: Month) -> list[Row]:
     """Sums of a month's bills, a row for each currency."""
     return every(connection, TOTALS, year=month.year, month=month.month)
+
+
+def lines(connection: Connection, month: Month) -> list[Row]:
+    """What was used beyond allowances in a month, by meter and currency; it sums to the overage."""
+    return every(connection, LINES, year=month.year, month=month.month)
 
 
 def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:

@@ -1,22 +1,23 @@
 """Billing: what a month costs, project by project."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import streamlit as st
 
-from console import address, figures
+from console import address, figures, spending, trouble
 from console.asking import ask
 from console.components import adjusting, bill, downloads, gaps, progress, question
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries import billing
 from console.queries.rows import Row
 from console.reading import may, reading, seen
 from console.scope import Scope
-from metering import plans, settings, spend
-from metering.meters import COUNTERS
+from metering import spend
+from metering.meters import COUNTERS, METERS
 from metering.periods import Month
 
 BILLS = (
@@ -35,6 +36,13 @@ BILLS = (
     Column("lines_over", "Meters over", "count"),
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
 )
+LINES = (
+    Column("label", "Meter"),
+    Column("projects", "Projects over", "count"),
+    Column("beyond", "Beyond what is included"),
+    Column("charge", "Charge", "money"),
+    Column("currency", "Currency"),
+)
 PER_PAGE = 500
 UNBILLED = (
     Column("project_id", "Id", "id"),
@@ -46,6 +54,18 @@ UNBILLED = (
 )
 
 
+@dataclass(frozen=True)
+class Read:
+    """A month: sums by currency and those of the month before, meters over, what blocks, corrections."""
+
+    totals: list[Row]
+    before: list[Row]
+    lines: list[Row]
+    unbilled: list[Row]
+    blocking: list[Row]
+    adjusted: list[Row]
+
+
 # Many look at the same; what was asked for here and Refresh make it new.
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
 def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
@@ -55,12 +75,14 @@ def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
-def read_month(scope: Scope, month: str, over: bool) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
-    """Totals, projects without a bill, gaps that block, and adjustments."""
+def read_month(scope: Scope, month: str, over: bool) -> Read:
+    """Everything of a month but its bills."""
     one = Month.parse(month)
     with reading() as page:
-        return (
+        return Read(
             billing.totals(page.connection, one),
+            billing.totals(page.connection, one.previous()),
+            billing.lines(page.connection, one),
             billing.unbilled(page.connection, one),
             gaps.blocking(page.connection, one) if over else [],
             adjusting.posted(page.connection, one),
@@ -77,27 +99,29 @@ def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
 def show() -> None:
     """The page."""
     scope = seen()
-    at, months = read_months(scope)
-    month = _asked(months, at)
-    totals, unbilled, blocking, adjusted = read_month(scope, str(month), month.end <= at)
-    count = sum(row["bills"] for row in totals)
-    bills = read_bills(scope, str(month), _skipped(count))
+    with loading():
+        at, months = read_months(scope)
+        month = _asked(months, at)
+        read = read_month(scope, str(month), month.end <= at)
+        count = sum(row["bills"] for row in read.totals)
+        bills = read_bills(scope, str(month), _skipped(count))
     head("Billing", at)
-    _choose(months, count, unbilled, at)
+    _choose(months, count, read.unbilled, at)
     progress.follow("billing")
     if bills:
-        _totals(totals)
-        _bills(bills, count, month)
-    elif month.end <= at and not unbilled:
+        _totals(read.totals, read.before)
+        _bills(bills, count, month, read.totals)
+        _lines(read.lines)
+    elif month.end <= at and not read.unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
     if month.start <= at < month.end:
-        _spend(month)
-    if unbilled:
+        _spend(scope)
+    if read.unbilled:
         running = at < month.end
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
-        table(unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
-        gaps.show(blocking, at)
-    adjusting.show(adjusted, month, at)
+        table(read.unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
+        gaps.show(read.blocking, at)
+    adjusting.show(read.adjusted, month, at)
 
 
 def _asked(months: Sequence[Month], at: datetime) -> Month:
@@ -153,11 +177,18 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     question.ask("close", f"Close {month}?", explain, "Close it", close)
 
 
-def _totals(totals: Sequence[Row]) -> None:
+def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
+    earlier = {row["currency"]: row["total_charge"] for row in before}
     for row in totals:
         with st.container(horizontal=True, key=f"totals-{row['currency']}"):
             currency = row["currency"]
-            st.metric("Total", figures.money(row["total_charge"], currency), border=True)
+            st.metric(
+                "Total",
+                figures.money(row["total_charge"], currency),
+                _change(row["total_charge"], earlier.get(currency)),
+                delta_color="off",
+                border=True,
+            )
             st.metric("Plan fees", figures.money(row["plan_fee"], currency), border=True)
             st.metric("Overage", figures.money(row["overage_charge"], currency), border=True)
             st.metric("Adjustments", figures.money(row["adjustment_charge"], currency), border=True)
@@ -168,41 +199,64 @@ def _totals(totals: Sequence[Row]) -> None:
             st.metric("Days sealed", days, incomplete, delta_color="off", delta_arrow="off", border=True)
 
 
-def _spend(month: Month) -> None:
-    sums = _month_to_date(str(month), seen())
-    for currency, (so_far, projected) in sums.items():
+def _change(now: Decimal, before: Decimal | None) -> str | None:
+    return None if before is None else f"{now - before:+,} against the month before"
+
+
+def _spend(scope: Scope) -> None:
+    st.fragment(_spent, run_every=60 if spending.latest(scope) else 2)()
+
+
+@trouble.guarded
+def _spent() -> None:
+    found = spending.latest(seen())
+    if found is None:
+        st.info("Rating the month so far …", icon=":material/hourglass_empty:")
+        return
+    for currency in sorted(found.so_far):
         with st.container(horizontal=True, key=f"spend-{currency}"):
-            st.metric("Charged so far", figures.money(so_far, currency), border=True)
-            st.metric("Projected month end", figures.money(projected, currency), border=True)
-    if sums:
-        st.caption(f"Projected: {spend.ASSUMPTION}.")
+            st.metric("Charged so far", figures.money(found.so_far[currency], currency), border=True)
+            st.metric("Projected month end", figures.money(found.projected[currency], currency), border=True)
+    if found.so_far:
+        st.caption(f"Rated {figures.stamp(found.at)}. Projected: {spend.ASSUMPTION}.")
 
 
-# Rating every project takes a while where there are many; a minute old is fresh enough for money.
-@st.cache_data(ttl=60, max_entries=4, show_spinner="Rating the month so far")
-def _month_to_date(month: str, scope: Scope) -> dict[str, tuple[Decimal, Decimal]]:
-    offered = plans.load(settings.current().plans)
-    sums: dict[str, tuple[Decimal, Decimal]] = {}
-    with reading() as page:
-        for one in spend.by_project(page.connection, offered, page.at):
-            so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
-            sums[one.currency] = (so_far + one.so_far, projected + one.projected)
-    return sums
+def _lines(lines: Sequence[Row]) -> None:
+    if not lines:
+        return
+    st.subheader("Overage by meter", anchor=False)
+    rows = [
+        {
+            **row,
+            "label": METERS[row["meter"]].label,
+            "beyond": figures.quantity(int(row["overage"]), METERS[row["meter"]].unit),
+        }
+        for row in lines
+    ]
+    table(rows, LINES, "lines", "What was used beyond the allowances, by meter; it sums to the overage")
 
 
 def _skipped(count: int) -> int:
     """How many bills the pages before the chosen one hold."""
+    address.read("page", _number, "a page of bills")
     pages = max(1, -(-count // PER_PAGE))
     st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
     return (int(st.session_state["page"]) - 1) * PER_PAGE
 
 
-def _bills(bills: Sequence[Row], count: int, month: Month) -> None:
+def _number(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 10**6):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(figures.many(count, "bill"), anchor=False, width="stretch")
         if count > PER_PAGE:
             pages = -(-count // PER_PAGE)
             st.number_input(f"Page of {pages}", 1, pages, key="page", width=140)
+            address.write("page", str(st.session_state["page"]))
         downloads.monthly(month, count)
     shown = [
         {
@@ -213,9 +267,9 @@ def _bills(bills: Sequence[Row], count: int, month: Month) -> None:
         for row in bills
     ]
     if st.toggle("Show the file's SHA-256", key="digest"):
-        st.caption(f"SHA-256 of the CSV: {downloads.digest(month)}")
+        downloads.checked(month, totals)
     ticked = table(
-        shown, BILLS, "bills", "Bills of the month, the highest first; tick one to explain it", True
+        shown, BILLS, bill.TABLE, "Bills of the month, the highest first; tick one to explain it", "one"
     )
     for number in ticked[:1]:
         bill.explained(bills[number]["project_id"], month)

@@ -92,11 +92,25 @@ def test_the_digest_is_of_the_file_that_is_downloaded(open_page: Open, fleet: Fl
     assert shown.endswith(hashlib.sha256(downloads._csv(fleet.closed).encode()).hexdigest())
 
 
+def test_the_file_the_lines_and_the_screen_have_one_total(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    page = open_page("billing", month=str(fleet.closed))
+    page.toggle(key="digest").set_value(True).run()
+    platform = Platform(engine)
+    total, overage = platform.rows("SELECT sum(total_charge), sum(overage_charge) FROM monthly_stats")[0]
+    said = next(caption.value for caption in page.caption if "the file's total" in caption.value)
+    assert f"the file's total {total:,} " in said
+    assert "equals" in said
+    lines = next((frame.value for frame in page.dataframe if "beyond" in frame.value), None)
+    assert float(overage) == (0 if lines is None else lines["charge"].sum())
+
+
 def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> None:
     def page(project: int, month: object) -> None:
         from console.components import bill
 
-        bill.explained(project, month)  # type: ignore[arg-type]
+        bill.arithmetic(project, month)  # type: ignore[arg-type]
 
     shown = AppTest.from_function(page, args=(fleet.projects[0], fleet.closed)).run(timeout=120)
     total = Platform(engine).scalar(
