@@ -3,11 +3,12 @@ a second one for counters while the month before is not closed.
 """
 
 from collections.abc import Callable
+from functools import cache
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from metering import database
 from metering.errors import PlanError, UnknownProject
@@ -34,7 +35,7 @@ PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND 
 USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
 OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
 OF_PROJECT = """
-    SELECT o.tier, {used}, p.created_at, {closed_until} FROM projects p
+    SELECT o.tier, {used}, p.created_at, s.open_from, {closed_until} FROM projects p
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = :project AND o.id = :org"""
@@ -44,14 +45,12 @@ CLOSED_UNTIL = """(
     WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1)"""
 
 # What project_stats still holds of months before the running one, when the last of them is not
-# closed yet: days that are sealed, and hours that are not. Asked for then only.
-EARLIER = """
-    SELECT coalesce((
-            SELECT sum({meter}) FROM daily_stats WHERE project_id = :project
-            AND date >= :since AND date < :first), 0)
-        + coalesce((
-            SELECT sum(u.{meter}) FROM usage_hourly u JOIN project_stats s USING (project_id)
-            WHERE u.project_id = :project AND u.hour >= s.open_from AND u.hour < :start), 0)"""
+# closed yet: days that are sealed, and hours that are not. Asked for then only. With `since` written
+# out, PostgreSQL plans for the partitions from then on alone, which takes longer than the query.
+SEALED = """coalesce((SELECT sum({meter}) FROM daily_stats
+    WHERE project_id = :project AND date >= :since AND date < :first), 0)"""
+UNSEALED = """coalesce((SELECT sum(u.{meter}) FROM usage_hourly u JOIN project_stats s USING (project_id)
+    WHERE u.project_id = :project AND u.hour >= :since AND u.hour >= s.open_from AND u.hour < :start), 0)"""
 
 
 class LimitService:
@@ -108,15 +107,21 @@ class LimitService:
         return self._compared(org, meter, row, row.used, asked)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        row = self._project(org, project, f"s.{meter}", CLOSED_UNTIL)
         month = Month.of(self.clock())
-        used = row.used
-        settled = row.created_at >= month.start or (row.closed and row.closed >= month.first.date)
-        if used is not None and not settled:
-            bounds = {"since": row.closed or "-infinity", "first": month.first.date, "start": month.start}
-            query = EARLIER.format(meter=meter)
-            used -= int(self._read(query, bounds | {"project": _id(project)})[0])
+        with database.connected(self.engine) as connection:
+            row = self._row(connection, org, project, f"s.{meter}", CLOSED_UNTIL)
+            used = row.used
+            settled = row.created_at >= month.start or (row.closed and row.closed >= month.first.date)
+            if used is not None and not settled:
+                used -= self._earlier(connection, _id(project), meter, month, row)
         return self._compared(org, meter, row, used, 1)
+
+    def _earlier(self, connection: Connection, project: int, meter: str, month: Month, row: Any) -> int:
+        sealed = row.open_from >= month.start
+        query = f"SELECT {SEALED}" if sealed else f"SELECT {SEALED} + {UNSEALED}"
+        since = row.closed or Month.of(min(row.created_at, row.open_from)).first.date
+        bounds = {"since": since, "first": month.first.date, "start": month.start, "project": project}
+        return int(connection.execute(_statement(query.format(meter=meter)), bounds).scalar_one())
 
     def _compared(self, org: Any, meter: str, row: Any, used: int | None, asked: int) -> Limit:
         allowance = self._tier(org, row.tier).meters.get(meter)
@@ -125,14 +130,21 @@ class LimitService:
         return _answer(meter, used, allowance.included, asked, hard=allowance.limit == "hard")
 
     def _project(self, org: Any, project: Any, used: str, closed: str) -> Any:
+        with database.connected(self.engine) as connection:
+            return self._row(connection, org, project, used, closed)
+
+    def _row(self, connection: Connection, org: Any, project: Any, used: str, closed: str) -> Any:
         query = OF_PROJECT.format(used=f"{used} AS used", closed_until=f"{closed} AS closed")
-        row = self._read(query, {"org": _id(org), "project": _id(project)})
+        bounds = {"org": _id(org), "project": _id(project)}
+        row = connection.execute(_statement(query), bounds).one_or_none()
         if row is None:
             raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
         return row
 
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
-        row = self._read(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
+        query = _statement(OF_ORGANIZATION.format(used=used))
+        with database.connected(self.engine) as connection:
+            row = connection.execute(query, {"org": _id(org)}).one_or_none()
         if row is None:
             raise UnknownProject(f"the platform has no organization {_id(org)}")
         return self._tier(org, row[0]), row[1]
@@ -143,9 +155,11 @@ class LimitService:
         except PlanError as error:
             raise PlanError(f"organization {_id(org)}: {error}") from error
 
-    def _read(self, query: str, parameters: dict[str, Any]) -> Any:
-        with database.connected(self.engine) as connection:
-            return connection.execute(text(query), parameters).one_or_none()
+
+@cache
+def _statement(query: str) -> TextClause:
+    """Parsed once: there are a dozen of them."""
+    return text(query)
 
 
 def _id(subject: Any) -> int:
