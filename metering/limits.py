@@ -3,9 +3,9 @@ a second one for counters while the month before is not closed.
 """
 
 from collections.abc import Callable
-from functools import cache
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, text
