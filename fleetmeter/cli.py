@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleetmeter import alerts, corrections, environment, exports, schema, show, spend
+from fleetmeter import alerts, corrections, environment, exports, months, schema, show, spend
 from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
-from metering import audit, coverage, database, offline, projects, settings
+from metering import audit, coverage, database, offline, plans, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
 
@@ -39,6 +39,7 @@ app.add_typer(alerts.app, name="alerts")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 app.command("spend")(spend.spent)
+app.command()(months.month)
 app.command()(exports.restore)
 
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
@@ -144,8 +145,9 @@ def status(as_json: AsJson = False) -> None:
     """Who is alive, how fresh each source is, what is open, what waits."""
     from fleetmeter import status as overview  # noqa: PLC0415 - the command has the same name
 
-    engine = environment.engine(environment.load())
-    show.status(OUT, overview.read(engine, environment.now()), as_json)
+    found = environment.load()
+    offered = plans.load(found.plans)
+    show.status(OUT, overview.read(environment.engine(found), environment.now(), offered), as_json)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from fleetmeter import schema
 from fleetmeter import status as overview
 from fleetmeter.embedded import postgres
-from metering import database
+from metering import database, plans
 from metering.errors import FleetmeterError
 from metering.settings import Settings
 
@@ -172,7 +172,7 @@ def snapshots(connection: Connection, settings: Settings, at: datetime) -> Itera
 
 def closes(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
     """Whether a month waits to be closed, and what blocks it."""
-    for month, state in overview.months(connection, at).items():
+    for month, state in overview.months(connection, at, plans.load(settings.plans)).items():
         if state.get("running"):
             continue
         blocked = state["blocked"]

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from metering import closing, coverage, database, gate, projects, reconciliation
 from metering.meters import SOURCES
 from metering.periods import Day, Month
+from metering.plans import Plans
 
 WORKERS = """
     SELECT name, role, host, pid, last_seen_at,
@@ -36,7 +37,7 @@ UNATTRIBUTED = """
     WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY 2 DESC"""
 
 
-def read(engine: Engine, at: datetime) -> dict[str, Any]:
+def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
     """Everything `status` shows, as JSON-able values; `at` is now."""
     with database.transaction(engine) as connection:
         return {
@@ -46,7 +47,7 @@ def read(engine: Engine, at: datetime) -> dict[str, Any]:
             "jobs": _rows(connection, JOBS),
             "queue": _rows(connection, WAITING)[0],
             "missing_days_last_30": missing(connection, at),
-            "months": months(connection, at),
+            "months": months(connection, at, offered),
             "open_gaps": _rows(
                 connection,
                 "SELECT * FROM gaps WHERE covered_at IS NULL"
@@ -62,11 +63,13 @@ def sources(connection: Connection) -> dict[str, dict[str, Any]]:
     return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCES}
 
 
-def months(connection: Connection, at: datetime) -> dict[str, Any]:
+def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, Any]:
     """Months that should be closed and are not, each with the projects that block it and why."""
     ids = projects.ids(connection)
     return {
-        str(month): {"blocked": gate.blocked(connection, month, ids)}
+        str(month): {
+            "blocked": gate.unpriced(connection, month, ids, offered) | gate.blocked(connection, month, ids)
+        }
         for month in closing.due_months(connection, at)
     } | {str(Month.of(at)): {"running": True}}
 

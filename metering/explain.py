@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import projects, proration, rating
+from metering import projects, proration, rating, rerating
 from metering.charges import parts
 from metering.errors import PeriodError
 from metering.meters import COUNTER_NAMES, METERS, STORAGE_PARTS
@@ -65,11 +65,7 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
     rated = rating.rate_spans(version, _spans(connection, bill, version, month))
     lines = [_line(line, days, hours, posted) for line in rated.lines]
-    agrees = (rated.exceeded, rated.overage_charge, rated.plan_fee) == (
-        bill["exceeded_limits"],
-        bill["overage_charge"],
-        bill["plan_fee"],
-    )
+    agrees = not list(rerating.of_bill(bill, rated))
     return Explanation(bill, version, lines, posted, agrees)
 
 

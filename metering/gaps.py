@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from metering import gate, projects, proration, rating
+from metering import gate, proration, rating
 from metering.errors import UnknownGap
 from metering.meters import COUNTER_NAMES, columns
 from metering.periods import Month
@@ -44,30 +44,44 @@ def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: dat
 
 @dataclass(frozen=True)
 class MonthStatus:
-    """A project's month: `state` open, blocked (`detail`: why) or closed (`detail`: by whom, when)."""
+    """A project's month. `state`: open, blocked or closed; `reason`: why it is not closed."""
 
     project_id: int
+    organization_id: int
     state: str
-    detail: str
+    reason: str | None
+    closed_at: datetime | None
+    closed_by: str | None
+    days_present: int | None
+    days_expected: int | None
+    total_charge: Decimal | None
+    currency: str | None
 
 
-def statuses(connection: Connection, month: Month, at: datetime) -> list[MonthStatus]:
-    """How `month` stands for every project, by id."""
-    ids = projects.ids(connection)
-    blocked = gate.blocked(connection, month, ids) if month.end <= at else {}
-    closed = connection.execute(
+def statuses(
+    connection: Connection, month: Month, at: datetime, plans: Plans, project_id: int | None = None
+) -> list[MonthStatus]:
+    """How `month` stands at `at` for every project that is metered in it, by id; or for one.
+
+    The same as fleetmeter_month_status in SQL, but that a tier in no plan blocks here too.
+    """
+    rows = connection.execute(
         text("""
-            SELECT project_id, format('by %s at %s', closed_by, to_char(created_at, 'YYYY-MM-DD HH24:MI'))
-            FROM monthly_stats WHERE year = :year AND month = :month"""),
-        {"year": month.year, "month": month.month},
+            SELECT * FROM fleetmeter_month_status(:month, :at)
+            WHERE CAST(:project AS bigint) IS NULL OR project_id = :project"""),
+        {"month": month.first.date, "at": at, "project": project_id},
     )
-    done = {project: detail for project, detail in closed}  # noqa: C416 - typed
-    return [
-        MonthStatus(project, "closed", done[project])
-        if project in done
-        else MonthStatus(project, "blocked" if project in blocked else "open", blocked.get(project, ""))
-        for project in ids
-    ]
+    found = [MonthStatus(**row) for row in rows.mappings()]
+    over = [status.project_id for status in found if status.state != "closed" and month.end <= at]
+    unpriced = gate.unpriced(connection, month, over, plans)
+    return [_blocked_too(status, unpriced.get(status.project_id)) for status in found]
+
+
+def _blocked_too(status: MonthStatus, why: str | None) -> MonthStatus:
+    if why is None:
+        return status
+    reasons = [why] if status.state == "open" else [status.reason or "", why]
+    return replace(status, state="blocked", reason="; ".join(reasons))
 
 
 # Usage of a day of the project's neighbouring ones, those with a gap left out, per counter; and the
@@ -97,7 +111,7 @@ class Risk:
 
     def __str__(self) -> str:
         if self.charge is None:
-            return f"project {self.project_id}: no neighbouring day to estimate from"
+            return f"project {self.project_id}: no neighbouring day, or no price, to estimate from"
         return (
             f"project {self.project_id}: about {self.charge} {self.currency} at risk (estimate: the average "
             f"of {self.neighbouring_days} neighbouring days for {self.gap_days} days)"
@@ -115,7 +129,7 @@ def at_risk(connection: Connection, project_id: int, start: datetime, end: datet
     usage = {name: int(near[name] * length) for name in COUNTER_NAMES}
     bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
     row = dict(connection.execute(MONTH_SO_FAR, bounds).mappings().one())
-    if not near["days"] or row["tier"] is None:
+    if not near["days"] or row["tier"] not in version.tiers:
         return Risk(project_id, near["days"], round(length, 2), usage, None, version.currency)
     billed = rating.rate_spans(version, [proration.span_of(row, row["tier"])])
     more = {name: row[name] + usage[name] for name in COUNTER_NAMES}

@@ -10,7 +10,9 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from metering import database
+from metering.errors import PlanError
 from metering.periods import Month
+from metering.plans import Plans
 from metering.projects import METERED_UNTIL
 
 _UNTIL = f"least(CAST(:end AS timestamptz), {METERED_UNTIL})"
@@ -60,6 +62,13 @@ BLOCKED = text(f"""
     ) reasons GROUP BY project_id""")
 
 
+TIERS = text("""
+    SELECT DISTINCT p.id, d.tier FROM unnest(CAST(:ids AS bigint[])) AS p (id)
+    JOIN LATERAL (
+        SELECT tier FROM daily_stats WHERE project_id = p.id AND date BETWEEN :first AND :last
+        ORDER BY date DESC LIMIT CASE WHEN :all THEN 31 ELSE 1 END) d ON true ORDER BY 1, 2""")
+
+
 def settle(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
     """Cover the gaps whose source has been read again, and record those that are blind at the end."""
     database.lock(connection, "gaps")
@@ -81,3 +90,18 @@ def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) ->
         },
     )
     return {project: reason for project, reason in rows}  # noqa: C416 - typed
+
+
+def unpriced(
+    connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans
+) -> dict[int, str]:
+    """Projects whose tier in `month`'s sealed days is in no plan of it: project id -> reason."""
+    version = plans.in_force(month.last.date)
+    bounds = {"first": month.first.date, "last": month.last.date, "all": version.prorate}
+    found = {}
+    for project, tier in connection.execute(TIERS, bounds | {"ids": list(project_ids)}):
+        try:
+            version.tier(tier)
+        except PlanError as error:
+            found[project] = str(error)
+    return found

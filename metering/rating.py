@@ -6,9 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from metering.charges import DIGITS, ZERO, charged
-from metering.meters import COUNTER_NAMES
+from metering.meters import COUNTER_NAMES, METERS
 from metering.plans import Allowance, PlanVersion
 
+PLACES = {name: place for place, name in enumerate(METERS)}
 Quantities = Mapping[str, int | Decimal | None]
 
 
@@ -98,10 +99,15 @@ def rate_spans(version: PlanVersion, spans: Sequence[Span]) -> Bill:
 
 
 def _lines(version: PlanVersion, span: Span, unit: Decimal) -> Iterable[Line]:
-    for meter, allowance in version.tier(span.tier).meters.items():
+    # In the catalogue's order, not the file's: plan_versions, which rates again, keeps no order of keys.
+    for meter, allowance in sorted(version.tier(span.tier).meters.items(), key=_place):
         levels = span.averages if allowance.basis == "average" else span.peaks
         used = span.totals[meter] if meter in COUNTER_NAMES else levels.get(meter)
         yield _line(meter, allowance, None if used is None else Decimal(used), span, unit)
+
+
+def _place(item: tuple[str, Allowance]) -> int:
+    return PLACES[item[0]]
 
 
 def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:

@@ -1,15 +1,15 @@
 """Rating every closed month again, by the plan version that it was rated by: the bills must be the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import database, proration, rating
+from metering import database, offline, proration, rating
 from metering.errors import PlanError
 from metering.periods import Month
 from metering.plans import PlanVersion
-from metering.rating import Span
+from metering.rating import Bill, Span
 
 Difference = tuple[int, str, str, str, str]  # project, period, what, expected, found
 
@@ -63,11 +63,22 @@ def _of_bill(
     except PlanError as error:
         yield row["project_id"], str(month), "tier", str(error), row["tier"]
         return
+    for name, value, held in of_bill(row, bill):
+        yield row["project_id"], str(month), name, str(value), str(held)
+
+
+def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]]:
+    """Where the monthly_stats row `row` is not `bill`: column, what `bill` has, what the row has."""
     again = {
         "exceeded_limits": bill.exceeded,
         "overage_charge": bill.overage_charge,
         "plan_fee": bill.plan_fee,
     }
     for name, value in again.items():
-        if value != row[name]:
-            yield row["project_id"], str(month), name, str(value), str(row[name])
+        if _unordered(value) != _unordered(row[name]):
+            yield name, value, row[name]
+
+
+def _unordered(value: Any) -> Any:
+    """Lines in any order: before they had the catalogue's they had the plan file's, which is lost."""
+    return sorted(map(offline.canonical, value)) if isinstance(value, list) else value

@@ -51,6 +51,20 @@ def test_a_month_as_billed_and_as_corrected(engine: Engine, platform: Platform) 
     )
 
 
+def test_a_corrected_quantity_is_rated_with_the_month_that_it_is_about(
+    engine: Engine, platform: Platform
+) -> None:
+    """600,000 more take October a second started million: 31.00 instead of 30.00, less 5.00 in money."""
+    (project,) = closed_october(engine, platform)
+    post(engine, project, meter="mqtt_inbound", quantity=600_000)
+    post(engine, project, amount=Decimal("-5.00"))
+    with engine.connect() as connection:
+        (view,) = corrected.views(connection, OCTOBER, project)
+    assert view["as_corrected"]["mqtt_inbound"] == 2_100_000
+    assert view["as_corrected"]["total_charge"] == Decimal("26.00")
+    assert (view["as_billed"]["total_charge"], view["adjustments"]) == (Decimal("30.00"), 2)
+
+
 def test_a_wrong_one_is_reversed_once(engine: Engine, platform: Platform) -> None:
     (project,) = closed_october(engine, platform)
     wrong = post(engine, project, meter="logs", quantity=70)

@@ -9,7 +9,7 @@ from the_months import MID_OCTOBER, OCTOBER, count
 from the_platform import Platform
 
 from jobs import execute
-from metering import closing, coverage, database, gaps, plans
+from metering import closing, coverage, database, gaps, gate, plans
 from metering.errors import UnknownGap
 from metering.settings import Settings
 
@@ -35,8 +35,8 @@ def close(engine: Engine, project: int) -> closing.Closed:
 
 def state(engine: Engine) -> tuple[str, str]:
     with database.transaction(engine) as connection:
-        (found,) = gaps.statuses(connection, OCTOBER, OCTOBER.end)
-        return found.state, found.detail
+        (found,) = gaps.statuses(connection, OCTOBER, OCTOBER.end, plans.load(None))
+        return found.state, found.reason or f"by {found.closed_by} at {found.closed_at}"
 
 
 def test_an_accepted_gap_lets_the_month_close_and_says_who_and_why(
@@ -100,3 +100,47 @@ def test_a_blocked_close_names_what_is_at_risk_as_an_estimate(
     [sentence] = done.result["charge_at_risk"]
     assert sentence.startswith(f"project {project}: about ")
     assert "estimate" in sentence
+
+
+def test_how_a_month_stands_is_one_query(engine: Engine, platform: Platform) -> None:
+    """By SQL alone, and the same as what blocks the close."""
+    project = blind(engine, platform)
+    odd = platform.project(platform.organization("platinum"), created_at=OCTOBER.start)
+    count(engine, platform.scalar("SELECT max(id) FROM organizations"), odd, 5)
+    later = platform.project(created_at=OCTOBER.end)
+    ask = "SELECT project_id, state, reason, closed_by FROM fleetmeter_month_status('2026-10-01', :at)"
+    assert [row.state for row in platform.rows(ask, at=MID_OCTOBER)] == ["open", "open"]
+    close(engine, project)
+    with database.transaction(engine) as connection:
+        closing.close_month(connection, OCTOBER, [odd], plans.load(None), OCTOBER.end, "a@cli")
+        blocked = gate.blocked(connection, OCTOBER, [project, odd, later])
+        found = {
+            one.project_id: one for one in gaps.statuses(connection, OCTOBER, OCTOBER.end, plans.load(None))
+        }
+    rows = {row.project_id: row for row in platform.rows(ask, at=OCTOBER.end)}
+    assert set(blocked) == {number for number, row in rows.items() if row.state == "blocked"}
+    assert "mqtt was blind from 2026-10-15" in rows[project].reason
+    assert found[odd].state == "blocked"
+    assert "no tier 'platinum'" in (found[odd].reason or "")
+    assert later not in rows
+    platform.sql("UPDATE gaps SET covered_at = now()")
+    close(engine, project)
+    done = {row.project_id: row for row in platform.rows(ask, at=OCTOBER.end)}[project]
+    assert (done.state, done.reason, done.closed_by) == ("closed", None, "a@cli")
+
+
+def test_the_risk_of_a_project_without_a_price_is_unknown(engine: Engine, platform: Platform) -> None:
+    project = blind(engine, platform)
+    close(engine, project)
+    priceless = plans.load(None).model_copy(
+        update={
+            "versions": (
+                plans.PlanVersion.model_validate(
+                    {"effective": "2026-01-01", "currency": "EUR", "tiers": {"gold": {}}}
+                ),
+            )
+        }
+    )
+    with engine.connect() as connection:
+        (told,) = gaps.at_risk_in(connection, OCTOBER, [project], priceless)
+    assert "no price" in told

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from the_months import OCTOBER, close, closed_october
+from the_months import MID_OCTOBER, OCTOBER, close, closed_october
 from the_platform import Platform
 
-from metering import audit, exports, offline
+from metering import adjustments, audit, database, explain, exports, ledger, offline
+from metering.adjustments import Adjustment
 from metering.closing import SEAL
 from metering.exports import DAILY
+from metering.ledger import MqttUsage
 from metering.sheets import Style
 
 PROOF = Path(__file__).parents[2] / "docs" / "proof.md"
@@ -156,3 +158,19 @@ def test_a_plan_version_that_was_edited_is_named(engine: Engine, platform: Platf
         )
     found = {d.meter for d in audit.verify(engine).discrepancies if d.law == audit.RATED}
     assert found == {"hash", "plan_fee"}
+
+
+def test_a_bill_of_many_lines_is_rated_again_to_the_same_bytes(engine: Engine, platform: Platform) -> None:
+    """The stored plan's keys come back in another order than the file's."""
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at=OCTOBER.start)
+    usage = {(organization, project): MqttUsage(1_500_000, 700_000, 0, 0, "topic")}
+    with database.transaction(engine) as connection:
+        ledger.add_mqtt(connection, usage, MID_OCTOBER)
+        about = Adjustment(project, "logs", 900_000, None, MID_OCTOBER.date(), "late", "a@cli")
+        adjustments.post(connection, about, MID_OCTOBER)
+    close(engine, [project])
+    assert platform.scalar("SELECT jsonb_array_length(exceeded_limits) FROM monthly_stats") == 3
+    assert audit.verify(engine).discrepancies == []
+    with engine.connect() as connection:
+        assert explain.explain(connection, project, OCTOBER).agrees
