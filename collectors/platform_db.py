@@ -1,31 +1,37 @@
-"""The platform's own tables: rows counted by date range into their hours, and levels sampled.
+"""The platform's own tables: rows counted by date range into their hours.
 
 One grouped statement a table, for every project. `created_at` is what places a row; give each table
-an index on it.
+an index on it. Levels are in platform_levels.py.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from collectors import platform_levels
 from collectors.measured import Measured, Progress
 from metering import database, late_rows, ledger, projects
 from metering.errors import SourceUnavailable
-from metering.meters import Source, columns, counters_of
+from metering.meters import Source
 from metering.periods import Day, Hour
 from metering.projects import METERED_UNTIL
 from metering.settings import Settings
 
 SOURCE: Source = "platform_db"
-COUNTERS = counters_of(SOURCE)
 
-# Counters whose rows are counted, one each; the table has the counter's name.
-COUNTED = ("logs", "sessions", "api_calls", "deployments")
 TRANSFERS = {
     "docker_upload_bytes": "docker_upload",
     "docker_download_bytes": "docker_download",
     "data_transfer_bytes": "data",
+}
+# Table -> what is counted in it, by counter.
+TABLES = {table: {table: "count(*)"} for table in ("logs", "sessions", "api_calls", "deployments")} | {
+    "data_transfers": {
+        counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)::bigint"
+        for counter, kind in TRANSFERS.items()
+    }
 }
 LATE_COMMITS = timedelta(hours=1)  # rows are written with an earlier created_at than their commit
 
@@ -40,23 +46,34 @@ def refresh(
     """Count every hour touched since the last reading, the running one included, and sample levels.
 
     The first reading starts where a project is open from. Rows created at `at` or later are not
-    counted yet. A missing table is named in `problem`, and nothing is taken as zero.
+    counted yet. A table or column that is missing is named in `problem`; nothing is taken as zero, and
+    the other tables are counted.
     """
     result = Measured(SOURCE)
     try:
         with database.session_lock(engine, SOURCE) as connection:
-            _count(connection, result, at, project_id, progress)
-            _sample(connection, at, project_id)
+            failed = _count(connection, result, at, project_id, progress)
+            failed |= platform_levels.sample(connection, at, project_id, not failed)
     except DBAPIError as error:
         if database.is_away(error):
             raise
-        result.problem = _said(error)
+        failed = {"projects": database.said(error)}
+    result.problem = _named(failed)
     return result
 
 
 def stage_range(connection: Connection, start: datetime, end: datetime) -> None:
-    """Count rows of `[start, end)` into the session's staged counts; hold the source's lock."""
-    ledger.stage(connection, SOURCE, _select(), {"start": start, "end": end})
+    """Count rows of `[start, end)` into the session's staged counts; hold the source's lock.
+
+    Raises SourceUnavailable unless every table can be counted.
+    """
+    failed = ledger.stage(connection, SOURCE, SELECTS, {"start": start, "end": end})
+    if failed:
+        raise SourceUnavailable(_named(failed))
+
+
+def _named(failed: Mapping[str, str]) -> str:
+    return "; ".join(f"{table}: {reason}" for table, reason in failed.items())
 
 
 def recount_late(engine: Engine, at: datetime) -> dict[str, int]:
@@ -74,10 +91,8 @@ def recount_late(engine: Engine, at: datetime) -> dict[str, int]:
             if days:
                 with connection.begin():
                     late_rows.finish(connection, SOURCE, days, sealed, at)
-    except DBAPIError as error:
-        if database.is_away(error):
-            raise
-        raise SourceUnavailable(f"late rows were not counted: {_said(error)}") from error
+    except SourceUnavailable as error:
+        raise SourceUnavailable(f"late rows were not counted: {error}") from error
     return {"days": len(days), "adjustments": posted}
 
 
@@ -86,35 +101,33 @@ def _post_late(
 ) -> int:
     with connection.begin():
         stage_range(connection, day.start, day.end)
+        oldest = _oldest(connection)
     posted = 0
     for chunk in database.chunks(ids):
         with connection.begin():
-            posted += late_rows.post(connection, SOURCE, day, chunk, sealed, at)
+            posted += late_rows.post(connection, SOURCE, day, chunk, sealed, at, oldest)
     return posted
 
 
-def _said(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0]
+def _oldest(connection: Connection) -> dict[str, datetime | None]:
+    """Counter -> the hour of its table's oldest row; None for an empty table."""
+    found: dict[str, datetime | None] = {}
+    for table, counts in TABLES.items():
+        hour = connection.scalar(text(f"SELECT date_trunc('hour', min(created_at), 'UTC') FROM {table}"))
+        found |= dict.fromkeys(counts, hour)
+    return found
 
 
-def _select() -> str:
-    zero = dict.fromkeys(COUNTERS, "0")
-    parts = [_part(counter, zero | {counter: "count(*)"}) for counter in COUNTED]
-    sums = {
-        counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)"
-        for counter, kind in TRANSFERS.items()
-    }
-    parts.append(_part("data_transfers", zero | sums))
-    return f"""
-        SELECT project_id, hour, {columns("sum({0})::bigint AS {0}", COUNTERS)}
-        FROM ({" UNION ALL ".join(parts)}) counted GROUP BY project_id, hour"""
-
-
-def _part(table: str, counts: dict[str, str]) -> str:
-    values = ", ".join(f"{counts[name]} AS {name}" for name in COUNTERS)
-    return f"""
-        SELECT project_id, date_trunc('hour', created_at, 'UTC') AS hour, {values}
+def _select(table: str) -> ledger.Counting:
+    counts = TABLES[table]
+    values = ", ".join(f"{count} AS {name}" for name, count in counts.items())
+    select = f"""
+        SELECT project_id, date_trunc('hour', created_at, 'UTC'), {values}
         FROM {table} WHERE created_at >= :start AND created_at < :end GROUP BY 1, 2"""
+    return ledger.Counting(tuple(counts), select)
+
+
+SELECTS = {table: _select(table) for table in TABLES}
 
 
 def _count(
@@ -123,21 +136,25 @@ def _count(
     at: datetime,
     project_id: int | None,
     progress: Progress | None,
-) -> None:
+) -> dict[str, str]:
+    """Count and write; returns why a table could not be counted."""
     with connection.begin():
         ids = projects.ids(connection, project_id)
         projects.ensure(connection, ids, at)
         start = _since(connection, ids, at)
         if start is None:
-            return
-        stage_range(connection, start, at)
-    end = Hour.of(at).end
+            return {}
+        failed = ledger.stage(connection, SOURCE, SELECTS, {"start": start, "end": at})
+    end, without = Hour.of(at).end, {name for table in failed for name in TABLES[table]}
     for chunk in database.chunks(ids):
         with connection.begin():
-            ledger.apply_staged(connection, SOURCE, chunk, start, end, at)
+            ledger.apply_staged(connection, SOURCE, chunk, start, end, at, without)
+            if failed:
+                ledger.record_failures(connection, SOURCE, dict.fromkeys(chunk, _named(failed)), at)
         result.projects += len(chunk)
         if progress:
             progress(result.projects, len(ids))
+    return failed
 
 
 def _since(connection: Connection, ids: list[int], at: datetime) -> datetime | None:
@@ -149,25 +166,3 @@ def _since(connection: Connection, ids: list[int], at: datetime) -> datetime | N
         WHERE s.project_id = ANY(:ids) AND s.open_from < least(CAST(:at AS timestamptz), {METERED_UNTIL})""")
     start = connection.scalar(query, {"ids": ids, "at": at, "margin": LATE_COMMITS})
     return None if start is None else Hour.of(start).start
-
-
-LEVELS = """
-    SELECT p.id, coalesce(d.devices, 0), coalesce(d.active, 0), coalesce(l.size, 0)
-    FROM projects p
-    LEFT JOIN (SELECT project_id, count(*) AS devices,
-        count(*) FILTER (WHERE last_seen_at > CAST(:at AS timestamptz) - interval '24 hours') AS active
-        FROM devices WHERE created_at <= :at GROUP BY project_id) d ON d.project_id = p.id
-    LEFT JOIN (SELECT project_id, sum(size_bytes)::bigint AS size FROM logs
-        WHERE created_at <= :at GROUP BY project_id) l ON l.project_id = p.id
-    WHERE p.created_at <= :at AND p.id = ANY(:ids)"""
-
-
-def _sample(connection: Connection, at: datetime, project_id: int | None) -> None:
-    with connection.begin():
-        ids = projects.ids(connection, project_id)
-        levels = connection.execute(text(LEVELS), {"at": at, "ids": ids}).all()
-    for chunk in database.chunks(range(len(levels))):
-        names = ("device_count", "active_device_count", "logs_storage_bytes")
-        samples = {levels[i][0]: dict(zip(names, levels[i][1:], strict=True)) for i in chunk}
-        with connection.begin():
-            ledger.record_gauges(connection, SOURCE, samples, at)

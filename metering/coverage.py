@@ -3,7 +3,8 @@
 A day's coverage has one entry a source: `state` is measured, partial, missing, carried, denied,
 failed, not_started or not_configured. Counter sources add `hours` measured `of` those expected;
 gauge sources add `sampled_at`, the instant of the sample that the day shows. A source that was
-denied, or failed, all day adds the last `reason`, and `sampled_at` of the level that is carried.
+denied, or failed, all day adds the last `reason`, and `sampled_at` of the level that is carried. One
+that lies in several regions adds `parts`: place -> its levels, null where it was not read.
 """
 
 from collections.abc import Sequence
@@ -39,21 +40,24 @@ _EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
     CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC'))) / 3600)::int"""
 
 
-def _counted(hours: str, never: str) -> str:
+def _counted(hours: str, never: str, why: str = "NULL::text") -> str:
     return f"""(SELECT CASE WHEN {never} THEN jsonb_build_object('state', 'not_started') ELSE
-        jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
+        jsonb_strip_nulls(jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
             WHEN n >= {_EXPECTED_HOURS} THEN 'measured' WHEN n > 0 THEN 'partial'
-            ELSE 'missing' END) END FROM (SELECT {hours}) AS c (n))"""
+            ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {why} END))
+        END FROM (SELECT {hours}) AS c (n))"""
 
 
 def _sampled(source: Source) -> str:
     carried = f"previous.coverage->'{source}'->>'sampled_at'"
+    parts = f"""CASE WHEN h.{source}_parts IS NULL THEN '{{}}'
+        ELSE jsonb_build_object('parts', h.{source}_parts) END"""
     return f"""CASE
         WHEN h.{source}_sampled_at IS NOT NULL THEN
-            jsonb_build_object('state', 'measured', 'sampled_at', h.{source}_sampled_at)
+            jsonb_build_object('state', 'measured', 'sampled_at', h.{source}_sampled_at) || {parts}
         WHEN h.{source}_failed IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object(
             'state', CASE WHEN h.{source}_failed LIKE 'access denied%' THEN 'denied' ELSE 'failed' END,
-            'reason', h.{source}_failed, 'sampled_at', {carried}))
+            'reason', h.{source}_failed, 'sampled_at', {carried})) || {parts}
         WHEN {carried} IS NOT NULL THEN
             jsonb_build_object('state', 'carried', 'sampled_at', {carried})
         WHEN EXISTS (SELECT FROM project_stats WHERE {source}_measured_at IS NOT NULL) THEN
@@ -70,7 +74,9 @@ OF_DAY = f"""jsonb_build_object(
         "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
     )
 },
-    'platform_db', {_counted("h.platform_db_hours::int", "s.platform_db_measured_at IS NULL")},
+    'platform_db', {
+    _counted("h.platform_db_hours::int", "s.platform_db_measured_at IS NULL", "h.platform_db_failed")
+},
     's3', {_sampled("s3")},
     'ecr', {_sampled("ecr")})"""
 

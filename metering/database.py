@@ -79,6 +79,16 @@ def is_away(error: DBAPIError) -> bool:
     return error.connection_invalidated or code is None or code[:2] in ("08", "57")
 
 
+def is_refused(error: DBAPIError) -> bool:
+    """True when a statement asks for what is not there or not granted: a table, a column, a right to it."""
+    return (getattr(error.orig, "pgcode", None) or "")[:2] == "42"
+
+
+def said(error: DBAPIError) -> str:
+    """PostgreSQL's own sentence, without the statement."""
+    return str(error.orig).strip().splitlines()[0]
+
+
 def is_passing(error: DBAPIError) -> bool:
     """True when the same may succeed later: away, a conflict, or out of a resource such as disk."""
     code = getattr(error.orig, "pgcode", None) or ""

@@ -1,14 +1,15 @@
 """Late rows: what the platform wrote about a day after its seal, posted into the running month.
 
 Each sealed day is recounted once, a day after its seal, so that what a platform's slow writer
-commits is billed without changing what was sealed. Only more than was sealed is posted: fewer rows
-mean that the platform pruned its tables, which takes back no usage.
+commits, or takes back, is billed without changing what was sealed. Hours older than the oldest row of
+a table were pruned by the platform, which takes back no usage.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -47,16 +48,26 @@ def due(connection: Connection, sealed: Sealed) -> list[Day]:
 
 
 def post(
-    connection: Connection, source: Source, day: Day, project_ids: Sequence[int], sealed: Sealed, at: datetime
+    connection: Connection,
+    source: Source,
+    day: Day,
+    project_ids: Sequence[int],
+    sealed: Sealed,
+    at: datetime,
+    oldest: Mapping[str, datetime | None],
 ) -> int:
-    """Post what `ledger.stage` counted of `day` beyond its seal; returns the adjustments made.
+    """Post by how much `ledger.stage` counted `day` differently; returns the adjustments made.
+
+    `oldest`: by counter the hour of its table's oldest row, None for an empty table.
 
     Safe twice: a day has at most one such adjustment a meter. A project that was deactivated in an
     earlier month has no bill to post to, and is left out.
     """
     projects.lock(connection, project_ids)
     names = counters_of(source)
-    bounds = {"ids": list(project_ids), "date": day.date, "at": at, "actor": ACTOR}
+    bounds: dict[str, Any] = {"ids": list(project_ids), "date": day.date, "at": at, "actor": ACTOR}
+    bounds |= {"start": day.start, "end": day.end}
+    bounds |= {f"oldest_{name}": hour or day.end for name, hour in oldest.items()}
     bounds |= {"after": sealed.after, "until": sealed.until}
     bounds |= {"month": Month.of(at).first.date, "month_start": Month.of(at).start}
     return connection.execute(text(_POST.format(**_columns(names))), bounds).rowcount
@@ -65,7 +76,8 @@ def post(
 def _columns(names: tuple[str, ...]) -> dict[str, str]:
     return {
         "sums": columns("sum({0})::bigint AS {0}", names),
-        "differences": columns("('{0}', c.{0} - d.{0})", names),
+        "pruned": columns("sum({0}) FILTER (WHERE hour < :oldest_{0})::bigint AS {0}", names),
+        "differences": columns("('{0}', coalesce(c.{0}, 0) - (d.{0} - coalesce(h.{0}, 0)))", names),
     }
 
 
@@ -73,12 +85,17 @@ _POST = f"""
     WITH posted AS (INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month,
         reason, actor, created_at)
     SELECT d.project_id, 'late_rows', late.meter, late.quantity, d.date, :month,
-        'rows found after the seal of ' || d.date, :actor, :at
+        CASE WHEN late.quantity > 0 THEN 'rows found after' ELSE 'rows gone since' END
+            || ' the seal of ' || d.date, :actor, :at
     FROM daily_stats d JOIN projects p ON p.id = d.project_id
-    JOIN (SELECT project_id, {{sums}} FROM staged_counts GROUP BY project_id) c
+    LEFT JOIN (SELECT project_id, {{sums}} FROM staged_counts GROUP BY project_id) c
         ON c.project_id = d.project_id
+    LEFT JOIN (SELECT project_id, {{pruned}} FROM usage_hourly
+        WHERE project_id = ANY(:ids) AND hour >= :start AND hour < :end GROUP BY project_id) h
+        ON h.project_id = d.project_id
     CROSS JOIN LATERAL (VALUES {{differences}}) AS late (meter, quantity)
-    WHERE d.date = :date AND d.project_id = ANY(:ids) AND late.quantity > 0
+    WHERE d.date = :date AND d.project_id = ANY(:ids)
+        AND (late.quantity > 0 OR (late.quantity < 0 AND h.project_id IS NOT NULL))
         AND d.created_at > :after AND d.created_at <= :until AND {METERED_UNTIL} > :month_start
         AND NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = d.project_id
             AND make_date(m.year, m.month, 1) >= :month)

@@ -7,11 +7,12 @@ except by a backfill, in the transaction that seals those hours.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from metering import database, projects
 from metering.meters import GAUGES, STORAGE_PARTS, Source, columns, counters_of, gauges_of
@@ -23,6 +24,13 @@ SAMPLES_KEPT = 5  # sample topics for each hour and reason
 SAMPLE_LENGTH = 200
 
 Parts = Mapping[int, Mapping[str, Any]]  # project id -> place -> its levels, None where it was not read
+
+
+class Counting(NamedTuple):
+    """How a table is counted: `select` gives project_id, hour, and these counters in their order."""
+
+    counters: tuple[str, ...]
+    select: str
 
 
 class MqttUsage(NamedTuple):
@@ -144,16 +152,46 @@ def ensure_partition(connection: Connection, month: Month) -> None:
         )
 
 
-def stage(connection: Connection, source: Source, select: str, parameters: Mapping[str, Any]) -> None:
-    """Count `source` into a table of this session: `select` gives project_id, hour, its counters.
+def stage(
+    connection: Connection, source: Source, selects: Mapping[str, Counting], parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """Count `source` into a table of this session, one statement for each of its tables.
 
-    Hold the advisory lock of the source from before this until the last `apply_staged`, or an
-    older count may be applied over a newer one.
+    Returns why a table could not be counted; what the others hold is counted all the same. Hold the
+    advisory lock of the source from before this until the last `apply_staged`, or an older count may
+    be applied over a newer one.
     """
-    connection.execute(text("DROP TABLE IF EXISTS staged_counts"))
-    connection.execute(text(f"CREATE TEMP TABLE staged_counts AS {select}"), parameters)
+    names = counters_of(source)
+    connection.execute(text("DROP TABLE IF EXISTS staged_rows, staged_counts"))
+    rows = columns("{0} bigint DEFAULT 0", names)
+    connection.execute(text(f"CREATE TEMP TABLE staged_rows (project_id bigint, hour timestamptz, {rows})"))
+    failed = {
+        table: reason
+        for table, counting in selects.items()
+        if (reason := _stage_table(connection, counting, parameters))
+    }
+    sums = columns("sum({0})::bigint AS {0}", names)
+    connection.execute(
+        text(f"""
+            CREATE TEMP TABLE staged_counts AS SELECT project_id, hour, {sums}
+            FROM staged_rows GROUP BY project_id, hour""")
+    )
     connection.execute(text("CREATE INDEX ON staged_counts (project_id, hour)"))
     connection.execute(text("ANALYZE staged_counts"))
+    return failed
+
+
+def _stage_table(connection: Connection, counting: Counting, parameters: Mapping[str, Any]) -> str:
+    names = columns("{0}", counting.counters)
+    try:
+        with connection.begin_nested():
+            insert = f"INSERT INTO staged_rows (project_id, hour, {names}) {counting.select}"
+            connection.execute(text(insert), parameters)
+    except DBAPIError as error:
+        if not database.is_refused(error):
+            raise
+        return database.said(error)
+    return ""
 
 
 def apply_staged(
@@ -163,11 +201,14 @@ def apply_staged(
     start: datetime,
     end: datetime,
     at: datetime,
+    without: Collection[str] = (),
 ) -> None:
     """Set the hours of `[start, end)` to what was staged, zero included, and say they are measured.
 
-    Hours before a project's `open_from` are left alone: they are sealed. The running totals move
-    by the difference. `at` is when the count was made: an hour is measured up to it.
+    Counters in `without` could not be counted: they stay, and the hours are not said to be measured,
+    so that the next count begins where this one did. Hours before a project's `open_from` are left
+    alone: they are sealed. The running totals move by the difference. `at` is when the count was made:
+    an hour is measured up to it.
     """
     projects.ensure(connection, project_ids, at)
     projects.lock(connection, project_ids)
@@ -179,7 +220,7 @@ def apply_staged(
             interval '1 hour') AS hour (hour)
         WHERE s.project_id = ANY(:ids)"""
     connection.execute(
-        _set_hours(source, target),
+        _set_hours(source, target, without),
         {"ids": list(project_ids), "start": start, "end": end, "at": at, "source": source},
     )
 
@@ -203,8 +244,11 @@ def fill_sealed_day(
     )
 
 
-def _set_hours(source: Source, target: str) -> Any:
-    names = counters_of(source)
+def _set_hours(source: Source, target: str, without: Collection[str] = ()) -> Any:
+    names = tuple(name for name in counters_of(source) if name not in without)
+    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if not without else ""
+    mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"
+    kept = "u.measured" if without else f"u.measured - '{source}_failed'"
     sums = columns("sum({0}) AS {0}", names)
     return text(f"""
         WITH target AS ({target}), counted AS (
@@ -218,14 +262,13 @@ def _set_hours(source: Source, target: str) -> Any:
             SELECT project_id, {sums} FROM counted GROUP BY project_id
         ), written AS (
             INSERT INTO usage_hourly AS u (project_id, hour, {columns("{0}", names)}, measured)
-            SELECT project_id, hour, {columns("{0}", names)}, jsonb_build_object(
-                CAST(:source AS text), least(hour + interval '1 hour', :at))
+            SELECT project_id, hour, {columns("{0}", names)}, {"'{}'" if without else mark}
             FROM counted
-            ON CONFLICT (project_id, hour) DO UPDATE SET
-                {columns("{0} = excluded.{0}", names)}, measured = u.measured || excluded.measured
+            ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = excluded.{0}", names)},
+                measured = {kept} || excluded.measured
         )
         UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
-            {source}_measured_at = greatest(s.{source}_measured_at, :at),
+            {measured}
             {columns("{0} = s.{0} + a.{0} - coalesce(b.{0}, 0)", names)}
         FROM after a LEFT JOIN before b USING (project_id) WHERE s.project_id = a.project_id""")
 
@@ -236,11 +279,13 @@ def record_gauges(
     samples: Mapping[int, Mapping[str, int]],
     at: datetime,
     parts: Parts | None = None,
+    whole: bool = True,
 ) -> None:
     """Write the levels of `source`, project id -> gauge name -> value, sampled at `at`.
 
     A project that is not in `samples` keeps its last known values and their age. `parts` are those of
-    a source in several places, and are kept beside the sum.
+    a source in several places, and are kept beside the sum. Where something else of the source could
+    not be read it is not `whole`, and is not said to be measured.
     """
     ids = sorted(samples)
     projects.ensure(connection, ids, at)
@@ -248,7 +293,7 @@ def record_gauges(
     gauges = gauges_of(source)
     values = {gauge.name: [samples[project].get(gauge.name) for project in ids] for gauge in gauges}
     connection.execute(
-        _record_gauges(source),
+        _record_gauges(source, whole),
         values
         | {"ids": ids, "hour": Hour.of(at).start, "at": at, "source": source}
         | {"parts": _parts(source, ids, parts or {})},
@@ -268,7 +313,8 @@ def record_failures(
 ) -> None:
     """Say in the hour of `at` why `source` could not be read, project id -> reason; no level changes.
 
-    A sample of the same hour, before or after, takes the reason's place. Of `parts`, those that were
+    A sample of the same hour, before or after, takes the reason's place: a level is one for the hour,
+    where rows are counted until its end. Of `parts`, those that were
     read are kept; a sum without the others would be too small and is not.
     """
     ids = sorted(reasons)
@@ -295,7 +341,7 @@ RECORD_FAILURES = text("""
         AS g (project_id, reason, parts)
     JOIN project_stats s USING (project_id) ORDER BY s.project_id
     ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
-        WHERE NOT u.measured ? CAST(:source AS text)""")
+        WHERE NOT u.measured ? CAST(:source AS text) OR CAST(:source AS text) = 'platform_db'""")
 
 
 def known_sum(names: Sequence[str], prefix: str = "") -> str:
@@ -304,7 +350,10 @@ def known_sum(names: Sequence[str], prefix: str = "") -> str:
     return f"CASE WHEN num_nonnulls({', '.join(prefix + n for n in names)}) > 0 THEN {total} END"
 
 
-def _record_gauges(source: Source) -> Any:
+def _record_gauges(source: Source, whole: bool) -> Any:
+    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if whole else ""
+    mark = "jsonb_build_object(CAST(:source AS text), CAST(:at AS timestamptz))" if whole else "jsonb '{}'"
+    kept = f"u.measured - '{source}_failed'" if whole else "u.measured"
     gauges = gauges_of(source)
     names = tuple(gauge.name for gauge in gauges)
     live = {gauge.name: gauge.live for gauge in GAUGES}
@@ -321,7 +370,7 @@ def _record_gauges(source: Source) -> Any:
         columns("{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges))
     },
                 total_storage_bytes = {known_sum(parts)},
-                {source}_measured_at = greatest(s.{source}_measured_at, :at),
+                {measured}
                 updated_at = greatest(s.updated_at, :at)
             FROM given g WHERE s.project_id = g.project_id
             RETURNING s.project_id, s.open_from, s.total_storage_bytes
@@ -330,8 +379,8 @@ def _record_gauges(source: Source) -> Any:
             (project_id, hour, {columns("{0}", names)}, storage_bytes, measured)
         SELECT project_id, greatest(:hour, open_from), {columns("{0}", names)},
             total_storage_bytes,
-            jsonb_build_object(CAST(:source AS text), CAST(:at AS timestamptz)) || CAST(parts AS jsonb)
+            {mark} || CAST(parts AS jsonb)
         FROM given JOIN stats USING (project_id)
         ON CONFLICT (project_id, hour) DO UPDATE SET
             {columns("{0} = coalesce(excluded.{0}, u.{0})", (*names, "storage_bytes"))},
-            measured = u.measured - '{source}_failed' || excluded.measured""")
+            measured = {kept} || excluded.measured""")

@@ -23,6 +23,9 @@ ROW_HASH = """encode(sha256(convert_to(fleetmeter_canonical(
 _LAST_SAMPLE = "(array_agg({0} ORDER BY hour DESC) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
 _LAST_FAILURE = """(array_agg(measured->>'{0}_failed' ORDER BY hour DESC)
     FILTER (WHERE measured ? '{0}_failed'))[1] AS {0}_failed"""
+# Of the sample that the day shows, or of the last failure where there is none.
+_LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC, hour DESC)
+    FILTER (WHERE measured ? '{0}_parts'))[1] AS {0}_parts"""
 
 SEAL = text(f"""
     INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
@@ -44,9 +47,11 @@ SEAL = text(f"""
                 SELECT count(*) AS hours, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)},
                     max(measured->>'s3') AS s3_sampled_at, max(measured->>'ecr') AS ecr_sampled_at,
-                    {columns(_LAST_FAILURE, ("s3", "ecr"))},
+                    {columns(_LAST_FAILURE, ("platform_db", "s3", "ecr"))},
+                    {columns(_LAST_PARTS, ("s3", "ecr"))},
                     count(*) FILTER (WHERE CAST(measured->>'platform_db' AS timestamptz)
-                        >= hour + interval '1 hour') AS platform_db_hours
+                        >= hour + interval '1 hour' AND hour >= date_trunc('hour', p.created_at, 'UTC'))
+                        AS platform_db_hours
                 FROM usage_hourly u
                 WHERE u.project_id = s.project_id AND u.hour >= :start AND u.hour < :end) h
             LEFT JOIN LATERAL (

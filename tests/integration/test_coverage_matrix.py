@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import Engine
 from the_platform import Platform, hours
 
-from metering import coverage_matrix, database, ledger, projects, snapshots
+from collectors import platform_db
+from metering import audit, coverage_hours, coverage_matrix, database, ledger, projects, snapshots
 from metering.coverage_matrix import Cell
 from metering.periods import Day
+from metering.settings import Settings
 
 FIRST = datetime(2026, 11, 20, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -80,3 +82,56 @@ def test_a_page_starts_after_the_last_one(engine: Engine, platform: Platform) ->
     rest = cells(engine, FIRST + hours(1), after=ids[1], most=2)
     assert {cell.project_id for cell in rest} == {ids[2]}
     assert cells(engine, FIRST + hours(1), after=ids[2]) == []
+
+
+def test_each_hour_of_a_day_says_how_it_was_measured(engine: Engine, platform: Platform) -> None:
+    project = platform.project(created_at=FIRST)
+    sample(engine, project, FIRST, 7)
+    fail(engine, project, FIRST + hours(1), "access denied to the bucket b; grant it")
+    sample(engine, project, FIRST + hours(2), 0)
+    parts = {project: {"eu-west-1/a": {"s3_storage_bytes": 1}, "us-east-1/b": None}}
+    with database.transaction(engine) as connection:
+        reasons = {project: "AWS answered 500"}
+        ledger.record_failures(connection, "s3", reasons, FIRST + hours(4), parts)
+        found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(5.5))
+    cells = {(cell.hour.hour, cell.source): cell for cell in found}
+    assert [cells[hour, "s3"].state for hour in range(10, 16)] == [
+        *("measured", "denied", "zero", "carried", "failed", "running")
+    ]
+    assert cells[11, "s3"].detail["reason"].startswith("access denied")
+    assert (cells[13, "s3"].detail["age_hours"], cells[14, "s3"].detail["age_hours"]) == (2, 3)
+    assert cells[14, "s3"].detail["parts"] == parts[project]
+    assert {cells[hour, "ecr"].state for hour in range(10, 15)} == {"not_configured"}
+    assert {cells[hour, "mqtt"].state for hour in range(10, 15)} == {"not_started"}
+
+
+def test_an_hour_of_the_platforms_tables_is_partial_while_one_is_missing(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project(created_at=FIRST)
+    platform.logs(project, FIRST + hours(0.5), 3)
+    platform_db.refresh(configured, engine, FIRST + hours(2))
+    platform.sql("ALTER TABLE sessions RENAME TO elsewhere")
+    platform_db.refresh(configured, engine, FIRST + hours(3.5))
+    with database.transaction(engine) as connection:
+        found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(4))
+    states = [(cell.state, cell.detail.get("reason")) for cell in found if cell.source == "platform_db"]
+    assert [state for state, _ in states] == ["measured", "zero", "partial", "partial", "running"]
+    assert "sessions" in str(states[3][1])
+    seal(engine, FIRST)
+    day = platform.scalar("SELECT coverage->'platform_db' FROM daily_stats")
+    assert (day["state"], day["hours"], day["of"]) == ("partial", 2, 14)
+    assert "sessions" in day["reason"]
+
+
+def test_a_days_coverage_keeps_the_parts_of_its_sum(engine: Engine, platform: Platform) -> None:
+    project = platform.project(created_at=FIRST)
+    parts = {project: {"eu-west-1/a": {"s3_storage_bytes": 3}, "us-east-1/b": {"s3_storage_bytes": 4}}}
+    with database.transaction(engine) as connection:
+        ledger.record_gauges(connection, "s3", {project: {"s3_storage_bytes": 7}}, FIRST, parts)
+    fail(engine, project, FIRST + hours(1), "AWS answered 500")
+    seal(engine, FIRST)
+    assert platform.rows("SELECT s3_storage_bytes, coverage->'s3'->'parts' FROM daily_stats") == [
+        (7, parts[project])
+    ]
+    assert audit.verify(engine).sound

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from the_platform import Platform, hours
 
 from metering import audit, closing, database, ledger, plans, projects, snapshots
-from metering.ledger import MqttUsage
+from metering.ledger import Counting, MqttUsage
 from metering.periods import Day, Month
 
 LAST = datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC)
@@ -31,11 +31,8 @@ def close(connection: Connection) -> None:
 
 def recount(connection: Connection) -> None:
     database.lock(connection, "platform_db")
-    select = """SELECT project_id, date_trunc('hour', created_at, 'UTC') AS hour, count(*) AS logs,
-        0 AS sessions, 0 AS api_calls, 0 AS deployments, 0 AS docker_upload_bytes,
-        0 AS docker_download_bytes, 0 AS data_transfer_bytes
-        FROM logs GROUP BY 1, 2"""
-    ledger.stage(connection, "platform_db", select, {})
+    select = "SELECT project_id, date_trunc('hour', created_at, 'UTC'), count(*) FROM logs GROUP BY 1, 2"
+    ledger.stage(connection, "platform_db", {"logs": Counting(("logs",), select)}, {})
     ids = projects.ids(connection)
     ledger.apply_staged(connection, "platform_db", ids, OCTOBER.last.start, MIDNIGHT, MIDNIGHT)
 

@@ -1,5 +1,6 @@
 """Late rows: found a day after the seal, posted once, and never by changing what was sealed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,6 +61,41 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
     platform.logs(project, YESTERDAY.start, 2)
     assert platform_db.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
     assert platform.rows(POSTED) == []
+
+
+def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine, platform: Platform) -> None:
+    project = platform.project()
+    platform.logs(project, YESTERDAY.start + hours(3), 5)
+    platform.logs(project, YESTERDAY.start + hours(9), 4)
+    seal(configured, engine, project)
+    platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id DESC LIMIT 3)")
+    for _ in range(2):
+        platform_db.recount_late(engine, LATER)
+    assert platform.rows(POSTED) == [(project, "logs", -3, YESTERDAY.date, "late_rows")]
+    assert audit.verify(engine).sound
+
+
+def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    platform.logs(project, YESTERDAY.start + hours(3), 5)
+    platform.logs(project, YESTERDAY.start + hours(9), 4)
+    seal(configured, engine, project)
+    platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9))
+    platform.logs(project, YESTERDAY.start + hours(10), 2)
+    platform_db.recount_late(engine, LATER)
+    assert platform.rows(POSTED) == [(project, "logs", 2, YESTERDAY.date, "late_rows")]
+
+
+def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platform: Platform) -> None:
+    project = platform.project()
+    seal(configured, engine, project)
+    platform.logs(project, YESTERDAY.start, 2)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: platform_db.recount_late(engine, LATER), range(4)))
+    assert sum(found["adjustments"] for found in done) == 1
+    assert len(platform.rows(POSTED)) == 1
 
 
 def test_rows_that_the_platform_pruned_take_nothing_back(

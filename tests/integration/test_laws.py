@@ -12,7 +12,7 @@ from the_platform import Platform
 
 from metering import audit, closing, database, ledger, plans, projects, snapshots
 from metering.errors import PeriodError
-from metering.ledger import MqttUsage
+from metering.ledger import Counting, MqttUsage
 from metering.periods import Day, Month
 
 START = datetime(2026, 9, 28, 6, tzinfo=UTC)
@@ -60,12 +60,10 @@ class Books(RuleBasedStateMachine):
     @rule()
     def refresh(self) -> None:
         with database.transaction(self.engine) as connection:
-            select = """SELECT project_id, date_trunc('hour', created_at, 'UTC') AS hour,
-                count(*) AS logs, 0 AS sessions, 0 AS api_calls, 0 AS deployments,
-                0 AS docker_upload_bytes, 0 AS docker_download_bytes, 0 AS data_transfer_bytes
+            select = """SELECT project_id, date_trunc('hour', created_at, 'UTC'), count(*)
                 FROM logs GROUP BY 1, 2"""
             database.lock(connection, "platform_db")
-            ledger.stage(connection, "platform_db", select, {})
+            ledger.stage(connection, "platform_db", {"logs": Counting(("logs",), select)}, {})
             ids = [project for _, project in self.keys]
             end = self.at.replace(minute=0) + timedelta(hours=1)
             ledger.apply_staged(connection, "platform_db", ids, START - timedelta(days=1), end, self.at)

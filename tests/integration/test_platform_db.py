@@ -1,8 +1,10 @@
 """The platform's rows: counted by range into their hours, late commits included, unknown never zero."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine
+import pytest
+from sqlalchemy import Engine, event
 from the_platform import Platform, hours
 
 from collectors import platform_db
@@ -97,16 +99,107 @@ def test_levels_are_sampled(configured: Settings, engine: Engine, platform: Plat
     ) == [(4, 2, 150, 150, None)]
 
 
-def test_a_missing_table_is_named_and_nothing_becomes_zero(
+@pytest.mark.parametrize(
+    ("broken", "mended", "named"),
+    [
+        (
+            "ALTER TABLE sessions RENAME TO sessions_elsewhere",
+            "ALTER TABLE sessions_elsewhere RENAME TO sessions",
+            'sessions: relation "sessions" does not exist',
+        ),
+        (
+            "ALTER TABLE data_transfers RENAME bytes TO octets",
+            "ALTER TABLE data_transfers RENAME octets TO bytes",
+            'data_transfers: column "bytes" does not exist',
+        ),
+    ],
+)
+def test_what_is_missing_is_named_and_the_other_tables_are_counted(
+    configured: Settings, engine: Engine, platform: Platform, broken: str, mended: str, named: str
+) -> None:
+    project = platform.project()
+    add_one_of_each(platform, project, AT - hours(1))
+    platform_db.refresh(configured, engine, AT)
+    add_one_of_each(platform, project, AT)
+    platform.sql(broken)
+    measured = platform_db.refresh(configured, engine, AT + hours(1))
+    assert measured.problem == named
+    missing = named.partition(":")[0]
+    assert platform.rows("SELECT logs, sessions, data_transfer_bytes FROM project_stats") == [
+        (2, 1 if missing == "sessions" else 2, 1 if missing == "data_transfers" else 2)
+    ]
+    assert platform.scalar("SELECT platform_db_measured_at FROM project_stats") == AT, (
+        "not all is known since"
+    )
+    failed = "SELECT measured->>'platform_db_failed' FROM usage_hourly ORDER BY hour DESC LIMIT 1"
+    assert platform.scalar(failed) == named
+    platform.sql(mended)
+    assert platform_db.refresh(configured, engine, AT + hours(2)).problem == ""
+    assert platform.rows("SELECT logs, sessions, data_transfer_bytes FROM project_stats") == [(2, 2, 2)]
+    assert platform.scalar(failed) is None
+    assert audit.verify(engine).sound
+
+
+def add_one_of_each(platform: Platform, project: int, at: datetime) -> None:
+    platform.logs(project, at)
+    platform.sql("INSERT INTO sessions (project_id, created_at) VALUES (:id, :at)", id=project, at=at)
+    platform.transfer(project, "data", 1, at)
+
+
+def test_the_bytes_of_old_logs_are_summed_once_a_day(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     project = platform.project()
-    platform.logs(project, AT - hours(1), 3)
+    level = "SELECT total_logs_storage_bytes FROM project_stats"
+    platform.logs(project, AT - hours(5), 3, size_bytes=50)
     platform_db.refresh(configured, engine, AT)
-    platform.sql("ALTER TABLE sessions RENAME TO sessions_elsewhere")
-    measured = platform_db.refresh(configured, engine, AT + hours(1))
-    assert "sessions" in measured.problem
-    assert platform.rows("SELECT logs, platform_db_measured_at FROM project_stats") == [(3, AT)]
+    assert platform.scalar(level) == 150
+    platform.sql("DELETE FROM logs")
+    platform.logs(project, AT - hours(0.7), 1, size_bytes=7)
+    platform_db.refresh(configured, engine, AT + hours(1))
+    assert platform.scalar(level) == 157, "what was pruned is noticed by the next sum of all"
+    platform_db.refresh(configured, engine, AT + hours(25))
+    assert platform.scalar(level) == 7
+
+
+def test_rows_at_the_edge_of_an_hour_are_in_the_hour_that_begins(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project, hour = platform.project(), datetime(2026, 11, 24, 8, tzinfo=UTC)
+    for moment in (hour, hour - timedelta(microseconds=1), hour + timedelta(hours=1, microseconds=-1)):
+        platform.logs(project, moment)
+    platform_db.refresh(configured, engine, AT)
+    assert platform.rows("SELECT hour, logs FROM usage_hourly WHERE logs > 0 ORDER BY hour") == [
+        (hour - hours(1), 1),
+        (hour, 2),
+    ]
+
+
+def test_each_table_is_one_statement_by_its_index_however_many_projects(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    organization = platform.organization()
+    for _ in range(30):
+        platform.logs(platform.project(organization), AT - hours(1))
+    platform_db.refresh(configured, engine, AT)
+    asked: list[str] = []
+
+    def note(*given: Any) -> None:
+        asked.append(given[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    platform_db.refresh(configured, engine, AT + hours(0.2))
+    for table in platform_db.TABLES:
+        counted = [statement for statement in asked if f"FROM {table} WHERE" in statement]
+        assert len(counted) == (2 if table == "logs" else 1), "logs: counted, and their newest bytes"
+    platform.sql(
+        """INSERT INTO logs (project_id, size_bytes, created_at) SELECT min(id), 1,
+            now() - n * interval '1 min' FROM projects, generate_series(1, 20000) n GROUP BY n"""
+    )
+    platform.sql("ANALYZE logs")
+    bounds = {"start": AT - hours(1), "end": AT}
+    plan = platform.rows(f"EXPLAIN {platform_db.SELECTS['logs'].select}", **bounds)
+    assert "logs_created_at_idx" in str(plan)
 
 
 def test_a_deactivated_project_is_counted_to_the_end_of_its_day(
