@@ -13,7 +13,7 @@ TABLE = "bills"  # the table whose ticked bill is explained
 def explained(project_id: int, month: Month) -> None:
     """A drawer with every step of one bill, in the words of `fleetmeter explain`."""
 
-    @st.dialog(f"Why project {project_id} pays this", width="large", position="right", on_dismiss=_untick)
+    @st.dialog(f"Why project {project_id} pays this", width="medium", position="right", on_dismiss=_untick)
     def drawer() -> None:
         arithmetic(project_id, month)
 

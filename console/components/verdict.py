@@ -9,7 +9,7 @@ from console.pages import TITLES, link
 from console.queries.problems import Problem
 
 WELL = "All is well: every source is fresh, no day is missing, no job failed."
-WELL_INSIDE = "All is well: a runner and a counter are alive, and every source is fresh."
+WELL_INSIDE = "All is well: a runner and a counter are alive, and every source is read."
 WELL_OF_ORGANIZATION = "All is well: no day of yours is missing, and no alert is open."
 
 

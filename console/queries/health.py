@@ -1,8 +1,12 @@
 """Who is alive, how fresh each source is, what waits, what matched no project."""
 
 from datetime import datetime
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from console.queries.rows import Row, every, one
@@ -20,7 +24,9 @@ WORKERS = text("""
 
 SOURCE = """
     SELECT '{0}' AS source, count({0}_measured_at) AS measured, count(*) AS projects,
-        max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest FROM project_stats"""
+        max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest,
+        count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS behind
+    FROM project_stats"""
 FRESHNESS = text(" UNION ALL ".join(SOURCE.format(source) for source in SOURCES))
 
 QUEUE = text("""
@@ -36,7 +42,7 @@ GAPS = text("""
 
 UNATTRIBUTED = text("""
     SELECT reason, sum(messages)::bigint AS messages, max(updated_at) AS latest,
-        (array_agg(sample_topics ORDER BY hour DESC))[1] AS samples FROM unattributed_messages
+        (array_agg(to_jsonb(sample_topics) ORDER BY hour DESC))[1] AS samples FROM unattributed_messages
     WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY messages DESC""")
 
 DATABASE = text("""
@@ -63,9 +69,9 @@ def workers(connection: Connection) -> list[Row]:
     return every(connection, WORKERS)
 
 
-def freshness(connection: Connection) -> list[Row]:
-    """For each source: projects measured, and the newest and oldest measurement."""
-    return every(connection, FRESHNESS)
+def freshness(connection: Connection, before: datetime) -> list[Row]:
+    """For each source: projects measured, the newest and oldest measurement, and how many are `before`."""
+    return every(connection, FRESHNESS, before=before)
 
 
 def queue(connection: Connection) -> Row:
@@ -82,6 +88,14 @@ def unattributed(connection: Connection, at: datetime) -> list[dict[str, Any]]:
     """Messages of the last 24 hours that match no project, by reason, with the newest sample topics."""
     rows = every(connection, UNATTRIBUTED, at=at)
     return [{**row, "samples": "  ".join(row["samples"] or [])} for row in rows]
+
+
+@lru_cache
+def head() -> str | None:
+    """The newest revision of the schema that this installation knows."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return ScriptDirectory.from_config(config).get_current_head()
 
 
 def database(connection: Connection) -> Row:

@@ -44,6 +44,7 @@ LINES = (
     Column("currency", "Currency"),
 )
 PER_PAGE = 500
+CARD = 124  # pixels: with and without a change of one height
 UNBILLED = (
     Column("project_id", "Id", "id"),
     Column("project", "Project", "name"),
@@ -180,23 +181,19 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
 def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
     earlier = {row["currency"]: row["total_charge"] for row in before}
     for row in totals:
-        with st.container(horizontal=True, key=f"totals-{row['currency']}"):
-            currency = row["currency"]
-            st.metric(
-                "Total",
-                figures.money(row["total_charge"], currency),
-                _change(row["total_charge"], earlier.get(currency)),
-                delta_color="off",
-                border=True,
-            )
-            st.metric("Plan fees", figures.money(row["plan_fee"], currency), border=True)
-            st.metric("Overage", figures.money(row["overage_charge"], currency), border=True)
-            st.metric("Adjustments", figures.money(row["adjustment_charge"], currency), border=True)
-            days = f"{row['days_present']:,} of {row['days_expected']:,}"
-            incomplete = (
-                f"{figures.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
-            )
-            st.metric("Days sealed", days, incomplete, delta_color="off", delta_arrow="off", border=True)
+        currency = row["currency"]
+        lacking = f"{figures.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
+        shown = (
+            ("Total", row["total_charge"], _change(row["total_charge"], earlier.get(currency))),
+            ("Plan fees", row["plan_fee"], None),
+            ("Overage", row["overage_charge"], None),
+            ("Adjustments", row["adjustment_charge"], None),
+            ("Days sealed", f"{row['days_present']:,} of {row['days_expected']:,}", lacking),
+        )
+        with st.container(horizontal=True, key=f"totals-{currency}"):
+            for label, value, note in shown:
+                said = figures.money(value, currency) if isinstance(value, Decimal) else value
+                st.metric(label, said, note, delta_color="off", delta_arrow="off", border=True, height=CARD)
 
 
 def _change(now: Decimal, before: Decimal | None) -> str | None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from console import figures
 from console.components import examination
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.components.verdict import WELL_INSIDE, verdict
 from console.queries import health
@@ -64,10 +64,11 @@ UNATTRIBUTED = (
 
 def show() -> None:
     """The page."""
-    found = overview.read(seen()).found
+    with loading():
+        found = overview.read(seen()).found
     with reading() as page:
         workers = health.workers(page.connection)
-        freshness = health.freshness(page.connection)
+        freshness = health.freshness(page.connection, page.at - STALE)
         queue = health.queue(page.connection)
         gaps = health.gaps(page.connection)
         drift = health.drift(page.connection, page.at)
@@ -95,11 +96,16 @@ def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
         ("Running", figures.count(queue["running"]), stalled),
         ("Database answers in", figures.duration(latency), f"PostgreSQL {server['version'].split()[0]}"),
         ("Database size", figures.size(server["size_bytes"]), f"{server['connections']:,} connections"),
-        ("Fleetmeter", version("fleetmeter"), f"schema {server['revision']}"),
+        ("Fleetmeter", version("fleetmeter"), f"Streamlit {version('streamlit')}"),
+        ("Schema", _schema(server["revision"]), f"at {server['revision']}"),
     )
-    grid = st.grid("auto", min_column_width=170, row_height=132, key="health")
+    grid = st.grid("auto", min_column_width=150, row_height=132, key="health")
     for label, value, note in shown:
         grid.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+def _schema(revision: str | None) -> str:
+    return "newest" if revision == health.head() else "run migrate"
 
 
 def _workers(workers: Sequence[Row], at: datetime) -> None:
@@ -132,9 +138,11 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
 def _state(row: Row, at: datetime) -> str:
     if row["newest"] is None:
         return "○ never measured"
-    if row["source"] != "mqtt" and at - row["newest"] > STALE:
+    if row["source"] == "mqtt":  # measured when a message comes: a quiet project is not behind
+        return "● fresh"
+    if at - row["newest"] > STALE:
         return "▲ stale"
-    return "● fresh"
+    return f"▲ {figures.many(row['behind'], 'project')} behind" if row["behind"] else "● fresh"
 
 
 def _drift(drift: Sequence[Row]) -> None:

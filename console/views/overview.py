@@ -9,7 +9,7 @@ from itertools import pairwise
 import streamlit as st
 
 from console import figures, spending, trouble
-from console.components import charts
+from console.components import charts, sparkline
 from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.components.verdict import WELL, WELL_OF_ORGANIZATION, verdict
@@ -131,17 +131,17 @@ def _figure(
     shown = value if value is not None or not days else days[-1]
     week = 8 if value is None else 7
     change = _change(shown, days[-week]) if len(days) >= week else None
-    st.metric(
-        label,
-        figures.size(shown) if unit == "bytes" else figures.compact(shown),
-        change,
-        delta_color="off",
-        delta_description="in a week" if change else None,
-        border=True,
-        height="stretch",
-        chart_data=known if len(known) > 1 else None,
-        help=note,
-    )
+    with st.container(border=True, height="stretch"):
+        st.metric(
+            label,
+            figures.size(shown) if unit == "bytes" else figures.compact(shown),
+            change,
+            delta_color="off",
+            delta_description="in a week" if change else None,
+            help=note,
+        )
+        if len(known) > 1:
+            sparkline.line(known, f"{label}: the last {figures.many(len(known), 'day')}")
 
 
 def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
@@ -158,7 +158,7 @@ def _change(now: int | None, before: int | None) -> str | None:
 def _checks(found: Sequence[Problem], scope: Scope) -> None:
     grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
     money = st.fragment(_money, run_every=60 if spending.latest(scope) else 2)
-    for label, part in (("Month to date", "so_far"), ("Projected month end", "projected")):
+    for label, part in (("Month to date", "so_far"), ("Projected", "projected")):
         with grid.cell():
             money(label, part)
     counts = [
@@ -186,15 +186,14 @@ def _rate() -> None:
     if not samples or at > samples[-1][0]:
         samples.append((at, messages))
     rate = per_second(list(samples))
-    st.metric(
-        "Messages per second",
-        "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
-        help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
-        chart_data=_rates(list(samples)) if len(samples) > 3 else None,
-        chart_type="area",
-        border=True,
-        height=CARD,
-    )
+    with st.container(border=True, height=CARD):
+        st.metric(
+            "Messages per second",
+            "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
+            help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
+        )
+        if len(samples) > 3:
+            sparkline.line(_rates(list(samples)), "Messages per second over the last two minutes")
 
 
 def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
@@ -214,6 +213,9 @@ def _money(label: str, part: str) -> None:
     found = spending.latest(seen())
     sums = {} if found is None else getattr(found, part)
     words = " + ".join(figures.money(sums[currency], currency) for currency in sorted(sums))
+    if len(sums) == 1:  # beside the amount the currency would not fit a narrow screen
+        (currency,) = sums
+        label, words = f"{label}, {currency}", figures.count(sums[currency])
     st.metric(
         label,
         "rating…" if found is None else words or "no charge",

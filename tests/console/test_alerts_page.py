@@ -144,3 +144,15 @@ def test_the_matrix_is_narrowed_by_the_address(open_page: Open, fleet: Fleet) ->
         assert list(grid["Source"]) == ["S3"]
     assert page.query_params["only"] in ("missing", ["missing"])
     assert "a source:" in open_page("snapshots", source="cheese").warning[0].value
+
+
+def test_health_names_topics_of_the_newest_hour_that_matched_no_project(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    Platform(engine).sql(
+        """INSERT INTO unattributed_messages (hour, reason, messages, sample_topics) VALUES
+        (date_trunc('hour', now()), 'malformed_topic', 2, ARRAY['a/b']),
+        (date_trunc('hour', now()) - interval '1 hour', 'malformed_topic', 3, ARRAY['c', 'd', 'e'])"""
+    )
+    table = next(frame.value for frame in open_page("health").dataframe if "samples" in frame.value)
+    assert table[["messages", "samples"]].to_numpy().tolist() == [[5, "a/b"]]
