@@ -1,6 +1,7 @@
 """`accept-gap` and `adjust`: what an operator decides about the books, with a reason and a name."""
 
 import os
+from datetime import date as date_
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def adjust(
     meter: Annotated[str | None, typer.Option(help="A counter, with --quantity.")] = None,
     quantity: Annotated[int | None, typer.Option(help="Units to add, or with a minus to take off.")] = None,
     amount: Annotated[str | None, typer.Option(help="Money instead, like -12.50.")] = None,
+    kind: Annotated[str, typer.Option(help="correction, or late-usage.")] = "correction",
     reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
 ) -> None:
     """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
@@ -42,11 +44,24 @@ def adjust(
         if reverse is not None:
             posted = adjustments.reverse(connection, project, reverse, reason, actor(), now)
         else:
+            about = _about(date)
             wanted = Adjustment(
-                project, meter, quantity, _money(amount), Day.parse(date).date, reason, actor()
+                project, meter, quantity, _money(amount), about, reason, actor(), kind=_kind(kind)
             )
             posted = adjustments.post(connection, wanted, now)
     print(f"adjustment {posted} is posted")
+
+
+def _about(day: str) -> date_:
+    if not day:
+        raise AdjustmentRefused("name the day that the correction speaks about: --date YYYY-MM-DD")
+    return Day.parse(day).date
+
+
+def _kind(kind: str) -> str:
+    if kind not in ("correction", "late-usage"):
+        raise AdjustmentRefused(f"--kind takes correction or late-usage, not {kind!r}")
+    return kind.replace("-", "_")
 
 
 def _money(amount: str | None) -> Decimal | None:

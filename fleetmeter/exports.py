@@ -1,9 +1,11 @@
 """`fleetmeter export …`: bills, days and adjustments as CSV or Parquet."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from sqlalchemy import text
 
 from fleetmeter import environment, show
 from metering import database, retention
@@ -34,6 +36,17 @@ def monthly(
     """The bills of a closed month: one header, one row for each project, nothing else."""
     wanted = Month.parse(month)
     _write("MONTHLY", wanted.first, wanted.last, file_format, output, separator, decimal, bom)
+    _tell_unbilled(wanted)
+
+
+def _tell_unbilled(month: Month) -> None:
+    """On standard error, so that the file stays the file: an export of an open month is not all of it."""
+    query = text("SELECT count(*) FROM fleetmeter_month_status(:month, :at) WHERE state <> 'closed'")
+    with database.transaction(environment.engine(environment.load())) as connection:
+        open_ = connection.scalar(query, {"month": month.first.date, "at": environment.now()})
+    if open_:
+        told = f"{month}: {open_:,} without a bill yet, and so without a row; see: fleetmeter month {month}"
+        print(told, file=sys.stderr)
 
 
 @app.command()

@@ -24,10 +24,11 @@ def spent(
         if project is not None:
             projects.require(connection, project)
         by_project = spend.by_project(connection, offered, now, project)
+        unpriced = spend.unpriced(connection, offered, now, project)
     organizations = spend.by_organization(by_project)
     if as_json:
         shown = {"projects": [vars(one) for one in by_project]}
-        shown |= {"organizations": [vars(one) for one in organizations]}
+        shown |= {"organizations": [vars(one) for one in organizations], "unpriced": unpriced}
         show.as_json(OUT, {"at": now, "assumption": spend.ASSUMPTION, **shown})
         return
     OUT.print(show.table("Projects", [vars(one) for one in by_project]))
@@ -35,3 +36,6 @@ def spent(
     total = sum((one.so_far for one in organizations), Decimal(0))
     projected = sum((one.projected for one in organizations), Decimal(0))
     OUT.print(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}", markup=False)
+    for row in unpriced:
+        told = f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan"
+        OUT.print(told, markup=False, soft_wrap=True)

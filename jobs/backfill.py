@@ -52,14 +52,14 @@ def fill(context: Context, first: Day, last: Day, since: str = METERED_FROM) -> 
 
 def _fill_day(connection: Connection, day: Day, ids: list[int], at: datetime) -> int:
     ledger.ensure_partition(connection, Month.of(day.start))
-    projects.ensure(connection, ids, at)
+    projects.ensure(connection, ids, at, day.start)
     projects.lock(connection, ids)
     ledger.fill_sealed_day(connection, platform_db.SOURCE, ids, day, at)
     return snapshots.seal_earlier(connection, day, ids, at)
 
 
 def _missing_before_open(connection: Connection, day: Day, context: Context, since: str) -> list[int]:
-    projects.ensure(connection, projects.ids(connection, context.project_id), context.at)
+    projects.ensure(connection, projects.ids(connection, context.project_id), context.at, day.start)
     query = text(f"""
         SELECT p.id FROM projects p JOIN project_stats s ON s.project_id = p.id
         WHERE (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)

@@ -1,7 +1,7 @@
 """The plans: versions with an effective date, tiers, what each includes and what more costs.
 
 `FLEETMETER_PLANS` names a TOML like the one that ships, metering/plans.toml; docs/plans.md explains
-every key. Amounts of money are strings: a float would not be exact.
+every key. Amounts of money are Decimal from the file on; a float would not be exact.
 """
 
 import hashlib
@@ -19,6 +19,13 @@ from metering.errors import PlanError
 from metering.meters import COUNTER_NAMES, METERS
 
 SHIPPED = Path(__file__).with_name("plans.toml")
+
+
+# Decimals of a currency's minor unit (ISO 4217) where they are not two.
+WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+THREE = "BHD IQD JOD KWD LYD OMR TND"
+MINOR_DIGITS = dict.fromkeys(WHOLE.split(), 0) | dict.fromkeys(THREE.split(), 3) | {"CLF": 4, "UYW": 4}
+NAMED = 5  # mistakes that an error lists
 
 
 def _exact(value: object) -> object:
@@ -111,7 +118,8 @@ class PlanVersion(Terms):
     """The plans in force from `effective` on, until a later version.
 
     `prorate`: a month is rated by the tier in force on each of its days, fee and allowances in
-    proportion; otherwise the whole month by the tier of its last day.
+    proportion; otherwise the whole month by the tier of its last day. `minor_digits`: left out, those
+    of the currency.
     """
 
     effective: date
@@ -119,6 +127,13 @@ class PlanVersion(Terms):
     minor_digits: Annotated[int, Field(strict=True, ge=0, le=6)] = 2
     prorate: Annotated[bool, Field(strict=True)] = False
     tiers: dict[str, Tier] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _digits_of_the_currency(cls, written: Any) -> Any:
+        if not isinstance(written, dict) or "minor_digits" in written:
+            return written
+        return written | {"minor_digits": MINOR_DIGITS.get(str(written.get("currency")), 2)}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
@@ -166,7 +181,7 @@ def load(path: Path | None) -> Plans:
     """The plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
     path = path or SHIPPED
     try:
-        written = tomllib.loads(path.read_text("utf-8"))
+        written = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise PlanError(
             f"the plans in {path} cannot be read ({error.strerror}); correct FLEETMETER_PLANS"
@@ -177,8 +192,9 @@ def load(path: Path | None) -> Plans:
         return Plans.model_validate(written)
     except ValidationError as error:
         problems = [_sentence(written, problem) for problem in error.errors()]
-        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        raise PlanError(f"the plans in {path} are wrong: {problems[0]}{more}") from error
+        more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
+        told = "; ".join(problems[:NAMED])
+        raise PlanError(f"the plans in {path} are wrong: {told}{more}") from error
 
 
 def _sentence(written: dict[str, Any], problem: Any) -> str:

@@ -18,7 +18,9 @@ INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
 
 # The hour from which a project that was never seen before is open: its creation. One that is older
 # than this installation starts with the running month, whose rows the first refresh counts.
-FIRST_OPEN = f"""CASE WHEN p.created_at >= {INSTALLED_AT} THEN {METERED_FROM}
+# One that ended before this month has no open hour any more: its days are counted as a backfill's.
+FIRST_OPEN = f"""CASE WHEN {METERED_UNTIL} <= :month_start THEN :month_start
+    WHEN p.created_at >= {INSTALLED_AT} THEN {METERED_FROM}
     ELSE greatest({METERED_FROM}, :month_start) END"""
 
 
@@ -40,16 +42,22 @@ def require(connection: Connection, project_id: int) -> int:
     return project_id
 
 
-def ensure(connection: Connection, project_ids: Sequence[int], at: datetime) -> None:
-    """Create the missing `project_stats` rows of metered projects that exist at `at`."""
+def ensure(
+    connection: Connection, project_ids: Sequence[int], at: datetime, since: datetime | None = None
+) -> None:
+    """Create the missing `project_stats` rows of projects that exist at `at`.
+
+    Of those that are metered in the month of `at`; or were so at `since`, for a backfill.
+    """
+    month_start = Month.of(utc(at)).start
     connection.execute(
         text(f"""
             INSERT INTO project_stats (project_id, open_from, updated_at)
             SELECT p.id, {FIRST_OPEN}, :at FROM projects p
-            WHERE p.id = ANY(:ids) AND p.created_at <= :at AND {METERED_UNTIL} > :month_start
+            WHERE p.id = ANY(:ids) AND p.created_at <= :at AND {METERED_UNTIL} > :since
             ORDER BY p.id
             ON CONFLICT (project_id) DO NOTHING"""),
-        {"ids": list(project_ids), "at": at, "month_start": Month.of(utc(at)).start},
+        {"ids": list(project_ids), "at": at, "month_start": month_start, "since": since or month_start},
     )
 
 

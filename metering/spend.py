@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -90,7 +90,7 @@ def by_project(
 ) -> list[Spend]:
     """The month that runs at `at`, by project; projected as ASSUMPTION says.
 
-    A project whose tier is in no plan is left out: it has no price.
+    A project whose tier is in no plan is left out: it has no price, and `unpriced` names it.
     """
     return priced(usage(connection, at, project_id, organization_id), plans, at)
 
@@ -100,6 +100,21 @@ def priced(rows: Iterable[dict[str, Any]], plans: Plans, at: datetime) -> list[S
     version = plans.in_force(Month.of(at).last.date)
     found = (_spend(row, version) for row in rows)
     return [spend for spend in found if spend is not None]
+
+
+def unpriced(
+    connection: Connection, plans: Plans, at: datetime, project_id: int | None = None
+) -> list[dict[str, Any]]:
+    """Active projects that `by_project` leaves out, with the tier that is in no plan."""
+    known = list(plans.in_force(Month.of(at).last.date).tiers)
+    rows = connection.execute(
+        text("""
+            SELECT p.id AS project_id, o.tier FROM projects p JOIN organizations o ON o.id = p.organization_id
+            WHERE p.is_active AND NOT o.tier = ANY(:known)
+                AND (CAST(:project AS bigint) IS NULL OR p.id = :project) ORDER BY p.id"""),
+        {"known": known, "project": project_id},
+    )
+    return [dict(row) for row in rows.mappings()]
 
 
 def by_organization(spends: Iterable[Spend]) -> list[OrganizationSpend]:
@@ -149,8 +164,13 @@ def _spend(row: dict[str, Any], version: PlanVersion) -> Spend | None:
     share = row["length"] / row["elapsed"]
     projected = row | {name: int(row[name] * share) for name in COUNTER_NAMES}
     try:
-        totals = [rated(usage, version).total + row["adjustment_charge"] for usage in (row, projected)]
+        totals = [_total(rated(usage, version), row) for usage in (row, projected)]
     except PlanError:
         return None
     own = {name: row[name] for name in ("project_id", "project", "organization_id", "organization", "tier")}
     return Spend(**own, so_far=totals[0], projected=totals[1], currency=version.currency)
+
+
+def _total(bill: Bill, row: Mapping[str, Any]) -> Decimal:
+    adjusted: Decimal = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)  # as a close does
+    return bill.total + adjusted

@@ -212,6 +212,21 @@ def test_a_backfill_refuses_a_closed_month_and_the_future(
         )
 
 
+def test_a_backfill_reaches_a_project_that_ended_before_this_month(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    """Its past is billed too: up to the day of deactivation, that day included."""
+    project = platform.project(platform.organization("starter"), created_at="2026-10-05T12:00:00Z")
+    platform.logs(project, datetime(2026, 10, 20, 9, tzinfo=UTC), 3)
+    platform.deactivate(project, datetime(2026, 10, 20, 10, tzinfo=UTC))
+    days = {"from": "2026-10-01", "to": "2026-10-31"}
+    execute.run_now(configured, engine, "backfill", AT, arguments=days)
+    execute.run_now(configured, engine, "monthly", AT)
+    bills = "SELECT month, days_present, days_expected, logs FROM monthly_stats"
+    assert platform.rows(bills) == [(10, 16, 16, 3)]
+    assert audit.verify(engine).discrepancies == []
+
+
 def test_an_interrupted_run_frees_its_period(engine: Engine, platform: Platform) -> None:
     run = ask(engine)
     claim(engine)

@@ -7,7 +7,8 @@ from sqlalchemy import Engine
 from the_months import OCTOBER, closed_october, count
 from the_platform import Platform
 
-from metering import database, plans, snapshots, spend
+from metering import adjustments, database, plans, snapshots, spend
+from metering.adjustments import Adjustment
 from metering.periods import Day
 from metering.spend import Spend
 
@@ -63,3 +64,14 @@ def test_a_tier_that_no_plan_names_stops_no_other(engine: Engine, platform: Plat
     closed_october(engine, platform, projects=1)
     platform.sql("UPDATE organizations SET tier = 'platinum' WHERE id = (SELECT min(id) FROM organizations)")
     assert len(spent(engine)) == 1
+    with engine.connect() as connection:
+        (left_out,) = spend.unpriced(connection, plans.load(None), MIDWAY)
+    assert left_out["tier"] == "platinum"
+
+
+def test_adjustments_are_rounded_as_the_bill_will_be(engine: Engine, platform: Platform) -> None:
+    (project,) = closed_october(engine, platform)
+    about = Adjustment(project, None, None, Decimal("-7.255"), OCTOBER.first.date, "goodwill", "a@cli")
+    with database.transaction(engine) as connection:
+        adjustments.post(connection, about, MIDWAY)
+    assert spent(engine)[0].so_far == Decimal("21.74")

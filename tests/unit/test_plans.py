@@ -67,7 +67,11 @@ def test_any_change_of_a_price_changes_the_hash(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"fee": "1.5"}, 'version 2026-01-01, tier free, fee: write money as a string, like "0.25", not 1.5'),
+        (
+            {"fee": "true"},
+            'version 2026-01-01, tier free, fee: write money as a string, like "0.25", not True',
+        ),
+        ({"fee": "nan"}, "tier free, fee"),
         ({"fee": '"-1"'}, "tier free, fee: Input should be greater than or equal to 0"),
         ({"fee": '"NaN"'}, "tier free, fee"),
         ({"fee": '"1E+999"'}, "tier free, fee"),
@@ -77,7 +81,7 @@ def test_any_change_of_a_price_changes_the_hash(tmp_path: Path) -> None:
         ({"more": "maximum = 3"}, "meter logs, maximum: Extra inputs are not permitted"),
         ({"more": 'limit = "firm"'}, "meter logs, limit"),
         ({"more": 'basis = "average"'}, "logs is counted, not a level"),
-        ({"more": 'overage = { model = "per_unit", price = 0.1 }'}, "meter logs, overage.price: write money"),
+        ({"more": 'overage = { model = "per_unit", price = -0.1 }'}, "meter logs, overage.price: Input"),
         ({"more": 'overage = { model = "per_unit" }'}, "per_unit takes a price"),
         ({"more": 'overage = { model = "package", price = "1" }'}, "package takes a size"),
         ({"more": 'overage = { model = "volume", price = "1" }'}, "volume takes steps"),
@@ -95,6 +99,26 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, changes: dict[str, st
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value) or "TOML" in str(caught.value)
+
+
+def test_every_mistake_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, fee="-1", included="-1", more='limit = "firm"')
+    with pytest.raises(PlanError, match=r"free, fee: .*; .*logs, included: .*; .*logs, limit: "):
+        plans.load(path)
+
+
+def test_a_price_written_as_a_number_is_exact(tmp_path: Path) -> None:
+    more = 'overage = { model = "per_unit", price = 0.1 }'
+    version = plans.load(written(tmp_path, fee="0.30", more=more)).versions[0]
+    assert version.tier("free").fee == Decimal("0.30")
+    assert version.content()["tiers"]["free"]["meters"]["logs"]["overage"]["price"] == "0.1"
+
+
+@pytest.mark.parametrize(("currency", "digits"), [("JPY", 0), ("KWD", 3), ("EUR", 2), ("CLF", 4)])
+def test_amounts_have_the_decimals_of_their_currency(currency: str, digits: int) -> None:
+    given = {"effective": "2026-01-01", "currency": currency, "tiers": {"free": {}}}
+    assert PlanVersion.model_validate(given).minor_digits == digits
+    assert PlanVersion.model_validate(given | {"minor_digits": 5}).minor_digits == 5
 
 
 def test_two_versions_of_one_day_are_refused(tmp_path: Path) -> None:
