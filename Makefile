@@ -44,9 +44,12 @@ bench: .venv/.installed  ## ours against the alternative, same run, as ratios
 bench-console: .venv/.installed  ## the console beside a bare page of Streamlit, on 11 million days
 	$(BIN)/python -m benchmarks console
 
+screenshots: .venv/.installed  ## pictures of every page of a demo, light and dark, desk and phone
+	$(BIN)/python tests/screenshots.py
+
 lock: .venv/.installed  ## compute requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev pyproject.toml \
 	  --output-file requirements.lock --no-header --no-annotate --upgrade --quiet
 
-.PHONY: help install extras demo test lint drill bench bench-console lock
+.PHONY: help install extras demo test lint drill bench bench-console screenshots lock

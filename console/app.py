@@ -10,8 +10,13 @@ from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from console import probes, server, trouble
+from console.own_machine import OwnMachine
 from console.way_back import WayBack
 from metering import settings
 from metering.errors import SettingsError
@@ -52,14 +57,23 @@ def _settings() -> settings.Settings:
 
 def _around(found: settings.Settings) -> list[Middleware]:
     guard = Middleware(probes.Guard)
-    return [guard, Middleware(WayBack, origin=server.origin(found))] if found.sign_in else [guard]
+    if found.sign_in:
+        return [guard, Middleware(WayBack, origin=server.origin(found))]
+    # A website whose name is made to lead to this machine would be its visitor's administrator.
+    named = Middleware(TrustedHostMiddleware, allowed_hosts=server.OWN_NAMES, www_redirect=False)
+    return [Middleware(OwnMachine), named, guard]
+
+
+async def _overview(request: Request) -> Response:
+    """The first page by its name: Streamlit knows it at / only."""
+    return RedirectResponse(str(request.url.replace(path="/", scheme="", netloc="")))
 
 
 found = _settings()
 server.refuse_public(st.get_option("server.address"), found)
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=probes.ROUTES,
+    routes=[*probes.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
     on_script_error=trouble.show,
     middleware=_around(found),

@@ -4,8 +4,9 @@ A job is asked for, a request in the queue that a runner takes up; a page never 
 """
 
 import json
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from metering.adjustments import Adjustment
 from metering.sign_in import Role
 
 DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
+_ONE_AT_A_TIME = threading.Lock()
 Run = Mapping[str, Any]
 
 
@@ -103,15 +105,38 @@ def adjust(
     at: datetime,
 ) -> int:
     """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin."""
-    with writing("admin") as by:
-        wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
-        return adjustments.post(by.connection, wanted, at)
+
+    def post() -> int:
+        with writing("admin") as by:
+            wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
+            return adjustments.post(by.connection, wanted, at)
+
+    return _once(("adjust", project_id, meter, quantity, amount, about, reason), post)
 
 
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
-    with writing("admin") as by:
-        return adjustments.reverse(by.connection, project_id, adjustment, reason, by.actor, at)
+
+    def post() -> int:
+        with writing("admin") as by:
+            return adjustments.reverse(by.connection, project_id, adjustment, reason, by.actor, at)
+
+    return _once(("reverse", project_id, adjustment), post)
+
+
+def _once(request: tuple[Any, ...], post: Callable[[], int]) -> int:
+    """What `post` returns; for the second press of a double click, what it returned for the first.
+
+    No constraint tells two equal corrections from one that was pressed twice. The second press is worked
+    on by a thread of its own while the first still may be, hence the lock.
+    """
+    with _ONE_AT_A_TIME:
+        asked = st.session_state.setdefault("asked", {})
+        pressed, posted = asked.get(request, (0.0, 0))
+        if not posted or time.monotonic() - pressed >= DOUBLE_CLICK:
+            posted = post()
+            asked[request] = (time.monotonic(), posted)
+    return int(posted)
 
 
 def _run(by: Writing, run: int) -> Run | None:

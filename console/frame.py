@@ -11,12 +11,15 @@ from console.reading import person, seen
 from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
+# Streamlit writes white on a primary button, which nobody reads on the light blue of the dark theme.
+STYLE = "<style>[data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}</style>"
 
 
 def show(start: str = "overview") -> None:
     """Show the page the address names; `start` is the one at `/`."""
     st.set_page_config(page_title="Fleetmeter", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "icon.svg"), size="large")
+    st.html(STYLE)
     trouble.guarded(_show)(start)
 
 

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 from metering.settings import Settings
 from metering.sign_in import LOOPBACK
 
+OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a browser of this machine may call the console
+
 
 def refuse_public(address: str | None, found: Settings) -> None:
     """End the process, with a sentence, where others than this machine would reach it unasked."""

@@ -100,15 +100,24 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    url: URL, port: int | None = None, log: Path = Path(os.devnull), **environment: str
+    url: URL,
+    port: int | None = None,
+    log: Path = Path(os.devnull),
+    folder: Path | None = None,
+    **environment: str,
 ) -> Iterator[str]:
-    """The console as `fleetmeter console` starts it, on a free port if none is given; yields its address."""
+    """The console as `fleetmeter console` starts it in `folder`, on a free port if none is given.
+
+    Yields its address.
+    """
     port = port or free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     given = {"DATABASE_URL": url.render_as_string(hide_password=False), **environment}
     command = server.command(port, Settings(**environment))  # type: ignore[arg-type]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=kept | given, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=kept | given, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         _await_server(address, process)

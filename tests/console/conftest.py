@@ -1,5 +1,6 @@
 """A console page in the test's own process, over a real database."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import pytest
 import streamlit as st
 import the_rivals
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
-from the_browser import chromium
-from the_console import Fleet, fill
+from the_browser import PATIENCE, chromium
+from the_console import Fleet, fill, serving
 from the_people import PROVIDER
 from the_rivals import Rivals
+from the_site import Site, until
+
+from jobs import runner
+from metering import settings
 
 Open = Callable[..., AppTest]
 
@@ -81,6 +86,47 @@ def signing_in(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 def browser() -> Iterator[Browser]:
     with chromium() as launched:
         yield launched
+
+
+@pytest.fixture(scope="module")
+def site(
+    server: URL, admin: Connection, filled: tuple[str, Fleet], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    name = f"site_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{filled[0]}"'))
+    url = server.set(database=name)
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    folder = tmp_path_factory.mktemp("site")
+    with serving(url, FLEETMETER_DATA_DIR=str(folder)) as address:
+        yield Site(address, engine, filled[1])
+    engine.dispose()
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def live_runner(site: Site) -> Iterator[None]:
+    """A runner that works on the site's requests until the test ends, and has done what was due."""
+    stop = threading.Event()
+    url = site.engine.url.render_as_string(hide_password=False)
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    found = settings.load(database_url=url)
+    thread = threading.Thread(target=runner.run, args=(found, engine, stop), daemon=True)
+    thread.start()
+    idle = "SELECT bool_or(trigger = 'schedule') AND bool_and(finished_at IS NOT NULL) FROM job_runs"
+    until(lambda: site.scalar(idle))
+    yield
+    stop.set()
+    thread.join(30)
+    engine.dispose()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    opened = context.new_page()
+    yield opened
+    context.close()
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from the_console import answer, free_port
+from the_site import until
 
 from console import figures, names, server
+from console.own_machine import is_loopback
 from console.views.overview import per_second
 from metering.settings import Settings
 
@@ -23,19 +26,52 @@ for name in ("server.address", "client.showErrorDetails", "theme.light.primaryCo
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])  # noqa: S104 - what must be refused
-def test_another_address_than_loopback_is_refused(address: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "streamlit", "run", str(HERE / "app.py")]
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_another_address_than_loopback_is_refused(way: str, address: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "streamlit", "run", str(HERE / "app.py"), "--server.port=0"]
+    command += [f"--server.address={address}"] if way == "option" else []
+    given = os.environ | ({"STREAMLIT_SERVER_ADDRESS": address} if way == "variable" else {})
     done = subprocess.run(
-        [*command, f"--server.address={address}", "--server.port=0", "--server.headless=true"],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        cwd=tmp_path,
-        check=False,
+        command, capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False, env=given
     )
     assert done.returncode != 0
     assert "serves 127.0.0.1 only" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_says_another_address_is_not_obeyed(tmp_path: Path) -> None:
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "config.toml").write_text('[server]\naddress = "0.0.0.0"\n')
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(HERE / "app.py"), f"--server.port={port}"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answer(f"http://127.0.0.1:{port}/healthz")[0] == 200 or process.poll() is not None)
+        assert answer(f"http://127.0.0.2:{port}/healthz") == (0, "")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("reached", "own"),
+    [
+        (("127.0.0.1", 8501), True),
+        (("127.8.8.8", 8501), True),
+        (("::1", 8501), True),
+        (("localhost", 8501), True),
+        (("/run/console.sock", None), True),
+        (("192.0.2.1", 8501), False),
+        (("::", 8501), False),
+        (("fe80::1", 8501), False),
+        (("testserver", 80), False),
+        (None, False),
+    ],
+)
+def test_only_what_came_in_through_loopback_is_answered(
+    reached: tuple[str, int | None] | None, own: bool
+) -> None:
+    assert is_loopback(reached) is own
 
 
 def test_an_address_set_without_sign_in_is_refused_before_anybody_is_served(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from the_rivals import SECRET as FOREIGN
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 TOKEN = "t" * 32
+OPERATORS = "FLEETMETER_OPERATORS=olga@fleet.example\n"
 OVERVIEW = re.compile("^Overview$")
 
 
@@ -51,6 +52,7 @@ def site(
         idp.people = {
             "vera": {"email": "Vera@fleet.example", "email_verified": True},
             "otto": {"email": "otto@fleet.example", "email_verified": True, "roles": ["crew"]},
+            "olga": {"email": "olga@fleet.example", "email_verified": True},
             "ada": {"email": "ada@fleet.example", "email_verified": True},
             "eve": {"email": "eve@fleet.example", "email_verified": True},
             "fake": {"email": "ada@fleet.example", "email_verified": False},
@@ -72,7 +74,8 @@ def site(
             "FLEETMETER_METRICS_TOKEN": TOKEN,
         }
         log = folder / "console.log"
-        with serving(url, port=port, log=log, **given) as address:
+        (folder / ".env").write_text(OPERATORS)
+        with serving(url, port=port, log=log, folder=folder, **given) as address:
             yield Site(address, idp, engine, rivalry[1], log)
     engine.dispose()
     admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
@@ -82,7 +85,6 @@ def site(
 def page(browser: Browser, site: Site) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     yield context.new_page()
     context.close()
     site.provider.reset()
@@ -144,6 +146,22 @@ def test_an_operator_runs_a_job_under_their_own_name_and_closes_no_month(page: P
     assert site.rows("SELECT requested_by FROM job_runs ORDER BY id DESC LIMIT 1") == [
         ("otto@fleet.example",)
     ]
+
+
+def test_a_role_taken_while_the_page_is_open_does_nothing_any_more(page: Page, site: Site) -> None:
+    sign_in(page, site, "olga")
+    visit(page, site, "jobs")
+    page.get_by_role("button", name="Run now").first.click()
+    expect(page.get_by_role("button", name="Run it")).to_be_visible()
+    before = site.rows("SELECT count(*), max(id) FROM audit_log")
+    (site.log.parent / ".env").write_text(OPERATORS.replace("olga", "another"))
+    try:
+        page.get_by_role("button", name="Run it").click()
+        expect(page.get_by_text("olga@fleet.example has no role in this console").first).to_be_visible()
+    finally:
+        (site.log.parent / ".env").write_text(OPERATORS)
+    assert site.rows("SELECT count(*), max(id) FROM audit_log") == before
+    assert site.rows("SELECT count(*) FROM job_runs WHERE requested_by LIKE 'olga%'") == [(0,)]
 
 
 def test_an_admin_may_close_months_and_post_adjustments(page: Page, site: Site) -> None:

@@ -1,0 +1,238 @@
+"""Every other button and control, pressed in a browser; SQL, the file or the address says what it did."""
+
+import csv
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from pyarrow import parquet
+from sqlalchemy import text
+from the_platform import Platform
+from the_site import Site, pick, press, settle, tick, until, visit
+
+from console.pages import SECTIONS, TITLES
+from metering.periods import Day, Month
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose an option of the select box of that label."""
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
+
+
+def logged(site: Site, action: str) -> object:
+    """Who did that last, and whether before and after are kept."""
+    return site.row(
+        """SELECT actor, after IS NOT NULL FROM audit_log WHERE action = :action
+        ORDER BY id DESC LIMIT 1""",
+        action=action,
+    )
+
+
+def test_the_navigation_leads_to_every_page(page: Page, site: Site) -> None:
+    visit(page, site)
+    for key in (key for keys in SECTIONS.values() for key in keys):
+        page.get_by_test_id("stSidebarNavLink").filter(has_text=TITLES[key][0]).click()
+        expect(page.get_by_role("heading", level=1, name=TITLES[key][0], exact=True)).to_be_visible()
+        settle(page)
+        assert page.get_by_text("could not be shown").count() == 0
+
+
+def test_what_is_wrong_leads_to_the_page_that_mends_it(page: Page, site: Site) -> None:
+    if not site.fleet.missing:
+        pytest.skip("too early in the month for missing days")
+    visit(page, site)
+    page.locator("[class*=st-key-problem]").get_by_role("link", name="Snapshots").first.click()
+    expect(page.get_by_role("heading", level=1, name="Snapshots")).to_be_visible()
+
+
+@pytest.mark.parametrize("job", ["hourly", "daily", "monthly"])
+def test_a_preview_of_a_job_changes_nothing(page: Page, site: Site, live_runner: None, job: str) -> None:
+    before = site.scalar("SELECT count(*) FROM monthly_stats")
+    visit(page, site, "jobs")
+    page.locator(f".st-key-preview-{job} button").dblclick()
+    expect(page.get_by_text("(trial)").first).to_be_visible()
+    trials = "SELECT array_agg(state) FROM job_runs WHERE job = :job AND dry_run"
+    until(lambda: site.scalar(trials, job=job) == ["succeeded"])
+    assert site.scalar("SELECT count(*) FROM monthly_stats") == before
+    assert logged(site, "preview") == ("console", True)
+
+
+def dead_letters(site: Site, periods: tuple[str, ...]) -> None:
+    with site.engine.begin() as connection:
+        for period in periods:
+            connection.execute(
+                text("""
+                    INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at, errors)
+                    VALUES ('daily', :period, now(), 'schedule', 'schedule', 'dead', now(), '[]')"""),
+                {"period": period},
+            )
+
+
+def test_dead_letters_are_tried_again_or_discarded(page: Page, site: Site) -> None:
+    dead_letters(site, ("2026-01-05", "2026-01-06"))
+    visit(page, site, "jobs")
+    choose(page, "Job that failed", "daily")
+    page.get_by_text("Dead letters", exact=True).click()
+    settle(page)
+    press(page, "retry-all")
+    again = """SELECT count(*) FROM job_runs WHERE trigger = 'retry'
+        AND period IN ('2026-01-05', '2026-01-06') AND state = 'queued'"""
+    until(lambda: site.scalar(again) == 2)
+    assert logged(site, "retry") == ("console", True)
+    visit(page, site, "jobs")
+    press(page, "discard")
+    page.get_by_role("dialog").get_by_role("button", name="Discard").dblclick()
+    until(lambda: site.scalar("SELECT count(*) FROM job_runs WHERE state = 'dead'") == 0)
+    assert logged(site, "discard") == ("console", True)
+    with site.engine.begin() as connection:
+        connection.execute(text("DELETE FROM job_runs WHERE period IN ('2026-01-05', '2026-01-06')"))
+
+
+def test_history_is_filtered_and_leafed_through(page: Page, site: Site) -> None:
+    with site.engine.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
+                SELECT 'archive', 'p' || n, now(), 'manual', 'someone', 'cancelled', now()
+                FROM generate_series(1, 60) n""")
+        )
+    visit(page, site, "jobs")
+    choose(page, "Job", "archive")
+    page.wait_for_url("**job=archive*")
+    choose(page, "State", "Cancelled")
+    page.wait_for_url("**state=cancelled*")
+    press(page, "older")
+    page.wait_for_url("**before=*")
+    settle(page)
+    press(page, "newest")
+    page.wait_for_url(lambda url: "before=" not in url)
+    assert "job=archive" in page.url
+
+
+def test_the_doctor_examines(page: Page, site: Site) -> None:
+    visit(page, site, "health")
+    press(page, "doctor")
+    expect(page.get_by_test_id("stCode")).to_be_visible()
+    assert "database" in page.get_by_test_id("stCode").inner_text().lower()
+
+
+def test_an_alert_is_looked_after(page: Page, site: Site) -> None:
+    with site.engine.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO alerts (kind, severity, subject, detail, opened_at, resolved_at) VALUES
+                ('limit', 'critical', 'near the edge', '{}', now(), NULL),
+                ('limit', 'warning', 'long over', '{}', now(), now())""")
+        )
+    visit(page, site, "alerts")
+    choose(page, "Kind", "limit")
+    page.wait_for_url("**kind=limit*")
+    page.get_by_text("Those that are over too").click()
+    settle(page)
+    press(page, "acknowledge")
+    page.get_by_label("What is being done about it").fill("a new disk is on its way")
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge").dblclick()
+    until(lambda: site.scalar("SELECT acknowledged_by FROM alerts WHERE subject = 'near the edge'"))
+    assert site.row("SELECT actor, reason FROM audit_log WHERE action = 'acknowledge'") == (
+        "console",
+        "a new disk is on its way",
+    )
+    expect(page.locator(".st-key-acknowledge")).to_be_hidden()
+
+
+def test_a_project_is_looked_at_by_meter_range_and_hour(page: Page, site: Site) -> None:
+    visit(page, site, f"project?project={site.fleet.projects[0]}")
+    choose(page, "Meter", "MQTT messages out")
+    page.wait_for_url("**meter=mqtt_outbound*")
+    page.get_by_text("7 days", exact=True).click()
+    page.wait_for_url("**days=7*")
+    settle(page)
+    for tab in ("Table", "Coverage", "Chart", "Hours of a day"):
+        page.get_by_role("tab", name=tab).click()
+    yesterday = Day.of(datetime.now(UTC)).previous()
+    pick(page, "Day", yesterday.date)
+    expect(
+        page.get_by_role("tabpanel").filter(has_text="Day").locator("[data-testid=stDataFrame]").last
+    ).to_be_visible()
+    assert page.get_by_text("could not be shown").count() == 0
+
+
+def test_the_matrix_is_leafed_through(page: Page, site: Site) -> None:
+    platform = Platform(site.engine)
+    organization = platform.organization("free", name="Many")
+    for number in range(60):
+        platform.project(organization, name=f"one of many {number}")
+    try:
+        visit(page, site, "snapshots")
+        press(page, "matrix-next")
+        settle(page)
+        press(page, "matrix-first")
+        settle(page)
+        expect(page.locator(".st-key-matrix-first button")).to_be_disabled()
+    finally:
+        platform.sql("DELETE FROM projects WHERE name LIKE 'one of many%'")
+
+
+def test_a_preview_of_a_backfill_changes_nothing(page: Page, site: Site, live_runner: None) -> None:
+    if not site.fleet.missing:
+        pytest.skip("too early in the month for missing days")
+    before = site.scalar("SELECT count(*) FROM daily_stats")
+    visit(page, site, "snapshots")
+    tick(page, "missing")
+    expect(page.get_by_text("1 ticked project")).to_be_visible()
+    page.get_by_role("combobox", name="Days to repair").click()
+    page.get_by_role("option", name=str(min(site.fleet.missing))).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Backfill 1 missing day")).to_be_visible()
+    press(page, "preview-backfill")
+    trial = "SELECT array_agg(state) FROM job_runs WHERE job = 'backfill' AND dry_run"
+    until(lambda: site.scalar(trial) == ["succeeded"])
+    expect(page.get_by_text("The run would do exactly this")).to_be_visible()
+    assert site.scalar("SELECT count(*) FROM daily_stats") == before
+
+
+def test_the_parquet_is_the_csv_is_the_digest_shown(page: Page, site: Site, tmp_path: Path) -> None:
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    page.get_by_text("Show the file's SHA-256").click()
+    shown = page.get_by_text("SHA-256 of the CSV: ").inner_text().rpartition(" ")[2]
+    for kind, name in (("csv", "Download CSV"), ("parquet", "Download Parquet")):
+        with page.expect_download() as started:
+            page.get_by_role("button", name=name).click()
+        started.value.save_as(tmp_path / f"bills.{kind}")
+    content = (tmp_path / "bills.csv").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == shown
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    table = parquet.read_table(tmp_path / "bills.parquet").to_pylist()
+    assert [row["project_id"] for row in rows] == [str(row["project_id"]) for row in table]
+    assert [float(row["total_charge"]) for row in rows] == [float(row["total_charge"]) for row in table]
+    sealed = site.scalar("SELECT array_agg(seal ORDER BY organization_id, project_id) FROM monthly_stats")
+    assert [row["seal"] for row in rows] == sealed
+
+
+def test_a_bill_that_is_ticked_is_explained(page: Page, site: Site) -> None:
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    tick(page, "bills")
+    expect(page.get_by_test_id("stCode").filter(has_text="total")).to_be_visible()
+    assert page.get_by_text(f"{site.fleet.closed}").count() > 0
+
+
+def test_a_correction_is_posted_once_and_reversed(page: Page, site: Site) -> None:
+    visit(page, site, f"billing?month={Month.of(datetime.now(UTC))}")
+    page.get_by_text("Post an adjustment").click()
+    page.get_by_label("Project id").fill(str(site.fleet.projects[1]))
+    page.get_by_label("By (a minus takes off)").fill("-12.50")
+    page.get_by_label("Reason", exact=True).fill("=cmd|' /C calc'!A0")
+    page.get_by_role("button", name="Post it").dblclick()
+    expect(page.get_by_text("is posted")).to_be_visible()
+    assert site.scalar("SELECT count(*) FROM adjustments") == 1
+    visit(page, site, f"billing?month={Month.of(datetime.now(UTC))}")
+    tick(page, "adjustments")
+    page.get_by_label("is reversed").fill("it was right")
+    page.get_by_role("button", name="Reverse adjustment").dblclick()
+    until(lambda: site.scalar("SELECT sum(amount) FROM adjustments") == 0)
+    assert site.scalar("SELECT count(*) FROM adjustments") == 2
+    assert site.scalar("SELECT array_agg(DISTINCT actor) FROM adjustments") == ["console"]

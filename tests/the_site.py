@@ -1,0 +1,68 @@
+"""The console in a real browser: being served, over a real database, with a live runner beside it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from playwright.sync_api import Locator, Page, expect
+from sqlalchemy import Engine, text
+from the_browser import settle
+from the_console import Fleet
+
+
+@dataclass(frozen=True)
+class Site:
+    """A console being served, and the database behind it."""
+
+    address: str
+    engine: Engine
+    fleet: Fleet
+
+    def scalar(self, statement: str, **parameters: object) -> object:
+        with self.engine.connect() as connection:
+            return connection.scalar(text(statement), parameters)
+
+    def row(self, statement: str, **parameters: object) -> tuple[object, ...]:
+        with self.engine.connect() as connection:
+            return tuple(connection.execute(text(statement), parameters).one())
+
+
+def visit(page: Page, site: Site, path: str = "") -> None:
+    """Open a page and wait until it has been drawn to its end."""
+    page.goto(f"{site.address}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    settle(page)
+
+
+def press(page: Page, key: str) -> None:
+    """Press the button of that key."""
+    page.locator(f".st-key-{key} button").click()
+
+
+def grid(page: Page, key: str) -> Locator:
+    """The table of that key."""
+    return page.locator(f".st-key-{key}")
+
+
+def tick(page: Page, key: str, row: int = 0) -> None:
+    """Tick a row of the table of that key, which is drawn on a canvas."""
+    drawn = grid(page, key).locator(".dvn-scroller").first
+    drawn.evaluate("element => element.scrollIntoView({block: 'center'})")
+    drawn.click(position={"x": 16, "y": 52 + 35 * row})
+
+
+def pick(page: Page, label: str, day: date) -> None:
+    """Type a day into the field of that label."""
+    page.get_by_role("group", name=label, exact=True).get_by_role("spinbutton").first.click()
+    page.keyboard.type(f"{day:%Y%m%d}")
+    page.keyboard.press("Escape")  # closes the calendar, and the day is taken
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until it comes true."""
+    for _ in range(900):
+        if true():
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("it did not come true")
