@@ -86,11 +86,15 @@ EVERYWHERE = {EXPIRED, UNKNOWN, ELSEWHERE, ADVICE["NoSuchBucket"], ADVICE["Reque
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something was not read. `passing`: later it may be; `whole`: so will be all else of its place."""
+    """Why something was not read.
+
+    `passing`: in a moment it may be; `later`: in some minutes; `whole`: so is all else of its place.
+    """
 
     reason: str
     passing: bool = False
     whole: bool = False
+    later: bool = False
 
 
 def failure(error: Exception, place: Place, variable: str) -> Failure:
@@ -101,7 +105,7 @@ def failure(error: Exception, place: Place, variable: str) -> Failure:
         return Failure(CUT.format(it=_named(place, variable)), passing=True)
     if isinstance(error, HTTPClientError) and not isinstance(error, UNREACHABLE):
         return Failure(f"AWS did not answer about {_named(place, variable)} ({type(error).__name__})", True)
-    return Failure(_not_asked(error, place, variable), whole=True)
+    return Failure(_not_asked(error, place, variable), whole=True, later=isinstance(error, UNREACHABLE))
 
 
 def reason(error: Exception, place: Place, variable: str) -> str:

@@ -47,8 +47,8 @@ def read(settings: Settings, hours: Sequence[Hour], tally: aws.Tally) -> Counted
                 metric = SERIES[place][0]
                 metrics[metric] = metrics.get(metric, 0) + round(value)
         except aws.FAILURES as error:
-            reason = aws_errors.reason(error, Place("CloudWatch", region), "AWS_REGION")
-            raise SourceUnavailable(reason) from error
+            why = aws_errors.failure(error, Place("CloudWatch", region), "AWS_REGION")
+            raise SourceUnavailable(why.reason, why.passing or why.later) from error
     return found
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from collectors.aws import Tally
 from collectors.aws_errors import FAILURES, Failure, failure
-from collectors.measured import Measured, Progress
+from collectors.measured import Measured, Progress, Reason
 from metering import database, ledger
 from metering.cloud import Place
 from metering.projects import METERED_UNTIL
@@ -100,7 +100,8 @@ class Reading:
             self.progress(self.result.projects + len(self.result.failures), len(self.found))
 
     def _failed(self, project: int, failed: list[Failure]) -> None:
-        reason = "; ".join(dict.fromkeys(failure.reason for failure in failed))
+        said = "; ".join(dict.fromkeys(failure.reason for failure in failed))
+        reason = Reason(said, passing=all(failure.passing or failure.later for failure in failed))
         passing = all(failure.passing for failure in failed)
         (self.again if passing else self.result.failures)[project] = reason
 

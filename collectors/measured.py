@@ -13,6 +13,18 @@ from metering.meters import Source
 Progress = Callable[[int, int], None]  # projects done, projects in all
 
 
+class Reason(str):
+    """Why something was not read, in the operator's words; `passing`: the same may succeed later."""
+
+    __slots__ = ("passing",)
+    passing: bool
+
+    def __new__(cls, text: str, passing: bool = False) -> "Reason":
+        reason = super().__new__(cls, text)
+        reason.passing = passing
+        return reason
+
+
 @dataclass
 class Measured:
     """Projects measured, and why others were not; what was not read keeps its last known value.

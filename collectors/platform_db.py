@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from collectors import platform_levels
-from collectors.measured import Measured, Progress
+from collectors.measured import Measured, Progress, Reason
 from metering import database, late_rows, ledger, projects
 from metering.errors import SourceUnavailable
 from metering.meters import Source
@@ -49,7 +49,7 @@ def refresh(
     counted yet. A table or column that is missing is named in `problem`; nothing is taken as zero, and
     the other tables are counted.
     """
-    result = Measured(SOURCE)
+    result, passing = Measured(SOURCE), False
     try:
         with database.session_lock(engine, SOURCE) as connection:
             failed = _count(connection, result, at, project_id, progress)
@@ -57,8 +57,8 @@ def refresh(
     except DBAPIError as error:
         if database.is_away(error):
             raise
-        failed = {"projects": database.said(error)}
-    result.problem = _named(failed)
+        failed, passing = {"projects": database.said(error)}, database.is_passing(error)
+    result.problem = Reason(_named(failed), passing)
     return result
 
 
@@ -92,7 +92,7 @@ def recount_late(engine: Engine, at: datetime) -> dict[str, int]:
                 with connection.begin():
                     late_rows.finish(connection, SOURCE, days, sealed, at)
     except SourceUnavailable as error:
-        raise SourceUnavailable(f"late rows were not counted: {error}") from error
+        raise SourceUnavailable(f"late rows were not counted: {error}", error.passing) from error
     return {"days": len(days), "adjustments": posted}
 
 

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -21,9 +22,10 @@ from fleetmeter.embedded import postgres
 from jobs import queue
 from metering import audit, coverage, database, offline, plans, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
-from metering.periods import Day, Month
+from metering.periods import Month
 
-OUT = Console(highlight=False)
+# What another program reads, or a file keeps, is not folded to the width of a screen nobody has.
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 ERR = Console(stderr=True, highlight=False)
 
 app = typer.Typer(
@@ -45,11 +47,14 @@ app.command()(exports.restore)
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The console's port.")]
 
 
 def main() -> None:
     """The entry point: what went wrong is one sentence on standard error, never a traceback."""
+    # Standard output is for results: a program that reads them must not meet a line of the log.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except (PeriodError, UnknownProject) as error:
@@ -171,7 +176,7 @@ def run(
     job: str,
     at: At = None,
     project: Project = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job here and now; waits if another process is running the same one."""
@@ -183,13 +188,11 @@ def backfill(
     first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
     last: Annotated[str, typer.Option("--to", help="Last day, included.")],
     project: Project = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Recount and seal the missing days of a range that is over."""
-    days = {"from": str(Day.parse(first)), "to": str(Day.parse(last))}
-    if days["from"] > days["to"]:
-        raise PeriodError(f"--from {first} is after --to {last}")
-    _run("backfill", None, project, as_json, arguments=days)
+    _run("backfill", None, project, as_json, dry_run=dry_run, arguments={"from": first, "to": last})
 
 
 def _run(job: str, at: str | None, project: int | None, as_json: bool, **options: Any) -> None:
@@ -197,6 +200,8 @@ def _run(job: str, at: str | None, project: int | None, as_json: bool, **options
 
     found = environment.load()
     now = environment.instant(at)
+    leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
+    signal.signal(signal.SIGTERM, lambda *_: leave.set())
     with show.progress(ERR) as report:
         outcome = execute.run_now(
             found,
@@ -206,6 +211,7 @@ def _run(job: str, at: str | None, project: int | None, as_json: bool, **options
             project_id=project,
             requested_by=corrections.actor(),
             progress=report,
+            leave=leave,
             **options,
         )
     show.outcome(OUT, outcome, as_json)

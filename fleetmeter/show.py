@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fleetmeter.doctor import Finding
+from jobs import queue
+from metering import backlog
 from metering.audit import Report
 from metering.coverage import MissingDay
 from metering.errors import PeriodError
@@ -20,6 +22,8 @@ from metering.periods import Day
 
 if TYPE_CHECKING:  # boto3 comes with it, and is slow to import
     from jobs.execute import Outcome
+
+FIRST = 20  # periods of a catch-up plan shown one by one
 
 Advance = Callable[[str, int, int], None]
 
@@ -88,7 +92,7 @@ def outcome(out: Console, result: "Outcome", json_wanted: bool) -> None:
     if json_wanted:
         as_json(out, dataclasses.asdict(result))
         return
-    out.print(result.sentence, markup=False)
+    out.print(result.sentence, markup=False, soft_wrap=True)
     if "preview" in result.result:
         _preview(out, result.result["preview"])
 
@@ -110,24 +114,33 @@ def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) ->
     if json_wanted:
         as_json(out, [dict(row) for row in found])
         return
-    names = (
-        "id",
-        "job",
-        "period",
-        "project_id",
-        "state",
-        "trigger",
-        "requested_by",
-        "attempt",
-        "finished_at",
-    )
     rows = [
-        {name: "all" if name == "project_id" and row[name] is None else row[name] for name in names}
-        | {"next_attempt_at": row["next_attempt_at"] if row["state"] == "queued" else ""}
-        | {"failures": len(row["errors"] or [])}
+        {
+            "run": row["id"],
+            "job": row["job"] + (" (trial)" if row["dry_run"] else ""),
+            "period": row["period"],
+            "project": "all" if row["project_id"] is None else row["project_id"],
+            "state": _state(row),
+            "asked by": row["requested_by"],
+            "ended": row["finished_at"] or "",
+        }
         for row in found
     ]
     out.print(table("runs", rows) if rows else "No job has run yet.")
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """State, failures, how far it is, attempts and the next one."""
+    said, failures, done = str(row["state"]), len(row["errors"] or []), row["progress"] or {}
+    if failures:
+        said += f" with {failures} failure" + "s" * (failures > 1)
+    if row["state"] == "running" and done.get("total"):
+        said += f", {done['what']} {done['done']:,} of {done['total']:,}"
+    if row["failed_attempts"]:
+        said += f", attempt {row['failed_attempts']} of {queue.ATTEMPTS} failed"
+        if row["state"] == "queued":
+            said += f", next at {row['next_attempt_at']:%H:%M:%S}Z"
+    return said
 
 
 def missing(out: Console, found: list[MissingDay], first: Day, last: Day, json_wanted: bool) -> None:
@@ -187,6 +200,9 @@ def status(out: Console, found: Mapping[str, Any], json_wanted: bool) -> None:
     for title, rows in sections.items():
         out.print(table(title, rows) if rows else f"{title}: none")
     out.print(f"queue: {found['queue']['queued']} queued, {found['queue']['running']} running")
+    out.print("catch-up: " + (backlog.summary(found["catch_up"]) or "nothing is behind"), soft_wrap=True)
+    if len(found["catch_up"]) > 1:
+        out.print(table(f"the first {FIRST} of the plan", found["catch_up"][:FIRST]))
     out.print(f"missing days of the last 30: {found['missing_days_last_30']}")
     _months(out, found["months"])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from metering import closing, coverage, database, gate, projects, reconciliation
+from metering import backlog, closing, coverage, database, gate, projects, reconciliation
 from metering.meters import SOURCES
 from metering.periods import Day, Month
 from metering.plans import Plans
@@ -22,10 +22,20 @@ SOURCE = """
         max({0}_measured_at) AS last_measured_at, min({0}_measured_at) AS oldest_measured_at
     FROM project_stats"""
 
+# One probe of an index for each job that ever ran. The job is asked for as a range: PostgreSQL would
+# otherwise walk the primary key backwards through the runs of all the others.
 JOBS = """
-    SELECT DISTINCT ON (job) job, period, state, finished_at, errors FROM (
-        SELECT job, period, state, finished_at, errors, id FROM job_runs ORDER BY id DESC LIMIT 500
-    ) recent ORDER BY job, id DESC"""
+    WITH RECURSIVE names (job) AS (
+        SELECT min(job) FROM job_runs
+        UNION ALL SELECT (SELECT min(r.job) FROM job_runs r WHERE r.job > n.job) FROM names n
+        WHERE n.job IS NOT NULL)
+    SELECT last.* FROM names CROSS JOIN LATERAL (
+        SELECT job, period, CASE WHEN state = 'succeeded' AND errors <> '[]'
+                THEN format('succeeded with %s failure%s', jsonb_array_length(errors),
+                    CASE jsonb_array_length(errors) WHEN 1 THEN '' ELSE 's' END) ELSE state END AS state,
+            finished_at, errors FROM job_runs r
+        WHERE r.job >= names.job AND r.job <= names.job AND NOT r.dry_run
+        ORDER BY r.job DESC, r.id DESC LIMIT 1) last"""
 
 WAITING = """
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
@@ -46,6 +56,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "sources": {source: sources(connection)[source] for source in SOURCES},
             "jobs": _rows(connection, JOBS),
             "queue": _rows(connection, WAITING)[0],
+            "catch_up": backlog.plan(connection, at),
             "missing_days_last_30": missing(connection, at),
             "months": months(connection, at, offered),
             "open_gaps": _rows(

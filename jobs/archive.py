@@ -52,8 +52,8 @@ def run(context: Context) -> dict[str, Any]:
         context.advance(f"archiving {month}", number, len(months))
         try:
             found = archive(context.engine, client, bucket, context.settings.archive_prefix, month)
-        except (SourceUnavailable, FleetmeterError) as error:
-            context.fail(None, f"{month}: {error}")
+        except FleetmeterError as error:
+            context.fail(None, f"{month}: {error}", passing=getattr(error, "passing", False))
             continue
         if found is not None:
             done[str(month)] = f"s3://{bucket}/{found.prefix}"
@@ -166,9 +166,9 @@ def _absent(client: Any, bucket: str, key: str) -> bool:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return True
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {_reason(error, bucket)}") from error
+        raise _refused(f"s3://{bucket}/{key} cannot be read", error, bucket) from error
     except BotoCoreError as error:
-        raise SourceUnavailable(f"s3://{bucket}/{key} cannot be read: {_reason(error, bucket)}") from error
+        raise _refused(f"s3://{bucket}/{key} cannot be read", error, bucket) from error
     return False
 
 
@@ -176,10 +176,9 @@ def _asked(what: str, request: Callable[[], None]) -> None:
     try:
         request()
     except (ClientError, BotoCoreError) as error:
-        raise SourceUnavailable(
-            f"{what} cannot be written or read: {_reason(error, what.split('/')[2])}"
-        ) from error
+        raise _refused(f"{what} cannot be written or read", error, what.split("/")[2]) from error
 
 
-def _reason(error: Exception, bucket: str) -> str:
-    return aws_errors.reason(error, Place(bucket), "FLEETMETER_ARCHIVE_BUCKET")
+def _refused(what: str, error: Exception, bucket: str) -> SourceUnavailable:
+    why = aws_errors.failure(error, Place(bucket), "FLEETMETER_ARCHIVE_BUCKET")
+    return SourceUnavailable(f"{what}: {why.reason}", why.passing or why.later)

@@ -12,19 +12,17 @@ from sqlalchemy import Connection, text
 from collectors import platform_db
 from jobs.context import Context
 from metering import database, ledger, projects, snapshots
-from metering.errors import MonthClosed
+from metering.errors import MonthClosed, PeriodError
 from metering.periods import Day, Month, days
 from metering.projects import METERED_FROM, METERED_UNTIL
 
 
 def run(context: Context) -> dict[str, Any]:
     """Seal the missing days of `from`..`to`; days sealed already are named, with how many projects."""
-    first, last = Day.parse(context.arguments["from"]), Day.parse(context.arguments["to"])
-    snapshots.refuse_unfinished(last, context.at)
     with database.transaction(context.engine) as connection:
-        ids = projects.ids(connection, context.project_id)
-        _refuse_closed(connection, first, last, ids)
-        before = _sealed(connection, first, last, ids)
+        refuse(connection, context.at, context.project_id, context.arguments)
+        first, last = _range(context.arguments)
+        before = _sealed(connection, first, last, projects.ids(connection, context.project_id))
     platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
     sealed = fill(context, first, last)
     for some in context.chunks("sealing open days"):
@@ -34,11 +32,33 @@ def run(context: Context) -> dict[str, Any]:
     return {"from": str(first), "to": str(last), "days_sealed": sealed, "already_sealed": before}
 
 
+def refuse(connection: Connection, at: datetime, project_id: int | None, arguments: dict[str, Any]) -> None:
+    """Raises PeriodError without a range of days that are over at `at`, MonthClosed for closed ones."""
+    first, last = _range(arguments)
+    snapshots.refuse_unfinished(last, at)
+    _refuse_closed(connection, first, last, projects.ids(connection, project_id))
+
+
+def period(_: datetime, arguments: dict[str, Any]) -> str:
+    """`first..last`. Raises PeriodError when the arguments are no range of days."""
+    first, last = _range(arguments)
+    return f"{first}..{last}"
+
+
+def _range(arguments: dict[str, Any]) -> tuple[Day, Day]:
+    if "from" not in arguments or "to" not in arguments:
+        raise PeriodError("a backfill needs its days: fleetmeter backfill --from 2026-11-01 --to 2026-11-03")
+    first, last = Day.parse(arguments["from"]), Day.parse(arguments["to"])
+    if first > last:
+        raise PeriodError(f"the first day {first} is after the last one {last}")
+    return first, last
+
+
 def fill(context: Context, first: Day, last: Day, since: str = METERED_FROM) -> int:
     """Recount and seal missing days before each project's `open_from`, from `since` (SQL) on."""
     sealed = 0
     with database.session_lock(context.engine, platform_db.SOURCE) as connection:
-        for day in days(first, last):
+        for day in days(max(first, _earliest(connection) or first), last):
             with connection.begin():
                 wanted = _missing_before_open(connection, day, context, since)
                 if wanted:
@@ -48,6 +68,13 @@ def fill(context: Context, first: Day, last: Day, since: str = METERED_FROM) -> 
                     sealed += _fill_day(connection, day, ids, context.at)
             context.advance(f"recounting {day}", 0, 0)
     return sealed
+
+
+def _earliest(connection: Connection) -> Day | None:
+    """The first day of any project: a range may begin in another age."""
+    with connection.begin():
+        first = connection.scalar(text(f"SELECT min({METERED_FROM}) FROM projects p"))
+    return None if first is None else Day.of(first)
 
 
 def _fill_day(connection: Connection, day: Day, ids: list[int], at: datetime) -> int:

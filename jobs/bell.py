@@ -22,7 +22,10 @@ class Bell:
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Until somebody asks for a run, `seconds` have passed, or `stop`."""
+        fresh = self.connection is None
         driver = self._listening()
+        if fresh and driver is not None:
+            return  # what was asked for before it listened did not ring: look once more
         end = time.monotonic() + seconds
         while driver is not None and not stop.is_set() and time.monotonic() < end:
             if select.select([driver], [], [], TICK)[0]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from collectors import ecr, platform_db, s3
+from collectors.measured import Measured
 from jobs import archive, backfill, reconcile
 from jobs.context import Context
 from metering import (
@@ -39,25 +42,42 @@ class Job:
     period: Callable[[datetime, dict[str, Any]], str]
     work: Callable[[Context], dict[str, Any]]
     schedule: str
+    # Refuses what makes no sense before it is queued: a slip of the hand is no failed run.
+    refuse: Callable[[Connection, datetime, int | None, dict[str, Any]], None] = lambda *_: None
 
 
 def hourly(context: Context) -> dict[str, Any]:
-    """Read every source; one that fails stops no other."""
+    """Read every source, or those of `sources`; one that fails stops no other."""
     read: dict[str, Any] = {}
-    for source in SOURCES:
+    for source in _wanted(context):
         engine = nullcontext(context.engine) if source is platform_db else context.apart()
         with engine as where:
             measured = source.refresh(
-                context.settings, where, context.at, context.project_id, context.progress_of(source)
+                context.settings, where, context.at, context.project_id, context.progress_of(_name(source))
             )
         read[measured.source] = measured.sentence
         context.throttles += measured.throttles
-        if measured.problem:
-            context.fail(None, f"{measured.source}: {measured.problem}")
-        for project, reason in measured.failures.items():
-            context.fail(project, f"{measured.source}: {reason}")
+        _note(context, measured)
     ledger.ensure_partitions(context.engine, context.at)
     return {"sources": read}
+
+
+def _wanted(context: Context) -> list[Any]:
+    """Every source; of a retry only those that failed."""
+    only = context.arguments.get("sources")
+    return [source for source in SOURCES if only is None or _name(source) in only]
+
+
+def _name(source: Any) -> str:
+    return str(source.__name__.rpartition(".")[2])
+
+
+def _note(context: Context, measured: Measured) -> None:
+    """What was not read: once for a source that failed as a whole, otherwise for each project."""
+    each = [(None, measured.problem)] if measured.problem else list(measured.failures.items())
+    for project, reason in each:
+        passing = getattr(reason, "passing", False)
+        context.fail(project, f"{measured.source}: {reason}", passing, measured.source)
 
 
 def daily(context: Context) -> dict[str, Any]:
@@ -121,7 +141,7 @@ def shorten(context: Context) -> dict[str, Any]:
 def _count_first(context: Context) -> None:
     measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
     if measured.problem:
-        context.fail(None, measured.sentence)
+        context.fail(None, measured.sentence, getattr(measured.problem, "passing", False))
 
 
 def _recount_late(context: Context) -> dict[str, int] | None:
@@ -131,12 +151,8 @@ def _recount_late(context: Context) -> dict[str, int] | None:
     try:
         return platform_db.recount_late(context.engine, context.at)
     except SourceUnavailable as error:
-        context.fail(None, str(error))
+        context.fail(None, str(error), error.passing)
         return None
-
-
-def _range(at: datetime, arguments: dict[str, Any]) -> str:
-    return f"{arguments['from']}..{arguments['to']}"
 
 
 JOBS = {
@@ -149,7 +165,7 @@ JOBS = {
         Job("archive", lambda at, _: str(Day.of(at).previous()), archive.run, "daily, what is closed"),
         Job("retention", lambda at, _: str(Day.of(at).previous()), shorten, "daily, after the archive"),
         Job("reconcile", lambda at, _: str(reconciliation.settled(at)), reconcile.run, "every hour"),
-        Job("backfill", _range, backfill.run, "on request"),
+        Job("backfill", backfill.period, backfill.run, "on request", backfill.refuse),
     )
 }
 

@@ -31,15 +31,16 @@ class Context:
     arguments: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     throttles: int = 0
-    hold: Callable[[Connection], None] = lambda _: None  # raises when the run was taken over
 
-    def fail(self, project_id: int | None, error: str) -> None:
-        """Note a failure that does not stop the others."""
-        self.errors.append({"project_id": project_id, "error": error})
+    def fail(
+        self, project_id: int | None, error: str, passing: bool = False, source: str | None = None
+    ) -> None:
+        """Note a failure that does not stop the others; a `passing` one is tried again."""
+        found = {"project_id": project_id, "error": error, "passing": passing}
+        self.errors.append(found | ({"source": source} if source else {}))
 
-    def progress_of(self, source: Any) -> Callable[[int, int], None]:
+    def progress_of(self, name: str) -> Callable[[int, int], None]:
         """A source's progress, under its name."""
-        name = source.__name__.rpartition(".")[2]
         return lambda done, total: self.advance(name, done, total)
 
     def chunks(self, what: str) -> Iterator[list[int]]:
@@ -60,16 +61,14 @@ class Context:
         """
         try:
             with database.transaction(self.engine) as connection:
-                self.hold(connection)
                 return work(connection, ids)
         except (DBAPIError, FleetmeterError) as error:
-            if isinstance(error, DatabaseUnavailable):
-                raise
-            if isinstance(error, DBAPIError) and database.is_passing(error) and len(ids) == 1:
+            refused = error if isinstance(error, DBAPIError) else None
+            if isinstance(error, DatabaseUnavailable) or (refused and database.is_away(refused)):
                 raise
             if len(ids) == 1:
                 reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-                self.fail(ids[0], reason)
+                self.fail(ids[0], reason, refused is not None and database.is_passing(refused))
                 return 0
         return sum(self.each([project], work) for project in ids)
 

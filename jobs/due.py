@@ -5,17 +5,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from jobs import queue
-from metering import closing, reconciliation
-from metering.periods import Day, Hour, days
-from metering.projects import METERED_UNTIL
+from metering import backlog, reconciliation
+from metering.periods import Day, Hour
 
 # A counter shows up to when it has counted every few seconds; a month that closes before it could do
 # so after midnight would find it blind.
 GRACE = timedelta(minutes=1)
-
-FIRST_OPEN_DAY = text(f"""
-    SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id
-    WHERE s.open_from < least(CAST(:today AS timestamptz), {METERED_UNTIL})""")
 
 # A month that stays open, because a gap blocks a project, is tried again every hour.
 TRIED = text("""
@@ -33,12 +28,9 @@ SEALING = text("""
 def enqueue_due(connection: Connection, at: datetime) -> None:
     """Ask for everything that is due at `at` and was not asked for yet."""
     queue.enqueue(connection, "hourly", str(Hour.of(at)), at, "schedule", "schedule")
-    today = Day.of(at)
-    first = connection.scalar(FIRST_OPEN_DAY, {"today": today.start})
-    if first is not None:
-        for day in days(Day.of(first), today.previous()):
-            queue.enqueue(connection, "daily", str(day), day.end, "schedule", "schedule")
-    months = closing.due_months(connection, at - GRACE)
+    for day in backlog.open_days(connection, at):
+        queue.enqueue(connection, "daily", str(day), day.end, "schedule", "schedule")
+    months = backlog.open_months(connection, at - GRACE)
     for month in months:
         queue.enqueue(connection, "monthly", str(month), at, "schedule", "schedule")
     if months and not connection.scalar(TRIED, {"at": at}):
@@ -46,4 +38,4 @@ def enqueue_due(connection: Connection, at: datetime) -> None:
     queue.enqueue(connection, "reconcile", str(reconciliation.settled(at)), at, "schedule", "schedule")
     if not connection.scalar(SEALING):
         for job in AFTER_THE_SEAL:
-            queue.enqueue(connection, job, str(today.previous()), at, "schedule", "schedule")
+            queue.enqueue(connection, job, str(Day.of(at).previous()), at, "schedule", "schedule")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from jobs import backoff, catalogue, preview, queue
@@ -50,9 +50,10 @@ class Outcome:
     def sentence(self) -> str:
         """What happened, on one line and, for failures, a line each."""
         done = ", ".join(f"{name} {value}" for name, value in self.result.items() if name != "preview")
-        head = f"{self.job} {self.period} {self.state}" + (f": {done}" if done else "")
+        head = f"{self.job} {self.period} {self.state}"
         if self.errors:
-            head += f" ({len(self.errors)} failures)"
+            head += f" with {len(self.errors)} failure" + "s" * (len(self.errors) > 1)
+        head += f": {done}" if done else ""
         lines = [
             (f"  project {error['project_id']}: " if error.get("project_id") else "  ") + str(error["error"])
             for error in self.errors[:20]
@@ -75,16 +76,20 @@ def run_now(
     requested_by: str = "cli",
     progress: Advance | None = None,
     arguments: dict[str, Any] | None = None,
+    leave: threading.Event | None = None,
 ) -> Outcome:
     """Run a job in this process; if another one holds the same run, wait and return its result.
 
-    Raises PeriodError for a job or period that is none, UnknownProject for a project that is none.
+    Once `leave` is set, the chunk is finished and the rest left to a runner. Interrupted, the run is
+    cancelled. Raises PeriodError for a job or period that is none, UnknownProject for a project that
+    is none, MonthClosed for a backfill of what is closed.
     """
     found = catalogue.find(job)
     period = found.period(at, arguments or {})
     with database.transaction(engine) as connection:
         if project_id is not None:
             projects.require(connection, project_id)
+        found.refuse(connection, at, project_id, arguments or {})
         run_id = queue.enqueue(
             connection, job, period, at, "manual", requested_by, project_id, dry_run, arguments
         )
@@ -92,11 +97,16 @@ def run_now(
     while claimed is None:
         with database.transaction(engine) as connection:
             state = queue.get(connection, int(run_id or 0))
-            if state["state"] not in ("queued", "running"):
+            if state["state"] not in ("queued", "running") or (leave is not None and leave.is_set()):
                 return _outcome(state)
             claimed = queue.claim(connection, worker_name(), run_id)
         time.sleep(POLL)
-    return execute(settings, engine, claimed, progress)
+    try:
+        return execute(settings, engine, claimed, progress, leave)
+    except KeyboardInterrupt:
+        with database.transaction(engine) as connection:
+            queue.cancel(connection, claimed.id)
+        raise
 
 
 def execute(
@@ -126,20 +136,38 @@ def execute(
     beat = threading.Thread(target=_beat, args=(engine, run, shown, stop, lost), daemon=True)
     beat.start()
     try:
+        where = engine if run.dry_run else _fenced(engine, run)  # what is undone cannot land
         context = Context(
-            settings, engine, run.at, run.requested_by, advance, run.project_id, run.dry_run, run.arguments
+            settings, where, run.at, run.requested_by, advance, run.project_id, run.dry_run, run.arguments
         )
-        if not run.dry_run:  # what is undone cannot land, and a heartbeat would wait for its lock
-            context.hold = lambda connection: queue.hold(connection, run)
         return _finish(engine, run, context)
     except (Lost, Leaving) as why:
         with database.transaction(engine) as connection:
             if isinstance(why, Leaving):
-                queue.release(connection, run)
+                _leave(connection, run)
             return _outcome(queue.get(connection, run.id))
     finally:
         stop.set()
         beat.join()
+
+
+def _leave(connection: Connection, run: Run) -> None:
+    if run.dry_run and run.trigger == "manual":  # whoever wanted to see it has gone
+        queue.cancel(connection, run.id)
+    else:
+        queue.release(connection, run)
+
+
+def _fenced(engine: Engine, run: Run) -> Engine:
+    """`engine`, but none of its transactions begins once the run is another worker's."""
+    fenced = engine.execution_options()
+
+    def hold(connection: Connection) -> None:
+        if not connection.get_execution_options().get("postgresql_readonly"):
+            queue.hold(connection, run)
+
+    event.listen(fenced, "begin", hold)
+    return fenced
 
 
 def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
@@ -147,10 +175,31 @@ def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
         result = _rehearsed(engine, run, context) if run.dry_run else _work(run, context)
     except (DatabaseUnavailable, DBAPIError, FleetmeterError) as error:
         return _failed(engine, run, error)
+    result, errors = _with_before(run, result, context.errors)
+    again = [error for error in errors if error.get("passing")]
     with database.transaction(engine) as connection:
-        queue.finish(connection, run, "succeeded", result, context.errors)
-    log.info("run finished", run=run.id, job=run.job, period=run.period, failures=len(context.errors))
-    return Outcome(run.id, run.job, run.period, "succeeded", result, context.errors)
+        if again and run.trigger != "manual" and not run.dry_run:
+            state = _again(connection, run, result, errors, again)
+        else:
+            state = "succeeded"
+            queue.finish(connection, run, state, result, errors)
+    log.info("run finished", run=run.id, job=run.job, period=run.period, state=state, failures=len(errors))
+    return Outcome(run.id, run.job, run.period, state, result, errors)
+
+
+def _again(connection: Connection, run: Run, result: Any, errors: list[Any], again: list[Any]) -> str:
+    """What may pass is tried once more, and only that: throttling, a lost connection, a conflict."""
+    arguments = run.arguments | queue.left_out(again)
+    wait = backoff.seconds(run.failed_attempts + 1)
+    return queue.retry_later(connection, run, errors, wait, arguments, result)
+
+
+def _with_before(run: Run, result: dict[str, Any], errors: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Result and errors with those of the attempts before, which this one had no reason to repeat."""
+    if not run.result or not {"projects", "sources"} & set(run.arguments):
+        return result, errors
+    kept = [error for error in run.errors if not error.get("passing")]
+    return {**run.result, "again": result}, kept + errors
 
 
 def _work(run: Run, context: Context) -> dict[str, Any]:
@@ -182,15 +231,17 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
     passing = isinstance(error, DatabaseUnavailable) or (
         isinstance(error, DBAPIError) and database.is_passing(error)
     )
+    _, failures = _with_before(run, {}, [{"project_id": None, "error": reason, "passing": passing}])
     with database.transaction(engine) as connection:
         if passing and run.trigger != "manual":
-            queue.retry_later(connection, run, reason, backoff.seconds(run.attempt))
+            state = queue.retry_later(connection, run, failures, backoff.seconds(run.failed_attempts + 1))
         else:
-            queue.finish(connection, run, "failed", {}, [{"project_id": None, "error": reason}])
-    log.warning("run failed", run=run.id, job=run.job, period=run.period, reason=reason)
+            state = "failed"
+            queue.finish(connection, run, state, {}, failures)
+    log.warning("run failed", run=run.id, job=run.job, period=run.period, state=state, reason=reason)
     if isinstance(error, FleetmeterError) and run.trigger == "manual":
         raise error
-    return Outcome(run.id, run.job, run.period, "failed", {}, [{"project_id": None, "error": reason}])
+    return Outcome(run.id, run.job, run.period, state, {}, failures)
 
 
 def _beat(

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering import database
+
 LEASE = "20 seconds"  # a take-over is done within 30, the poll of the next runner included
 ATTEMPTS = 5  # then it is a dead letter
 CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
@@ -38,6 +40,9 @@ class Run:
     worker: str
     trigger: str
     requested_by: str
+    failed_attempts: int = 0
+    result: dict[str, Any] | None = None
+    errors: Sequence[Mapping[str, Any]] = ()
 
 
 def enqueue(
@@ -100,12 +105,15 @@ _CLAIM = """
         {order}
         FOR UPDATE SKIP LOCKED LIMIT 1)
     RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger,
-        requested_by"""
+        requested_by, failed_attempts, result, errors"""
 
 # One run of a job at a time, days before their month, the hourly refresh first.
 _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
     SELECT FROM job_runs o WHERE o.job = q.job AND o.id <> q.id AND o.state = 'running'
-    AND o.heartbeat_at >= clock_timestamp() - interval '{LEASE}')"""
+    AND o.heartbeat_at >= clock_timestamp() - interval '{LEASE}')
+    AND NOT (q.job = 'monthly' AND NOT q.dry_run AND EXISTS (
+        SELECT FROM job_runs d WHERE d.job = 'daily' AND d.state IN ('queued', 'running')
+        AND d.project_id IS NULL AND NOT d.dry_run AND left(d.period, 7) <= q.period))"""
 _ORDER = """ORDER BY array_position(
     ARRAY['hourly', 'backfill', 'daily', 'monthly', 'anomalies', 'archive', 'retention'], job), period, id"""
 
@@ -113,6 +121,8 @@ _ORDER = """ORDER BY array_position(
 def claim(connection: Connection, worker: str, run_id: int | None = None) -> Run | None:
     """Take the next run that waits or whose worker died, or that one; None when there is none."""
     which, order = (_NEXT, _ORDER) if run_id is None else ("id = :id", "")
+    if run_id is None:  # two that choose at once would not see each other's choice
+        database.lock(connection, "claim")
     row = connection.execute(
         text(_CLAIM.format(which=which, order=order)), {"worker": worker, "lease": LEASE, "id": run_id}
     ).one_or_none()
@@ -132,10 +142,11 @@ def heartbeat(connection: Connection, run: Run, progress: Mapping[str, Any] | No
 def hold(connection: Connection, run: Run) -> None:
     """Keep the run this worker's until the transaction ends. Raises Lost when it is not.
 
-    What a worker writes under it cannot land after another one has taken the run over.
+    What a worker writes under it cannot land after another one has taken the run over. Of all that
+    happens to a run only a claim waits for it: neither a heartbeat nor a cancellation.
     """
     query = """SELECT FROM job_runs WHERE id = :id AND attempt = :attempt AND worker = :worker
-        AND state = 'running' FOR SHARE"""
+        AND state = 'running' FOR KEY SHARE"""
     own = {"id": run.id, "attempt": run.attempt, "worker": run.worker}
     if connection.execute(text(query), own).one_or_none() is None:
         raise Lost(f"run {run.id} is no longer {run.worker}'s")
@@ -156,18 +167,34 @@ def finish(
     )
 
 
-def retry_later(connection: Connection, run: Run, error: str, seconds: float) -> None:
-    """The attempt failed for a passing reason: again in `seconds`, or a dead letter if it was the last."""
+def retry_later(
+    connection: Connection,
+    run: Run,
+    errors: Sequence[Any],
+    seconds: float,
+    arguments: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> str:
+    """The attempt failed for a passing reason: again in `seconds`, or a dead letter if it was the last.
+
+    `arguments` and `result`, if given, are kept for the next attempt. Returns the state it is in now.
+    """
+    state = "dead" if run.failed_attempts + 1 >= ATTEMPTS else "queued"
     _own(
         connection,
         run,
-        f"""state = CASE WHEN attempt >= {ATTEMPTS} THEN 'dead' ELSE 'queued' END,
+        """state = :state, failed_attempts = failed_attempts + 1,
         next_attempt_at = clock_timestamp() + make_interval(secs => :seconds),
-        finished_at = CASE WHEN attempt >= {ATTEMPTS} THEN clock_timestamp() END,
-        errors = CAST(:errors AS jsonb)""",
+        finished_at = CASE WHEN :state = 'dead' THEN clock_timestamp() END,
+        errors = CAST(:errors AS jsonb), result = coalesce(CAST(:result AS jsonb), result),
+        arguments = coalesce(CAST(:arguments AS jsonb), arguments)""",
+        state=state,
         seconds=seconds,
-        errors=json.dumps([{"error": error}]),
+        errors=json.dumps(list(errors)),
+        result=None if result is None else json.dumps(result),
+        arguments=None if arguments is None else json.dumps(arguments),
     )
+    return state
 
 
 def release(connection: Connection, run: Run) -> None:
@@ -196,8 +223,8 @@ def cancel(connection: Connection, run_id: int) -> bool:
 def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
     """Ask again for what a run left undone; None when there is no such run, or nothing is undone.
 
-    A run that failed, died or was cancelled is asked for as it was; of one that left some projects
-    out only those (argument `projects`), and `of` names the run that it repeats.
+    A run that failed as a whole or was cancelled is asked for as it was; of one that left some
+    projects out, a dead letter too, only those (argument `projects`); `of` names the run repeated.
     """
     row = connection.execute(
         text("""SELECT job, period, at, project_id, dry_run, arguments, state, errors FROM job_runs
@@ -207,10 +234,27 @@ def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
     if row is None:
         return None
     job, period, at, project_id, dry_run, arguments, state, errors = row
-    only = {error.get("project_id") for error in errors}
-    if state == "succeeded" and None not in only and len(only) <= MOST_APART:
-        arguments = arguments | {"projects": sorted(only), "of": run_id}
+    only = left_out(errors) if state != "cancelled" else {}
+    if only:
+        arguments = arguments | only | {"of": arguments.get("of", run_id)}
     return enqueue(connection, job, period, at, "retry", requested_by, project_id, dry_run, arguments)
+
+
+def left_out(errors: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Arguments of a run that does only what `errors` name: `projects`, and `sources` of a refresh.
+
+    Nothing where an error is of no one project, or where too many are to be done one by one.
+    """
+    if not errors:
+        return {}
+    projects = {error.get("project_id") for error in errors}
+    sources = {error.get("source") for error in errors}
+    only: dict[str, list[Any]] = {}
+    if None not in projects and len(projects) <= MOST_APART:
+        only["projects"] = sorted(projects)
+    if None not in sources:
+        only["sources"] = sorted(sources)
+    return only
 
 
 def discard(connection: Connection, run_id: int) -> bool:

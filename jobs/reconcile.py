@@ -30,7 +30,7 @@ def _tried(context: Context, source: str, compare: Callable[[Context], dict[str,
     try:
         return compare(context)
     except SourceUnavailable as error:
-        context.fail(None, f"{source}: {error}")
+        context.fail(None, f"{source}: {error}", error.passing)
         return {source: "unknown"}
 
 

@@ -11,7 +11,13 @@ THRESHOLDS = "(VALUES (80), (100)) AS threshold (percent)"
 # A week is how far back a failure is news. A later run of the job that left nothing out mends it; a
 # backfill only one over the same days, and a retry of some projects only the run that it repeats. Two
 # queries, since an OR would not use the partial index.
-JOB_FAILED = """
+# Of the run `r` by a later one `l`.
+MENDED = """l.job = r.job AND l.id > r.id AND l.state = 'succeeded' AND NOT l.dry_run AND l.errors = '[]'
+    AND (l.project_id IS NULL OR l.project_id = r.project_id)
+    AND (r.job <> 'backfill' OR l.period = r.period)
+    AND coalesce(l.arguments->>'of', r.id::text) IN (r.id::text, r.arguments->>'of')"""
+
+JOB_FAILED = f"""
     SELECT DISTINCT ON (subject, r.project_id)
         CASE WHEN r.state = 'failed' THEN 'critical' ELSE 'warning' END AS severity, r.project_id, subject,
         jsonb_build_object('run', r.id, 'period', r.period, 'failures', jsonb_array_length(r.errors),
@@ -23,11 +29,7 @@ JOB_FAILED = """
             SELECT id FROM job_runs WHERE state = 'failed' AND finished_at > :since_failed
             UNION SELECT id FROM job_runs WHERE errors <> '[]' AND finished_at > :since_failed)
         AND r.state IN ('failed', 'succeeded') AND NOT r.dry_run
-        AND NOT EXISTS (
-            SELECT FROM job_runs l WHERE l.job = r.job AND l.id > r.id AND l.state = 'succeeded'
-            AND NOT l.dry_run AND l.errors = '[]' AND (l.project_id IS NULL OR l.project_id = r.project_id)
-            AND (r.job <> 'backfill' OR l.period = r.period)
-            AND coalesce(l.arguments->>'of', r.id::text) = r.id::text)
+        AND NOT EXISTS (SELECT FROM job_runs l WHERE {MENDED})
     ORDER BY subject, r.project_id, r.id DESC"""
 
 # The last refresh is asked for as a range of one job: PostgreSQL would otherwise walk every run.
@@ -44,13 +46,15 @@ JOB_LATE = """
         WHERE at < CAST(:at AS timestamptz) - interval '2 hours'
     ) late GROUP BY job"""
 
-DEAD_LETTER = """
+DEAD_LETTER = f"""
     SELECT 'critical' AS severity, r.project_id, r.job || ' ' || r.period AS subject,
-        jsonb_build_object('run', max(r.id), 'attempts', max(r.attempt),
-            'error', left(max(r.errors->0->>'error'), 500)) AS detail
+        jsonb_build_object('run', max(r.id), 'attempts', max(r.failed_attempts),
+            'error', left(max(r.errors->0->>'error'), 500),
+            'projects', max(jsonb_path_query_array(r.errors, '$.project_id')::text)::jsonb) AS detail
     FROM job_runs r WHERE r.state = 'dead' AND NOT EXISTS (
         SELECT FROM job_runs l WHERE l.job = r.job AND l.id > r.id AND l.period = r.period
         AND l.project_id IS NOT DISTINCT FROM r.project_id AND l.dry_run = r.dry_run)
+        AND NOT EXISTS (SELECT FROM job_runs l WHERE {MENDED} AND r.job <> 'reconcile')
     GROUP BY r.job, r.period, r.project_id"""
 
 MONTH_BLOCKED = """

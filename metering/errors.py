@@ -50,7 +50,11 @@ class DeliveryFailed(FleetmeterError):
 
 
 class SourceUnavailable(FleetmeterError):
-    """A source could not be read; what it would have measured stays unknown."""
+    """A source could not be read; what it would have measured stays unknown. `passing`: it may later."""
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class NotSignedIn(FleetmeterError):

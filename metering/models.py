@@ -367,7 +367,11 @@ class MqttSession(Base):
 
 
 class JobRun(Base):
-    """A request for a job and its run. `period` is an hour, day, month or `first..last` as text."""
+    """A request for a job and its run. `period` is an hour, day, month or `first..last` as text.
+
+    `attempt` counts claims, take-overs included, and fences off former workers; `failed_attempts`
+    those that failed for a passing reason, which are limited.
+    """
 
     __tablename__ = "job_runs"
     __table_args__ = (
@@ -431,6 +435,7 @@ class JobRun(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    failed_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
 class Alert(Base):

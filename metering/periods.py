@@ -8,6 +8,8 @@ from typing import Self
 
 from metering.errors import PeriodError
 
+EARLIEST, LATEST = 1970, 9000  # years; the months before and after must exist too
+
 
 def utc(at: datetime) -> datetime:
     """The same instant in UTC. Raises PeriodError for a naive datetime: it names no instant."""
@@ -22,6 +24,8 @@ def parse_instant(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise PeriodError(f"{text!r} is not an instant; write it like 2026-11-24T00:05:00Z") from error
+    if at.year < EARLIEST or at.year > LATEST:
+        raise PeriodError(f"{text!r} is not between the years {EARLIEST} and {LATEST}; check the year")
     return utc(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 

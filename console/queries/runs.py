@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from console.queries.rows import Row, every
+from metering.alert_rules import MENDED
 
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "dead")
 
@@ -51,6 +52,7 @@ UNMENDED = text(f"""{_RUN} WHERE r.state IN ('failed', 'dead') AND r.finished_at
         SELECT FROM job_runs later WHERE later.job = r.job AND later.id > r.id
         AND later.period = r.period AND later.state = 'succeeded' AND NOT later.dry_run
         AND coalesce(later.project_id, 0) = coalesce(r.project_id, 0))
+    AND NOT (r.state = 'dead' AND r.job <> 'reconcile' AND EXISTS (SELECT FROM job_runs l WHERE {MENDED}))
     ORDER BY r.id DESC LIMIT 100""")
 
 

@@ -10,6 +10,7 @@ from console.components import failures, history, job, progress
 from console.components.head import head, loading
 from console.queries import runs
 from console.reading import may, reading
+from metering import backlog
 
 
 def show() -> None:
@@ -17,11 +18,14 @@ def show() -> None:
     with loading(), reading() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
+        behind = backlog.summary(backlog.plan(page.connection, page.at))
     head("Jobs", page.at)
     with st.container(border=True, gap="small"):
         for row in latest:
             job.line(row, page.at)
     progress.follow("jobs")
+    if behind:
+        st.info(f"Catching up: {behind}.", icon=":material/history:")
     _active()
     failures.show(failed)
     history.show()

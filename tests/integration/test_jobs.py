@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from the_platform import Platform, hours
 
+from collectors import s3
+from collectors.measured import Measured, Reason
 from jobs import due, execute, queue, runner
 from jobs.queue import Lost, Run
-from metering import audit, database, reconciliation
+from metering import alerts, audit, backlog, database, plans, reconciliation
 from metering.errors import MonthClosed, PeriodError
 from metering.settings import Settings
 
@@ -100,9 +103,125 @@ def test_what_fails_for_a_passing_reason_is_tried_again_and_then_a_dead_letter(
         run = claim(engine)
         assert run is not None, attempt
         with database.transaction(engine) as connection:
-            queue.retry_later(connection, run, "connection lost", 0)
+            queue.retry_later(connection, run, [{"error": "connection lost"}], 0)
     assert claim(engine) is None
     assert platform.rows("SELECT state, errors->0->>'error' FROM job_runs") == [("dead", "connection lost")]
+
+
+def test_a_run_whose_workers_were_killed_is_not_worn_out(engine: Engine, platform: Platform) -> None:
+    ask(engine)
+    for number in range(3 * queue.ATTEMPTS):
+        run = claim(engine, str(number))
+        platform.sql("UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '31 seconds'")
+    assert run is not None
+    with database.transaction(engine) as connection:
+        run = queue.claim(connection, "last")
+        assert run is not None
+        assert queue.retry_later(connection, run, [{"error": "connection lost"}], 0) == "queued"
+
+
+def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names_its_projects(
+    configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied, throttled, whole = (platform.project(created_at=AT - hours(24)) for _ in range(3))
+    reasons = {denied: Reason("denied"), throttled: Reason("throttled", passing=True)}
+    asked: list[int | None] = []
+
+    def refresh(_: Any, __: Any, ___: Any, project: int | None, *____: Any) -> Measured:
+        asked.append(project)
+        found = reasons if project is None else {p: why for p, why in reasons.items() if p == project}
+        return Measured("s3", failures=found, projects=3 - len(found))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(s3, "refresh", refresh)
+    run_id = ask(engine, trigger="schedule")
+    for attempt in range(queue.ATTEMPTS):
+        platform.sql("UPDATE job_runs SET next_attempt_at = now()")
+        run = claim(engine)
+        assert run is not None
+        ended = execute.execute(configured, engine, run)
+        assert ended.state == ("dead" if attempt == queue.ATTEMPTS - 1 else "queued")
+    assert asked == [None] + [throttled] * (queue.ATTEMPTS - 1)
+    named = platform.scalar("SELECT jsonb_path_query_array(errors, '$[*].project_id') FROM job_runs")
+    assert named == [denied, throttled]
+    reasons.clear()
+    with database.transaction(engine) as connection:
+        assert alerts.refresh(connection, AT, plans.load(None)).opened
+        again = queue.retry(connection, int(run_id or 0), "somebody")
+        run = queue.claim(connection, "one", again)
+    dead = "SELECT subject, detail->'projects', resolved_at IS NULL FROM alerts WHERE kind = 'dead_letter'"
+    assert platform.rows(dead) == [("hourly p", [denied, throttled], True)]
+    assert run is not None
+    assert (run.arguments["projects"], run.arguments["sources"]) == ([denied, throttled], ["s3"])
+    assert execute.execute(configured, engine, run).errors == []
+    assert asked[-2:] == [denied, throttled]
+    assert whole not in asked
+    with database.transaction(engine) as connection:
+        alerts.refresh(connection, AT, plans.load(None))
+    assert platform.rows(dead) == [("hourly p", [denied, throttled], False)]
+
+
+def test_a_month_waits_for_its_days(engine: Engine) -> None:
+    day = ask(engine, "daily", "2026-10-31")
+    month, later = ask(engine, "monthly", "2026-10"), ask(engine, "daily", "2026-11-01")
+    first = claim(engine)
+    assert first is not None
+    assert first.id == day
+    assert claim(engine) is None, "neither its month nor another day at the same time"
+    with database.transaction(engine) as connection:
+        queue.finish(connection, first, "succeeded", {}, [])
+    assert {run.id for run in (claim(engine), claim(engine)) if run} == {month, later}
+
+
+def test_a_slip_of_the_hand_is_no_failed_run(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    platform.project(created_at=AT - hours(24 * 9))
+    today = str(AT.date())
+    for wrong in ({}, {"from": "x", "to": today}, {"from": today, "to": today}):
+        with pytest.raises(PeriodError):
+            execute.run_now(configured, engine, "backfill", AT, arguments=wrong)
+    assert platform.scalar("SELECT count(*) FROM job_runs") == 0
+
+
+def test_what_is_behind_is_a_plan_that_anybody_may_see(engine: Engine, platform: Platform) -> None:
+    project = platform.project(created_at="2026-10-29T00:00:00Z")
+    platform.sql(
+        "INSERT INTO project_stats (project_id, open_from, updated_at) VALUES (:id, :at, :at)",
+        id=project,
+        at="2026-10-30T00:00:00Z",
+    )
+    at = datetime(2026, 11, 2, 10, tzinfo=UTC)
+    with database.transaction(engine) as connection:
+        assert {row["state"] for row in backlog.plan(connection, at)} == {"not asked for"}
+        due.enqueue_due(connection, at)
+        queue.claim(connection, "one", queue.enqueue(connection, "daily", "2026-10-30", at, "console", "x"))
+        found = backlog.plan(connection, at)
+    assert [(row["period"], row["state"]) for row in found] == [
+        ("2026-10-30", "running"),
+        ("2026-10-31", "queued"),
+        ("2026-11-01", "queued"),
+        ("2026-10", "queued"),
+    ]
+    days = "3 days to seal (2026-10-30 to 2026-11-01), then 1 month to close (2026-10)"
+    assert backlog.summary(found) == days
+
+
+def test_nothing_of_a_run_lands_once_it_was_taken_over(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project(created_at=AT - hours(72))
+    platform.logs(project, AT - hours(30), 3)
+    ask(engine, "backfill", "2026-11-22..2026-11-23")
+    days = """UPDATE job_runs SET arguments = '{"from": "2026-11-22", "to": "2026-11-23"}'"""
+    for job in ("hourly", "daily", "monthly", "anomalies", "backfill"):
+        platform.sql(days)
+        platform.sql("UPDATE job_runs SET job = :job, state = 'queued'", job=job)
+        run = claim(engine)
+        assert run is not None
+        platform.sql("UPDATE job_runs SET worker = 'another', attempt = attempt + 1")
+        assert execute.execute(configured, engine, run).state == "running"
+    written = "SELECT (SELECT count(*) FROM {}) + (SELECT count(*) FROM {}) + (SELECT count(*) FROM {})"
+    assert platform.scalar(written.format("usage_hourly", "daily_stats", "project_stats")) == 0
 
 
 def test_after_an_outage_every_missed_day_is_due_in_order(engine: Engine, platform: Platform) -> None:
