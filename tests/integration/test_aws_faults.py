@@ -310,6 +310,6 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
     fill(cloud, platform)
     s3.refresh(settings_for(cloud), engine, AT)
     ecr.refresh(settings_for(cloud), engine, AT)
-    cloudwatch.read(settings_for(cloud), Hour.of(AT), aws.Tally())
+    cloudwatch.read(settings_for(cloud), [Hour.of(AT)], aws.Tally())
     statements = json.loads(POLICY.read_text())["Statement"]
     assert {statement["Action"] for statement in statements} == set(cloud.actions)
