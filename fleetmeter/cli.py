@@ -20,9 +20,9 @@ from fleetmeter import doctor as doctor_checks
 from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
-from metering import audit, coverage, database, offline, plans, projects, settings
+from metering import audit, coverage, coverage_hours, database, offline, plans, projects, settings
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
-from metering.periods import Month
+from metering.periods import Day, Month
 
 # What another program reads, or a file keeps, is not folded to the width of a screen nobody has.
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -233,6 +233,16 @@ def missing(
         projects.ids(connection, project)
         days = coverage.missing_days(connection, start, end, now, project)
     show.missing(OUT, days, start, end, as_json)
+
+
+@app.command("coverage")
+def hour_coverage(project: int, day: str, as_json: AsJson = False) -> None:
+    """How well each hour of a project's day was measured, source by source."""
+    wanted = Day.parse(day)
+    with database.transaction(environment.engine(environment.load())) as connection:
+        projects.require(connection, project)
+        cells = coverage_hours.hours(connection, project, wanted, environment.now())
+    show.hour_coverage(OUT, cells, as_json)
 
 
 @app.command()

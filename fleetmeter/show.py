@@ -17,6 +17,7 @@ from jobs import queue
 from metering import backlog
 from metering.audit import Report
 from metering.coverage import MissingDay
+from metering.coverage_hours import HourCell
 from metering.errors import PeriodError
 from metering.periods import Day
 
@@ -153,6 +154,19 @@ def missing(out: Console, found: list[MissingDay], first: Day, last: Day, json_w
         out.print("Repair them with: fleetmeter backfill --from DAY --to DAY [--project ID]")
     else:
         out.print(f"No day is missing from {first} to {last}.")
+
+
+def hour_coverage(out: Console, cells: Sequence[HourCell], json_wanted: bool) -> None:
+    """A row for each hour, a column for each source: its state, and the reason where there is one."""
+    if json_wanted:
+        as_json(out, [dataclasses.asdict(cell) for cell in cells])
+        return
+    rows: dict[datetime, dict[str, object]] = {}
+    for cell in cells:
+        reason = cell.detail.get("reason")
+        row = rows.setdefault(cell.hour, {"hour": f"{cell.hour:%Y-%m-%d %H:%M}Z"})
+        row[cell.source] = f"{cell.state}: {reason}" if reason else cell.state
+    out.print(table("coverage", list(rows.values())) if rows else "The project was not metered on that day.")
 
 
 def verification(out: Console, report: Report, json_wanted: bool) -> None:

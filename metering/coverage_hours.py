@@ -36,10 +36,10 @@ _SAMPLED = """
             WHEN u.measured ? '{0}' THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
             WHEN u.measured ? '{0}_failed' THEN
                 CASE WHEN u.measured->>'{0}_failed' LIKE 'access denied%' THEN 'denied' ELSE 'failed' END
+            WHEN NOT EXISTS (SELECT FROM project_stats WHERE {0}_measured_at IS NOT NULL)
+                THEN 'not_configured'
             WHEN h.ends > :at THEN 'running'
-            WHEN last.at IS NOT NULL THEN 'carried'
-            WHEN EXISTS (SELECT FROM project_stats WHERE {0}_measured_at IS NOT NULL) THEN 'missing'
-            ELSE 'not_configured' END AS state,
+            WHEN last.at IS NOT NULL THEN 'carried' ELSE 'missing' END AS state,
         jsonb_build_object('reason', u.measured->>'{0}_failed', 'parts', u.measured->'{0}_parts',
             'sampled_at', coalesce(u.measured->>'{0}', last.at),
             'age_hours', CASE WHEN NOT coalesce(u.measured ? '{0}', false) THEN

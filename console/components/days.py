@@ -1,36 +1,20 @@
 """A project's days: charted, listed, hour by hour, and how well each was measured."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import streamlit as st
 
-from console import address, figures, names, trouble
-from console.components import charts
+from console import address, figures, names
+from console.components import charts, hours
+from console.components.states import LEGEND, STATES
 from console.components.tables import Column, table
-from console.queries import projects
 from console.queries.problems import SOURCE_NAMES
 from console.queries.rows import Row
-from console.reading import reading
 from metering.meters import METERS, Counter, Gauge
-from metering.periods import Day
 
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
-STATES = {
-    "measured": "● measured",
-    "partial": "◐ partial",
-    "missing": "○ missing",
-    "carried": "↷ carried",
-    "denied": "✕ denied",
-    "failed": "✕ failed",
-    "not_started": "– not started",
-    "not_configured": "– not configured",
-}
-LEGEND = (
-    "● the source was read · ◐ for some hours · ○ not at all · ↷ the last known level was carried over · "
-    "✕ reading was refused or failed · – nothing to measure"
-)
 DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
 COVERAGE = (
     Column("date", "Day", "date"),
@@ -52,13 +36,13 @@ def show(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Seque
     address.write("meter", str(name))
     address.write("days", str(span))
     _say_missing(project, trend)
-    chart, rows, hours, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
+    chart, rows, by_hour, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
     with chart:
         _chart(trend, METERS[str(name)], unusual, used)
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
-    with hours:
-        _hours(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
+    with by_hour:
+        hours.show(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
     with coverage:
         table(
             [_covered(row, project) for row in trend[::-1]], COVERAGE, "project-coverage", "Coverage by day"
@@ -109,36 +93,6 @@ def _expected(day: date, project: Row) -> bool:
     return begun and (project["is_active"] or (until is not None and day <= until.date()))
 
 
-@trouble.guarded
-def _hours(project_id: int, first: date, last: date, name: str) -> None:
-    running = last + timedelta(days=1)
-    day = st.date_input(
-        "Day", value=running, min_value=first, max_value=running, format="YYYY-MM-DD", width=170
-    )
-    with reading() as page:
-        hours = projects.hours(page.connection, project_id, Day(day))
-    meter = METERS[name]
-    if all(row[name] is None for row in hours):
-        st.info(f"No hour of {day} has a known figure for {meter.label}.")
-        return
-    alt = f"{meter.label} by hour of {day}, UTC"
-    charts.explore(
-        [f"{row['hour']:%H:%M}" for row in hours],
-        [row[name] for row in hours],
-        meter.label,
-        meter.unit,
-        alt,
-        "hours",
-        True,
-    )
-    table(
-        hours,
-        (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),
-        "hour-table",
-        alt,
-    )
-
-
 def _covered(row: Row, project: Row) -> Row:
     if row["coverage"] is None:
         state = "○ not sealed" if _expected(row["date"], project) else "– not expected"
@@ -151,5 +105,5 @@ def _covered(row: Row, project: Row) -> Row:
 
 def _state(found: Mapping[str, Any]) -> str:
     state = str(found.get("state", "missing"))
-    hours = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
-    return STATES.get(state, state) + hours
+    part = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
+    return STATES.get(state, state) + part

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from console import address, names
-from console.components.days import LEGEND, STATES
+from console.components.states import LEGEND, STATES
 from console.queries.problems import SOURCE_NAMES
 from console.reading import reading, seen
 from console.scope import Scope

@@ -132,6 +132,8 @@ def test_a_backfill_may_go_before_the_installation(fleetmeter: Terminal, platfor
         (["backfill", "--from", "2026-02-30", "--to", "2026-03-01"], 2, "not a day"),
         (["export", "monthly", "--month", "2026-13"], 2, "not a month"),
         (["missing", "--from", "yesterday"], 2, "not a day"),
+        (["coverage", "999999", "2026-11-20"], 2, "no project 999999"),
+        (["coverage", "1", "20/11/2026"], 2, "not a day"),
         (["missing", "--project", "999999"], 2, "no project 999999"),
     ],
 )

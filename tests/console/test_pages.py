@@ -153,7 +153,7 @@ class TestProject:
 
     def test_coverage_tells_measured_from_never_started(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project", project=str(fleet.projects[-1]))
-        table = next(frame.value for frame in page.dataframe if "platform_db" in frame.value)
+        table = next(frame.value for frame in page.dataframe if {"date", "mqtt"} <= set(frame.value))
         states = set(table["mqtt"])
         assert "● measured" in states
         assert ("○ not sealed" in states) == bool(fleet.missing)
@@ -167,6 +167,14 @@ class TestProject:
         day = "SELECT mqtt_inbound FROM daily_stats WHERE project_id = :id AND date = :date"
         expected = Platform(engine).scalar(day, id=fleet.projects[0], date=yesterday.date)
         assert table["mqtt_inbound"].sum() == expected
+
+    def test_each_hour_says_how_well_it_was_measured(self, open_page: Open, fleet: Fleet) -> None:
+        page = open_page("project", project=str(fleet.projects[0]))
+        page.date_input[0].set_value(Day.of(datetime.now(UTC)).previous().date).run()
+        table = next(frame.value for frame in page.dataframe if {"hour", "mqtt", "why"} <= set(frame.value))
+        assert len(table) == 24
+        assert set(table["platform_db"]) == {"– not started"}
+        assert set(table["s3"]) == {"– not configured"}
 
     def test_searching_finds_by_part_of_the_name_literally(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project")

@@ -1,0 +1,86 @@
+"""A project's day, hour by hour: what was counted, and how well each source was measured."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import groupby
+
+import streamlit as st
+
+from console import trouble
+from console.components import charts
+from console.components.states import STATES
+from console.components.tables import Column, table
+from console.queries import projects
+from console.queries.problems import SOURCE_NAMES
+from console.queries.rows import Row
+from console.reading import reading
+from metering import coverage_hours
+from metering.coverage_hours import HourCell
+from metering.meters import METERS
+from metering.periods import Day
+
+WORDS = STATES | {"zero": "0 nothing used", "running": "… running"}
+MEASURED = (
+    Column("hour", "Hour (UTC)", "instant"),
+    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+    Column("why", "Why"),
+)
+
+
+@trouble.guarded
+def show(project_id: int, first: date, last: date, name: str) -> None:
+    running = last + timedelta(days=1)
+    day = st.date_input(
+        "Day", value=running, min_value=first, max_value=running, format="YYYY-MM-DD", width=170
+    )
+    with reading() as page:
+        counted = projects.hours(page.connection, project_id, Day(day))
+        measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)
+    _counted(counted, day, name)
+    table(covered(measured), MEASURED, "hour-coverage", f"How well each hour of {day} was measured")
+
+
+def covered(cells: Sequence[HourCell]) -> list[Row]:
+    """A row for each hour: the state of each source, and in words what is behind it."""
+    return [_row(list(group)) for _, group in groupby(cells, key=lambda cell: cell.hour)]
+
+
+def _row(cells: Sequence[HourCell]) -> Row:
+    states: Row = {cell.source: _state(cell) for cell in cells}
+    return {"hour": cells[0].hour, **states, "why": "; ".join(filter(None, map(_why, cells)))}
+
+
+def _state(cell: HourCell) -> str:
+    age = f", {cell.detail['age_hours']} h old" if cell.state == "carried" else ""
+    return WORDS.get(cell.state, cell.state) + age
+
+
+def _why(cell: HourCell) -> str:
+    found = [cell.detail["reason"]] if cell.detail.get("reason") else []
+    for place, levels in (cell.detail.get("parts") or {}).items():
+        sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items()]
+        found.append(f"{place} " + (", ".join(sums) or "unknown"))
+    return f"{SOURCE_NAMES[cell.source]}: {'; '.join(found)}" if found else ""
+
+
+def _counted(hours: Sequence[Row], day: date, name: str) -> None:
+    meter = METERS[name]
+    if all(row[name] is None for row in hours):
+        st.info(f"No hour of {day} has a known figure for {meter.label}.")
+        return
+    alt = f"{meter.label} by hour of {day}, UTC"
+    charts.explore(
+        [f"{row['hour']:%H:%M}" for row in hours],
+        [row[name] for row in hours],
+        meter.label,
+        meter.unit,
+        alt,
+        "hours",
+        True,
+    )
+    table(
+        hours,
+        (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),
+        "hour-table",
+        alt,
+    )
