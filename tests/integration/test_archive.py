@@ -1,5 +1,6 @@
 """The archive: once for a month, checked after writing, and it verifies when it is restored."""
 
+import json
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,13 @@ from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
 from metering.settings import Settings
 
 BUCKET = "bills"
+POLICY = Path(__file__).parents[2] / "deploy" / "iam" / "archive.json"
+# What AWS asks a policy for, by call; a head of what is absent is "denied" unless the bucket may be listed.
+ACTIONS = {
+    "PutObject": {"s3:PutObject"},
+    "GetObject": {"s3:GetObject"},
+    "HeadObject": {"s3:GetObject", "s3:ListBucket"},
+}
 
 
 @pytest.fixture
@@ -59,6 +67,20 @@ def test_a_month_is_archived_once_and_verifies_when_restored(
     assert not again.written
     assert keys(s3) == before
     assert archive.restore(s3, BUCKET, first.prefix, tmp_path) == {"bills": 2, "days": 62}
+
+
+def test_the_policy_allows_the_calls_made_and_nothing_else(
+    engine: Engine, platform: Platform, s3: Any
+) -> None:
+    closed_october(engine, platform)
+    called: set[str] = set()
+    s3.meta.events.register("before-call.s3", lambda model, **_: called.add(model.name))
+    archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    allowed: set[str] = set()
+    for statement in json.loads(POLICY.read_text())["Statement"]:
+        actions = statement["Action"]
+        allowed |= {actions} if isinstance(actions, str) else set(actions)
+    assert set().union(*(ACTIONS[call] for call in called)) == allowed
 
 
 def test_a_project_closed_later_makes_another_archive(engine: Engine, platform: Platform, s3: Any) -> None:
