@@ -4,6 +4,7 @@ Exit 0 done or nothing to do, 1 failed, 2 bad usage.
 """
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -198,6 +199,8 @@ def backfill(
 def _run(job: str, at: str | None, project: int | None, as_json: bool, **options: Any) -> None:
     from jobs import execute  # noqa: PLC0415 - boto3 is slow to import
 
+    # The result says everything once; the log is for those that run unattended.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     found = environment.load()
     now = environment.instant(at)
     leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
