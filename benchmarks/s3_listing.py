@@ -1,16 +1,20 @@
-"""Objects listed per second: the S3 collector against a plain boto3 paginator loop, on one server.
+"""Objects listed per second: the S3 collector, a plain boto3 paginator loop and `aws s3 ls`, on one server.
 
-100,000 objects under one prefix, in 20 folders; answered at once, and 20 ms late. And what a month of
-listing 10,000 projects costs at AWS.
+100,000 objects under one prefix, in 20 folders; answered at once, and 20 ms late. Then 1,000 projects
+of 100 objects each: the calls that each way takes, and what a month of 10,000 such costs at AWS.
 """
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import tempfile
 import time
-from bisect import bisect_left
+import venv
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,12 +22,17 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from collectors import aws, s3
+from collectors import aws, s3_listing
 from metering import settings
+from metering.cloud import Place
 
 OUT = Console(highlight=False, width=120)
 FOLDERS, EACH, PAGE = 20, 5_000, 1_000
-KEYS = [f"1/1/{folder:02d}/{number:05d}.bag" for folder in range(FOLDERS) for number in range(EACH)]
+LARGE = [f"1/1/{folder:02d}/{number:05d}.bag" for folder in range(FOLDERS) for number in range(EACH)]
+PROJECTS, SMALL = 1_000, 100  # projects, objects of each
+MANY = sorted(
+    f"1/{project}/{number:05d}.bag" for project in range(1, PROJECTS + 1) for number in range(SMALL)
+)
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 DOLLARS_PER_CALL = 0.005 / 1_000  # LIST, us-east-1
 
@@ -31,6 +40,7 @@ DOLLARS_PER_CALL = 0.005 / 1_000  # LIST, us-east-1
 class Bucket(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     late = 0.0
+    keys: list[str] = []  # noqa: RUF012 - set once, before serving
 
     def do_GET(self) -> None:
         time.sleep(self.late)
@@ -43,62 +53,96 @@ class Bucket(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _page(self, asked: dict[str, str]) -> str:
-        prefix, more = asked["prefix"], ""
+        prefix, more, keys = asked.get("prefix", ""), "", self.keys
         if "delimiter" in asked:
             folders = (f"{prefix}{folder:02d}/" for folder in range(FOLDERS))
             rows = "".join(f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in folders)
         else:
-            start = int(asked.get("continuation-token", bisect_left(KEYS, prefix)))
-            stop = bisect_left(KEYS, prefix + "\x7f")
+            first = max(bisect_left(keys, prefix), bisect_right(keys, asked.get("start-after", "")))
+            start = int(asked.get("continuation-token", first))
+            stop = bisect_left(keys, prefix + "\x7f")
             rows = "".join(
                 f"<Contents><Key>{key}</Key><LastModified>2026-11-24T00:00:00.000Z</LastModified>"
                 f'<ETag>"0"</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>'
-                for key in KEYS[start : min(start + PAGE, stop)]
+                for key in keys[start : min(start + PAGE, stop)]
             )
             if start + PAGE < stop:
                 more = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>"
-        truncated = f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>"
-        return f'<ListBucketResult xmlns="{NAMESPACE}">{truncated}{more}{rows}</ListBucketResult>'
+        state = f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated><EncodingType>url</EncodingType>"
+        return f'<ListBucketResult xmlns="{NAMESPACE}">{state}{more}{rows}</ListBucketResult>'
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
-def serve(late: float, port: Any) -> None:
-    Bucket.late = late
+def serve(late: float, keys: list[str], port: Any) -> None:
+    Bucket.late, Bucket.keys = late, keys
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
     port.send(server.server_port)
     server.serve_forever()
 
 
 def main() -> None:
-    """Both ways on both servers, and the bill."""
+    """Every way on each server, and the bill."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
-    table = Table("answers", "lister", "calls", "objects/s", "× plain boto3")
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-bench-") as folder:
+        program = _aws(Path(folder))
+        ways: dict[str, Way] = {"plain boto3": _plain, "fleetmeter": _ours}
+        if program:
+            ways["aws s3 ls --recursive --summarize"] = lambda where, tally: _command(program, where)
+        _large(ways)
+    _many()
+
+
+def _large(ways: dict[str, "Way"]) -> None:
+    table = Table("answers", "100,000 objects by", "calls", "objects/s", "× plain boto3")
     for late in (0.0, 0.02):
         base = 0.0
-        for name, way in (("plain boto3", _plain), ("fleetmeter", _ours)):
-            calls, rate = _measure(late, way)
+        for name, way in ways.items():
+            calls, elapsed = _measure(late, LARGE, way)
+            rate = len(LARGE) / elapsed
             base = base or rate
-            row = f"{late * 1000:.0f} ms late", name, str(calls), f"{rate:,.0f}", f"{rate / base:.2f}"
-            table.add_row(*row)
+            shown = str(calls) if calls else "—"
+            table.add_row(f"{late * 1000:.0f} ms late", name, shown, f"{rate:,.0f}", f"{rate / base:.2f}")
     OUT.print(table)
-    month = 10_000 * 24 * 30 * DOLLARS_PER_CALL
-    OUT.print(f"10,000 projects of one page each, every hour: 7,200,000 LIST a month, ${month:,.2f}")
 
 
-def _measure(late: float, way: Callable[[Any], int]) -> tuple[int, float]:
+def _many() -> None:
+    table = Table(
+        "1,000 projects of 100 objects", "calls an hour", "a project-hour", "10,000 projects, a month"
+    )
+    for name, way in (("prefix by prefix", _by_prefix), ("fleetmeter", _sweep)):
+        calls, _ = _measure(0.0, MANY, way)
+        month = calls / PROJECTS * 10_000 * 24 * 30 * DOLLARS_PER_CALL
+        table.add_row(name, f"{calls:,}", f"{calls / PROJECTS:.3f}", f"${month:,.2f}")
+    OUT.print(table)
+
+
+def _aws(folder: Path) -> str | None:
+    """The AWS CLI in an environment of its own: it would pin another botocore than ours."""
+    venv.create(folder / "aws", with_pip=True)
+    install = [folder / "aws/bin/python", "-m", "pip", "install", "--quiet", "awscli>=1.40,<2"]
+    if subprocess.run(install, check=False, stdout=sys.stderr).returncode:
+        OUT.print("aws s3 ls is left out: awscli could not be installed")
+        return None
+    return str(folder / "aws/bin/aws")
+
+
+def _measure(late: float, keys: list[str], way: "Way") -> tuple[int, float]:
     ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(late, theirs), daemon=True)
+    context = multiprocessing.get_context("spawn")
+    server = context.Process(target=serve, args=(late, keys, theirs), daemon=True)
     server.start()
     tally = aws.Tally()
     where = settings.load(aws_endpoint_url=f"http://127.0.0.1:{ours.recv()}", aws_region=("eu-west-1",))
-    client = aws.client(where, "s3", tally=tally) if way is _ours else _client(where, tally)
     began = time.monotonic()
-    assert way(client) == len(KEYS)
+    assert way(where, tally) == len(keys)
     elapsed = time.monotonic() - began
     server.terminate()
-    return tally.requests, len(KEYS) / elapsed
+    return tally.requests, elapsed
+
+
+Way = Callable[[settings.Settings, aws.Tally], int]
 
 
 def _client(where: settings.Settings, tally: aws.Tally) -> Any:
@@ -107,11 +151,36 @@ def _client(where: settings.Settings, tally: aws.Tally) -> Any:
     return client
 
 
-def _plain(client: Any) -> int:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix="1/1/")
+def _listed(client: Any, prefix: str) -> int:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
     return sum(item["Size"] for page in pages for item in page.get("Contents", ()))
 
 
-def _ours(client: Any) -> int:
-    with ThreadPoolExecutor(aws.CONCURRENCY) as parts:
-        return s3.stored(client, "bucket", "1/1/", parts)
+def _plain(where: settings.Settings, tally: aws.Tally) -> int:
+    return _listed(_client(where, tally), "1/1/")
+
+
+def _by_prefix(where: settings.Settings, tally: aws.Tally) -> int:
+    return _read(where, tally, PROJECTS, at_once=s3_listing.APART)
+
+
+def _ours(where: settings.Settings, tally: aws.Tally) -> int:
+    return _read(where, tally, 1)
+
+
+def _sweep(where: settings.Settings, tally: aws.Tally) -> int:
+    return _read(where, tally, PROJECTS)
+
+
+def _read(where: settings.Settings, tally: aws.Tally, projects: int, at_once: int = PROJECTS) -> int:
+    found = [(project, 1) for project in range(1, projects + 1)]
+    with s3_listing.reading(where, Place("bucket", "eu-west-1"), tally) as read:
+        some = (found[start : start + at_once] for start in range(0, projects, at_once))
+        return sum(part["s3_storage_bytes"] for few in some for part in read(few) if isinstance(part, dict))
+
+
+def _command(program: str, where: settings.Settings) -> int:
+    listing = [program, "s3", "ls", "s3://bucket/1/1/", "--recursive", "--summarize"]
+    more = ["--endpoint-url", str(where.aws_endpoint_url), "--region", "eu-west-1"]
+    said = subprocess.run([*listing, *more], check=True, capture_output=True, text=True).stdout
+    return int(said.rpartition("Total Size:")[2])
