@@ -61,6 +61,7 @@ GIVEN: dict[str, Any] = {
     "state": None,
     "skipped": 0,
     "sources": SOURCES,
+    "only": None,
     "job": None,
     "before": None,
     "jobs": ("hourly", "backfill"),
