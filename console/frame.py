@@ -12,7 +12,7 @@ from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
 # Streamlit writes white on a primary button, which nobody reads on the light blue of the dark theme.
-STYLE = "<style>[data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}</style>"
+STYLE = "<style>.stApp [data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}</style>"
 
 
 def show(start: str = "overview") -> None:

@@ -50,6 +50,8 @@ def test_every_page_opens_whole(browser: Browser, site: Site, name: str, width: 
 def barriers(page: Page) -> list[str]:
     """What axe-core calls serious or critical, but for what Streamlit is known for."""
     page.evaluate("() => { window.module = undefined }")  # else axe takes the page for a Node module
+    # A button that was just enabled fades from one colour to the other: neither is what a reader meets.
+    page.wait_for_function("() => document.getAnimations().every(a => !(a instanceof CSSTransition))")
     return [
         f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
         for rule in Axe().run(page).response["violations"]
