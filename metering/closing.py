@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import coverage, gate, proration, rating, snapshots
+from metering import canonical, coverage, gate, proration, rating, snapshots
 from metering.coverage import EXPECTED_FROM
 from metering.errors import PeriodError, PlanError
 from metering.meters import GAUGE_NAMES, columns
+from metering.models import OWN_TABLES
 from metering.periods import Day, Month, utc
 from metering.plans import Plans, PlanVersion
 from metering.projects import METERED_UNTIL
@@ -27,8 +28,7 @@ from metering.rating import Span
 MONEY = ("overage_charge", "plan_fee", "adjustment_charge", "total_charge")
 
 # The canonical bill of the monthly_stats row `b`.
-CANONICAL_BILL = f"""fleetmeter_canonical(to_jsonb(b) - 'seal' - 'created_at' || jsonb_build_object(
-    {", ".join(f"'{name}', b.{name}::text" for name in MONEY)}))"""
+CANONICAL_BILL = canonical.of_row(OWN_TABLES["monthly_stats"], "b", ("seal", "created_at"))
 
 # The seal of the bill `b`, over the day hashes `days.hashes`, one a line and by date.
 SEAL = f"""encode(sha256(convert_to(

@@ -2,7 +2,7 @@
 
 from metering.closing import SEAL
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES, columns
-from metering.snapshots import ROW_HASH
+from metering.snapshots import row_hash
 
 _TOTALS = columns("coalesce(sum({0}), 0)::bigint AS {0}")
 
@@ -72,7 +72,7 @@ STRANDED_HOURS = f"""
 
 DAY_HASHES = f"""
     SELECT project_id, date::text, 'row_hash', expected, row_hash FROM (
-        SELECT d.project_id, d.date, d.row_hash, {ROW_HASH.format(row="d")} AS expected
+        SELECT d.project_id, d.date, d.row_hash, {row_hash("d")} AS expected
         FROM daily_stats d) h WHERE expected <> row_hash"""
 
 _PERIOD = "format('%s-%s', b.year, lpad(b.month::text, 2, '0'))"

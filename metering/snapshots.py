@@ -5,20 +5,23 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from metering import ledger, projects
+from metering import canonical, ledger, projects
 from metering.coverage import OF_DAY
 from metering.errors import PeriodError
 from metering.ledger import known_sum
 from metering.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
+from metering.models import OWN_TABLES
 from metering.periods import Day, Month, days, utc
 from metering.projects import METERED_FROM, METERED_UNTIL
 
 SAMPLED = tuple(gauge.name for gauge in SAMPLED_GAUGES)
 
-# A row's hash: SHA-256 of its canonical JSON, without the hash itself and without the instant
-# of the insert. docs/proof.md specifies the form.
-ROW_HASH = """encode(sha256(convert_to(fleetmeter_canonical(
-    to_jsonb({row}) - 'row_hash' - 'created_at'), 'UTF8')), 'hex')"""
+
+def row_hash(row: str) -> str:
+    """SQL of the hash of the day `row`: of its canonical form, without the hash and the insert's instant."""
+    form = canonical.of_row(OWN_TABLES["daily_stats"], row, ("row_hash", "created_at"))
+    return f"encode(sha256(convert_to({form}, 'UTF8')), 'hex')"
+
 
 _LAST_SAMPLE = "(array_agg({0} ORDER BY hour DESC) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
 _LAST_FAILURE = """(array_agg(measured->>'{0}_failed' ORDER BY hour DESC)
@@ -30,7 +33,7 @@ _LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC
 SEAL = text(f"""
     INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
         {columns("{0}")}, {columns("{0}", SAMPLED)}, storage_bytes, tier, coverage, row_hash)
-    SELECT sealed.*, {ROW_HASH.format(row="sealed")} FROM (
+    SELECT sealed.*, {row_hash("sealed")} FROM (
         SELECT known.project_id, known.date, organization_id, extract(year FROM known.date)::int AS year,
             extract(month FROM known.date)::int AS month, extract(day FROM known.date)::int AS day,
             {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,

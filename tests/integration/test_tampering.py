@@ -14,10 +14,10 @@ from the_platform import Platform
 from metering import adjustments, audit, coverage, database, exports, gaps, offline
 from metering.adjustments import Adjustment
 from metering.exports import DAILY
-from metering.snapshots import ROW_HASH
+from metering.snapshots import row_hash
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
-REHASH = f"UPDATE daily_stats d SET row_hash = {ROW_HASH.format(row='d')}"
+REHASH = f"UPDATE daily_stats d SET row_hash = {row_hash('d')}"
 
 
 def decided(engine: Engine, platform: Platform) -> int:
