@@ -4,24 +4,36 @@ A job is asked for, a request in the queue that a runner takes up; a page never 
 """
 
 import json
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import streamlit as st
 from sqlalchemy import text
 
 from console.reading import Writing, writing
 from jobs import queue
-from metering import adjustments, alerts, gaps
+from metering import adjustments, alerts, database, gaps
 from metering.adjustments import Adjustment
 from metering.sign_in import Role
 
-DOUBLE_CLICK = 3.0  # seconds in which the same request is taken for the same press
-_ONE_AT_A_TIME = threading.Lock()
+# A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
+# one after the other, and the second finds the first in the database.
+ASKED = text("""
+    SELECT id FROM job_runs WHERE job = :job AND period = :period AND dry_run = :dry_run
+        AND project_id IS NOT DISTINCT FROM CAST(:project_id AS bigint)
+        AND trigger = :trigger AND requested_by = :actor AND created_at > now() - interval '3 seconds'
+    ORDER BY id DESC LIMIT 1""")
+POSTED = text("""
+    SELECT id FROM adjustments WHERE project_id = :project_id AND actor = :actor AND reason = :reason
+        AND usage_date = :usage_date AND meter IS NOT DISTINCT FROM CAST(:meter AS text)
+        AND quantity IS NOT DISTINCT FROM CAST(:quantity AS bigint)
+        AND amount IS NOT DISTINCT FROM CAST(:amount AS numeric)
+        AND reverses IS NULL AND created_at > CAST(:at AS timestamptz) - interval '1 minute'
+    ORDER BY id DESC LIMIT 1""")
+REVERSED = text("""
+    SELECT id FROM adjustments WHERE project_id = :project_id AND reverses = :reverses AND actor = :actor
+        AND created_at > CAST(:at AS timestamptz) - interval '1 minute'""")
 Run = Mapping[str, Any]
 
 
@@ -43,16 +55,23 @@ def ask(
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
     with writing(needed(job, dry_run)) as by:
-        asked = st.session_state.setdefault("asked", {})
-        request = (job, period, project_id, dry_run)
-        pressed, run = asked.get(request, (0.0, 0))
-        if run and time.monotonic() - pressed < DOUBLE_CLICK:
-            return int(run)
+        before = _asked(by, "console", job, period, project_id, dry_run)
+        if before is not None:
+            return before
         given = (job, period, at, "console", by.actor, project_id, dry_run, dict(arguments or {}))
         run = queue.enqueue(by.connection, *given) or 0
         _note(by, "preview" if dry_run else "request", f"{job} {period}", None, _run(by, run))
-    asked[request] = (time.monotonic(), run)
     return run
+
+
+def _asked(
+    by: Writing, trigger: str, job: str, period: str, project_id: int | None, dry_run: bool
+) -> int | None:
+    """The run that this person asked for a moment ago in the same words; whoever asks next waits."""
+    database.lock(by.connection, "ask")
+    given = {"trigger": trigger, "job": job, "period": period, "project_id": project_id, "dry_run": dry_run}
+    found = by.connection.scalar(ASKED, given | {"actor": by.actor})
+    return None if found is None else int(found)
 
 
 def cancel(run: int) -> None:
@@ -67,9 +86,14 @@ def retry(run: int) -> int:
     """Queue again what failed or was left out; returns the run's id."""
     with writing("operator") as by:
         before = _run(by, run)
-    with writing(needed(before["job"], before["dry_run"]) if before else "operator") as by:
-        again = int(queue.retry(by.connection, run, by.actor) or run)
-        _note(by, "retry", f"run {run}", before, _run(by, again))
+    if before is None:
+        return run
+    with writing(needed(before["job"], before["dry_run"])) as by:
+        what = (before["job"], before["period"], before["project_id"], before["dry_run"])
+        again = _asked(by, "retry", *what)
+        if again is None:
+            again = int(queue.retry(by.connection, run, by.actor) or run)
+            _note(by, "retry", f"run {run}", before, _run(by, again))
     return again
 
 
@@ -104,39 +128,25 @@ def adjust(
     reason: str,
     at: datetime,
 ) -> int:
-    """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin."""
+    """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin.
 
-    def post() -> int:
-        with writing("admin") as by:
-            wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
-            return adjustments.post(by.connection, wanted, at)
-
-    return _once(("adjust", project_id, meter, quantity, amount, about, reason), post)
+    The same words from the same person within a minute are the first press once more.
+    """
+    with writing("admin") as by:
+        wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
+        database.lock(by.connection, "adjust")
+        before = by.connection.scalar(POSTED, vars(wanted) | {"at": at})
+        return int(before or adjustments.post(by.connection, wanted, at))
 
 
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
-
-    def post() -> int:
-        with writing("admin") as by:
-            return adjustments.reverse(by.connection, project_id, adjustment, reason, by.actor, at)
-
-    return _once(("reverse", project_id, adjustment), post)
-
-
-def _once(request: tuple[Any, ...], post: Callable[[], int]) -> int:
-    """What `post` returns; for the second press of a double click, what it returned for the first.
-
-    No constraint tells two equal corrections from one that was pressed twice. The second press is worked
-    on by a thread of its own while the first still may be, hence the lock.
-    """
-    with _ONE_AT_A_TIME:
-        asked = st.session_state.setdefault("asked", {})
-        pressed, posted = asked.get(request, (0.0, 0))
-        if not posted or time.monotonic() - pressed >= DOUBLE_CLICK:
-            posted = post()
-            asked[request] = (time.monotonic(), posted)
-    return int(posted)
+    with writing("admin") as by:
+        database.lock(by.connection, "adjust")
+        given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
+        before = by.connection.scalar(REVERSED, given)
+        opposite = (project_id, adjustment, reason, by.actor, at)
+        return int(before or adjustments.reverse(by.connection, *opposite))
 
 
 def _run(by: Writing, run: int) -> Run | None:

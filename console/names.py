@@ -8,6 +8,8 @@ import unicodedata
 from html import escape
 
 LONGEST = 80
+UNSEEN = "\u2060"  # a word joiner: no width, no break
+_FORMULA = ("=", "+", "-", "@")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 
@@ -18,6 +20,15 @@ def short(name: str, longest: int = LONGEST) -> str:
     )
     line = " ".join(visible.split()) or "(no name)"
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def cell(name: str, longest: int = LONGEST) -> str:
+    """`name` for a table, of which Streamlit makes a CSV as it is.
+
+    What a spreadsheet would take for a formula begins with a mark that nobody sees.
+    """
+    line = short(name, longest)
+    return UNSEEN + line if line.startswith(_FORMULA) else line
 
 
 def markdown(name: str, longest: int = LONGEST) -> str:

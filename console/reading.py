@@ -15,11 +15,11 @@ import streamlit as st
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from console import people, scope
+from console import leaving, people, scope
 from console.people import Person
 from console.scope import Scope
 from metering import database, settings
-from metering.errors import Refused, SchemaError
+from metering.errors import NotSignedIn, Refused, SchemaError
 from metering.sign_in import Role
 
 T = TypeVar("T")
@@ -59,7 +59,15 @@ def person() -> Person:
     if not found.sign_in:
         return people.LOCAL
     kept = _KEPT.get()
-    return people.identify(st.user.to_dict() if kept is None else kept, found, now())
+    claims = st.user.to_dict() if kept is None else kept
+    if leaving.ended(claims):
+        raise NotSignedIn("You have signed out; sign in again")
+    return people.identify(claims, found, now())
+
+
+def leave() -> None:
+    """Who looks has signed out: in every window, and for whoever kept a copy of the cookie."""
+    leaving.end(st.user.to_dict(), now())
 
 
 def later(make: Callable[[], T]) -> Callable[[], T]:

@@ -26,7 +26,8 @@ def month(
         if project is not None:
             projects.require(connection, project)
         states = gaps.statuses(connection, which, now, offered, project)
-        views = {view["project_id"]: view for view in corrected.views(connection, which, project)}
+        only = None if project is None else [project]
+        views = {view["project_id"]: view for view in corrected.views(connection, which, only)}
         blocked = [state.project_id for state in states if state.state == "blocked"]
         at_risk = gaps.at_risk_in(connection, which, blocked, offered)
     if as_json:

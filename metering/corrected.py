@@ -1,5 +1,6 @@
 """A closed month as it was billed, and as it is corrected by what was posted about it since."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,18 +24,33 @@ VIEWS = text(f"""
         SELECT {proration.AVERAGES} FROM daily_stats d
         WHERE a.quantities > 0 AND d.project_id = m.project_id AND d.date BETWEEN :first AND :last) averages
     WHERE m.year = :year AND m.month = :month
-        AND (CAST(:project AS bigint) IS NULL OR m.project_id = :project)
+        AND (CAST(:projects AS bigint[]) IS NULL OR m.project_id = ANY(:projects))
     ORDER BY m.project_id""")
 
+SINCE = text("""
+    SELECT DISTINCT x.project_id FROM adjustments x
+    WHERE x.posted_month > :first AND x.usage_date BETWEEN :first AND :last AND EXISTS (
+        SELECT FROM monthly_stats m WHERE m.project_id = x.project_id AND (m.year, m.month) = (:year, :month))
+    ORDER BY x.project_id LIMIT :most""")
 
-def views(connection: Connection, month: Month, project_id: int | None = None) -> list[dict[str, Any]]:
+
+def since(connection: Connection, month: Month, most: int = 500) -> list[int]:
+    """Projects billed in `month` about which something was posted to later months, by id; at most `most`."""
+    bounds = {"first": month.first.date, "last": month.last.date, "most": most}
+    return list(connection.execute(SINCE, bounds | {"year": month.year, "month": month.month}).scalars())
+
+
+def views(
+    connection: Connection, month: Month, project_ids: Sequence[int] | None = None
+) -> list[dict[str, Any]]:
     """`as_billed` and `as_corrected` of each bill of `month`: counters, and `total_charge`.
 
     `as_corrected` has the adjustments about days of the month that were posted to later months:
     quantities are rated again with the month, by its own plan version, and amounts added. What they
     really cost is in the bills of the months that they were posted to.
     """
-    bounds = {"first": month.first.date, "last": month.last.date, "project": project_id}
+    only = None if project_ids is None else list(project_ids)
+    bounds = {"first": month.first.date, "last": month.last.date, "projects": only}
     rows = connection.execute(VIEWS, bounds | {"year": month.year, "month": month.month})
     return [_view(connection, month, dict(row)) for row in rows.mappings()]
 

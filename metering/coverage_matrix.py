@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.coverage import EXPECTED_FROM
+from metering.coverage import EXPECTED_FROM, INCOMPLETE
 from metering.meters import COUNTER_SOURCES, SOURCES, Source, counters_of, gauges_of
 from metering.periods import Day
 from metering.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
@@ -78,6 +78,20 @@ MATRIX = text(f"""
     CROSS JOIN unnest(CAST(:sources AS text[])) WITH ORDINALITY AS source (name, place)
     CROSS JOIN LATERAL (SELECT d.coverage->source.name) AS said (entry)
     ORDER BY e.id, e.date, source.place""")
+
+LACKING = text(f"""
+    SELECT DISTINCT d.project_id FROM daily_stats d
+    WHERE d.date >= :first AND d.date <= :last AND {INCOMPLETE.format("d")}
+        AND EXISTS (SELECT FROM unnest(CAST(:sources AS text[])) AS source (name)
+            WHERE d.coverage->source.name->>'state' IN ('partial', 'missing', 'denied', 'failed'))""")
+
+
+def lacking(
+    connection: Connection, first: Day, last: Day, sources: Sequence[Source] = SOURCES
+) -> frozenset[int]:
+    """Projects of which a sealed day, `first` to `last`, was not read whole from one of `sources`."""
+    given = {"first": first.date, "last": last.date, "sources": list(sources)}
+    return frozenset(connection.execute(LACKING, given).scalars())
 
 
 def matrix(

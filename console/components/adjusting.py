@@ -1,12 +1,14 @@
 """Adjustments: those of a month, posting one, and reversing one."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 
 import streamlit as st
 from sqlalchemy import Connection, text
+from streamlit.delta_generator import DeltaGenerator
 
-from console import spending
+from console import names, spending
 from console.asking import adjust, reverse
 from console.components.tables import Column, table
 from console.queries.rows import Row, every
@@ -43,17 +45,18 @@ def show(found: list[Row], month: Month, at: datetime) -> None:
     if not found and not running:
         return
     st.subheader("Adjustments", anchor=False)
+    said = st.container()  # outside of the box, which a second click may fold
     if found:
         ticked = table(
             found, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
         )
         if ticked:
-            _reverse(found[ticked[0]], at)
+            _reverse(found[ticked[0]], at, said)
     if running:
-        _form(at)
+        _form(at, said)
 
 
-def _form(at: datetime) -> None:
+def _form(at: datetime, said: DeltaGenerator) -> None:
     with st.expander("Post an adjustment", icon=":material/edit_note:"), st.form("adjust", border=False):
         left, right = st.columns(2)
         project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
@@ -62,7 +65,7 @@ def _form(at: datetime) -> None:
         by = right.text_input("By (a minus takes off)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
-            _say(lambda: _post(int(project), about, what, by, reason, at))
+            _say(lambda: _post(int(project), about, what, by, reason, at), said)
 
 
 def _post(project: int, about: date, what: str, by: str, reason: str, at: datetime) -> str:
@@ -76,20 +79,21 @@ def _post(project: int, about: date, what: str, by: str, reason: str, at: dateti
     return f"Adjustment {number} is posted."
 
 
-def _reverse(row: Row, at: datetime) -> None:
+def _reverse(row: Row, at: datetime, said: DeltaGenerator) -> None:
     with st.form("reverse", border=False):
         reason = st.text_input(f"Why adjustment {row['id']} is reversed", key="reverse-reason", max_chars=500)
         if st.form_submit_button(f"Reverse adjustment {row['id']}", key="reverse-post"):
-            _say(
-                lambda: (
-                    f"Adjustment {reverse(row['project_id'], row['id'], reason, at)} reverses {row['id']}."
-                )
-            )
+            _say(lambda: _opposite(row, reason, at), said)
 
 
-def _say(do: object) -> None:
+def _opposite(row: Row, reason: str, at: datetime) -> str:
+    number = reverse(row["project_id"], row["id"], reason, at)
+    return f"Adjustment {number} reverses {row['id']}."
+
+
+def _say(do: Callable[[], str], said: DeltaGenerator) -> None:
     try:
-        st.success(do(), icon=":material/check_circle:")  # type: ignore[operator]
+        said.success(do(), icon=":material/check_circle:")
         spending.forget()
     except FleetmeterError as error:
-        st.error(str(error), icon=":material/error:")
+        said.error(names.markdown(str(error), 400), icon=":material/error:")

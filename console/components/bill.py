@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from console import names
 from console.reading import reading
 from metering import explain
 from metering.errors import FleetmeterError
@@ -30,6 +31,6 @@ def arithmetic(project_id: int, month: Month) -> None:
         with reading() as page:
             lines = list(explain.render(explain.explain(page.connection, project_id, month)))
     except FleetmeterError as error:
-        st.warning(str(error), icon=":material/receipt_long:")
+        st.warning(names.markdown(str(error), 400), icon=":material/receipt_long:")
         return
     st.code("\n".join(lines), language=None, wrap_lines=True)

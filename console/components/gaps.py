@@ -62,7 +62,7 @@ def _question(gap: Row, at: datetime) -> None:
         try:
             accept_gap(gap["id"], reason, at)
         except FleetmeterError as error:
-            st.toast(str(error), icon=":material/error:")
+            st.toast(names.markdown(str(error), 400), icon=":material/error:")
 
     question.ask(f"accept-{gap['id']}", f"Accept gap {gap['id']}?", explain, "Accept it", do)
 

@@ -30,9 +30,7 @@ MEASURED = (
 @trouble.guarded
 def show(project_id: int, first: date, last: date, name: str) -> None:
     running = last + timedelta(days=1)
-    day = st.date_input(
-        "Day", value=running, min_value=first, max_value=running, format="YYYY-MM-DD", width=170
-    )
+    day = st.date_input("Day", running, first, running, format="YYYY-MM-DD", width=170, key=f"hours-{first}")
     with reading() as page:
         counted = projects.hours(page.connection, project_id, Day(day))
         measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)

@@ -46,20 +46,35 @@ def read(
         return coverage_matrix.matrix(page.connection, Day(first), Day(last), at, after, PAGE, sources, only)
 
 
-def show(first: Day, last: Day, at: datetime, lacking: tuple[int, ...]) -> None:
-    """The matrix of the last MOST_DAYS of a range; `lacking` are the projects that miss a day in it."""
+# Read only when it is asked for.
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def partial(scope: Scope, first: date, last: date, sources: Sequence[Source]) -> frozenset[int]:
+    """The projects of which a sealed day was not read whole."""
+    with reading() as page:
+        return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
+
+
+def show(first: Day, last: Day, at: datetime, unsealed: frozenset[int]) -> None:
+    """The matrix of the last MOST_DAYS of a range; `unsealed` are the projects that miss a day in it."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
     after = int(st.session_state.get("matrix-after", 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        sources, only = _choose(lacking)
+        sources, lacking = _choose()
+        only = None
+        if lacking:
+            only = tuple(sorted(unsealed | partial(seen(), first.date, last.date, sources)))
         cells = read(seen(), first.date, last.date, at, after, sources, only)
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
         st.button("Next projects", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
     if not cells:
-        st.info("No project misses a day." if only is not None else "No project was metered in these days.")
+        st.info(
+            "Every project's days are sealed and were read whole."
+            if lacking
+            else "No project was metered in these days."
+        )
         return
     _grid(cells, first, last)
     st.caption(
@@ -67,7 +82,8 @@ def show(first: Day, last: Day, at: datetime, lacking: tuple[int, ...]) -> None:
     )
 
 
-def _choose(lacking: tuple[int, ...]) -> tuple[Sequence[Source], tuple[int, ...] | None]:
+def _choose() -> tuple[Sequence[Source], bool]:
+    """The sources to show, and whether only projects that lack something in them."""
     options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_NAMES.items()}
     address.read("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
     address.read("only", _is_missing, "`missing`")
@@ -81,11 +97,11 @@ def _choose(lacking: tuple[int, ...]) -> tuple[Sequence[Source], tuple[int, ...]
         on_change=_go,
         args=(0,),
     )
-    only = st.toggle("Only projects that miss a day", key="only", on_change=_go, args=(0,))
+    only = st.toggle("Only with missing or partial days", key="only", on_change=_go, args=(0,))
     address.write("source", None if source == EVERY else source)
     address.write("only", "missing" if only else None)
     sources = [name for name in SOURCES if source in (EVERY, name)]
-    return sources, (lacking if only else None)
+    return sources, only
 
 
 def _is_missing(raw: str) -> bool:
@@ -99,7 +115,7 @@ def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
     headings = [f"{day:%m-%d}" for day in days]
     rows: dict[tuple[str, str], dict[str, list[str]]] = {}
     for cell in cells:
-        key = names.project(cell.project_id, cell.project), SOURCE_NAMES[cell.source]
+        key = names.cell(names.project(cell.project_id, cell.project)), SOURCE_NAMES[cell.source]
         row = rows.setdefault(key, {heading: [NOT_EXPECTED] for heading in headings})
         row[f"{cell.date:%m-%d}"] = [ICONS.get(cell.state, cell.state)]
     shown = [{"Project": project, "Source": source, **row} for (project, source), row in rows.items()]

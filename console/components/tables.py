@@ -11,6 +11,7 @@ import streamlit as st
 
 from console import figures, names
 
+SENTENCE = 400  # characters of a cell of text that are shown
 Kind = Literal["text", "name", "id", "count", "bytes", "money", "date", "instant", "seconds", "share"]
 
 
@@ -35,8 +36,11 @@ def _series(rows: Sequence[Mapping[str, Any]], column: Column) -> "pd.Series[Any
         return pd.Series(values, dtype="Int64")
     if column.kind in ("money", "seconds", "share"):
         return pd.Series([float(v) if isinstance(v, Decimal) else v for v in values], dtype="Float64")
-    if column.kind == "name":
-        return pd.Series([names.short(value) if value else value for value in values], dtype="object")
+    if column.kind in ("name", "text"):
+        longest = names.LONGEST if column.kind == "name" else SENTENCE
+        values = [
+            names.cell(value, longest) if value and isinstance(value, str) else value for value in values
+        ]
     return pd.Series(values, dtype="object")
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from console import names
 from console.people import LOCAL, Person
+from console.reading import leave
 
 
 def sign_in(why: str) -> None:
@@ -39,4 +40,9 @@ def not_yours() -> None:
 
 
 def _out() -> None:
-    st.button("Sign out", icon=":material/logout:", key="sign-out", on_click=st.logout)
+    st.button("Sign out", icon=":material/logout:", key="sign-out", on_click=_leave)
+
+
+def _leave() -> None:
+    leave()
+    st.logout()

@@ -22,12 +22,19 @@ WORKERS = text("""
     FROM mqtt_sessions
     ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
 
+# A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
 SOURCE = """
     SELECT '{0}' AS source, count({0}_measured_at) AS measured, count(*) AS projects,
         max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest,
-        count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS behind
-    FROM project_stats"""
-FRESHNESS = text(" UNION ALL ".join(SOURCE.format(source) for source in SOURCES))
+        count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS behind,
+        (SELECT min(found.error->>'error') FROM refresh, jsonb_array_elements(refresh.errors) AS found (error)
+            WHERE found.error->>'source' = '{0}') AS why
+    FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"""
+FRESHNESS = text(f"""
+    WITH refresh AS (
+        SELECT errors FROM job_runs WHERE job >= 'hourly' AND job <= 'hourly' AND NOT dry_run
+            AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1)
+    {" UNION ALL ".join(SOURCE.format(source) for source in SOURCES)}""")
 
 QUEUE = text("""
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
@@ -70,7 +77,10 @@ def workers(connection: Connection) -> list[Row]:
 
 
 def freshness(connection: Connection, before: datetime) -> list[Row]:
-    """For each source: projects measured, the newest and oldest measurement, and how many are `before`."""
+    """For each source: projects measured, the newest and oldest measurement, how many are `before`, and why.
+
+    Of the projects that are active.
+    """
     return every(connection, FRESHNESS, before=before)
 
 

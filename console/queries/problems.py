@@ -23,6 +23,7 @@ SOURCE_NAMES: dict[Source, str] = {
 }
 
 
+READ: tuple[Source, ...] = tuple(source for source in SOURCES if source != "mqtt")  # hour by hour
 Kind = Literal["day", "run", "alert", "other"]
 
 
@@ -55,9 +56,13 @@ DAEMONS = text("""
     FROM mqtt_sessions""")
 
 FRESHNESS = text(
-    "SELECT "
-    + ", ".join(f"max({source}_measured_at) AS {source}" for source in SOURCES)
-    + " FROM project_stats"
+    "SELECT count(*) AS projects, "
+    + ", ".join(
+        f"max({source}_measured_at) AS {source}, count(*) FILTER "
+        f"(WHERE {source}_measured_at < CAST(:before AS timestamptz)) AS {source}_behind"
+        for source in READ
+    )
+    + " FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"
 )
 
 GAPS = text("""
@@ -111,16 +116,15 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
 
 
 def _sources(connection: Connection, at: datetime) -> list[Problem]:
-    row = one(connection, FRESHNESS)
-    return [
-        Problem(
-            "warning",
-            f"{SOURCE_NAMES[source]} was last measured {figures.age(row[source], at)}",
-            "health",
-        )
-        for source in SOURCES
-        if source != "mqtt" and row[source] is not None and at - row[source] > STALE
-    ]
+    row = one(connection, FRESHNESS, before=at - STALE)
+    found = []
+    for source in READ:
+        name, newest, behind = SOURCE_NAMES[source], row[source], row[f"{source}_behind"]
+        if newest is not None and at - newest > STALE:
+            found.append(f"{name} was last measured {figures.age(newest, at)}")
+        elif behind:
+            found.append(f"{name} could not be read for {figures.many(behind, 'project')}")
+    return [Problem("warning", sentence, "health") for sentence in found]
 
 
 def _jobs(connection: Connection, at: datetime) -> list[Problem]:

@@ -9,7 +9,8 @@ import streamlit as st
 
 from console import address, figures, spending, trouble
 from console.asking import ask
-from console.components import adjusting, bill, downloads, gaps, progress, question
+from console.components import adjusting, bill, corrected, downloads, gaps, progress, question
+from console.components.corrected import Corrected
 from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries import billing
@@ -25,7 +26,8 @@ BILLS = (
     Column("project", "Project", "name"),
     Column("organization", "Organization", "name"),
     Column("tier", "Tier"),
-    Column("total_charge", "Total", "money"),
+    Column("total_charge", "As billed", "money"),
+    Column("corrected", "As corrected", "money", help="With what was posted about this month since"),
     Column("charge_before", "Month before", "money"),
     Column("change", "Change", "money"),
     Column("plan_fee", "Plan fee", "money"),
@@ -106,12 +108,14 @@ def show() -> None:
         read = read_month(scope, str(month), month.end <= at)
         count = sum(row["bills"] for row in read.totals)
         bills = read_bills(scope, str(month), _skipped(count))
+        since = corrected.read(scope, str(month)) if bills else corrected.NONE
     head("Billing", at)
     _choose(months, count, read.unbilled, at)
     progress.follow("billing")
     if bills:
         _totals(read.totals, read.before)
-        _bills(bills, count, month, read.totals)
+        corrected.say(since)
+        _bills(bills, count, month, read.totals, since)
         _lines(read.lines)
     elif month.end <= at and not read.unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
@@ -247,7 +251,7 @@ def _number(raw: str) -> int:
     return int(raw)
 
 
-def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]) -> None:
+def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row], since: Corrected) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(figures.many(count, "bill"), anchor=False, width="stretch")
         if count > PER_PAGE:
@@ -259,6 +263,7 @@ def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
         {
             **row,
             "coverage": f"{row['days_present']}/{row['days_expected']}",
+            "corrected": since.of(row),
             "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],
         }
         for row in bills

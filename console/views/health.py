@@ -35,6 +35,7 @@ FRESHNESS = (
     Column("projects", "Projects", "count"),
     Column("age", "Newest"),
     Column("oldest_age", "Oldest"),
+    Column("why", "What the last refresh said"),
 )
 GAPS = (
     Column("id", "Gap", "id"),
@@ -132,7 +133,8 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
         }
         for row in freshness
     ]
-    table(rows, FRESHNESS, "freshness", "Each source with how many projects it measured and when")
+    alt = "Each source with how many projects it measured and when"
+    table(rows, FRESHNESS, "freshness", alt, placeholder="—")
 
 
 def _state(row: Row, at: datetime) -> str:

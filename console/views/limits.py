@@ -6,7 +6,7 @@ from datetime import datetime
 import streamlit as st
 
 from console import address, figures
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries.rows import Row
 from console.reading import reading, seen
@@ -15,6 +15,7 @@ from metering import allowances, closing, plans, settings
 from metering.meters import METERS
 
 SHARES = {"100": "Over", "80": "From 80 %", "50": "From 50 %"}
+NEAR = 0.8  # of what is included
 PROJECTS = (
     Column("state", "State"),
     Column("project_id", "Id", "id"),
@@ -61,7 +62,8 @@ def show() -> None:
     """The page."""
     address.read("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
-    at, projects, organizations = read(seen(), near)
+    with loading():
+        at, projects, organizations = read(seen(), near)
     head("Limits", at)
     st.session_state.setdefault("share", "80")
     share = st.segmented_control(
@@ -101,7 +103,9 @@ def words(row: Row) -> dict[str, str]:
 def _state(row: Row) -> str:
     if row["used"] is None:
         return "unknown"
-    return "▲ over" if row["used"] > row["included"] else "● within"
+    if row["used"] > row["included"]:
+        return "▲ over"
+    return "◐ near" if row["used"] >= NEAR * row["included"] else "● within"
 
 
 def _summary(projects: Sequence[Row], organizations: Sequence[Row], near: float) -> None:

@@ -40,6 +40,9 @@ DAYS = (
     Column("api_calls", "API calls", "count"),
     Column("storage_bytes", "Storage", "bytes"),
 )
+NEARLY_ALL = 0.99  # of the projects
+FIGURES = ("messages", "api_calls", "storage_bytes", "active_devices")
+NOT_SEALED: Row = {"projects": 0, **dict.fromkeys(FIGURES)}
 CARD, CHECK = 192, 104  # pixels: figures with and without a chart are of one height
 CHECKS: Mapping[Kind, str] = {
     "day": "Missing days, last 30",
@@ -85,7 +88,7 @@ def show() -> None:
     if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(page.totals, page.trend)
+    _figures(page.totals, _whole(page.trend, page.found))
     _checks(page.found, scope)
     _trend(page.trend, page.found)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -100,6 +103,15 @@ def _nothing_yet() -> None:
         "`fleetmeter runner` to read the other sources; `fleetmeter doctor` says what is missing.",
         icon=":material/hourglass_empty:",
     )
+
+
+def _whole(trend: Sequence[Row], found: Sequence[Problem]) -> list[Row]:
+    """`trend` in which days that more than a few projects miss are unknown: a sum would look like a fall."""
+    lacking = {day for problem in found for day in problem.days}
+    enough = NEARLY_ALL * max((row["projects"] for row in trend), default=0)
+    return [
+        {**row, **NOT_SEALED} if row["date"] in lacking and row["projects"] < enough else row for row in trend
+    ]
 
 
 def _figures(totals: Row, trend: Sequence[Row]) -> None:
@@ -145,7 +157,7 @@ def _figure(
 
 
 def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
-    """Without the last days while nothing of them is sealed yet, as just after midnight."""
+    """Without the last days while they are not sealed yet, as just after midnight."""
     last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
     return trend[: last + 1]
 

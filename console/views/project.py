@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from console import address, names
 from console.components import days
-from console.components.head import head
+from console.components.head import head, loading
 from console.components.live import live_totals
 from console.components.progress import line
 from console.components.tables import Column, table
@@ -45,19 +45,20 @@ def show() -> None:
     address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.read("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
-    late = behind(seen())
-    with reading() as page:
-        last = Day.of(page.at).previous()
-        first = Day(last.date - timedelta(days=span - 1))
-        options = projects.matches(page.connection, st.session_state.get("words") or "")
-        project = _chosen(page.connection, options)
-        if project is not None:
-            trend = projects.trend(page.connection, project["id"], first, last)
-            unusual = projects.anomalies(page.connection, project["id"], first, last)
-            months = projects.months(page.connection, project["id"])
-            recent = runs.of_project(page.connection, project["id"])
-            version = plans.load(settings.current().plans).in_force(page.at.date())
-            used = allowances.projects(page.connection, version, page.at, 0, late, project["id"])
+    with loading():
+        late = behind(seen())
+        with reading() as page:
+            last = Day.of(page.at).previous()
+            first = Day(last.date - timedelta(days=span - 1))
+            options = projects.matches(page.connection, st.session_state.get("words") or "")
+            project = _chosen(page.connection, options)
+            if project is not None:
+                trend = projects.trend(page.connection, project["id"], first, last)
+                unusual = projects.anomalies(page.connection, project["id"], first, last)
+                months = projects.months(page.connection, project["id"])
+                recent = runs.of_project(page.connection, project["id"])
+                version = plans.load(settings.current().plans).in_force(page.at.date())
+                used = allowances.projects(page.connection, version, page.at, 0, late, project["id"])
     head("Project", page.at)
     _choose(options, project)
     if project is None:

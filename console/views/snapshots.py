@@ -54,7 +54,7 @@ def show() -> None:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
-    matrix.show(first, last, at, tuple(sorted({day.project_id for day in missing})))
+    matrix.show(first, last, at, frozenset(day.project_id for day in missing))
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:

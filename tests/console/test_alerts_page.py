@@ -1,7 +1,7 @@
 """Alerts, previews and dead letters in the console: what is pressed, and what SQL then says."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
@@ -144,6 +144,37 @@ def test_the_matrix_is_narrowed_by_the_address(open_page: Open, fleet: Fleet) ->
         assert list(grid["Source"]) == ["S3"]
     assert page.query_params["only"] in ("missing", ["missing"])
     assert "a source:" in open_page("snapshots", source="cheese").warning[0].value
+
+
+def test_the_matrix_leaves_projects_whose_days_were_read_in_part(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    platform = Platform(engine)
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    platform.sql("ALTER TABLE daily_stats DISABLE TRIGGER USER")
+    platform.sql(
+        """UPDATE daily_stats SET coverage = jsonb_set(coverage, '{platform_db}',
+            '{"state": "partial", "hours": 3, "of": 24}') WHERE project_id = :id AND date = :date""",
+        id=fleet.projects[1],
+        date=yesterday,
+    )
+    said = {"from": str(yesterday), "to": str(yesterday), "only": "missing"}
+    grid = open_page("snapshots", **said).dataframe[-1].value
+    assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCES)
+    page = open_page("snapshots", **said, source="mqtt")
+    assert "were read whole" in page.info[-1].value
+
+
+def test_health_shows_the_drift_against_the_brokers_own_count(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    Platform(engine).sql(
+        """INSERT INTO reconciliations (source, hour, theirs, ours, parts, at) VALUES
+        ('mosquitto', date_trunc('hour', now()) - interval '2 hours', 1000, 990, '{"restarts": 1}', now())"""
+    )
+    drift = next(frame.value for frame in open_page("health").dataframe if "theirs" in frame.value)
+    assert drift[["theirs", "ours", "difference", "restarts"]].to_numpy().tolist() == [[1000, 990, -10, 1]]
+    assert list(drift["percent"]) == ["\u2060-1.00%"]
 
 
 def test_health_names_topics_of_the_newest_hour_that_matched_no_project(

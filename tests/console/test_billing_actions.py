@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
@@ -10,7 +11,8 @@ from the_console import Fleet
 from the_months import count
 from the_platform import Platform, hours
 
-from metering import coverage, database, snapshots
+from metering import adjustments, coverage, database, snapshots
+from metering.adjustments import Adjustment
 from metering.periods import Month
 
 Open = Callable[..., AppTest]
@@ -39,6 +41,38 @@ def test_an_adjustment_is_posted_and_what_is_none_is_refused(
         == [(project, "-12.500000", "a broken robot", "console")]
         or platform.scalar("SELECT amount FROM adjustments") == -12.5
     )
+
+
+def press_post(page: AppTest, project: int, reason: str) -> AppTest:
+    page.number_input(key="adjust-project").set_value(project)
+    page.text_input(key="adjust-by").set_value("-12.50")
+    page.text_input(key="adjust-reason").set_value(reason)
+    return page.button(key="adjust-post").click().run()
+
+
+def test_the_same_correction_from_two_tabs_is_posted_once(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    tabs = [open_page("billing", month=str(this_month())) for _ in range(2)]
+    said = [press_post(tab, fleet.projects[0], "a broken robot").success[0].value for tab in tabs]
+    assert said == ["Adjustment 1 is posted."] * 2
+    assert press_post(tabs[0], fleet.projects[0], "another one").success[0].value == "Adjustment 2 is posted."
+    assert Platform(engine).scalar("SELECT count(*) FROM adjustments") == 2
+    assert Platform(engine).scalar("SELECT count(*) FROM audit_log WHERE action = 'adjust'") == 2
+
+
+def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    wanted = Adjustment(fleet.projects[0], None, None, Decimal("-3.5"), fleet.closed.last.date, "oops", "me")
+    with database.transaction(engine) as connection:
+        adjustments.post(connection, wanted, datetime.now(UTC))
+    page = open_page("billing", month=str(fleet.closed))
+    bills = page.dataframe[0].value.set_index("project_id")
+    difference = bills["corrected"] - bills["total_charge"]
+    assert difference[fleet.projects[0]] == -3.5
+    assert set(difference.drop(fleet.projects[0])) == {0.0}
+    assert any("1 project corrected since" in caption.value for caption in page.caption)
 
 
 def an_open_month(engine: Engine) -> Month:

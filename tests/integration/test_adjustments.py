@@ -43,7 +43,7 @@ def test_a_month_as_billed_and_as_corrected(engine: Engine, platform: Platform) 
     post(engine, project, meter="mqtt_inbound", quantity=-500)
     post(engine, project, amount=Decimal("-5.00"))
     with engine.connect() as connection:
-        (view,) = corrected.views(connection, OCTOBER, project)
+        (view,) = corrected.views(connection, OCTOBER, [project])
     assert (view["as_billed"]["mqtt_inbound"], view["as_corrected"]["mqtt_inbound"]) == (1_500_000, 1_499_500)
     assert (view["as_billed"]["total_charge"], view["as_corrected"]["total_charge"]) == (
         Decimal("30.00"),
@@ -59,7 +59,7 @@ def test_a_corrected_quantity_is_rated_with_the_month_that_it_is_about(
     post(engine, project, meter="mqtt_inbound", quantity=600_000)
     post(engine, project, amount=Decimal("-5.00"))
     with engine.connect() as connection:
-        (view,) = corrected.views(connection, OCTOBER, project)
+        (view,) = corrected.views(connection, OCTOBER, [project])
     assert view["as_corrected"]["mqtt_inbound"] == 2_100_000
     assert view["as_corrected"]["total_charge"] == Decimal("26.00")
     assert (view["as_billed"]["total_charge"], view["adjustments"]) == (Decimal("30.00"), 2)
