@@ -23,6 +23,10 @@ class Site:
         with self.engine.connect() as connection:
             return connection.scalar(text(statement), parameters)
 
+    def rows(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement), parameters)]
+
     def row(self, statement: str, **parameters: object) -> tuple[object, ...]:
         with self.engine.connect() as connection:
             return tuple(connection.execute(text(statement), parameters).one())
@@ -41,8 +45,19 @@ def press(page: Page, key: str) -> None:
 
 
 def grid(page: Page, key: str) -> Locator:
-    """The table of that key."""
+    """The table of that key, of which rows can be ticked."""
     return page.locator(f".st-key-{key}")
+
+
+def listing(page: Page, alt: str) -> Locator:
+    """The table of that alternative text."""
+    return page.get_by_role("region", name=alt)
+
+
+def refresh(page: Page) -> None:
+    """Read the figures again, instead of what was kept for a moment."""
+    page.get_by_role("button", name="Refresh").click()
+    settle(page)
 
 
 def tick(page: Page, key: str, row: int = 0) -> None:
@@ -50,6 +65,13 @@ def tick(page: Page, key: str, row: int = 0) -> None:
     drawn = grid(page, key).locator(".dvn-scroller").first
     drawn.evaluate("element => element.scrollIntoView({block: 'center'})")
     drawn.click(position={"x": 16, "y": 52 + 35 * row})
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose an option of the select box of that label."""
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
 
 
 def pick(page: Page, label: str, day: date) -> None:

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
 from the_browser import PATIENCE, chromium
 from the_console import Fleet, fill, serving
+from the_guard import Guarded, guarding
 from the_people import PROVIDER
 from the_rivals import Rivals
 from the_site import Site, until
@@ -88,19 +90,46 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
+@contextmanager
+def copied(server: URL, admin: Connection, template: str) -> Iterator[tuple[URL, Engine]]:
+    """A database of a module's own, made after that one."""
+    name = f"site_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    url = server.set(database=name)
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    yield url, engine
+    engine.dispose()
+    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
 @pytest.fixture(scope="module")
 def site(
     server: URL, admin: Connection, filled: tuple[str, Fleet], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    name = f"site_{uuid.uuid4().hex[:12]}"
-    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{filled[0]}"'))
-    url = server.set(database=name)
-    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    """A console that only this machine reaches, in which nobody signs in."""
     folder = tmp_path_factory.mktemp("site")
-    with serving(url, FLEETMETER_DATA_DIR=str(folder)) as address:
+    with (
+        copied(server, admin, filled[0]) as (url, engine),
+        serving(url, FLEETMETER_DATA_DIR=str(folder)) as address,
+    ):
         yield Site(address, engine, filled[1])
-    engine.dispose()
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    server: URL,
+    admin: Connection,
+    filled: tuple[str, Fleet],
+    rivalry: tuple[str, Rivals],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Guarded]:
+    """A console that asks for a sign-in, over two rival organizations."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with (
+        copied(server, admin, rivalry[0]) as (url, engine),
+        guarding(url, engine, folder, filled[1], rivalry[1]) as made,
+    ):
+        yield made
 
 
 @pytest.fixture
