@@ -6,6 +6,9 @@ slowed down by botocore's own rate limit once AWS throttles: a throttled hour en
 
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -14,7 +17,7 @@ from botocore.config import Config
 from collectors.aws_errors import FAILURES, THROTTLES
 from metering.settings import Settings
 
-__all__ = ["CONCURRENCY", "FAILURES", "Tally", "client"]
+__all__ = ["CONCURRENCY", "FAILURES", "Tally", "client", "threads"]
 
 CONCURRENCY = 8  # projects read at once, and as many parts of large ones; the connection pool holds both
 RETRIES = Config(
@@ -27,6 +30,16 @@ RETRIES = Config(
 RATES = {"s3": 200.0, "ecr": 10.0, "cloudwatch": 5.0}
 CUT_JSON = b'{"__type": "RequestTimeout", "message": "cut short"}'
 CUT_XML = b"<Error><Code>RequestTimeout</Code><Message>cut short</Message></Error>"
+
+
+@contextmanager
+def threads() -> Iterator[Executor]:
+    """Threads to read with; when the reading is broken off, what has not begun is not read any more."""
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Tally:

@@ -6,7 +6,7 @@ gives for it; untagged leftovers cannot be told from such platforms and are not 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,8 +28,12 @@ def refresh(
     at: datetime,
     project_id: int | None = None,
     progress: Progress | None = None,
+    again: bool = False,
 ) -> Measured:
-    """Sample `docker_storage_bytes` and `ecr_image_count` of every metered project."""
+    """Sample `docker_storage_bytes` and `ecr_image_count` of every metered project.
+
+    `again`: go on with a reading at `at` that was broken off.
+    """
     result = Measured("ecr", configured=bool(settings.repositories))
     if not result.configured:
         return result
@@ -40,7 +44,7 @@ def refresh(
             registries = {place: reading(settings, place, tally) for place in settings.repositories}
             yield {place: opened.enter_context(registry) for place, registry in registries.items()}
 
-    return levels.refresh(result, readers, engine, at, project_id, progress)
+    return levels.refresh(result, readers, engine, at, project_id, progress, again)
 
 
 @contextmanager
@@ -51,7 +55,7 @@ def reading(settings: Settings, repository: Place, tally: aws.Tally) -> Iterator
         client = aws.client(settings, "ecr", repository.region, tally)
     except FAILURES as error:
         breaker.note(error)
-    with ThreadPoolExecutor(aws.CONCURRENCY) as pool:
+    with aws.threads() as pool:
         registry = Registry(client, breaker, settings.ecr_tag_prefix, pool)
         yield registry.each_its_own if "{project_id}" in repository.name else registry.shared
 

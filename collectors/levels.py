@@ -18,9 +18,11 @@ from collectors.aws_errors import FAILURES, Failure, failure
 from collectors.measured import Measured, Progress, Reason
 from metering import database, ledger
 from metering.cloud import Place
+from metering.meters import Source
 from metering.projects import METERED_UNTIL
 
 BATCH = 200  # projects recorded in one transaction, as they come
+SOON = 2.0  # seconds after which fewer are recorded: what was read outlives a runner that is killed
 PAUSES = (5.0, 15.0, 45.0)  # seconds before what AWS throttled is read again
 
 Project = tuple[int, int]  # project id, organization id
@@ -29,18 +31,23 @@ Part = Levels | Failure
 # One source in one place: an answer for each project, in their order. S3 Inventory will have this shape.
 Read = Callable[[Sequence[Project]], Iterable[Part]]
 
-METERED = text(f"""
-    SELECT p.id, p.organization_id FROM projects p
+METERED = f"""
+    SELECT p.id, p.organization_id, s.{{0}}_measured_at >= :at AS done
+    FROM projects p LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.created_at <= :at AND {METERED_UNTIL} > :at
         AND (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
-    ORDER BY p.id""")
+    ORDER BY p.id"""
 
 
-def metered(engine: Engine, at: datetime, project_id: int | None) -> list[Project]:
-    """(project id, organization id) of the projects that are metered at `at`."""
+def metered(
+    engine: Engine, source: Source, at: datetime, project_id: int | None, again: bool
+) -> tuple[list[Project], int]:
+    """Projects that are metered at `at`; of `again` those not read, and how many were read before."""
     with database.transaction(engine) as connection:
-        rows = connection.execute(METERED, {"at": at, "project_id": project_id})
-        return [(row[0], row[1]) for row in rows]
+        given = {"at": at, "project_id": project_id}
+        rows = connection.execute(text(METERED.format(source)), given).all()
+    found = [(row.id, row.organization_id) for row in rows if not (again and row.done)]
+    return found, len(rows) - len(found)
 
 
 @dataclass
@@ -55,6 +62,7 @@ class Reading:
     tally: Tally
     progress: Progress | None = None
     again: dict[int, str] = field(default_factory=dict)
+    recorded_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> Measured:
         """Read and record every project's level; the result says what failed."""
@@ -75,7 +83,7 @@ class Reading:
         batch: dict[int, list[Part]] = {}
         for project, *parts in answers:
             batch[project[0]] = parts
-            if len(batch) == BATCH:
+            if len(batch) == BATCH or time.monotonic() - self.recorded_at > SOON:
                 self._record(batch)
                 batch = {}
         self._record(batch)
@@ -96,8 +104,10 @@ class Reading:
             with database.transaction(self.engine) as connection:
                 ledger.record_gauges(connection, self.result.source, samples, self.at, parts)
         self.result.projects += len(samples)
+        self.recorded_at = time.monotonic()
         if self.progress:
-            self.progress(self.result.projects + len(self.result.failures), len(self.found))
+            done = self.result.before + self.result.projects + len(self.result.failures)
+            self.progress(done, self.result.before + len(self.found))
 
     def _failed(self, project: int, failed: list[Failure]) -> None:
         said = "; ".join(dict.fromkeys(failure.reason for failure in failed))
@@ -110,7 +120,7 @@ class Reading:
         while time.monotonic() < until:
             time.sleep(min(1.0, seconds))
             if self.progress:  # which raises when this run is over
-                self.progress(self.result.projects, len(self.found))
+                self.progress(self.result.before + self.result.projects, self.result.before + len(self.found))
 
 
 def _kept(answer: Part) -> Levels | None:
@@ -157,8 +167,18 @@ def refresh(
     at: datetime,
     project_id: int | None,
     progress: Progress | None,
+    again: bool,
+    order: Callable[[Project], str] | None = None,
 ) -> Measured:
-    """Read `result.source` in each of its places; `readers` opens what they are read with."""
-    found, tally = metered(engine, at, project_id), Tally()
+    """Read `result.source` in each of its places; `readers` opens what they are read with.
+
+    `again`: go on with a reading at `at` that was broken off. `order`: in which answers come soonest.
+    """
+    found, result.before = metered(engine, result.source, at, project_id, again)
+    if result.before and not found:
+        return result
+    if order is not None:
+        found.sort(key=order)
+    tally = Tally()
     with readers(tally) as reads:
         return Reading(engine, at, result, found, reads, tally, progress).run()

@@ -29,12 +29,14 @@ class Reason(str):
 class Measured:
     """Projects measured, and why others were not; what was not read keeps its last known value.
 
+    `before`: projects that an earlier attempt of the same run had measured.
     `parts`: project -> place -> its levels, None where that place failed; of sources in several places.
     """
 
     source: Source
     configured: bool = True
     projects: int = 0
+    before: int = 0
     requests: int = 0
     throttles: int = 0
     failures: dict[int, str] = field(default_factory=dict)
@@ -49,7 +51,8 @@ class Measured:
             return f"{self.source}: {self.problem}"
         failed = f", {len(self.failures)} failed" if self.failures else ""
         calls = f", {self.requests:,} calls" if self.requests else ""
-        return f"{self.source}: {self.projects} projects measured{failed}{calls}"
+        earlier = f" ({self.before} before it was taken over)" if self.before else ""
+        return f"{self.source}: {self.before + self.projects} projects measured{earlier}{failed}{calls}"
 
     def record_failures(self, engine: Engine, at: datetime) -> None:
         """Write down for each project that failed why its level is not this hour's."""

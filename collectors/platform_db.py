@@ -33,6 +33,9 @@ TABLES = {table: {table: "count(*)"} for table in ("logs", "sessions", "api_call
         for counter, kind in TRANSFERS.items()
     }
 }
+LEFT = text("""
+    SELECT project_id FROM project_stats WHERE project_id = ANY(:ids)
+        AND (platform_db_measured_at IS NULL OR platform_db_measured_at < :at) ORDER BY project_id""")
 LATE_COMMITS = timedelta(hours=1)  # rows are written with an earlier created_at than their commit
 
 
@@ -42,17 +45,18 @@ def refresh(
     at: datetime,
     project_id: int | None = None,
     progress: Progress | None = None,
+    again: bool = False,
 ) -> Measured:
     """Count every hour touched since the last reading, the running one included, and sample levels.
 
     The first reading starts where a project is open from. Rows created at `at` or later are not
     counted yet. A table or column that is missing is named in `problem`; nothing is taken as zero, and
-    the other tables are counted.
+    the other tables are counted. `again`: go on with a count at `at` that was broken off.
     """
     result, passing = Measured(SOURCE), False
     try:
         with database.session_lock(engine, SOURCE) as connection:
-            failed = _count(connection, result, at, project_id, progress)
+            failed = _count(connection, result, at, project_id, progress, again)
             failed |= platform_levels.sample(connection, at, project_id, not failed)
     except DBAPIError as error:
         if database.is_away(error):
@@ -136,11 +140,15 @@ def _count(
     at: datetime,
     project_id: int | None,
     progress: Progress | None,
+    again: bool,
 ) -> dict[str, str]:
     """Count and write; returns why a table could not be counted."""
     with connection.begin():
         ids = projects.ids(connection, project_id)
         projects.ensure(connection, ids, at)
+        if again:
+            left = list(connection.scalars(LEFT, {"ids": ids, "at": at}))
+            ids, result.before = left, len(ids) - len(left)
         start = _since(connection, ids, at)
         if start is None:
             return {}
@@ -153,7 +161,7 @@ def _count(
                 ledger.record_failures(connection, SOURCE, dict.fromkeys(chunk, _named(failed)), at)
         result.projects += len(chunk)
         if progress:
-            progress(result.projects, len(ids))
+            progress(result.before + result.projects, result.before + len(ids))
     return failed
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from collectors import aws, levels, s3_listing
-from collectors.levels import Read
+from collectors.levels import Project, Read
 from collectors.measured import Measured, Progress
 from metering.cloud import Place
 from metering.settings import Settings
@@ -23,8 +23,12 @@ def refresh(
     at: datetime,
     project_id: int | None = None,
     progress: Progress | None = None,
+    again: bool = False,
 ) -> Measured:
-    """Sample `s3_storage_bytes` of every metered project; one that fails stops no other."""
+    """Sample `s3_storage_bytes` of every metered project; one that fails stops no other.
+
+    `again`: go on with a reading at `at` that was broken off.
+    """
     result = Measured("s3", configured=bool(settings.buckets))
     if not result.configured:
         return result
@@ -35,4 +39,7 @@ def refresh(
             listings = {bucket: s3_listing.reading(settings, bucket, tally) for bucket in settings.buckets}
             yield {bucket: opened.enter_context(listing) for bucket, listing in listings.items()}
 
-    return levels.refresh(result, readers, engine, at, project_id, progress)
+    def order(project: Project) -> str:
+        return settings.s3_prefix.format(org_id=project[1], project_id=project[0])
+
+    return levels.refresh(result, readers, engine, at, project_id, progress, again, order)

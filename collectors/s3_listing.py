@@ -7,7 +7,7 @@ nobody it goes on at the next project's prefix. Where only prefixes may be liste
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +43,7 @@ def reading(settings: Settings, bucket: Place, tally: aws.Tally) -> Iterator[Rea
         client = None
     else:
         s3_pages.watch(client)
-    with ThreadPoolExecutor(aws.CONCURRENCY) as pool, ThreadPoolExecutor(aws.CONCURRENCY) as parts:
+    with aws.threads() as pool, aws.threads() as parts:
         yield Listing(client, breaker, settings.s3_prefix, pool, parts).read
 
 
@@ -58,12 +58,11 @@ class Listing:
     parts: Executor
 
     def read(self, found: Sequence[Project]) -> Iterable[Part]:
-        """Bytes of each project."""
+        """Bytes of each project; soonest where they are in the order of their prefixes."""
         prefixes = [self.template.format(org_id=org, project_id=project) for project, org in found]
         if len(found) <= APART:
             return self.pool.map(self._one, prefixes)
-        swept = self._sweep(sorted(prefixes))
-        return (swept[prefix] for prefix in prefixes)
+        return self._sweep(prefixes)
 
     def _one(self, prefix: str) -> Part:
         return self.breaker.ask(lambda: {"s3_storage_bytes": self.stored(prefix)})
@@ -98,12 +97,15 @@ class Listing:
     def _page(self, **asked: str) -> Page:
         return s3_pages.page(self.client, Bucket=self.breaker.place.name, **asked)
 
-    def _sweep(self, prefixes: list[str]) -> dict[str, Part]:
-        strips = [prefixes[start : start + STRIP] for start in range(0, len(prefixes), STRIP)]
+    def _sweep(self, prefixes: list[str]) -> Iterator[Part]:
+        inside = sorted(prefixes)
+        strips = [inside[start : start + STRIP] for start in range(0, len(inside), STRIP)]
+        coming = self.pool.map(self._strip, strips)
         swept: dict[str, Part] = {}
-        for strip in self.pool.map(self._strip, strips):
-            swept |= strip
-        return swept
+        for prefix in prefixes:
+            while prefix not in swept:
+                swept |= next(coming)
+            yield swept[prefix]
 
     def _strip(self, prefixes: list[str]) -> dict[str, Part]:
         if self.breaker.stopped:

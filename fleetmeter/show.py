@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fleetmeter.doctor import Finding
 from jobs import queue
 from metering import backlog
 from metering.audit import Report
@@ -21,7 +20,8 @@ from metering.coverage_hours import HourCell
 from metering.errors import PeriodError
 from metering.periods import Day
 
-if TYPE_CHECKING:  # boto3 comes with it, and is slow to import
+if TYPE_CHECKING:  # both are slow to import
+    from fleetmeter.doctor import Finding
     from jobs.execute import Outcome
 
 FIRST = 20  # periods of a catch-up plan shown one by one
@@ -108,6 +108,9 @@ def _preview(out: Console, found: Mapping[str, Any]) -> None:
     out.print(table("Preview: nothing was changed", rows) if rows else "nothing would change")
     if found["projects"]:
         out.print(table(f"Projects (the first {len(found['projects'])})", found["projects"]))
+    if found.get("alerts"):
+        rows = [{name: _said(name, alert[name]) for name in alert} for alert in found["alerts"]]
+        out.print(table(f"Alerts (the first {len(rows)})", rows))
 
 
 def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) -> None:
@@ -137,6 +140,8 @@ def _state(row: Mapping[str, Any]) -> str:
         said += f" with {failures} failure" + "s" * (failures > 1)
     if row["state"] == "running" and done.get("total"):
         said += f", {done['what']} {done['done']:,} of {done['total']:,}"
+    if row["lost_workers"]:
+        said += f", {row['lost_workers']} workers lost"
     if row["failed_attempts"]:
         said += f", attempt {row['failed_attempts']} of {queue.ATTEMPTS} failed"
         if row["state"] == "queued":
@@ -187,7 +192,7 @@ def verification(out: Console, report: Report, json_wanted: bool) -> None:
     )
 
 
-def findings(out: Console, found: Sequence[Finding]) -> None:
+def findings(out: Console, found: Sequence["Finding"]) -> None:
     """The doctor's findings: what was checked, what was found, what to do."""
     for finding in found:
         mark = "[green]ok[/green]  " if finding.ok else "[red]fix[/red] "

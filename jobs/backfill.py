@@ -22,9 +22,9 @@ def run(context: Context) -> dict[str, Any]:
     with database.transaction(context.engine) as connection:
         refuse(connection, context.at, context.project_id, context.arguments)
         first, last = _range(context.arguments)
-        before = _sealed(connection, first, last, projects.ids(connection, context.project_id))
+        before, own = _sealed(connection, first, last, context)
     platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
-    sealed = fill(context, first, last)
+    sealed = own + fill(context, first, last)
     for some in context.chunks("sealing open days"):
         sealed += context.each(
             some, lambda connection, these: _seal_open(connection, last, these, context.at)
@@ -103,13 +103,16 @@ def _seal_open(connection: Connection, last: Day, ids: list[int], at: datetime) 
     return snapshots.seal_through(connection, last, behind, at) if behind else 0
 
 
-def _sealed(connection: Connection, first: Day, last: Day, ids: list[int]) -> dict[str, int]:
-    """Day -> how many of the projects have it already."""
+def _sealed(connection: Connection, first: Day, last: Day, context: Context) -> tuple[dict[str, int], int]:
+    """Day -> how many projects had it before this run; and what an attempt of it, broken off, sealed."""
     query = text("""
-        SELECT date::text, count(*) FROM daily_stats
+        SELECT date::text AS day, count(*) FILTER (WHERE created_at < :started_at) AS before,
+            count(*) FILTER (WHERE created_at >= :started_at) AS own FROM daily_stats
         WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last GROUP BY date ORDER BY date""")
-    found = connection.execute(query, {"ids": ids, "first": first.date, "last": last.date})
-    return {day: projects for day, projects in found}  # noqa: C416 - typed
+    given = {"first": first.date, "last": last.date, "started_at": context.started_at}
+    ids = projects.ids(connection, context.project_id)
+    rows = connection.execute(query, given | {"ids": ids}).all()
+    return {row.day: row.before for row in rows if row.before}, sum(row.own for row in rows)
 
 
 def _refuse_closed(connection: Connection, first: Day, last: Day, ids: list[int]) -> None:

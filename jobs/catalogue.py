@@ -52,8 +52,9 @@ def hourly(context: Context) -> dict[str, Any]:
     for source in _wanted(context):
         engine = nullcontext(context.engine) if source is platform_db else context.apart()
         with engine as where:
+            shown = context.progress_of(_name(source))
             measured = source.refresh(
-                context.settings, where, context.at, context.project_id, context.progress_of(_name(source))
+                context.settings, where, context.at, context.project_id, shown, context.again
             )
         read[measured.source] = measured.sentence
         context.throttles += measured.throttles
@@ -126,16 +127,25 @@ def judge(context: Context) -> dict[str, Any]:
 
 
 def shorten(context: Context) -> dict[str, Any]:
-    """Drop what the settings keep no longer, of months that are closed and archived."""
+    """Drop what the settings keep no longer, of months that are closed and archived; say what stays."""
     settings = context.settings
-    hours = retention.cutoffs(settings.keep_hours_days, context.at)
-    days = retention.month_cutoffs(settings.keep_days_months, context.at)
-    done: dict[str, Any] = {}
-    for table, over in ((retention.HOURS, hours), (retention.DAYS, days)):
-        done[table.name] = retention.shorten(
-            context.engine, table, over, context.requested_by, context.advance
+    policies = (
+        (retention.HOURS, retention.cutoffs(settings.keep_hours_days, context.at), "KEEP_HOURS_DAYS"),
+        (retention.DAYS, retention.month_cutoffs(settings.keep_days_months, context.at), "KEEP_DAYS_MONTHS"),
+    )
+    done: dict[str, Any] = {"kept": {}}
+    for table, over, setting in policies:
+        gone = retention.shorten(
+            context.engine, table, over, context.requested_by, context.advance, context.dry_run
         )
-    return done | retention.forget_runs(context.engine, context.at - timedelta(days=settings.keep_runs_days))
+        done[table.name] = {month: str(removed) for month, removed in gone.items()}
+        context.removed[table.name] = sum(removed.rows for removed in gone.values())
+        with database.transaction(context.engine) as connection:
+            why = retention.kept(connection, over, context.at)
+        done["kept"][table.name] = why if over else f"all of it: FLEETMETER_{setting} is not set"
+    before = context.at - timedelta(days=settings.keep_runs_days)
+    context.removed |= retention.forget_runs(context.engine, before, context.dry_run)
+    return done | {"removed": context.removed}
 
 
 def _count_first(context: Context) -> None:

@@ -9,12 +9,20 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from jobs.queue import Lost
 from jobs.rehearsal import rehearsal
 from metering import database, projects
 from metering.errors import DatabaseUnavailable, FleetmeterError
 from metering.settings import Settings
 
 Advance = Callable[[str, int, int], None]
+
+
+def why(error: Exception) -> str:
+    """What went wrong on one line; of what is neither ours nor PostgreSQL's, with its kind."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
+    expected = isinstance(error, (FleetmeterError, DBAPIError))
+    return lines[0] if expected else f"{type(error).__name__}: {lines[0]}"
 
 
 @dataclass
@@ -31,6 +39,9 @@ class Context:
     arguments: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     throttles: int = 0
+    removed: dict[str, int] = field(default_factory=dict)  # table -> rows that retention took away
+    started_at: datetime | None = None  # of the first attempt, by the database's clock
+    again: bool = False  # an attempt before was broken off: what it finished is not done once more
 
     def fail(
         self, project_id: int | None, error: str, passing: bool = False, source: str | None = None
@@ -62,13 +73,14 @@ class Context:
         try:
             with database.transaction(self.engine) as connection:
                 return work(connection, ids)
-        except (DBAPIError, FleetmeterError) as error:
+        except (DatabaseUnavailable, Lost):
+            raise
+        except Exception as error:
             refused = error if isinstance(error, DBAPIError) else None
-            if isinstance(error, DatabaseUnavailable) or (refused and database.is_away(refused)):
+            if refused and database.is_away(refused):
                 raise
             if len(ids) == 1:
-                reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-                self.fail(ids[0], reason, refused is not None and database.is_passing(refused))
+                self.fail(ids[0], why(error), refused is not None and database.is_passing(refused))
                 return 0
         return sum(self.each([project], work) for project in ids)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from jobs import backoff, catalogue, preview, queue
-from jobs.context import Advance, Context
+from jobs.context import Advance, Context, why
 from jobs.queue import Lost, Run
 from jobs.rehearsal import rehearsal
 from metering import database, ledger, plans, projects
@@ -22,6 +22,7 @@ from metering.errors import DatabaseUnavailable, FleetmeterError
 from metering.settings import Settings
 
 BEAT = 5.0  # seconds between two heartbeats
+LOOK = 0.5  # seconds after which new progress is shown
 POLL = 0.3  # seconds between two looks at somebody else's run
 
 log = structlog.get_logger()
@@ -140,10 +141,11 @@ def execute(
         context = Context(
             settings, where, run.at, run.requested_by, advance, run.project_id, run.dry_run, run.arguments
         )
+        context.again, context.started_at = run.attempt > 1 and not run.dry_run, run.started_at
         return _finish(engine, run, context)
-    except (Lost, Leaving) as why:
+    except (Lost, Leaving) as end:
         with database.transaction(engine) as connection:
-            if isinstance(why, Leaving):
+            if isinstance(end, Leaving):
                 _leave(connection, run)
             return _outcome(queue.get(connection, run.id))
     finally:
@@ -173,7 +175,9 @@ def _fenced(engine: Engine, run: Run) -> Engine:
 def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
     try:
         result = _rehearsed(engine, run, context) if run.dry_run else _work(run, context)
-    except (DatabaseUnavailable, DBAPIError, FleetmeterError) as error:
+    except (Lost, Leaving):
+        raise
+    except Exception as error:  # a mistake of ours too: left running, it would be taken over for ever
         return _failed(engine, run, error)
     result, errors = _with_before(run, result, context.errors)
     again = [error for error in errors if error.get("passing")]
@@ -223,11 +227,12 @@ def _rehearsed(engine: Engine, run: Run, context: Context) -> dict[str, Any]:
         result = _work(run, context)
         with database.transaction(context.engine) as connection:
             found = preview.changes(connection, before, offered, run.at)
+    found["rows"] |= {table: -rows for table, rows in context.removed.items()}
     return result | {"dry_run": True, "preview": found}
 
 
 def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    reason = why(error)
     passing = isinstance(error, DatabaseUnavailable) or (
         isinstance(error, DBAPIError) and database.is_passing(error)
     )
@@ -238,7 +243,9 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
         else:
             state = "failed"
             queue.finish(connection, run, state, {}, failures)
-    log.warning("run failed", run=run.id, job=run.job, period=run.period, state=state, reason=reason)
+    trace = None if isinstance(error, (FleetmeterError, DBAPIError)) else error
+    about = {"run": run.id, "job": run.job, "period": run.period, "state": state, "reason": reason}
+    log.warning("run failed", **about, exc_info=trace)
     if isinstance(error, FleetmeterError) and run.trigger == "manual":
         raise error
     return Outcome(run.id, run.job, run.period, state, {}, failures)
@@ -247,10 +254,16 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
 def _beat(
     engine: Engine, run: Run, shown: dict[str, Any], stop: threading.Event, lost: threading.Event
 ) -> None:
-    while not stop.wait(0.5 if shown else BEAT):
+    written: dict[str, Any] = {}
+    at = time.monotonic()
+    while not stop.wait(LOOK):
+        now = dict(shown)
+        if now == written and time.monotonic() - at < BEAT:
+            continue
         try:
             with database.transaction(engine) as connection:
-                queue.heartbeat(connection, run, shown)
+                queue.heartbeat(connection, run, now or None)
+            written, at = now, time.monotonic()
         except Lost:
             lost.set()
             return

@@ -10,7 +10,16 @@ from metering import spend
 from metering.meters import COUNTER_NAMES, columns
 from metering.plans import Plans
 
-SHOWN = 200  # projects named one by one
+SHOWN = 200  # projects, and alerts, named one by one
+
+# Hours are told by PostgreSQL's own tally of this transaction: counting them takes minutes.
+HELD = text("""
+    SELECT (SELECT count(*) FROM alerts) AS alerts, (SELECT count(*) FROM gaps) AS gaps,
+        (SELECT coalesce(sum(n_tup_ins - n_tup_del), 0)::bigint FROM pg_stat_xact_user_tables
+            WHERE relname LIKE 'usage\\_hourly%') AS usage_hourly""")
+OPENED = text(f"""
+    SELECT kind, severity, project_id, subject, detail FROM alerts WHERE id > :last
+    ORDER BY id LIMIT {SHOWN}""")
 
 # Rows of this transaction: `created_at` defaults to its start.
 SEALED = text(f"""
@@ -38,7 +47,12 @@ def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, A
     charges: dict[str, Decimal] = {}
     for project in spend.by_project(connection, offered, at):
         charges[project.currency] = charges.get(project.currency, Decimal(0)) + project.so_far
-    return {"counted": dict(connection.execute(COUNTED).mappings().one()), "month_to_date": charges}
+    return {
+        "counted": dict(connection.execute(COUNTED).mappings().one()),
+        "month_to_date": charges,
+        "held": dict(connection.execute(HELD).mappings().one()),
+        "last_alert": connection.scalar(text("SELECT coalesce(max(id), 0) FROM alerts")),
+    }
 
 
 def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: datetime) -> dict[str, Any]:
@@ -56,13 +70,16 @@ def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: 
         "daily_stats": days,
         "monthly_stats": sum(bill.rows for bill in bills),
         "adjustments": connection.scalar(POSTED) or 0,
-    }
+    } | {table: rows - before["held"][table] for table, rows in after["held"].items()}
     return {
         "rows": rows,
         "usage": {name: value for name, value in (sealed if days else counted).items() if value},
         "money": {bill.currency: str(bill.total) for bill in bills},
         "month_to_date": _difference(before["month_to_date"], after["month_to_date"]),
         "projects": [dict(row) for row in connection.execute(PROJECTS).mappings()],
+        "alerts": [
+            dict(row) for row in connection.execute(OPENED, {"last": before["last_alert"]}).mappings()
+        ],
     }
 
 

@@ -18,6 +18,8 @@ from metering import database
 LEASE = "20 seconds"  # a take-over is done within 30, the poll of the next runner included
 ATTEMPTS = 5  # then it is a dead letter
 CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
+MOST_LOST = 20  # workers that die over a run before it is taken from the queue: it may be what kills them
+SUSPECT = 3  # from here on a run is claimed after the others
 MOST_APART = 100  # projects that a retry does one by one; more of them are the whole run again
 
 
@@ -43,6 +45,7 @@ class Run:
     failed_attempts: int = 0
     result: dict[str, Any] | None = None
     errors: Sequence[Mapping[str, Any]] = ()
+    started_at: datetime | None = None
 
 
 def enqueue(
@@ -96,6 +99,7 @@ def enqueue(
 
 _CLAIM = """
     UPDATE job_runs r SET state = 'running', worker = :worker, attempt = attempt + 1,
+        lost_workers = lost_workers + CAST(state = 'running' AS int),
         heartbeat_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
     WHERE id = (
         SELECT id FROM job_runs q
@@ -105,7 +109,7 @@ _CLAIM = """
         {order}
         FOR UPDATE SKIP LOCKED LIMIT 1)
     RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger,
-        requested_by, failed_attempts, result, errors"""
+        requested_by, failed_attempts, result, errors, started_at"""
 
 # One run of a job at a time, days before their month, the hourly refresh first.
 _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
@@ -114,15 +118,27 @@ _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
     AND NOT (q.job = 'monthly' AND NOT q.dry_run AND EXISTS (
         SELECT FROM job_runs d WHERE d.job = 'daily' AND d.state IN ('queued', 'running')
         AND d.project_id IS NULL AND NOT d.dry_run AND left(d.period, 7) <= q.period))"""
-_ORDER = """ORDER BY array_position(
+_ORDER = f"""ORDER BY lost_workers >= {SUSPECT}, array_position(
     ARRAY['hourly', 'backfill', 'daily', 'monthly', 'anomalies', 'archive', 'retention'], job), period, id"""
+
+BURY = f"""
+    UPDATE job_runs SET state = 'dead', finished_at = clock_timestamp(), lost_workers = lost_workers + 1,
+        errors = jsonb_build_array(jsonb_build_object('project_id', project_id, 'passing', false, 'error',
+            format('%s workers died over it, the last was %s: see what its host says (memory?), then retry',
+                lost_workers + 1, worker)))
+    WHERE state = 'running' AND lost_workers >= {MOST_LOST - 1}
+        AND heartbeat_at < clock_timestamp() - interval '{LEASE}'"""
 
 
 def claim(connection: Connection, worker: str, run_id: int | None = None) -> Run | None:
-    """Take the next run that waits or whose worker died, or that one; None when there is none."""
+    """Take the next run that waits or whose worker died, or that one; None when there is none.
+
+    The next one is none that too many workers died over: that becomes a dead letter.
+    """
     which, order = (_NEXT, _ORDER) if run_id is None else ("id = :id", "")
     if run_id is None:  # two that choose at once would not see each other's choice
         database.lock(connection, "claim")
+        connection.execute(text(BURY))
     row = connection.execute(
         text(_CLAIM.format(which=which, order=order)), {"worker": worker, "lease": LEASE, "id": run_id}
     ).one_or_none()

@@ -48,7 +48,7 @@ JOB_LATE = """
 
 DEAD_LETTER = f"""
     SELECT 'critical' AS severity, r.project_id, r.job || ' ' || r.period AS subject,
-        jsonb_build_object('run', max(r.id), 'attempts', max(r.failed_attempts),
+        jsonb_build_object('run', max(r.id), 'attempts', max(greatest(r.failed_attempts, r.lost_workers)),
             'error', left(max(r.errors->0->>'error'), 500),
             'projects', max(jsonb_path_query_array(r.errors, '$.project_id')::text)::jsonb) AS detail
     FROM job_runs r WHERE r.state = 'dead' AND NOT EXISTS (
@@ -56,6 +56,12 @@ DEAD_LETTER = f"""
         AND l.project_id IS NOT DISTINCT FROM r.project_id AND l.dry_run = r.dry_run)
         AND NOT EXISTS (SELECT FROM job_runs l WHERE {MENDED} AND r.job <> 'reconcile')
     GROUP BY r.job, r.period, r.project_id"""
+
+# A runner may be killed for many reasons; over the same run again and again, it is the run's doing.
+WORKER_LOST = """
+    SELECT 'critical' AS severity, project_id, job || ' ' || period AS subject,
+        jsonb_build_object('run', id, 'workers_lost', lost_workers, 'last', worker) AS detail
+    FROM job_runs WHERE state IN ('queued', 'running') AND lost_workers >= 3"""
 
 MONTH_BLOCKED = """
     SELECT 'warning' AS severity, NULL::bigint AS project_id, 'monthly' AS subject,
@@ -128,6 +134,7 @@ RULES = {
     "job_failed": JOB_FAILED,
     "job_late": JOB_LATE,
     "dead_letter": DEAD_LETTER,
+    "worker_lost": WORKER_LOST,
     "month_blocked": MONTH_BLOCKED,
     "counter_silent": COUNTER_SILENT,
     "session_lost": SESSION_LOST,

@@ -370,7 +370,7 @@ class JobRun(Base):
     """A request for a job and its run. `period` is an hour, day, month or `first..last` as text.
 
     `attempt` counts claims, take-overs included, and fences off former workers; `failed_attempts`
-    those that failed for a passing reason, which are limited.
+    those that failed for a passing reason, `lost_workers` those whose worker died: both are limited.
     """
 
     __tablename__ = "job_runs"
@@ -436,6 +436,7 @@ class JobRun(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     failed_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    lost_workers: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
 class Alert(Base):

@@ -12,11 +12,16 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from metering import database
+from metering import closing, database
 from metering.errors import PeriodError
 from metering.periods import Month
 
+UNARCHIVED = "no archive holds every bill of it: set FLEETMETER_ARCHIVE_BUCKET, then fleetmeter run archive"
 RUNS = 10_000  # deleted in one transaction
+FORGOTTEN = {
+    "job_runs": "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < :before",
+    "alerts": "resolved_at < :before",
+}
 
 Keep = Mapping[str, int]  # tier -> how long; under "" for the tiers that are not named
 Progress = Callable[[str, int, int], None]
@@ -37,6 +42,19 @@ IS_ARCHIVED = text(f"""
 LOG = text("""
     INSERT INTO audit_log (actor, action, subject, after)
     VALUES (:actor, :action, :subject, CAST(:after AS jsonb))""")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Rows of a month that went, or would go: of how many projects, and whether as a whole partition."""
+
+    rows: int
+    projects: int
+    whole: bool
+
+    def __str__(self) -> str:
+        how = "as a partition" if self.whole else "in chunks"
+        return f"{self.rows:,} rows of {self.projects:,} project{'s' * (self.projects != 1)}, {how}"
 
 
 @dataclass(frozen=True)
@@ -85,11 +103,12 @@ def shorten(
     over: Mapping[str, datetime],
     actor: str,
     progress: Progress,
-) -> dict[str, str]:
+    dry_run: bool = False,
+) -> dict[str, Removed]:
     """Drop the rows of closed, archived months that end by `over` (tier -> instant) of the bill's tier.
 
-    Returns month -> "dropped", or how many projects' rows were deleted. Each month's chunks are
-    transactions of their own: interrupted, the next run goes on.
+    Returns what went of each month; on a `dry_run` what would, and nothing goes. Each month's chunks
+    are transactions of their own: interrupted, the next run goes on.
     """
     if not over:
         return {}
@@ -98,21 +117,30 @@ def shorten(
     done = {}
     for number, month in enumerate(months):
         progress(f"shortening {table.name}", number, len(months))
-        if found := _shorten_month(engine, table, month, over, actor):
+        if found := _shorten_month(engine, table, month, over, actor, dry_run):
             done[str(month)] = found
     return done
 
 
-def forget_runs(engine: Engine, before: datetime) -> dict[str, int]:
-    """Delete finished runs and resolved alerts older than `before`; dead letters stay."""
-    statements = {
-        "job_runs": """DELETE FROM job_runs WHERE id IN (SELECT id FROM job_runs
-            WHERE state IN ('succeeded', 'failed', 'cancelled') AND finished_at < :before
-            ORDER BY id LIMIT :most)""",
-        "alerts": """DELETE FROM alerts WHERE id IN (SELECT id FROM alerts
-            WHERE resolved_at < :before ORDER BY id LIMIT :most)""",
+def kept(connection: Connection, over: Mapping[str, datetime], at: datetime) -> dict[str, str]:
+    """Month -> why it stays, of those that some tier keeps no longer at `over` but that may not go."""
+    until = max(over.values(), default=None)
+    if until is None:
+        return {}
+    open_ = dict.fromkeys(closing.due_months(connection, at), "it is not closed for every project")
+    reasons = dict.fromkeys(not_archived(connection), UNARCHIVED) | open_
+    return {str(month): reasons[month] for month in sorted(reasons) if month.end <= until}
+
+
+def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict[str, int]:
+    """Delete finished runs and resolved alerts older than `before`; dead letters stay.
+
+    Returns how many rows of each table went; on a `dry_run` how many would.
+    """
+    return {
+        table: _old(engine, table, which, before) if dry_run else _forget(engine, table, which, before)
+        for table, which in FORGOTTEN.items()
     }
-    return {name: _in_chunks(engine, statement, before) for name, statement in statements.items()}
 
 
 def cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
@@ -131,30 +159,42 @@ def _months_before(at: datetime, months: int) -> datetime:
 
 
 def _shorten_month(
-    engine: Engine, table: Table, month: Month, over: Mapping[str, datetime], actor: str
-) -> str | None:
-    bounds = {"start": month.start, "end": month.end}
-    inside = (
-        f"t.{table.column} >= CAST(:start AS {table.cast}) AND t.{table.column} < CAST(:end AS {table.cast})"
-    )
+    engine: Engine, table: Table, month: Month, over: Mapping[str, datetime], actor: str, dry_run: bool
+) -> Removed | None:
     with database.transaction(engine) as connection:
         ids = _free(connection, table, month, over)
         if not ids:
             return None
-        others = connection.scalar(
-            text(f"SELECT 1 FROM {table.name} t WHERE {inside} AND NOT t.project_id = ANY(:ids) LIMIT 1"),
-            bounds | {"ids": ids},
-        )
-        _log(connection, table, month, actor, len(ids))
-        if others is None and _drop_partition(connection, table, month):
-            return "dropped"
+        found = _going(connection, table, month, ids)
+        if dry_run:
+            return found
+        _log(connection, table, month, actor, found)
+        if found.whole:
+            _drop_partition(connection, table, month)
+            return found
     for chunk in database.chunks(ids):
         with database.transaction(engine) as connection:
             connection.execute(
-                text(f"DELETE FROM {table.name} t WHERE {inside} AND t.project_id = ANY(:ids)"),
-                bounds | {"ids": chunk},
+                text(f"DELETE FROM {table.name} t WHERE {_inside(table)} AND t.project_id = ANY(:ids)"),
+                {"start": month.start, "end": month.end, "ids": chunk},
             )
-    return f"{len(ids)} projects"
+    return found
+
+
+def _inside(table: Table) -> str:
+    """SQL: the row of `t` is in the month from :start to :end."""
+    since, until = (f"CAST(:{bound} AS {table.cast})" for bound in ("start", "end"))
+    return f"t.{table.column} >= {since} AND t.{table.column} < {until}"
+
+
+def _going(connection: Connection, table: Table, month: Month, ids: list[int]) -> Removed:
+    query = text(f"""
+        SELECT count(*) FILTER (WHERE t.project_id = ANY(:ids)) AS rows, count(*) AS all_rows,
+            bool_and(t.tableoid = to_regclass(:name)) AS in_partition
+        FROM {table.name} t WHERE {_inside(table)}""")
+    given = {"start": month.start, "end": month.end, "ids": ids, "name": _partition(table, month)}
+    row = connection.execute(query, given).one()
+    return Removed(row.rows, len(ids), bool(row.rows == row.all_rows and row.in_partition))
 
 
 def _free(connection: Connection, table: Table, month: Month, over: Mapping[str, datetime]) -> list[int]:
@@ -173,27 +213,32 @@ def _free(connection: Connection, table: Table, month: Month, over: Mapping[str,
     return list(connection.scalars(query, given | {"tiers": tiers, "kept": kept, "rest": rest}))
 
 
-def _drop_partition(connection: Connection, table: Table, month: Month) -> bool:
-    name = f"{table.name}_{month.year:04d}_{month.month:02d}"
-    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is None:
-        return False
-    in_default = text(f"""SELECT 1 FROM {table.name}_default t
-        WHERE t.{table.column} >= CAST(:start AS {table.cast})
-        AND t.{table.column} < CAST(:end AS {table.cast}) LIMIT 1""")
-    if connection.scalar(in_default, {"start": month.start, "end": month.end}):
-        return False
+def _partition(table: Table, month: Month) -> str:
+    return f"{table.name}_{month.year:04d}_{month.month:02d}"
+
+
+def _drop_partition(connection: Connection, table: Table, month: Month) -> None:
     connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # a reader must not stop the counter behind us
-    connection.execute(text(f"DROP TABLE {name}"))
-    return True
+    connection.execute(text(f"DROP TABLE {_partition(table, month)}"))
 
 
-def _log(connection: Connection, table: Table, month: Month, actor: str, projects: int) -> None:
+def _log(connection: Connection, table: Table, month: Month, actor: str, going: Removed) -> None:
     before: date = month.next().first.date
-    after = json.dumps({"before": str(before), "month": str(month), "projects": projects})
+    after = json.dumps(
+        {"before": str(before), "month": str(month), "projects": going.projects, "rows": going.rows}
+    )
     connection.execute(LOG, {"actor": actor, "action": "retention", "subject": table.name, "after": after})
 
 
-def _in_chunks(engine: Engine, statement: str, before: datetime) -> int:
+def _old(engine: Engine, table: str, which: str, before: datetime) -> int:
+    with database.transaction(engine) as connection:
+        query = text(f"SELECT count(*) FROM {table} WHERE {which}")
+        return connection.scalar(query, {"before": before}) or 0
+
+
+def _forget(engine: Engine, table: str, which: str, before: datetime) -> int:
+    statement = f"""DELETE FROM {table} WHERE id IN (
+        SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT :most)"""
     deleted = 0
     while True:
         with database.transaction(engine) as connection:

@@ -98,6 +98,9 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
     "dead_letter": lambda detail: (
         f"Run {detail['run']} gave up after {figures.many(detail['attempts'], 'attempt')}: {detail['error']}"
     ),
+    "worker_lost": lambda detail: (
+        f"Run {detail['run']} lost {figures.many(detail['workers_lost'], 'worker')}, last {detail['last']}"
+    ),
     "job_late": lambda detail: f"{figures.many(detail['waiting'], 'run')} overdue since {detail['since']}",
     "month_blocked": lambda detail: (
         f"{figures.many(detail['blocked'], 'project')} not closed by run {detail['run']}, the first: "

@@ -11,7 +11,7 @@ from console.queries import runs
 from console.reading import reading
 
 PARTS = {
-    "rows": "Rows made",
+    "rows": "Rows made, or with a minus dropped",
     "usage": "Usage",
     "money": "Billed",
     "month_to_date": "Change of the running month's charge",
@@ -22,6 +22,12 @@ PROJECTS = (
     Column("bills", "Bills", "count"),
     Column("charge", "Charge"),
     Column("currency", "Currency"),
+)
+ALERTS = (
+    Column("subject", "Subject", "name"),
+    Column("project_id", "Project", "id"),
+    Column("kind", "Kind"),
+    Column("severity", "Severity"),
 )
 OVER = ("succeeded", "failed", "cancelled", "dead")
 LOOKS = {
@@ -109,6 +115,9 @@ def preview(found: Mapping[str, Any]) -> None:
         table(
             rows, (Column("what", "What"), Column("by", "Would be")), "preview", "What the run would change"
         )
+    if found.get("alerts"):
+        with st.expander(f"The first {figures.many(len(found['alerts']), 'alert')}"):
+            table(found["alerts"], ALERTS, "preview-alerts", "Alerts that the run would open")
     if found["projects"]:
         with st.expander(f"The first {figures.many(len(found['projects']), 'project')}"):
             table(found["projects"], PROJECTS, "preview-projects", "What would change, by project")

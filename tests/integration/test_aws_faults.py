@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 from the_platform import Platform
 
-from collectors import aws, cloudwatch, ecr, levels, s3
+from collectors import aws, cloudwatch, ecr, levels, s3, s3_listing
 from metering import settings
 from metering.periods import Hour
 from metering.settings import Settings
@@ -313,3 +313,38 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
     cloudwatch.read(settings_for(cloud), [Hour.of(AT)], aws.Tally())
     statements = json.loads(POLICY.read_text())["Statement"]
     assert {statement["Action"] for statement in statements} == set(cloud.actions)
+
+
+class Killed(Exception):
+    """The runner died."""
+
+
+@pytest.mark.parametrize("apart", [100, 1], ids=["prefix by prefix", "in sweeps"])
+def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
+    cloud: Cloud, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
+    monkeypatch.setattr(levels, "SOON", -1.0)
+    monkeypatch.setattr(s3_listing, "APART", apart)
+    monkeypatch.setattr(s3_listing, "STRIP", 2)
+    monkeypatch.setattr(aws, "CONCURRENCY", 1)
+    organization = platform.organization()
+    ids = [platform.project(organization) for _ in range(9)]
+    cloud.objects = {f"{organization}/{one}/x": one for one in ids}
+    reached = "SELECT array_agg(project_id ORDER BY project_id) FROM project_stats WHERE s3_measured_at = :at"
+
+    def killed(done: int, total: int) -> None:
+        assert total == len(ids)
+        if done == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        s3.refresh(settings_for(cloud), engine, AT, None, killed)
+    assert platform.scalar(reached, at=AT) == ids[:4]
+    cloud.actions.clear()
+    cloud.objects |= {f"{organization}/{one}/late": 1_000 for one in ids}
+    measured = s3.refresh(settings_for(cloud), engine, AT, None, None, True)
+    assert (measured.before, measured.projects) == (4, 5)
+    assert cloud.actions["s3:ListBucket"] <= 5, "nothing is listed once more"
+    stored = dict(platform.rows("SELECT project_id, total_s3_storage_bytes FROM project_stats"))  # type: ignore[arg-type]
+    assert stored == {one: one if one in ids[:4] else one + 1_000 for one in ids}
+    assert "9 projects measured (4 before it was taken over)" in measured.sentence

@@ -120,6 +120,47 @@ def test_a_run_whose_workers_were_killed_is_not_worn_out(engine: Engine, platfor
         assert queue.retry_later(connection, run, [{"error": "connection lost"}], 0) == "queued"
 
 
+def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dead_letter(
+    engine: Engine, platform: Platform
+) -> None:
+    ask(engine, "hourly", "poison")
+    ask(engine, "reconcile", "other")
+    lapse = "UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '31 seconds'"
+    for _ in range(queue.SUSPECT + 1):
+        run = claim(engine)
+        assert run is not None
+        assert run.period == "poison"
+        platform.sql(lapse)
+    other = claim(engine)
+    assert other is not None
+    assert other.period == "other", "what may be harmless goes first"
+    with database.transaction(engine) as connection:
+        queue.finish(connection, other, "succeeded", {}, [])
+        alerts.refresh(connection, AT, plans.load(None))
+    kinds = "SELECT kind FROM alerts WHERE resolved_at IS NULL AND kind IN ('worker_lost', 'dead_letter')"
+    assert platform.rows(kinds) == [("worker_lost",)]
+    while claim(engine) is not None:
+        platform.sql(lapse)
+    ended = "SELECT state, lost_workers, errors->0->>'error' FROM job_runs WHERE period = 'poison'"
+    state, lost, error = platform.rows(ended)[0]
+    assert (state, lost) == ("dead", queue.MOST_LOST)
+    assert "20 workers died" in error
+    with database.transaction(engine) as connection:
+        alerts.refresh(connection, AT, plans.load(None))
+    assert platform.rows(kinds) == [("dead_letter",)]
+
+
+def test_a_mistake_of_ours_fails_the_run_instead_of_being_taken_over_for_ever(
+    configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "refresh", lambda *_: {}["mistake"])
+    ask(engine, trigger="schedule")
+    run = claim(engine)
+    assert run is not None
+    ended = execute.execute(configured, engine, run)
+    assert (ended.state, ended.errors[0]["error"]) == ("failed", "KeyError: 'mistake'")
+
+
 def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names_its_projects(
     configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_preview_of_a_close_is_what_the_close_does(
 ) -> None:
     project = a_month(engine, platform)
     before = state(platform)
+    held = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in TABLES}
     seen = execute.run_now(configured, engine, "monthly", AT, dry_run=True)
     assert state(platform) == before
     done = execute.run_now(configured, engine, "monthly", AT)
@@ -46,7 +47,9 @@ def test_the_preview_of_a_close_is_what_the_close_does(
     assert {**done.result, "dry_run": True} == seen.result
     days, logs = platform.rows("SELECT count(*), sum(logs)::int FROM daily_stats")[0]
     total = platform.scalar("SELECT sum(total_charge) FROM monthly_stats")
-    assert preview["rows"] == {"daily_stats": days, "monthly_stats": 1, "adjustments": 0}
+    rows = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in preview["rows"]}
+    assert preview["rows"] == {table: rows[table] - held[table] for table in rows}
+    assert (preview["rows"]["daily_stats"], preview["rows"]["monthly_stats"]) == (days, 1)
     assert (preview["usage"]["logs"], preview["usage"]["mqtt_inbound"]) == (logs, 1_500_000) == (7, 1_500_000)
     assert {currency: Decimal(value) for currency, value in preview["money"].items()} == {"USD": total}
     assert preview["projects"] == [
@@ -92,6 +95,25 @@ def test_the_preview_of_a_refresh_says_what_would_be_counted_and_its_money(
     execute.run_now(configured, engine, "hourly", AT)
     assert seen["usage"] == {"logs": 11, "api_calls": 300000}
     assert {k: Decimal(v) for k, v in seen["month_to_date"].items()} == {"USD": charged() - paid}
+    assert seen["rows"]["usage_hourly"] == platform.scalar("SELECT count(*) FROM usage_hourly") > 0
+
+
+def test_the_preview_of_the_judgement_names_the_alerts_it_would_open(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    organization = platform.organization("starter")
+    project = platform.project(organization, created_at="2026-09-01T00:00:00Z")
+    for number in range(84):
+        day = datetime(2026, 9, 1, 9, tzinfo=UTC) + hours(24 * number)
+        count(engine, organization, project, 9_000 if number == 81 else 1_000 + number % 7, day)
+    execute.run_now(configured, engine, "daily", AT)
+    before = state(platform)
+    seen = execute.run_now(configured, engine, "anomalies", AT, dry_run=True).result["preview"]
+    assert state(platform) == before
+    done = execute.run_now(configured, engine, "anomalies", AT)
+    opened = platform.rows("SELECT project_id, subject, detail FROM alerts ORDER BY id")
+    assert done.result["anomalies"] == seen["rows"]["alerts"] == len(opened) > 0
+    assert [(one["project_id"], one["subject"], one["detail"]) for one in seen["alerts"]] == opened
 
 
 def test_messages_counted_while_a_preview_runs_are_kept(
