@@ -3,8 +3,10 @@
 A day is expected between what its weekday has been for two months at the level of the last week, and
 the same at the level of the last month: only what fits neither is unusual, so that neither a holiday
 week nor the return from it raises an alarm twice, and a new level is taken over within days. Around
-these the band is as wide as the series has missed its expectation before. Everything is a median or
-a quantile of logarithms: the past's own anomalies hardly move it, and noise may grow with usage.
+these the band is as wide as the series has missed its expectation before, on all days or on this
+weekday alone, whichever is wider: weekends are often far less regular than working days. Everything
+is a median or a quantile of logarithms: the past's own anomalies hardly move it, and noise may grow
+with usage.
 """
 
 from dataclasses import dataclass
@@ -18,15 +20,16 @@ Array = NDArray[np.float64]
 WEEKS = 8  # of the same weekday
 LEVELS = (7, 28)  # days
 SPREAD_DAYS = 84
-WIDTH = 3.5  # robust standard deviations
+WIDTH = 3.75  # robust standard deviations
 LEAST_CHANGE = 0.1  # a tenth more or less is never worth an alert
 LEAST_DAYS = 28  # known days before the first judgement
 BLUNT = 0.05  # of the usual usage, added before the logarithm: near nothing is as good as nothing
 
 REACH = SPREAD_DAYS + LEVELS[1] + 7 * WEEKS  # days that a judgement looks back
 
-_QUANTILE = 0.7  # of the misses; for a normal series 1.036 standard deviations
-_NORMAL = 1.0364
+# Quantiles of the misses, and how many standard deviations each is for a normal series.
+_ALL, _ALL_NORMAL = 0.7, 1.0364
+_OWN, _OWN_NORMAL = 0.8, 1.2816  # of the twelve misses on the same weekday
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def expected(past: Array) -> Bands:
     levels = np.stack([_level(off, days) for days in LEVELS])
     fits = usual[:, -levels.shape[2] :] + levels
     missed = np.abs(x[:, -fits.shape[2] :] - fits.mean(axis=0))[:, :-1]
-    spread = WIDTH * quantile(missed, _QUANTILE) / _NORMAL
+    own = missed[:, ::-1][:, 6::7]
+    spread = WIDTH * np.maximum(quantile(missed, _ALL) / _ALL_NORMAL, quantile(own, _OWN) / _OWN_NORMAL)
     judged = _enough(past)
     today = np.where(judged, fits[:, :, -1], np.nan)
     bounds = (today.min(axis=0) - spread, today.mean(axis=0), today.max(axis=0) + spread)
