@@ -12,13 +12,10 @@ import threading
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 
 from fleetmeter import alerts, corrections, environment, exports, months, schema, show, spend
-from fleetmeter import doctor as doctor_checks
-from fleetmeter import up as supervisor
 from fleetmeter.embedded import postgres
 from jobs import queue
 from metering import audit, coverage, coverage_hours, database, offline, plans, projects, settings
@@ -45,6 +42,17 @@ app.command("spend")(spend.spent)
 app.command()(months.month)
 app.command()(exports.restore)
 
+READING: tuple[list[str], ...] = (
+    [],
+    ["status"],
+    ["missing"],
+    ["coverage"],
+    ["jobs"],
+    ["spend"],
+    ["explain"],
+    ["month"],
+)
+
 At = Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")]
 Project = Annotated[int | None, typer.Option(help="One project instead of all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -54,8 +62,8 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="The console's port.")
 
 def main() -> None:
     """The entry point: what went wrong is one sentence on standard error, never a traceback."""
-    # Standard output is for results: a program that reads them must not meet a line of the log.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    if sys.argv[1:2] not in READING:
+        _log_to_stderr()
     try:
         app()
     except (PeriodError, UnknownProject) as error:
@@ -72,6 +80,16 @@ def main() -> None:
             raise
         reason = str(error).strip().splitlines() or [""]
         _fail(f"{type(error).__name__}: {reason[0]} (FLEETMETER_DEBUG=1 shows where)", 1)
+
+
+def _log_to_stderr(least: int = logging.INFO) -> None:
+    """Standard output is for results: a program that reads them must not meet a line of the log."""
+    import structlog  # noqa: PLC0415 - a slow import that those who only read do without
+
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+    )
 
 
 def _fail(message: object, code: int) -> None:
@@ -96,6 +114,8 @@ def migrate() -> None:
 @app.command()
 def up(port: Port = 8501) -> None:
     """Run counter, runner and console on this machine, until Ctrl-C."""
+    from fleetmeter import up as supervisor  # noqa: PLC0415 - the command has the same name
+
     found = environment.load()
     schema.migrate(database.create(found))
     embedded = settings.load().embedded_database
@@ -159,7 +179,9 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def doctor() -> None:
     """Check what operators complain about, and say what was found and what to do."""
-    findings = doctor_checks.examine(settings.load(), environment.now())
+    from fleetmeter import doctor as checks  # noqa: PLC0415 - the command has the same name
+
+    findings = checks.examine(settings.load(), environment.now())
     show.findings(OUT, findings)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
@@ -199,8 +221,7 @@ def backfill(
 def _run(job: str, at: str | None, project: int | None, as_json: bool, **options: Any) -> None:
     from jobs import execute  # noqa: PLC0415 - boto3 is slow to import
 
-    # The result says everything once; the log is for those that run unattended.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    _log_to_stderr(logging.ERROR)  # the result says everything once; the log is for those nobody watches
     found = environment.load()
     now = environment.instant(at)
     leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
