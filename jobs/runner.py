@@ -1,4 +1,4 @@
-"""The runner: a heartbeat that asks for what is due, and a loop that claims and executes runs.
+"""The runner: a heartbeat that asks for what is due, and loops that claim and execute runs.
 
 `schedule` is only the heartbeat. A job of its that raises would stop the later ones, and it thinks in
 local time: so it calls one function that never raises, and what is due comes from the database.
@@ -21,6 +21,7 @@ from metering import database
 from metering.errors import DatabaseUnavailable
 from metering.settings import Settings
 
+AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
 HEARTBEAT = 5  # seconds
 POLL = 5  # seconds between two looks at the queue when nothing rings
 
@@ -42,13 +43,24 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     beat.start()
     watch = threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True)
     watch.start()
+    hands = [
+        threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop))
+        for number in range(AT_ONCE)
+    ]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    beat.join()
+    _guarded(_leave, engine, name)
+
+
+def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> None:
     bell = Bell(engine)
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name, stop):
             bell.wait(POLL, stop)
     bell.close()
-    beat.join()
-    _guarded(_leave, engine, name)
 
 
 def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:

@@ -277,3 +277,21 @@ def test_spend_says_what_the_month_costs_so_far_and_by_which_assumption(
     assert "like its hours so far" in found["assumption"]
     assert "projected 29.00" in fleetmeter("spend", "--at", "2026-11-20T10:00:00Z").stdout
     assert fleetmeter("spend", "--project", "99").returncode == 2
+
+
+def test_results_are_on_standard_output_and_the_log_is_not(fleetmeter: Terminal, platform: Platform) -> None:
+    platform.project(created_at="2026-09-10T08:00:00Z")
+    platform.sql("ALTER TABLE logs RENAME TO elsewhere")
+    for job in ("hourly", "retention"):
+        for more in ((), ("--dry-run",)):
+            done = fleetmeter("run", job, "--json", *more)
+            assert json.loads(done.stdout)["job"] == job, done.stderr
+    command = [sys.executable, "-m", "fleetmeter.cli", "runner"]
+    with subprocess.Popen(
+        command, env=fleetmeter.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as runner:
+        assert runner.stderr is not None
+        assert runner.stdout is not None
+        assert "run finished" in runner.stderr.readline()
+        runner.terminate()
+        assert runner.stdout.read() == ""

@@ -433,6 +433,34 @@ def test_a_request_starts_within_a_second(configured: Settings, engine: Engine, 
     assert max(waits) < 1, waits
 
 
+def test_a_request_starts_at_once_beside_a_long_run_and_shows_its_progress(
+    configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def endless(*given: Any) -> Measured:
+        for done in range(1, 10_000):
+            given[4](done, 10_000)
+            if over.wait(0.01):
+                break
+        return Measured("s3")
+
+    monkeypatch.setattr(s3, "refresh", endless)
+    started = "SELECT extract(epoch FROM started_at - created_at)::float FROM job_runs WHERE id = :id"
+    with running(configured, engine):
+        until(
+            lambda: platform.scalar(
+                "SELECT progress->>'what' = 's3' FROM job_runs WHERE job = 'hourly' AND state = 'running'"
+            )
+        )
+        try:
+            asked = ask(engine, "anomalies", "asked")
+            until(lambda: platform.scalar(started, id=asked) is not None)
+        finally:
+            over.set()
+    assert platform.scalar(started, id=asked) < 1
+
+
 def test_what_is_due_is_asked_for_without_using_up_ids(engine: Engine, platform: Platform) -> None:
     platform.project(created_at=AT - hours(72))
     for _ in range(3):
