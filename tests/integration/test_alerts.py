@@ -122,6 +122,21 @@ def test_a_request_nobody_works_on_is_late(engine: Engine, platform: Platform, l
     assert open_alerts(platform, "job_late") == [("daily", "warning", None)]
 
 
+def test_a_month_that_leaves_projects_open_is_named_until_a_close_leaves_none(
+    engine: Engine, platform: Platform, look: Look
+) -> None:
+    now = datetime.now(UTC)
+    for blocked in ({"7 in 2026-10": "gap 1: mqtt was blind"}, {}):
+        with database.transaction(engine) as connection:
+            run_id = queue.enqueue(connection, "monthly", "2026-10", now, "console", "somebody")
+            run = queue.claim(connection, "one", run_id)
+            assert run
+            queue.finish(connection, run, "succeeded", {"blocked": blocked}, [])
+        look(now)
+        expected = [("monthly", "warning", None)] if blocked else []
+        assert open_alerts(platform, "month_blocked") == expected
+
+
 def test_a_silent_counter_opens_an_alert_and_its_return_resolves_it(platform: Platform, look: Look) -> None:
     platform.sql(
         "INSERT INTO mqtt_sessions (client_id, epoch, session_started_at, last_seen_at)"

@@ -146,6 +146,22 @@ def test_a_new_level_is_news_for_two_days_and_rarely_while_the_longer_memory_fol
     assert max(dates) < FIRST + timedelta(days=190)
 
 
+def test_weekends_that_are_less_regular_than_working_days_are_no_news(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    noise = random.Random(3)
+
+    def usage(day: int) -> float:
+        weekend = (FIRST + timedelta(days=day)).weekday() >= 5
+        return 10_000 * math.exp(noise.gauss(0, 0.3 if weekend else 0.03))
+
+    days = [usage(day) for day in range(DAYS)]
+    days[150] = 14_000  # a Thursday: more than working days ever are, and no more than a Sunday
+    project = sealed(platform, days)
+    assert run(configured, engine) <= 3
+    assert (project, str(FIRST + timedelta(days=150))) in found(platform)
+
+
 def test_new_flat_sparse_and_unused_projects_are_quiet(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
