@@ -1,0 +1,217 @@
+"""Real runners, killed, frozen, cut off, by other clocks and zones: the books are as undisturbed ones.
+
+Their clocks stand shortly before the end of a month, with twelve days behind: they seal the days, cross
+midnight, and close the month.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, create_engine, text
+from sqlalchemy.exc import OperationalError
+from the_platform import Platform
+
+from fleetmeter import schema
+from fleetmeter.embedded import postgres
+from metering import audit
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
+
+START = datetime(2026, 12, 31, 23, 59, 15, tzinfo=UTC)
+PROJECTS = 40
+SCRIPT = Path(__file__).parents[1] / "shifted_runner.py"
+HELD = """SELECT worker FROM job_runs WHERE state = 'running' AND job IN ('daily', 'monthly')
+    AND heartbeat_at > clock_timestamp() - interval '3 seconds' ORDER BY id LIMIT 1"""
+
+
+class Site:
+    """A database to be filled and the runners that work on it."""
+
+    def __init__(self, folder: Path, url: URL) -> None:
+        self.folder, self.url = folder, url
+        self.engine = create_engine(url)
+        self.platform = Platform(self.engine)
+        self.shift = folder / "shift"
+        self.runners: list[subprocess.Popen[bytes]] = []
+        self.set_clock(START)
+
+    def set_clock(self, to: datetime) -> None:
+        shift = (to - datetime.now(UTC)).total_seconds()
+        (self.folder / "new").write_text(str(shift))
+        (self.folder / "new").replace(self.shift)
+
+    def start(self, count: int = 1, **environment: str) -> None:
+        own = {"DATABASE_URL": self.url.render_as_string(hide_password=False)}
+        foreign = ("AWS_", "MQTT_", "S3_", "ECR_", "DB_", "FLEETMETER_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        for _ in range(count):
+            self.runners.append(
+                subprocess.Popen(
+                    [sys.executable, str(SCRIPT), str(self.shift)],
+                    env=inherited | own | environment,
+                    cwd=self.folder,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+
+    def until(self, true: Callable[[], Any], seconds: float = 240) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if found := true():
+                    return found
+            except OperationalError:
+                self.engine.dispose()
+            time.sleep(0.02)
+        raise AssertionError(self.platform.rows("SELECT id, job, period, state, errors FROM job_runs"))
+
+    def holder(self) -> int:
+        """The process that holds a seal or a close."""
+        worker: str = self.until(lambda: self.platform.scalar(HELD))
+        return int(worker.split("/")[1])
+
+    def finish(self) -> None:
+        done = f"""SELECT (SELECT count(*) FROM monthly_stats) = {PROJECTS} AND NOT EXISTS (
+            SELECT FROM job_runs WHERE state IN ('queued', 'running'))"""
+        self.until(lambda: self.platform.scalar(done))
+
+    def books(self) -> list[Any]:
+        rows = self.platform.rows
+        return [
+            rows("SELECT project_id, date, row_hash FROM daily_stats ORDER BY 1, 2"),
+            rows("SELECT project_id, year, month, seal FROM monthly_stats ORDER BY 1, 2, 3"),
+            rows("SELECT project_id, meter, quantity FROM adjustments ORDER BY 1, 2"),
+            rows("SELECT project_id, logs, lifetime_logs, lifetime_api_calls FROM project_stats ORDER BY 1"),
+        ]
+
+    def stop(self) -> None:
+        for runner in self.runners:
+            runner.terminate()
+        for runner in self.runners:
+            runner.wait(60)
+        self.runners = []
+
+
+def fill(site: Site) -> None:
+    schema.migrate(site.engine)
+    with site.engine.begin() as connection:  # installed long before, whenever the drill runs
+        connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER USER"))
+        connection.execute(text("UPDATE audit_log SET at = '2024-01-01Z' WHERE action = 'install'"))
+    organization = site.platform.organization("starter")
+    for _ in range(PROJECTS):
+        site.platform.project(organization, created_at="2026-12-20T00:00:00Z")
+    for statement in (
+        """INSERT INTO logs (project_id, size_bytes, created_at) SELECT id, 10, at + id * interval '1 minute'
+        FROM projects, generate_series(timestamptz '2026-12-20Z', '2026-12-31 22:00Z', '1 hour') at""",
+        """INSERT INTO api_calls (project_id, created_at) SELECT id, at
+        FROM projects, generate_series(timestamptz '2026-12-20Z', '2026-12-31 23:00Z', '10 minutes') at""",
+    ):
+        site.platform.sql(statement)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A PostgreSQL of the drill's own, which may be stopped in mid-run."""
+    folder = tmp_path_factory.mktemp("postgres")
+    postgres.ensure_running(folder)
+    yield folder
+    postgres.destroy(folder)
+
+
+def created(data_dir: Path, folder: Path, name: str) -> Site:
+    url = postgres.ensure_running(data_dir)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    site = Site(folder, url.set(database=name))
+    fill(site)
+    return site
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    site = created(data_dir, tmp_path_factory.mktemp("undisturbed"), "undisturbed")
+    site.start()
+    site.finish()
+    site.stop()
+    assert len(site.books()[0]) == 12 * PROJECTS
+    return site.books()
+
+
+@pytest.fixture
+def site(data_dir: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    made = created(data_dir, tmp_path, f"drill_{abs(hash(request.node.name))}")
+    yield made
+    made.stop()
+    made.engine.dispose()
+
+
+def agree(site: Site, undisturbed: list[Any]) -> None:
+    site.finish()
+    site.stop()
+    assert site.books() == undisturbed
+    assert audit.verify(site.engine).sound
+
+
+def test_killed_again_and_again_another_goes_on_within_30_seconds(
+    site: Site, undisturbed: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.start(2)
+    waits = []
+    for _ in range(3):
+        os.kill(site.holder(), signal.SIGKILL)
+        killed = time.monotonic()
+        site.until(lambda: not site.platform.scalar(f"SELECT EXISTS ({HELD})"))
+        site.start()
+        site.holder()
+        waits.append(time.monotonic() - killed)
+    with capsys.disabled():
+        print(f"\nkilled 3 times; seals went on after {', '.join(f'{wait:.1f} s' for wait in waits)}")
+    assert max(waits) < 30
+    agree(site, undisturbed)
+
+
+def test_one_of_three_frozen_past_its_lease_writes_nothing_when_it_comes_back(
+    site: Site, undisturbed: list[Any]
+) -> None:
+    site.start(3)
+    frozen = site.holder()
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        site.finish()
+        before = site.books()
+        runs = site.platform.rows("SELECT id, state, worker, attempt FROM job_runs ORDER BY id")
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    site.stop()
+    assert site.platform.rows("SELECT id, state, worker, attempt FROM job_runs ORDER BY id") == runs
+    assert site.books() == before
+    agree(site, undisturbed)
+
+
+def test_postgresql_restarted_in_mid_run(site: Site, undisturbed: list[Any], data_dir: Path) -> None:
+    site.start(3)
+    for _ in range(3):
+        site.holder()
+        postgres.stop(data_dir)
+        postgres.ensure_running(data_dir)
+    agree(site, undisturbed)
+
+
+def test_clocks_that_jump_and_hosts_of_other_zones(site: Site, undisturbed: list[Any]) -> None:
+    site.start(TZ="America/New_York")
+    site.start(TZ="Pacific/Auckland")
+    site.holder()
+    for jump in (timedelta(hours=3), timedelta(hours=-1), timedelta(minutes=3)):
+        site.set_clock(START + jump)
+        time.sleep(6)  # two of its heartbeats: there is nothing to see when it does nothing
+    agree(site, undisturbed)
