@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collectors import platform_levels
 from collectors.measured import Measured, Progress, Reason
-from metering import database, late_rows, ledger, projects
+from metering import database, late_rows, ledger, projects, tiers
 from metering.errors import SourceUnavailable
 from metering.meters import Source
 from metering.periods import Day, Hour
@@ -47,7 +47,8 @@ def refresh(
     progress: Progress | None = None,
     again: bool = False,
 ) -> Measured:
-    """Count every hour touched since the last reading, the running one included, and sample levels.
+    """Count every hour touched since the last reading, the running one included, and sample levels
+    and tiers.
 
     The first reading starts where a project is open from. Rows created at `at` or later are not
     counted yet. A table or column that is missing is named in `problem`; nothing is taken as zero, and
@@ -56,6 +57,8 @@ def refresh(
     result, passing = Measured(SOURCE), False
     try:
         with database.session_lock(engine, SOURCE) as connection:
+            with connection.begin():
+                tiers.note(connection, at)
             failed = _count(connection, result, at, project_id, progress, again)
             failed |= platform_levels.sample(connection, at, project_id, not failed)
     except DBAPIError as error:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleetmeter import alerts, corrections, environment, exports, months, schema, show, spend
+from fleetmeter import alerts, corrections, environment, exports, months, restoring, schema, show, spend
 from fleetmeter.embedded import postgres
 from jobs import queue
 from metering import audit, coverage, coverage_hours, database, offline, plans, projects, settings
@@ -40,7 +40,7 @@ app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 app.command("spend")(spend.spent)
 app.command()(months.month)
-app.command()(exports.restore)
+app.command()(restoring.restore)
 
 READING: tuple[list[str], ...] = (
     [],

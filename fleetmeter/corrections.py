@@ -42,6 +42,10 @@ def adjust(
     with database.transaction(environment.engine(environment.load())) as connection:
         now = environment.now()
         if reverse is not None:
+            if (date, meter, quantity, amount) != ("", None, None, None):
+                raise AdjustmentRefused(
+                    "--reverse posts the opposite of that adjustment; it takes a reason only"
+                )
             posted = adjustments.reverse(connection, project, reverse, reason, actor(), now)
         else:
             about = _about(date)

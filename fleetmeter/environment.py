@@ -36,9 +36,9 @@ def load() -> Settings:
     return found.model_copy(update={"database_url": SecretStr(url)})
 
 
-def engine(found: Settings, application: str = "fleetmeter") -> Engine:
+def engine(found: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
     """An engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
-    opened = database.create(found, application)
+    opened = database.create(found, application, ping)
     schema.require_head(opened)
     return opened
 

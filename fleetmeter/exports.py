@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import text
 
 from fleetmeter import environment, show
-from metering import database, retention
+from metering import database
 from metering.periods import Day, Month
 
 if TYPE_CHECKING:
@@ -94,19 +94,3 @@ def _write(
     style = sheets.Style.of(separator, decimal, bom)
     engine = environment.engine(environment.load())
     exports.write(engine, export, first, last, file_format, output, style)
-
-
-def restore(
-    month: str,
-    to: Annotated[Path, typer.Option(help="The folder that gets the files; made if it is not there.")],
-) -> None:
-    """Bring a month's archive back as files, each checked against its digest, and every seal."""
-    from collectors import aws  # noqa: PLC0415 - boto3 is slow to import
-    from jobs import archive  # noqa: PLC0415 - boto3 is slow to import
-
-    found, wanted = environment.load(), Month.parse(month)
-    with database.transaction(environment.engine(found)) as connection:
-        bucket, place = retention.archived_at(connection, wanted)
-    to.mkdir(parents=True, exist_ok=True)
-    checked = archive.restore(aws.client(found, "s3"), bucket, place, to)
-    print(f"{wanted} from s3://{bucket}/{place}: {checked['bills']} bills and {checked['days']} days verify")

@@ -21,6 +21,6 @@ class LimitService(limits.LimitService):
     ) -> None:
         if engine is None or offered is None:
             found = environment.load()
-            engine = engine or environment.engine(found, "fleetmeter limits")
+            engine = engine or environment.engine(found, "fleetmeter limits", ping=False)
             offered = offered or plans.load(found.plans)
         super().__init__(engine, offered, clock)

@@ -78,7 +78,7 @@ def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month)
     with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
         folder = Path(name)
         if written:
-            _upload(client, bucket, place, _files(engine, month, folder))
+            _upload(client, bucket, place, files(engine, month, folder))
         back = folder / "back"
         back.mkdir()
         restore(client, bucket, place, back)
@@ -120,7 +120,8 @@ def _identity(engine: Engine, month: Month) -> tuple[str, int]:
     return (digest or "")[:16], bills
 
 
-def _files(engine: Engine, month: Month, folder: Path) -> list[Path]:
+def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
+    """Write what an archive of `month` consists of into `folder`; returns the files, manifest last."""
     made = []
     for name, table in TABLES.items():
         for kind in ("csv", "parquet"):

@@ -16,7 +16,7 @@ from metering import projects
 from metering.errors import AdjustmentRefused, MonthClosed
 from metering.meters import COUNTER_NAMES
 from metering.periods import Day, Month, utc
-from metering.projects import METERED_UNTIL
+from metering.projects import METERED_FROM, METERED_UNTIL
 
 LARGEST = 2**62  # so that a few of them still add up in a bigint
 
@@ -47,7 +47,7 @@ def post(connection: Connection, adjustment: Adjustment, at: datetime) -> int:
     projects.ensure(connection, [adjustment.project_id], at)
     projects.lock(connection, [adjustment.project_id])
     month = Month.of(utc(at))
-    _refuse_closed(connection, adjustment.project_id, month)
+    _refuse_closed(connection, adjustment, month)
     if adjustment.reverses is not None:
         _refuse_second_reversal(connection, adjustment)
     identity = _insert(connection, adjustment, month, at)
@@ -101,17 +101,24 @@ def _refuse(adjustment: Adjustment, at: datetime) -> None:
             f"{adjustment.meter!r} is no counter; the counters are {', '.join(COUNTER_NAMES)}; "
             "correct a gauge's charge by an amount"
         )
-    if not (quantity or amount) or abs(quantity or 0) > LARGEST:
+    if not (quantity or amount):
         raise AdjustmentRefused("an adjustment of nothing changes nothing; give a quantity or an amount")
+    if abs(quantity or 0) > LARGEST:
+        raise AdjustmentRefused(f"a quantity of {quantity:,} is more than can be counted; the most is 2^62")
     if amount is not None and (not amount.is_finite() or amount != round(amount, 6) or abs(amount) > 10**15):
         raise AdjustmentRefused(f"{amount} is no amount of money; write it like -12.50")
 
 
-def _refuse_closed(connection: Connection, project_id: int, month: Month) -> None:
+def _refuse_closed(connection: Connection, adjustment: Adjustment, month: Month) -> None:
+    project_id = adjustment.project_id
     query = text(f"""
         SELECT (SELECT max(make_date(year, month, 1)) FROM monthly_stats m WHERE m.project_id = p.id),
-            {METERED_UNTIL} > :start FROM projects p WHERE p.id = :project""")
-    last, metered = connection.execute(query, {"project": project_id, "start": month.start}).one()
+            {METERED_UNTIL} > :start, {METERED_FROM} FROM projects p WHERE p.id = :project""")
+    last, metered, since = connection.execute(query, {"project": project_id, "start": month.start}).one()
+    if adjustment.usage_date < since.date():
+        raise AdjustmentRefused(
+            f"project {project_id} was created on {since.date()}: on {adjustment.usage_date} it used nothing"
+        )
     if not metered:
         raise AdjustmentRefused(f"project {project_id} was deactivated and will have no more bills")
     if last is not None and last >= month.first.date:

@@ -100,11 +100,12 @@ KEPT_DAYS = KEPT.format(name="row_hash", table="daily_stats", key="k.date = e.pe
 
 def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
     """What a superuser rewrote whole, its hashes too, differs from what was exported before."""
-    bills, days, _ = offline.read(exported)
-    _, broken = offline.verify(exported)
-    found = [Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in broken]
-    seals = {(project, f"{year}-{month:02d}"): row["seal"] for (project, year, month), row in bills.items()}
-    hashes = {key: row["row_hash"] for key, row in days.items()}
+    read = offline.examine(exported)
+    found = [Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.found]
+    seals = {
+        (project, f"{year}-{month:02d}"): bill.seal for (project, year, month), bill in read.bills.items()
+    }
+    hashes = {key: day.row_hash for key, day in read.days.items()}
     for query, wanted in ((KEPT_SEALS, seals), (KEPT_DAYS, hashes)):
         given = {"projects": [project for project, _ in wanted], "periods": [period for _, period in wanted]}
         rows = connection.execute(text(query), given | {"hashes": list(wanted.values())})

@@ -7,7 +7,7 @@ A charge is the sum of its parts, so that an explanation cannot differ from a bi
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from metering.plans import Overage
+from metering.terms import Overage
 
 ZERO = Decimal(0)
 DIGITS = 80  # a product of 2^63 units and a price of 12 decimals stays exact

@@ -22,11 +22,14 @@ SESSION = (
 LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outlives its transactions
 
 
-def create(settings: Settings, application: str = "fleetmeter") -> Engine:
-    """An engine whose sessions speak UTC; nothing is connected yet."""
+def create(settings: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
+    """An engine whose sessions speak UTC; nothing is connected yet.
+
+    `ping`: a connection is tried before each use; who does without must take a lost one and ask again.
+    """
     return create_engine(
         settings.database,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         pool_size=settings.db_pool_size,
         connect_args={
             "options": " ".join(f"-c {setting}" for setting in SESSION),

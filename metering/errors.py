@@ -63,3 +63,7 @@ class NotSignedIn(FleetmeterError):
 
 class Refused(FleetmeterError):
     """Who is signed in may not do this, or has no role at all; names whom to ask."""
+
+
+class RestoreRefused(FleetmeterError):
+    """An archive that does not verify, or that is not what the database holds."""

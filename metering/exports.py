@@ -9,23 +9,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import pyarrow as pa
-from pyarrow import parquet
 from sqlalchemy import Connection, Engine, Table, text
-from sqlalchemy.types import BigInteger, Date, DateTime, Numeric, SmallInteger
 
-from metering import database, offline, sheets
+from metering import columnar, database, exported, sheets
 from metering.errors import FleetmeterError
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.models import OWN_TABLES
 from metering.periods import Day, Month
 from metering.sheets import PLAIN, Style
 
-BATCH = 5_000
 FORMATS = ("csv", "json", "parquet")
 
 _OWNER = ("organization_id", "organization_name", "project_id", "project_name")
@@ -68,7 +64,7 @@ class Export:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(name, _arrow(self.source, name)) for name in self.columns])
+        return columnar.schema(self.source, self.columns)
 
 
 MONTHLY = Export(
@@ -89,21 +85,10 @@ ADJUSTMENTS = Export(
 )
 
 
-def _arrow(source: Table, name: str) -> pa.DataType:
-    kind = source.c[name].type if name in source.c else None
-    if isinstance(kind, BigInteger | SmallInteger) or name == "organization_id":
-        return pa.int64()
-    if isinstance(kind, Numeric):
-        return pa.decimal128(38, 6)
-    if isinstance(kind, DateTime):
-        return pa.timestamp("us", "UTC")
-    return pa.date32() if isinstance(kind, Date) else pa.string()
-
-
 def rows(connection: Connection, export: Export, first: Day, last: Day) -> Iterator[tuple[Any, ...]]:
     """The rows of `export` from `first` to `last`; of months and adjustments, the month of `first`."""
     bounds = {"first": first.date, "last": last.date, "year": first.date.year, "month": first.date.month}
-    streamed = connection.execution_options(yield_per=BATCH)
+    streamed = connection.execution_options(yield_per=columnar.BATCH)
     for row in streamed.execute(text(export.query), bounds):
         yield _hashed(tuple(row), export.columns)
 
@@ -112,31 +97,12 @@ def _hashed(row: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
     if names[-1] != "export_hash":
         return row
     cells = {name: sheets.text_of(value) for name, value in zip(names, row, strict=True)}
-    return (*row[:-1], offline.export_hash(cells))
+    return (*row[:-1], exported.export_hash(cells))
 
 
 def monthly_rows(connection: Connection, month: Month) -> Iterator[tuple[Any, ...]]:
     """The bills of `month`, a row in the order of MONTHLY_COLUMNS for each project."""
     return rows(connection, MONTHLY, month.first, month.last)
-
-
-def write_csv(
-    lines: Iterable[Iterable[Any]], names: tuple[str, ...], stream: IO[str], style: Style = PLAIN
-) -> int:
-    """One header and one line a row; returns the rows written."""
-    return sheets.write(lines, names, stream, style)
-
-
-def write_parquet(lines: Iterable[tuple[Any, ...]], export: Export, stream: BinaryIO | Path) -> int:
-    """A Parquet file, a row group for each batch; returns the rows written."""
-    written = 0
-    with parquet.ParquetWriter(stream, export.schema, compression="zstd") as writer:
-        pending = iter(lines)
-        while batch := list(islice(pending, BATCH)):
-            values = [[sheets.as_text(value) for value in column] for column in zip(*batch, strict=True)]
-            writer.write_table(pa.table(dict(zip(export.columns, values, strict=True)), export.schema))
-            written += len(batch)
-    return written
 
 
 def write(
@@ -162,7 +128,7 @@ def write(
             return _write_text(lines, export, file_format, _standard_output(), style)
         with _whole_file(output) as partial:
             if file_format == "parquet":
-                return write_parquet(lines, export, partial)
+                return columnar.write(lines, export.schema, partial)
             with partial.open("w", encoding="utf-8", newline="") as stream:
                 return _write_text(lines, export, file_format, stream, style)
 
@@ -172,7 +138,7 @@ def _write_text(
 ) -> int:
     if file_format == "json":
         return sheets.write_json(lines, export.columns, stream)
-    return write_csv(lines, export.columns, stream, style)
+    return sheets.write(lines, export.columns, stream, style)
 
 
 def write_monthly(

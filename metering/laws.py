@@ -51,7 +51,7 @@ MONTHS = _sums(
             {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
         FROM adjustments GROUP BY project_id, posted_month) a
         ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
-    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")}""",
+    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
     (*COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
 )
 
@@ -83,7 +83,7 @@ MONTH_SEALS = f"""
         FROM monthly_stats b LEFT JOIN (
             SELECT project_id, year, month, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes
             FROM daily_stats GROUP BY project_id, year, month) days USING (project_id, year, month)
-        WHERE make_date(b.year, b.month, 1) >= {kept_from("daily_stats")}
+        WHERE make_date(b.year, b.month, 1) >= {kept_from("daily_stats")} OR days.hashes IS NOT NULL
     ) s WHERE expected IS DISTINCT FROM seal"""
 
 SEAL_CHAIN = f"""

@@ -1,5 +1,5 @@
 """LimitService: may an organization or a project use more? It only reads: one statement a check, and
-a second one for counters while the month before is not closed.
+a second one for counters while more than the month before is not closed.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Engine, TextClause, text
 
 from metering import database
-from metering.errors import PlanError, UnknownProject
+from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
 from metering.meters import METERS
 from metering.periods import Month, utc
 from metering.plans import Plans, Tier
@@ -35,22 +35,25 @@ PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND 
 USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
 OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
 OF_PROJECT = """
-    SELECT o.tier, {used}, p.created_at, s.open_from, {closed_until} FROM projects p
+    SELECT o.tier, {used} AS used {more} FROM projects p
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
-    WHERE p.id = :project AND o.id = :org"""
+    {closed} WHERE p.id = :project AND o.id = :org"""
 
-CLOSED_UNTIL = """(
-    SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-    WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1)"""
-
-# What project_stats still holds of months before the running one, when the last of them is not
-# closed yet: days that are sealed, and hours that are not. Asked for then only. With `since` written
-# out, PostgreSQL plans for the partitions from then on alone, which takes longer than the query.
-SEALED = """coalesce((SELECT sum({meter}) FROM daily_stats
-    WHERE project_id = :project AND date >= :since AND date < :first), 0)"""
-UNSEALED = """coalesce((SELECT sum(u.{meter}) FROM usage_hourly u JOIN project_stats s USING (project_id)
-    WHERE u.project_id = :project AND u.hour >= :since AND u.hour >= s.open_from AND u.hour < :start), 0)"""
+# What project_stats still holds of the months before the running one, when the last of them is not
+# closed yet: days that are sealed, and hours that are not. Of the month before in the same statement,
+# whose bounds are written out: PostgreSQL then plans for the partitions of that month alone, which
+# otherwise takes longer than the query. Of more months, which is rare, in another one.
+_HELD = """coalesce((SELECT sum(d.{meter}) FROM daily_stats d
+        WHERE d.project_id = :project AND d.date >= :since AND d.date < :until), 0)
+    + coalesce((SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = :project
+        AND u.hour >= :since_start AND u.hour < :until_start AND u.hour >= s.open_from), 0)"""
+CLOSED = """LEFT JOIN LATERAL (
+        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date AS until FROM monthly_stats m
+        WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1) closed ON true"""
+COUNTED = """, p.created_at, s.open_from, closed.until AS closed,
+    CASE WHEN p.created_at >= :until_start OR closed.until >= :until THEN 0 ELSE {held} END AS held"""
+EARLIER = "SELECT {held} FROM project_stats s WHERE s.project_id = :project"
 
 
 class LimitService:
@@ -103,25 +106,44 @@ class LimitService:
 
     def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
         used = f"s.{getattr(METERS[meter], 'live', meter)}"
-        row = self._project(org, project, used, "NULL")
+        row = self._row(org, project, OF_PROJECT.format(used=used, more="", closed=""), {})
         return self._compared(org, meter, row, row.used, asked)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        month = Month.of(self.clock())
-        with database.connected(self.engine) as connection:
-            row = self._row(connection, org, project, f"s.{meter}", CLOSED_UNTIL)
-            used = row.used
-            settled = row.created_at >= month.start or (row.closed and row.closed >= month.first.date)
-            if used is not None and not settled:
-                used -= self._earlier(connection, _id(project), meter, month, row)
+        running = Month.of(self.clock())
+        before = running.previous()
+        counted = COUNTED.format(held=_HELD.format(meter=meter))
+        query = OF_PROJECT.format(used=f"s.{meter}", more=counted, closed=CLOSED)
+        row = self._row(org, project, query, _between(before, running))
+        used = row.used
+        if used is not None:
+            used -= int(row.held) + self._earlier(_id(project), meter, row, before)
         return self._compared(org, meter, row, used, 1)
 
-    def _earlier(self, connection: Connection, project: int, meter: str, month: Month, row: Any) -> int:
-        sealed = row.open_from >= month.start
-        query = f"SELECT {SEALED}" if sealed else f"SELECT {SEALED} + {UNSEALED}"
-        since = row.closed or Month.of(min(row.created_at, row.open_from)).first.date
-        bounds = {"since": since, "first": month.first.date, "start": month.start, "project": project}
-        return int(connection.execute(_statement(query.format(meter=meter)), bounds).scalar_one())
+    def _earlier(self, project: int, meter: str, row: Any, before: Month) -> int:
+        """What is held of months earlier than `before`."""
+        if row.created_at >= before.start or (row.closed and row.closed >= before.first.date):
+            return 0
+        oldest = row.closed or min(row.created_at, row.open_from)
+        bounds = {"project": project} | _between(Month(oldest.year, oldest.month), before)
+        return int(self._asked(EARLIER.format(held=_HELD.format(meter=meter)), bounds)[0])
+
+    def _row(self, org: Any, project: Any, query: str, bounds: dict[str, Any]) -> Any:
+        row = self._asked(query, bounds | {"org": _id(org), "project": _id(project)})
+        if row is None:
+            raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
+        return row
+
+    def _asked(self, query: str, bounds: dict[str, Any]) -> Any:
+        """The one row. A connection that died in the pool is not asked for first: it is replaced then."""
+        try:
+            return self._once(query, bounds)
+        except DatabaseUnavailable:
+            return self._once(query, bounds)
+
+    def _once(self, query: str, bounds: dict[str, Any]) -> Any:
+        with database.connected(self.engine) as connection:
+            return connection.execute(_statement(query), bounds).one_or_none()
 
     def _compared(self, org: Any, meter: str, row: Any, used: int | None, asked: int) -> Limit:
         allowance = self._tier(org, row.tier).meters.get(meter)
@@ -129,22 +151,8 @@ class LimitService:
             return _answer(meter, used, None, asked, hard=False)
         return _answer(meter, used, allowance.included, asked, hard=allowance.limit == "hard")
 
-    def _project(self, org: Any, project: Any, used: str, closed: str) -> Any:
-        with database.connected(self.engine) as connection:
-            return self._row(connection, org, project, used, closed)
-
-    def _row(self, connection: Connection, org: Any, project: Any, used: str, closed: str) -> Any:
-        query = OF_PROJECT.format(used=f"{used} AS used", closed_until=f"{closed} AS closed")
-        bounds = {"org": _id(org), "project": _id(project)}
-        row = connection.execute(_statement(query), bounds).one_or_none()
-        if row is None:
-            raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
-        return row
-
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
-        query = _statement(OF_ORGANIZATION.format(used=used))
-        with database.connected(self.engine) as connection:
-            row = connection.execute(query, {"org": _id(org)}).one_or_none()
+        row = self._asked(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
         if row is None:
             raise UnknownProject(f"the platform has no organization {_id(org)}")
         return self._tier(org, row[0]), row[1]
@@ -160,6 +168,15 @@ class LimitService:
 def _statement(query: str) -> TextClause:
     """Parsed once: there are a dozen of them."""
     return text(query)
+
+
+def _between(since: Month, until: Month) -> dict[str, Any]:
+    return {
+        "since": since.first.date,
+        "until": until.first.date,
+        "since_start": since.start,
+        "until_start": until.start,
+    }
 
 
 def _id(subject: Any) -> int:

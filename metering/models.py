@@ -348,6 +348,17 @@ class LogLevel(Base):
     until: Mapped[datetime]
 
 
+class TierSeen(Base):
+    """An organization's tier and from when to when it was seen: the platform keeps none but today's."""
+
+    __tablename__ = "tiers_seen"
+
+    organization_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seen_from: Mapped[datetime] = mapped_column(primary_key=True)
+    seen_until: Mapped[datetime]
+    tier: Mapped[str]
+
+
 class MqttSession(Base):
     """Exactly-once state of one counter daemon, written in the transaction of its counts.
 

@@ -7,16 +7,17 @@ every key. Amounts of money are Decimal from the file on; a float would not be e
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from metering.errors import PlanError
 from metering.meters import COUNTER_NAMES, METERS
+from metering.terms import Allowance, Money, Terms, Units
 
 SHIPPED = Path(__file__).with_name("plans.toml")
 
@@ -28,80 +29,13 @@ MINOR_DIGITS = dict.fromkeys(WHOLE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 NAMED = 5  # mistakes that an error lists
 
 
-def _exact(value: object) -> object:
-    if isinstance(value, float | bool):
-        raise ValueError(f'write money as a string, like "0.25", not {value}')
-    return value
-
-
-Money = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, max_digits=28, decimal_places=12)]
-Units = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-Size = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
-
-
-class Terms(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Step(Terms):
-    """Overage above the step before and up to `up_to` units (None: all the rest)."""
-
-    up_to: Size | None = None
-    price: Money = Decimal(0)
-    fee: Money = Decimal(0)
-
-
-class Overage(Terms):
-    """How what exceeds the allowance is charged.
-
-    per_unit: `price` each. package: `price` for each started `size`. graduated: each step's units
-    at that step's price. volume: all units at the price of the step the total falls in. A step's
-    `fee` is charged once, when the step is reached (graduated) or is the one that applies (volume).
-    """
-
-    model: Literal["per_unit", "package", "graduated", "volume"]
-    price: Money | None = None
-    size: Size | None = None
-    steps: tuple[Step, ...] = ()
-
-    @model_validator(mode="after")
-    def _fits_its_model(self) -> "Overage":
-        stepped = self.model in ("graduated", "volume")
-        if stepped != bool(self.steps) or stepped == (self.price is not None):
-            raise ValueError(f"{self.model} takes {'steps' if stepped else 'a price'} and nothing else")
-        if (self.model == "package") != (self.size is not None):
-            raise ValueError("package takes a size, and no other model does")
-        return self
-
-    @model_validator(mode="after")
-    def _steps_rise(self) -> "Overage":
-        bounds = [step.up_to for step in self.steps]
-        finite = [bound for bound in bounds if bound is not None]
-        if bounds and (bounds[-1] is not None or None in bounds[:-1] or finite != sorted(set(finite))):
-            raise ValueError("steps need a rising up_to, and the last one none")
-        return self
-
-
-class Allowance(Terms):
-    """What a tier includes of a meter; without `overage` nothing more is charged.
-
-    `limit` hard: LimitService refuses more; soft: more is allowed, and charged. `basis` is how a
-    gauge's month is measured: by its peak, or by the average of its sealed days.
-    """
-
-    included: Units
-    limit: Literal["hard", "soft"] = "soft"
-    basis: Literal["peak", "average"] = "peak"
-    overage: Overage | None = None
-
-
 class Tier(Terms):
     """A tier: a monthly fee for each project, and its allowances. Projects and users: an organization's."""
 
     fee: Money = Decimal(0)
     projects: Units | None = None
     users: Units | None = None
-    meters: dict[str, Allowance] = {}
+    meters: dict[str, Allowance] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _meters_exist(self) -> "Tier":
@@ -167,8 +101,10 @@ class Plans(Terms):
 
     @model_validator(mode="after")
     def _dates_differ(self) -> "Plans":
-        if len({version.effective for version in self.versions}) < len(self.versions):
-            raise ValueError("two versions have the same effective date")
+        dates = [version.effective for version in self.versions]
+        twice = sorted({day for day in dates if dates.count(day) > 1})
+        if twice:
+            raise ValueError(f"two versions have the same effective date, {twice[0]}")
         return self
 
     def in_force(self, day: date) -> PlanVersion:
@@ -191,10 +127,32 @@ def load(path: Path | None) -> Plans:
     try:
         return Plans.model_validate(written)
     except ValidationError as error:
-        problems = [_sentence(written, problem) for problem in error.errors()]
+        problems = [_sentence(written, problem) for problem in _own(error.errors())]
         more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
         told = "; ".join(problems[:NAMED])
         raise PlanError(f"the plans in {path} are wrong: {told}{more}") from error
+
+
+# What the library says in its own terms.
+IN_WORDS = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+    "tuple_type": "it must be a list; a version begins with [[versions]]",
+}
+
+
+def _own(problems: list[Any]) -> list[Any]:
+    """Without those that only say that what holds a mistake is empty without it."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short" or not any(_inside(place, problem["loc"]) for place in places)
+    ]
+
+
+def _inside(place: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
 
 
 def _sentence(written: dict[str, Any], problem: Any) -> str:
@@ -208,7 +166,8 @@ def _sentence(written: dict[str, Any], problem: Any) -> str:
         else:
             keys.append(str(part))
     place = ", ".join([*where, *([".".join(keys)] if keys else [])])
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}" if place else problem["msg"]
+    told = IN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return f"{place}: {told}" if place else told
 
 
 def _name(written: dict[str, Any], part: str, key: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from metering.charges import DIGITS, ZERO, charged
 from metering.meters import COUNTER_NAMES, METERS
-from metering.plans import Allowance, PlanVersion
+from metering.plans import PlanVersion
+from metering.terms import Allowance
 
 PLACES = {name: place for place, name in enumerate(METERS)}
 Quantities = Mapping[str, int | Decimal | None]

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import database, offline, proration, rating
+from metering import database, exported, proration, rating
 from metering.errors import PlanError
 from metering.periods import Month
 from metering.plans import PlanVersion
@@ -15,8 +15,12 @@ Difference = tuple[int, str, str, str, str]  # project, period, what, expected, 
 
 VERSIONS = text("SELECT hash, content FROM plan_versions")
 MONTHS = """
-    SELECT year, month, array_agg(project_id ORDER BY project_id) AS ids FROM monthly_stats
-    WHERE make_date(year, month, 1) >= {kept_from} GROUP BY year, month ORDER BY year, month"""
+    SELECT year, month, array_agg(project_id ORDER BY project_id) AS ids FROM monthly_stats m
+    WHERE make_date(year, month, 1) >= {kept_from} OR EXISTS (
+        SELECT FROM daily_stats d WHERE d.project_id = m.project_id
+        AND d.date >= make_date(m.year, m.month, 1)
+        AND d.date < make_date(m.year, m.month, 1) + interval '1 month')
+    GROUP BY year, month ORDER BY year, month"""
 BILLS = text(f"""
     SELECT m.*, averages.* FROM monthly_stats m
     CROSS JOIN LATERAL (SELECT {proration.AVERAGES} FROM daily_stats d
@@ -27,7 +31,8 @@ BILLS = text(f"""
 def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
     """What another rating gives differently, a chunk of projects of a month at a time.
 
-    `kept_from`: SQL of the date from which days are kept; earlier months cannot be rated again.
+    `kept_from`: SQL of the date from which days are kept; earlier months cannot be rated again, unless
+    their days were restored.
     """
     versions: dict[str, PlanVersion] = {}
     for hash_, content in connection.execute(VERSIONS):
@@ -81,4 +86,4 @@ def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]
 
 def _unordered(value: Any) -> Any:
     """Lines in any order: before they had the catalogue's they had the plan file's, which is lost."""
-    return sorted(map(offline.canonical, value)) if isinstance(value, list) else value
+    return sorted(map(exported.canonical, value)) if isinstance(value, list) else value

@@ -86,15 +86,14 @@ def note_archived(connection: Connection, month: Month, bills: int, place: str, 
     connection.execute(LOG, {"actor": actor, "action": "archive", "subject": str(month), "after": after})
 
 
-def archived_at(connection: Connection, month: Month) -> tuple[str, str]:
-    """Bucket and prefix of the newest archive of `month`. Raises PeriodError when there is none."""
+def archived_at(connection: Connection, month: Month) -> str:
+    """The newest archive of `month`, s3://bucket/prefix/. Raises PeriodError when there is none."""
     query = text("""SELECT after->>'place' FROM audit_log
         WHERE action = 'archive' AND subject = :month ORDER BY id DESC LIMIT 1""")
     place = connection.scalar(query, {"month": str(month)})
     if place is None:
-        raise PeriodError(f"{month} is not archived; run: fleetmeter run archive")
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
-    return bucket, prefix
+        raise PeriodError(f"{month} is not archived; run: fleetmeter run archive, or name one with --from")
+    return str(place)
 
 
 def shorten(

@@ -5,13 +5,13 @@ with apostrophes and then one of these, so that reading can take the apostrophe 
 """
 
 import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import IO, Any
 
 from metering.errors import FleetmeterError
@@ -116,20 +116,21 @@ def _json(value: Any) -> Any:
     return value if value is None or isinstance(value, int | list | dict) else text_of(value)
 
 
-def read(stream: IO[str]) -> list[dict[str, str]]:
+def read(stream: IO[str]) -> Iterator[dict[str, str]]:
     """The rows of a CSV in any style, or of JSON, by column name; texts as they were.
 
-    Raises ValueError when it is neither, or a row has not as many cells as the header.
+    A CSV is read as it goes. Raises ValueError when it is neither, or a row has not as many cells as
+    the header.
     """
-    content = stream.read().removeprefix("\ufeff")
-    if content.lstrip()[:1] in ("[", "{"):
-        return _of_json(json.loads(content))
-    separator = max(SEPARATORS.values(), key=content.partition("\n")[0].count)
-    rows = list(csv.DictReader(io.StringIO(content, newline=""), delimiter=separator))
-    for number, row in enumerate(rows, 1):
+    header = stream.readline().removeprefix("\ufeff")
+    if header.lstrip()[:1] in ("[", "{"):
+        yield from _of_json(json.loads(header + stream.read()))
+        return
+    separator = max(SEPARATORS.values(), key=header.count)
+    for number, row in enumerate(csv.DictReader(chain([header], stream), delimiter=separator), 1):
         if None in row or None in row.values():
             raise ValueError(f"row {number} has not the cells of the header")
-    return [{name: original(cell) for name, cell in row.items()} for row in rows]
+        yield {name: original(cell) for name, cell in row.items()}
 
 
 def _of_json(rows: Any) -> list[dict[str, str]]:

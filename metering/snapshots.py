@@ -13,6 +13,7 @@ from metering.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.models import OWN_TABLES
 from metering.periods import Day, Month, days, utc
 from metering.projects import METERED_FROM, METERED_UNTIL
+from metering.tiers import AT_END
 
 SAMPLED = tuple(gauge.name for gauge in SAMPLED_GAUGES)
 
@@ -39,7 +40,8 @@ SEAL = text(f"""
             {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,
             tier, coverage
         FROM (
-            SELECT s.project_id, CAST(:date AS date) AS date, p.organization_id, o.tier,
+            SELECT s.project_id, CAST(:date AS date) AS date, p.organization_id,
+                {AT_END} AS tier,
                 {columns("coalesce(h.{0}, 0) AS {0}")},
                 {columns("coalesce(h.{0}, previous.{0}) AS {0}", SAMPLED)},
                 {OF_DAY} AS coverage
@@ -47,7 +49,7 @@ SEAL = text(f"""
             JOIN projects p ON p.id = s.project_id
             JOIN organizations o ON o.id = p.organization_id
             CROSS JOIN LATERAL (
-                SELECT count(*) AS hours, {columns("sum({0})::bigint AS {0}")},
+                SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)},
                     max(measured->>'s3') AS s3_sampled_at, max(measured->>'ecr') AS ecr_sampled_at,
                     {columns(_LAST_FAILURE, ("platform_db", "s3", "ecr"))},
@@ -62,7 +64,7 @@ SEAL = text(f"""
                 WHERE d.project_id = s.project_id AND d.date < :date
                 ORDER BY d.date DESC LIMIT 1) previous ON true
             WHERE s.project_id = ANY(:ids)
-                AND (h.hours > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start))
+                AND (h.used > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start))
         ) known
     ) sealed
     ORDER BY project_id

@@ -37,7 +37,7 @@ USAGE = text(f"""
         extract(epoch FROM least(:at, bounds.until) - bounds.since) / 3600 AS elapsed,
         extract(epoch FROM bounds.until - bounds.since) / 3600 AS length
     FROM projects p JOIN organizations o ON o.id = p.organization_id
-    JOIN project_stats s ON s.project_id = p.id
+    LEFT JOIN project_stats s ON s.project_id = p.id
     CROSS JOIN LATERAL (SELECT greatest(:start, {METERED_FROM}) AS since,
         least(:end, {METERED_UNTIL}) AS until) bounds
     LEFT JOIN LATERAL (

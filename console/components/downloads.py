@@ -12,7 +12,7 @@ import streamlit as st
 from console import figures
 from console.queries.rows import Row
 from console.reading import later, reading
-from metering import exports
+from metering import columnar, exports, sheets
 from metering.periods import Month
 
 
@@ -52,12 +52,12 @@ def checked(month: Month, totals: Sequence[Row]) -> None:
 def _csv(month: Month) -> str:
     stream = io.StringIO()
     with reading() as page:
-        exports.write_csv(exports.monthly_rows(page.connection, month), exports.MONTHLY_COLUMNS, stream)
+        sheets.write(exports.monthly_rows(page.connection, month), exports.MONTHLY_COLUMNS, stream)
     return stream.getvalue()
 
 
 def _parquet(month: Month) -> bytes:
     stream = io.BytesIO()
     with reading() as page:
-        exports.write_parquet(exports.monthly_rows(page.connection, month), exports.MONTHLY, stream)
+        columnar.write(exports.monthly_rows(page.connection, month), exports.MONTHLY.schema, stream)
     return stream.getvalue()

@@ -95,6 +95,8 @@ def test_every_adjustment_is_in_the_audit_log(engine: Engine, platform: Platform
         ({}, "takes a meter with a quantity, or an amount"),
         ({"meter": "logs", "quantity": 1, "amount": Decimal(1)}, "not both"),
         ({"meter": "logs", "quantity": 0}, "of nothing"),
+        ({"meter": "logs", "quantity": 2**63}, "more than can be counted"),
+        ({"amount": Decimal(1), "usage_date": date(2020, 1, 1)}, "was created on 2023-06-01"),
         ({"meter": "device_count", "quantity": 1}, "no counter"),
         ({"meter": "lgos", "quantity": 1}, "the counters are logs, sessions"),
         ({"amount": Decimal("NaN")}, "no amount"),

@@ -156,7 +156,7 @@ def test_an_archived_month_comes_back_as_files_that_verify(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from fleetmeter import exports as commands
+    from fleetmeter import restoring as commands
 
     own = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
     own |= {"AWS_ENDPOINT_URL": s3.meta.endpoint_url, "FLEETMETER_ARCHIVE_BUCKET": BUCKET}
@@ -169,3 +169,9 @@ def test_an_archived_month_comes_back_as_files_that_verify(
     commands.restore("2026-10", tmp_path / "back")
     assert "2 bills and 62 days verify" in capsys.readouterr().out
     assert (tmp_path / "back" / "bills.parquet").exists()
+    commands.restore(
+        "2026-10", tmp_path / "again", keys(s3)[0].rpartition("/")[0].join((f"s3://{BUCKET}/", ""))
+    )
+    assert "2 bills and 62 days verify" in capsys.readouterr().out
+    commands.restore("2026-10", source=str(tmp_path / "back"), rows=True)
+    assert "0 bills, 0 days and 0 adjustments were missing" in capsys.readouterr().out

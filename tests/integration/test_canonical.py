@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, Table, text
 
-from metering import canonical, offline
+from metering import canonical, exported
 from metering.models import OWN_TABLES
 
 ODD = 'a "quoted" \\ back\tslash\nline \x01\x1f é 🤖 \u2028 /'
@@ -39,4 +39,4 @@ def test_a_day_has_the_form_of_the_function(engine: Engine, coverage: dict[str, 
     read = json.loads(ours)
     assert (read["tier"], read["ecr_image_count"], read["mqtt_inbound"]) == (ODD, None, 0)
     if coverage is not DEEP:  # Python writes 2.50 in another way
-        assert ours == offline.canonical(read)
+        assert ours == exported.canonical(read)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from the_months import OCTOBER, closed_october
 from the_platform import Platform
 
-from metering import exports
+from metering import exports, sheets
 from metering.errors import FleetmeterError
 from metering.exports import DAILY, DAILY_COLUMNS, MONTHLY, MONTHLY_COLUMNS
 
@@ -68,7 +68,7 @@ def test_a_hostile_name_is_harmless(engine: Engine, platform: Platform) -> None:
     platform.sql("UPDATE organizations SET name = E'\\tAcme, \"Inc\"\\n'")
     stream = io.StringIO()
     with engine.connect() as connection:
-        exports.write_csv(exports.monthly_rows(connection, OCTOBER), MONTHLY_COLUMNS, stream)
+        sheets.write(exports.monthly_rows(connection, OCTOBER), MONTHLY_COLUMNS, stream)
     (row,) = csv.DictReader(io.StringIO(stream.getvalue(), newline=""))
     assert row["project_name"].startswith("'=cmd")
     assert row["organization_name"].startswith("'\t")

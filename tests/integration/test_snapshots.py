@@ -157,3 +157,12 @@ def test_a_project_older_than_fleetmeter_starts_with_the_running_month(
     with database.transaction(engine) as connection:
         projects.ensure(connection, [project], NOON)
     assert platform.scalar("SELECT open_from FROM project_stats") == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_a_level_read_after_the_end_of_a_project_makes_no_day(engine: Engine, platform: Platform) -> None:
+    project = platform.project(created_at=NOON - hours(48))
+    count(engine, project, NOON - hours(48))
+    sample(engine, project, NOON, 7)
+    platform.deactivate(project, NOON - hours(48))
+    assert seal(engine) == 1
+    assert platform.rows("SELECT date FROM daily_stats") == [((NOON - hours(48)).date(),)]

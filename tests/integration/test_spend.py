@@ -1,8 +1,9 @@
 """Spend while the month runs: so far, and projected."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import Engine
 from the_months import OCTOBER, closed_october, count
 from the_platform import Platform
@@ -75,3 +76,28 @@ def test_adjustments_are_rounded_as_the_bill_will_be(engine: Engine, platform: P
     with database.transaction(engine) as connection:
         adjustments.post(connection, about, MIDWAY)
     assert spent(engine)[0].so_far == Decimal("21.74")
+
+
+def test_what_was_never_counted_has_its_fee(engine: Engine, platform: Platform) -> None:
+    """Made just now, before any refresh: it will be billed, so it is shown."""
+    platform.project(platform.organization("starter"), created_at=MIDWAY)
+    (found,) = spent(engine, MIDWAY + timedelta(minutes=5))
+    assert (found.so_far, found.projected) == (Decimal("29.00"), Decimal("29.00"))
+
+
+@pytest.mark.parametrize(
+    ("at", "projected"),
+    [
+        (NOVEMBER.start + timedelta(minutes=30), Decimal("1468.00")),
+        (NOVEMBER.end - timedelta(minutes=30), Decimal("30.00")),
+    ],
+)
+def test_the_first_and_the_last_hour_of_a_month(
+    engine: Engine, platform: Platform, at: datetime, projected: Decimal
+) -> None:
+    """1 million messages included, each started million more costs 1.00; 720 hours in November."""
+    (project,) = closed_october(engine, platform)
+    organization = platform.scalar("SELECT organization_id FROM projects")
+    count(engine, organization, project, 1_000_000, NOVEMBER.start)
+    (found,) = spent(engine, at)
+    assert (found.so_far, found.projected) == (Decimal("29.00"), projected)

@@ -2,18 +2,22 @@
 
 import csv
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sqlalchemy import Engine
 from the_months import OCTOBER, closed_october
 from the_platform import Platform
 
-from metering import adjustments, audit, coverage, database, exports, gaps, offline
+from metering import adjustments, audit, closing, coverage, database, exports, gaps, offline
 from metering.adjustments import Adjustment
 from metering.exports import DAILY
+from metering.plans import Plans
 from metering.snapshots import row_hash
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -96,8 +100,22 @@ def exported(engine: Engine, folder: Path, kind: str) -> tuple[Path, Path]:
     return months, days
 
 
+def another(value: Any, kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return f"{value}1"
+    if pa.types.is_temporal(kind):
+        return value + timedelta(days=1)
+    return (value or 0) + 1
+
+
 def changed(path: Path, name: str, row: int = 0) -> None:
     """Another value in one cell, and nothing else."""
+    if path.suffix == ".parquet":
+        table = parquet.read_table(path)
+        rows = table.to_pylist()
+        rows[row][name] = another(rows[row][name], table.schema.field(name).type)
+        parquet.write_table(pa.Table.from_pylist(rows, table.schema), path)
+        return
     if path.suffix == ".json":
         rows = json.loads(path.read_text())
         rows[row][name] = {"x": 1} if isinstance(rows[row][name], list | dict) else f"{rows[row][name]}1"
@@ -112,7 +130,7 @@ def changed(path: Path, name: str, row: int = 0) -> None:
         writer.writerows(rows)
 
 
-@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 def test_any_changed_cell_of_an_export_is_named(
     engine: Engine, platform: Platform, tmp_path: Path, kind: str
 ) -> None:
@@ -120,11 +138,11 @@ def test_any_changed_cell_of_an_export_is_named(
     months, days = exported(engine, tmp_path, kind)
     assert offline.verify([months, days]) == ({"bills": 1, "days": 31}, [])
     for path, names in ((months, exports.MONTHLY_COLUMNS), (days, exports.DAILY_COLUMNS)):
-        whole = path.read_text()
+        whole = path.read_bytes()
         for name in names:
             changed(path, name)
             assert offline.verify([months, days])[1], f"{name} of {path.name}"
-            path.write_text(whole)
+            path.write_bytes(whole)
     assert offline.verify([months, days])[1] == []
 
 
@@ -153,3 +171,20 @@ def test_a_bill_deleted_or_sealed_anew_shows_against_the_export(
     tampered(platform, "daily_stats", f"UPDATE daily_stats SET device_count = 1 WHERE day = 3; {REHASH}")
     found = audit.verify(engine, exported=[days]).discrepancies[-1]
     assert (found.law, found.period, found.meter) == (audit.EXPORTED, "2026-10-03", "row_hash")
+
+
+@pytest.mark.parametrize(
+    ("currency", "digits", "fee"), [("JPY", 0, "3000"), ("BHD", 3, "29.125"), ("USD", 6, "1.5")]
+)
+def test_parquet_verifies_in_any_minor_unit(
+    engine: Engine, platform: Platform, tmp_path: Path, currency: str, digits: int, fee: str
+) -> None:
+    """Its decimals always have six places, the seal those of the currency."""
+    project = platform.project(platform.organization("pro"), created_at=OCTOBER.start)
+    version = {"effective": "2026-01-01", "currency": currency, "minor_digits": digits}
+    offered = Plans.model_validate({"versions": [version | {"tiers": {"pro": {"fee": fee}}}]})
+    with database.transaction(engine) as connection:
+        closing.close_month(connection, OCTOBER, [project], offered, OCTOBER.end, "a@cli")
+    months, days = exported(engine, tmp_path, "parquet")
+    assert offline.verify([months, days]) == ({"bills": 1, "days": 31}, [])
+    assert audit.verify(engine, exported=[months, days]).sound

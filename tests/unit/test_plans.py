@@ -78,7 +78,7 @@ def test_any_change_of_a_price_changes_the_hash(tmp_path: Path) -> None:
         ({"included": "1.5"}, "tier free, meter logs, included"),
         ({"included": '"5"'}, "tier free, meter logs, included"),
         ({"meter": "lgos"}, "tier free: there is no meter lgos; the meters are logs, sessions"),
-        ({"more": "maximum = 3"}, "meter logs, maximum: Extra inputs are not permitted"),
+        ({"more": "maximum = 3"}, "meter logs, maximum: there is no such key"),
         ({"more": 'limit = "firm"'}, "meter logs, limit"),
         ({"more": 'basis = "average"'}, "logs is counted, not a level"),
         ({"more": 'overage = { model = "per_unit", price = -0.1 }'}, "meter logs, overage.price: Input"),
@@ -87,7 +87,14 @@ def test_any_change_of_a_price_changes_the_hash(tmp_path: Path) -> None:
         ({"more": 'overage = { model = "volume", price = "1" }'}, "volume takes steps"),
         (
             {"more": 'overage = { model = "graduated", steps = [{ up_to = 5, price = "1" }] }'},
-            "steps need a rising up_to, and the last one none",
+            "every step needs an up_to but the last one, which has none",
+        ),
+        (
+            {
+                "more": 'overage = { model = "volume", steps = [{ up_to = 9, price = "1" },'
+                ' { up_to = 5, price = "1" }, { price = "1" }] }'
+            },
+            "overage: steps must rise: up_to 5 follows up_to 9",
         ),
         ({"effective": "2026-13-01"}, "no TOML"),
     ],
@@ -98,6 +105,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, changes: dict[str, st
         plans.load(path)
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
+    assert "at least 1 item" not in str(caught.value), "what holds the mistake is not empty"
     assert "\n" not in str(caught.value) or "TOML" in str(caught.value)
 
 

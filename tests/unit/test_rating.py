@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from metering import plans
 from metering.charges import charged
 from metering.meters import COUNTER_NAMES, GAUGE_NAMES
-from metering.plans import Overage, PlanVersion
+from metering.plans import PlanVersion
 from metering.rating import Bill, Span, rate, rate_spans
+from metering.terms import Overage
 
 NOTHING: dict[str, Any] = dict.fromkeys(COUNTER_NAMES, 0)
 
