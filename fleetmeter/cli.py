@@ -294,11 +294,12 @@ def verify_export(files: list[Path]) -> None:
 @app.command()
 def explain(project: int, month: str, as_json: AsJson = False) -> None:
     """Walk a closed month's charge down to its lines, days and hours, with the arithmetic."""
-    from metering import explain as explanation  # noqa: PLC0415 - the command has the same name
+    from metering import explain as explaining  # noqa: PLC0415 - the command has the same name
+    from metering import explanation  # noqa: PLC0415 - it needs the other
 
     wanted = Month.parse(month)
     with database.snapshot(environment.engine(environment.load())) as connection:
-        found = explanation.explain(connection, project, wanted)
+        found = explaining.explain(connection, project, wanted)
     if as_json:
         show.as_json(OUT, explanation.as_json(found))
         return

@@ -1,6 +1,5 @@
 """A charge walked down: bill -> line -> plan version -> days -> hours, with source and coverage."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -40,12 +39,16 @@ class ExplainedLine:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A closed month's bill and everything it came from. `agrees`: rating again gives that bill."""
+    """A closed month's bill and everything it came from. `agrees`: rating again gives that bill.
+
+    `gaps`: when a counter source was blind in it, and who accepted that, or that it was covered.
+    """
 
     bill: dict[str, Any]
     version: PlanVersion
     lines: list[ExplainedLine]
     adjustments: list[dict[str, Any]]
+    gaps: list[dict[str, Any]]
     agrees: bool
 
 
@@ -63,10 +66,11 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
     posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
+    gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
     rated = rating.rate_spans(version, _spans(connection, bill, version, month))
     lines = [_line(line, days, hours, posted) for line in rated.lines]
     agrees = not list(rerating.of_bill(bill, rated))
-    return Explanation(bill, version, lines, posted, agrees)
+    return Explanation(bill, version, lines, posted, gaps, agrees)
 
 
 BILL = text("""
@@ -82,6 +86,10 @@ HOURS = text("""
 POSTED = text("""
     SELECT id, meter, quantity, amount, usage_date, reason, actor FROM adjustments
     WHERE project_id = :project AND posted_month = :first ORDER BY id""")
+GAPS = text("""
+    SELECT id, source, starts_at, ends_at, reason, covered_at, accepted_by, accepted_reason FROM gaps
+    WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN ('mqtt', 'platform_db')
+        AND starts_at < :end AND coalesce(ends_at, 'infinity') > :start ORDER BY starts_at, id""")
 LEVELS = text(f"""
     SELECT {proration.AVERAGES} FROM daily_stats
     WHERE project_id = :project AND date BETWEEN :first AND :last""")
@@ -134,7 +142,8 @@ def arithmetic(line: Line) -> str:
         return f"{over}; the plan charges nothing for it"
     terms = parts(line.allowance.overage, line.overage)
     sums = " + ".join(
-        f"{_number(part.quantity)} {part.unit} x {part.price:f}" + (f" + {part.fee:f}" if part.fee else "")
+        f"{_number(part.quantity)} {part.unit} x {part.price:f}"
+        + (f" + fee {part.fee:f}" if part.fee else "")
         for part in terms
     )
     exact = sum((part.charge for part in terms), start=Decimal(0))
@@ -146,80 +155,3 @@ def arithmetic(line: Line) -> str:
 
 def _number(quantity: Decimal) -> str:
     return f"{quantity.normalize():,f}"
-
-
-def as_json(found: Explanation) -> dict[str, Any]:
-    """The whole explanation for programs: bill, plan version, lines with days and hours, adjustments."""
-    bill = {name: value for name, value in found.bill.items() if name != "content"}
-    return {
-        "bill": bill,
-        "plan_version": {"hash": found.bill["plan_version"], "content": found.version.content()},
-        "rated_again_agrees": found.agrees,
-        "lines": [_line_as_json(explained) for explained in found.lines],
-        "adjustments": found.adjustments,
-    }
-
-
-def _line_as_json(explained: ExplainedLine) -> dict[str, Any]:
-    days = [
-        {
-            "date": day.date,
-            "quantity": day.quantity,
-            "sources": day.coverage,
-            "row_hash": day.row_hash,
-            "hours": {f"{hour:%Y-%m-%dT%H:00Z}": count for hour, count in day.hours.items()},
-        }
-        for day in explained.days
-    ]
-    told = {"tier": explained.line.tier, "arithmetic": explained.arithmetic, "adjusted": explained.adjusted}
-    return explained.line.as_json() | told | {"days": days}
-
-
-def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
-    """The explanation as lines of text; days and hours of charged lines, or of all of them."""
-    bill, currency = found.bill, found.bill["currency"]
-    yield f"{bill['project']} (project {bill['project_id']}), {bill['year']}-{bill['month']:02d}"
-    yield (
-        f"total {bill['total_charge']} {currency} = fee {bill['plan_fee']} + overage {bill['overage_charge']}"
-        f" + adjustments {bill['adjustment_charge']}"
-    )
-    yield f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC, seal {bill['seal']}"
-    yield (
-        f"plan version {bill['plan_version']}, effective {found.version.effective}, tier {bill['tier']}; "
-        f"{bill['days_present']} of {bill['days_expected']} days"
-    )
-    if not found.agrees:
-        yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
-    for explained in found.lines:
-        yield ""
-        yield f"{explained.line.meter} ({explained.line.tier}): {explained.arithmetic}"
-        if explained.line.charge or not only_charged:
-            yield from _render_days(explained)
-    for row in found.adjustments:
-        what = f"{row['quantity']:+,} {row['meter']}" if row["meter"] else f"{row['amount']:+f} {currency}"
-        about = f"about {row['usage_date']}, by {row['actor']}: {row['reason']}"
-        yield f"adjustment {row['id']}: {what} {about}"
-
-
-def _render_days(explained: ExplainedLine) -> Iterator[str]:
-    for day in explained.days:
-        if day.quantity or any(state.get("state") != "measured" for state in day.coverage.values()):
-            quantity = "unknown" if day.quantity is None else f"{day.quantity:,}"
-            sources = ", ".join(f"{name} {_state(state)}" for name, state in day.coverage.items())
-            yield f"  {day.date}  {quantity:>15}  {sources}  {day.row_hash[:12]}"
-            for hour, count in day.hours.items():
-                yield f"    {hour:%H}:00  {count:>16,}"
-    counted = explained.line.meter in COUNTER_NAMES
-    if counted:
-        total = sum(day.quantity or 0 for day in explained.days)
-        yield f"  days {total:,} + adjustments {explained.adjusted:,} = {total + explained.adjusted:,}"
-    else:
-        yield f"  billed on the {explained.line.allowance.basis} of the days"
-
-
-def _state(state: dict[str, Any]) -> str:
-    if "hours" in state:
-        return f"{state['state']} {state['hours']} of {state['of']} h"
-    return f"{state.get('state', 'unknown')}" + (
-        f" at {state['sampled_at'][:16]}" if "sampled_at" in state else ""
-    )

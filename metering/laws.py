@@ -126,17 +126,19 @@ POSTED = """
         FROM audit_log WHERE action = 'adjust') l USING (project_id, id)
     WHERE a.decision IS DISTINCT FROM l.decision AND (l.id IS NOT NULL OR a.kind <> 'late_rows')"""
 
-ACCEPTED = """
-    SELECT 0, 'gap ' || coalesce(g.id, l.id), 'acceptance', coalesce(l.accepted, 'not accepted'),
-        coalesce(g.accepted, 'not accepted')
+_ACCEPTED = ("source", "starts_at", "reason", "project_ids", "accepted_by", "accepted_at", "accepted_reason")
+ACCEPTED = f"""
+    SELECT 0, 'gap ' || coalesce(g.id, l.id), 'acceptance',
+        coalesce(concat_ws(' until ', l.decision, l.ends_at), 'not accepted'),
+        coalesce(concat_ws(' until ', g.decision, g.ends_at), 'not accepted')
     FROM (
-        SELECT id, accepted_by || ': ' || accepted_reason AS accepted FROM gaps
-        WHERE accepted_at IS NOT NULL) g
+        SELECT id, jsonb_build_array({", ".join(_ACCEPTED)})::text AS decision,
+            to_jsonb(ends_at)->>0 AS ends_at FROM gaps WHERE accepted_at IS NOT NULL) g
     FULL JOIN (
-        SELECT (after->>'id')::bigint AS id,
-            (after->>'accepted_by') || ': ' || (after->>'accepted_reason') AS accepted
+        SELECT (after->>'id')::bigint AS id, after->>'ends_at' AS ends_at,
+            jsonb_build_array({", ".join(f"after->'{name}'" for name in _ACCEPTED)})::text AS decision
         FROM audit_log WHERE action = 'accept-gap') l USING (id)
-    WHERE g.accepted IS DISTINCT FROM l.accepted"""
+    WHERE g.decision IS DISTINCT FROM l.decision OR l.ends_at <> g.ends_at"""
 
 ARCHIVED_BILLS = """
     SELECT 0, a.month, 'bills', a.bills::text, coalesce(b.bills, 0)::text FROM (

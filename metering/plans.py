@@ -71,8 +71,14 @@ class PlanVersion(Terms):
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
-        """The version that `content()` gave: what plan_versions keeps rates again, years later."""
-        return cls.model_validate(content)
+        """The version that `content()` gave: what plan_versions keeps rates again, years later.
+
+        Raises PlanError for what is none.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise PlanError("the stored plan version is none: it was rewritten") from error
 
     def content(self) -> dict[str, Any]:
         """What plan_versions keeps: everything, as JSON, money as strings."""

@@ -36,7 +36,11 @@ def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
     """
     versions: dict[str, PlanVersion] = {}
     for hash_, content in connection.execute(VERSIONS):
-        versions[hash_] = PlanVersion.from_content(content)
+        try:
+            versions[hash_] = PlanVersion.from_content(content)
+        except PlanError as error:
+            yield 0, "plan version", "content", "a plan", f"{hash_}: {error}"
+            continue
         if versions[hash_].hash != hash_:
             yield 0, "plan version", "hash", versions[hash_].hash, hash_
     for year, number, ids in connection.execute(text(MONTHS.format(kept_from=kept_from))).all():

@@ -4,7 +4,7 @@ import streamlit as st
 
 from console import names
 from console.reading import reading
-from metering import explain
+from metering import explain, explanation
 from metering.errors import FleetmeterError
 from metering.periods import Month
 
@@ -29,7 +29,7 @@ def arithmetic(project_id: int, month: Month) -> None:
     """Lines, days and hours of the bill, written out."""
     try:
         with reading() as page:
-            lines = list(explain.render(explain.explain(page.connection, project_id, month)))
+            lines = list(explanation.render(explain.explain(page.connection, project_id, month)))
     except FleetmeterError as error:
         st.warning(names.markdown(str(error), 400), icon=":material/receipt_long:")
         return

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from the_months import MID_OCTOBER, OCTOBER, close, count
 from the_platform import Platform
 
-from metering import adjustments, database, explain
+from metering import adjustments, coverage, database, explain, explanation, gaps
 from metering.adjustments import Adjustment
 from metering.errors import PeriodError, UnknownProject
 
@@ -28,7 +28,7 @@ def test_a_charge_is_walked_down_to_its_hours(engine: Engine, platform: Platform
     assert line.line.charge == Decimal("2.00")
     assert sum(day.quantity or 0 for day in line.days) + line.adjusted == line.line.used == 2_200_000
     assert [day.hours for day in line.days if day.quantity] == [{MID_OCTOBER: 1_500_000}]
-    rendered = "\n".join(explain.render(found))
+    rendered = "\n".join(explanation.render(found))
     assert "total 31.00 USD = fee 29.00 + overage 2.00 + adjustments 0.00" in rendered
     assert (
         "2,200,000 used - 1,000,000 included = 1,200,000 over; "
@@ -36,6 +36,21 @@ def test_a_charge_is_walked_down_to_its_hours(engine: Engine, platform: Platform
     ) in rendered
     assert "days 1,500,000 + adjustments 700,000 = 2,200,000" in rendered
     assert "storage_bytes (starter): never sampled: unknown, nothing charged" in rendered
+
+
+def test_what_was_not_measured_and_who_accepted_it_is_told(engine: Engine, platform: Platform) -> None:
+    project = platform.project(platform.organization("starter"), created_at=OCTOBER.start)
+    with database.transaction(engine) as connection:
+        coverage.open_gap(connection, "mqtt", MID_OCTOBER, OCTOBER.end, "session lost", [project])
+        gaps.accept(connection, 1, "maintenance", "a@cli", OCTOBER.end)
+    close(engine, [project])
+    with engine.connect() as connection:
+        found = explain.explain(connection, project, OCTOBER)
+    assert (
+        "gap 1: mqtt was blind from 2026-10-15 12:00 to 2026-11-01 00:00 UTC (session lost), "
+        "accepted by a@cli: maintenance"
+    ) in list(explanation.render(found))
+    assert [gap["id"] for gap in explanation.as_json(found)["gaps"]] == [1]
 
 
 def test_what_is_not_closed_has_no_charge_to_explain(engine: Engine, platform: Platform) -> None:

@@ -13,6 +13,7 @@ from the_platform import Platform
 from metering import adjustments, audit, database, explain, exports, ledger, offline
 from metering.adjustments import Adjustment
 from metering.closing import SEAL
+from metering.errors import PlanError
 from metering.exports import DAILY
 from metering.ledger import MqttUsage
 from metering.sheets import Style
@@ -158,6 +159,17 @@ def test_a_plan_version_that_was_edited_is_named(engine: Engine, platform: Platf
         )
     found = {d.meter for d in audit.verify(engine).discrepancies if d.law == audit.RATED}
     assert found == {"hash", "plan_fee"}
+
+
+def test_a_plan_version_that_is_none_any_more_is_named(engine: Engine, platform: Platform) -> None:
+    (project,) = closed_october(engine, platform)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE plan_versions DISABLE TRIGGER USER"))
+        connection.execute(text("UPDATE plan_versions SET content = '{}'"))
+    found = {d.meter for d in audit.verify(engine).discrepancies if d.law == audit.RATED}
+    assert found == {"content", "plan_version"}
+    with engine.connect() as connection, pytest.raises(PlanError, match="it was rewritten"):
+        explain.explain(connection, project, OCTOBER)
 
 
 def test_a_bill_of_many_lines_is_rated_again_to_the_same_bytes(engine: Engine, platform: Platform) -> None:
