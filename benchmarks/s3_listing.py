@@ -39,6 +39,7 @@ DOLLARS_PER_CALL = 0.005 / 1_000  # LIST, us-east-1
 
 class Bucket(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or what follows the head would wait for its acknowledgement
     late = 0.0
     keys: list[str] = []  # noqa: RUF012 - set once, before serving
 

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from collectors import aws_answers
 from collectors.aws_errors import FAILURES, THROTTLES
 from metering.settings import Settings
 
@@ -28,8 +29,6 @@ RETRIES = Config(
 )
 # Requests a second of one client. Far below what AWS grants an account, which others need as well.
 RATES = {"s3": 200.0, "ecr": 10.0, "cloudwatch": 5.0}
-CUT_JSON = b'{"__type": "RequestTimeout", "message": "cut short"}'
-CUT_XML = b"<Error><Code>RequestTimeout</Code><Message>cut short</Message></Error>"
 
 
 @contextmanager
@@ -91,25 +90,9 @@ def client(settings: Settings, service: str, region: str | None = None, tally: T
         endpoint_url=settings.aws_endpoint_url,
         config=RETRIES,
     )
-    made.meta.events.register("before-parse", _refuse_short)
+    aws_answers.watch(made)
     if service in RATES:
         made.meta.events.register("before-send", Pace(RATES[service]).wait)
     if tally:
         tally.watch(made)
     return made
-
-
-def refuse(response_dict: dict[str, Any]) -> None:
-    """Turn an answer that was cut short into an error of AWS's own, which botocore retries."""
-    response_dict["status_code"] = 408
-    json = "json" in response_dict["headers"].get("Content-Type", "")
-    response_dict["body"] = CUT_JSON if json else CUT_XML
-
-
-def _refuse_short(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
-    # botocore takes a body that a lost connection cut short for a whole one, and a page without its
-    # end for the last page.
-    body, promised = response_dict["body"], response_dict["headers"].get("Content-Length")
-    whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD"  # not a stream, and has one
-    if whole and promised and len(body) < int(promised):
-        refuse(response_dict)

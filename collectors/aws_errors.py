@@ -16,6 +16,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
+    ReadTimeoutError,
     SSLError,
     SSOError,
 )
@@ -88,13 +89,15 @@ EVERYWHERE = {EXPIRED, UNKNOWN, ELSEWHERE, ADVICE["NoSuchBucket"], ADVICE["Reque
 class Failure:
     """Why something was not read.
 
-    `passing`: in a moment it may be; `later`: in some minutes; `whole`: so is all else of its place.
+    `passing`: in a moment it may be; `later`: in some minutes; `whole`: so is all else of its place;
+    `silent`: no answer came in time, which took minutes to find out.
     """
 
     reason: str
     passing: bool = False
     whole: bool = False
     later: bool = False
+    silent: bool = False
 
 
 def failure(error: Exception, place: Place, variable: str) -> Failure:
@@ -104,7 +107,9 @@ def failure(error: Exception, place: Place, variable: str) -> Failure:
     if isinstance(error, ResponseParserError | PaginationError):
         return Failure(CUT.format(it=_named(place, variable)), passing=True)
     if isinstance(error, HTTPClientError) and not isinstance(error, UNREACHABLE):
-        return Failure(f"AWS did not answer about {_named(place, variable)} ({type(error).__name__})", True)
+        said = f"AWS did not answer about {_named(place, variable)} ({type(error).__name__})"
+        silent = isinstance(error, ReadTimeoutError)
+        return Failure(said, passing=not silent, later=silent, silent=silent)
     return Failure(_not_asked(error, place, variable), whole=True, later=isinstance(error, UNREACHABLE))
 
 

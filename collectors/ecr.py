@@ -1,8 +1,6 @@
-"""ECR: images and their bytes, by tag prefix in one sweep of a shared repository, or one for each project.
+"""ECR: images and their bytes, of a shared repository by prefixes of tags, or of one for each project.
 
-What is counted: tagged manifests, each digest once however many tags it has. The platforms of a
-multi-arch image carry no tag of their own, so an index counts as one image, with the size ECR
-gives for it; untagged leftovers cannot be told from such platforms and are not counted.
+What is counted, and what of it cannot be known, is in ecr_images.py.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from collectors import aws, levels
+from collectors import aws, ecr_images, levels
 from collectors.aws_errors import FAILURES, Failure
-from collectors.levels import Breaker, Levels, Part, Project, Read
+from collectors.breaker import Breaker
+from collectors.ecr_images import Images
+from collectors.levels import Part, Project, Read
 from collectors.measured import Measured, Progress
 from metering.cloud import Place
 from metering.settings import Settings
@@ -41,22 +41,27 @@ def refresh(
     @contextmanager
     def readers(tally: aws.Tally) -> Iterator[dict[Place, Read]]:
         with ExitStack() as opened:
-            registries = {place: reading(settings, place, tally) for place in settings.repositories}
+            registries = {
+                place: reading(settings, place, tally, result.notes) for place in settings.repositories
+            }
             yield {place: opened.enter_context(registry) for place, registry in registries.items()}
 
     return levels.refresh(result, readers, engine, at, project_id, progress, again)
 
 
 @contextmanager
-def reading(settings: Settings, repository: Place, tally: aws.Tally) -> Iterator[Read]:
-    """Reading one repository, or where its name holds {project_id} those of the projects."""
+def reading(settings: Settings, repository: Place, tally: aws.Tally, notes: set[str]) -> Iterator[Read]:
+    """Reading one repository, or where its name holds {project_id} those of the projects.
+
+    `notes` takes what an operator should know of numbers that are right as far as they go.
+    """
     breaker, client = Breaker(repository, "ECR_REPOSITORY_URI"), None
     try:
         client = aws.client(settings, "ecr", repository.region, tally)
     except FAILURES as error:
         breaker.note(error)
     with aws.threads() as pool:
-        registry = Registry(client, breaker, settings.ecr_tag_prefix, pool)
+        registry = Registry(client, breaker, settings.ecr_tag_prefix, pool, notes)
         yield registry.each_its_own if "{project_id}" in repository.name else registry.shared
 
 
@@ -68,56 +73,49 @@ class Registry:
     breaker: Breaker
     tag_prefix: str
     pool: Executor
+    notes: set[str]
 
     def each_its_own(self, found: Sequence[Project]) -> Iterable[Part]:
-        """Every tagged image of a project's own repository."""
+        """Every image of a project's own repository, tagged or not."""
+        self.breaker.start()
         return self.pool.map(self._own, found)
 
     def _own(self, project: Project) -> Part:
         name = self.breaker.place.name.format(org_id=project[1], project_id=project[0])
-        return self.breaker.ask(lambda: _levels(self.images(name)))
+        return self.breaker.ask(lambda: self._read(name).all())
 
     def shared(self, found: Sequence[Project]) -> Iterable[Part]:
-        """The tagged images of one sweep, by the prefixes of their tags."""
+        """The images of a sweep whose tags have a project's prefix; for each such project they count."""
+        self.breaker.start()
+        swept = self.breaker.ask(lambda: self._read(self.breaker.place.name))
+        if isinstance(swept, Failure):
+            return [swept] * len(found)
         prefixes = {self.tag_prefix.format(org_id=org, project_id=project): project for project, org in found}
-        sizes: dict[int, Levels] = {project: _levels(()) for project, _ in found}
+        owned: dict[int, set[str]] = {project: set() for project, _ in found}
+        for digest, image in swept.manifests.items():
+            for tag in image.get("imageTags", ()):
+                for owner in _owners(tag, prefixes):
+                    owned[owner].add(digest)
+        self._note_leftovers(swept)
+        return [swept.levels(owned[project]) for project, _ in found]
 
-        def sweep() -> Levels:
-            for image in self.images(self.breaker.place.name):
-                _attribute(image, prefixes, sizes)
-            return {}
+    def _read(self, name: str) -> Images:
+        """Every manifest of a repository, and what its indexes hold. Raises one of aws.FAILURES."""
+        images = ecr_images.read(self.client, name, self.breaker.place.registry)
+        if not images.whole:
+            self.notes.add(
+                f"{name} holds multi-arch images whose platforms cannot be told (no ecr:BatchGetImage): "
+                "untagged images are not counted, and in a shared repository an index weighs its largest"
+            )
+        return images
 
-        swept = self.breaker.ask(sweep)
-        return [swept if isinstance(swept, Failure) else sizes[project] for project, _ in found]
-
-    def images(self, name: str) -> Iterator[dict[str, Any]]:
-        """Every tagged image of the repository, once for each digest. Raises one of aws.FAILURES."""
-        account = {"registryId": self.breaker.place.registry} if self.breaker.place.registry else {}
-        pages = self.client.get_paginator("describe_images").paginate(
-            repositoryName=name,
-            filter={"tagStatus": "TAGGED"},
-            PaginationConfig={"PageSize": 1000},
-            **account,
-        )
-        seen = set()
-        for page in pages:
-            for image in page["imageDetails"]:
-                # A push in mid-listing may shift the pages, so that an image is met twice.
-                if image.get("imageTags") and image["imageDigest"] not in seen:
-                    seen.add(image["imageDigest"])
-                    yield image
-
-
-def _levels(images: Iterable[dict[str, Any]]) -> Levels:
-    sizes = [image.get("imageSizeInBytes", 0) for image in images]
-    return {"ecr_image_count": len(sizes), "docker_storage_bytes": sum(sizes)}
-
-
-def _attribute(image: dict[str, Any], prefixes: dict[str, int], sizes: dict[int, Levels]) -> None:
-    """An image is each project's whose prefix some of its tags has; for each it counts once."""
-    for owner in {owner for tag in image["imageTags"] for owner in _owners(tag, prefixes)}:
-        sizes[owner]["ecr_image_count"] += 1
-        sizes[owner]["docker_storage_bytes"] += image.get("imageSizeInBytes", 0)
+    def _note_leftovers(self, images: Images) -> None:
+        left = images.leftovers()
+        if left["ecr_image_count"]:
+            self.notes.add(
+                f"{left['ecr_image_count']:,} untagged images of {left['docker_storage_bytes']:,} bytes "
+                f"in {self.breaker.place.name} belong to no project: they have no tag to tell by"
+            )
 
 
 def _owners(tag: str, prefixes: dict[str, int]) -> Iterator[int]:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, text
 
 from collectors.aws import Tally
-from collectors.aws_errors import FAILURES, Failure, failure
+from collectors.aws_errors import Failure
 from collectors.measured import Measured, Progress, Reason
 from metering import database, ledger
 from metering.cloud import Place
@@ -27,8 +28,19 @@ PAUSES = (5.0, 15.0, 45.0)  # seconds before what AWS throttled is read again
 
 Project = tuple[int, int]  # project id, organization id
 Levels = dict[str, int]  # gauge -> level
-Part = Levels | Failure
-# One source in one place: an answer for each project, in their order. S3 Inventory will have this shape.
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Levels as they were at `at`, before the reading: of files that AWS writes once a day, say."""
+
+    levels: Levels
+    at: datetime
+
+
+Part = Levels | Earlier | Failure
+# One source in one place: an answer for each project, in their order. A second source of the same
+# measure, such as S3 Inventory, is another of this shape, whose answers say of when they are.
 Read = Callable[[Sequence[Project]], Iterable[Part]]
 
 METERED = f"""
@@ -90,6 +102,7 @@ class Reading:
 
     def _record(self, batch: dict[int, list[Part]]) -> None:
         samples, parts = {}, {}
+        earlier: dict[int, datetime] = {}
         for project, answers in batch.items():
             failed = [answer for answer in answers if isinstance(answer, Failure)]
             if len(answers) > 1:
@@ -99,10 +112,13 @@ class Reading:
                 self._failed(project, failed)
             else:
                 samples[project] = _sum(answers)
+                # A sum is as old as its oldest part.
+                instants = [answer.at for answer in answers if isinstance(answer, Earlier)]
+                earlier |= {project: min(instants)} if instants else {}
         self.result.parts |= parts
         if samples:
             with database.transaction(self.engine) as connection:
-                ledger.record_gauges(connection, self.result.source, samples, self.at, parts)
+                ledger.record_gauges(connection, self.result.source, samples, self.at, parts, earlier=earlier)
         self.result.projects += len(samples)
         self.recorded_at = time.monotonic()
         if self.progress:
@@ -123,41 +139,19 @@ class Reading:
                 self.progress(self.result.before + self.result.projects, self.result.before + len(self.found))
 
 
-def _kept(answer: Part) -> Levels | None:
+def _kept(answer: Part) -> dict[str, Any] | None:
+    if isinstance(answer, Earlier):
+        return answer.levels | {"sampled_at": answer.at.isoformat()}
     return None if isinstance(answer, Failure) else answer
 
 
 def _sum(answers: Iterable[Part]) -> Levels:
     total: Levels = {}
     for answer in answers:
-        for gauge, level in answer.items() if isinstance(answer, dict) else ():
+        levels = answer.levels if isinstance(answer, Earlier) else answer
+        for gauge, level in levels.items() if isinstance(levels, dict) else ():
             total[gauge] = total.get(gauge, 0) + level
     return total
-
-
-@dataclass
-class Breaker:
-    """Asks for one project after another until an answer is the same for all of them."""
-
-    place: Place
-    variable: str
-    stopped: Failure | None = None
-
-    def ask(self, read: Callable[[], Levels]) -> Part:
-        """What `read` returns, or why it cannot."""
-        if self.stopped:
-            return self.stopped
-        try:
-            return read()
-        except FAILURES as error:
-            return self.note(error)
-
-    def note(self, error: Exception) -> Failure:
-        """The failure that `error` is; one of the whole place stops what comes after."""
-        why = failure(error, self.place, self.variable)
-        if why.whole:
-            self.stopped = why
-        return why
 
 
 def refresh(

@@ -31,6 +31,7 @@ class Measured:
 
     `before`: projects that an earlier attempt of the same run had measured.
     `parts`: project -> place -> its levels, None where that place failed; of sources in several places.
+    `notes`: what the numbers leave out.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class Measured:
     throttles: int = 0
     failures: dict[int, str] = field(default_factory=dict)
     parts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
     problem: str = ""
 
     @property
@@ -52,7 +54,9 @@ class Measured:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         calls = f", {self.requests:,} calls" if self.requests else ""
         earlier = f" ({self.before} before it was taken over)" if self.before else ""
-        return f"{self.source}: {self.before + self.projects} projects measured{earlier}{failed}{calls}"
+        noted = "".join(f"; {note}" for note in sorted(self.notes))
+        measured = f"{self.before + self.projects} projects measured{earlier}"
+        return f"{self.source}: {measured}{failed}{calls}{noted}"
 
     def record_failures(self, engine: Engine, at: datetime) -> None:
         """Write down for each project that failed why its level is not this hour's."""

@@ -36,6 +36,15 @@ TABLES = {table: {table: "count(*)"} for table in ("logs", "sessions", "api_call
 LEFT = text("""
     SELECT project_id FROM project_stats WHERE project_id = ANY(:ids)
         AND (platform_db_measured_at IS NULL OR platform_db_measured_at < :at) ORDER BY project_id""")
+# A view or a foreign table has its index somewhere else.
+UNINDEXED = text("""
+    SELECT t.relname, t.relkind = 'p'
+    FROM unnest(CAST(:tables AS text[])) WITH ORDINALITY AS given (name, place)
+    JOIN pg_class t ON t.oid = to_regclass(given.name) AND t.relkind IN ('r', 'p')
+    WHERE NOT EXISTS (SELECT FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = t.oid AND a.attname = 'created_at' AND i.indisvalid AND i.indpred IS NULL)
+    ORDER BY given.place""")
 LATE_COMMITS = timedelta(hours=1)  # rows are written with an earlier created_at than their commit
 
 
@@ -79,6 +88,14 @@ def stage_range(connection: Connection, start: datetime, end: datetime) -> None:
         raise SourceUnavailable(_named(failed))
 
 
+def unindexed(connection: Connection) -> list[str]:
+    """What to do for each table of the platform's whose rows can only be found by reading all of it."""
+    found = connection.execute(UNINDEXED, {"tables": list(TABLES)})
+    return [
+        f"CREATE INDEX {'' if parted else 'CONCURRENTLY '}ON {name} (created_at)" for name, parted in found
+    ]
+
+
 def _named(failed: Mapping[str, str]) -> str:
     return "; ".join(f"{table}: {reason}" for table, reason in failed.items())
 
@@ -108,20 +125,20 @@ def _post_late(
 ) -> int:
     with connection.begin():
         stage_range(connection, day.start, day.end)
-        oldest = _oldest(connection)
+        begins = _begins(connection, day)
     posted = 0
     for chunk in database.chunks(ids):
         with connection.begin():
-            posted += late_rows.post(connection, SOURCE, day, chunk, sealed, at, oldest)
+            posted += late_rows.post(connection, SOURCE, day, chunk, sealed, at, begins)
     return posted
 
 
-def _oldest(connection: Connection) -> dict[str, datetime | None]:
-    """Counter -> the hour of its table's oldest row; None for an empty table."""
-    found: dict[str, datetime | None] = {}
+def _begins(connection: Connection, day: Day) -> dict[str, late_rows.Begins]:
+    """By counter, where its table begins, as seen from `day`."""
+    found: dict[str, late_rows.Begins] = {}
     for table, counts in TABLES.items():
         hour = connection.scalar(text(f"SELECT date_trunc('hour', min(created_at), 'UTC') FROM {table}"))
-        found |= dict.fromkeys(counts, hour)
+        found |= {name: late_rows.begins(connection, name, day, hour) for name in counts}
     return found
 
 

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError, PaginationError
 
 from collectors import aws, s3_pages
 from collectors.aws_errors import ADVICE, DENIED, FAILURES
-from collectors.levels import Breaker, Part, Project, Read
+from collectors.breaker import Breaker
+from collectors.levels import Part, Project, Read
 from collectors.s3_pages import Page
 from metering.cloud import Place
 from metering.settings import Settings
@@ -59,6 +60,7 @@ class Listing:
 
     def read(self, found: Sequence[Project]) -> Iterable[Part]:
         """Bytes of each project; soonest where they are in the order of their prefixes."""
+        self.breaker.start()
         prefixes = [self.template.format(org_id=org, project_id=project) for project, org in found]
         if len(found) <= APART:
             return self.pool.map(self._one, prefixes)
@@ -118,6 +120,7 @@ class Listing:
             if isinstance(error, ClientError) and ADVICE.get(error.response["Error"]["Code"]) == DENIED:
                 return {prefix: self._one(prefix) for prefix in prefixes}
             return dict.fromkeys(prefixes, self.breaker.note(error))
+        self.breaker.answered()
         return {prefix: {"s3_storage_bytes": size} for prefix, size in sizes.items()}
 
 
@@ -151,7 +154,7 @@ class Strip:
 
     def _page(self, after: str) -> Page:
         """The page after the key `after`, with at least one key unless it is the last."""
-        asked = {"Prefix": self.common} if self.common else {}
+        asked = {"Prefix": self.common}  # said even where it is empty: a policy may ask for it
         page = self.listing._page(StartAfter=after, **asked)
         while page.token and not page.keys:  # which S3 may do where much was deleted
             page = self.listing._next(page, **asked)

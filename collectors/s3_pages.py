@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_plus
 
-from collectors import aws
+from collectors import aws_answers
 
 CONTENTS = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
@@ -65,7 +65,7 @@ def _fold(
     if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
     if not body.rstrip().endswith(END):  # without a length, nothing else tells that it was cut short
-        aws.refuse(response_dict)
+        aws_answers.refuse(response_dict)
         return
     keys, sizes = KEY.findall(body), SIZE.findall(body)
     if len(keys) == len(sizes) and ENCODED in body:  # any other answer is left to botocore

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
+from collectors import platform_db
 from fleetmeter import schema
 from fleetmeter import status as overview
 from fleetmeter.embedded import postgres
@@ -128,6 +129,15 @@ def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator
         ok = last is not None and at - last < timedelta(hours=2)
         advice = "" if ok else f"run `fleetmeter run hourly` and read what it says of {source}"
         yield Finding(f"source {source}", ok, f"last measured at {last or 'no time yet'}", advice)
+    yield _indexes(connection)
+
+
+def _indexes(connection: Connection) -> Finding:
+    wanting = platform_db.unindexed(connection)
+    found = "each counted table has one on created_at"
+    if wanting:
+        found = f"{len(wanting)} counted tables have none on created_at, and are read whole every hour"
+    return Finding("indexes", not wanting, found, "; ".join(wanting))
 
 
 def _runner(connection: Connection) -> Finding:

@@ -1,10 +1,11 @@
 """How well a period was measured: gaps, the coverage of a sealed day, and the days that are missing.
 
-A day's coverage has one entry a source: `state` is measured, partial, missing, carried, denied,
-failed, not_started or not_configured. Counter sources add `hours` measured `of` those expected;
-gauge sources add `sampled_at`, the instant of the sample that the day shows. A source that was
-denied, or failed, all day adds the last `reason`, and `sampled_at` of the level that is carried. One
-that lies in several regions adds `parts`: place -> its levels, null where it was not read.
+A day's coverage has one entry a source: `state` is measured, zero (measured, and there was nothing),
+partial, missing, carried, denied, failed, not_started or not_configured. Counter sources add `hours`
+measured `of` those expected; gauge sources add `sampled_at`, the instant of the sample that the day
+shows, and where that is of an earlier day `age_hours` at this day's end. A source that was denied, or
+failed, all day adds the last `reason`. One that lies in several regions adds `parts`: place -> its
+levels, null where it was not read.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
-from metering.meters import Source
+from metering.meters import Source, columns, counters_of, gauges_of
 from metering.periods import Day
 from metering.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 
@@ -32,18 +33,24 @@ _MQTT_HOURS = """
             AND m.last_seen_at >= least(h.hour + interval '1 hour', CAST(:at AS timestamptz))
                 - interval '1 minute')
         AND NOT EXISTS (
-            SELECT FROM gaps g WHERE g.source = 'mqtt' AND g.starts_at < h.hour + interval '1 hour'
-            AND coalesce(g.ends_at, 'infinity') > h.hour
+            SELECT FROM gaps g WHERE g.source = 'mqtt' AND g.covered_at IS NULL
+            AND g.starts_at < h.hour + interval '1 hour' AND coalesce(g.ends_at, 'infinity') > h.hour
             AND (g.project_ids IS NULL OR p.id = ANY(g.project_ids)))"""
 
 _EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
     CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC'))) / 3600)::int"""
 
 
-def _counted(hours: str, never: str, why: str = "NULL::text") -> str:
+def _is_zero(source: Source) -> str:
+    names = counters_of(source) or tuple(gauge.name for gauge in gauges_of(source))
+    return columns("coalesce(h.{0}, 0) = 0", names, " AND ")
+
+
+def _counted(source: Source, hours: str, never: str, why: str = "NULL::text") -> str:
     return f"""(SELECT CASE WHEN {never} THEN jsonb_build_object('state', 'not_started') ELSE
         jsonb_strip_nulls(jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
-            WHEN n >= {_EXPECTED_HOURS} THEN 'measured' WHEN n > 0 THEN 'partial'
+            WHEN n >= {_EXPECTED_HOURS} THEN CASE WHEN {_is_zero(source)} THEN 'zero' ELSE 'measured' END
+            WHEN n > 0 THEN 'partial'
             ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {why} END))
         END FROM (SELECT {hours}) AS c (n))"""
 
@@ -52,17 +59,25 @@ def _sampled(source: Source) -> str:
     carried = f"previous.coverage->'{source}'->>'sampled_at'"
     parts = f"""CASE WHEN h.{source}_parts IS NULL THEN '{{}}'
         ELSE jsonb_build_object('parts', h.{source}_parts) END"""
+    sampled = f"CAST(h.{source}_sampled_at AS timestamptz)"
     return f"""CASE
-        WHEN h.{source}_sampled_at IS NOT NULL THEN
-            jsonb_build_object('state', 'measured', 'sampled_at', h.{source}_sampled_at) || {parts}
-        WHEN h.{source}_failed IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object(
-            'state', CASE WHEN h.{source}_failed LIKE 'access denied%' THEN 'denied' ELSE 'failed' END,
-            'reason', h.{source}_failed, 'sampled_at', {carried})) || {parts}
-        WHEN {carried} IS NOT NULL THEN
-            jsonb_build_object('state', 'carried', 'sampled_at', {carried})
+        WHEN {sampled} >= :start THEN jsonb_build_object('sampled_at', h.{source}_sampled_at,
+            'state', CASE WHEN {_is_zero(source)} THEN 'zero' ELSE 'measured' END) || {parts}
+        WHEN {sampled} IS NOT NULL THEN {_carried(f"h.{source}_sampled_at")} || {parts}
+        WHEN h.{source}_failed IS NOT NULL THEN coalesce({_carried(carried)}, '{{}}')
+            || jsonb_build_object('state',
+                CASE WHEN h.{source}_failed LIKE 'access denied%' THEN 'denied' ELSE 'failed' END,
+                'reason', h.{source}_failed) || {parts}
+        WHEN {carried} IS NOT NULL THEN {_carried(carried)}
         WHEN EXISTS (SELECT FROM project_stats WHERE {source}_measured_at IS NOT NULL) THEN
             jsonb_build_object('state', 'missing')
         ELSE jsonb_build_object('state', 'not_configured') END"""
+
+
+def _carried(sampled_at: str) -> str:
+    return f"""CASE WHEN {sampled_at} IS NOT NULL THEN jsonb_build_object('state', 'carried',
+        'sampled_at', {sampled_at}, 'age_hours', round(extract(epoch FROM
+            CAST(:end AS timestamptz) - CAST({sampled_at} AS timestamptz)) / 3600, 1)) END"""
 
 
 # SQL of a day's coverage, over `projects p`, `project_stats s`, the day's hours `h` and the
@@ -70,12 +85,15 @@ def _sampled(source: Source) -> str:
 OF_DAY = f"""jsonb_build_object(
     'mqtt', {
     _counted(
+        "mqtt",
         f"({_MQTT_HOURS})::int",
         "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
     )
 },
     'platform_db', {
-    _counted("h.platform_db_hours::int", "s.platform_db_measured_at IS NULL", "h.platform_db_failed")
+    _counted(
+        "platform_db", "h.platform_db_hours::int", "s.platform_db_measured_at IS NULL", "h.platform_db_failed"
+    )
 },
     's3', {_sampled("s3")},
     'ecr', {_sampled("ecr")})"""

@@ -17,7 +17,10 @@ from metering.projects import METERED_UNTIL
 
 @dataclass(frozen=True)
 class HourCell:
-    """One source's part of an hour; `detail` has sampled_at, age_hours at the hour's end, reason, parts."""
+    """One source's part of an hour.
+
+    `detail` has sampled_at, reason, parts, and of a level from an earlier hour `age_hours` at this one's end.
+    """
 
     hour: datetime
     source: Source
@@ -33,6 +36,7 @@ def _is_zero(source: Source) -> str:
 # A level's last sample before the hour is sought in the hours that are kept of the last month.
 _SAMPLED = """
     SELECT h.hour, '{0}' AS source, CASE
+            WHEN own.at < h.hour THEN 'carried'
             WHEN u.measured ? '{0}' THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
             WHEN u.measured ? '{0}_failed' THEN
                 CASE WHEN u.measured->>'{0}_failed' LIKE 'access denied%' THEN 'denied' ELSE 'failed' END
@@ -42,10 +46,11 @@ _SAMPLED = """
             WHEN last.at IS NOT NULL THEN 'carried' ELSE 'missing' END AS state,
         jsonb_build_object('reason', u.measured->>'{0}_failed', 'parts', u.measured->'{0}_parts',
             'sampled_at', coalesce(u.measured->>'{0}', last.at),
-            'age_hours', CASE WHEN NOT coalesce(u.measured ? '{0}', false) THEN
-                round(extract(epoch FROM least(h.ends, :at) - CAST(last.at AS timestamptz))
-                / 3600, 1) END) AS detail
+            'age_hours', CASE WHEN own.at IS NULL OR own.at < h.hour THEN
+                round(extract(epoch FROM least(h.ends, :at)
+                - coalesce(own.at, CAST(last.at AS timestamptz))) / 3600, 1) END) AS detail
     FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour
+    LEFT JOIN LATERAL (SELECT CAST(u.measured->>'{0}' AS timestamptz) AS at) own ON true
     LEFT JOIN LATERAL (SELECT b.measured->>'{0}' AS at FROM usage_hourly b
         WHERE b.project_id = :project_id AND b.hour < h.hour AND b.hour >= h.hour - interval '31 days'
         AND b.measured ? '{0}' ORDER BY b.hour DESC LIMIT 1) last ON true"""
@@ -99,7 +104,7 @@ HOURS = text(f"""
         WHERE p.id = :project_id
     )
     SELECT hour, source, state, jsonb_strip_nulls(detail - 'parts')
-        || CASE WHEN detail->'parts' = 'null' THEN '{{}}'
+        || CASE WHEN coalesce(detail->'parts', 'null') = 'null' THEN '{{}}'
             ELSE jsonb_build_object('parts', detail->'parts') END
     FROM ({" UNION ALL ".join(_PARTS)}) AS cells (hour, source, state, detail)
     ORDER BY hour, array_position(CAST(:sources AS text[]), source)""")

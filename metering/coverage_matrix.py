@@ -17,10 +17,9 @@ from metering.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 class Cell:
     """One source's part of a project's day.
 
-    `state` is what the sealed day's coverage says (see metering.coverage), and `zero` where a
-    source was measured and found nothing. A day that is not sealed is `running`, or `unsealed`
-    once it is over. `detail` is the rest of the coverage: hours, of, sampled_at, reason; for a
-    level that is carried, `age_hours` at the day's end.
+    `state` is what the sealed day's coverage says (see metering.coverage). A day that is not sealed is
+    `running`, or `unsealed` once it is over. `detail` is the rest of the coverage: hours, of,
+    sampled_at, reason; for a level that is carried, `age_hours` at the day's end.
     """
 
     project_id: int
@@ -63,10 +62,10 @@ MATRIX = text(f"""
     SELECT e.id, e.name, e.organization_id, e.date, source.name,
         CASE WHEN d.project_id IS NULL AND e.ends > :at THEN 'running'
             WHEN d.project_id IS NULL THEN 'unsealed'
-            WHEN said.entry->>'state' = 'measured' AND ({_ZERO}) THEN 'zero'
+            WHEN said.entry->>'state' = 'measured' AND ({_ZERO}) THEN 'zero'  -- sealed before it was said
             ELSE coalesce(said.entry->>'state', 'missing') END,
         coalesce(said.entry - 'state', '{{}}') || CASE
-            WHEN said.entry->>'state' <> 'measured' AND said.entry ? 'sampled_at' THEN
+            WHEN said.entry->>'state' NOT IN ('measured', 'zero') AND said.entry ? 'sampled_at' THEN
                 jsonb_build_object('age_hours', round(extract(epoch FROM
                     e.ends - CAST(said.entry->>'sampled_at' AS timestamptz)) / 3600, 1))
             ELSE '{{}}' END

@@ -6,6 +6,8 @@ from typing import Any
 from metering.explain import ExplainedLine, Explanation
 from metering.meters import COUNTER_NAMES
 
+WHOLE = ("measured", "zero")  # states of a source that was read all day
+
 
 def as_json(found: Explanation) -> dict[str, Any]:
     """The whole explanation for programs: bill, plan version, lines with days and hours, adjustments."""
@@ -74,7 +76,7 @@ def _gap(gap: dict[str, Any]) -> str:
 
 def _render_days(explained: ExplainedLine) -> Iterator[str]:
     for day in explained.days:
-        if day.quantity or any(state.get("state") != "measured" for state in day.coverage.values()):
+        if day.quantity or any(state.get("state") not in WHOLE for state in day.coverage.values()):
             quantity = "unknown" if day.quantity is None else f"{day.quantity:,}"
             sources = ", ".join(f"{name} {_state(state)}" for name, state in day.coverage.items())
             yield f"  {day.date}  {quantity:>15}  {sources}  {day.row_hash[:12]}"

@@ -2,7 +2,8 @@
 
 Each sealed day is recounted once, a day after its seal, so that what a platform's slow writer
 commits, or takes back, is billed without changing what was sealed. Hours older than the oldest row of
-a table were pruned by the platform, which takes back no usage.
+a table were pruned by the platform, which takes back no usage; nor does what is lacking in that row's
+own hour, if older ones are known to have been there.
 """
 
 import json
@@ -30,6 +31,14 @@ class Sealed:
     until: datetime
 
 
+@dataclass(frozen=True)
+class Begins:
+    """Where a counter's table begins: the hour of its oldest row, and whether older ones were there."""
+
+    hour: datetime
+    pruned: bool
+
+
 def waiting(connection: Connection, source: Source, at: datetime) -> Sealed:
     """The seals that are a day old at `at` and younger than those of the last recount."""
     query = text("""
@@ -47,6 +56,17 @@ def due(connection: Connection, sealed: Sealed) -> list[Day]:
     return [Day(date) for date in found]
 
 
+def begins(connection: Connection, counter: str, day: Day, hour: datetime | None) -> Begins:
+    """What is known of a table whose oldest row is of `hour`, None for an empty one, as seen from `day`."""
+    if hour is None or not day.start <= hour < day.end:
+        return Begins(hour or day.end, pruned=False)
+    older = text(f"""
+        SELECT EXISTS (SELECT FROM usage_hourly
+            WHERE hour >= CAST(:hour AS timestamptz) - interval '1 day' AND hour < :hour
+            AND {counter} > 0)""")
+    return Begins(hour, bool(connection.scalar(older, {"hour": hour})))
+
+
 def post(
     connection: Connection,
     source: Source,
@@ -54,11 +74,9 @@ def post(
     project_ids: Sequence[int],
     sealed: Sealed,
     at: datetime,
-    oldest: Mapping[str, datetime | None],
+    begins: Mapping[str, Begins],
 ) -> int:
     """Post by how much `ledger.stage` counted `day` differently; returns the adjustments made.
-
-    `oldest`: by counter the hour of its table's oldest row, None for an empty table.
 
     Safe twice: a day has at most one such adjustment a meter. A project that was deactivated in an
     earlier month has no bill to post to, and is left out.
@@ -67,7 +85,8 @@ def post(
     names = counters_of(source)
     bounds: dict[str, Any] = {"ids": list(project_ids), "date": day.date, "at": at, "actor": ACTOR}
     bounds |= {"start": day.start, "end": day.end}
-    bounds |= {f"oldest_{name}": hour or day.end for name, hour in oldest.items()}
+    for name, table in begins.items():
+        bounds |= {f"oldest_{name}": table.hour, f"pruned_{name}": table.pruned}
     bounds |= {"after": sealed.after, "until": sealed.until}
     bounds |= {"month": Month.of(at).first.date, "month_start": Month.of(at).start}
     return connection.execute(text(_POST.format(**_columns(names))), bounds).rowcount
@@ -76,10 +95,14 @@ def post(
 def _columns(names: tuple[str, ...]) -> dict[str, str]:
     return {
         "sums": columns("sum({0})::bigint AS {0}", names),
-        "pruned": columns("sum({0}) FILTER (WHERE hour < :oldest_{0})::bigint AS {0}", names),
+        "pruned": columns(_PRUNED, names),
         "differences": columns("('{0}', coalesce(c.{0}, 0) - (d.{0} - coalesce(h.{0}, 0)))", names),
     }
 
+
+_PRUNED = """sum(CASE WHEN u.hour < :oldest_{0} THEN u.{0}
+    WHEN u.hour = :oldest_{0} AND :pruned_{0} THEN greatest(u.{0} - coalesce(s.{0}, 0), 0)
+    END)::bigint AS {0}"""
 
 _POST = f"""
     WITH posted AS (INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month,
@@ -90,8 +113,9 @@ _POST = f"""
     FROM daily_stats d JOIN projects p ON p.id = d.project_id
     LEFT JOIN (SELECT project_id, {{sums}} FROM staged_counts GROUP BY project_id) c
         ON c.project_id = d.project_id
-    LEFT JOIN (SELECT project_id, {{pruned}} FROM usage_hourly
-        WHERE project_id = ANY(:ids) AND hour >= :start AND hour < :end GROUP BY project_id) h
+    LEFT JOIN (SELECT u.project_id, {{pruned}} FROM usage_hourly u
+        LEFT JOIN staged_counts s ON s.project_id = u.project_id AND s.hour = u.hour
+        WHERE u.project_id = ANY(:ids) AND u.hour >= :start AND u.hour < :end GROUP BY u.project_id) h
         ON h.project_id = d.project_id
     CROSS JOIN LATERAL (VALUES {{differences}}) AS late (meter, quantity)
     WHERE d.date = :date AND d.project_id = ANY(:ids)

@@ -280,8 +280,12 @@ def record_gauges(
     at: datetime,
     parts: Parts | None = None,
     whole: bool = True,
+    earlier: Mapping[int, datetime] | None = None,
 ) -> None:
     """Write the levels of `source`, project id -> gauge name -> value, sampled at `at`.
+
+    Those of a project in `earlier` were read at `at` and are as of that instant: they are taken unless
+    a younger sample is known, and are carried into the hour of `at` with their age.
 
     A project that is not in `samples` keeps its last known values and their age. `parts` are those of
     a source in several places, and are kept beside the sum. Where something else of the source could
@@ -296,6 +300,7 @@ def record_gauges(
         _record_gauges(source, whole),
         values
         | {"ids": ids, "hour": Hour.of(at).start, "at": at, "source": source}
+        | {"sampled": [(earlier or {}).get(project, at) for project in ids]}
         | {"parts": _parts(source, ids, parts or {})},
     )
 
@@ -351,8 +356,8 @@ def known_sum(names: Sequence[str], prefix: str = "") -> str:
 
 
 def _record_gauges(source: Source, whole: bool) -> Any:
-    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if whole else ""
-    mark = "jsonb_build_object(CAST(:source AS text), CAST(:at AS timestamptz))" if whole else "jsonb '{}'"
+    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, g.sampled)," if whole else ""
+    mark = "jsonb_build_object(CAST(:source AS text), sampled)" if whole else "jsonb '{}'"
     kept = f"u.measured - '{source}_failed'" if whole else "u.measured"
     gauges = gauges_of(source)
     names = tuple(gauge.name for gauge in gauges)
@@ -363,8 +368,11 @@ def _record_gauges(source: Source, whole: bool) -> Any:
     ]
     return text(f"""
         WITH given AS (
-            SELECT * FROM unnest(CAST(:ids AS bigint[]), {columns("CAST(:{0} AS bigint[])", names)},
-                CAST(:parts AS text[])) AS g (project_id, {columns("{0}", names)}, parts)
+            SELECT g.* FROM unnest(CAST(:ids AS bigint[]), {columns("CAST(:{0} AS bigint[])", names)},
+                CAST(:parts AS text[]), CAST(:sampled AS timestamptz[]))
+                AS g (project_id, {columns("{0}", names)}, parts, sampled)
+            JOIN project_stats k USING (project_id)
+            WHERE g.sampled = :at OR g.sampled >= coalesce(k.{source}_measured_at, '-infinity')
         ), stats AS (
             UPDATE project_stats s SET {
         columns("{0}", tuple(f"{gauge.live} = coalesce(g.{gauge.name}, s.{gauge.live})" for gauge in gauges))

@@ -31,8 +31,22 @@ def server() -> Iterator[URL]:
     from fleetmeter.embedded import postgres
 
     with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-") as folder:
-        yield postgres.ensure_running(Path(folder))
+        url = postgres.ensure_running(Path(folder))
+        _hurry(url)
+        yield url
         postgres.destroy(Path(folder))
+
+
+def _hurry(url: URL) -> None:
+    """Nothing of this server outlives the run, so that nothing has to be safe from a loss of power."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
+            connection.execute(text(f"ALTER SYSTEM SET {name} = off"))
+        connection.execute(text("ALTER SYSTEM SET max_wal_size = '4GB'"))
+        connection.execute(text("ALTER SYSTEM SET checkpoint_timeout = '1h'"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -106,4 +106,5 @@ def _covered(row: Row, project: Row) -> Row:
 def _state(found: Mapping[str, Any]) -> str:
     state = str(found.get("state", "missing"))
     part = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
-    return STATES.get(state, state) + part
+    age = f", {found['age_hours']} h old" if "age_hours" in found else ""
+    return STATES.get(state, state) + part + age

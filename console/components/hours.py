@@ -19,7 +19,8 @@ from metering.coverage_hours import HourCell
 from metering.meters import METERS
 from metering.periods import Day
 
-WORDS = STATES | {"zero": "0 nothing used", "running": "… running"}
+WORDS = STATES | {"running": "… running"}
+AGED = ("carried", "denied", "failed")  # whose level is an earlier one
 MEASURED = (
     Column("hour", "Hour (UTC)", "instant"),
     *(Column(source, label) for source, label in SOURCE_NAMES.items()),
@@ -49,14 +50,15 @@ def _row(cells: Sequence[HourCell]) -> Row:
 
 
 def _state(cell: HourCell) -> str:
-    age = f", {cell.detail['age_hours']} h old" if cell.state == "carried" else ""
-    return WORDS.get(cell.state, cell.state) + age
+    age = cell.detail.get("age_hours")
+    old = f", {age} h old" if age is not None and cell.state in AGED else ""
+    return WORDS.get(cell.state, cell.state) + old
 
 
 def _why(cell: HourCell) -> str:
     found = [cell.detail["reason"]] if cell.detail.get("reason") else []
     for place, levels in (cell.detail.get("parts") or {}).items():
-        sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items()]
+        sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items() if name in METERS]
         found.append(f"{place} " + (", ".join(sums) or "unknown"))
     return f"{SOURCE_NAMES[cell.source]}: {'; '.join(found)}" if found else ""
 

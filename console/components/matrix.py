@@ -22,7 +22,6 @@ PAGE = 25  # projects
 EVERY = "every"
 NOT_EXPECTED = "·"
 ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
-    "zero": "0",
     "running": "…",
     "unsealed": "□",
 }
@@ -77,9 +76,7 @@ def show(first: Day, last: Day, at: datetime, unsealed: frozenset[int]) -> None:
         )
         return
     _grid(cells, first, last)
-    st.caption(
-        f"{LEGEND} · 0 read, and nothing used · □ not sealed · … still running · {NOT_EXPECTED} not expected"
-    )
+    st.caption(f"{LEGEND} · □ not sealed · … still running · {NOT_EXPECTED} not expected")
 
 
 def _choose() -> tuple[Sequence[Source], bool]:

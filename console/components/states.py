@@ -2,6 +2,7 @@
 
 STATES = {
     "measured": "● measured",
+    "zero": "0 nothing used",
     "partial": "◐ partial",
     "missing": "○ missing",
     "carried": "↷ carried",
@@ -11,6 +12,6 @@ STATES = {
     "not_configured": "– not configured",
 }
 LEGEND = (
-    "● the source was read · ◐ for some hours · ○ not at all · ↷ the last known level was carried over · "
-    "✕ reading was refused or failed · – nothing to measure"
+    "● the source was read · 0 read, and nothing used · ◐ for some hours · ○ not at all · "
+    "↷ the last known level was carried over · ✕ reading was refused or failed · – nothing to measure"
 )

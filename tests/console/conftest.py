@@ -1,9 +1,12 @@
 """A console page in the test's own process, over a real database."""
 
+import gc
+import pkgutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -23,6 +26,20 @@ from jobs import runner
 from metering import settings
 
 Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settled() -> Iterator[None]:
+    """Streamlit looks for garbage after each run of a script; not in what was loaded for good."""
+    from console import frame, views
+
+    for module in pkgutil.iter_modules(views.__path__, f"{views.__name__}."):
+        import_module(module.name)
+    assert frame
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -124,11 +124,12 @@ def test_a_day_is_judged_only_from_the_days_before_it(
     configured: Settings, engine: Engine, platform: Platform, demand: list[float]
 ) -> None:
     demand[160] *= 1.6
+    del demand[175:]
     whole = sealed(platform, demand)
     daily = sealed(platform, demand[:160])
     run(configured, engine)
     organization = platform.scalar("SELECT organization_id FROM projects WHERE id = :id", id=daily)
-    for day in range(160, DAYS):
+    for day in range(160, len(demand)):
         seal(platform, daily, organization, demand[: day + 1], since=day)
         run(configured, engine)
     one, other = ([d for p, d in found(platform) if p == project] for project in (whole, daily))

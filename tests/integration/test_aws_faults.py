@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
+import the_retries
+from botocore.config import Config
 from sqlalchemy import Engine
 from the_platform import Platform
 
-from collectors import aws, cloudwatch, ecr, levels, s3, s3_listing
+from collectors import aws, aws_answers, cloudwatch, ecr, levels, s3, s3_listing
 from metering import settings
 from metering.periods import Hour
 from metering.settings import Settings
@@ -33,10 +36,12 @@ class Cloud(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.objects: dict[str, int] = {}
-        self.repositories: dict[str, list[dict[str, object]]] = {}
+        self.repositories: dict[str, list[dict[str, Any]]] = {}
+        self.platforms: dict[str, list[str]] = {}  # index -> the digests in it
         self.faults: list[str] = []
         self.refused: dict[str, str] = {}  # bucket or prefix -> the fault of each listing
         self.actions: Counter[str] = Counter()
+        self.over = threading.Event()
 
     @property
     def address(self) -> str:
@@ -46,6 +51,7 @@ class Cloud(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     server: Cloud
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait 40 ms
 
     def do_GET(self) -> None:
         self.server.actions["s3:ListBucket"] += 1
@@ -77,11 +83,28 @@ class Answer(BaseHTTPRequestHandler):
         if images is None:
             error = {"__type": "RepositoryNotFoundException", "message": "no such repository"}
             return self._send(400, json.dumps(error), "application/x-amz-json-1.1")
+        if target == "BatchGetImage":
+            return self._send(200, json.dumps(self._indexes(asked)), "application/x-amz-json-1.1")
         start = int(asked.get("nextToken", 0))
         page: dict[str, object] = {"imageDetails": images[start : start + PAGE]}
         if start + PAGE < len(images):
             page["nextToken"] = str(start + PAGE)
         return self._send(200, json.dumps(page), "application/x-amz-json-1.1")
+
+    def _indexes(self, asked: dict[str, Any]) -> dict[str, Any]:
+        wanted = [image["imageDigest"] for image in asked["imageIds"]]
+        here = [digest for digest in wanted if digest in self.server.platforms]
+        gone = [digest for digest in wanted if digest not in self.server.platforms]
+        return {
+            "images": [
+                {"imageId": {"imageDigest": digest}, "imageManifest": json.dumps({"manifests": inside})}
+                for digest in here
+                for inside in [[{"digest": each} for each in self.server.platforms[digest]]]
+            ],
+            "failures": [
+                {"imageId": {"imageDigest": digest}, "failureCode": "ImageNotFound"} for digest in gone
+            ],
+        }
 
     def _send(self, status: int, body: str, kind: str) -> None:
         fault = self.server.faults.pop() if self.server.faults else ""
@@ -90,10 +113,21 @@ class Answer(BaseHTTPRequestHandler):
             status = int(fault[:3])
             body = f"<Error><Code>{code}</Code></Error>" if "xml" in kind else json.dumps({"__type": code})
         content = body.encode()
+        if fault == "hang":
+            self.server.over.wait(30)
+            self.close_connection = True
+            return
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if fault == "drip":
+            for place in range(len(content)):
+                if self.server.over.wait(0.05):
+                    break
+                self.wfile.write(content[place : place + 1])
+            self.close_connection = True
+            return
         half = len(content) // 2
         self.wfile.write(content[:half])
         if fault == "reset":
@@ -130,6 +164,7 @@ def _listing(page: list[tuple[str, int | None]], token: str | None) -> str:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "PAUSES", ())
+    the_retries.at_once(monkeypatch)
 
 
 @pytest.fixture
@@ -139,6 +174,7 @@ def cloud(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clo
     server = Cloud()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
+    server.over.set()
     server.shutdown()
     server.server_close()
 
@@ -304,15 +340,109 @@ def test_what_is_the_same_for_all_is_asked_once(cloud: Cloud, engine: Engine, pl
     assert measured.requests <= aws.CONCURRENCY
 
 
+def test_an_answer_that_drips_is_asked_for_again(
+    cloud: Cloud, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cloud, platform)
+    monkeypatch.setattr(aws_answers, "WITHIN", 0.5)
+    cloud.faults = ["drip", "", "drip"]
+    assert s3.refresh(settings_for(cloud), engine, AT).failures == {}
+    cloud.faults = ["drip"]
+    assert ecr.refresh(settings_for(cloud), engine, AT).failures == {}
+    assert platform.rows(LEVELS) == [(18, 7, 70)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("hang", "did not answer"), ("drip", "did not answer"), ("503 SlowDown", "throttled")]
+)
+def test_a_place_that_answers_nobody_is_not_asked_for_every_project(
+    cloud: Cloud,
+    engine: Engine,
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    said: str,
+) -> None:
+    crowd(cloud, platform, 90)
+    monkeypatch.setattr(aws, "RETRIES", aws.RETRIES.merge(Config(read_timeout=0.2)))
+    monkeypatch.setattr(aws_answers, "WITHIN", 0.2)
+    cloud.refused = {"fleet-bucket": fault}
+    measured = s3.refresh(settings_for(cloud), engine, AT)
+    assert len(measured.failures) == 90
+    assert all(said in reason and reason.passing for reason in measured.failures.values())
+    assert measured.requests <= 5 * 2 * aws.CONCURRENCY, "of 450 attempts"
+
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def image(digest: str, size: int, *tags: str, kind: str = MANIFEST) -> Any:
+    found = {"imageDigest": digest, "imageSizeInBytes": size, "imageManifestMediaType": kind}
+    return found | ({"imageTags": list(tags)} if tags else {})
+
+
+def multi_arch(tag: str) -> list[dict[str, Any]]:
+    """An index of two platforms under two tags, one image besides, and one that lost its tag."""
+    return [
+        image("index", 60, f"{tag}v1", f"{tag}latest", kind=INDEX),
+        image("amd64", 60),
+        image("arm64", 50),
+        image("plain", 7, f"{tag}tool"),
+        image("left", 3),
+    ]
+
+
+IMAGES = "SELECT current_ecr_images, total_docker_storage_bytes FROM project_stats"
+
+
+def test_an_index_is_one_image_with_the_bytes_of_its_platforms(
+    cloud: Cloud, engine: Engine, platform: Platform
+) -> None:
+    project = fill(cloud, platform)
+    cloud.platforms = {"index": ["amd64", "arm64", "never listed"]}
+    tag = f"{platform.scalar('SELECT organization_id FROM projects')}-{project}-"
+    cloud.repositories = {"shared": multi_arch(tag), f"fleet/{project}": multi_arch("")}
+    measured = ecr.refresh(settings_for(cloud), engine, AT)
+    assert platform.rows(IMAGES) == [(2, 117)]
+    assert "1 untagged images of 3 bytes in shared belong to no project" in measured.sentence
+    ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT + timedelta(hours=1))
+    assert platform.rows(IMAGES) == [(3, 120)], "what has no tag is the project's as well"
+
+
+def test_where_manifests_may_not_be_read_an_index_is_one_image_and_it_is_said(
+    cloud: Cloud, engine: Engine, platform: Platform
+) -> None:
+    project = fill(cloud, platform)
+    cloud.repositories = {f"fleet/{project}": multi_arch("")}
+    cloud.faults = ["400 AccessDeniedException", "", ""]
+    measured = ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT)
+    assert platform.rows(IMAGES) == [(2, 120)], "all of it is stored, but what has no tag may be a platform"
+    assert "no ecr:BatchGetImage" in measured.sentence
+
+
+def test_an_index_that_expires_meanwhile_is_no_error(
+    cloud: Cloud, engine: Engine, platform: Platform
+) -> None:
+    project = fill(cloud, platform)
+    cloud.repositories = {f"fleet/{project}": multi_arch("")}
+    assert ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT).failures == {}
+    assert platform.rows(IMAGES) == [(4, 120)]
+
+
 def test_the_policy_allows_the_calls_made_and_nothing_else(
     cloud: Cloud, engine: Engine, platform: Platform
 ) -> None:
     fill(cloud, platform)
+    cloud.repositories["shared"] += multi_arch("")
     s3.refresh(settings_for(cloud), engine, AT)
     ecr.refresh(settings_for(cloud), engine, AT)
     cloudwatch.read(settings_for(cloud), [Hour.of(AT)], aws.Tally())
     statements = json.loads(POLICY.read_text())["Statement"]
-    assert {statement["Action"] for statement in statements} == set(cloud.actions)
+    allowed = {action for each in statements for action in each["Action"]}
+    assert allowed == set(cloud.actions)
 
 
 class Killed(Exception):

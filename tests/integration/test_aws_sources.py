@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+import the_retries
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 from the_platform import Platform
@@ -29,6 +30,7 @@ def keys(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    the_retries.at_once(monkeypatch)
 
 
 @pytest.fixture
@@ -48,20 +50,23 @@ def settings_for(endpoint: str, **more: Any) -> Settings:
     return settings.load(aws_endpoint_url=endpoint, aws_region=("eu-west-1",), **more)
 
 
-def test_s3_counts_every_page_of_each_prefix(cloud: str, engine: Engine, platform: Platform) -> None:
+def test_s3_counts_every_page_of_each_prefix(
+    cloud: str, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")
     organization = platform.organization()
     one, other, empty = (platform.project(organization) for _ in range(3))
     storage = client("s3", cloud)
     bucket = "bucket-with-pages"
     storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    for number in range(1_005):
+    for number in range(105):
         storage.put_object(Bucket=bucket, Key=f"{organization}/{one}/{number}", Body=b"x")
     storage.put_object(Bucket=bucket, Key=f"{organization}/{other}/ü = +/名", Body=b"12345")
     storage.put_object(Bucket=bucket, Key=f"{organization}/{one}0/neighbour", Body=b"not one's")
     measured = s3.refresh(settings_for(cloud, s3_bucket=bucket), engine, AT)
     assert (measured.projects, measured.failures) == (3, {})
     rows = platform.rows("SELECT project_id, total_s3_storage_bytes FROM project_stats ORDER BY 1")
-    assert rows == [(one, 1_005), (other, 5), (empty, 0)]
+    assert rows == [(one, 105), (other, 5), (empty, 0)]
 
 
 def test_a_source_that_is_not_configured_says_so(configured: Settings, engine: Engine) -> None:

@@ -88,6 +88,30 @@ def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
     assert platform.rows(POSTED) == [(project, "logs", 2, YESTERDAY.date, "late_rows")]
 
 
+def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    platform.logs(project, YESTERDAY.start + hours(3), 5)
+    platform.logs(project, YESTERDAY.start + hours(9.1), 4)
+    platform.logs(project, YESTERDAY.start + hours(9.9), 3)
+    seal(configured, engine, project)
+    platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9.5))
+    platform_db.recount_late(engine, LATER)
+    assert platform.rows(POSTED) == []
+
+
+def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project()
+    platform.logs(project, YESTERDAY.start + hours(9), 4)
+    seal(configured, engine, project)
+    platform.sql("DELETE FROM logs WHERE id = (SELECT min(id) FROM logs)")
+    platform_db.recount_late(engine, LATER)
+    assert platform.rows(POSTED) == [(project, "logs", -1, YESTERDAY.date, "late_rows")]
+
+
 def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platform: Platform) -> None:
     project = platform.project()
     seal(configured, engine, project)

@@ -113,11 +113,12 @@ class Books(RuleBasedStateMachine):
             assert {project: held[project] for project in self.counted} == self.counted
 
 
-def test_the_laws_hold_in_any_order(template: str, server: URL, admin: Connection) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.drill)])
+def test_the_laws_hold_in_any_order(template: str, server: URL, admin: Connection, examples: int) -> None:
     here = {"template": template, "server": server, "admin": admin}
     machine = type("BooksHere", (Books,), here)
     machine.TestCase.settings = settings(
-        max_examples=25,
+        max_examples=examples,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from the_platform import Platform, hours
 
 from collectors import platform_db
@@ -200,6 +200,16 @@ def test_each_table_is_one_statement_by_its_index_however_many_projects(
     bounds = {"start": AT - hours(1), "end": AT}
     plan = platform.rows(f"EXPLAIN {platform_db.SELECTS['logs'].select}", **bounds)
     assert "logs_created_at_idx" in str(plan)
+
+
+def test_a_table_without_an_index_is_named_with_what_to_do(engine: Engine, platform: Platform) -> None:
+    with engine.begin() as connection:
+        assert platform_db.unindexed(connection) == []
+        connection.execute(text("DROP INDEX logs_created_at_idx"))
+        connection.execute(text("CREATE INDEX ON logs (project_id, created_at)"))
+        connection.execute(text("ALTER TABLE sessions RENAME TO elsewhere"))
+        connection.execute(text("CREATE VIEW sessions AS SELECT * FROM elsewhere"))
+        assert platform_db.unindexed(connection) == ["CREATE INDEX CONCURRENTLY ON logs (created_at)"]
 
 
 def test_a_deactivated_project_is_counted_to_the_end_of_its_day(

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from the_platform import Platform, hours
 
 from collectors.mqtt import daemon
-from jobs import execute
+from jobs import execute, reconcile
 from metering import alerts, database, ledger, plans, reconciliation, settings
 from metering.ledger import MqttUsage
 from metering.settings import Settings
@@ -49,6 +49,7 @@ class Metrics(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     server: Metrics
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         self.server.requests += 1
@@ -275,7 +276,10 @@ def test_mosquittos_counter_agrees_and_a_restart_is_noticed(
 
 
 @pytest.mark.mosquitto
-def test_a_broker_nobody_counts_from_is_unknown(mosquitto: Mosquitto, engine: Engine) -> None:
+def test_a_broker_nobody_counts_from_is_unknown(
+    mosquitto: Mosquitto, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "CATCH_UP", 0.5)
     where = settings.load(mqtt_url=mosquitto.url)
     assert "no counter" in now_compared(where, engine, lambda found: "no $SYS" not in str(found))["broker"]
     assert "past" in execute.run_now(where, engine, "reconcile", AT).result["broker"]
