@@ -173,5 +173,7 @@ def test_an_archived_month_comes_back_as_files_that_verify(
         "2026-10", tmp_path / "again", keys(s3)[0].rpartition("/")[0].join((f"s3://{BUCKET}/", ""))
     )
     assert "2 bills and 62 days verify" in capsys.readouterr().out
+    with pytest.raises(FleetmeterError, match="is not of 2026-09"):
+        commands.restore("2026-09", source=str(tmp_path / "back"))
     commands.restore("2026-10", source=str(tmp_path / "back"), rows=True)
     assert "0 bills, 0 days and 0 adjustments were missing" in capsys.readouterr().out
