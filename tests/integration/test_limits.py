@@ -14,6 +14,7 @@ from metering.ledger import MqttUsage
 from metering.limits import LimitService
 from metering.periods import Month
 from metering.plans import Plans
+from metering.settings import Settings
 
 OCTOBER = Month.parse("2026-10")
 NOVEMBER = Month.parse("2026-11")
@@ -185,3 +186,16 @@ def test_a_negative_request_is_refused(platform: Platform, limits: LimitService)
     key = fleet(platform)
     with pytest.raises((FleetmeterError, ValueError), match="asks for nothing"):
         limits.check_storage_limit(*key, -5)
+
+
+def test_a_connection_that_died_in_the_pool_is_replaced(configured: Settings, platform: Platform) -> None:
+    """It is not tried before each check, which would take as long as the check."""
+    key = fleet(platform)
+    engine = database.create(configured, "limits", ping=False)
+    service = LimitService(engine, OFFERED, lambda: NOW)
+    service.check_device_limit(*key)
+    platform.sql(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'limits'"
+    )
+    assert service.check_device_limit(*key).limit == 2
+    engine.dispose()
