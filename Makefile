@@ -28,7 +28,7 @@ demo: .venv/.installed  ## a simulated fleet, live, on this machine
 
 test: .venv/.installed  ## every fast test, quickest first
 	$(BIN)/pytest tests/unit -n 2 -q
-	$(BIN)/pytest tests/integration tests/console tests/acceptance -m "not drill" -n 2 -q
+	$(BIN)/pytest tests/integration tests/console tests/acceptance -m "not drill" -n 2 --dist loadscope -q
 
 lint: .venv/.installed  ## ruff and mypy, both strict
 	$(BIN)/ruff check .

@@ -73,6 +73,10 @@ def test_states_of_days_that_are_zero_carried_unsealed_and_running(
     sample(engine, project, FIRST, 0)
     seal(engine, FIRST + DAY)
     assert s3_states(engine, FIRST + 3 * DAY) == ["zero", "carried", "unsealed", "running"]
+    said = (
+        "SELECT coverage->'s3'->>'state', (coverage->'s3'->>'age_hours')::int FROM daily_stats ORDER BY date"
+    )
+    assert platform.rows(said) == [("zero", None), ("carried", 38)]
 
 
 def test_a_page_starts_after_the_last_one(engine: Engine, platform: Platform) -> None:
