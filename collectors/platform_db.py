@@ -45,6 +45,7 @@ UNINDEXED = text("""
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
         WHERE i.indrelid = t.oid AND a.attname = 'created_at' AND i.indisvalid AND i.indpred IS NULL)
     ORDER BY given.place""")
+EVER = timedelta(days=36_500)
 LATE_COMMITS = timedelta(hours=1)  # rows are written with an earlier created_at than their commit
 
 
@@ -55,20 +56,22 @@ def refresh(
     project_id: int | None = None,
     progress: Progress | None = None,
     again: bool = False,
+    sealing: bool = False,
 ) -> Measured:
     """Count every hour touched since the last reading, the running one included, and sample levels
     and tiers.
 
     The first reading starts where a project is open from. Rows created at `at` or later are not
     counted yet. A table or column that is missing is named in `problem`; nothing is taken as zero, and
-    the other tables are counted. `again`: go on with a count at `at` that was broken off.
+    the other tables are counted. `again`: go on with a count at `at` that was broken off. `sealing`:
+    days are about to be sealed, and what was written late into their hours is found.
     """
     result, passing = Measured(SOURCE), False
     try:
         with database.session_lock(engine, SOURCE) as connection:
             with connection.begin():
                 tiers.note(connection, at)
-            failed = _count(connection, result, at, project_id, progress, again)
+            failed = _count(connection, result, at, project_id, progress, again, sealing)
             failed |= platform_levels.sample(connection, at, project_id, not failed)
     except DBAPIError as error:
         if database.is_away(error):
@@ -161,6 +164,7 @@ def _count(
     project_id: int | None,
     progress: Progress | None,
     again: bool,
+    sealing: bool,
 ) -> dict[str, str]:
     """Count and write; returns why a table could not be counted."""
     with connection.begin():
@@ -169,10 +173,13 @@ def _count(
         if again:
             left = list(connection.scalars(LEFT, {"ids": ids, "at": at}))
             ids, result.before = left, len(ids) - len(left)
-        start = _since(connection, ids, at)
-        if start is None:
+        settled = _since(connection, ids, at, LATE_COMMITS)
+        start = _since(connection, ids, at, EVER) if sealing else settled
+        if start is None or settled is None:
             return {}
         failed = ledger.stage(connection, SOURCE, SELECTS, {"start": start, "end": at})
+        if start < settled:
+            ledger.keep_staged(connection, SOURCE, start, settled)
     end, without = Hour.of(at).end, {name for table in failed for name in TABLES[table]}
     for chunk in database.chunks(ids):
         with connection.begin():
@@ -185,12 +192,12 @@ def _count(
     return failed
 
 
-def _since(connection: Connection, ids: list[int], at: datetime) -> datetime | None:
+def _since(connection: Connection, ids: list[int], at: datetime, margin: timedelta) -> datetime | None:
     """The first hour to count again, None when no project is open."""
     query = text(f"""
         SELECT min(greatest(s.open_from,
             date_trunc('hour', s.platform_db_measured_at - CAST(:margin AS interval), 'UTC')))
         FROM project_stats s JOIN projects p ON p.id = s.project_id
         WHERE s.project_id = ANY(:ids) AND s.open_from < least(CAST(:at AS timestamptz), {METERED_UNTIL})""")
-    start = connection.scalar(query, {"ids": ids, "at": at, "margin": LATE_COMMITS})
+    start = connection.scalar(query, {"ids": ids, "at": at, "margin": margin})
     return None if start is None else Hour.of(start).start

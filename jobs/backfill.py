@@ -23,7 +23,7 @@ def run(context: Context) -> dict[str, Any]:
         refuse(connection, context.at, context.project_id, context.arguments)
         first, last = _range(context.arguments)
         before, own = _sealed(connection, first, last, context)
-    platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+    platform_db.refresh(context.settings, context.engine, context.at, context.project_id, sealing=True)
     sealed = own + fill(context, first, last)
     for some in context.chunks("sealing open days"):
         sealed += context.each(

@@ -82,7 +82,7 @@ def _note(context: Context, measured: Measured) -> None:
 
 
 def daily(context: Context) -> dict[str, Any]:
-    """Count the last hours, then seal every day that is over."""
+    """Count what is open once more, then seal every day that is over."""
     _count_first(context)
     ledger.ensure_partitions(context.engine, context.at)
     last = Day.of(context.at).previous()
@@ -149,7 +149,9 @@ def shorten(context: Context) -> dict[str, Any]:
 
 
 def _count_first(context: Context) -> None:
-    measured = platform_db.refresh(context.settings, context.engine, context.at, context.project_id)
+    measured = platform_db.refresh(
+        context.settings, context.engine, context.at, context.project_id, sealing=True
+    )
     if measured.problem:
         context.fail(None, measured.sentence, getattr(measured.problem, "passing", False))
 

@@ -20,6 +20,11 @@ LATER = NOW + timedelta(hours=25)
 POSTED = "SELECT project_id, meter, quantity, usage_date, kind FROM adjustments ORDER BY project_id, meter"
 
 
+def project_of(platform: Platform) -> int:
+    """One that is open from before yesterday, on the first of a month too."""
+    return platform.project(created_at=YESTERDAY.start - timedelta(days=2))
+
+
 def seal(settings: Settings, engine: Engine, *projects: int) -> None:
     platform_db.refresh(settings, engine, NOW)
     with database.transaction(engine) as connection:
@@ -29,7 +34,7 @@ def seal(settings: Settings, engine: Engine, *projects: int) -> None:
 def test_a_row_committed_after_the_seal_becomes_one_adjustment(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project, other = platform.project(), platform.project()
+    project, other = project_of(platform), project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(3), 5)
     seal(configured, engine, project, other)
     platform.logs(project, YESTERDAY.end - hours(0.1), 2)
@@ -45,8 +50,27 @@ def test_a_row_committed_after_the_seal_becomes_one_adjustment(
     assert audit.verify(engine).sound
 
 
+def test_what_is_written_late_but_before_the_seal_is_in_the_day(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project, other = project_of(platform), project_of(platform)
+    platform.logs(project, YESTERDAY.start + hours(3), 5)
+    platform_db.refresh(configured, engine, YESTERDAY.end)
+    platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs LIMIT 2)")
+    platform.logs(project, YESTERDAY.start + hours(9), 4)
+    platform.logs(other, YESTERDAY.start + hours(9), 1)
+    platform_db.refresh(configured, engine, YESTERDAY.end + hours(3))
+    day = "SELECT sum(logs)::int FROM usage_hourly WHERE project_id = :id"
+    assert [platform.scalar(day, id=one) for one in (project, other)] == [5, 0]
+    platform_db.refresh(configured, engine, YESTERDAY.end + hours(3.1), sealing=True)
+    assert [platform.scalar(day, id=one) for one in (project, other)] == [9, 1], (
+        "and what is gone may be pruned"
+    )
+    assert audit.verify(engine).sound
+
+
 def test_a_day_is_recounted_once(configured: Settings, engine: Engine, platform: Platform) -> None:
-    project = platform.project()
+    project = project_of(platform)
     seal(configured, engine, project)
     assert platform_db.recount_late(engine, LATER)["days"] > 0
     platform.logs(project, YESTERDAY.start, 2)
@@ -56,7 +80,7 @@ def test_a_day_is_recounted_once(configured: Settings, engine: Engine, platform:
 def test_a_day_is_not_recounted_before_it_is_a_day_old(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     assert platform_db.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
@@ -64,7 +88,7 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
 
 
 def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine, platform: Platform) -> None:
-    project = platform.project()
+    project = project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(3), 5)
     platform.logs(project, YESTERDAY.start + hours(9), 4)
     seal(configured, engine, project)
@@ -78,7 +102,7 @@ def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine
 def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(3), 5)
     platform.logs(project, YESTERDAY.start + hours(9), 4)
     seal(configured, engine, project)
@@ -91,7 +115,7 @@ def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
 def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(3), 5)
     platform.logs(project, YESTERDAY.start + hours(9.1), 4)
     platform.logs(project, YESTERDAY.start + hours(9.9), 3)
@@ -104,7 +128,7 @@ def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
 def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(9), 4)
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs WHERE id = (SELECT min(id) FROM logs)")
@@ -113,7 +137,7 @@ def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
 
 
 def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platform: Platform) -> None:
-    project = platform.project()
+    project = project_of(platform)
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     with ThreadPoolExecutor(4) as pool:
@@ -125,7 +149,7 @@ def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platfo
 def test_rows_that_the_platform_pruned_take_nothing_back(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     platform.logs(project, YESTERDAY.start, 5)
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs")
@@ -135,7 +159,7 @@ def test_rows_that_the_platform_pruned_take_nothing_back(
 def test_a_missing_table_leaves_the_days_due(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = platform.project()
+    project = project_of(platform)
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     platform.sql("ALTER TABLE sessions RENAME TO sessions_elsewhere")
