@@ -1,9 +1,11 @@
 """One consumer in a process of its own: `fast` and `plain` are the daemon, `folded` the usual way.
 
-Says that it is ready, waits for the end of its standard input, then connects.
+Says that it is ready, waits for the end of its standard input, then connects. `watched` is `fast`, and
+says in the end how long each flush took and the longest time in which nothing was read.
 """
 
 import gc
+import json
 import signal
 import sys
 import threading
@@ -16,6 +18,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
 
 from collectors.mqtt import daemon, endpoint
+from collectors.mqtt.inbox import Piece
+from collectors.mqtt.reader import FastReader
+from collectors.mqtt.writer import Writer
 from metering import database, ledger, settings
 from metering.ledger import MqttUsage
 from metering.settings import Settings
@@ -60,6 +65,32 @@ def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
             flush_at = time.monotonic() + 1
 
 
+def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
+    """The daemon, with the time of its flushes and of its reads noted."""
+    flushes: list[tuple[int, float]] = []  # projects, seconds
+    pauses: list[float] = []
+
+    class WatchedReader(FastReader):
+        ended = 0.0
+
+        def read(self) -> int:
+            began, came = time.monotonic(), super().read()
+            if self.ended and came:
+                pauses.append(began - self.ended)
+            self.ended = time.monotonic()
+            return came
+
+    def flush(writer: Writer, piece: Piece) -> datetime:
+        began, at = time.monotonic(), unwatched(writer, piece)
+        flushes.append((len(piece.tally.rows), time.monotonic() - began))
+        return at
+
+    unwatched, Writer.flush = Writer.flush, flush  # type: ignore[method-assign]
+    daemon.FastReader = WatchedReader  # type: ignore[misc, attr-defined]
+    daemon.run(found, engine, stop)
+    print(json.dumps({"flushes": flushes, "pauses": pauses}))
+
+
 def main(kind: str) -> None:
     """Run `kind` until terminated."""
     found = settings.load()
@@ -72,6 +103,8 @@ def main(kind: str) -> None:
     sys.stdin.read()
     if kind == "folded":
         folded(found, engine, stop)
+    elif kind == "watched":
+        watched(found, engine, stop)
     else:
         daemon.run(found, engine, stop, plain=kind == "plain")
 

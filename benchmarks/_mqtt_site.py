@@ -83,13 +83,14 @@ class Site:
 @contextmanager
 def site(projects: int = PROJECTS) -> Iterator[Site]:
     """A fresh site, gone afterwards. Needs mosquitto; the database comes from the settings."""
+    _program("mosquitto_sub")
     with tempfile.TemporaryDirectory(prefix="fleetmeter-bench-") as name:
         folder = Path(name)
         _certificate(folder)
         port, tls_port = _free_port(), _free_port()
         configuration = CONFIGURATION.format(port=port, tls_port=tls_port, folder=folder)
         (folder / "mosquitto.conf").write_text(configuration)
-        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
+        program = _program("mosquitto")
         with (folder / "log").open("wb") as log, _database() as (database, engine):
             broker = subprocess.Popen([program, "-c", folder / "mosquitto.conf"], stdout=log, stderr=log)
             try:
@@ -189,6 +190,13 @@ def go(process: subprocess.Popen[bytes]) -> None:
     """Let a consumer connect."""
     assert process.stdin
     process.stdin.close()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise SystemExit(f"{name} is not installed, and this benchmark needs it; get it with: make extras")
+    return found
 
 
 def _free_port() -> int:

@@ -1,7 +1,10 @@
 """What a message costs the counter, against mosquitto's own C client and against plain paho.
 
 CPU seconds of the consumer per million messages, everything on: exactly-once, database, attribution.
-Counts are asserted to be exact in every row. Ratios are taken within the run.
+Counts are asserted to be exact in every row. Ratios are taken within the run. The broker's own CPU stands
+beside them: a broker busy all the time is what limits the speed, whoever consumes.
+
+FLEETMETER_BENCH_TRAFFIC names the traffic to measure, such as "blasted, TLS"; several with ";".
 """
 
 import os
@@ -9,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -23,37 +27,61 @@ BACKLOG = 1_000_000
 # One that was away gets each message out of the broker's store, which takes the broker longer.
 PAUSED, AWAY = "backlog, paused", "backlog, away"
 COUNTS = {"20k/s": PACED, "20k/s, TLS": PACED, PAUSED: BACKLOG, AWAY: BLAST}
+CONSUMERS = {"mosquitto_sub": "mosquitto_sub", "folded": "paho folded", "fast": "fleetmeter counter"}
+CAPTION = "sub: mosquitto_sub, which counts nothing · broker busy: its share of a core meanwhile"
 TRAFFIC = (
     *(("blasted", False), ("blasted, TLS", True), ("20k/s", False), ("20k/s, TLS", True)),
     *((PAUSED, False), (AWAY, False)),
 )
 
 
+class Figures(NamedTuple):
+    """CPU seconds per million messages of consumer and broker, messages per second, the broker's load."""
+
+    cost: float
+    rate: float
+    broker_cost: float
+
+    @property
+    def broker_load(self) -> float:
+        """The share of a core that the broker used."""
+        return self.broker_cost * self.rate / 1e6
+
+
 def main() -> None:
     """Every comparison, one table."""
-    columns = ("traffic", "QoS", "consumer", "CPU s / million", "× sub", "messages/s", "× sub")
-    table = Table(*columns, caption="sub: mosquitto_sub, which counts nothing")
-    for traffic, tls in TRAFFIC:
+    columns = ("traffic", "QoS", "consumer", "CPU s/million", "× sub", "messages/s", "× sub", "broker busy")
+    table = Table(*columns, caption=CAPTION)
+    for traffic, tls in _wanted():
         for qos in (0, 1):
             OUT.print(f"measuring: {traffic}, QoS {qos} …", style="dim")
-            rows = {kind: _measure(kind, traffic, qos, tls) for kind in ("mosquitto_sub", "folded", "fast")}
-            base, pace = rows["mosquitto_sub"]
-            for kind, (cost, rate) in rows.items():
-                shown = {"folded": "paho folded", "fast": "fleetmeter counter"}.get(kind, kind)
-                figures = (f"{cost:.2f}", f"{cost / base:.2f}", f"{rate:,.0f}", f"{rate / pace:.1f}")
-                table.add_row(traffic, str(qos), shown, *figures)
+            rows = {kind: _measure(kind, traffic, qos, tls) for kind in CONSUMERS}
+            for kind, figures in rows.items():
+                table.add_row(traffic, str(qos), CONSUMERS[kind], *_cells(figures, rows["mosquitto_sub"]))
             table.add_section()
     OUT.print(table)
 
 
-def _measure(kind: str, traffic: str, qos: int, tls: bool) -> tuple[float, float]:
-    """(CPU seconds per million messages, messages per second)."""
+def _wanted() -> list[tuple[str, bool]]:
+    names = [name for name in os.environ.get("FLEETMETER_BENCH_TRAFFIC", "").split(";") if name]
+    return [(traffic, tls) for traffic, tls in TRAFFIC if not names or traffic in names]
+
+
+def _cells(figures: Figures, base: Figures) -> tuple[str, ...]:
+    return (
+        *(f"{figures.cost:.2f}", f"{figures.cost / base.cost:.2f}"),
+        *(f"{figures.rate:,.0f}", f"{figures.rate / base.rate:.1f}"),
+        f"{figures.broker_load:.0%}",
+    )
+
+
+def _measure(kind: str, traffic: str, qos: int, tls: bool) -> Figures:
     with site() as where:
-        measure: Callable[..., tuple[float, float]] = _sub if kind == "mosquitto_sub" else _counter
+        measure: Callable[..., Figures] = _sub if kind == "mosquitto_sub" else _counter
         return measure(where, kind, traffic, qos, tls)
 
 
-def _counter(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> tuple[float, float]:
+def _counter(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
     count = COUNTS.get(traffic, BLAST)
     if traffic == AWAY:
         with consumer(where, kind, "bench") as process:  # makes the session, and leaves
@@ -62,17 +90,18 @@ def _counter(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> tuple
     with consumer(where, kind, "bench", tls) as process:
         if traffic != AWAY:
             _connect(where, process)
-        before, began = cpu(process.pid), time.monotonic()
+        before, began, broker = cpu(process.pid), time.monotonic(), cpu(where.broker_pid)
         if traffic == AWAY:
             go(process)
         else:
-            began = _publish_to(process, where, traffic, count, qos)
+            began, broker = _publish_to(process, where, traffic, count, qos)
         where.await_counted(count)
         elapsed = time.monotonic() - began
-        return (cpu(process.pid) - before) / count * 1e6, count / elapsed
+        broker = cpu(where.broker_pid) - broker
+        return Figures((cpu(process.pid) - before) / count * 1e6, count / elapsed, broker / count * 1e6)
 
 
-def _sub(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> tuple[float, float]:
+def _sub(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
     count = COUNTS.get(traffic, BLAST)
     port = where.tls_port if tls else where.port
     command = [kind, "-h", "localhost", "-p", str(port), "-t", "bench/#", "-q", "1", "-c", "-i", "sub"]
@@ -81,16 +110,17 @@ def _sub(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> tuple[flo
         subprocess.run([*command, "-E"], check=True)
         _publish(where, traffic, count, qos)
     with (where.folder / "received").open("wb") as received:
-        began = time.monotonic()
+        began, broker = time.monotonic(), cpu(where.broker_pid)
         process = subprocess.Popen(command, stdout=received)
         if traffic != AWAY:
             time.sleep(1)
-            began = _publish_to(process, where, traffic, count, qos)
+            began, broker = _publish_to(process, where, traffic, count, qos)
         _, status, used = os.wait4(process.pid, 0)
         elapsed = time.monotonic() - began
+        broker = cpu(where.broker_pid) - broker
     assert status == 0
     assert (where.folder / "received").read_bytes().count(b"\n") == count
-    return (used.ru_utime + used.ru_stime) / count * 1e6, count / elapsed
+    return Figures((used.ru_utime + used.ru_stime) / count * 1e6, count / elapsed, broker / count * 1e6)
 
 
 def _connect(where: Site, process: "subprocess.Popen[bytes]") -> None:
@@ -99,16 +129,19 @@ def _connect(where: Site, process: "subprocess.Popen[bytes]") -> None:
     time.sleep(0.5)
 
 
-def _publish_to(process: "subprocess.Popen[bytes]", where: Site, traffic: str, count: int, qos: int) -> float:
-    """Publish to a connected consumer; returns the instant from which its speed is measured."""
+def _publish_to(
+    process: "subprocess.Popen[bytes]", where: Site, traffic: str, count: int, qos: int
+) -> tuple[float, float]:
+    """Publish to a connected consumer; returns the instant, and the broker's CPU, to measure from."""
     if traffic != PAUSED:
-        began = time.monotonic()
+        began = time.monotonic(), cpu(where.broker_pid)
         _publish(where, traffic, count, qos)
         return began
     process.send_signal(signal.SIGSTOP)
     _publish(where, traffic, count, qos)
+    began = time.monotonic(), cpu(where.broker_pid)
     process.send_signal(signal.SIGCONT)
-    return time.monotonic()
+    return began
 
 
 def _publish(where: Site, traffic: str, count: int, qos: int) -> None:

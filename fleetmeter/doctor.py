@@ -4,11 +4,9 @@ The four complaints: counters do not increment, the hourly refresh does not upda
 are missing, the monthly reset failed. Before them, what everything rests on: database and schema.
 """
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
@@ -38,7 +36,7 @@ def examine(settings: Settings, at: datetime) -> list[Finding]:
     if not all(finding.ok for finding in findings):
         return findings
     engine = database.create(settings, "fleetmeter doctor")
-    findings.append(_broker(settings))
+    findings.extend(broker(settings))
     with database.transaction(engine) as connection:
         for check in (counters, hourly, snapshots, closes):
             findings.extend(check(connection, settings, at))
@@ -62,21 +60,15 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         return settings, [Finding(checked, False, str(error))]
 
 
-def _broker(settings: Settings) -> Finding:
+def broker(settings: Settings) -> Iterator[Finding]:
+    """Whether the counter can log in to its broker and rely on it."""
+    from collectors.mqtt import checkup  # noqa: PLC0415 - a slow import that few commands need
+
     if settings.mqtt_url is None:
-        return Finding("broker", True, "MQTT_URL is not set: `up` and `demo` bring their own broker")
-    parts = urlsplit(settings.mqtt_url.get_secret_value())
-    where = (parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883))
-    try:
-        with socket.create_connection(where, timeout=5):
-            return Finding("broker", True, f"{where[0]}:{where[1]} accepts connections")
-    except OSError as error:
-        return Finding(
-            "broker",
-            False,
-            f"{where[0]}:{where[1]} cannot be reached ({error.strerror or error})",
-            "start the broker, or correct MQTT_URL; messages of QoS 1 wait in their senders",
-        )
+        yield Finding("broker", True, "MQTT_URL is not set: `up` and `demo` bring their own broker")
+        return
+    for answer in checkup.examine(settings):
+        yield Finding(*answer)
 
 
 def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:

@@ -99,12 +99,13 @@ class _Drill:
         self._engine = create_engine(database)
         self._topics = drill_site.fill(self._engine)
         self._name = f"fleetmeter-drill-{os.getpid()}"
+        self._root = f"fleetmeter-drill/{os.getpid()}"
         self._broker = broker
         self._cable = Cable(broker.host, broker.port, seed, broker.tls)
         self._environment = {
             "DATABASE_URL": database.render_as_string(hide_password=False),
             "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._cable.port}",
-            "MQTT_TOPIC_ROOT": self._name,
+            "MQTT_TOPIC_ROOT": self._root,
             "MQTT_CLIENT_ID": self._name,
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the drill
@@ -179,7 +180,7 @@ class _Drill:
 
     def _try_one(self) -> None:
         """A broker whose access list forbids these topics drops them, and says so to nobody."""
-        topic = f"{self._name}/{self._topics[0]}"
+        topic = f"{self._root}/{self._topics[0]}"
         self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
         self._outcome.published = 1
         self._await_acceptance()
@@ -188,14 +189,14 @@ class _Drill:
             if time.monotonic() > until:
                 raise FleetmeterError(
                     f"the broker does not pass on what is published to {topic}; allow this user to "
-                    "read and write fleetmeter-drill-<number>/# (mosquitto: in its acl_file)"
+                    "read and write fleetmeter-drill/# (mosquitto: in its acl_file)"
                 )
             time.sleep(0.1)
 
     def _publish(self) -> None:
         self._revive()
         for _ in range(PER_TURN):
-            topic = f"{self._name}/{self._random.choice(self._topics)}"
+            topic = f"{self._root}/{self._random.choice(self._topics)}"
             payload = bytes(self._random.randrange(100))
             info = self._publisher.publish(topic, payload, qos=self._random.choice((1, 1, 1, 2)))
             self._unconfirmed.append(info)

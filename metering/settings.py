@@ -143,6 +143,13 @@ class Settings(SignInSettings, CloudSettings):
             raise ValueError("takes topic levels without wildcards or outer slashes, like roboticks")
         return value
 
+    @field_validator("mqtt_shared_group")
+    @classmethod
+    def _is_share_name(cls, value: str | None) -> str | None:
+        if value is not None and set(value) & set("/+#\0"):
+            raise ValueError("takes one name for the whole group, without / + and #, like meters")
+        return value
+
     @model_validator(mode="after")
     def _key_goes_with_certificate(self) -> "Settings":
         if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):

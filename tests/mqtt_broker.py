@@ -22,7 +22,7 @@ persistence true
 persistence_location {folder}/
 autosave_interval 1
 autosave_on_changes false
-max_queued_messages 0
+max_queued_messages {queued}
 max_inflight_messages {window}
 set_tcp_nodelay true
 {more}
@@ -52,7 +52,8 @@ class Mosquitto:
         self,
         folder: Path,
         *,
-        window: int = 0,
+        window: int = 65_534,
+        queued: int = 2_000_000_000,
         more: str = "",
         password: str | None = None,
         name: str = "broker",
@@ -66,7 +67,7 @@ class Mosquitto:
         self._configuration = folder / "mosquitto.conf"
         self._configuration.write_text(
             CONFIGURATION.format(
-                port=self.port, folder=folder, window=window, more=more, passwords=passwords,
+                port=self.port, folder=folder, window=window, queued=queued, more=more, passwords=passwords,
                 anonymous="false" if password else "true",
             )
         )  # fmt: skip

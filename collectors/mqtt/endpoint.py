@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from collectors.mqtt.tls import GatheringContext
 from metering.settings import Settings
@@ -31,17 +31,25 @@ def of(settings: Settings, gathering: bool = False) -> Endpoint:
 
     `gathering`: TLS is read in large chunks, which paho's own reading cannot do.
     """
-    url = settings.mqtt_url
-    parts = urlsplit(url.get_secret_value() if url else "")
-    secure = parts.scheme == "mqtts"
+    parts, (host, port) = _parts(settings), address(settings)
     return Endpoint(
-        host=parts.hostname or "",
-        port=parts.port or (8883 if secure else 1883),
-        tls=_context(settings, parts.port, gathering) if secure else None,
+        host=host,
+        port=port,
+        tls=_context(settings, parts.port, gathering) if parts.scheme == "mqtts" else None,
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         client_id=settings.mqtt_client_id,
     )
+
+
+def address(settings: Settings) -> tuple[str, int]:
+    """Host and port of MQTT_URL, which must be set."""
+    parts = _parts(settings)
+    return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+
+
+def _parts(settings: Settings) -> SplitResult:
+    return urlsplit(settings.mqtt_url.get_secret_value() if settings.mqtt_url else "")
 
 
 def _context(settings: Settings, port: int | None, gathering: bool) -> ssl.SSLContext:

@@ -167,21 +167,30 @@ class Link:
             raise Malformed(f"packet type {header >> 4}: {error}") from error
         if code:
             self._client._loop_rc_handle(code)
+        self._hang_up_if_failed()
 
     def read_with_paho(self, publish: Callable[[Publish], None]) -> None:
         """The plain path: let paho read, decode and call back for each PUBLISH."""
 
         def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+            if self.accepted is None or message.qos > 1 or (message.qos and not message.mid):
+                raise Malformed("a PUBLISH before CONNACK, at QoS 2, or with packet id 0")
             packet_id = message.mid.to_bytes(2, "big") if message.qos else b""
             publish(Publish(message._topic, packet_id, message.dup, message.retain, len(message.payload)))
 
         self._client.on_message = on_message
         try:
             self._client.loop_read()
+            self._hang_up_if_failed()
         except Malformed as error:
             self.lost(str(error))
         except Exception as error:  # the same dozen kinds
             self.lost(f"paho: {error}")
+
+    def _hang_up_if_failed(self) -> None:
+        # Not inside a callback: paho would wait for its own lock, which it holds during one.
+        if self.failure is not None and self.socket is not None:
+            self.lost(self.failure)
 
     def lost(self, why: str) -> None:
         """Give the connection up because of `why`."""
@@ -201,6 +210,8 @@ class Link:
         if reason.is_failure:
             self.failure = f"the broker refused: {reason}"
             self.wants_older = reason.value == UNSUPPORTED_VERSION
+        elif self.accepted is not None:  # it would make us believe in a new session
+            self.failure = "not MQTT: a second CONNACK"
         else:
             self.accepted = bool(flags.session_present)
             self._accepted(self.accepted)
@@ -209,7 +220,7 @@ class Link:
         self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any
     ) -> None:
         if any(reason.is_failure for reason in reasons):
-            self.lost(f"the broker refused the subscription: {reasons[0]}")
+            self.failure = f"the broker refused the subscription: {reasons[0]}"
         else:
             self.subscribed = True
 

@@ -10,6 +10,8 @@ from collectors.mqtt.session import CUT
 INTERVAL = 1.0  # seconds between two commits
 SILENCE = 0.3  # seconds without a message that look like a full window
 SMALLEST = 10  # fewer messages than this are just little traffic
+BURST = 1_000_000  # bytes since the last commit that are worth one of their own …
+OVER = 0.03  # … when nothing came for so many seconds
 
 
 class Pace:
@@ -20,9 +22,12 @@ class Pace:
         self._next = 0.0
         self._stalled_at = 0
 
-    def due(self, now: float) -> bool:
-        """Whether the regular commit is due, given that there is something to commit."""
-        return now >= self._next
+    def due(self, now: float, unsaved: int, silent: float) -> bool:
+        """Whether to commit `unsaved` bytes, the newest of which came `silent` seconds ago.
+
+        Once a second, or at once when a burst is over: it would only wait.
+        """
+        return unsaved > 0 and (now >= self._next or (unsaved >= BURST and silent >= OVER))
 
     def remaining(self, now: float) -> float:
         """Seconds until the next regular commit."""

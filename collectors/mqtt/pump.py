@@ -28,7 +28,7 @@ class Pump:
         self.writer = Writer(store, clock, self._wake)
         self.pace = Pace()
         self._store = store
-        self._dirty = False  # something was read since the last cut
+        self._unsaved = 0  # bytes read since the last cut
         self._flying = self._beating = self._was_connected = False
         self._heard = self._beaten = time.monotonic()
         self._messages = self._messages_at_beat = 0
@@ -58,7 +58,7 @@ class Pump:
         now = time.monotonic()
         self.pace.cut(now, len(self.inbox.session.arrivals), now - self._heard)
         self.inbox.cut()
-        self._dirty = False
+        self._unsaved = 0
 
     @property
     def settled(self) -> bool:
@@ -76,9 +76,9 @@ class Pump:
     def _read(self, link: Link, reader: Reader | None) -> None:
         if reader is None:
             link.stay()
-        elif reader.read():
+        elif came := reader.read():
             self._heard = time.monotonic()
-            self._dirty = True
+            self._unsaved += came
         link.tend()
 
     def _wait(self, reader: Reader | None) -> None:
@@ -93,7 +93,7 @@ class Pump:
 
     def _patience(self, reader: Reader | None) -> float:
         patience = reader.patience if reader else IDLE_SECONDS / 5
-        if not (self._dirty and self.settled):
+        if not (self._unsaved and self.settled):
             return patience
         return min(patience, self.pace.remaining(time.monotonic()))
 
@@ -103,7 +103,8 @@ class Pump:
     def _cut_if_due(self) -> None:
         arrivals = len(self.inbox.session.arrivals)
         crowded = self.inbox.counts.crowded and not self.inbox.waits
-        due = self._dirty and self.settled and self.pace.due(time.monotonic())
+        now = time.monotonic()
+        due = self.settled and self.pace.due(now, self._unsaved, now - self._heard)
         if due or crowded or arrivals >= self.pace.cut_at:
             self.cut()
 

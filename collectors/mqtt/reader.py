@@ -26,8 +26,8 @@ class Reader(Protocol):
 
     patience: float
 
-    def read(self) -> bool:
-        """Take what is there; returns False when there was nothing. Errors end the link."""
+    def read(self) -> int:
+        """Take what is there; returns how many bytes, 0 when there was nothing. Errors end the link."""
 
 
 class PlainReader:
@@ -39,17 +39,17 @@ class PlainReader:
         self._inbox = inbox
         self._came = 0
 
-    def read(self) -> bool:
+    def read(self) -> int:
         before = self._came
         for _ in range(500):
             came = self._came
             self._link.read_with_paho(self._publish)
             if not self._link.alive or came == self._came:
                 break
-        return self._came > before
+        return self._came - before
 
     def _publish(self, message: wire.Publish) -> None:
-        self._came += 1
+        self._came += len(message.topic) + message.size
         self._inbox.publish(message)
 
 
@@ -64,24 +64,24 @@ class FastReader:
         self._to_skip = 0  # bytes still to come of a packet too large to hold
         self._large: tuple[int, bytes, int] | None = None
 
-    def read(self) -> bool:
+    def read(self) -> int:
         sock = self._link.socket
         if sock is None:
-            return False
+            return 0
         try:
             chunk = sock.recv(LARGEST_READ)
         except BlockingIOError:
             self._relax(sock)
-            return False
+            return 0
         except OSError as error:
             self._link.lost(str(error))
-            return False
+            return 0
         if not chunk:
             self._link.lost("the broker closed the connection")
-            return False
+            return 0
         self._take(chunk)
         self._expect_more(sock, len(chunk))
-        return True
+        return len(chunk)
 
     def _take(self, chunk: bytes) -> None:
         self._link.heard()
@@ -94,6 +94,8 @@ class FastReader:
         if self._to_skip:
             chunk = self._skip(chunk)
         data = self._rest + chunk if self._rest else chunk
+        if self._link.accepted is None and data[:1] != wire.CONNACK:
+            raise Malformed("something before CONNACK")
         session = self._inbox.session
         done = wire.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
         self._rest = data[done:]
@@ -102,9 +104,11 @@ class FastReader:
 
     def _hold_head(self) -> None:
         found = wire.length(self._rest)
-        if found is None or found[0] < LARGEST_HELD or self._rest[0] & 0xF0 != wire.PUBLISH:
+        if found is None or found[0] < LARGEST_HELD:
             return
         size, start = found
+        if self._rest[0] & 0xF0 != wire.PUBLISH:
+            raise Malformed(f"packet type {self._rest[0] >> 4} of {size} bytes")
         self._large = (self._rest[0], self._rest[start : start + HEAD], size)
         self._to_skip = start + size - len(self._rest)
         self._rest = b""

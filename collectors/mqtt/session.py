@@ -30,7 +30,8 @@ those again first, in that order, marked DUP; 6 skips them, and as REACH is belo
 is ahead of `last_packet_id` is never mistaken for one behind. DUP alone says nothing: it only means
 that the broker tried before.
 
-Assumptions about the broker (mosquitto 2 keeps them all, with `max_queued_messages 0`):
+Assumptions about the broker (mosquitto 2 keeps them all, as long as its queue, set as in
+`deploy/mosquitto.conf`, does not overflow):
  A1. Unacknowledged PUBLISHes come again after a reconnect with the same packet id and DUP=1, in
      their first order, before any new PUBLISH at QoS 1 (MQTT 4.4, 4.6).
  A2. Packet ids are given in cyclic order, 1 to 65535, in the order of sending.

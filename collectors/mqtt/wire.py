@@ -10,7 +10,7 @@ from typing import NamedTuple
 from collectors.mqtt.counts import Cell, Malformed
 
 PUBLISH = 0x30
-PUBLISH_QOS1 = 0x32
+CONNACK = b"\x20"
 DUP, RETAIN = 0x08, 0x01
 LARGEST_SIZE = 268_435_455  # four length bytes
 PUBACK = b"\x40\x02"

@@ -54,6 +54,7 @@ class Fake:
     """A link without a network."""
 
     v5 = False
+    accepted = True
 
     def __init__(self) -> None:
         self.others: list[tuple[int, bytes]] = []

@@ -30,6 +30,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("MQTT_URL", "mqtt://host:port"),
         ("MQTT_TOPIC_ROOT", "robots/#"),
         ("MQTT_TOPIC_ROOT", "/"),
+        ("MQTT_SHARED_GROUP", "meters/1"),
         ("S3_PREFIX", "{org_id}/"),
         ("S3_PREFIX", "{organisation}/{project_id}/"),
         ("ECR_TAG_PREFIX", "{project_id"),
