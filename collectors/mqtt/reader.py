@@ -14,7 +14,7 @@ Socket = socket.socket | TlsStream
 
 GATHER_BYTES = 64 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
-HURRY_BYTES, HURRY_SECONDS = 16 * 1024, 0.002
+ROOM = 512 * 1024  # a socket that is full before so much is there would stop the broker meanwhile
 LARGEST_READ = 256 * 1024
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
@@ -80,7 +80,7 @@ class FastReader:
             self._link.lost("the broker closed the connection")
             return 0
         self._take(chunk)
-        self._expect_more(sock, len(chunk))
+        self._expect_more(sock)
         return len(chunk)
 
     def _take(self, chunk: bytes) -> None:
@@ -127,13 +127,11 @@ class FastReader:
         else:
             self._link.packet(header, body)
 
-    def _expect_more(self, sock: Socket, received: int) -> None:
+    def _expect_more(self, sock: Socket) -> None:
         if self.patience == IDLE_SECONDS:
+            _wake_at(sock, ROOM)  # makes the system give the socket twice of it, for good
             _wake_at(sock, GATHER_BYTES)
             self.patience = GATHER_SECONDS
-        if received < GATHER_BYTES // 2:  # half: encrypted, the same is larger
-            # A broker with a backlog is stopped by a full socket, which may hold less than that.
-            self.patience = HURRY_SECONDS if received >= HURRY_BYTES else GATHER_SECONDS
 
     def _relax(self, sock: Socket) -> None:
         if self.patience != IDLE_SECONDS:
