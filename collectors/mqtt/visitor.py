@@ -42,7 +42,7 @@ class Visitor:
         self._lost: str | None = None
         self._accepted = False
         self._client = self._make(broker, name, clean)
-        options: dict[str, Any] = {"clean_start": clean, "properties": _wishes()} if v5 else {}
+        options: dict[str, Any] = {"clean_start": clean, "properties": _wishes(clean)} if v5 else {}
         self._client.connect(broker.host, broker.port, keepalive=30, **options)
         self.wait(lambda: self._accepted or self._refusal is not None or self._lost is not None)
         self._require_welcome()
@@ -123,8 +123,8 @@ class Visitor:
         self._answers[number] = not any(reason.is_failure for reason in reasons)
 
 
-def _wishes() -> Properties:
+def _wishes(clean: bool) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = EXPIRY
+    properties.SessionExpiryInterval = 0 if clean else EXPIRY
     properties.ReceiveMaximum = WINDOW
     return properties

@@ -44,11 +44,11 @@ def test_a_broker_that_a_counter_may_rely_on(tmp_path: Path, examine: Examine) -
 
 @pytest.mark.mosquitto
 def test_a_queue_that_drops_what_was_accepted_is_found(tmp_path: Path, examine: Examine) -> None:
-    with Mosquitto(tmp_path, queued=1000) as broker:
+    with Mosquitto(tmp_path, queued=1000, more="sys_interval 1") as broker:
         queue = examine(broker.url)["queue"]
         assert not queue.ok
         assert "max_queued_messages" in queue.advice
-        assert "dropped" in examine(broker.url)
+        eventually(lambda: "dropped" in examine(broker.url), 30)
 
 
 @pytest.mark.mosquitto
@@ -68,6 +68,7 @@ def test_nothing_of_the_counters_is_touched_and_nothing_counted(
         publisher.close()
         eventually(lambda: counted(platform) == 20)
         running.finish()
+        broker.stop()  # it saves its sessions
         log = (broker.folder / "mosquitto.log").read_text()
     assert log.count("as fleetmeter-counter (") == 1
     assert "doctor" not in (broker.folder / "mosquitto.db").read_bytes().decode(errors="replace")
