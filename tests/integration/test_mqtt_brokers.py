@@ -1,7 +1,6 @@
 """Brokers that differ: refused credentials, a small window, MQTT 3.1.1 only, TLS."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
