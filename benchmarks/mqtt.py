@@ -4,7 +4,9 @@ CPU seconds of the consumer per million messages, everything on: exactly-once, d
 Counts are asserted to be exact in every row. Ratios are taken within the run. The broker's own CPU stands
 beside them: a broker busy all the time is what limits the speed, whoever consumes.
 
-FLEETMETER_BENCH_TRAFFIC names the traffic to measure, such as "blasted, TLS"; several with ";".
+FLEETMETER_BENCH_TRAFFIC names the traffic to measure, such as "blasted, TLS"; several with ";". With
+FLEETMETER_BENCH_ROUNDS of more than one the consumers take turns, and each shows the best it did: on a
+machine that others use as well, the rest is theirs.
 """
 
 import os
@@ -20,6 +22,7 @@ from rich.table import Table
 from benchmarks._mqtt_site import Blaster, Site, consumer, cpu, go, site
 
 OUT = Console(highlight=False, width=120)
+ROUNDS = int(os.environ.get("FLEETMETER_BENCH_ROUNDS", "1"))
 BLAST = 400_000
 PACED, PACE = 200_000, 20_000
 BACKLOG = 1_000_000
@@ -42,6 +45,11 @@ class Figures(NamedTuple):
     rate: float
     broker_cost: float
 
+    def or_better(self, other: "Figures") -> "Figures":
+        """The lower cost; the higher speed, and the broker's cost with it."""
+        faster = max(self, other, key=lambda figures: figures.rate)
+        return Figures(min(self.cost, other.cost), faster.rate, faster.broker_cost)
+
     @property
     def broker_load(self) -> float:
         """The share of a core that the broker used."""
@@ -56,6 +64,9 @@ def main() -> None:
         for qos in (0, 1):
             OUT.print(f"measuring: {traffic}, QoS {qos} …", style="dim")
             rows = {kind: _measure(kind, traffic, qos, tls) for kind in CONSUMERS}
+            for _ in range(1, ROUNDS):
+                for kind, figures in rows.items():
+                    rows[kind] = figures.or_better(_measure(kind, traffic, qos, tls))
             for kind, figures in rows.items():
                 table.add_row(traffic, str(qos), CONSUMERS[kind], *_cells(figures, rows["mosquitto_sub"]))
             table.add_section()
