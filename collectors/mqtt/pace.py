@@ -22,6 +22,11 @@ class Pace:
         self._next = 0.0
         self._stalled_at = 0
 
+    @property
+    def narrow(self) -> bool:
+        """True when the broker's window is so small that it is soon waiting for us."""
+        return self.cut_at < CUT
+
     def due(self, now: float, unsaved: int, silent: float) -> bool:
         """Whether to commit `unsaved` bytes, the newest of which came `silent` seconds ago.
 

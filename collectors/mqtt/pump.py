@@ -15,6 +15,7 @@ from collectors.mqtt.store import Store
 from collectors.mqtt.writer import Clock, Writer
 
 BEAT = 5.0  # seconds between two signs of life
+NARROW_SECONDS = 0.005  # between two reads of what a small window lets through
 
 
 class Pump:
@@ -93,6 +94,8 @@ class Pump:
 
     def _patience(self, reader: Reader | None) -> float:
         patience = reader.patience if reader else IDLE_SECONDS / 5
+        if self.pace.narrow and self._unsaved:
+            patience = min(patience, NARROW_SECONDS)
         if not (self._unsaved and self.settled):
             return patience
         return min(patience, self.pace.remaining(time.monotonic()))

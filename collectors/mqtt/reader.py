@@ -14,8 +14,10 @@ Socket = socket.socket | TlsStream
 
 GATHER_BYTES = 64 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
-ROOM = 512 * 1024  # a socket that is full before so much is there would stop the broker meanwhile
-LARGEST_READ = 256 * 1024
+# Of a flood, more: a broker that meets a full socket writes large pieces into its own buffer, which
+# halves its work. The system gives the socket twice the room of what it is told to wait for.
+FLOOD_BYTES = 512 * 1024
+LARGEST_READ = 1024 * 1024
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
 IDLE_SECONDS = 0.5
@@ -60,6 +62,7 @@ class FastReader:
         self.patience = IDLE_SECONDS
         self._link = link
         self._inbox = inbox
+        self._wakes_at = 1
         self._rest = b""
         self._to_skip = 0  # bytes still to come of a packet too large to hold
         self._large: tuple[int, bytes, int] | None = None
@@ -80,7 +83,7 @@ class FastReader:
             self._link.lost("the broker closed the connection")
             return 0
         self._take(chunk)
-        self._expect_more(sock)
+        self._expect_more(sock, len(chunk))
         return len(chunk)
 
     def _take(self, chunk: bytes) -> None:
@@ -127,19 +130,17 @@ class FastReader:
         else:
             self._link.packet(header, body)
 
-    def _expect_more(self, sock: Socket) -> None:
-        if self.patience == IDLE_SECONDS:
-            _wake_at(sock, ROOM)  # makes the system give the socket twice of it, for good
-            _wake_at(sock, GATHER_BYTES)
-            self.patience = GATHER_SECONDS
+    def _expect_more(self, sock: Socket, received: int) -> None:
+        self.patience = GATHER_SECONDS
+        self._wake_at(sock, FLOOD_BYTES if received >= 2 * GATHER_BYTES else GATHER_BYTES)
 
     def _relax(self, sock: Socket) -> None:
-        if self.patience != IDLE_SECONDS:
-            self.patience = IDLE_SECONDS
-            _wake_at(sock, 1)
+        self.patience = IDLE_SECONDS
+        self._wake_at(sock, 1)
 
-
-def _wake_at(sock: Socket, size: int) -> None:
-    """Have select report the socket as readable from `size` bytes on, where the system can."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    def _wake_at(self, sock: Socket, size: int) -> None:
+        """Have select report the socket as readable from `size` bytes on, where the system can."""
+        if size != self._wakes_at:
+            self._wakes_at = size
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)

@@ -26,5 +26,6 @@ def test_a_broker_that_stops_twice_at_the_same_number_has_a_window_of_that_size(
     pace.cut(now=1, arrivals=100, silent=2 * SILENCE)
     pace.cut(now=2, arrivals=100, silent=2 * SILENCE)
     assert pace.cut_at == 50
+    assert pace.narrow
     pace.cut(now=3, arrivals=101, silent=0)  # more than the window: it was not one
     assert pace.cut_at == CUT
