@@ -18,6 +18,7 @@ GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets
 # halves its work. The system gives the socket twice the room of what it is told to wait for.
 FLOOD_BYTES = 512 * 1024
 LARGEST_READ = 1024 * 1024
+REST = 256 * 1024  # a piece of a packet that is looked at: how large will it be?
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
 IDLE_SECONDS = 0.5
@@ -102,7 +103,7 @@ class FastReader:
         session = self._inbox.session
         done = wire.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
         self._rest = data[done:]
-        if len(self._rest) > LARGEST_READ:
+        if len(self._rest) > REST:
             self._hold_head()
 
     def _hold_head(self) -> None:

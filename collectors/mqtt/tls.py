@@ -7,10 +7,12 @@ one fetches thousands, which are decrypted from memory. It costs a third.
 import contextlib
 import socket
 import ssl
+from functools import partial
 from typing import Any
 
 HANDSHAKE_READ = 64 * 1024
 LARGEST_RECORD = 16 * 1024  # asking for more would only allocate more, each time
+SMALL_RECORD = 448  # and asking for so little is cheapest, where records are smaller than half of it
 
 
 class GatheringContext:
@@ -34,6 +36,7 @@ class TlsStream:
         self._socket = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._ask = LARGEST_RECORD
         self._unsent = b""
         self._promised = 0  # bytes of the caller's that are encrypted and not yet reported as sent
 
@@ -63,16 +66,17 @@ class TlsStream:
             return b""
         self._incoming.write(encrypted)
         records: list[bytes] = []
-        read, keep = self._tls.read, records.append
+        # No loop of ours: it would cost as much as reading a record does. What was read before the
+        # error stays in the list. An empty one: the broker says goodbye, and the socket ends after it.
         with contextlib.suppress(ssl.SSLWantReadError):
-            while record := read(LARGEST_RECORD):
-                keep(record)
-            # The broker has said goodbye; what follows its last record is the end of the socket.
+            records.extend(iter(partial(self._tls.read, self._ask), b""))
         with contextlib.suppress(BlockingIOError):
             self._push()  # what TLS itself has to say, such as new keys
         if not records:
             raise BlockingIOError
-        return b"".join(records)
+        data = b"".join(records)
+        self._ask = SMALL_RECORD if len(data) < len(records) * SMALL_RECORD // 2 else LARGEST_RECORD
+        return data
 
     def send(self, data: bytes) -> int:
         """Encrypt and send `data`; returns how much of it is gone.
