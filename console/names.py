@@ -23,6 +23,13 @@ def short(name: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+# Read by Streamlit in words that are escaped already: addresses, icons and emoji, arrows.
+_TURNED = re.compile(
+    r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=:)(?=[\w+-]+[/_\w+-]*:)|(?<=-)(?=[->])|(?<=<)(?=[-=])|(?<=[>~])(?==)",
+    re.IGNORECASE,
+)
+
+
 def cell(name: str, longest: int = LONGEST) -> str:
     """`name` for a table, of which Streamlit makes a CSV as it is.
 
@@ -34,7 +41,7 @@ def cell(name: str, longest: int = LONGEST) -> str:
 
 def markdown(name: str, longest: int = LONGEST) -> str:
     """`name` so that Streamlit's Markdown shows it as it is."""
-    return _MARKDOWN.sub(r"\\\1", short(name, longest))
+    return _MARKDOWN.sub(r"\\\1", _TURNED.sub(UNSEEN, short(name, longest)))
 
 
 def html(name: str, longest: int = LONGEST) -> str:

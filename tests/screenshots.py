@@ -58,7 +58,7 @@ def ready(address: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 def take(browser: Browser, address: str, folder: Path) -> None:
-    """Every page, as `<page>-<scheme>.png`, and `-390` for the phone."""
+    """Every page, as `<page>-<scheme>.png`, and `-390` for the phone; `-whole` to look at all of it."""
     for width in WIDTHS:
         for scheme in SCHEMES:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -72,6 +72,10 @@ def take(browser: Browser, address: str, folder: Path) -> None:
                 page.wait_for_timeout(1500)  # charts draw themselves after the page has come to rest
                 tail = "" if width == WIDTHS[0] else f"-{width}"
                 save(page.screenshot(), folder / f"{name}-{scheme}{tail}.png")
+                tall = page.evaluate("() => document.querySelector('.stMain').scrollHeight")
+                page.set_viewport_size({"width": width, "height": min(tall, 4_000)})
+                page.wait_for_timeout(800)
+                save(page.screenshot(), folder / f"{name}-{scheme}{tail}-whole.png")
                 page.close()
             context.close()
 

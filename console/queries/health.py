@@ -27,7 +27,9 @@ SOURCE = """
     SELECT '{0}' AS source, count({0}_measured_at) AS measured, count(*) AS projects,
         max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest,
         count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS behind,
-        (SELECT min(found.error->>'error') FROM refresh, jsonb_array_elements(refresh.errors) AS found (error)
+        (SELECT min(coalesce('project ' || (found.error->>'project_id') || ': ', '')
+                || (found.error->>'error'))
+            FROM refresh, jsonb_array_elements(refresh.errors) AS found (error)
             WHERE found.error->>'source' = '{0}') AS why
     FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"""
 FRESHNESS = text(f"""

@@ -7,9 +7,9 @@ from typing import Literal
 
 from sqlalchemy import Connection, text
 
-from console import figures
+from console import figures, names
 from console.queries import runs
-from console.queries.rows import every, one
+from console.queries.rows import Row, every, one
 from metering import closing, coverage
 from metering.meters import SOURCES, Source
 from metering.periods import Day
@@ -70,8 +70,10 @@ GAPS = text("""
     WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN ('mqtt', 'platform_db')""")
 
 ALERTS = text("""
-    SELECT severity, count(*) AS alerts FROM alerts
-    WHERE resolved_at IS NULL AND acknowledged_by IS NULL GROUP BY severity ORDER BY severity""")
+    SELECT a.severity, count(*) AS alerts, (array_agg(a.kind ORDER BY a.id DESC))[1] AS kind,
+        (array_agg(p.name ORDER BY a.id DESC))[1] AS project
+    FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
+    WHERE a.resolved_at IS NULL AND a.acknowledged_by IS NULL GROUP BY a.severity ORDER BY a.severity""")
 
 
 def find(connection: Connection, at: datetime, platform: bool = True) -> list[Problem]:
@@ -167,10 +169,15 @@ def _alerts(connection: Connection) -> list[Problem]:
     return [
         Problem(
             "bad" if row["severity"] == "critical" else "warning",
-            f"{figures.many(row['alerts'], row['severity'] + ' alert')} nobody looks after yet",
+            f"{figures.many(row['alerts'], row['severity'] + ' alert')} nobody looks after yet{_newest(row)}",
             "alerts",
             "alert",
             row["alerts"],
         )
         for row in every(connection, ALERTS)
     ]
+
+
+def _newest(row: Row) -> str:
+    whose = f" of {names.markdown(row['project'], 40)}" if row["project"] is not None else ""
+    return f", the newest: {names.markdown(row['kind'].replace('_', ' '))}{whose}"

@@ -16,6 +16,11 @@ MATCHES = text("""
     WHERE p.id = :id OR p.name ILIKE :pattern OR o.name ILIKE :pattern
     ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
 
+# Without words nobody looks for one: the first are found without a look at every project.
+FIRST = text("""
+    SELECT p.id, p.name, o.name AS organization, p.is_active FROM projects p
+    JOIN organizations o ON o.id = p.organization_id WHERE p.is_active ORDER BY p.id LIMIT :most""")
+
 ONE = text(f"""
     SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
         p.deactivated_at, {EXPECTED_FROM} AS expected_from, {METERED_UNTIL} AS metered_until
@@ -50,7 +55,12 @@ def anomalies(connection: Connection, project_id: int, first: Day, last: Day) ->
 
 
 def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
-    """Projects whose name or organization contains `words`, or whose id it is; at most `most`."""
+    """Projects whose name or organization contains `words`, or whose id it is; at most `most`.
+
+    Without words the first that are active.
+    """
+    if not words.strip() and (first := every(connection, FIRST, most=most)):
+        return first
     escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     number = int(words) if words.strip().isascii() and words.strip().isdigit() else 0
     identifier = number if number < 2**63 else 0

@@ -21,7 +21,7 @@ MOST = 500
 SHOWN = (
     Column("id", "Alert", "id"),
     Column("look", "Severity"),
-    Column("kind", "Kind"),
+    Column("what", "Kind"),
     Column("subject", "Subject", "name"),
     Column("project", "Project", "name"),
     Column("said", "Detail", "name"),
@@ -51,7 +51,9 @@ def show() -> None:
         found = alerts.listed(page.connection, over, MOST, kind)
     head("Alerts", page.at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240)
+        st.selectbox(
+            "Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240, format_func=_words
+        )
         st.toggle("Those that are over too", key="over")
     address.write("kind", kind)
     address.write("over", "shown" if over else None)
@@ -71,6 +73,10 @@ def show() -> None:
     _anomalies([one for one in found if one["kind"] == "anomaly"], page.at)
 
 
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
 def _is_shown(raw: str) -> bool:
     if raw != "shown":
         raise ValueError(raw)
@@ -78,7 +84,7 @@ def _is_shown(raw: str) -> bool:
 
 
 def _nothing(kind: str | None) -> None:
-    what = f"No alert of kind {kind} is open." if kind else "No alert is open."
+    what = f"No alert of kind {_words(kind)} is open." if kind else "No alert is open."
     st.success(f"{what} The runner looks every half minute.", icon=":material/check_circle:")
 
 
@@ -103,7 +109,12 @@ def _waits(one: Row) -> bool:
 
 def _row(one: Row) -> Row:
     look = LOOKS.get(one["severity"], one["severity"])
-    return {**one, "look": look, "said": alert.sentence(one["kind"], one["detail"])}
+    return {
+        **one,
+        "look": look,
+        "what": _words(one["kind"]),
+        "said": alert.sentence(one["kind"], one["detail"]),
+    }
 
 
 def _acknowledge(chosen: Sequence[Row]) -> None:
@@ -115,7 +126,7 @@ def _acknowledge(chosen: Sequence[Row]) -> None:
 
     def explain() -> None:
         for one in waiting[:5]:
-            st.markdown(f"- {names.markdown(one['kind'])}: {names.markdown(one['subject'], 80)}")
+            st.markdown(f"- {names.markdown(_words(one['kind']))}: {names.markdown(one['subject'], 80)}")
         st.text_input("What is being done about it", key="note", max_chars=500)
         st.caption("They stay open until they are over; the note is kept in the audit log.")
 

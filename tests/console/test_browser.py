@@ -14,6 +14,7 @@ from the_console import HOSTILE, answer, serving
 from the_site import Site, press, until, visit
 
 from console import names
+from console.components.job import JOBS
 from console.pages import TITLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -95,7 +96,7 @@ def test_a_missing_day_is_backfilled_with_one_double_click(page: Page, site: Sit
     assert site.scalar(sealed, id=site.fleet.projects[-1], dates=dates) == len(dates)
 
 
-@pytest.mark.parametrize("job", ["hourly", "daily", "monthly"])
+@pytest.mark.parametrize("job", list(JOBS))
 def test_a_job_is_asked_for_runs_and_shows_its_result(
     page: Page, site: Site, live_runner: None, job: str
 ) -> None:

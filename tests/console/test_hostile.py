@@ -1,0 +1,161 @@
+"""Names and words that outsiders choose, hostile ones, on every page: shown as they are, and nothing else."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import text
+from the_platform import Platform
+from the_site import Site, press, visit
+
+from console import names
+from console.pages import TITLES
+from metering import adjustments, coverage, ledger
+from metering.adjustments import Adjustment
+from metering.periods import Day, Month
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+WORDS = (
+    "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>",
+    '=HYPERLINK("http://evil.example";"x")|\' /C calc\'!A0',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\u202eevil\u202c مشروع",
+    "w" * 5_000,
+    "🤖 **bold** _it_ `code` $x^2$ ~~no~~ # h1",
+    "[x](javascript:alert(1)) <javascript:alert(1)> http://evil.example",
+    ":material/delete: :red[red] :red-background[b] :small[s] :smile:",
+    "&lt;b&gt; &amp; &#x3C;script&#x3E; a\nb\rc\td",
+    "www.evil.example evil@evil.example :+1: :streamlit: :material_delete: -> <- -- >= <= ~= 12:30:45",
+    "| a | b |\n|---|---|\n| {{7*7}} | ${7*7} %s {0} |",
+)
+FORMULA = re.compile(r"[=+@\t\r]|-(?![\d.])")  # how what a spreadsheet takes for one begins
+
+
+@pytest.fixture(scope="module")
+def hostile(site: Site) -> Site:
+    """The site, in which everything that outsiders may name is named so."""
+    platform, at = Platform(site.engine), datetime.now(UTC)
+    for word in WORDS:
+        organization = platform.organization("free", name=word)
+        project = platform.project(organization, created_at=site.fleet.closed.start, name=word)
+        platform.sql(
+            "INSERT INTO devices (project_id, name, created_at) VALUES (:id, :word, now())",
+            id=project,
+            word=word,
+        )
+        _spoil(site, organization, project, word, at)
+    return site
+
+
+def _spoil(site: Site, organization: int, project: int, word: str, at: datetime) -> None:
+    yesterday = Day.of(at).previous()
+    with site.engine.begin() as connection:
+        usage = ledger.MqttUsage(2_000_000, 10, 5000, 50, word)
+        ledger.add_mqtt(connection, {(organization, project): usage}, at)
+        ledger.add_unattributed(connection, {word[:200]: (7, [word, f"roboticks/{word}/x"])}, at)
+        coverage.open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
+        wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
+        adjustments.post(connection, wanted, at)
+        given = {"id": project, "word": word, "date": str(yesterday), "short": word[:60]}
+        connection.execute(
+            text("""
+                INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, acknowledged_by)
+                VALUES ('limit', 'critical', :id, :word, jsonb_build_object('any', CAST(:word AS text)),
+                    now(), NULL),
+                ('limit', 'warning', :id, 'held ' || :word, '{}', now(), :word),
+                ('anomaly', 'warning', :id, 'anomaly ' || :word, jsonb_build_object('meter', 'mqtt_inbound',
+                    'date', :date, 'expected_low', 1, 'expected_high', 2, 'actual', 9,
+                    'reason', CAST(:word AS text)), now(), NULL);
+                INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at, errors,
+                    project_id)
+                VALUES ('daily', :short, now(), 'manual', :word, 'dead', now(),
+                    jsonb_build_array(jsonb_build_object('error', CAST(:word AS text))), :id);
+                INSERT INTO job_runs (job, period, at, trigger, requested_by, progress, next_attempt_at)
+                VALUES ('archive', :short, now(), 'manual', :word,
+                    jsonb_build_object('what', CAST(:word AS text), 'done', 1, 'total', 2),
+                    now() + interval '1 day');
+                INSERT INTO workers (name, role, host, pid) VALUES (:word, 'runner', :word, 1)"""),
+            given,
+        )
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page on which no dialog may open, and nothing may be fetched from elsewhere."""
+    wrong: list[str] = []
+    page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.append(request.url) if "evil" in request.url else None)
+    yield page
+    assert wrong == []
+
+
+def unharmed(page: Page) -> None:
+    """Nothing ran, nothing became a link, a picture, bold, a formula, an icon or a colour."""
+    assert page.evaluate("() => window.hacked") is None
+    for selector in (
+        "a[href^='javascript:' i]",
+        "a[href*='evil.example']:not([href^='mailto:'])",  # an e-mail address is one, also of an actor
+        "img[src='x']",
+        ".stMain .katex",
+        ".stMain strong:text-is('bold')",
+        ".stMain em:text-is('it')",
+        ".stMain code:text-is('code')",
+        ".stMain span[style]:text-is('red')",
+        ".stMain h1:text-is('h1')",
+        ".stMain img[alt='Streamlit logo']",
+        ".stMain span[data-testid=stIconMaterial]:text-is('delete')",
+    ):
+        assert page.locator(selector).count() == 0, selector
+    words = page.locator("body").inner_text()
+    assert "\u202e" not in words
+    assert "w" * 500 not in words
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.get_by_text("could not be shown").count() == 0
+
+
+def words_of(page: Page, selector: str) -> list[str]:
+    """What is read there, on one line each, without the marks that nobody sees."""
+    texts = page.locator(selector).all_inner_texts()
+    return [" ".join(text.replace(names.UNSEEN, "").split()) for text in texts]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("path", [*TITLES, "billing?month=running", "jobs?state=dead", "limits?share=50"])
+def test_hostile_words_stay_words_on_every_page(watched: Page, hostile: Site, path: str, width: int) -> None:
+    watched.set_viewport_size({"width": width, "height": 900})
+    visit(watched, hostile, path.replace("running", str(Month.of(datetime.now(UTC)))))
+    unharmed(watched)
+
+
+@pytest.mark.parametrize("number", range(len(WORDS)))
+def test_a_projects_page_says_its_hostile_name_as_it_is(watched: Page, hostile: Site, number: int) -> None:
+    project = hostile.scalar("SELECT id FROM projects WHERE name = :name", name=WORDS[number])
+    visit(watched, hostile, f"project?project={project}")
+    heading = watched.get_by_role("heading", level=2).first
+    assert " ".join(heading.inner_text().split()) == names.short(WORDS[number])
+    shown = watched.get_by_role("combobox", name="Project").input_value()
+    assert shown.startswith(names.short(WORDS[number], 60)[:50])
+    unharmed(watched)
+
+
+def test_the_selector_lists_hostile_names_as_they_are(watched: Page, hostile: Site) -> None:
+    visit(watched, hostile, "project")
+    watched.get_by_role("combobox", name="Project").click()
+    options = "\n".join(watched.get_by_role("option").all_inner_texts())
+    for word in (WORDS[0], WORDS[5], WORDS[6]):
+        assert names.short(word, 60)[:50] in options
+    unharmed(watched)
+
+
+def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, hostile: Site) -> None:
+    visit(watched, hostile, "alerts?kind=limit")
+    press(watched, "acknowledge")
+    expect(watched.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
+    said = "\n".join(words_of(watched, "[role=dialog] li"))
+    for word in WORDS[-5:]:
+        assert names.short(word) in said, word
+    unharmed(watched)
