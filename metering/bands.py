@@ -30,6 +30,7 @@ REACH = SPREAD_DAYS + LEVELS[1] + 7 * WEEKS  # days that a judgement looks back
 # Quantiles of the misses, and how many standard deviations each is for a normal series.
 _ALL, _ALL_NORMAL = 0.7, 1.0364
 _OWN, _OWN_NORMAL = 0.8, 1.2816  # of the twelve misses on the same weekday
+_STEPS = 0.95  # of usage that is mostly the same: a few large transfers a day come in steps
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def expected(past: Array) -> Bands:
     missed = np.abs(x[:, -fits.shape[2] :] - fits.mean(axis=0))[:, :-1]
     own = missed[:, ::-1][:, 6::7]
     spread = WIDTH * np.maximum(quantile(missed, _ALL) / _ALL_NORMAL, quantile(own, _OWN) / _OWN_NORMAL)
+    spread = np.where(spread < LEAST_CHANGE, np.maximum(spread, 1.1 * quantile(missed, _STEPS)), spread)
     judged = _enough(past)
     today = np.where(judged, fits[:, :, -1], np.nan)
     bounds = (today.min(axis=0) - spread, today.mean(axis=0), today.max(axis=0) + spread)

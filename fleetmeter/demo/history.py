@@ -165,9 +165,9 @@ def _platform_rows(connection: Connection, day: Day, until: datetime, seen: date
         )
     connection.execute(
         text(f"""INSERT INTO data_transfers (project_id, created_at, kind, bytes)
-            SELECT p.id, {moment}, (ARRAY['docker_upload', 'docker_download', 'data'])[n % 3 + 1], 5000000 * n
-            {series}"""),
-        bounds | {"rows": 6},
+            SELECT p.id, {moment}, (ARRAY['docker_upload', 'docker_download', 'data'])[n % 3 + 1],
+                2000000 + 30000 * ((89 * n * (p.id + :day)) % 101) {series}"""),
+        bounds | {"rows": 18, "day": day.date.toordinal()},
     )
 
 
