@@ -3,14 +3,13 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fleetmeter import corrections, environment, show
 from metering import alerts, database
 from metering.errors import DeliveryFailed
 
 app = typer.Typer(invoke_without_command=True, help="Alerts: the open ones, acknowledge, test the channels.")
-OUT = Console(highlight=False)
+OUT = show.console()
 
 
 @app.callback()

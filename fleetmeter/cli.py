@@ -22,8 +22,7 @@ from metering import audit, coverage, coverage_hours, database, offline, plans, 
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.periods import Day, Month
 
-# What another program reads, or a file keeps, is not folded to the width of a screen nobody has.
-OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+OUT = show.console()
 ERR = Console(stderr=True, highlight=False)
 
 app = typer.Typer(

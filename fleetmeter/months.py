@@ -4,13 +4,12 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from fleetmeter import environment, show
 from metering import corrected, database, gaps, plans, projects
 from metering.periods import Month
 
-OUT = Console(highlight=False)
+OUT = show.console()
 
 
 def month(

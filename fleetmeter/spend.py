@@ -4,12 +4,11 @@ from decimal import Decimal
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fleetmeter import environment, show
 from metering import database, plans, projects, spend
 
-OUT = Console(highlight=False)
+OUT = show.console()
 
 
 def spent(

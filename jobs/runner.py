@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import schedule
@@ -19,6 +20,7 @@ from jobs import due, execute, notify, queue
 from jobs.bell import Bell
 from metering import database
 from metering.errors import DatabaseUnavailable
+from metering.periods import Hour
 from metering.settings import Settings
 
 AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
@@ -84,8 +86,14 @@ def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) 
         run = queue.claim(connection, name)
     if run is None:
         return False
-    execute.execute(settings, engine, run, leave=stop)
+    execute.execute(settings, engine, _timely(run, datetime.now(UTC)), leave=stop)
     return True
+
+
+def _timely(run: queue.Run, now: datetime) -> queue.Run:
+    """A refresh that comes late, after an outage or tried again, reads levels of the hour it runs in."""
+    late = run.job == "hourly" and run.trigger != "manual" and Hour.of(run.at) < Hour.of(now)
+    return replace(run, at=now) if late else run
 
 
 def _leave(engine: Engine, name: str) -> None:

@@ -459,6 +459,24 @@ def test_a_request_starts_at_once_beside_a_long_run_and_shows_its_progress(
     assert min(platform.scalar(started, id=one) for one in asked) < 1
 
 
+def test_a_refresh_that_comes_late_samples_the_hour_in_which_it_runs(
+    configured: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[datetime] = []
+
+    def refresh(*given: Any) -> Measured:
+        read.append(given[2])
+        return Measured("s3")
+
+    monkeypatch.setattr(s3, "refresh", refresh)
+    began = datetime.now(UTC)
+    with database.transaction(engine) as connection:
+        queue.enqueue(connection, "hourly", "late", began - hours(5), "console", "somebody")
+    with running(configured, engine):
+        until(lambda: len(read) >= 2, 60)  # that one, and the one that is due
+    assert min(read) >= began - hours(1)
+
+
 def test_what_is_due_is_asked_for_without_using_up_ids(engine: Engine, platform: Platform) -> None:
     platform.project(created_at=AT - hours(72))
     for _ in range(3):
