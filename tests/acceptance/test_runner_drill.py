@@ -25,7 +25,8 @@ from metering import audit
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
-START = datetime(2026, 12, 31, 23, 59, 15, tzinfo=UTC)
+START = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+BEFORE_MIDNIGHT = datetime(2026, 12, 31, 23, 59, 55, tzinfo=UTC)
 PROJECTS = 40
 SCRIPT = Path(__file__).parents[1] / "shifted_runner.py"
 HELD = """SELECT worker FROM job_runs WHERE state = 'running' AND job IN ('daily', 'monthly')
@@ -79,6 +80,10 @@ class Site:
         return int(worker.split("/")[1])
 
     def finish(self) -> None:
+        """Once the last hour of the month is sampled, cross its end, and wait until all is done."""
+        sampled = "SELECT 1 FROM job_runs WHERE job = 'hourly' AND period LIKE '2026-12-31T23%' AND {}"
+        self.until(lambda: self.platform.scalar(sampled.format("state = 'succeeded'")))
+        self.set_clock(BEFORE_MIDNIGHT)
         done = f"""SELECT (SELECT count(*) FROM monthly_stats) = {PROJECTS} AND NOT EXISTS (
             SELECT FROM job_runs WHERE state IN ('queued', 'running'))"""
         self.until(lambda: self.platform.scalar(done))
@@ -187,7 +192,7 @@ def test_one_of_three_frozen_past_its_lease_writes_nothing_when_it_comes_back(
     frozen = site.holder()
     os.kill(frozen, signal.SIGSTOP)
     try:
-        site.finish()
+        site.finish()  # which takes longer than a lease
         before = site.books()
         runs = site.platform.rows("SELECT id, state, worker, attempt FROM job_runs ORDER BY id")
     finally:
@@ -211,7 +216,7 @@ def test_clocks_that_jump_and_hosts_of_other_zones(site: Site, undisturbed: list
     site.start(TZ="America/New_York")
     site.start(TZ="Pacific/Auckland")
     site.holder()
-    for jump in (timedelta(hours=3), timedelta(hours=-1), timedelta(minutes=3)):
+    for jump in (timedelta(hours=3), timedelta(hours=-1)):
         site.set_clock(START + jump)
         time.sleep(6)  # two of its heartbeats: there is nothing to see when it does nothing
     agree(site, undisturbed)
