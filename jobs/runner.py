@@ -25,7 +25,7 @@ from metering.settings import Settings
 
 AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
 HEARTBEAT = 5  # seconds
-POLL = 5  # seconds between two looks at the queue when nothing rings
+POLL = 3  # seconds between two looks at the queue when nothing rings
 
 log = structlog.get_logger()
 
