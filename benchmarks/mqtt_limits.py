@@ -107,7 +107,7 @@ def many_projects() -> list[tuple[str, str, str]]:
         where.await_counted(400_000)
         process.terminate()
         assert process.stdout
-        noted = json.loads(process.stdout.read())
+        noted = json.loads(process.stdout.read().splitlines()[-1])  # before it: the log
     first, *flushes = (1000 * seconds for projects, seconds in noted["flushes"] if projects == MANY)
     pauses = [1000 * seconds for seconds in noted["pauses"]]
     usual, longest = statistics.median(pauses), max(pauses)
