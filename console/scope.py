@@ -29,7 +29,9 @@ _SHARED = {
     "plan_versions": "SELECT * FROM plan_versions WHERE hash IN"
     " (SELECT plan_version FROM monthly_stats WHERE organization_id IN ({ids}))",
     "gaps": """SELECT g.id, g.source, g.starts_at, g.ends_at, g.reason, g.created_at, g.covered_at,
-        g.accepted_at, CASE WHEN g.project_ids IS NOT NULL THEN ARRAY(
+        g.accepted_at, CASE WHEN g.accepted_by IS NOT NULL THEN 'the platform' END AS accepted_by,
+        CASE WHEN g.accepted_by IS NOT NULL THEN 'for a reason that it keeps' END AS accepted_reason,
+        CASE WHEN g.project_ids IS NOT NULL THEN ARRAY(
             SELECT p.id FROM projects p WHERE p.organization_id IN ({ids}) AND p.id = ANY(g.project_ids))
         END AS project_ids FROM gaps g WHERE g.project_ids IS NULL OR EXISTS (
             SELECT FROM projects p WHERE p.organization_id IN ({ids}) AND p.id = ANY(g.project_ids))""",
