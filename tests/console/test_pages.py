@@ -110,6 +110,22 @@ class TestOverview:
         shown = table[table["date"] == yesterday]["inbound"].iloc[0]
         assert shown == expected
 
+    def test_a_day_that_some_projects_miss_does_not_look_like_a_fall(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        from console.queries import fleet as queries
+        from console.queries.problems import Problem
+        from console.views import overview
+
+        last = Day.of(datetime.now(UTC)).previous()
+        with engine.connect() as connection:
+            trend = queries.trend(connection, last, last)
+        problem = Problem("bad", "1 missing", "snapshots", "day", 1, frozenset({last.date}))
+        assert overview._whole(trend, [problem])[0]["messages"] == trend[0]["messages"] > 0
+        fewer = [{**trend[0], "projects": trend[0]["projects"] - 1}]
+        assert overview._whole([*trend, *fewer], [problem])[1]["messages"] is None
+        assert overview._whole([*trend, *fewer], [])[1]["messages"] == trend[0]["messages"]
+
     def test_a_failed_run_is_a_problem_until_the_same_run_succeeds(
         self, open_page: Open, fleet: Fleet, engine: Engine
     ) -> None:
@@ -349,6 +365,27 @@ class TestHealth:
         table = open_page("health").dataframe[1].value.set_index("label")
         assert table.loc["MQTT", "state"] == "● fresh"
         assert table.loc["S3", "state"] == "○ never measured"
+
+    def test_a_project_that_a_source_refuses_is_named_with_what_was_said_and_an_inactive_one_is_not(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        platform = Platform(engine)
+        platform.sql("UPDATE project_stats SET s3_measured_at = now()")
+        platform.sql(
+            "UPDATE project_stats SET s3_measured_at = now() - interval '3 h' WHERE project_id = ANY(:ids)",
+            ids=list(fleet.projects[:2]),
+        )
+        platform.deactivate(fleet.projects[1], datetime.now(UTC))
+        platform.sql(
+            """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at, errors)
+            VALUES ('hourly', 'p', now(), 'schedule', 'schedule', 'succeeded', now(), jsonb_build_array(
+                jsonb_build_object('source', 's3', 'project_id', 7, 'error', 's3: access denied')))"""
+        )
+        page = open_page("health")
+        assert "S3 could not be read for 1 project" in said_by(page)
+        row = page.dataframe[1].value.set_index("label").loc["S3"]
+        assert (row["state"], row["projects"]) == ("▲ 1 project behind", len(fleet.projects) - 1)
+        assert row["why"] == "project 7: s3: access denied"
 
     def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         with engine.begin() as connection:
