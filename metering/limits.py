@@ -1,6 +1,4 @@
-"""LimitService: may an organization or a project use more? It only reads: one statement a check, and
-a second one for counters while more than the month before is not closed.
-"""
+"""LimitService: may an organization or a project use more? It only reads: one statement a check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,25 +33,24 @@ PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND 
 USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
 OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
 OF_PROJECT = """
-    SELECT o.tier, {used} AS used {more} FROM projects p
+    SELECT o.tier, {used} AS used FROM projects p
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
-    {closed} WHERE p.id = :project AND o.id = :org"""
+    WHERE p.id = :project AND o.id = :org"""
 
-# What project_stats still holds of the months before the running one, when the last of them is not
-# closed yet: days that are sealed, and hours that are not. Of the month before in the same statement,
-# whose bounds are written out: PostgreSQL then plans for the partitions of that month alone, which
-# otherwise takes longer than the query. Of more months, which is rare, in another one.
-_HELD = """coalesce((SELECT sum(d.{meter}) FROM daily_stats d
-        WHERE d.project_id = :project AND d.date >= :since AND d.date < :until), 0)
-    + coalesce((SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = :project
-        AND u.hour >= :since_start AND u.hour < :until_start AND u.hour >= s.open_from), 0)"""
-CLOSED = """LEFT JOIN LATERAL (
-        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date AS until FROM monthly_stats m
-        WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1) closed ON true"""
-COUNTED = """, p.created_at, s.open_from, closed.until AS closed,
-    CASE WHEN p.created_at >= :until_start OR closed.until >= :until THEN 0 ELSE {held} END AS held"""
-EARLIER = "SELECT {held} FROM project_stats s WHERE s.project_id = :project"
+# What was used of a counter in the running month. That is what project_stats has, unless it still holds
+# the month before, which is not closed yet: then it is the running month's sealed days and its hours
+# since. Those are few, since a month is usually closed in the first minutes of the next one. Bounds
+# are written out: PostgreSQL then plans for the partitions of this month alone.
+IN_MONTH = """CASE
+    WHEN s.project_id IS NULL THEN NULL
+    WHEN p.created_at >= :start OR :first <= (
+        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+        WHERE m.project_id = :project ORDER BY m.year DESC, m.month DESC LIMIT 1) THEN s.{meter}
+    ELSE coalesce((SELECT sum(d.{meter}) FROM daily_stats d
+            WHERE d.project_id = :project AND d.date >= :first AND d.date < :after), 0)
+        + coalesce((SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = :project
+            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END"""
 
 
 class LimitService:
@@ -105,31 +102,18 @@ class LimitService:
         return self._counter(org, project, "mqtt_outbound")
 
     def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
-        used = f"s.{getattr(METERS[meter], 'live', meter)}"
-        row = self._row(org, project, OF_PROJECT.format(used=used, more="", closed=""), {})
-        return self._compared(org, meter, row, row.used, asked)
+        row = self._row(org, project, f"s.{getattr(METERS[meter], 'live', meter)}", {})
+        return self._compared(org, meter, row, asked)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        running = Month.of(self.clock())
-        before = running.previous()
-        counted = COUNTED.format(held=_HELD.format(meter=meter))
-        query = OF_PROJECT.format(used=f"s.{meter}", more=counted, closed=CLOSED)
-        row = self._row(org, project, query, _between(before, running))
-        used = row.used
-        if used is not None:
-            used -= int(row.held) + self._earlier(_id(project), meter, row, before)
-        return self._compared(org, meter, row, used, 1)
+        month = Month.of(self.clock())
+        bounds = {"start": month.start, "end": month.end, "first": month.first.date}
+        bounds |= {"after": month.next().first.date}
+        return self._compared(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
 
-    def _earlier(self, project: int, meter: str, row: Any, before: Month) -> int:
-        """What is held of months earlier than `before`."""
-        if row.created_at >= before.start or (row.closed and row.closed >= before.first.date):
-            return 0
-        oldest = row.closed or min(row.created_at, row.open_from)
-        bounds = {"project": project} | _between(Month(oldest.year, oldest.month), before)
-        return int(self._asked(EARLIER.format(held=_HELD.format(meter=meter)), bounds)[0])
-
-    def _row(self, org: Any, project: Any, query: str, bounds: dict[str, Any]) -> Any:
-        row = self._asked(query, bounds | {"org": _id(org), "project": _id(project)})
+    def _row(self, org: Any, project: Any, used: str, bounds: dict[str, Any]) -> Any:
+        bounds = bounds | {"org": _id(org), "project": _id(project)}
+        row = self._asked(OF_PROJECT.format(used=used), bounds)
         if row is None:
             raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
         return row
@@ -145,7 +129,8 @@ class LimitService:
         with database.connected(self.engine) as connection:
             return connection.execute(_statement(query), bounds).one_or_none()
 
-    def _compared(self, org: Any, meter: str, row: Any, used: int | None, asked: int) -> Limit:
+    def _compared(self, org: Any, meter: str, row: Any, asked: int) -> Limit:
+        used = None if row.used is None else int(row.used)
         allowance = self._tier(org, row.tier).meters.get(meter)
         if allowance is None:
             return _answer(meter, used, None, asked, hard=False)
@@ -168,15 +153,6 @@ class LimitService:
 def _statement(query: str) -> TextClause:
     """Parsed once: there are a dozen of them."""
     return text(query)
-
-
-def _between(since: Month, until: Month) -> dict[str, Any]:
-    return {
-        "since": since.first.date,
-        "until": until.first.date,
-        "since_start": since.start,
-        "until_start": until.start,
-    }
 
 
 def _id(subject: Any) -> int:
