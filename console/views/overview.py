@@ -141,15 +141,14 @@ def _figure(
     days = [row[name] for row in _sealed(trend)]
     known = [day for day in days if day is not None]
     shown = value if value is not None or not days else days[-1]
-    week = 8 if value is None else 7
-    change = _change(shown, days[-week]) if len(days) >= week else None
+    change, weeks = _change(shown, days, 1 if value is None else 0)
     with st.container(border=True, height="stretch"):
         st.metric(
             label,
             figures.size(shown) if unit == "bytes" else figures.compact(shown),
             change,
             delta_color="off",
-            delta_description="in a week" if change else None,
+            delta_description=f"in {figures.many(weeks, 'week')}" if change else None,
             help=note,
         )
         if len(known) > 1:
@@ -162,9 +161,16 @@ def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
     return trend[: last + 1]
 
 
-def _change(now: int | None, before: int | None) -> str | None:
-    """Against the same weekday a week before: weekends are quiet."""
-    return f"{now / before - 1:+.1%}" if now is not None and before else None
+def _change(now: int | None, days: Sequence[int | None], last: int) -> tuple[str | None, int]:
+    """Against the same weekday of the newest week that is known, and how many weeks ago; weekends are quiet.
+
+    `last` is 1 where `now` is the last of `days`, 0 where it comes after them.
+    """
+    for weeks in range(1, (len(days) - last) // 7 + 1):
+        before = days[-7 * weeks - last]
+        if now is not None and before:
+            return f"{now / before - 1:+.1%}", weeks
+    return None, 0
 
 
 def _checks(found: Sequence[Problem], scope: Scope) -> None:
