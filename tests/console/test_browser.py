@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import URL, text
-from the_browser import PATIENCE
+from sqlalchemy import URL, Connection, text
+from the_browser import PATIENCE, settle
 from the_console import HOSTILE, answer, serving
-from the_site import Site, press, until, visit
+from the_site import Site, press, tick, until, visit
 
 from console import names
 from console.components.job import JOBS
@@ -42,9 +42,27 @@ def test_every_page_opens_whole(browser: Browser, site: Site, name: str, width: 
     assert page.get_by_role("dialog").count() == 0
     assert page.evaluate("() => window.hacked") is None
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
-    assert width < 1440 or barriers(page) == []
+    assert barriers(page) == []
     assert crashes == []
     assert foreign == [], "the console must work where there is no internet"
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_question_and_an_explanation_have_no_barrier(browser: Browser, site: Site, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    visit(page, site, "jobs")
+    press(page, "run-daily")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    settle(page)
+    assert barriers(page) == []
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    tick(page, "bills")
+    expect(page.get_by_test_id("stCode").filter(has_text="total")).to_be_visible()
+    settle(page)
+    assert barriers(page) == []
     context.close()
 
 
@@ -210,6 +228,31 @@ def test_the_overview_leads_to_what_mends_it(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Project")
 
 
+def focus(page: Page, words: str) -> None:
+    """Go from one thing to the next by the keyboard until that one is reached."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.innerText").strip().endswith(words):
+            return
+    raise AssertionError(f"the keyboard does not reach {words}")
+
+
+def test_the_keyboard_alone_leads_to_a_question_and_out_of_it(page: Page, site: Site) -> None:
+    before = site.scalar("SELECT count(*) FROM job_runs")
+    visit(page, site)
+    focus(page, "Jobs")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_visible()
+    settle(page)
+    for words in ("Billing", "Refresh", "Preview", "Run now"):
+        focus(page, words)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert site.scalar("SELECT count(*) FROM job_runs") == before
+
+
 def test_probes_answer_in_the_same_server(site: Site) -> None:
     assert answer(f"{site.address}/healthz") == (200, "ok\n")
     assert answer(f"{site.address}/readyz") == (200, "ready\n")
@@ -245,6 +288,45 @@ def test_no_website_reaches_the_console_through_its_visitors_browser(site: Site)
     assert handshake(site.address, rebound, f"http://{rebound}") == 400
     for path in ("", "metrics", "readyz", "_stcore/metrics"):
         assert answer(f"{site.address}/{path}", Host=rebound)[0] == 400
+
+
+def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_shows_it(
+    page: Page, site: Site, admin: Connection
+) -> None:
+    name = site.engine.url.database
+    try:
+        admin.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        for key in TITLES:
+            admin.execute(text(gone), {"name": name})
+            page.goto(f"{site.address}/{key}?again")
+            expect(page.get_by_role("button", name="Try again").first).to_be_visible()
+            settle(page)
+            assert page.get_by_role("button", name="Try again").count() == 1
+            expect(page.get_by_text("cannot be reached")).to_contain_text("Reference")
+    finally:
+        admin.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", level=1, name=TITLES[key][0])).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("project?project=abc", "project = abc"),
+        ("project?project=424242", "project = 424242"),
+        ("project?days=31", "days = 31"),
+        ("snapshots?from=2026-13-01", "from = 2026-13-01"),
+        ("snapshots?source=cheese", "source = cheese"),
+        ("billing?month=soon", "month = soon"),
+        ("limits?share=81", "share = 81"),
+        ("jobs?state=exploded", "state = exploded"),
+        ("alerts?kind=<b>x</b>", "kind = <b>x</b>"),
+    ],
+)
+def test_a_wrong_value_of_the_address_is_named(page: Page, site: Site, path: str, said: str) -> None:
+    visit(page, site, path)
+    expect(page.get_by_text(f"The address says {said}")).to_be_visible()
 
 
 def test_readiness_tells_when_the_database_is_away() -> None:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import text
 from the_platform import Platform
-from the_site import Site, choose, listing, press, settle, until, visit
+from the_site import Site, choose, listing, press, settle, tick, until, visit
 
 from metering import coverage, projects, snapshots
 from metering.periods import Month
@@ -96,3 +97,25 @@ COPIES = """
     CROSS JOIN projects p CROSS JOIN LATERAL jsonb_populate_record(m, jsonb_build_object('project_id', p.id,
         'year', :year, 'month', :month, 'total_charge', p.id)) AS made
     WHERE m.project_id = (SELECT min(project_id) FROM monthly_stats) AND p.name LIKE 'copy %'"""
+
+
+def test_more_bills_than_a_page_holds_are_leafed_through(page: Page, site: Site) -> None:
+    month = site.fleet.closed.previous()
+    with site.engine.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO projects (organization_id, name, created_at)
+                SELECT (SELECT min(id) FROM organizations), 'copy ' || n, now()
+                FROM generate_series(1, 501) n""")
+        )
+        connection.execute(text(COPIES), {"year": month.year, "month": month.month})
+    visit(page, site, f"billing?month={month}")
+    expect(page.get_by_role("heading", name="501 bills")).to_be_visible()
+    page.get_by_label("Page of 2").fill("2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**page=2*")
+    settle(page)
+    tick(page, "bills")
+    least = site.scalar("SELECT min(id) FROM projects WHERE name LIKE 'copy %'")
+    expect(page.get_by_role("dialog").get_by_text(f"Why project {least} pays this")).to_be_visible()
+    visit(page, site, f"billing?month={month}&page=nine")
+    expect(page.get_by_text("page = nine")).to_be_visible()
