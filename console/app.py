@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console import probes, server, trouble
+from console import pages, probes, server, trouble
 from console.own_machine import OwnMachine
 from console.way_back import WayBack
 from metering import settings
 from metering.errors import SettingsError
+
+# Seconds a thread may keep the interpreter while others wait. A page gives it up with each of its parts
+# that it sends; at Python's 5 ms it waits as often for whoever computes beside it, such as the rating.
+SWITCH = 0.001
 
 
 def _send_at_once() -> None:
@@ -36,12 +41,13 @@ def _send_at_once() -> None:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Load what every page needs, then take it out of the collector's sight.
+    """Load every page, then take what that made out of the collector's sight.
 
-    Streamlit collects garbage after every rerun; with pandas loaded that alone takes 100 ms.
+    With pandas loaded one full collection stops the server for a tenth of a second.
     """
-    from console import frame  # noqa: F401, PLC0415 - imported for its weight
-
+    for key in pages.TITLES:
+        import_module(f"console.views.{key}")
+    sys.setswitchinterval(SWITCH)
     _send_at_once()
     gc.collect()
     gc.freeze()

@@ -1,28 +1,31 @@
 """Usage of the running month against what the tier includes, for every project in one statement."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.meters import COUNTERS, GAUGES
+from metering.meters import COUNTERS, GAUGES, columns
 from metering.periods import Month
 from metering.plans import PlanVersion
 
 Row = Mapping[str, Any]
 
 # What project_stats still holds of months before the running one, while the last is not closed.
-_EARLIER = """(SELECT sum(d.{0}) FROM daily_stats d WHERE d.project_id = s.project_id AND d.date < :first
-    AND d.date >= coalesce((
-        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-        WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity'))"""
+_EARLIER = f"""
+    SELECT {columns("sum(d.{0})::bigint AS {0}")}
+    FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
+        AND d.date >= coalesce((
+            SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+            WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""
 
 _USED = " ".join(
     [
-        f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL THEN s.{c.name} - CASE WHEN"
-        f" :behind THEN coalesce({_EARLIER.format(c.name)}, 0) ELSE 0 END END"
+        f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL"
+        f" THEN s.{c.name} - coalesce(s.earlier_{c.name}, 0) END"
         for c in COUNTERS
     ]
     + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
@@ -32,20 +35,28 @@ _USED = " ".join(
 # Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
-        used.used::bigint AS used, allowed.included, allowed.hard,
+        used.used, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
-    FROM project_stats s JOIN projects p ON p.id = s.project_id
-    JOIN organizations o ON o.id = p.organization_id
+    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}
+        FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
+        WHERE s.project_id > :above AND s.project_id <= :up_to
+            AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project) OFFSET 0) s
+    JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
     CROSS JOIN LATERAL (
         SELECT allowed.meter, CASE allowed.meter {_USED} END AS used OFFSET 0) AS used
-    WHERE p.is_active AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
-        AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
+    WHERE p.is_active AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
 
 PROJECTS = text(f"""{OF_PROJECTS}
     ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
     LIMIT :most""")
+
+AT_ONCE = 2_500  # projects of one statement
+CHUNKS = text("""
+    SELECT max(project_id) FROM (
+        SELECT project_id, (row_number() OVER (ORDER BY project_id) - 1) / :at_once AS chunk
+        FROM project_stats) s GROUP BY chunk ORDER BY chunk""")
 
 OF_ORGANIZATIONS = """
     SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
@@ -77,7 +88,24 @@ def projects(
     `behind`: some month before the running one is still open, so that its usage must be taken out.
     """
     given = parameters(version, at, near, behind) | {"project": project_id, "most": most}
-    return [dict(row) for row in connection.execute(PROJECTS, given).mappings()]
+    found: list[Row] = []
+    for above, up_to in _chunks(connection) if project_id is None else [(0, project_id)]:
+        rows = connection.execute(PROJECTS, given | {"above": above, "up_to": up_to}).mappings()
+        found = sorted([*found, *map(dict, rows)], key=_worst_first)[:most]
+    return found
+
+
+def _chunks(connection: Connection) -> Iterable[tuple[int, int]]:
+    """Ranges of ids, each above the first and up to the second, that hold AT_ONCE projects or less."""
+    ends = list(connection.execute(CHUNKS, {"at_once": AT_ONCE}).scalars())
+    return pairwise([0, *ends])
+
+
+def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
+    """What PROJECTS sorts by."""
+    used, share = row["used"], row["share"]
+    over = 2 if used is None else int(used <= row["included"])
+    return over, share is None, -(share or 0.0), row["project_id"], row["meter"]
 
 
 def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
@@ -89,6 +117,8 @@ def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) ->
         "near": near,
         "behind": behind,
         "project": None,
+        "above": 0,
+        "up_to": 2**63 - 1,
     }
 
 

@@ -148,11 +148,18 @@ def refuse_running(month: Month, at: datetime) -> None:
 
 
 def due_months(connection: Connection, at: datetime) -> list[Month]:
-    """Months over at `at` in which some project has usage that is not billed yet, in order."""
+    """Months over at `at` in which some project has usage that is not billed yet, in order.
+
+    Months close in order: whoever has the bill of the month before the running one is not looked into.
+    """
     running = Month.of(at)
     first = connection.scalar(
         text(f"""
-            SELECT min(next.month) FROM project_stats s JOIN projects p ON p.id = s.project_id
+            SELECT min(next.month) FROM (
+                SELECT * FROM project_stats s WHERE NOT EXISTS (
+                    SELECT FROM monthly_stats m WHERE m.project_id = s.project_id
+                    AND (m.year, m.month) = (:year, :month)) OFFSET 0) s
+            JOIN projects p ON p.id = s.project_id
             CROSS JOIN LATERAL (SELECT coalesce(
                 (SELECT make_date(m.year, m.month, 1) + interval '1 month' FROM monthly_stats m
                     WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1),
@@ -162,7 +169,12 @@ def due_months(connection: Connection, at: datetime) -> list[Month]:
                 least({METERED_UNTIL}, :running_start) > s.open_from OR EXISTS (
                     SELECT FROM daily_stats d WHERE d.project_id = p.id
                     AND d.date >= next.month AND d.date < :running))"""),
-        {"running": running.first.date, "running_start": running.start},
+        {
+            "running": running.first.date,
+            "running_start": running.start,
+            "year": running.previous().year,
+            "month": running.previous().month,
+        },
     )
     months = [] if first is None else [Month(first.year, first.month)]
     while months and months[-1].next() < running:

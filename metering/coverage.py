@@ -139,15 +139,18 @@ class MissingDay:
     date: date
 
 
+# Of `projects p`, the days `[starts, ends)` of `[:since, :until)` that are expected and over at `:at`.
+EXPECTED = f"""
+    SELECT p.id, p.name, p.organization_id,
+        greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
+            THEN :since ELSE {EXPECTED_FROM} END) AS starts,
+        least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
+    FROM projects p"""
+
 # Counting first is quicker: the days of a project that lacks none are not made up. And the rest are
 # probed one by one (a scalar query), where an anti-join would read every day there ever was.
 MISSING_DAYS = f"""
-    WITH expected AS (
-        SELECT p.id, p.name, p.organization_id,
-            greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
-                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
-            least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
-        FROM projects p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
+    WITH expected AS ({EXPECTED} WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
     ), short AS MATERIALIZED (
         SELECT e.* FROM expected e LEFT JOIN (
             SELECT project_id, count(*) AS days FROM daily_stats

@@ -1,5 +1,6 @@
 """What the whole fleet did: running totals, days, the projects that used most."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import streamlit as st
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, text
 from console.known import looked
 from console.queries.rows import Row, every, one
 from console.scope import OPTION, Scope
-from metering.periods import Day, days
+from metering.sealed_days import SealedDay
 
 TOTALS = text("""
     SELECT count(*) AS projects, coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint AS messages,
@@ -53,11 +54,10 @@ def counted(connection: Connection) -> tuple[int, datetime]:
     return row["messages"], row["at"]
 
 
-def trend(connection: Connection, first: Day, last: Day) -> list[Row]:
-    """A row for each day of the range; a day on which nothing is sealed has None, not zero."""
+def trend(connection: Connection, days: Sequence[SealedDay]) -> list[Row]:
+    """A row for each day; one on which nothing is sealed has None, not zero."""
     server, scope = str(connection.engine.url), connection.get_execution_options().get(OPTION)
-    counted = sealed(connection, first, last)
-    return [_day(day.date, counted.get(day.date, 0), server, scope, connection) for day in days(first, last)]
+    return [_day(day.date, day.projects, server, scope, connection) for day in days]
 
 
 # What is sealed does not change: a day is summed anew only when more or fewer projects have it.
@@ -70,14 +70,3 @@ def _day(date: date, projects: int, server: str, scope: Scope, _connection: Conn
 def top(connection: Connection, most: int = 10) -> list[Row]:
     """The projects with the most messages in the running month."""
     return every(connection, TOP, most=most)
-
-
-SEALED = text("""
-    SELECT date, count(*) AS projects FROM daily_stats
-    WHERE date >= :first AND date <= :last GROUP BY date""")
-
-
-def sealed(connection: Connection, first: Day, last: Day) -> dict[date, int]:
-    """How many projects have each day of the range sealed."""
-    rows = every(connection, SEALED, first=first.date, last=last.date)
-    return {row["date"]: row["projects"] for row in rows}

@@ -1,6 +1,6 @@
 """Is it all right? Everything that is not, worst first, each with the page that mends it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from console import figures, names
 from console.queries import runs
 from console.queries.rows import Row, every, one
-from metering import closing, coverage
+from metering import closing
+from metering.coverage import MissingDay
 from metering.meters import SOURCES, Source
-from metering.periods import Day
 
 STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one
 SOURCE_NAMES: dict[Source, str] = {
@@ -76,11 +76,16 @@ ALERTS = text("""
     WHERE a.resolved_at IS NULL AND a.acknowledged_by IS NULL GROUP BY a.severity ORDER BY a.severity""")
 
 
-def find(connection: Connection, at: datetime, platform: bool = True) -> list[Problem]:
-    """Every problem at `at`, the bad ones first; without `platform`, those of the projects alone."""
+def find(
+    connection: Connection, at: datetime, missing: Sequence[MissingDay], platform: bool = True
+) -> list[Problem]:
+    """Every problem at `at`, the bad ones first; without `platform`, those of the projects alone.
+
+    `missing` are the days of late that are not sealed.
+    """
     found = [
         *(_of_platform(connection, at) if platform else ()),
-        *_days(connection, at),
+        *_days(missing),
         *_months(connection, at),
         *_gaps(connection),
         *_alerts(connection),
@@ -138,10 +143,7 @@ def _jobs(connection: Connection, at: datetime) -> list[Problem]:
     return [Problem("bad", sentence, "jobs", "run", len(failed))]
 
 
-def _days(connection: Connection, at: datetime) -> list[Problem]:
-    last = Day.of(at).previous()
-    first = Day(last.date - timedelta(days=29))
-    missing = coverage.missing_days(connection, first, last, at)
+def _days(missing: Sequence[MissingDay]) -> list[Problem]:
     if not missing:
         return []
     projects = len({day.project_id for day in missing})

@@ -19,7 +19,7 @@ from console.queries.problems import Kind, Problem
 from console.queries.rows import Row
 from console.reading import engine, reading, seen
 from console.scope import Scope
-from metering import spend
+from metering import sealed_days, spend
 from metering.periods import Day
 
 TOP = (
@@ -69,11 +69,13 @@ def read(scope: Scope) -> Overview:
     """Everything the page shows, at most 15 s old; an action and Refresh make it new."""
     with reading() as page:
         last = Day.of(page.at).previous()
+        days = sealed_days.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
+        missing = sealed_days.missing(page.connection, days, page.at)
         return Overview(
             page.at,
-            problems.find(page.connection, page.at, platform=scope is None),
+            problems.find(page.connection, page.at, missing, platform=scope is None),
             fleet.totals(page.connection),
-            fleet.trend(page.connection, Day(last.date - timedelta(days=29)), last),
+            fleet.trend(page.connection, days),
             fleet.top(page.connection),
         )
 

@@ -13,10 +13,9 @@ from console.asking import ask
 from console.components import charts, matrix, progress
 from console.components.head import head, loading
 from console.components.tables import Column, table
-from console.queries import fleet
 from console.reading import may, now, reading, seen
 from console.scope import Scope
-from metering import coverage
+from metering import sealed_days
 from metering.coverage import MissingDay
 from metering.periods import Day, days
 
@@ -37,8 +36,9 @@ Missing = Sequence[MissingDay]
 def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
     """When it was read, the missing days, and how many projects have each day sealed."""
     with reading() as page:
-        missing = coverage.missing_days(page.connection, Day(first), Day(last), page.at)
-        return page.at, missing, fleet.sealed(page.connection, Day(first), Day(last))
+        found = sealed_days.read(page.connection, Day(first), Day(last), page.at)
+        missing = sealed_days.missing(page.connection, found, page.at)
+        return page.at, missing, {day.date: day.projects for day in found if day.projects}
 
 
 def show() -> None:
