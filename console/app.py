@@ -3,8 +3,9 @@
 import gc
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console import pages, probes, server, trouble
+from console import pages, probes, server, spending, trouble
 from console.own_machine import OwnMachine
+from console.views import overview
 from console.way_back import WayBack
 from metering import settings
 from metering.errors import SettingsError
@@ -25,6 +27,7 @@ from metering.errors import SettingsError
 # Seconds a thread may keep the interpreter while others wait. A page gives it up with each of its parts
 # that it sends; at Python's 5 ms it waits as often for whoever computes beside it, such as the rating.
 SWITCH = 0.001
+HEAVY = ("pandas", "pyarrow.pandas_compat", "PIL.Image")  # what Streamlit loads at the first table and icon
 
 
 def _send_at_once() -> None:
@@ -45,13 +48,21 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 
     With pandas loaded one full collection stops the server for a tenth of a second.
     """
-    for key in pages.TITLES:
-        import_module(f"console.views.{key}")
+    for name in (*HEAVY, *(f"console.views.{key}" for key in pages.TITLES)):
+        import_module(name)
     sys.setswitchinterval(SWITCH)
     _send_at_once()
     gc.collect()
     gc.freeze()
+    threading.Thread(target=_look_first, daemon=True).start()
     yield {}
+
+
+def _look_first() -> None:
+    """Read what the first visitor sees. What goes wrong, the page says when somebody looks."""
+    with suppress(Exception):
+        overview.read(None)
+        spending.latest(None)
 
 
 def _settings() -> settings.Settings:

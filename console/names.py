@@ -5,6 +5,7 @@ Markup is Streamlit's Markdown, HTML, and the marks that turn the direction of w
 
 import re
 import unicodedata
+from functools import lru_cache
 from html import escape
 
 LONGEST = 80
@@ -13,6 +14,7 @@ _FORMULA = ("=", "+", "-", "@")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 
+@lru_cache(maxsize=4_000)
 def short(name: str, longest: int = LONGEST) -> str:
     """`name` on one line without control or direction marks, at most `longest` characters."""
     seen = name[: 10 * longest]  # of five thousand characters nobody sees the last

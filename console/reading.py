@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 from sqlalchemy import Connection, Engine, text
@@ -23,6 +23,8 @@ from metering.errors import NotSignedIn, Refused, SchemaError
 from metering.sign_in import Role
 
 T = TypeVar("T")
+P = ParamSpec("P")
+KEPT = 15  # seconds
 _KEPT: ContextVar[Mapping[str, Any] | None] = ContextVar("claims", default=None)
 PATIENCE = "15s"  # the longest a page's statement may take before it is given up
 
@@ -120,8 +122,28 @@ def reading() -> Iterator[Reading]:
 
     Raises NotSignedIn, Refused, DatabaseUnavailable; SchemaError when it is not migrated.
     """
-    with _snapshot(scope.narrowed(engine(), seen())) as page:
+    with reading_as(seen()) as page:
         yield page
+
+
+@contextmanager
+def reading_as(who: Scope) -> Iterator[Reading]:
+    """Read as those who see `who`: for what is `kept`, which is made anew while nobody looks.
+
+    Raises DatabaseUnavailable, SchemaError.
+    """
+    with _snapshot(scope.narrowed(engine(), who)) as page:
+        yield page
+
+
+def kept(read: Callable[P, T]) -> Callable[P, T]:
+    """`read`, whose first argument is a scope, kept for all who look at the same.
+
+    What is older than 15 s is shown once more while it is made anew, up to twice that; a page's stamp says
+    of when it is. An action and Refresh forget everything that is kept.
+    """
+    keeping = st.cache_data(ttl=KEPT, max_entries=200, show_spinner=False, refresh_mode="background")
+    return keeping(read)
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """What the running month costs so far: rated beside the pages, a few projects at a time.
 
 Rating ten thousand projects takes seconds, which nobody who looks at a page waits for. A thread does it in
-short transactions as the person who looked, and the pages show its last result with its age.
+short transactions as those who see the same, and the pages show its last result with its age.
 """
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,12 +13,14 @@ from decimal import Decimal
 import streamlit as st
 import structlog
 
-from console.reading import engine, later, now, reading
+from console.reading import engine, now, reading_as
 from console.scope import Scope
 from metering import plans, settings, spend
 from metering.errors import FleetmeterError
 
 AT_ONCE = 50  # projects of one statement
+REST = 0.05  # seconds between two: whoever looks at a page meanwhile comes first
+PATIENCE = 0.25  # seconds that the first page waits: a fleet that one statement rates is rated at once
 FRESH = timedelta(minutes=5)
 LOG = structlog.get_logger("console")
 
@@ -41,19 +42,19 @@ class _Kept:
     guard: threading.Lock = field(default_factory=threading.Lock)
 
 
-def latest(scope: Scope) -> Spending | None:
-    """The newest result, None while the first is being made; one that is old is made anew meanwhile.
+def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
+    """The newest result, None while the first is being made, for which `patience` seconds are waited.
 
-    A fleet that one statement rates is rated at once.
+    One that is old is made anew meanwhile.
     """
     kept = _kept(str(engine().url), scope)
     with kept.guard:
         stale = kept.last is None or now() - kept.last.at > FRESH
         if stale and (kept.rater is None or not kept.rater.is_alive()):
-            kept.rater = threading.Thread(target=_rate, args=(kept, later(_rated)), daemon=True)
+            kept.rater = threading.Thread(target=_rate, args=(kept, scope), daemon=True)
             kept.rater.start()
-    if kept.last is None and kept.rater is not None:
-        kept.rater.join(0.25)
+    if kept.last is None and kept.rater is not None and patience:
+        kept.rater.join(patience)
     return kept.last
 
 
@@ -67,20 +68,20 @@ def _kept(server: str, scope: Scope) -> _Kept:
     return _Kept()
 
 
-def _rate(kept: _Kept, make: Callable[[], Spending]) -> None:
+def _rate(kept: _Kept, scope: Scope) -> None:
     try:
-        kept.last = make()
+        kept.last = _rated(scope)
     except Exception as error:  # the thread's edge; a page that cannot read says so itself
         known = isinstance(error, FleetmeterError)
         LOG.warning("the month could not be rated", error=str(error), exc_info=not known)
 
 
-def _rated() -> Spending:
+def _rated(scope: Scope) -> Spending:
     offered = plans.load(settings.current().plans)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     at, after, projects = now(), 0, 0
     while True:
-        with reading() as page:
+        with reading_as(scope) as page:
             rows = spend.usage(page.connection, at, after=after, most=AT_ONCE)
         for one in spend.priced(rows, offered, at):
             so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
@@ -90,4 +91,4 @@ def _rated() -> Spending:
             first, second = ({name: pair[n] for name, pair in sums.items()} for n in (0, 1))
             return Spending(at, projects, first, second)
         after = rows[-1]["project_id"]
-        time.sleep(0.02)  # whoever clicks meanwhile comes first
+        time.sleep(REST)

@@ -2,7 +2,7 @@
 
 A day is whole when the projects it is sealed for are exactly those it is expected for. Both sets are
 reduced to the exclusive or of their ids' 64-bit hashes, so that 10,000 projects are compared as one
-number. A statement reads one month, which is one partition.
+number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,16 +13,17 @@ from sqlalchemy import Connection, text
 
 from metering import coverage
 from metering.coverage import MissingDay
-from metering.periods import Day, Month
+from metering.periods import Day
 
+COUNTED = 10  # days that one statement counts
 AT_ONCE = 7  # days that are not whole, looked into by one statement
 
 # A project turns up on its first expected day and turns away after its last: toggled in order of days,
 # the hashes give the set of each day.
 SEALED = text(f"""
     WITH expected AS MATERIALIZED (
-        SELECT hashint8extended(e.id, 0) AS mark, e.starts::date AS starts, e.ends::date AS ends
-        FROM ({coverage.EXPECTED}) e WHERE e.ends > e.starts
+        SELECT bit_xor(hashint8extended(e.id, 0)) AS mark, e.starts::date AS starts, e.ends::date AS ends
+        FROM ({coverage.EXPECTED} OFFSET 0) e WHERE e.ends > e.starts GROUP BY e.starts, e.ends
     ), turns AS (
         SELECT day, bit_xor(mark) AS mark FROM (
             SELECT starts AS day, mark FROM expected UNION ALL SELECT ends, mark FROM expected) t
@@ -53,7 +54,7 @@ class SealedDay:
 def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[SealedDay]:
     """A row for each day from `first` to `last`, both included, as expected at `at`."""
     found: list[SealedDay] = []
-    for since, until in _months(first, last):
+    for since, until in _spans(first, last):
         rows = connection.execute(SEALED, {"since": since.start, "until": until.end, "at": at})
         found += [SealedDay(*row) for row in rows]
     return found
@@ -71,8 +72,8 @@ def missing(connection: Connection, days: Sequence[SealedDay], at: datetime) -> 
     return sorted(found, key=lambda day: (day.project_id, day.date))
 
 
-def _months(first: Day, last: Day) -> Iterator[tuple[Day, Day]]:
-    month = Month.of(first.start)
-    while month.first.date <= last.date:
-        yield max(first, month.first), min(last, month.last)
-        month = month.next()
+def _spans(first: Day, last: Day) -> Iterator[tuple[Day, Day]]:
+    while first <= last:
+        until = min(Day(first.date + timedelta(days=COUNTED - 1)), last)
+        yield first, until
+        first = until.next()

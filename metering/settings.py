@@ -5,6 +5,7 @@ that they show as asterisks wherever a Settings is printed, logged or raised.
 """
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -194,11 +195,13 @@ def current() -> Settings:
         file = (str(Path.cwd()), found.st_mtime_ns, found.st_size)
     except OSError:
         file = None
-    return _of(frozenset(os.environ.items()), file)
+    # As it lies, if it can be had: a page asks a hundred times, and decoding is most of what it takes.
+    environment: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return _of(frozenset(environment.items()), file)
 
 
 @lru_cache(maxsize=2)
-def _of(_environment: frozenset[tuple[str, str]], _file: tuple[str, int, int] | None) -> Settings:
+def _of(_environment: frozenset[tuple[Any, Any]], _file: tuple[str, int, int] | None) -> Settings:
     return load()
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from console import figures
 from console.queries.rows import Row
-from console.reading import reading
+from console.reading import kept, reading_as
 from console.scope import Scope
 from metering import corrected
 from metering.periods import Month
@@ -31,11 +31,11 @@ class Corrected:
 NONE = Corrected({})
 
 
-@st.cache_data(ttl=15, max_entries=50, show_spinner=False)
+@kept
 def read(scope: Scope, month: str) -> Corrected:
     """The corrections of a month, of the first MOST projects."""
     one = Month.parse(month)
-    with reading() as page:
+    with reading_as(scope) as page:
         found = corrected.since(page.connection, one, MOST)
         views = corrected.views(page.connection, one, found) if found else []
     charges = {view["project_id"]: view["as_corrected"]["total_charge"] for view in views}

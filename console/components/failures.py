@@ -47,7 +47,7 @@ def _filtered(failed: Sequence[Row]) -> list[Row]:
 
 def _offer(found: Sequence[Row]) -> None:
     dead = [run["id"] for run in found if run["state"] == "dead"]
-    allowed = all(may(needed(run["job"], run["dry_run"])) for run in found)
+    allowed = all(map(may, {needed(run["job"], run["dry_run"]) for run in found}))
     again = f"Retry {figures.many(len(found), 'run')}"
     if len(found) > 1 and allowed and st.button(again, key="retry-all", icon=":material/replay:"):
         progress.started("jobs", [retry(run["id"]) for run in found])

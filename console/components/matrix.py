@@ -1,21 +1,22 @@
 """The coverage matrix: how well each project's days were measured, source by source, a page at a time."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from console import address, names
 from console.components.states import LEGEND, STATES
 from console.queries.problems import SOURCE_NAMES
-from console.reading import reading, seen
+from console.reading import kept, reading_as, seen
 from console.scope import Scope
 from metering import coverage_matrix
 from metering.coverage_matrix import Cell
 from metering.meters import SOURCES, Source
-from metering.periods import Day
+from metering.periods import Day, days
 
 MOST_DAYS = 31
 PAGE = 25  # projects
@@ -29,31 +30,31 @@ GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A
 COLOURS = {"●": GREEN, "0": SKY, "◐": ORANGE, "↷": PURPLE, "○": RED, "✕": RED, "□": RED}
 
 
-# Many look at the same; what was asked for here and Refresh make it new.
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def read(
     scope: Scope,
     first: date,
     last: date,
-    at: datetime,
     after: int,
     sources: Sequence[Source],
     only: tuple[int, ...] | None,
 ) -> list[Cell]:
     """A page of cells."""
-    with reading() as page:
-        return coverage_matrix.matrix(page.connection, Day(first), Day(last), at, after, PAGE, sources, only)
+    with reading_as(scope) as page:
+        return coverage_matrix.matrix(
+            page.connection, Day(first), Day(last), page.at, after, PAGE, sources, only
+        )
 
 
 # Read only when it is asked for.
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def partial(scope: Scope, first: date, last: date, sources: Sequence[Source]) -> frozenset[int]:
     """The projects of which a sealed day was not read whole."""
-    with reading() as page:
+    with reading_as(scope) as page:
         return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
 
 
-def show(first: Day, last: Day, at: datetime, unsealed: frozenset[int]) -> None:
+def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
     """The matrix of the last MOST_DAYS of a range; `unsealed` are the projects that miss a day in it."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
@@ -63,7 +64,7 @@ def show(first: Day, last: Day, at: datetime, unsealed: frozenset[int]) -> None:
         only = None
         if lacking:
             only = tuple(sorted(unsealed | partial(seen(), first.date, last.date, sources)))
-        cells = read(seen(), first.date, last.date, at, after, sources, only)
+        cells = read(seen(), first.date, last.date, after, sources, only)
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
@@ -108,24 +109,34 @@ def _is_missing(raw: str) -> bool:
 
 
 def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
-    days = pd.date_range(first.date, last.date)
-    headings = [f"{day:%m-%d}" for day in days]
-    rows: dict[tuple[str, str], dict[str, list[str]]] = {}
+    headings = {day.date: f"{day.date:%m-%d}" for day in days(first, last)}
+    whose = {cell.project_id: cell.project for cell in cells}
+    named = {one: names.cell(names.project(one, name)) for one, name in whose.items()}
+    rows: dict[tuple[int, Source], dict[date, list[str]]] = {}
     for cell in cells:
-        key = names.cell(names.project(cell.project_id, cell.project)), SOURCE_NAMES[cell.source]
-        row = rows.setdefault(key, {heading: [NOT_EXPECTED] for heading in headings})
-        row[f"{cell.date:%m-%d}"] = [ICONS.get(cell.state, cell.state)]
-    shown = [{"Project": project, "Source": source, **row} for (project, source), row in rows.items()]
+        key = cell.project_id, cell.source
+        rows.setdefault(key, {})[cell.date] = [ICONS.get(cell.state, cell.state)]
+    pills = {
+        heading: pa.array([row.get(day, [NOT_EXPECTED]) for row in rows.values()])
+        for day, heading in headings.items()
+    }
     st.dataframe(
-        pd.DataFrame(shown),
-        column_config=_columns(headings),
+        pa.table(
+            {
+                "Project": [named[project] for project, _ in rows],
+                "Source": [SOURCE_NAMES[source] for _, source in rows],
+                **pills,
+            }
+        ),
+        column_config=_columns(tuple(headings.values())),
         hide_index=True,
         key="matrix",
-        height=min(38 + 35 * len(shown), 600),
+        height=min(38 + 35 * len(rows), 600),
         alt="How well each source measured each project's days, a column a day",
     )
 
 
+@lru_cache(maxsize=100)
 def _columns(headings: Sequence[str]) -> dict[str, Any]:
     icons = list(dict.fromkeys([*ICONS.values(), NOT_EXPECTED]))
     colours = [COLOURS.get(icon, GREY) for icon in icons]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, cast
 
-import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from console import figures, names
@@ -25,23 +25,40 @@ class Column:
     help: str | None = None
 
 
-def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pd.DataFrame:
-    """Rows as a data frame with the columns' keys; what is unknown stays missing."""
-    return pd.DataFrame({column.key: _series(rows, column) for column in columns})
+KINDS: Mapping[Kind, pa.DataType] = {
+    **dict.fromkeys(("id", "count", "bytes"), pa.int64()),
+    **dict.fromkeys(("money", "seconds", "share"), pa.float64()),
+    **dict.fromkeys(("text", "name"), pa.string()),
+    "date": pa.date32(),
+    "instant": pa.timestamp("us", "UTC"),
+}
 
 
-def _series(rows: Sequence[Mapping[str, Any]], column: Column) -> "pd.Series[Any]":
-    values = [row[column.key] for row in rows]
-    if column.kind in ("id", "count", "bytes"):
-        return pd.Series(values, dtype="Int64")
-    if column.kind in ("money", "seconds", "share"):
-        return pd.Series([float(v) if isinstance(v, Decimal) else v for v in values], dtype="Float64")
-    if column.kind in ("name", "text"):
-        longest = names.LONGEST if column.kind == "name" else SENTENCE
-        values = [
-            names.cell(value, longest) if value and isinstance(value, str) else value for value in values
-        ]
-    return pd.Series(values, dtype="object")
+def arrow(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pa.Table:
+    """Rows as what the browser is sent, with the columns' keys; what is unknown stays missing.
+
+    By way of pandas the same takes ten times as long.
+    """
+    made = {
+        column.key: pa.array([_value(row[column.key], column.kind) for row in rows], KINDS[column.kind])
+        for column in columns
+    }
+    return pa.table(made)
+
+
+def _value(value: Any, kind: Kind) -> Any:
+    if value is None:
+        return None
+    if kind in ("name", "text"):
+        return names.cell(str(value), names.LONGEST if kind == "name" else SENTENCE)
+    if isinstance(value, Decimal):
+        return int(value) if KINDS[kind] == pa.int64() else float(value)
+    return value
+
+
+@lru_cache(maxsize=100)
+def _configs(columns: tuple[Column, ...]) -> dict[str, Any]:
+    return {column.key: _config(column) for column in columns}
 
 
 def _config(column: Column) -> Any:
@@ -70,8 +87,8 @@ def table(
 ) -> list[int]:
     """Show rows; with `select`, return the numbers of those that are ticked (`one`: at most one)."""
     shown = st.dataframe(
-        frame(rows, columns),
-        column_config={column.key: _config(column) for column in columns},
+        arrow(rows, columns),
+        column_config=_configs(tuple(columns)),
         hide_index=True,
         placeholder=placeholder,
         key=key,

@@ -23,19 +23,24 @@ WORKERS = text("""
     ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
 
 # A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
+COUNTED = """count({0}_measured_at) AS {0}_measured, max({0}_measured_at) AS {0}_newest,
+            min({0}_measured_at) AS {0}_oldest,
+            count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS {0}_behind"""
 SOURCE = """
-    SELECT '{0}' AS source, count({0}_measured_at) AS measured, count(*) AS projects,
-        max({0}_measured_at) AS newest, min({0}_measured_at) AS oldest,
-        count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS behind,
+    SELECT '{0}' AS source, {0}_measured AS measured, projects, {0}_newest AS newest, {0}_oldest AS oldest,
+        {0}_behind AS behind,
         (SELECT min(coalesce('project ' || (found.error->>'project_id') || ': ', '')
                 || (found.error->>'error'))
             FROM refresh, jsonb_array_elements(refresh.errors) AS found (error)
             WHERE found.error->>'source' = '{0}') AS why
-    FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"""
+    FROM counted"""
 FRESHNESS = text(f"""
     WITH refresh AS (
         SELECT errors FROM job_runs WHERE job >= 'hourly' AND job <= 'hourly' AND NOT dry_run
-            AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1)
+            AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1
+    ), counted AS (
+        SELECT count(*) AS projects, {", ".join(COUNTED.format(source) for source in SOURCES)}
+        FROM project_stats s JOIN projects p ON p.id = s.project_id WHERE p.is_active)
     {" UNION ALL ".join(SOURCE.format(source) for source in SOURCES)}""")
 
 QUEUE = text("""

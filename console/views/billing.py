@@ -15,7 +15,7 @@ from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries import billing
 from console.queries.rows import Row
-from console.reading import may, reading, seen
+from console.reading import kept, may, reading_as, seen
 from console.scope import Scope
 from metering import spend
 from metering.meters import COUNTERS, METERS
@@ -69,19 +69,18 @@ class Read:
     adjusted: list[Row]
 
 
-# Many look at the same; what was asked for here and Refresh make it new.
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
     """When it was read, and the months to choose from."""
-    with reading() as page:
+    with reading_as(scope) as page:
         return page.at, billing.months(page.connection, page.at)
 
 
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def read_month(scope: Scope, month: str, over: bool) -> Read:
     """Everything of a month but its bills."""
     one = Month.parse(month)
-    with reading() as page:
+    with reading_as(scope) as page:
         return Read(
             billing.totals(page.connection, one),
             billing.totals(page.connection, one.previous()),
@@ -92,10 +91,10 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
         )
 
 
-@st.cache_data(ttl=15, max_entries=50, show_spinner=False)
+@kept
 def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
     """A page of bills."""
-    with reading() as page:
+    with reading_as(scope) as page:
         return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
 
 
@@ -205,7 +204,7 @@ def _change(now: Decimal, before: Decimal | None) -> str | None:
 
 
 def _spend(scope: Scope) -> None:
-    st.fragment(_spent, run_every=60 if spending.latest(scope) else 2)()
+    st.fragment(_spent, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)()
 
 
 @trouble.guarded

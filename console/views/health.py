@@ -3,7 +3,8 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
+from functools import lru_cache
+from importlib import metadata
 
 import streamlit as st
 from sqlalchemy import text
@@ -97,12 +98,17 @@ def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
         ("Running", figures.count(queue["running"]), stalled),
         ("Database answers in", figures.duration(latency), f"PostgreSQL {server['version'].split()[0]}"),
         ("Database size", figures.size(server["size_bytes"]), f"{server['connections']:,} connections"),
-        ("Fleetmeter", version("fleetmeter"), f"Streamlit {version('streamlit')}"),
+        ("Fleetmeter", _version("fleetmeter"), f"Streamlit {_version('streamlit')}"),
         ("Schema", _schema(server["revision"]), f"at {server['revision']}"),
     )
     grid = st.grid("auto", min_column_width=150, row_height=132, key="health")
     for label, value, note in shown:
         grid.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+@lru_cache
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def _schema(revision: str | None) -> str:

@@ -9,8 +9,16 @@ from console.asking import cancel
 from console.components import failures, history, job, progress
 from console.components.head import head, loading
 from console.queries import runs
-from console.reading import may, reading
+from console.reading import kept, may, reading, reading_as
+from console.scope import Scope
 from metering import backlog
+
+
+@kept
+def catching_up(scope: Scope) -> str:
+    """The days and months that are behind, in a line; empty when none is."""
+    with reading_as(scope) as page:
+        return backlog.summary(backlog.plan(page.connection, page.at))
 
 
 def show() -> None:
@@ -18,7 +26,7 @@ def show() -> None:
     with loading(), reading() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
-        behind = backlog.summary(backlog.plan(page.connection, page.at))
+    behind = catching_up(None)
     head("Jobs", page.at)
     with st.container(border=True, gap="small"):
         for row in latest:

@@ -9,7 +9,7 @@ from console import address, figures
 from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.queries.rows import Row
-from console.reading import reading, seen
+from console.reading import kept, reading_as, seen
 from console.scope import Scope
 from metering import allowances, closing, plans, settings
 from metering.meters import METERS
@@ -41,18 +41,17 @@ ORGANIZATIONS = (
 
 
 # Whether a month waits to be closed is looked up in every project's bills.
-@st.cache_data(ttl=60, max_entries=200, show_spinner=False)
+@kept
 def behind(scope: Scope) -> bool:
     """Whether some month before the running one is still open."""
-    with reading() as page:
+    with reading_as(scope) as page:
         return bool(closing.due_months(page.connection, page.at))
 
 
-# Many look at the same; what was asked for here and Refresh make it new.
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def read(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
     """When it was read, and the projects and organizations that used that share of an allowance."""
-    with reading() as page:
+    with reading_as(scope) as page:
         version = plans.load(settings.current().plans).in_force(page.at.date())
         projects = allowances.projects(page.connection, version, page.at, near, behind(scope))
         return page.at, projects, allowances.organizations(page.connection, version, near)

@@ -17,7 +17,7 @@ from console.pages import link
 from console.queries import fleet, problems
 from console.queries.problems import Kind, Problem
 from console.queries.rows import Row
-from console.reading import engine, reading, seen
+from console.reading import engine, kept, reading, reading_as, seen
 from console.scope import Scope
 from metering import sealed_days, spend
 from metering.periods import Day
@@ -63,11 +63,10 @@ class Overview:
     top: list[Row]
 
 
-# Many people look at it, and each look sums every project; the stamp tells how old it is.
-@st.cache_data(ttl=15, show_spinner=False)
+@kept
 def read(scope: Scope) -> Overview:
-    """Everything the page shows, at most 15 s old; an action and Refresh make it new."""
-    with reading() as page:
+    """Everything the page shows."""
+    with reading_as(scope) as page:
         last = Day.of(page.at).previous()
         days = sealed_days.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
         missing = sealed_days.missing(page.connection, days, page.at)
@@ -177,7 +176,7 @@ def _change(now: int | None, days: Sequence[int | None], last: int) -> tuple[str
 
 def _checks(found: Sequence[Problem], scope: Scope) -> None:
     grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
-    money = st.fragment(_money, run_every=60 if spending.latest(scope) else 2)
+    money = st.fragment(_money, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)
     for label, part in (("Month to date", "so_far"), ("Projected", "projected")):
         with grid.cell():
             money(label, part)

@@ -1,7 +1,8 @@
 """Project: what one project uses, now and before."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import streamlit as st
 from sqlalchemy import Connection
@@ -14,7 +15,8 @@ from console.components.progress import line
 from console.components.tables import Column, table
 from console.queries import projects, runs
 from console.queries.rows import Row
-from console.reading import reading, seen
+from console.reading import kept, reading, reading_as, seen
+from console.scope import Scope
 from console.views.limits import behind, words
 from metering import allowances, plans, settings
 from metering.meters import COUNTERS, GAUGES, METERS
@@ -39,6 +41,43 @@ MONTHS = (
 )
 
 
+@dataclass(frozen=True)
+class Read:
+    """A project as of `at`: its days and what was unusual, its allowances, months and runs."""
+
+    at: datetime
+    trend: list[Row]
+    unusual: list[Row]
+    used: list[Row]
+    months: list[Row]
+    recent: list[Row]
+
+
+@kept
+def offered(scope: Scope, words: str) -> list[Row]:
+    """The projects to choose from."""
+    with reading_as(scope) as page:
+        return projects.matches(page.connection, words)
+
+
+@kept
+def read(scope: Scope, project_id: int, span: int) -> Read:
+    """Everything the page shows of a project, over the last `span` days, but its live totals."""
+    late = behind(scope)
+    with reading_as(scope) as page:
+        last = Day.of(page.at).previous()
+        first = Day(last.date - timedelta(days=span - 1))
+        version = plans.load(settings.current().plans).in_force(page.at.date())
+        return Read(
+            page.at,
+            projects.trend(page.connection, project_id, first, last),
+            projects.anomalies(page.connection, project_id, first, last),
+            allowances.projects(page.connection, version, page.at, 0, late, project_id),
+            projects.months(page.connection, project_id),
+            runs.of_project(page.connection, project_id),
+        )
+
+
 def show() -> None:
     """The page."""
     address.read("project", _identifier, "the id of a project")
@@ -46,29 +85,20 @@ def show() -> None:
     address.read("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
     with loading():
-        late = behind(seen())
+        options = offered(seen(), st.session_state.get("words") or "")
         with reading() as page:
-            last = Day.of(page.at).previous()
-            first = Day(last.date - timedelta(days=span - 1))
-            options = projects.matches(page.connection, st.session_state.get("words") or "")
             project = _chosen(page.connection, options)
-            if project is not None:
-                trend = projects.trend(page.connection, project["id"], first, last)
-                unusual = projects.anomalies(page.connection, project["id"], first, last)
-                months = projects.months(page.connection, project["id"])
-                recent = runs.of_project(page.connection, project["id"])
-                version = plans.load(settings.current().plans).in_force(page.at.date())
-                used = allowances.projects(page.connection, version, page.at, 0, late, project["id"])
-    head("Project", page.at)
+        found = read(seen(), project["id"], span) if project else None
+    head("Project", found.at if found else page.at)
     _choose(options, project)
-    if project is None:
+    if project is None or found is None:
         return
     _title(project)
     live_totals(project["id"])
-    _allowances(used)
-    days.show(project, trend, unusual, used)
-    _months(months)
-    _runs(recent)
+    _allowances(found.used)
+    days.show(project, found.trend, found.unusual, found.used)
+    _months(found.months)
+    _runs(found.recent)
 
 
 def _identifier(raw: str) -> int:

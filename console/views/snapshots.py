@@ -13,7 +13,7 @@ from console.asking import ask
 from console.components import charts, matrix, progress
 from console.components.head import head, loading
 from console.components.tables import Column, table
-from console.reading import may, now, reading, seen
+from console.reading import kept, may, now, reading_as, seen
 from console.scope import Scope
 from metering import sealed_days
 from metering.coverage import MissingDay
@@ -31,11 +31,10 @@ MISSING = (
 Missing = Sequence[MissingDay]
 
 
-# Many look at the same; what was asked for here and Refresh make it new.
-@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+@kept
 def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
     """When it was read, the missing days, and how many projects have each day sealed."""
-    with reading() as page:
+    with reading_as(scope) as page:
         found = sealed_days.read(page.connection, Day(first), Day(last), page.at)
         missing = sealed_days.missing(page.connection, found, page.at)
         return page.at, missing, {day.date: day.projects for day in found if day.projects}
@@ -54,7 +53,7 @@ def show() -> None:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
-    matrix.show(first, last, at, frozenset(day.project_id for day in missing))
+    matrix.show(first, last, frozenset(day.project_id for day in missing))
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:
