@@ -12,8 +12,8 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 ENDED = "document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
 HELLO = f"{ENDED} && document.querySelectorAll('[data-testid=stMarkdown]').length > 0"
 OVERVIEW = f"""{ENDED} && document.querySelectorAll('[data-testid=stMetricValue]').length >= 4
-    && document.querySelector('[data-testid=stEChartsChart] :is(canvas, svg)')
-    && document.querySelector('[data-testid=stDataFrame] canvas')"""
+    && document.querySelectorAll('[data-testid=stHtml] [role=img] [title]').length >= 28
+    && document.querySelectorAll('[data-testid=stHtml] table tbody tr').length >= 10"""
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from console import pages, probes, server, spending, trouble
+from console.ahead import Ahead
 from console.own_machine import OwnMachine
 from console.views import overview
 from console.way_back import WayBack
@@ -73,12 +74,12 @@ def _settings() -> settings.Settings:
 
 
 def _around(found: settings.Settings) -> list[Middleware]:
-    guard = Middleware(probes.Guard)
+    guard, ahead = Middleware(probes.Guard), Middleware(Ahead)
     if found.sign_in:
-        return [guard, Middleware(WayBack, origin=server.origin(found))]
+        return [ahead, guard, Middleware(WayBack, origin=server.origin(found))]
     # A website whose name is made to lead to this machine would be its visitor's administrator.
     named = Middleware(TrustedHostMiddleware, allowed_hosts=server.OWN_NAMES, www_redirect=False)
-    return [Middleware(OwnMachine), named, guard]
+    return [Middleware(OwnMachine), named, ahead, guard]
 
 
 async def _overview(request: Request) -> Response:

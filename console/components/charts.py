@@ -15,43 +15,6 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A
 FAR = 3  # times the highest usage: a limit above is said in words
 
 
-def days(rows: Sequence[Mapping[str, Any]], series: Mapping[str, str], unit: str, alt: str, key: str) -> None:
-    """Bars stacked by day; `series` maps a row's key to its label."""
-    colours = (BLUE, ORANGE, GREEN, PURPLE)
-    st.echarts_chart(
-        {
-            "color": list(colours),
-            "animation": False,
-            "grid": {"left": 8, "right": 8, "top": 32, "bottom": 4, "containLabel": True},
-            "legend": {"top": 0, "left": 0, "icon": "roundRect", "itemWidth": 10, "itemHeight": 10},
-            "tooltip": {
-                "trigger": "axis",
-                "valueFormatter": "bytes" if unit == "bytes" else "localized",
-            },
-            "xAxis": {
-                "type": "category",
-                "data": [f"{row['date']:%Y-%m-%d}" for row in rows],
-                "axisTick": {"show": False},
-                "axisLabel": {"hideOverlap": True},
-            },
-            "yAxis": {"type": "value", "splitNumber": 4},
-            "series": [
-                {
-                    "name": label,
-                    "type": "bar",
-                    "stack": "all",
-                    "barMaxWidth": 22,
-                    "data": [row[name] for row in rows],
-                }
-                for name, label in series.items()
-            ],
-        },
-        height=280,
-        key=key,
-        alt=alt,
-    )
-
-
 def explore(
     x: Sequence[str],
     values: Sequence[int | None],

@@ -9,7 +9,7 @@ from console.asking import cancel
 from console.components import failures, history, job, progress
 from console.components.head import head, loading
 from console.queries import runs
-from console.reading import kept, may, reading, reading_as
+from console.reading import kept, may, reading, reading_as, seen
 from console.scope import Scope
 from metering import backlog
 
@@ -26,7 +26,7 @@ def show() -> None:
     with loading(), reading() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
-    behind = catching_up(None)
+    behind = catching_up(seen())
     head("Jobs", page.at)
     with st.container(border=True, gap="small"):
         for row in latest:

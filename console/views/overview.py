@@ -9,7 +9,7 @@ from itertools import pairwise
 import streamlit as st
 
 from console import figures, spending, trouble
-from console.components import charts, sparkline
+from console.components import bars, listing, sparkline
 from console.components.head import head, loading
 from console.components.tables import Column, table
 from console.components.verdict import WELL, WELL_OF_ORGANIZATION, verdict
@@ -95,7 +95,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
-    table(page.top, TOP, "top", "The ten projects with the most messages in the running month")
+    listing.show(page.top, TOP, "The ten projects with the most messages in the running month")
 
 
 def _nothing_yet() -> None:
@@ -246,18 +246,17 @@ def _money(label: str, part: str) -> None:
 
 def _trend(trend: Sequence[Row], found: Sequence[Problem]) -> None:
     st.subheader("Messages by day, last 30 sealed days", anchor=False)
-    chart, rows = st.tabs(["Chart", "Table"])
+    chart, rows = st.tabs(["Chart", "Table"], key="trend", on_change="rerun")
     with chart:
         if any(row["messages"] is not None for row in trend):
             series = {"inbound": "Messages in", "outbound": "Messages out"}
-            charts.days(
-                trend, series, "count", "Messages in and out by day; a day without a bar is missing", "trend"
-            )
+            bars.days(trend, series, "Messages in and out by day; a day without a bar is missing")
             _say_incomplete(found)
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
-    with rows:
-        table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
+    if rows.open:  # a grid is made when somebody wants it
+        with rows:
+            table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
 
 
 def _say_incomplete(found: Sequence[Problem]) -> None:

@@ -102,7 +102,8 @@ class TestOverview:
         self, open_page: Open, fleet: Fleet, engine: Engine
     ) -> None:
         page = open_page("overview")
-        table = page.dataframe[-1].value if "inbound" in page.dataframe[-1].value else page.dataframe[0].value
+        page.session_state["trend"] = "Table"
+        table = page.run().dataframe[0].value
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         expected = Platform(engine).scalar(
             "SELECT sum(mqtt_inbound)::bigint FROM daily_stats WHERE date = :day", day=yesterday

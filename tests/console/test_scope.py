@@ -35,6 +35,7 @@ from metering import (
     explain,
     exports,
     plans,
+    sealed_days,
     spend,
 )
 from metering import gaps as domain_gaps
@@ -42,6 +43,7 @@ from metering.errors import FleetmeterError, Refused
 from metering.meters import SOURCES
 from metering.models import Base
 from metering.periods import Day, Month
+from metering.sealed_days import SealedDay
 
 Open = Callable[..., AppTest]
 CONSOLE = Path(scope.__file__).parent
@@ -54,6 +56,8 @@ GIVEN: dict[str, Any] = {
     "first": Day(LAST.date - timedelta(days=40)),
     "last": LAST,
     "day": LAST,
+    "days": [SealedDay(LAST.date - timedelta(days=before), 1, False) for before in range(40, -1, -1)],
+    "missing": [],
     "since": AT - timedelta(days=30),
     "words": "",
     "most": 500,
@@ -82,7 +86,14 @@ GIVEN: dict[str, Any] = {
 DOMAIN = (
     *(adjusting.posted, gaps.blocking, domain_gaps.at_risk, coverage.missing_days, coverage_matrix.matrix),
     *(allowances.projects, allowances.organizations, domain_alerts.listed, closing.due_months),
-    *(spend.by_project, exports.rows, exports.monthly_rows, explain.explain),
+    *(
+        sealed_days.read,
+        sealed_days.missing,
+        spend.by_project,
+        exports.rows,
+        exports.monthly_rows,
+        explain.explain,
+    ),
 )
 
 
@@ -312,11 +323,17 @@ def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
     shared = {"_engine", "_organizations"}  # the same for everybody
     for path in CONSOLE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and any(
-                "cache_" in ast.unparse(d) for d in node.decorator_list
-            ):
-                keys = [argument.arg for argument in node.args.args]
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            keys = [argument.arg for argument in node.args.args]
+            decorators = [ast.unparse(one) for one in node.decorator_list]
+            if any("cache_" in one for one in decorators):
                 assert node.name in shared or "scope" in keys, f"{path.name}: {node.name}"
+            if "kept" in decorators:
+                made, where = ast.unparse(node), f"{path.name}: {node.name}"
+                assert keys[0] == "scope", where
+                assert "reading()" not in made, f"{where} reads as whoever looks, not as its key says"
+                assert "reading_as(scope)" in made, where
 
 
 def test_the_database_is_reached_as_somebody_only() -> None:
