@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def main() -> None:
                 clicking(console, hello),
                 rerunning(console),
                 many(console),
-                sessions(console),
+                sessions(given),
             ):
                 OUT.print("  ", *row, style="dim")
                 table.add_row(*row)
@@ -167,16 +167,20 @@ def many(address: str, people: int = 10, seconds: float = 40) -> Iterator[Row]:
     yield f"{people} people, p95 of {len(times)}", f"{_p95(times) * 1000:.0f} ms", "500 ms"
 
 
-def sessions(address: str, people: int = 50) -> Iterator[Row]:
-    """What one more session on the Overview takes of the server's memory."""
-    before = _memory(address)
-    visitors = [Visitor(address) for _ in range(people)]
-    for visitor in visitors:
-        visitor.show("")
-    each = (_memory(address) - before) / people
-    for visitor in visitors:
-        visitor.close()
-    yield f"memory of a session, {people} of them", f"{each / 1e6:.2f} MB", "1 MB"
+def sessions(given: dict[str, str], first: int = 30, more: int = 100) -> Iterator[Row]:
+    """What each of `more` sessions on the Overview takes of a server's memory that has `first` already.
+
+    A server of its own: one that has worked has room that was used before, and would seem to need none.
+    """
+    with _serving(given) as address, ExitStack() as stack:
+        for number in range(first + more):
+            if number == first:
+                before = _memory(address)
+            visitor = stack.enter_context(closing(Visitor(address)))
+            visitor.show("")
+            visitor.tick()
+        each = (_memory(address) - before) / more
+    yield f"memory of a session, {more} beside {first}", f"{each / 1e6:.2f} MB", "1 MB"
 
 
 def _p95(values: Sequence[float]) -> float:
