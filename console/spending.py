@@ -43,9 +43,9 @@ class _Kept:
 
 
 def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
-    """The newest result, None while the first is being made, for which `patience` seconds are waited.
+    """The newest result, None while the first is being made; one that is old is made anew meanwhile.
 
-    One that is old is made anew meanwhile.
+    Whoever asks for the first waits `patience` seconds for it.
     """
     kept = _kept(str(engine().url), scope)
     with kept.guard:
@@ -53,7 +53,9 @@ def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
         if stale and (kept.rater is None or not kept.rater.is_alive()):
             kept.rater = threading.Thread(target=_rate, args=(kept, scope), daemon=True)
             kept.rater.start()
-    if kept.last is None and kept.rater is not None and patience:
+        else:
+            patience = 0.0
+    if kept.last is None and kept.rater is not None:
         kept.rater.join(patience)
     return kept.last
 
