@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from console.reading import Writing, writing
 from jobs import queue
-from metering import adjustments, alerts, database, gaps
+from metering import adjustments, alerts, gaps
 from metering.adjustments import Adjustment
+from metering.database import lock
 from metering.sign_in import Role
 
 # A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
@@ -68,7 +69,7 @@ def _asked(
     by: Writing, trigger: str, job: str, period: str, project_id: int | None, dry_run: bool
 ) -> int | None:
     """The run that this person asked for a moment ago in the same words; whoever asks next waits."""
-    database.lock(by.connection, "ask")
+    lock(by.connection, "ask")
     given = {"trigger": trigger, "job": job, "period": period, "project_id": project_id, "dry_run": dry_run}
     found = by.connection.scalar(ASKED, given | {"actor": by.actor})
     return None if found is None else int(found)
@@ -134,7 +135,7 @@ def adjust(
     """
     with writing("admin") as by:
         wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
-        database.lock(by.connection, "adjust")
+        lock(by.connection, "adjust")
         before = by.connection.scalar(POSTED, vars(wanted) | {"at": at})
         return int(before or adjustments.post(by.connection, wanted, at))
 
@@ -142,7 +143,7 @@ def adjust(
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
     with writing("admin") as by:
-        database.lock(by.connection, "adjust")
+        lock(by.connection, "adjust")
         given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
         before = by.connection.scalar(REVERSED, given)
         opposite = (project_id, adjustment, reason, by.actor, at)
