@@ -12,7 +12,7 @@ from the_console import FORMULA, HOSTILE, Fleet, fill
 from the_platform import Platform
 
 from console.pages import TITLES
-from metering import coverage, database, ledger, plans, projects, snapshots
+from metering import coverage, database, ledger, plans, projects, sealed_days, snapshots
 from metering.periods import Day, Month
 
 Open = Callable[..., AppTest]
@@ -120,7 +120,8 @@ class TestOverview:
 
         last = Day.of(datetime.now(UTC)).previous()
         with engine.connect() as connection:
-            trend = queries.trend(connection, last, last)
+            days = sealed_days.read(connection, last, last, datetime.now(UTC))
+            trend = queries.trend(connection, days)
         problem = Problem("bad", "1 missing", "snapshots", "day", 1, frozenset({last.date}))
         assert overview._whole(trend, [problem])[0]["messages"] == trend[0]["messages"] > 0
         fewer = [{**trend[0], "projects": trend[0]["projects"] - 1}]
