@@ -1,14 +1,16 @@
 """Names and words that outsiders choose, hostile ones, on every page: shown as they are, and nothing else."""
 
+import csv
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
 from the_platform import Platform
-from the_site import Site, press, visit
+from the_site import Site, listing, press, settle, visit
 
 from console import names
 from console.pages import TITLES
@@ -159,3 +161,55 @@ def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, 
     for word in WORDS[-5:]:
         assert names.short(word) in said, word
     unharmed(watched)
+
+
+def test_a_failed_runs_words_are_shown_as_they_are(watched: Page, hostile: Site) -> None:
+    visit(watched, hostile, "jobs")
+    watched.get_by_role("combobox", name="Job that failed").click()
+    watched.get_by_role("option", name="daily").click()
+    settle(watched)
+    said = "\n".join(words_of(watched, "[class*=st-key-failed-]"))
+    for word in WORDS[-10:]:
+        assert names.short(word)[:70] in said, word
+    waiting = "\n".join(words_of(watched, "[class*=st-key-active-]"))
+    for word in WORDS:
+        assert names.short(word)[:70] in waiting, word
+    unharmed(watched)
+
+
+def test_no_table_makes_a_file_with_a_formula_in_it(watched: Page, hostile: Site, tmp_path: Path) -> None:
+    tables = {
+        "jobs": "Runs, newest first",
+        "alerts": "Alerts, open and critical first",
+        "health": "Messages without a project",
+        "limits": "Meters by how much",
+    }
+    for key, alt in tables.items():
+        visit(watched, hostile, key)
+        file = saved(watched, alt, tmp_path / f"{key}.csv")
+        rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
+        cells = [cell for row in rows for cell in row]
+        assert len(rows) > 1
+        assert [cell for cell in cells if FORMULA.match(cell)] == [], key
+        assert any("=HYPERLINK" in cell for cell in cells), key
+
+
+def saved(page: Page, alt: str, to: Path) -> Path:
+    """The file that the toolbar of that table makes."""
+    page.evaluate("() => { window.showSaveFilePicker = undefined }")  # no window to choose a place in
+    table = listing(page, alt)
+    table.scroll_into_view_if_needed()
+    table.hover()
+    with page.expect_download() as started:
+        page.get_by_role("button", name=f"Download as CSV: {alt}").click()
+    started.value.save_as(to)
+    return to
+
+
+def test_the_bills_file_has_no_formula_in_it(watched: Page, hostile: Site, tmp_path: Path) -> None:
+    visit(watched, hostile, f"billing?month={hostile.fleet.closed}")
+    with watched.expect_download() as started:
+        watched.get_by_role("button", name="Download CSV").click()
+    started.value.save_as(tmp_path / "bills.csv")
+    rows = list(csv.reader((tmp_path / "bills.csv").read_text().splitlines()))
+    assert [cell for row in rows for cell in row if FORMULA.match(cell)] == []
