@@ -1,6 +1,8 @@
 # The commands of the project; CI runs the same ones. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+# Empty is off: the tests start hundreds of commands, and each would compile every module anew.
+export PYTHONDONTWRITEBYTECODE =
 .DEFAULT_GOAL := help
 
 help:  ## list these commands
@@ -12,7 +14,7 @@ help:  ## list these commands
 	@$(PYTHON) -c 'import ensurepip' \
 	  || { echo "This Python has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 import gc
 import pkgutil
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -40,6 +41,12 @@ def settled() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def same_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page takes the place of `__main__`, which a process that is forked later would run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from the_browser import PATIENCE, settle
 from the_console import HOSTILE, answer, serving
 from the_site import Site, press, tick, until, visit
 
-from console import names
 from console.components.job import JOBS
 from console.pages import TITLES
 
@@ -88,17 +87,6 @@ def _inside(page: Page, selector: str, part: str) -> bool:
 def _note(url: str, site: Site, foreign: list[str]) -> None:
     if not url.startswith((site.address, "data:", "blob:", site.address.replace("http", "ws"))):
         foreign.append(url)
-
-
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_a_hostile_name_is_shown_as_text(page: Page, site: Site, number: int) -> None:
-    visit(page, site, f"project?project={site.fleet.projects[number]}")
-    heading = page.get_by_role("heading", level=2).first
-    expect(heading).to_be_visible()
-    assert heading.inner_text() == " ".join(names.short(HOSTILE[number]).split())
-    assert "\u202e" not in heading.inner_text()
-    assert page.evaluate("() => window.hacked") is None
-    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_a_missing_day_is_backfilled_with_one_double_click(page: Page, site: Site, live_runner: None) -> None:
