@@ -109,7 +109,7 @@ def test_more_bills_than_a_page_holds_are_leafed_through(page: Page, site: Site)
         )
         connection.execute(text(COPIES), {"year": month.year, "month": month.month})
     visit(page, site, "billing")
-    press(page, "Refresh")  # the months to choose from are kept for some seconds
+    page.get_by_role("button", name="Refresh").click()  # the months to choose from are kept for some seconds
     visit(page, site, f"billing?month={month}")
     expect(page.get_by_role("heading", name="501 bills")).to_be_visible()
     page.get_by_label("Page of 2").fill("2")
