@@ -16,6 +16,7 @@ help:  ## list these commands
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m compileall -q fleetmeter metering collectors jobs console migrations  # a quick first start
 	@touch $@
 
 install: .venv/.installed  ## build the environment in .venv
