@@ -24,7 +24,9 @@ STREAMLITS_OWN = {"list": "stSidebarNav", "listitem": "stSidebarNav", "svg-img-a
 
 
 # Colours are the same at every width, and widths the same in both schemes.
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1440, "light"), (390, "dark"), pytest.param(1440, "dark", marks=pytest.mark.drill)]
+)
 @pytest.mark.parametrize("name", list(TITLES))
 def test_every_page_opens_whole(browser: Browser, site: Site, name: str, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]

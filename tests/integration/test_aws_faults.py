@@ -364,8 +364,9 @@ def test_a_place_that_answers_nobody_is_not_asked_for_every_project(
     said: str,
 ) -> None:
     crowd(cloud, platform, 90)
-    monkeypatch.setattr(aws, "RETRIES", aws.RETRIES.merge(Config(read_timeout=0.2)))
-    monkeypatch.setattr(aws_answers, "WITHIN", 0.2)
+    if said == "did not answer":  # who throttles does answer, if late on a busy machine
+        monkeypatch.setattr(aws, "RETRIES", aws.RETRIES.merge(Config(read_timeout=0.2)))
+        monkeypatch.setattr(aws_answers, "WITHIN", 0.2)
     cloud.refused = {"fleet-bucket": fault}
     measured = s3.refresh(settings_for(cloud), engine, AT)
     assert len(measured.failures) == 90
