@@ -8,7 +8,6 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -71,19 +70,6 @@ def reverse(
         project_id, row.meter, quantity, amount, row.usage_date, reason, actor, adjustment_id
     )
     return post(connection, opposite, at)
-
-
-def of_month(connection: Connection, project_id: int, month: Month) -> list[dict[str, Any]]:
-    """What was posted to `month` or speaks about a day of it, in order."""
-    rows = connection.execute(
-        text("""
-            SELECT id, kind, meter, quantity, amount, usage_date, posted_month, reverses, reason, actor,
-                created_at
-            FROM adjustments WHERE project_id = :project
-                AND (posted_month = :first OR usage_date BETWEEN :first AND :last) ORDER BY id"""),
-        {"project": project_id, "first": month.first.date, "last": month.last.date},
-    )
-    return [dict(row) for row in rows.mappings()]
 
 
 def _refuse(adjustment: Adjustment, at: datetime) -> None:

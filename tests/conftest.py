@@ -49,6 +49,17 @@ def _hurry(url: URL) -> None:
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of a running PostgreSQL of the module's own, which may be stopped and killed."""
+    from fleetmeter.embedded import postgres
+
+    folder = tmp_path_factory.mktemp("postgres")
+    postgres.ensure_running(folder)
+    yield folder
+    postgres.destroy(folder)
+
+
 @pytest.fixture(scope="session")
 def admin(server: URL) -> Iterator[Connection]:
     engine = create_engine(server, isolation_level="AUTOCOMMIT")

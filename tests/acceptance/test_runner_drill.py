@@ -122,17 +122,8 @@ def fill(site: Site) -> None:
         site.platform.sql(statement)
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A PostgreSQL of the drill's own, which may be stopped in mid-run."""
-    folder = tmp_path_factory.mktemp("postgres")
-    postgres.ensure_running(folder)
-    yield folder
-    postgres.destroy(folder)
-
-
-def created(data_dir: Path, folder: Path, name: str) -> Site:
-    url = postgres.ensure_running(data_dir)
+def created(own_postgres: Path, folder: Path, name: str) -> Site:
+    url = postgres.ensure_running(own_postgres)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
@@ -143,8 +134,8 @@ def created(data_dir: Path, folder: Path, name: str) -> Site:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    site = created(data_dir, tmp_path_factory.mktemp("undisturbed"), "undisturbed")
+def undisturbed(own_postgres: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    site = created(own_postgres, tmp_path_factory.mktemp("undisturbed"), "undisturbed")
     site.start()
     site.finish()
     site.stop()
@@ -153,8 +144,8 @@ def undisturbed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 
 @pytest.fixture
-def site(data_dir: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
-    made = created(data_dir, tmp_path, f"drill_{abs(hash(request.node.name))}")
+def site(own_postgres: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    made = created(own_postgres, tmp_path, f"drill_{abs(hash(request.node.name))}")
     yield made
     made.stop()
     made.engine.dispose()
@@ -203,12 +194,12 @@ def test_one_of_three_frozen_past_its_lease_writes_nothing_when_it_comes_back(
     agree(site, undisturbed)
 
 
-def test_postgresql_restarted_in_mid_run(site: Site, undisturbed: list[Any], data_dir: Path) -> None:
+def test_postgresql_restarted_in_mid_run(site: Site, undisturbed: list[Any], own_postgres: Path) -> None:
     site.start(3)
     for _ in range(3):
         site.holder()
-        postgres.stop(data_dir)
-        postgres.ensure_running(data_dir)
+        postgres.stop(own_postgres)
+        postgres.ensure_running(own_postgres)
     agree(site, undisturbed)
 
 

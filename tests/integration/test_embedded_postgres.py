@@ -28,14 +28,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     postgres.destroy(tmp_path / "data")
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("running")
-    postgres.ensure_running(path)
-    yield path
-    postgres.destroy(path)
-
-
 def ask(url: URL, statement: str) -> list[object]:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -45,14 +37,14 @@ def ask(url: URL, statement: str) -> list[object]:
     return rows
 
 
-def test_a_second_start_gives_the_same_server(running: Path) -> None:
-    before = postgres.status(running)
-    assert postgres.ensure_running(running) == postgres.url(running)
-    assert postgres.status(running) == before
+def test_a_second_start_gives_the_same_server(own_postgres: Path) -> None:
+    before = postgres.status(own_postgres)
+    assert postgres.ensure_running(own_postgres) == postgres.url(own_postgres)
+    assert postgres.status(own_postgres) == before
 
 
-def test_it_is_set_up_as_promised(running: Path) -> None:
-    url = postgres.url(running)
+def test_it_is_set_up_as_promised(own_postgres: Path) -> None:
+    url = postgres.url(own_postgres)
     assert (url.drivername, url.host) == ("postgresql+psycopg2", "127.0.0.1")
     assert (url.username, url.database) == ("conduit", "conduit")
     names = ["data_checksums", "fsync", "listen_addresses", "max_connections", "server_encoding", "TimeZone"]
@@ -61,28 +53,28 @@ def test_it_is_set_up_as_promised(running: Path) -> None:
     assert ask(url, "SELECT datcollate FROM pg_database") == ["C"] * 4
 
 
-def test_status_hides_the_password(running: Path) -> None:
-    status = postgres.status(running)
-    password = postgres.url(running).password
+def test_status_hides_the_password(own_postgres: Path) -> None:
+    status = postgres.status(own_postgres)
+    password = postgres.url(own_postgres).password
     assert password
     assert password not in repr(status)
     assert (status.running, status.version) == (True, "18.6")
     assert (status.folder / "PG_VERSION").exists()
 
 
-def test_only_the_password_opens_it(running: Path) -> None:
-    url = postgres.url(running)
+def test_only_the_password_opens_it(own_postgres: Path) -> None:
+    url = postgres.url(own_postgres)
     for wrong in ("", "conduit"):
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(host=url.host, port=url.port, user="conduit", dbname="conduit", password=wrong)
     methods = ask(url, "SELECT DISTINCT auth_method FROM pg_hba_file_rules")
     assert methods == ["scram-sha-256"]
-    assert stat.S_IMODE((running / "postgres" / "password").stat().st_mode) == 0o600
+    assert stat.S_IMODE((own_postgres / "postgres" / "password").stat().st_mode) == 0o600
 
 
-def test_only_loopback_is_listened_to(running: Path) -> None:
+def test_only_loopback_is_listened_to(own_postgres: Path) -> None:
     with pytest.raises(OSError, match=r"refused|unreachable|timed out|assign"):
-        socket.create_connection(("127.0.0.2", postgres.url(running).port or 0), timeout=2)
+        socket.create_connection(("127.0.0.2", postgres.url(own_postgres).port or 0), timeout=2)
 
 
 def test_two_processes_that_start_it_at_once_share_it(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Late rows: found a day after the seal, posted once, and never by changing what was sealed."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +30,15 @@ def seal(settings: Settings, engine: Engine, *projects: int) -> None:
     platform_db.refresh(settings, engine, NOW)
     with database.transaction(engine) as connection:
         snapshots.seal_through(connection, YESTERDAY, projects, NOW)
+
+
+def sealed_with(settings: Settings, engine: Engine, platform: Platform, logged: Mapping[float, int]) -> int:
+    """A project whose yesterday is sealed with that many rows at those hours of it."""
+    project = project_of(platform)
+    for hour, count in logged.items():
+        platform.logs(project, YESTERDAY.start + hours(hour), count)
+    seal(settings, engine, project)
+    return project
 
 
 def test_a_row_committed_after_the_seal_becomes_one_adjustment(
@@ -88,10 +98,7 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
 
 
 def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine, platform: Platform) -> None:
-    project = project_of(platform)
-    platform.logs(project, YESTERDAY.start + hours(3), 5)
-    platform.logs(project, YESTERDAY.start + hours(9), 4)
-    seal(configured, engine, project)
+    project = sealed_with(configured, engine, platform, {3: 5, 9: 4})
     platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id DESC LIMIT 3)")
     for _ in range(2):
         platform_db.recount_late(engine, LATER)
@@ -102,10 +109,7 @@ def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine
 def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = project_of(platform)
-    platform.logs(project, YESTERDAY.start + hours(3), 5)
-    platform.logs(project, YESTERDAY.start + hours(9), 4)
-    seal(configured, engine, project)
+    project = sealed_with(configured, engine, platform, {3: 5, 9: 4})
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9))
     platform.logs(project, YESTERDAY.start + hours(10), 2)
     platform_db.recount_late(engine, LATER)
@@ -115,11 +119,7 @@ def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
 def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    project = project_of(platform)
-    platform.logs(project, YESTERDAY.start + hours(3), 5)
-    platform.logs(project, YESTERDAY.start + hours(9.1), 4)
-    platform.logs(project, YESTERDAY.start + hours(9.9), 3)
-    seal(configured, engine, project)
+    sealed_with(configured, engine, platform, {3: 5, 9.1: 4, 9.9: 3})
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9.5))
     platform_db.recount_late(engine, LATER)
     assert platform.rows(POSTED) == []
