@@ -14,7 +14,7 @@ from the_console import answer
 from the_guard import OPERATORS, TOKEN, Guarded
 from the_rivals import PROJECTS
 from the_rivals import SECRET as FOREIGN
-from the_site import press, visit
+from the_site import press, until, visit
 from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
@@ -163,10 +163,11 @@ def test_an_old_press_sent_again_does_only_what_its_sender_may_now(page: Page, g
     sign_in(page, guarded, "olga", "jobs")
     heading(page, "Jobs")
     press(page, "preview-retention")
+    asked = "SELECT count(*) FROM job_runs WHERE requested_by = 'olga@fleet.example' AND job = 'retention'"
+    until(lambda: guarded.scalar(asked) == 1)
     settle(page)
     cookies = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies(guarded.address))
     events = [frame for frame in sent if b"preview-retention" in frame]
-    asked = "SELECT count(*) FROM job_runs WHERE requested_by = 'olga@fleet.example' AND job = 'retention'"
     assert (guarded.scalar(asked), bool(events)) == (1, True)
     over = (
         "UPDATE job_runs SET state = 'cancelled', finished_at = now(), created_at = now() - interval '1 day'"
