@@ -24,14 +24,14 @@ install: .venv/.installed  ## build the environment in .venv
 extras:  ## install the optional parts (mosquitto, Chromium) with apt, as root
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  mosquitto mosquitto-clients chromium
+	  mosquitto mosquitto-clients chromium-headless-shell
 
 demo: .venv/.installed  ## a simulated fleet, live, on this machine
 	@$(BIN)/fleetmeter demo
 
 test: .venv/.installed  ## every fast test, quickest first
 	$(BIN)/pytest tests/unit -n 2 -q
-	$(BIN)/pytest tests/integration tests/console tests/acceptance -m "not drill" -n 2 --dist loadscope -q
+	$(BIN)/pytest tests/console tests/acceptance tests/integration -m "not drill" -n 2 --dist loadscope --no-loadscope-reorder -q
 
 lint: .venv/.installed  ## ruff and mypy, both strict
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ milliseconds. TEST_POSTGRES_URL names a server to use instead of the embedded on
 """
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from fleetmeter import schema
 from metering import database, settings
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+MEMORY, ROOM = Path("/dev/shm"), 4e9  # noqa: S108 - bytes; where it is told from a disk
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +32,17 @@ def server() -> Iterator[URL]:
         return
     from fleetmeter.embedded import postgres
 
-    with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-", dir=_memory()) as folder:
         url = postgres.ensure_running(Path(folder))
         _hurry(url)
         yield url
         postgres.destroy(Path(folder))
+
+
+def _memory() -> str | None:
+    """A folder in memory, where a database is made six times as fast; None where there is no room."""
+    there = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    return str(MEMORY) if there else None
 
 
 def _hurry(url: URL) -> None:
@@ -43,7 +51,7 @@ def _hurry(url: URL) -> None:
     with engine.connect() as connection:
         for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             connection.execute(text(f"ALTER SYSTEM SET {name} = off"))
-        connection.execute(text("ALTER SYSTEM SET max_wal_size = '4GB'"))
+        connection.execute(text("ALTER SYSTEM SET max_wal_size = '1GB'"))
         connection.execute(text("ALTER SYSTEM SET checkpoint_timeout = '1h'"))
         connection.execute(text("SELECT pg_reload_conf()"))
     engine.dispose()

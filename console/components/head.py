@@ -1,5 +1,6 @@
-"""A page's head: what it is, and of when its figures are."""
+"""A page's head: what it is, at once, and of when its figures are, once they are read."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -11,12 +12,11 @@ from console.reading import now
 LOADING = 360  # pixels
 
 
-def head(title: str, at: datetime) -> None:
-    """The title, the stamp and a way to read again."""
+def head(title: str) -> Callable[[datetime], None]:
+    """The title and a way to read again; to be called with the instant that the figures show."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, width="stretch", anchor=False)
-        with st.container(width="content"):
-            _stamp(at)
+        place = st.container(width="content")
         st.button(
             "Refresh",
             icon=":material/refresh:",
@@ -24,6 +24,12 @@ def head(title: str, at: datetime) -> None:
             help="Read the figures again",
             on_click=st.cache_data.clear,
         )
+
+    def as_of(at: datetime) -> None:
+        with place:
+            _stamp(at)
+
+    return as_of
 
 
 def loading() -> AbstractContextManager[object]:

@@ -47,9 +47,10 @@ def show() -> None:
     kind = st.session_state.get("kind")
     address.read("over", _is_shown, "`shown`")
     over = bool(st.session_state.get("over", False))
+    as_of = head("Alerts")
     with loading(), reading() as page:
         found = alerts.listed(page.connection, over, MOST, kind)
-    head("Alerts", page.at)
+    as_of(page.at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240, format_func=_words

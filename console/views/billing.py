@@ -100,7 +100,7 @@ def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
 
 def show() -> None:
     """The page."""
-    scope = seen()
+    scope, as_of = seen(), head("Billing")
     with loading():
         at, months = read_months(scope)
         month = _asked(months, at)
@@ -108,7 +108,7 @@ def show() -> None:
         count = sum(row["bills"] for row in read.totals)
         bills = read_bills(scope, str(month), _skipped(count))
         since = corrected.read(scope, str(month)) if bills else corrected.NONE
-    head("Billing", at)
+    as_of(at)
     _choose(months, count, read.unbilled, at)
     progress.follow("billing")
     if bills:

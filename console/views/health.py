@@ -66,6 +66,7 @@ UNATTRIBUTED = (
 
 def show() -> None:
     """The page."""
+    as_of = head("Health")
     with loading():
         found = overview.read(seen()).found
     with reading() as page:
@@ -79,7 +80,7 @@ def show() -> None:
         began = time.perf_counter()
         page.connection.execute(text("SELECT 1"))
         latency = time.perf_counter() - began
-    head("Health", page.at)
+    as_of(page.at)
     verdict([problem for problem in found if problem.page == "health"], here="health", well=WELL_INSIDE)
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)

@@ -23,11 +23,12 @@ def catching_up(scope: Scope) -> str:
 
 def show() -> None:
     """The page."""
+    as_of = head("Jobs")
     with loading(), reading() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
+    as_of(page.at)
     behind = catching_up(seen())
-    head("Jobs", page.at)
     with st.container(border=True, gap="small"):
         for row in latest:
             job.line(row, page.at)

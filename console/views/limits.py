@@ -61,9 +61,10 @@ def show() -> None:
     """The page."""
     address.read("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
+    as_of = head("Limits")
     with loading():
         at, projects, organizations = read(seen(), near)
-    head("Limits", at)
+    as_of(at)
     st.session_state.setdefault("share", "80")
     share = st.segmented_control(
         "Show", list(SHARES), format_func=SHARES.__getitem__, key="share", required=True

@@ -81,10 +81,10 @@ def read(scope: Scope) -> Overview:
 
 def show() -> None:
     """The page."""
-    scope = seen()
+    scope, as_of = seen(), head("Overview")
     with loading():
         page = read(scope)
-    head("Overview", page.at)
+    as_of(page.at)
     verdict(page.found, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     if not page.totals["projects"]:
         _nothing_yet()

@@ -84,12 +84,13 @@ def show() -> None:
     address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.read("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
+    as_of = head("Project")
     with loading():
         options = offered(seen(), st.session_state.get("words") or "")
         with reading() as page:
             project = _chosen(page.connection, options)
         found = read(seen(), project["id"], span) if project else None
-    head("Project", found.at if found else page.at)
+    as_of(found.at if found else page.at)
     _choose(options, project)
     if project is None or found is None:
         return

@@ -43,9 +43,10 @@ def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingD
 def show() -> None:
     """The page."""
     first, last = _asked(now())
+    as_of = head("Snapshots")
     with loading():
         at, missing, sealed = read(seen(), first.date, last.date)
-    head("Snapshots", at)
+    as_of(at)
     _range(at)
     if missing:
         _repair(missing, at)
