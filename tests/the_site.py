@@ -2,13 +2,24 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 from sqlalchemy import Engine, text
 from the_browser import settle
 from the_console import Fleet
+
+# A page is still until the run that a press asks for begins.
+NOTE_A_RUN = """() => {
+    const app = document.querySelector('.stApp');
+    window.began = false;
+    new MutationObserver((_, watching) => {
+        window.began = app.dataset.testScriptState !== 'notRunning';
+        if (window.began) watching.disconnect();
+    }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ def press(page: Page, key: str) -> None:
 
 def grid(page: Page, key: str) -> Locator:
     """The table of that key, of which rows can be ticked."""
-    return page.locator(f".st-key-{key}")
+    return page.locator(f"[class*='st-key-{key}-']")
 
 
 def listing(page: Page, alt: str) -> Locator:
@@ -56,7 +67,9 @@ def listing(page: Page, alt: str) -> Locator:
 
 def refresh(page: Page) -> None:
     """Read the figures again, instead of what was kept for a moment."""
+    page.evaluate(NOTE_A_RUN)
     page.get_by_role("button", name="Refresh").click()
+    page.wait_for_function("() => window.began")
     settle(page)
 
 
@@ -69,9 +82,18 @@ def tick(page: Page, key: str, row: int = 0) -> None:
 
 def choose(page: Page, label: str, option: str) -> None:
     """Choose an option of the select box of that label."""
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_role("option", name=option, exact=True).click()
+    open_list(page, label, page.get_by_role("option", name=option, exact=True)).click()
     settle(page)
+
+
+def open_list(page: Page, label: str, option: Locator) -> Locator:
+    """An option of the select box of that label, whose list is closed by whatever is drawn anew around it."""
+    for _ in range(20):
+        page.get_by_role("combobox", name=label, exact=True).click()
+        with suppress(TimeoutError):
+            option.wait_for(timeout=5_000)
+            return option
+    raise AssertionError(f"{label} does not offer {option}")
 
 
 def pick(page: Page, label: str, day: date) -> None:

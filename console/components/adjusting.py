@@ -1,7 +1,7 @@
 """Adjustments: those of a month, posting one, and reversing one."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 import streamlit as st
@@ -45,7 +45,10 @@ def show(found: list[Row], month: Month, at: datetime) -> None:
     if not found and not running:
         return
     st.subheader("Adjustments", anchor=False)
-    said = st.container()  # outside of the box, which a second click may fold
+    said = st.empty()  # outside of the box, which a second click may fold
+    sentence, until = st.session_state.get("adjusted", ("", at))
+    if at < until:
+        said.success(sentence, icon=":material/check_circle:")
     if found:
         ticked = table(
             found, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
@@ -65,7 +68,7 @@ def _form(at: datetime, said: DeltaGenerator) -> None:
         by = right.text_input("By (a minus takes off)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
-            _say(lambda: _post(int(project), about, what, by, reason, at), said)
+            _do(lambda: _post(int(project), about, what, by, reason, at), at, said)
 
 
 def _post(project: int, about: date, what: str, by: str, reason: str, at: datetime) -> str:
@@ -83,7 +86,7 @@ def _reverse(row: Row, at: datetime, said: DeltaGenerator) -> None:
     with st.form("reverse", border=False):
         reason = st.text_input(f"Why adjustment {row['id']} is reversed", key="reverse-reason", max_chars=500)
         if st.form_submit_button(f"Reverse adjustment {row['id']}", key="reverse-post"):
-            _say(lambda: _opposite(row, reason, at), said)
+            _do(lambda: _opposite(row, reason, at), at, said)
 
 
 def _opposite(row: Row, reason: str, at: datetime) -> str:
@@ -91,9 +94,13 @@ def _opposite(row: Row, reason: str, at: datetime) -> str:
     return f"Adjustment {number} reverses {row['id']}."
 
 
-def _say(do: Callable[[], str], said: DeltaGenerator) -> None:
+def _do(post: Callable[[], str], at: datetime, said: DeltaGenerator) -> None:
+    """Post, and say so in the runs of the next minute: a second press would end the one that does."""
     try:
-        said.success(do(), icon=":material/check_circle:")
-        spending.forget()
+        sentence = post()
     except FleetmeterError as error:
         said.error(names.markdown(str(error), 400), icon=":material/error:")
+        return
+    spending.forget()
+    st.session_state["adjusted"] = (sentence, at + timedelta(minutes=1))
+    st.rerun()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from console import names
+from console.components.tables import untick
 from console.reading import reading
 from metering import explain, explanation
 from metering.errors import FleetmeterError
@@ -14,15 +15,16 @@ TABLE = "bills"  # the table whose ticked bill is explained
 def explained(project_id: int, month: Month) -> None:
     """A drawer with every step of one bill, in the words of `fleetmeter explain`."""
 
-    @st.dialog(f"Why project {project_id} pays this", width="medium", position="right", on_dismiss=_untick)
+    @st.dialog(
+        f"Why project {project_id} pays this",
+        width="medium",
+        position="right",
+        on_dismiss=lambda: untick(TABLE),
+    )
     def drawer() -> None:
         arithmetic(project_id, month)
 
     drawer()
-
-
-def _untick() -> None:
-    st.session_state[TABLE] = {"selection": {"rows": [], "columns": [], "cells": []}}
 
 
 def arithmetic(project_id: int, month: Month) -> None:

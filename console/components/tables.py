@@ -85,16 +85,31 @@ def table(
     height: int | Literal["auto"] = "auto",
     placeholder: str = figures.UNKNOWN,
 ) -> list[int]:
-    """Show rows; with `select`, return the numbers of those that are ticked (`one`: at most one)."""
+    """Show rows; with `select`, return the numbers of those that are ticked (`one`: at most one).
+
+    Streamlit remembers places, not rows: once other rows stand there, nothing is ticked any more.
+    """
     shown = st.dataframe(
         arrow(rows, columns),
         column_config=_configs(tuple(columns)),
         hide_index=True,
         placeholder=placeholder,
-        key=key,
+        key=f"{key}-{_identity(rows, columns)}" if select else key,
         on_select="rerun" if select else "ignore",
         selection_mode="single-row" if select == "one" else "multi-row",
         height=height,
         alt=alt,
     )
     return list(cast(Any, shown)["selection"]["rows"]) if select else []
+
+
+def untick(key: str) -> None:
+    """Tick nothing any more in the table of that key."""
+    for name in st.session_state:
+        if str(name).startswith(f"{key}-"):
+            st.session_state[name] = {"selection": {"rows": [], "columns": [], "cells": []}}
+
+
+def _identity(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> int:
+    keys = [column.key for column in columns if column.kind == "id"]
+    return hash(tuple(row[key] for row in rows for key in keys))

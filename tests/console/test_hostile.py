@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
 from the_platform import Platform
-from the_site import Site, listing, press, settle, visit
+from the_site import Site, choose, listing, open_list, press, visit
 
 from console import names
 from console.pages import TITLES
@@ -149,7 +149,7 @@ def test_a_projects_page_says_its_hostile_name_as_it_is(watched: Page, hostile: 
 
 def test_the_selector_lists_hostile_names_as_they_are(watched: Page, hostile: Site) -> None:
     visit(watched, hostile, "project")
-    watched.get_by_role("combobox", name="Project").click()
+    open_list(watched, "Project", watched.get_by_role("option").first)
     options = "\n".join(watched.get_by_role("option").all_inner_texts())
     for word in (WORDS[0], WORDS[5], WORDS[6]):
         assert names.short(word, 60)[:50] in options
@@ -168,9 +168,7 @@ def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, 
 
 def test_a_failed_runs_words_are_shown_as_they_are(watched: Page, hostile: Site) -> None:
     visit(watched, hostile, "jobs")
-    watched.get_by_role("combobox", name="Job that failed").click()
-    watched.get_by_role("option", name="daily").click()
-    settle(watched)
+    choose(watched, "Job that failed", "daily")
     said = "\n".join(words_of(watched, "[class*=st-key-failed-]"))
     for word in WORDS[-10:]:
         assert names.short(word)[:70] in said, word

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from pyarrow import parquet
 from sqlalchemy import text
 from the_platform import Platform
-from the_site import Site, choose, listing, pick, press, refresh, settle, tick, until, visit
+from the_site import Site, choose, listing, open_list, pick, press, refresh, settle, tick, until, visit
 
 from console.components.job import JOBS
 from console.pages import SECTIONS, TITLES
@@ -197,8 +197,7 @@ def test_a_preview_of_a_backfill_changes_nothing(
     tick(page, "missing", row=1 if site.fleet.missing else 0)
     expect(page.get_by_text("1 ticked project")).to_be_visible()
     settle(page)  # what is drawn anew closes the list again
-    page.get_by_role("combobox", name="Days to repair").click()
-    page.get_by_role("option", name=str(forgotten)).click()
+    open_list(page, "Days to repair", page.get_by_role("option", name=str(forgotten))).click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Backfill 1 missing day")).to_be_visible()
     press(page, "preview-backfill")
@@ -261,8 +260,8 @@ def test_an_unusual_day_is_chosen_and_shown_beside_what_was_expected(page: Page,
         )
     visit(page, site, "alerts")
     for label in ("MQTT messages in", "MQTT messages out"):
-        page.get_by_role("combobox", name="Beside what was expected").click()
-        page.get_by_role("option").filter(has_text=f"{day} · {label} · ").click()
+        wanted = page.get_by_role("option").filter(has_text=f"{day} · {label} · ")
+        open_list(page, "Beside what was expected", wanted).click()
         settle(page)
         page.get_by_role("tab", name="Chart").click()
         expect(page.get_by_role("img", name=f"{label} by day from ")).to_be_visible()
@@ -312,6 +311,8 @@ def test_a_correction_is_posted_once_and_reversed(page: Page, site: Site) -> Non
     until(lambda: site.scalar("SELECT sum(amount) FROM adjustments") == 0)
     assert site.scalar("SELECT count(*) FROM adjustments") == 2
     expect(page.get_by_text("reverses 1.")).to_be_visible()
+    # Where it stood, its reversal stands now: that one is not ticked, so a third press cannot undo it.
+    expect(page.get_by_role("button", name="Reverse adjustment")).to_have_count(0)
     assert site.scalar("SELECT array_agg(DISTINCT actor) FROM adjustments") == ["console"]
 
 
