@@ -14,9 +14,9 @@ help:  ## list these commands
 	@$(PYTHON) -c 'import ensurepip' \
 	  || { echo "This Python has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@$(BIN)/python -m compileall -q fleetmeter metering collectors jobs console migrations  # a quick first start
+	@$(BIN)/python -m compileall -q -j 0 .venv fleetmeter metering collectors jobs console migrations  # on every core
 	@touch $@
 
 install: .venv/.installed  ## build the environment in .venv

@@ -6,10 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
+import pytest
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 from sqlalchemy import Engine, text
 from the_browser import settle
 from the_console import Fleet
+
+from console.components.job import JOBS
 
 # A page is still until the run that a press asks for begins.
 NOTE_A_RUN = """() => {
@@ -63,6 +66,11 @@ def grid(page: Page, key: str) -> Locator:
 def listing(page: Page, alt: str) -> Locator:
     """The table of that alternative text."""
     return page.get_by_role("region", name=alt)
+
+
+def in_turn(*now: str) -> list[object]:
+    """Every job that has a button: these in each run of the tests, the others in the drills."""
+    return [job if job in now else pytest.param(job, marks=pytest.mark.drill) for job in JOBS]
 
 
 def refresh(page: Page) -> None:

@@ -11,9 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import URL, Connection, text
 from the_browser import PATIENCE, settle
 from the_console import HOSTILE, answer, serving
-from the_site import Site, press, tick, until, visit
+from the_site import Site, in_turn, press, tick, until, visit
 
-from console.components.job import JOBS
 from console.pages import TITLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -104,7 +103,7 @@ def test_a_missing_day_is_backfilled_with_one_double_click(page: Page, site: Sit
     assert site.scalar(sealed, id=site.fleet.projects[-1], dates=dates) == len(dates)
 
 
-@pytest.mark.parametrize("job", list(JOBS))
+@pytest.mark.parametrize("job", in_turn("daily", "monthly", "archive"))
 def test_a_job_is_asked_for_runs_and_shows_its_result(
     page: Page, site: Site, live_runner: None, job: str
 ) -> None:

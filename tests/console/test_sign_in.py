@@ -269,7 +269,7 @@ def test_an_answer_meant_for_another_browser_is_refused(
 
 
 def test_a_sign_in_ends_with_its_token_also_on_a_page_that_stays_open(page: Page, guarded: Guarded) -> None:
-    guarded.provider.lives = 20.0
+    guarded.provider.lives = 12.0
     sign_in(page, guarded, "ada")
     heading(page, "Overview")
     expect(page.get_by_text("Your sign-in has ended; sign in again").first).to_be_visible()  # the live part

@@ -95,7 +95,7 @@ class Hostile:
                 client.sendall(PINGRESP)
 
 
-@pytest.fixture(params=["fast", "plain"])
+@pytest.fixture(params=["fast", pytest.param("plain", marks=pytest.mark.drill)])
 def plain(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "plain")
 
