@@ -80,6 +80,7 @@ def statements(address: str, notes: Path) -> Iterator[Row]:
         took = visitor.show(page, query)
         visitor.tick()
         visitor.close()
+        _await_quiet(notes)
         ran = [json.loads(line) for line in notes.read_text().splitlines()]
         slow, rows = max(ran, key=lambda one: one["ms"]), max(one["rows"] for one in ran)
         shown = f"{slow['ms']:.0f} ms of {len(ran)}, page {took * 1000:.0f} ms, {rows:,} rows at most"
@@ -87,6 +88,12 @@ def statements(address: str, notes: Path) -> Iterator[Row]:
         for one in sorted(ran, key=lambda one: -one["ms"]):
             if one["ms"] > 100:
                 OUT.print(f"    {one['ms']:.0f} ms {one['statement'][:300]}", style="dim", markup=False)
+
+
+def _await_quiet(notes: Path, seconds: float = 1.5) -> None:
+    """Until no statement ended for a while: a page has what is old read anew behind its back."""
+    while time.time() - notes.stat().st_mtime < seconds:
+        time.sleep(0.1)
 
 
 def arriving(console: str, hello: str, rounds: int = 9) -> Iterator[Row]:
