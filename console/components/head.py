@@ -13,7 +13,7 @@ from console.reading import now
 LOADING = 360  # pixels
 # Seconds. Streamlit's browser side gathers what comes within 10 ms and draws it in one go: a heavy page would
 # show nothing until all of it is made, which takes longer than this.
-AHEAD = 0.02
+AHEAD = 0.035
 
 
 def head(title: str) -> Callable[[datetime], None]:
