@@ -35,6 +35,7 @@ FOLDER = Path(os.environ.get("FLEETMETER_BENCH_FOLDER", f".fleetmeter/bench-cons
 PAGES = (
     ("", ""), ("alerts", ""), ("project", "project=17&days=365"), ("snapshots", ""), ("limits", ""),
     ("health", ""), ("jobs", ""), ("jobs", "state=failed"), ("billing", ""),
+    ("billing", f"page={PROJECTS // 500}"),
 )  # fmt: skip
 TTL = 16  # seconds after which the console reads anew what it kept
 WALK = ("jobs", "limits", "alerts", "billing", "snapshots", "project", "health", "overview")

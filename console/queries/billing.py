@@ -20,12 +20,12 @@ BILLS = text(f"""
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
         {columns("m.{0}")}, m.closed_by, m.created_at,
         before.total_charge AS charge_before, {looked_in_month("m")}
-    FROM monthly_stats m
+    FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
+        ORDER BY total_charge DESC, project_id LIMIT :most OFFSET :skipped) m
     JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
     LEFT JOIN monthly_stats before ON before.project_id = m.project_id
         AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
-    WHERE (m.year, m.month) = (:year, :month) ORDER BY m.total_charge DESC, m.project_id
-    LIMIT :most OFFSET :skipped""")
+    ORDER BY m.total_charge DESC, m.project_id""")
 
 TOTALS = text("""
     SELECT currency, count(*) AS bills, sum(plan_fee) AS plan_fee, sum(overage_charge) AS overage_charge,
