@@ -14,9 +14,11 @@ Socket = socket.socket | TlsStream
 
 GATHER_BYTES = 64 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
-# Of a flood, more: a broker that meets a full socket writes large pieces into its own buffer, which
-# halves its work. The system gives the socket twice the room of what it is told to wait for.
+# Of a flood at QoS 1 more: the broker waits for acknowledgements, and each read has its price.
 FLOOD_BYTES = 512 * 1024
+# Of one at QoS 0 the socket has room for little: what does not fit, the broker's system puts together and
+# sends in large pieces. With more room each message travels on its own, which doubles the broker's work.
+ROOM_BYTES, AMPLE_BYTES = 128 * 1024, 1024 * 1024
 LARGEST_READ = 1024 * 1024
 REST = 256 * 1024  # a piece of a packet that is looked at: how large will it be?
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
@@ -67,6 +69,7 @@ class FastReader:
         self._rest = b""
         self._to_skip = 0  # bytes still to come of a packet too large to hold
         self._large: tuple[int, bytes, int] | None = None
+        self._room = AMPLE_BYTES
 
     def read(self) -> int:
         sock = self._link.socket
@@ -133,7 +136,15 @@ class FastReader:
 
     def _expect_more(self, sock: Socket, received: int) -> None:
         self.patience = GATHER_SECONDS
-        self._wake_at(sock, FLOOD_BYTES if received >= 2 * GATHER_BYTES else GATHER_BYTES)
+        flood, acknowledged = received >= 2 * GATHER_BYTES, bool(self._inbox.session.arrivals)
+        self._make_room(sock, AMPLE_BYTES if acknowledged else ROOM_BYTES)
+        self._wake_at(sock, FLOOD_BYTES if flood and acknowledged else GATHER_BYTES)
+
+    def _make_room(self, sock: Socket, size: int) -> None:
+        if size != self._room:
+            self._room = size
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     def _relax(self, sock: Socket) -> None:
         self.patience = IDLE_SECONDS
