@@ -20,6 +20,7 @@ FLOOD_BYTES = 512 * 1024
 # sends in large pieces. With more room each message travels on its own, which doubles the broker's work.
 ROOM_BYTES, AMPLE_BYTES = 128 * 1024, 1024 * 1024
 LARGEST_READ = 1024 * 1024
+SO_BUF_LOCK = 72  # of Linux: 0 has the system choose the size again
 REST = 256 * 1024  # a piece of a packet that is looked at: how large will it be?
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
@@ -136,15 +137,19 @@ class FastReader:
 
     def _expect_more(self, sock: Socket, received: int) -> None:
         self.patience = GATHER_SECONDS
-        flood, acknowledged = received >= 2 * GATHER_BYTES, bool(self._inbox.session.arrivals)
-        self._make_room(sock, AMPLE_BYTES if acknowledged else ROOM_BYTES)
-        self._wake_at(sock, FLOOD_BYTES if flood and acknowledged else GATHER_BYTES)
+        acknowledged = bool(self._inbox.session.arrivals)
+        self._wake_at(sock, FLOOD_BYTES if acknowledged and received >= 2 * GATHER_BYTES else GATHER_BYTES)
+        if acknowledged or received < GATHER_BYTES:
+            self._make_room(sock, AMPLE_BYTES)
+        elif received >= FLOOD_BYTES:
+            self._make_room(sock, ROOM_BYTES)
 
     def _make_room(self, sock: Socket, size: int) -> None:
         if size != self._room:
             self._room = size
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+                sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, int(size == ROOM_BYTES) * 2)
 
     def _relax(self, sock: Socket) -> None:
         self.patience = IDLE_SECONDS
