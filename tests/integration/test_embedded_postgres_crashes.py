@@ -80,6 +80,7 @@ def test_a_killed_server_loses_nothing_committed(folder: Path) -> None:
     assert postgres.status(folder).pid != killed
 
 
+@pytest.mark.drill
 def test_a_session_that_outlives_the_killed_server_is_awaited(folder: Path) -> None:
     engine = create_engine(postgres.ensure_running(folder))
     commit(folder)
@@ -96,6 +97,7 @@ def test_a_session_that_outlives_the_killed_server_is_awaited(folder: Path) -> N
     assert kept(folder) == 42
 
 
+@pytest.mark.drill
 def test_a_starter_killed_within_initdb_leaves_nothing_in_the_way(folder: Path) -> None:
     cluster = Cluster(folder)
     starter = subprocess.Popen([sys.executable, "-c", START, str(folder)])
@@ -136,6 +138,7 @@ def test_a_reused_process_id_is_neither_believed_nor_killed(
     assert other.poll() is None
 
 
+@pytest.mark.drill
 def test_a_server_that_hangs_is_not_taken_for_dead(folder: Path) -> None:
     postgres.ensure_running(folder)
     pid = postgres.status(folder).pid

@@ -237,6 +237,7 @@ def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
     assert audit.verify(engine).sound
 
 
+@pytest.mark.drill
 def test_a_clock_that_jumps_changes_nothing(configured: Settings, engine: Engine, platform: Platform) -> None:
     a_fleet(engine, platform)
 
