@@ -10,11 +10,13 @@ WIDTH, HEIGHT, COLOUR = 200, 44, "#3a8fcb"  # pixels before it is stretched; see
 
 
 def line(values: Sequence[float], alt: str) -> None:
-    """Draw `values`, two or more, oldest at the left, from their least to their most."""
-    low, high = min(values), max(values)
-    step, room = WIDTH / (len(values) - 1), (high - low) or 1
+    """Draw `values`, two or more and none below zero, oldest at the left.
+
+    From zero to the most: from the least, a loss of three per cent would look like a collapse.
+    """
+    step, room = WIDTH / (len(values) - 1), max(values) or 1
     points = " ".join(
-        f"{number * step:.1f},{HEIGHT - 2 - (HEIGHT - 4) * (value - low) / room:.1f}"
+        f"{number * step:.1f},{HEIGHT - 2 - (HEIGHT - 4) * value / room:.1f}"
         for number, value in enumerate(values)
     )
     drawn = (
