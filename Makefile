@@ -29,7 +29,7 @@ extras:  ## install the optional parts (mosquitto, Chromium) with apt, as root
 demo: .venv/.installed  ## a simulated fleet, live, on this machine
 	@$(BIN)/fleetmeter demo
 
-test: .venv/.installed  ## every fast test, quickest first
+test: .venv/.installed  ## every fast test, the units first
 	$(BIN)/pytest tests/unit -n 2 -q
 	$(BIN)/pytest tests/console tests/acceptance tests/integration -m "not drill" -n 2 --dist loadscope --no-loadscope-reorder -q
 

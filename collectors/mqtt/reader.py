@@ -20,7 +20,7 @@ FLOOD_BYTES = 512 * 1024
 # sends in large pieces. With more room each message travels on its own, which doubles the broker's work.
 ROOM_BYTES, AMPLE_BYTES = 128 * 1024, 1024 * 1024
 LARGEST_READ = 1024 * 1024
-SO_BUF_LOCK = 72  # of Linux: 0 has the system choose the size again
+SO_BUF_LOCK, RCVBUF_LOCKED = 72, 2  # of Linux; without the flag the system chooses the room again
 REST = 256 * 1024  # a piece of a packet that is looked at: how large will it be?
 LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
 HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
@@ -149,7 +149,7 @@ class FastReader:
             self._room = size
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-                sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, int(size == ROOM_BYTES) * 2)
+                sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, RCVBUF_LOCKED if size == ROOM_BYTES else 0)
 
     def _relax(self, sock: Socket) -> None:
         self.patience = IDLE_SECONDS
