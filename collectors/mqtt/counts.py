@@ -7,20 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collectors.mqtt.topics import Address, Topics, sample
+from collectors.mqtt.wire import Cell, Malformed
 from metering.ledger import SAMPLES_KEPT, MqttUsage
 
-# messages and payload bytes at QoS 0, then at QoS 1: what the broker will send again if a commit
-# fails must be told from what it will not.
-Cell = list[int]
 QOS0, QOS1 = 0, 2  # where a cell's pair starts
 
 MOST_TOPICS = 50_000  # cached; about 10 MB
 LONGEST_CACHED = 400  # bytes of a cached topic; 64 KB topics would make the cache gigabytes
 MOST_PROJECTS = 40_000  # (project, direction) counted between two commits; about 20 MB
-
-
-class Malformed(Exception):
-    """The broker sent bytes that are not MQTT, or that we never agreed to."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors.mqtt import endpoint
+from collectors.mqtt import endpoint, wire
 from collectors.mqtt import store as stores
 from collectors.mqtt.counts import merge
 from collectors.mqtt.endpoint import Endpoint
@@ -102,7 +102,8 @@ class Daemon:
 
     def run(self, stop: threading.Event) -> int:
         """Count until `stop` or fenced; returns the exit code."""
-        LOG.info("counter starts", broker=self._broker.name, subscribes=self._filter)
+        decoder = "interpreted" if wire.__file__.endswith(".py") else "compiled"
+        LOG.info("counter starts", broker=self._broker.name, subscribes=self._filter, decoder=decoder)
         try:
             self._keep_connected(stop)
             return self._finish()

@@ -18,11 +18,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from collectors.mqtt.counts import Malformed
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.session import WINDOW
 from collectors.mqtt.tls import TlsStream
-from collectors.mqtt.wire import Publish
+from collectors.mqtt.wire import Malformed, Publish
 
 KEEPALIVE = 30  # seconds
 NEVER = 0xFFFFFFFF  # MQTT 5 session expiry: the broker keeps the session for good

@@ -5,19 +5,19 @@ import socket
 from typing import Protocol
 
 from collectors.mqtt import wire
-from collectors.mqtt.counts import Malformed
 from collectors.mqtt.inbox import Inbox
 from collectors.mqtt.link import Link
 from collectors.mqtt.tls import TlsStream
+from collectors.mqtt.wire import Malformed
 
 Socket = socket.socket | TlsStream
 
-GATHER_BYTES = 64 * 1024  # read when so much is there …
-GATHER_SECONDS = 0.05  # … or after so long; each read of two or three packets would cost ten times more
-# Of a flood at QoS 1 more: the broker waits for acknowledgements, and each read has its price.
-FLOOD_BYTES = 512 * 1024
-# Of one at QoS 0 the socket has room for little: what does not fit, the broker's system puts together and
+GATHER_BYTES = 256 * 1024  # read when so much is there …
+GATHER_SECONDS = 0.15  # … or after so long; each read of two or three packets would cost ten times more
+# Of a flood at QoS 0 the socket has room for little: what does not fit, the broker's system puts together and
 # sends in large pieces. With more room each message travels on its own, which doubles the broker's work.
+# Not at QoS 1, where the broker waits for acknowledgements.
+FLOOD_BYTES = 512 * 1024
 ROOM_BYTES, AMPLE_BYTES = 128 * 1024, 1024 * 1024
 LARGEST_READ = 1024 * 1024
 SO_BUF_LOCK, RCVBUF_LOCKED = 72, 2  # of Linux; without the flag the system chooses the room again
@@ -137,12 +137,10 @@ class FastReader:
 
     def _expect_more(self, sock: Socket, received: int) -> None:
         self.patience = GATHER_SECONDS
-        acknowledged = bool(self._inbox.session.arrivals)
-        self._wake_at(sock, FLOOD_BYTES if acknowledged and received >= 2 * GATHER_BYTES else GATHER_BYTES)
-        if acknowledged or received < GATHER_BYTES:
-            self._make_room(sock, AMPLE_BYTES)
-        elif received >= FLOOD_BYTES:
-            self._make_room(sock, ROOM_BYTES)
+        much = ROOM_BYTES // 2 if self._room == ROOM_BYTES else FLOOD_BYTES
+        flood = received >= much and not self._inbox.session.arrivals
+        self._make_room(sock, ROOM_BYTES if flood else AMPLE_BYTES)
+        self._wake_at(sock, ROOM_BYTES // 2 if flood else GATHER_BYTES)
 
     def _make_room(self, sock: Socket, size: int) -> None:
         if size != self._room:

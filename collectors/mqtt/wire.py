@@ -1,19 +1,29 @@
 """From bytes to counts: the PUBLISH packets of MQTT 3.1.1 and 5, decoded in one tight loop.
 
 Packet formats: MQTT 5.0 sections 2.1 (fixed header), 3.3 (PUBLISH), 3.4 (PUBACK). Every message of
-every device passes through `fold`; it is written for CPython, not for beauty.
+every device passes through `fold`; it is written for speed, not for beauty.
+
+`setup.py` compiles this module with mypyc, and `make` does so again when it has changed. Where there is
+no C compiler, this file itself runs, four times slower. It imports nothing of the project, so that it
+compiles alone.
 """
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
-
-from collectors.mqtt.counts import Cell, Malformed
 
 PUBLISH = 0x30
 CONNACK = b"\x20"
 DUP, RETAIN = 0x08, 0x01
 LARGEST_SIZE = 268_435_455  # four length bytes
 PUBACK = b"\x40\x02"
+
+# messages and payload bytes at QoS 0, then at QoS 1: what the broker will send again if a commit
+# fails must be told from what it will not.
+Cell = list[int]
+
+
+class Malformed(Exception):
+    """The broker sent bytes that are not MQTT, or that we never agreed to."""
 
 
 class Publish(NamedTuple):

@@ -1,6 +1,9 @@
 """The tight loop sees what paho sees, in whatever pieces the bytes come."""
 
 import contextlib
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -11,11 +14,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from collectors.mqtt import wire
-from collectors.mqtt.counts import Counts, Malformed
+from collectors.mqtt.counts import Counts
 from collectors.mqtt.inbox import Inbox
 from collectors.mqtt.reader import HEAD, FastReader
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
+from collectors.mqtt.wire import Malformed
 
 
 def varint(value: int) -> bytes:
@@ -48,6 +52,23 @@ packets = st.builds(
     st.integers(0, 400).map(bytes),
     st.one_of(st.just(0), st.integers(1, 65_535)),
 )
+SOURCE = Path(wire.__file__).with_name("wire.py")
+is_compiled = pytest.mark.skipif(
+    wire.__file__ == str(SOURCE), reason="no C compiler was there at `make install`"
+)
+
+
+def _interpreted() -> ModuleType:
+    """The decoder as Python runs it, whatever was compiled."""
+    spec = spec_from_file_location("wire_interpreted", SOURCE)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+INTERPRETED = _interpreted()
 
 
 class Fake:
@@ -128,6 +149,45 @@ def test_any_bytes_are_counted_refused_or_waited_for(data: bytes, v5: bool) -> N
 
     with contextlib.suppress(Malformed):
         assert 0 <= wire.fold(data, v5, counts, arrivals, other) <= len(data)
+
+
+def outcome(decoder: ModuleType, data: bytes, v5: bool) -> object:
+    """Everything that decoding `data` does: the position or the refusal, counts, ids, other packets."""
+    cells = {topic: [0, 0, 0, 0] for topic in (b"a", b"r/1/2/d", b"")}
+    arrivals: list[bytes] = []
+    others: list[object] = []
+
+    def other(header: int, body: bytes, size: int) -> None:
+        others.append((header, body, size))
+        if header & 0xF0 == decoder.PUBLISH:
+            others.append(tuple(decoder.publish(header, body, size, v5)))
+
+    try:
+        ended: object = decoder.fold(data, v5, cells, arrivals, other)
+    except (decoder.Malformed, KeyError) as error:
+        ended = type(error).__name__, str(error)
+    return ended, cells, arrivals, others
+
+
+@is_compiled
+@given(
+    data=st.one_of(
+        st.lists(st.one_of(packets, st.binary(max_size=20)), max_size=6).map(b"".join),
+        st.builds(
+            packet, st.sampled_from([b"a", b""]), st.binary(max_size=9), st.integers(0, 2), st.integers(0, 9)
+        ),
+    ),
+    v5=st.booleans(),
+    cut=st.integers(0, 12),
+)
+def test_compiled_and_interpreted_decoder_do_the_same(data: bytes, v5: bool, cut: int) -> None:
+    whole = data[: len(data) - cut]
+    assert outcome(wire, whole, v5) == outcome(INTERPRETED, whole, v5)
+
+
+@is_compiled
+def test_what_is_compiled_is_this_source() -> None:
+    assert Path(wire.__file__).stat().st_mtime >= SOURCE.stat().st_mtime, "wire.py has changed: make install"
 
 
 @pytest.mark.parametrize(
