@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._mqtt_site import Blaster, Site, consumer, cpu, go, site
+from collectors.mqtt.reader import DECODER
 
 OUT = Console(highlight=False, width=120)
 ROUNDS = int(os.environ.get("FLEETMETER_BENCH_ROUNDS", "1"))
@@ -31,7 +32,10 @@ BACKLOG = 1_000_000
 PAUSED, AWAY = "backlog, paused", "backlog, away"
 COUNTS = {"20k/s": PACED, "20k/s, TLS": PACED, PAUSED: BACKLOG, AWAY: BLAST}
 CONSUMERS = {"mosquitto_sub": "mosquitto_sub", "folded": "paho folded", "fast": "fleetmeter counter"}
-CAPTION = "sub: mosquitto_sub, which counts nothing · broker busy: its share of a core meanwhile"
+CAPTION = (
+    "sub: mosquitto_sub, which counts nothing · broker busy: its share of a core meanwhile"
+    f" · our decoder: {DECODER}"
+)
 TRAFFIC = (
     *(("blasted", False), ("blasted, TLS", True), ("20k/s", False), ("20k/s, TLS", True)),
     *((PAUSED, False), (AWAY, False)),

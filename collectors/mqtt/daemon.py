@@ -15,14 +15,14 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors.mqtt import endpoint, wire
+from collectors.mqtt import endpoint
 from collectors.mqtt import store as stores
 from collectors.mqtt.counts import merge
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.inbox import Inbox
 from collectors.mqtt.link import Link
 from collectors.mqtt.pump import Pump
-from collectors.mqtt.reader import FastReader, PlainReader
+from collectors.mqtt.reader import DECODER, FastReader, PlainReader
 from collectors.mqtt.session import Session
 from collectors.mqtt.store import Claim, Fenced, Store
 from collectors.mqtt.topics import Topics
@@ -102,8 +102,7 @@ class Daemon:
 
     def run(self, stop: threading.Event) -> int:
         """Count until `stop` or fenced; returns the exit code."""
-        decoder = "interpreted" if wire.__file__.endswith(".py") else "compiled"
-        LOG.info("counter starts", broker=self._broker.name, subscribes=self._filter, decoder=decoder)
+        LOG.info("counter starts", broker=self._broker.name, subscribes=self._filter, decoder=DECODER)
         try:
             self._keep_connected(stop)
             return self._finish()

@@ -12,6 +12,8 @@ from collectors.mqtt.wire import Malformed
 
 Socket = socket.socket | TlsStream
 
+DECODER = "interpreted" if wire.__file__.endswith(".py") else "compiled"
+
 GATHER_BYTES = 256 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.15  # … or after so long; each read of two or three packets would cost ten times more
 # Of a flood at QoS 0 the socket has room for little: what does not fit, the broker's system puts together and
