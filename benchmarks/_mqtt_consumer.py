@@ -77,7 +77,7 @@ def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
             began, came = time.monotonic(), super().read()
             if self.ended and came:
                 pauses.append(began - self.ended)
-            self.ended = time.monotonic()
+            self.ended = time.monotonic() if self._inbox.counts else 0.0  # not before the first message
             return came
 
     def flush(writer: Writer, piece: Piece) -> datetime:
