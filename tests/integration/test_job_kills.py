@@ -101,15 +101,15 @@ def undisturbed(engine: Engine, platform: Platform, url: URL) -> list[Any]:
     return books(platform)
 
 
-def storm(platform: Platform, url: URL, seed: int, most: int) -> int:
-    """Kill a worker after a random moment, again and again, until everything is done all the same."""
+def storm(platform: Platform, url: URL, seed: int, most: int, longest: float) -> int:
+    """Kill a worker within `longest` seconds, again and again, until everything is done all the same."""
     chance, kills = random.Random(seed), 0
     while left(platform):
         process = worker(url)
-        process.join(chance.uniform(0.02, 0.7) if kills < most else 120)
+        process.join(chance.uniform(0.02, longest) if kills < most else 120)
         if process.is_alive() and chance.random() < 0.3:
             cut_off(platform)
-            process.join(5)
+            process.join(chance.uniform(0.02, longest))  # it may go on, and is killed then
         if process.is_alive():
             process.kill()
             process.join()
@@ -124,7 +124,9 @@ def compare(engine: Engine, platform: Platform, admin: Any, url: URL, seeds: lis
     names = [f"{url.database}_{seed}" for seed in seeds]
     for name in names:
         admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{url.database}"'))
+    began = time.monotonic()
     expected = undisturbed(engine, platform, url)
+    longest = (time.monotonic() - began) / 6  # however fast the machine, there is time to kill
     assert expected[1], "a month was closed"
     kills = 0
     for seed, name in zip(seeds, names, strict=True):
@@ -132,7 +134,7 @@ def compare(engine: Engine, platform: Platform, admin: Any, url: URL, seeds: lis
             Settings(database_url=url.set(database=name).render_as_string(hide_password=False))  # type: ignore[arg-type]
         )
         ask_for_everything(other)
-        kills += storm(Platform(other), url.set(database=name), seed, most)
+        kills += storm(Platform(other), url.set(database=name), seed, most, longest)
         assert books(Platform(other)) == expected, f"seed {seed}"
         assert audit.verify(other).sound, f"seed {seed}"
         other.dispose()
