@@ -14,7 +14,6 @@ from typing import NamedTuple
 PUBLISH = 0x30
 CONNACK = b"\x20"
 DUP, RETAIN = 0x08, 0x01
-LARGEST_SIZE = 268_435_455  # four length bytes
 PUBACK = b"\x40\x02"
 
 # messages and payload bytes at QoS 0, then at QoS 1: what the broker will send again if a commit
