@@ -86,7 +86,8 @@ def test_two_processes_that_start_it_at_once_share_it(folder: Path) -> None:
 
 
 def test_it_survives_the_end_of_its_starter_and_a_ctrl_c(folder: Path) -> None:
-    waiting = START + "import signal; signal.pause()"
+    # Not signal.pause: a signal that comes just before it would be waited for again.
+    waiting = START + "import time\nwhile True: time.sleep(0.1)"
     command = [sys.executable, "-c", waiting, str(folder)]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     assert starter.stdout
