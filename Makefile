@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE =
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements.lock pyproject.toml setup.py collectors/mqtt/wire.py
+.venv/.installed: requirements.lock pyproject.toml setup.py collectors/mqtt/codec.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Fleetmeter needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' \
@@ -48,7 +48,7 @@ bench-console: .venv/.installed  ## the console beside a bare page of Streamlit,
 	$(BIN)/python -m benchmarks console
 
 screenshots: .venv/.installed  ## pictures of every page of a demo, light and dark, desk and phone
-	$(BIN)/python tests/screenshots.py
+	$(BIN)/python tests/support/screenshots.py
 
 lock: .venv/.installed  ## compute requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -10,9 +10,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from fleetmeter import schema
 from fleetmeter.embedded import postgres
-from metering import ledger
-from metering.meters import COUNTERS, GAUGES
-from metering.periods import Day, Month, days
+from metering.catalogue.meters import COUNTERS, GAUGES
+from metering.catalogue.periods import Day, Month, days
+from metering.ledger.partitions import ensure_partition
 
 DAYS = 1096
 NAMES = ", ".join(meter.name for meter in (*COUNTERS, *GAUGES))
@@ -128,7 +128,7 @@ def _days(engine: Engine, first: Day, at: datetime) -> None:
         print(f"  {month}: days {given['first']} to {given['last']}", flush=True)
         with engine.begin() as connection:
             connection.execute(text("SET session_replication_role = replica; SET synchronous_commit = off"))
-            ledger.ensure_partition(connection, month)
+            ensure_partition(connection, month)
             connection.execute(text(DAILY), given)
             if given["last"] == month.last.date:
                 count = (month.last.date - month.first.date).days + 1
@@ -138,7 +138,7 @@ def _days(engine: Engine, first: Day, at: datetime) -> None:
 
 def _now(engine: Engine, first: Day, at: datetime) -> None:
     with engine.begin() as connection:
-        ledger.ensure_partition(connection, Month.of(at))
+        ensure_partition(connection, Month.of(at))
         connection.execute(text("SET session_replication_role = replica"))
         _each(connection, RUNNING, {"today": Day.of(at).start, "at": at, "since": first.start})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

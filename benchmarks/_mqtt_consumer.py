@@ -18,12 +18,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
 
 from collectors.mqtt import daemon, endpoint
-from collectors.mqtt.inbox import Piece
+from collectors.mqtt.buffer import Batch
 from collectors.mqtt.reader import FastReader
 from collectors.mqtt.writer import Writer
-from metering import database, ledger, settings
-from metering.ledger import MqttUsage
-from metering.settings import Settings
+from metering.config.settings import Settings, load_settings
+from metering.db.engine import open_engine
+from metering.db.transactions import transaction
+from metering.ledger.mqtt import MqttUsage, add_mqtt
 
 
 def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
@@ -57,8 +58,8 @@ def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
         if time.monotonic() >= flush_at or len(unacknowledged) > 10_000:
             usage = {key: MqttUsage(m, 0, b, 0, "") for key, (m, b) in counts.items()}
             counts.clear()
-            with database.transaction(engine) as connection:
-                ledger.add_mqtt(connection, usage, datetime.now(UTC))
+            with transaction(engine) as connection:
+                add_mqtt(connection, usage, datetime.now(UTC))
             for packet_id in unacknowledged:
                 client.ack(packet_id, 1)
             unacknowledged.clear()
@@ -80,7 +81,7 @@ def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
             self.ended = time.monotonic() if self._inbox.counts else 0.0  # not before the first message
             return came
 
-    def flush(writer: Writer, piece: Piece) -> datetime:
+    def flush(writer: Writer, piece: Batch) -> datetime:
         began, at = time.monotonic(), unwatched(writer, piece)
         flushes.append((len(piece.tally.rows), time.monotonic() - began))
         return at
@@ -93,8 +94,8 @@ def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
 
 def main(kind: str) -> None:
     """Run `kind` until terminated."""
-    found = settings.load()
-    engine = database.create(found)
+    found = load_settings()
+    engine = open_engine(found)
     engine.connect().close()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import environment, schema
-from metering.settings import DRIVER
+from metering.config.settings import DRIVER
 
 PAYLOAD = bytes(64)
 PROJECTS, DEVICES = 24, 25

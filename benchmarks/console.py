@@ -26,7 +26,7 @@ from benchmarks import _console_browser as browsing
 from benchmarks import _console_fleet
 from benchmarks._console_visitor import Visitor
 from console import server
-from metering import settings
+from metering.config.settings import load_settings
 
 OUT = rich.console.Console(highlight=False, width=120)
 PROJECTS = int(os.environ.get("FLEETMETER_BENCH_PROJECTS", "10000"))
@@ -209,7 +209,7 @@ def _serving(given: dict[str, str]) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = server.command(port, settings.load())
+    command = server.command(port, load_settings())
     if given:
         command[1:3] = ["-m", "benchmarks._timed"]
     else:

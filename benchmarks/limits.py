@@ -22,8 +22,12 @@ from sqlalchemy.orm import Session
 from benchmarks._console_fleet import DAILY, LIVE, NAMES, usage
 from fleetmeter import LimitService, environment, schema
 from fleetmeter.embedded import postgres
-from metering import database, ledger, models, plans, settings
-from metering.periods import Month
+from metering.catalogue.periods import Month
+from metering.config.settings import load_settings
+from metering.db import tables
+from metering.db.engine import open_engine
+from metering.ledger.partitions import ensure_partition
+from metering.pricing import plans
 
 OUT = Console(highlight=False, width=120)
 PROJECTS, ORGANIZATIONS, LARGE, USERS = 100_000, 10_000, 5_000, 200_000
@@ -55,15 +59,15 @@ Ask = Callable[[int, int], object]
 def ready(folder: Path) -> str:
     """The URL of that folder's database; it is filled where it is empty."""
     url = postgres.ensure_running(folder)
-    where = settings.load(database_url=url.render_as_string(hide_password=False))
-    engine = database.create(where)
+    where = load_settings(database_url=url.render_as_string(hide_password=False))
+    engine = open_engine(where)
     schema.migrate(engine)
     with engine.begin() as connection:
         if not connection.scalar(text("SELECT EXISTS (SELECT FROM project_stats)")):
             OUT.print(f"filling {folder} …", style="dim")
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             for month in (RUNNING.previous(), RUNNING):
-                ledger.ensure_partition(connection, month)
+                ensure_partition(connection, month)
             given = {"projects": PROJECTS, "organizations": ORGANIZATIONS, "large": LARGE, "users": USERS}
             given |= {"first": RUNNING.previous().first.date, "last": RUNNING.previous().last.date}
             for statement in (*PLATFORM.split(";"), DAILY, *STATS.split(";"), "ANALYZE"):
@@ -75,13 +79,13 @@ def ready(folder: Path) -> str:
 def by_orm(engine: Engine) -> Ask:
     """What a backend would write: organization, project and totals as objects, compared in Python."""
     offered = plans.load(None).in_force(AT.date())
-    organizations, projects = models.organizations, models.projects
+    organizations, projects = tables.organizations, tables.projects
 
     def ask(org: int, project: int) -> object:
         with Session(engine) as session:
             owner = session.execute(organizations.select().where(organizations.c.id == org)).one()
             session.execute(projects.select().where(projects.c.id == project)).one()
-            stats: Any = session.get_one(models.ProjectStats, project)
+            stats: Any = session.get_one(tables.ProjectStats, project)
             included = offered.tier(owner.tier).meters["mqtt_inbound"].included
             return stats.mqtt_inbound < included
 
@@ -104,7 +108,7 @@ def checks(service: LimitService) -> dict[str, Ask]:
 
 def main() -> None:
     """Percentiles of each check, in milliseconds, and p99 against the bound."""
-    where = settings.load(database_url=ready(FOLDER.resolve()))
+    where = load_settings(database_url=ready(FOLDER.resolve()))
     service = LimitService(environment.engine(where, ping=False), plans.load(None), lambda: AT)
     with service.engine.connect() as connection:
         chosen = [tuple(row) for row in connection.execute(text("SELECT organization_id, id FROM projects"))]

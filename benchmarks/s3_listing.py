@@ -22,9 +22,10 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from collectors import aws, s3_listing
-from metering import settings
-from metering.cloud import Place
+from collectors.aws import s3_listing
+from collectors.aws.client import RequestCount
+from metering.config.aws import Place
+from metering.config.settings import Settings, load_settings
 
 OUT = Console(highlight=False, width=120)
 FOLDERS, EACH, PAGE = 20, 5_000, 1_000
@@ -134,8 +135,8 @@ def _measure(late: float, keys: list[str], way: "Way") -> tuple[int, float]:
     context = multiprocessing.get_context("spawn")
     server = context.Process(target=serve, args=(late, keys, theirs), daemon=True)
     server.start()
-    tally = aws.Tally()
-    where = settings.load(aws_endpoint_url=f"http://127.0.0.1:{ours.recv()}", aws_region=("eu-west-1",))
+    tally = RequestCount()
+    where = load_settings(aws_endpoint_url=f"http://127.0.0.1:{ours.recv()}", aws_region=("eu-west-1",))
     began = time.monotonic()
     assert way(where, tally) == len(keys)
     elapsed = time.monotonic() - began
@@ -143,10 +144,10 @@ def _measure(late: float, keys: list[str], way: "Way") -> tuple[int, float]:
     return tally.requests, elapsed
 
 
-Way = Callable[[settings.Settings, aws.Tally], int]
+Way = Callable[[Settings, RequestCount], int]
 
 
-def _client(where: settings.Settings, tally: aws.Tally) -> Any:
+def _client(where: Settings, tally: RequestCount) -> Any:
     client = boto3.client("s3", endpoint_url=where.aws_endpoint_url, region_name="eu-west-1")
     tally.watch(client)
     return client
@@ -157,30 +158,30 @@ def _listed(client: Any, prefix: str) -> int:
     return sum(item["Size"] for page in pages for item in page.get("Contents", ()))
 
 
-def _plain(where: settings.Settings, tally: aws.Tally) -> int:
+def _plain(where: Settings, tally: RequestCount) -> int:
     return _listed(_client(where, tally), "1/1/")
 
 
-def _by_prefix(where: settings.Settings, tally: aws.Tally) -> int:
+def _by_prefix(where: Settings, tally: RequestCount) -> int:
     return _read(where, tally, PROJECTS, at_once=s3_listing.APART)
 
 
-def _ours(where: settings.Settings, tally: aws.Tally) -> int:
+def _ours(where: Settings, tally: RequestCount) -> int:
     return _read(where, tally, 1)
 
 
-def _sweep(where: settings.Settings, tally: aws.Tally) -> int:
+def _sweep(where: Settings, tally: RequestCount) -> int:
     return _read(where, tally, PROJECTS)
 
 
-def _read(where: settings.Settings, tally: aws.Tally, projects: int, at_once: int = PROJECTS) -> int:
+def _read(where: Settings, tally: RequestCount, projects: int, at_once: int = PROJECTS) -> int:
     found = [(project, 1) for project in range(1, projects + 1)]
     with s3_listing.reading(where, Place("bucket", "eu-west-1"), tally) as read:
         some = (found[start : start + at_once] for start in range(0, projects, at_once))
         return sum(part["s3_storage_bytes"] for few in some for part in read(few) if isinstance(part, dict))
 
 
-def _command(program: str, where: settings.Settings) -> int:
+def _command(program: str, where: Settings) -> int:
     listing = [program, "s3", "ls", "s3://bucket/1/1/", "--recursive", "--summarize"]
     more = ["--endpoint-url", str(where.aws_endpoint_url), "--region", "eu-west-1"]
     said = subprocess.run([*listing, *more], check=True, capture_output=True, text=True).stdout

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from console import names
+from console.ui import escape
 
 
 def read(name: str, parse: Callable[[str], Any], takes: str) -> None:
@@ -67,7 +67,7 @@ def _went_back() -> bool:
 def refuse(name: str, raw: str, takes: str) -> None:
     """Say that the address asked for something that is not there."""
     st.warning(
-        f"The address says {name} = {names.markdown(raw, 40)}, which is not {takes}.",
+        f"The address says {name} = {escape.markdown(raw, 40)}, which is not {takes}.",
         icon=":material/link_off:",
     )
 

@@ -17,12 +17,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console import pages, probes, server, spending, trouble
+from console import pages, probes, server
+from console.access.loopback_only import LoopbackOnly
+from console.access.return_to import ReturnTo
 from console.ahead import Ahead
-from console.own_machine import OwnMachine
-from console.views import overview
-from console.way_back import WayBack
-from metering import settings
+from console.data import spending
+from console.ui import error_boundary
+from console.views.overview import page as overview
+from metering.config.settings import Settings, load_settings
 from metering.errors import SettingsError
 
 # Seconds a thread may keep the interpreter while others wait. A page gives it up with each of its parts
@@ -49,7 +51,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 
     With pandas loaded one full collection stops the server for a tenth of a second.
     """
-    for name in (*HEAVY, *(f"console.views.{key}" for key in pages.TITLES)):
+    for name in (*HEAVY, *(f"console.views.{key}.page" for key in pages.TITLES)):
         import_module(name)
     sys.setswitchinterval(SWITCH)
     _send_at_once()
@@ -66,20 +68,20 @@ def _look_first() -> None:
         spending.latest(None)
 
 
-def _settings() -> settings.Settings:
+def _settings() -> Settings:
     try:
-        return settings.load()
+        return load_settings()
     except SettingsError as error:
         sys.exit(f"fleetmeter: {error}")
 
 
-def _around(found: settings.Settings) -> list[Middleware]:
+def _around(found: Settings) -> list[Middleware]:
     guard, ahead = Middleware(probes.Guard), Middleware(Ahead)
     if found.sign_in:
-        return [ahead, guard, Middleware(WayBack, origin=server.origin(found))]
+        return [ahead, guard, Middleware(ReturnTo, origin=server.origin(found))]
     # A website whose name is made to lead to this machine would be its visitor's administrator.
     named = Middleware(TrustedHostMiddleware, allowed_hosts=server.OWN_NAMES, www_redirect=False)
-    return [Middleware(OwnMachine), named, ahead, guard]
+    return [Middleware(LoopbackOnly), named, ahead, guard]
 
 
 async def _overview(request: Request) -> Response:
@@ -93,7 +95,7 @@ app = st.App(
     Path(__file__).with_name("main.py"),
     routes=[*probes.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
-    on_script_error=trouble.show,
+    on_script_error=error_boundary.show,
     middleware=_around(found),
     secrets=server.secrets(found),
 )

@@ -1,5 +1,5 @@
 """What Streamlit runs for every visitor and every click."""
 
-from console import frame
+from console import layout
 
-frame.show()
+layout.show()

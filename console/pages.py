@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from console.components import visitor
+from console.ui import account
 
 TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
@@ -34,7 +34,7 @@ def page(key: str, start: str = "overview", whole: bool = True) -> Page:
     """
     title, icon = TITLES[key]
     withheld = not whole and key in PLATFORM
-    show = visitor.not_yours if withheld else import_module(f"console.views.{key}").show
+    show = account.not_yours if withheld else import_module(f"console.views.{key}.page").show
     visible: Literal["visible", "hidden"] = "hidden" if withheld else "visible"
     return st.Page(show, title=title, icon=icon, url_path=key, default=key == start, visibility=visible)
 

@@ -17,10 +17,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.reading import probing
-from metering import settings
+from console.data.reading import probing
+from metering.catalogue.meters import SOURCES
+from metering.config.settings import Settings, current_settings
 from metering.errors import FleetmeterError
-from metering.meters import SOURCES
 
 METRICS = text(f"""
     SELECT 'fleetmeter_projects' AS name, '' AS label, count(*)::float AS value FROM project_stats
@@ -74,11 +74,11 @@ class Guard:
         answer = self.app
         if scope["type"] == "http" and scope["path"] in GUARDED:
             given = Headers(scope=scope).get("authorization", "")
-            answer = self.app if trusted(given, settings.current()) else REFUSAL
+            answer = self.app if trusted(given, current_settings()) else REFUSAL
         await answer(scope, receive, send)
 
 
-def trusted(authorization: str, found: settings.Settings) -> bool:
+def trusted(authorization: str, found: Settings) -> bool:
     """Whether that header opens metrics; without sign-in and token everybody on this machine does."""
     token = found.metrics_token
     if token is None:
@@ -93,7 +93,7 @@ def _ready() -> Response:
         with probing() as page:
             page.connection.execute(text("SELECT FROM project_stats LIMIT 1"))
     except (FleetmeterError, SQLAlchemyError) as error:
-        told = isinstance(error, FleetmeterError) and not settings.current().sign_in
+        told = isinstance(error, FleetmeterError) and not current_settings().sign_in
         sentence = str(error) if told else "the database cannot be read"
         return PlainTextResponse(f"not ready: {sentence}\n", status_code=503)
     return PlainTextResponse("ready\n")

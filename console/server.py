@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from metering.settings import Settings
-from metering.sign_in import LOOPBACK
+from metering.config.oidc import LOOPBACK
+from metering.config.settings import Settings
 
 OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a browser of this machine may call the console
 

@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from collectors import platform_db
+from collectors.platform import rows as platform_db
 from fleetmeter import schema
-from fleetmeter import status as overview
+from fleetmeter.cli import status as overview
 from fleetmeter.embedded import postgres
-from metering import database, plans
+from metering.config.settings import Settings
+from metering.db.engine import open_engine
+from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
-from metering.settings import Settings
+from metering.pricing import plans
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ def examine(settings: Settings, at: datetime) -> list[Finding]:
     settings, findings = _database(settings)
     if not all(finding.ok for finding in findings):
         return findings
-    engine = database.create(settings, "fleetmeter doctor")
+    engine = open_engine(settings, "fleetmeter doctor")
     findings.extend(broker(settings))
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         for check in (counters, hourly, snapshots, closes):
             findings.extend(check(connection, settings, at))
     return findings
@@ -49,8 +51,8 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         if settings.embedded_database:
             url = postgres.ensure_running(settings.data_dir).render_as_string(hide_password=False)
             settings = settings.model_copy(update={"database_url": SecretStr(url)})
-        engine = database.create(settings, "fleetmeter doctor")
-        with database.transaction(engine) as connection:
+        engine = open_engine(settings, "fleetmeter doctor")
+        with transaction(engine) as connection:
             version = connection.scalar(text("SHOW server_version"))
         findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
         checked = "schema"
@@ -62,12 +64,12 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
 
 def broker(settings: Settings) -> Iterator[Finding]:
     """Whether the counter can log in to its broker and rely on it."""
-    from collectors.mqtt import checkup  # noqa: PLC0415 - a slow import that few commands need
+    from collectors.mqtt.diagnostics import checks  # noqa: PLC0415 - a slow import that few commands need
 
     if settings.mqtt_url is None:
         yield Finding("broker", True, "MQTT_URL is not set: `up` and `demo` bring their own broker")
         return
-    for answer in checkup.examine(settings):
+    for answer in checks.examine(settings):
         yield Finding(*answer)
 
 

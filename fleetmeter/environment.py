@@ -8,9 +8,10 @@ from sqlalchemy import Engine
 
 from fleetmeter import schema
 from fleetmeter.embedded import postgres
-from metering import database, periods, settings
+from metering.catalogue import periods
+from metering.config.settings import Settings, load_settings
+from metering.db.engine import open_engine
 from metering.errors import DatabaseUnavailable, PeriodError
-from metering.settings import Settings
 
 
 def now() -> datetime:
@@ -29,7 +30,7 @@ def instant(text: str | None) -> datetime:
 
 def load() -> Settings:
     """Settings with a database to reach: an embedded PostgreSQL is started when none is set."""
-    found = settings.load()
+    found = load_settings()
     if not found.embedded_database:
         return found
     url = postgres.ensure_running(found.data_dir).render_as_string(hide_password=False)
@@ -38,14 +39,14 @@ def load() -> Settings:
 
 def engine(found: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
     """An engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
-    opened = database.create(found, application, ping)
+    opened = open_engine(found, application, ping)
     schema.require_head(opened)
     return opened
 
 
 def patient_engine(found: Settings, application: str) -> Engine:
     """An engine for a daemon, which waits for a database that is away; one not at head is refused."""
-    opened = database.create(found, application)
+    opened = open_engine(found, application)
     with suppress(DatabaseUnavailable):
         schema.require_head(opened)
     return opened

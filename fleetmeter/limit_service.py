@@ -6,12 +6,13 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from fleetmeter import environment
-from metering import limits, plans
-from metering.plans import Plans
+from metering.pricing import plans
+from metering.pricing.plans import Plans
+from metering.running import limits
 
 
 class LimitService(limits.LimitService):
-    """metering.limits.LimitService that finds the settings, the plans and an embedded PostgreSQL."""
+    """metering.running.limits.LimitService that finds the settings, the plans and an embedded PostgreSQL."""
 
     def __init__(
         self,

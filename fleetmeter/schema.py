@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from metering import database
+from metering.db.transactions import connected, transaction
 from metering.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def migrate(engine: Engine, revision: str = "head") -> str | None:
     """
     from alembic import command  # noqa: PLC0415
 
-    with database.connected(engine) as connection:
+    with connected(engine) as connection:
         _alembic(connection, command.upgrade, revision)
         return current(connection)
 
@@ -38,7 +38,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
     """Take our tables away down to `revision`; the platform's stay."""
     from alembic import command  # noqa: PLC0415
 
-    with database.connected(engine) as connection:
+    with connected(engine) as connection:
         _alembic(connection, command.downgrade, revision)
 
 
@@ -61,7 +61,7 @@ def head() -> str | None:
 
 def require_head(engine: Engine) -> None:
     """Raises SchemaError unless the database is at head."""
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         at = current(connection)
     if at != head():
         raise SchemaError(
@@ -82,7 +82,7 @@ def check(engine: Engine) -> None:
     from alembic import command  # noqa: PLC0415
 
     config = _config()
-    with database.connected(engine) as connection:
+    with connected(engine) as connection:
         config.attributes["connection"] = connection
         command.check(config)
 

@@ -9,9 +9,11 @@ from sqlalchemy import Engine, text
 from fleetmeter import environment
 from jobs import execute
 from jobs.execute import Outcome
-from metering import database, ledger, projects
-from metering.ledger import MqttUsage
-from metering.settings import Settings
+from metering.catalogue import projects
+from metering.config.settings import Settings
+from metering.db.transactions import transaction
+from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.ledger.partitions import ensure_partitions
 
 
 class StatsUpdaterService:
@@ -77,11 +79,11 @@ class StatsUpdaterService:
         if inbound < 0 or outbound < 0:
             raise ValueError("a count is never negative; post an adjustment to take usage back")
         at = self.clock()
-        ledger.ensure_partitions(self.engine, at)
-        with database.transaction(self.engine) as connection:
+        ensure_partitions(self.engine, at)
+        with transaction(self.engine) as connection:
             projects.require(connection, project_id)
             organization = connection.scalar(
                 text("SELECT organization_id FROM projects WHERE id = :id"), {"id": project_id}
             )
             usage = MqttUsage(inbound, outbound, 0, 0, "library")
-            ledger.add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)
+            add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)

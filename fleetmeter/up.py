@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from fleetmeter.embedded import broker, postgres
+from metering.config.settings import Settings
 from metering.errors import FleetmeterError
-from metering.settings import Settings
 
 OUT = Console(stderr=True, highlight=False)
 FENCED = 3  # the counter's exit code when another daemon has taken over

@@ -9,16 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs.queue import Lost
-from jobs.rehearsal import rehearsal
-from metering import database, projects
+from jobs.dry_run import dry_run
+from jobs.queue import LeaseLost
+from metering.catalogue import projects
+from metering.config.settings import Settings
+from metering.db.engine import is_away, is_passing
+from metering.db.transactions import chunks, transaction
 from metering.errors import DatabaseUnavailable, FleetmeterError
-from metering.settings import Settings
 
 Advance = Callable[[str, int, int], None]
 
 
-def why(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What went wrong on one line; of what is neither ours nor PostgreSQL's, with its kind."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
     expected = isinstance(error, (FleetmeterError, DBAPIError))
@@ -56,10 +58,10 @@ class Context:
 
     def chunks(self, what: str) -> Iterator[list[int]]:
         """The projects, a chunk at a time, with progress."""
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             ids = projects.ids(connection, self.project_id)
         done = 0
-        for chunk in database.chunks(ids):
+        for chunk in chunks(ids):
             self.advance(what, done, len(ids))
             yield chunk
             done += len(chunk)
@@ -71,16 +73,16 @@ class Context:
         Otherwise one project with broken data would stop every other of its chunk.
         """
         try:
-            with database.transaction(self.engine) as connection:
+            with transaction(self.engine) as connection:
                 return work(connection, ids)
-        except (DatabaseUnavailable, Lost):
+        except (DatabaseUnavailable, LeaseLost):
             raise
         except Exception as error:
             refused = error if isinstance(error, DBAPIError) else None
-            if refused and database.is_away(refused):
+            if refused and is_away(refused):
                 raise
             if len(ids) == 1:
-                self.fail(ids[0], why(error), refused is not None and database.is_passing(refused))
+                self.fail(ids[0], describe_error(error), refused is not None and is_passing(refused))
                 return 0
         return sum(self.each([project], work) for project in ids)
 
@@ -90,5 +92,5 @@ class Context:
         if not self.dry_run:
             yield self.engine
             return
-        with rehearsal(self.engine, keep=False) as engine:
+        with dry_run(self.engine, keep=False) as engine:
             yield engine

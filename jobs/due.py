@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from jobs import queue
-from metering import backlog, reconciliation
-from metering.periods import Day, Hour
+from metering.alerts import backlog, reconciliation
+from metering.catalogue.periods import Day, Hour
 
 # A counter shows up to when it has counted every few seconds; a month that closes before it could do
 # so after midnight would find it blind.

@@ -13,13 +13,17 @@ import structlog
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from jobs import backoff, catalogue, preview, queue
-from jobs.context import Advance, Context, why
-from jobs.queue import Lost, Run
-from jobs.rehearsal import rehearsal
-from metering import database, ledger, plans, projects
+from jobs import backoff, preview, queue, registry
+from jobs.context import Advance, Context, describe_error
+from jobs.dry_run import dry_run
+from jobs.queue import LeaseLost, Run
+from metering.catalogue import projects
+from metering.config.settings import Settings
+from metering.db.engine import is_passing
+from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable, FleetmeterError
-from metering.settings import Settings
+from metering.ledger.partitions import ensure_partitions
+from metering.pricing import plans
 
 BEAT = 5.0  # seconds between two heartbeats
 LOOK = 0.5  # seconds after which new progress is shown
@@ -28,7 +32,7 @@ POLL = 0.3  # seconds between two looks at somebody else's run
 log = structlog.get_logger()
 
 
-class Leaving(Exception):
+class ShutdownRequested(Exception):
     """This process was told to stop between two chunks."""
 
 
@@ -85,9 +89,9 @@ def run_now(
     cancelled. Raises PeriodError for a job or period that is none, UnknownProject for a project that
     is none, MonthClosed for a backfill of what is closed.
     """
-    found = catalogue.find(job)
+    found = registry.find(job)
     period = found.period(at, arguments or {})
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         if project_id is not None:
             projects.require(connection, project_id)
         found.refuse(connection, at, project_id, arguments or {})
@@ -96,7 +100,7 @@ def run_now(
         )
         claimed = queue.claim(connection, worker_name(), run_id)
     while claimed is None:
-        with database.transaction(engine) as connection:
+        with transaction(engine) as connection:
             state = queue.get(connection, int(run_id or 0))
             if state["state"] not in ("queued", "running") or (leave is not None and leave.is_set()):
                 return _outcome(state)
@@ -105,7 +109,7 @@ def run_now(
     try:
         return execute(settings, engine, claimed, progress, leave)
     except KeyboardInterrupt:
-        with database.transaction(engine) as connection:
+        with transaction(engine) as connection:
             queue.cancel(connection, claimed.id)
         raise
 
@@ -130,9 +134,9 @@ def execute(
         if progress:
             progress(what, done, total)
         if lost.is_set():
-            raise Lost(f"run {run.id} was cancelled or taken over")
+            raise LeaseLost(f"run {run.id} was cancelled or taken over")
         if leave is not None and leave.is_set():
-            raise Leaving
+            raise ShutdownRequested
 
     beat = threading.Thread(target=_beat, args=(engine, run, shown, stop, lost), daemon=True)
     beat.start()
@@ -143,9 +147,9 @@ def execute(
         )
         context.again, context.started_at = run.attempt > 1 and not run.dry_run, run.started_at
         return _finish(engine, run, context)
-    except (Lost, Leaving) as end:
-        with database.transaction(engine) as connection:
-            if isinstance(end, Leaving):
+    except (LeaseLost, ShutdownRequested) as end:
+        with transaction(engine) as connection:
+            if isinstance(end, ShutdownRequested):
                 _leave(connection, run)
             return _outcome(queue.get(connection, run.id))
     finally:
@@ -175,13 +179,13 @@ def _fenced(engine: Engine, run: Run) -> Engine:
 def _finish(engine: Engine, run: Run, context: Context) -> Outcome:
     try:
         result = _rehearsed(engine, run, context) if run.dry_run else _work(run, context)
-    except (Lost, Leaving):
+    except (LeaseLost, ShutdownRequested):
         raise
     except Exception as error:  # a mistake of ours too: left running, it would be taken over for ever
         return _failed(engine, run, error)
     result, errors = _with_before(run, result, context.errors)
     again = [error for error in errors if error.get("passing")]
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         if again and run.trigger != "manual" and not run.dry_run:
             state = _again(connection, run, result, errors, again)
         else:
@@ -208,7 +212,7 @@ def _with_before(run: Run, result: dict[str, Any], errors: list[Any]) -> tuple[d
 
 def _work(run: Run, context: Context) -> dict[str, Any]:
     """The job; for a retry of some projects, once for each of them."""
-    work = catalogue.find(run.job).work
+    work = registry.find(run.job).work
     only = run.arguments.get("projects")
     if only is None:
         return work(context)
@@ -220,24 +224,22 @@ def _work(run: Run, context: Context) -> dict[str, Any]:
 
 def _rehearsed(engine: Engine, run: Run, context: Context) -> dict[str, Any]:
     offered = plans.load(context.settings.plans)
-    ledger.ensure_partitions(engine, run.at)  # making one in there would lock the ledger until the end
-    with rehearsal(engine) as context.engine:
-        with database.transaction(context.engine) as connection:
+    ensure_partitions(engine, run.at)  # making one in there would lock the ledger until the end
+    with dry_run(engine) as context.engine:
+        with transaction(context.engine) as connection:
             before = preview.measure(connection, offered, run.at)
         result = _work(run, context)
-        with database.transaction(context.engine) as connection:
+        with transaction(context.engine) as connection:
             found = preview.changes(connection, before, offered, run.at)
     found["rows"] |= {table: -rows for table, rows in context.removed.items()}
     return result | {"dry_run": True, "preview": found}
 
 
 def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
-    reason = why(error)
-    passing = isinstance(error, DatabaseUnavailable) or (
-        isinstance(error, DBAPIError) and database.is_passing(error)
-    )
+    reason = describe_error(error)
+    passing = isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and is_passing(error))
     _, failures = _with_before(run, {}, [{"project_id": None, "error": reason, "passing": passing}])
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         if passing and run.trigger != "manual":
             state = queue.retry_later(connection, run, failures, backoff.seconds(run.failed_attempts + 1))
         else:
@@ -261,10 +263,10 @@ def _beat(
         if now == written and time.monotonic() - at < BEAT:
             continue
         try:
-            with database.transaction(engine) as connection:
+            with transaction(engine) as connection:
                 queue.heartbeat(connection, run, now or None)
             written, at = now, time.monotonic()
-        except Lost:
+        except LeaseLost:
             lost.set()
             return
         except (DatabaseUnavailable, DBAPIError):

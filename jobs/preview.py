@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import spend
-from metering.meters import COUNTER_NAMES, columns
-from metering.plans import Plans
+from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.pricing.plans import Plans
+from metering.running import spend
 
 SHOWN = 200  # projects, and alerts, named one by one
 

@@ -13,17 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering import database
+from metering.db.transactions import advisory_lock
 
 LEASE = "20 seconds"  # a take-over is done within 30, the poll of the next runner included
 ATTEMPTS = 5  # then it is a dead letter
 CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
-MOST_LOST = 20  # workers that die over a run before it is taken from the queue: it may be what kills them
-SUSPECT = 3  # from here on a run is claimed after the others
-MOST_APART = 100  # projects that a retry does one by one; more of them are the whole run again
+MAX_LOST_WORKERS = (
+    20  # workers that die over a run before it is taken from the queue: it may be what kills them
+)
+DEPRIORITIZE_AFTER = 3  # from here on a run is claimed after the others
+MAX_PROJECTS_PER_RETRY = 100  # projects that a retry does one by one; more of them are the whole run again
 
 
-class Lost(Exception):
+class LeaseLost(Exception):
     """The run was cancelled, or taken over by another worker."""
 
 
@@ -118,15 +120,15 @@ _NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
     AND NOT (q.job = 'monthly' AND NOT q.dry_run AND EXISTS (
         SELECT FROM job_runs d WHERE d.job = 'daily' AND d.state IN ('queued', 'running')
         AND d.project_id IS NULL AND NOT d.dry_run AND left(d.period, 7) <= q.period))"""
-_ORDER = f"""ORDER BY lost_workers >= {SUSPECT}, array_position(
+_ORDER = f"""ORDER BY lost_workers >= {DEPRIORITIZE_AFTER}, array_position(
     ARRAY['hourly', 'backfill', 'daily', 'monthly', 'anomalies', 'archive', 'retention'], job), period, id"""
 
-BURY = f"""
+DEAD_LETTER = f"""
     UPDATE job_runs SET state = 'dead', finished_at = clock_timestamp(), lost_workers = lost_workers + 1,
         errors = jsonb_build_array(jsonb_build_object('project_id', project_id, 'passing', false, 'error',
             format('%s workers died over it, the last was %s: see what its host says (memory?), then retry',
                 lost_workers + 1, worker)))
-    WHERE state = 'running' AND lost_workers >= {MOST_LOST - 1}
+    WHERE state = 'running' AND lost_workers >= {MAX_LOST_WORKERS - 1}
         AND heartbeat_at < clock_timestamp() - interval '{LEASE}'"""
 
 
@@ -137,8 +139,8 @@ def claim(connection: Connection, worker: str, run_id: int | None = None) -> Run
     """
     which, order = (_NEXT, _ORDER) if run_id is None else ("id = :id", "")
     if run_id is None:  # two that choose at once would not see each other's choice
-        database.lock(connection, "claim")
-        connection.execute(text(BURY))
+        advisory_lock(connection, "claim")
+        connection.execute(text(DEAD_LETTER))
     row = connection.execute(
         text(_CLAIM.format(which=which, order=order)), {"worker": worker, "lease": LEASE, "id": run_id}
     ).one_or_none()
@@ -165,7 +167,7 @@ def hold(connection: Connection, run: Run) -> None:
         AND state = 'running' FOR KEY SHARE"""
     own = {"id": run.id, "attempt": run.attempt, "worker": run.worker}
     if connection.execute(text(query), own).one_or_none() is None:
-        raise Lost(f"run {run.id} is no longer {run.worker}'s")
+        raise LeaseLost(f"run {run.id} is no longer {run.worker}'s")
 
 
 def finish(
@@ -226,7 +228,7 @@ def _own(connection: Connection, run: Run, assignments: str, **parameters: Any) 
         {"id": run.id, "attempt": run.attempt, "worker": run.worker} | parameters,
     ).rowcount
     if not changed:
-        raise Lost(f"run {run.id} is no longer {run.worker}'s")
+        raise LeaseLost(f"run {run.id} is no longer {run.worker}'s")
 
 
 def cancel(connection: Connection, run_id: int) -> bool:
@@ -266,7 +268,7 @@ def left_out(errors: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     projects = {error.get("project_id") for error in errors}
     sources = {error.get("source") for error in errors}
     only: dict[str, list[Any]] = {}
-    if None not in projects and len(projects) <= MOST_APART:
+    if None not in projects and len(projects) <= MAX_PROJECTS_PER_RETRY:
         only["projects"] = sorted(projects)
     if None not in sources:
         only["sources"] = sorted(sources)

@@ -16,12 +16,13 @@ import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from jobs import due, execute, notify, queue
-from jobs.bell import Bell
-from metering import database
+from jobs import due, execute, queue
+from jobs.listener import Listener
+from jobs.tasks import notify
+from metering.catalogue.periods import Hour
+from metering.config.settings import Settings
+from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable
-from metering.periods import Hour
-from metering.settings import Settings
 
 AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
 HEARTBEAT = 5  # seconds
@@ -58,7 +59,7 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 
 
 def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> None:
-    bell = Bell(engine)
+    bell = Listener(engine)
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name, stop):
             bell.wait(POLL, stop)
@@ -76,13 +77,13 @@ def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:
 
 
 def _tick(engine: Engine, name: str) -> None:
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         connection.execute(ALIVE, {"name": name, "host": socket.gethostname(), "pid": os.getpid()})
         due.enqueue_due(connection, datetime.now(UTC))
 
 
 def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         run = queue.claim(connection, name)
     if run is None:
         return False
@@ -97,7 +98,7 @@ def _timely(run: queue.Run, now: datetime) -> queue.Run:
 
 
 def _leave(engine: Engine, name: str) -> None:
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
 
 

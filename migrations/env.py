@@ -5,8 +5,9 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool, text
 
-from metering import database, settings
-from metering.models import OWN_TABLES, Base
+from metering.config.settings import load_settings
+from metering.db.tables import OWN_TABLES, Base
+from metering.db.transactions import advisory_lock
 
 LOCK_TIMEOUT = "15s"  # a migration that would block the platform gives up instead
 
@@ -26,7 +27,7 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-        database.lock(connection, "migrate")
+        advisory_lock(connection, "migrate")
         context.run_migrations()
 
 
@@ -37,6 +38,6 @@ given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)
 else:
-    engine = create_engine(settings.load().database, poolclass=pool.NullPool)
+    engine = create_engine(load_settings().database, poolclass=pool.NullPool)
     with engine.connect() as connection:
         migrate(connection)

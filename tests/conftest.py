@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
-from the_platform import Platform
 
 from fleetmeter import schema
-from metering import database, settings
+from metering.config.settings import Settings, load_settings
+from metering.db.engine import open_engine
+from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 MEMORY, ROOM = Path("/dev/shm"), 4e9  # noqa: S108 - bytes; where it is told from a disk
@@ -111,7 +112,7 @@ def url(server: URL, admin: Connection, template: str) -> Iterator[URL]:
 
 
 @pytest.fixture
-def configured(url: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Settings:
+def configured(url: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """Settings that point at this test's database and nothing else of the environment."""
     for name in list(os.environ):
         if name.startswith(("DB_", "MQTT_", "AWS_", "S3_", "ECR_", "FLEETMETER_", "DATABASE_")):
@@ -119,12 +120,12 @@ def configured(url: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
     monkeypatch.setenv("FLEETMETER_DATA_DIR", str(tmp_path))
-    return settings.load()
+    return load_settings()
 
 
 @pytest.fixture
-def engine(configured: settings.Settings) -> Iterator[Engine]:
-    engine = database.create(configured)
+def engine(configured: Settings) -> Iterator[Engine]:
+    engine = open_engine(configured)
     yield engine
     engine.dispose()
 

@@ -17,18 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.mqtt import endpoint
 from collectors.mqtt import store as stores
-from collectors.mqtt.counts import merge
+from collectors.mqtt.buffer import Buffer
+from collectors.mqtt.connection import BrokerConnection
+from collectors.mqtt.counters import merge
 from collectors.mqtt.endpoint import Endpoint
-from collectors.mqtt.inbox import Inbox
-from collectors.mqtt.link import Link
-from collectors.mqtt.pump import Pump
+from collectors.mqtt.loop import Loop
 from collectors.mqtt.reader import DECODER, FastReader, PlainReader
 from collectors.mqtt.session import Session
 from collectors.mqtt.store import Claim, Fenced, Store
 from collectors.mqtt.topics import Topics
 from collectors.mqtt.writer import Clock
+from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable, SettingsError
-from metering.settings import Settings
 
 LOG = structlog.get_logger("counter")
 
@@ -96,8 +96,8 @@ class Daemon:
         self._reader = PlainReader if plain else FastReader
         self._clock = clock
         self._session = Session(store.claim.last_packet_id)
-        self._inbox = Inbox(Topics(root, settings.mqtt_outbound_levels), self._session)
-        self._pump = Pump(self._inbox, store, clock)
+        self._inbox = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session)
+        self._pump = Loop(self._inbox, store, clock)
         self._blind_since: datetime | None = None
 
     def run(self, stop: threading.Event) -> int:
@@ -117,7 +117,7 @@ class Daemon:
         attempt, v5 = 0, True
         while not stop.is_set():
             self._require_own(stop)
-            link = Link(self._broker, v5, self._accepted, self._session.proven)
+            link = BrokerConnection(self._broker, v5, self._accepted, self._session.proven)
             self._serve(link, stop)
             if stop.is_set():
                 return
@@ -134,7 +134,7 @@ class Daemon:
         while not owned and not stop.is_set():
             self._pump.step()
 
-    def _serve(self, link: Link, stop: threading.Event) -> None:
+    def _serve(self, link: BrokerConnection, stop: threading.Event) -> None:
         self._pump.attach(link, self._reader(link, self._inbox))
         answer_by = time.monotonic() + ANSWER_WITHIN
         while link.alive and not stop.is_set():
@@ -155,7 +155,7 @@ class Daemon:
             lambda gap: self._recorded(link, kept, gap),
         )
 
-    def _recorded(self, link: Link | None, kept: bool, gap: bool) -> None:
+    def _recorded(self, link: BrokerConnection | None, kept: bool, gap: bool) -> None:
         """Only now may messages of a new session come: that it is new is committed."""
         LOG.info("connected", broker=self._broker.name, session="kept" if kept else "new")
         if gap:

@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from collectors.mqtt.tls import GatheringContext
-from metering.settings import Settings
+from metering.config.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ import contextlib
 import socket
 from typing import Protocol
 
-from collectors.mqtt import wire
-from collectors.mqtt.inbox import Inbox
-from collectors.mqtt.link import Link
+from collectors.mqtt import codec
+from collectors.mqtt.buffer import Buffer
+from collectors.mqtt.codec import Malformed
+from collectors.mqtt.connection import BrokerConnection
 from collectors.mqtt.tls import TlsStream
-from collectors.mqtt.wire import Malformed
 
 Socket = socket.socket | TlsStream
 
-DECODER = "interpreted" if wire.__file__.endswith(".py") else "compiled"
+DECODER = "interpreted" if codec.__file__.endswith(".py") else "compiled"
 
 GATHER_BYTES = 256 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.15  # … or after so long; each read of two or three packets would cost ten times more
@@ -41,7 +41,7 @@ class Reader(Protocol):
 class PlainReader:
     """paho reads, decodes and calls back."""
 
-    def __init__(self, link: Link, inbox: Inbox) -> None:
+    def __init__(self, link: BrokerConnection, inbox: Buffer) -> None:
         self.patience = IDLE_SECONDS
         self._link = link
         self._inbox = inbox
@@ -56,7 +56,7 @@ class PlainReader:
                 break
         return self._came - before
 
-    def _publish(self, message: wire.Publish) -> None:
+    def _publish(self, message: codec.Publish) -> None:
         self._came += len(message.topic) + message.size
         self._inbox.publish(message)
 
@@ -64,7 +64,7 @@ class PlainReader:
 class FastReader:
     """Lets bytes gather, reads large chunks, counts them in one loop."""
 
-    def __init__(self, link: Link, inbox: Inbox) -> None:
+    def __init__(self, link: BrokerConnection, inbox: Buffer) -> None:
         self.patience = IDLE_SECONDS
         self._link = link
         self._inbox = inbox
@@ -104,20 +104,20 @@ class FastReader:
         if self._to_skip:
             chunk = self._skip(chunk)
         data = self._rest + chunk if self._rest else chunk
-        if self._link.accepted is None and data[:1] != wire.CONNACK:
+        if self._link.accepted is None and data[:1] != codec.CONNACK:
             raise Malformed("something before CONNACK")
         session = self._inbox.session
-        done = wire.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
+        done = codec.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
         self._rest = data[done:]
         if len(self._rest) > REST:
             self._hold_head()
 
     def _hold_head(self) -> None:
-        found = wire.length(self._rest)
+        found = codec.length(self._rest)
         if found is None or found[0] < LARGEST_HELD:
             return
         size, start = found
-        if self._rest[0] & 0xF0 != wire.PUBLISH:
+        if self._rest[0] & 0xF0 != codec.PUBLISH:
             raise Malformed(f"packet type {self._rest[0] >> 4} of {size} bytes")
         self._large = (self._rest[0], self._rest[start : start + HEAD], size)
         self._to_skip = start + size - len(self._rest)
@@ -132,8 +132,8 @@ class FastReader:
         return chunk[skipped:]
 
     def _other(self, header: int, body: bytes, size: int) -> None:
-        if header & 0xF0 == wire.PUBLISH:
-            self._inbox.publish(wire.publish(header, body, size, self._link.v5))
+        if header & 0xF0 == codec.PUBLISH:
+            self._inbox.publish(codec.publish(header, body, size, self._link.v5))
         else:
             self._link.packet(header, body)
 

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
-from collectors.mqtt.counts import Tally
-from metering import coverage, database, ledger
+from collectors.mqtt.counters import Totals
+from metering.days import coverage
+from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
+from metering.ledger.mqtt import add_mqtt, add_unattributed
 
 
 class Fenced(FleetmeterError):
@@ -37,12 +39,12 @@ class Store:
         self.engine = engine
         self.claim = claim
 
-    def commit(self, tally: Tally, last_packet_id: int | None, at: datetime) -> None:
+    def commit(self, tally: Totals, last_packet_id: int | None, at: datetime) -> None:
         """Counts and the id of the last one, in one transaction. Raises Fenced.
 
         `at` is unique to this flush: `was_committed` knows it again by that.
         """
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             self._update(connection, "last_packet_id = :last, last_seen_at = :at", last=last_packet_id, at=at)
             _write(connection, tally, at)
 
@@ -52,7 +54,7 @@ class Store:
         FOR UPDATE waits for a transaction that the lost connection left running.
         """
         query = "SELECT last_seen_at, epoch FROM mqtt_sessions WHERE client_id = :client FOR UPDATE"
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             seen = connection.execute(text(query), {"client": self.claim.client_id}).one_or_none()
         if seen is not None and seen.last_seen_at == at:
             return True
@@ -60,15 +62,15 @@ class Store:
             raise self._fenced()
         return False
 
-    def commit_fenced(self, tally: Tally, at: datetime) -> None:
+    def commit_fenced(self, tally: Totals, at: datetime) -> None:
         """Counts that no broker will send again to anybody: QoS 0, as the last thing of a fenced daemon."""
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             _write(connection, tally.qos0(), at)
 
     def require_own(self) -> None:
         """Raises Fenced when another daemon has taken over."""
         query = "SELECT epoch FROM mqtt_sessions WHERE client_id = :client"
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             if connection.scalar(text(query), {"client": self.claim.client_id}) != self.claim.epoch:
                 raise self._fenced()
 
@@ -80,7 +82,7 @@ class Store:
         """
         started = "coalesce(m.session_started_at, :at)" if kept else ":at"
         reset = "" if kept else "last_packet_id = NULL,"
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             before = self._update(
                 connection,
                 f"{reset} last_seen_at = :at, session_started_at = {started}",
@@ -96,13 +98,13 @@ class Store:
     def beat(self, connected: bool, at: datetime, figures: dict[str, Any]) -> None:
         """Show that this daemon is alive, and up to when it was connected. Raises Fenced."""
         seen = ", last_seen_at = :at" if connected else ""
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             self._update(connection, f"connected = :connected{seen}", connected=connected, at=at)
             connection.execute(ALIVE, {"name": self.worker, **_process(), "figures": figures})
 
     def leave(self) -> None:
         """The last words of a daemon that was told to stop: everything is counted."""
-        with database.transaction(self.engine) as connection:
+        with transaction(self.engine) as connection:
             self._update(connection, "connected = false")
             connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": self.worker})
 
@@ -148,14 +150,14 @@ def claim(engine: Engine, client_id: str, broker: str) -> Claim:
         ON CONFLICT (client_id) DO UPDATE SET
             epoch = m.epoch + 1, broker = excluded.broker, connected = false
         RETURNING client_id, epoch, last_packet_id, session_started_at, last_seen_at""")
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         row = connection.execute(statement, {"client": client_id, "broker": broker}).one()
     return Claim(*row)
 
 
-def _write(connection: Connection, tally: Tally, at: datetime) -> None:
-    ledger.add_mqtt(connection, tally.usage(), at)
-    ledger.add_unattributed(connection, tally.unattributed(), at)
+def _write(connection: Connection, tally: Totals, at: datetime) -> None:
+    add_mqtt(connection, tally.usage(), at)
+    add_unattributed(connection, tally.unattributed(), at)
 
 
 def _process() -> dict[str, Any]:

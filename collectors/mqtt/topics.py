@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from metering.ledger import SAMPLE_LENGTH
+from metering.ledger.mqtt import SAMPLE_LENGTH
 
 LARGEST_ID = 2**63 - 1  # the platform's ids are bigint
 

@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors.mqtt.inbox import Piece
+from collectors.mqtt.buffer import Batch
 from collectors.mqtt.store import Fenced, Store
-from metering import ledger
+from metering.catalogue.periods import Month
 from metering.errors import DatabaseUnavailable
-from metering.periods import Month
+from metering.ledger.partitions import ensure_partitions
 
 LOG = structlog.get_logger("counter")
 LONGEST_PAUSE = 15.0  # seconds between two attempts
@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, store: Store, clock: Clock, wake: Callable[[], None]) -> None:
         self.store = store
         self.fenced: Fenced | None = None
-        self.unsaved: Piece | None = None
+        self.unsaved: Batch | None = None
         self.away_since: datetime | None = None
         self.last_flush_ms = 0.0
         self._clock = clock
@@ -81,7 +81,7 @@ class Writer:
         self._instant_used = at
         return at
 
-    def flush(self, piece: Piece) -> datetime:
+    def flush(self, piece: Batch) -> datetime:
         """Commit `piece`, however long it takes; returns its instant. Raises Fenced, Abandoned."""
         self.unsaved = piece
         for attempt in count():
@@ -147,7 +147,7 @@ class Writer:
 
     def _ensure_partitions(self, at: datetime) -> None:
         if self._partitioned != Month.of(at):
-            ledger.ensure_partitions(self.store.engine, at)
+            ensure_partitions(self.store.engine, at)
             self._partitioned = Month.of(at)
 
 

@@ -19,9 +19,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter.demo.world import INACTIVE, PROJECTS
-from metering import database, settings
+from metering.config.settings import Settings, load_settings
+from metering.db.engine import open_engine
+from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable
-from metering.settings import Settings
 
 TICK = 0.1  # seconds between two volleys
 CONNECTIONS = 4
@@ -98,7 +99,7 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
         if stop.wait(1):
             return
         try:
-            with database.transaction(engine) as connection:
+            with transaction(engine) as connection:
                 for project in random.sample(PROJECTS, 2):
                     if project.id != INACTIVE:
                         row = {"id": project.id, "size": random.randrange(100, 900)}
@@ -116,8 +117,8 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    configured = settings.load()
-    run(configured, database.create(configured, "simulated fleet"), stop)
+    configured = load_settings()
+    run(configured, open_engine(configured, "simulated fleet"), stop)
 
 
 if __name__ == "__main__":

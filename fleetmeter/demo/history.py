@@ -10,12 +10,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from collectors import platform_db
+from collectors.platform import rows as platform_db
 from fleetmeter.demo import world
 from fleetmeter.demo.world import PROJECTS, Project
-from metering import closing, database, ledger, plans, snapshots
-from metering.ledger import MqttUsage
-from metering.periods import Day, Hour, Month, days
+from metering.catalogue.periods import Day, Hour, Month, days
+from metering.days.seal import seal_through
+from metering.db.transactions import advisory_lock, transaction
+from metering.ledger.gauges import record_gauges
+from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.ledger.partitions import ensure_partitions
+from metering.ledger.recount import apply_staged
+from metering.months.close import close_month
+from metering.pricing import plans
 
 STEP = 3  # hours between two flushes of the history
 ROWS = {"logs": 20, "sessions": 4, "api_calls": 20, "deployments": 1}  # a day and project
@@ -49,7 +55,7 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
 
     Months that end later are the runner's to close: it recounts their missing days first.
     """
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         world.create(connection, world.began(now, months).start, now)
         start = connection.execute(text("SELECT created_at FROM projects WHERE id = 1")).scalar_one()
         seen = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
@@ -58,8 +64,8 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
     begun = (Day.of(now).date - Day.of(start).date).days + 1
     for number, day in enumerate(wanted, begun - len(wanted)):
         advance(f"history {day}", number, begun)
-        ledger.ensure_partitions(engine, day.start)
-        with database.transaction(engine) as connection:
+        ensure_partitions(engine, day.start)
+        with transaction(engine) as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             connection.execute(COUNTER, {"start": start, "until": min(day.end, now)})
             _live(connection, day, now, seen)
@@ -87,14 +93,14 @@ def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> No
     ids = [project.id for project in metered]
     _messages(connection, metered, day, until, seen)
     _samples(connection, metered, day, until - timedelta(minutes=20), seen)
-    database.lock(connection, platform_db.SOURCE)
+    advisory_lock(connection, platform_db.SOURCE)
     platform_db.stage_range(connection, day.start, until)
-    ledger.apply_staged(
+    apply_staged(
         connection, platform_db.SOURCE, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
     )
     if day.end > now:
         return
-    snapshots.seal_through(connection, day, ids, day.end)
+    seal_through(connection, day, ids, day.end)
     if len(ids) < len(PROJECTS):
         # As an outage of an earlier installation would have left it: the day was never counted,
         # and the project is open from the next one.
@@ -106,7 +112,7 @@ def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> No
 
 def _close(connection: Connection, month: Month, at: datetime) -> None:
     ids = [project.id for project in PROJECTS]
-    closing.close_month(connection, month, ids, plans.load(None), at, "demo history")
+    close_month(connection, month, ids, plans.load(None), at, "demo history")
 
 
 def activity(project: Project, day: Day, seen: datetime) -> float:
@@ -138,7 +144,7 @@ def _messages(
                 usage[project.organization_id, project.id] = MqttUsage(
                     inbound, outbound, inbound * 180, outbound * 90, "history"
                 )
-        ledger.add_mqtt(connection, usage, moment)
+        add_mqtt(connection, usage, moment)
         moment = end
 
 
@@ -191,6 +197,6 @@ def _samples(connection: Connection, metered: list[Project], day: Day, at: datet
         }
         for p in running
     }
-    ledger.record_gauges(connection, "s3", storage, at)
-    ledger.record_gauges(connection, "ecr", images, at)
-    ledger.record_gauges(connection, "platform_db", devices, at)
+    record_gauges(connection, "s3", storage, at)
+    record_gauges(connection, "ecr", images, at)
+    record_gauges(connection, "platform_db", devices, at)

@@ -12,22 +12,23 @@ from pydantic import SecretStr
 from rich.console import Console
 from sqlalchemy import Engine
 
-from fleetmeter import environment, schema, show
+from fleetmeter import environment, schema
 from fleetmeter import up as supervisor
+from fleetmeter.cli import output
 from fleetmeter.demo import cloud, history
 from fleetmeter.embedded import postgres
 from fleetmeter.up import Process
-from metering import database, settings
+from metering.config.settings import Settings, load_settings
+from metering.db.engine import open_engine
 from metering.errors import SettingsError
-from metering.settings import Settings
 
 OUT = Console(stderr=True, highlight=False)
 
 
 def run(reset: bool, port: int, stop: threading.Event) -> None:
     """Make what is missing of the history, then run until `stop`. Raises SettingsError."""
-    found = _own(settings.load(), reset)
-    engine = database.create(found, "fleetmeter demo")
+    found = _own(load_settings(), reset)
+    engine = open_engine(found, "fleetmeter demo")
     schema.migrate(engine)
     _history(engine, stop)
     if stop.is_set():
@@ -54,7 +55,7 @@ def _own(configured: Settings, reset: bool) -> Settings:
 
 
 def _history(engine: Engine, stop: threading.Event) -> None:
-    with show.progress(OUT) as advance:
+    with output.progress(OUT) as advance:
 
         def step(what: str, done: int, total: int) -> None:
             if stop.is_set():

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from metering.periods import Day, Month
+from metering.catalogue.periods import Day, Month
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from fleetmeter.embedded import brokers, files, guardian, locks, ports
+from fleetmeter.embedded import brokers, files, locks, ports, watchdog
 from fleetmeter.embedded.brokers import Kind
 from fleetmeter.embedded.errors import BrokerError, complaint, explained
 
@@ -93,7 +93,7 @@ def _guarded(kind: Kind, home: Path, life: int) -> "subprocess.Popen[str]":
     account = (str(kind.account.uid), str(kind.account.gid))
     with open(files.fresh_log(home / "broker.log"), "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, *account, *kind.command],
+            [sys.executable, "-I", "-S", watchdog.__file__, *account, *kind.command],
             cwd=kind.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

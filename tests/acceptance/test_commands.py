@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
-from the_platform import Platform
 
-from metering.settings import Settings
+from metering.config.settings import Settings
+from tests.support.platform import Platform
 
 
 class Terminal:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
-from mqtt_broker import Mosquitto
-from mqtt_schedules import ExactlyOnce, schedules
 from pydantic import SecretStr
 from sqlalchemy import URL
 
 from collectors.mqtt import endpoint
-from fleetmeter import drill
-from metering.settings import Settings
+from fleetmeter.drill import drill
+from metering.config.settings import Settings
+from tests.support.mqtt_broker import Mosquitto
+from tests.support.mqtt_schedules import ExactlyOnce, schedules
 
 SCHEDULES = int(os.environ.get("FLEETMETER_SCHEDULES", "5000"))
 SECONDS = float(os.environ.get("FLEETMETER_DRILL_SECONDS", "60"))

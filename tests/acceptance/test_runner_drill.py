@@ -17,18 +17,18 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import OperationalError
-from the_platform import Platform
 
 from fleetmeter import schema
 from fleetmeter.embedded import postgres
-from metering import audit
+from metering.proof.verify import verify
+from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 START = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
 BEFORE_MIDNIGHT = datetime(2026, 12, 31, 23, 59, 55, tzinfo=UTC)
 PROJECTS = 40
-SCRIPT = Path(__file__).parents[1] / "shifted_runner.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "shifted_runner.py"
 HELD = """SELECT worker FROM job_runs WHERE state = 'running' AND job IN ('daily', 'monthly')
     AND heartbeat_at > clock_timestamp() - interval '3 seconds' ORDER BY id LIMIT 1"""
 
@@ -155,7 +155,7 @@ def agree(site: Site, undisturbed: list[Any]) -> None:
     site.finish()
     site.stop()
     assert site.books() == undisturbed
-    assert audit.verify(site.engine).sound
+    assert verify(site.engine).sound
 
 
 def test_killed_again_and_again_another_goes_on_within_30_seconds(

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 import streamlit as st
-import the_rivals
 from playwright.sync_api import Browser, Page
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
-from the_browser import PATIENCE, chromium
-from the_console import Fleet, fill, serving
-from the_guard import Guarded, guarding
-from the_people import PROVIDER
-from the_rivals import Rivals
-from the_site import Site, until
 
 from jobs import runner
-from metering import settings
+from metering.config.settings import load_settings
+from tests.support import two_tenants
+from tests.support.browser import PATIENCE, chromium
+from tests.support.browser_site import Site, until
+from tests.support.fleet import Fleet, fill, serving
+from tests.support.oidc_console import Guarded, guarding
+from tests.support.people import PROVIDER
+from tests.support.two_tenants import TwoTenants
 
 Open = Callable[..., AppTest]
 
@@ -32,11 +32,11 @@ Open = Callable[..., AppTest]
 @pytest.fixture(scope="session", autouse=True)
 def settled() -> Iterator[None]:
     """Streamlit looks for garbage after each run of a script; not in what was loaded for good."""
-    from console import frame, views
+    from console import layout, views
 
     for module in pkgutil.iter_modules(views.__path__, f"{views.__name__}."):
         import_module(module.name)
-    assert frame
+    assert layout
     gc.collect()
     gc.freeze()
     yield
@@ -81,19 +81,19 @@ def fleet(filled: tuple[str, Fleet]) -> Fleet:
 
 
 @pytest.fixture(scope="session")
-def rivalry(server: URL, admin: Connection, filled: tuple[str, Fleet]) -> Iterator[tuple[str, Rivals]]:
+def rivalry(server: URL, admin: Connection, filled: tuple[str, Fleet]) -> Iterator[tuple[str, TwoTenants]]:
     """A copy of it in which another organization's fleet lives beside the first."""
     name = f"rivals_{uuid.uuid4().hex[:12]}"
     admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{filled[0]}"'))
     engine = create_engine(server.set(database=name), connect_args={"options": "-c timezone=UTC"})
-    rivals = the_rivals.settle(engine, filled[1])
+    rivals = two_tenants.settle(engine, filled[1])
     engine.dispose()
     yield name, rivals
     admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
-def rivals(rivalry: tuple[str, Rivals]) -> Rivals:
+def rivals(rivalry: tuple[str, TwoTenants]) -> TwoTenants:
     return rivalry[1]
 
 
@@ -144,7 +144,7 @@ def guarded(
     server: URL,
     admin: Connection,
     filled: tuple[str, Fleet],
-    rivalry: tuple[str, Rivals],
+    rivalry: tuple[str, TwoTenants],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Guarded]:
     """A console that asks for a sign-in, over two rival organizations."""
@@ -162,7 +162,7 @@ def live_runner(site: Site) -> Iterator[None]:
     stop = threading.Event()
     url = site.engine.url.render_as_string(hide_password=False)
     engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
-    found = settings.load(database_url=url)
+    found = load_settings(database_url=url)
     thread = threading.Thread(target=runner.run, args=(found, engine, stop), daemon=True)
     thread.start()
     idle = "SELECT bool_or(trigger = 'schedule') AND bool_and(finished_at IS NOT NULL) FROM job_runs"
@@ -187,9 +187,9 @@ def open_page(engine: Engine) -> Iterator[Open]:
     """Opens the page of that name, with the query of its address."""
 
     def script(page: str) -> None:
-        from console import frame
+        from console import layout
 
-        frame.show(start=page)
+        layout.show(start=page)
 
     def opened(page: str, claims: dict[str, Any] | None = None, **query: str) -> AppTest:
         st.cache_data.clear()

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
-from the_console import Fleet
-from the_platform import Platform
 
-from console.components import matrix
-from console.components.alert import sentence
+from console.views.alerts.alert import sentence
+from console.views.snapshots import matrix
 from jobs import execute
-from metering.meters import SOURCES
-from metering.settings import Settings
+from metering.catalogue.meters import SOURCES
+from metering.config.settings import Settings
+from tests.support.fleet import Fleet
+from tests.support.platform import Platform
 
 Open = Callable[..., AppTest]
 

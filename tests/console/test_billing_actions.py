@@ -7,13 +7,16 @@ from decimal import Decimal
 
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
-from the_console import Fleet
-from the_months import count
-from the_platform import Platform, hours
 
-from metering import adjustments, coverage, database, snapshots
-from metering.adjustments import Adjustment
-from metering.periods import Month
+from metering.catalogue.periods import Month
+from metering.days import coverage
+from metering.days.seal import seal_through
+from metering.db.transactions import transaction
+from metering.months import adjustments
+from metering.months.adjustments import Adjustment
+from tests.support.closed_months import count
+from tests.support.fleet import Fleet
+from tests.support.platform import Platform, hours
 
 Open = Callable[..., AppTest]
 
@@ -65,7 +68,7 @@ def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
     open_page: Open, fleet: Fleet, engine: Engine
 ) -> None:
     wanted = Adjustment(fleet.projects[0], None, None, Decimal("-3.5"), fleet.closed.last.date, "oops", "me")
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         adjustments.post(connection, wanted, datetime.now(UTC))
     page = open_page("billing", month=str(fleet.closed))
     bills = page.dataframe[0].value.set_index("project_id")
@@ -80,8 +83,8 @@ def an_open_month(engine: Engine) -> Month:
     organization = platform.organization("starter")
     project = platform.project(organization, created_at=last.start)
     count(engine, organization, project, 1_500_000, last.start + hours(24 * 15))
-    with database.transaction(engine) as connection:
-        snapshots.seal_through(connection, last.last, [project], this_month().start)
+    with transaction(engine) as connection:
+        seal_through(connection, last.last, [project], this_month().start)
         coverage.open_gap(
             connection, "mqtt", last.start + hours(30), last.start + hours(40), "the broker lost it"
         )
@@ -118,7 +121,7 @@ def test_the_running_month_says_what_it_costs_so_far_and_by_which_assumption(
 
 
 def test_the_digest_is_of_the_file_that_is_downloaded(open_page: Open, fleet: Fleet) -> None:
-    from console.components import downloads
+    from console.ui import downloads
 
     page = open_page("billing", month=str(fleet.closed))
     page.toggle(key="digest").set_value(True).run()
@@ -142,7 +145,7 @@ def test_the_file_the_lines_and_the_screen_have_one_total(
 
 def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> None:
     def page(project: int, month: object) -> None:
-        from console.components import bill
+        from console.views.billing import bill
 
         bill.arithmetic(project, month)  # type: ignore[arg-type]
 

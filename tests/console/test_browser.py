@@ -9,11 +9,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import URL, Connection, text
-from the_browser import PATIENCE, settle
-from the_console import HOSTILE, answer, serving
-from the_site import Site, in_turn, press, tick, until, visit
 
 from console.pages import TITLES
+from tests.support.browser import PATIENCE, settle
+from tests.support.browser_site import Site, in_turn, press, tick, until, visit
+from tests.support.fleet import HOSTILE, answer, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
-from the_platform import Platform
-from the_site import Site, choose, listing, open_list, press, visit
 
-from console import names
 from console.pages import TITLES
-from metering import adjustments, coverage, ledger
-from metering.adjustments import Adjustment
-from metering.periods import Day, Month
+from console.ui import escape
+from metering.catalogue.periods import Day, Month
+from metering.days import coverage
+from metering.ledger.mqtt import MqttUsage, add_mqtt, add_unattributed
+from metering.months import adjustments
+from metering.months.adjustments import Adjustment
+from tests.support.browser_site import Site, choose, listing, open_list, press, visit
+from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -55,9 +57,9 @@ def hostile(site: Site) -> Site:
 def _spoil(site: Site, organization: int, project: int, word: str, at: datetime) -> None:
     yesterday = Day.of(at).previous()
     with site.engine.begin() as connection:
-        usage = ledger.MqttUsage(2_000_000, 10, 5000, 50, word)
-        ledger.add_mqtt(connection, {(organization, project): usage}, at)
-        ledger.add_unattributed(connection, {word[:200]: (7, [word, f"roboticks/{word}/x"])}, at)
+        usage = MqttUsage(2_000_000, 10, 5000, 50, word)
+        add_mqtt(connection, {(organization, project): usage}, at)
+        add_unattributed(connection, {word[:200]: (7, [word, f"roboticks/{word}/x"])}, at)
         coverage.open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
         wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
         adjustments.post(connection, wanted, at)
@@ -122,7 +124,7 @@ def unharmed(page: Page) -> None:
 def words_of(page: Page, selector: str) -> list[str]:
     """What is read there, on one line each, without the marks that nobody sees."""
     texts = page.locator(selector).all_inner_texts()
-    return [" ".join(text.replace(names.UNSEEN, "").split()) for text in texts]
+    return [" ".join(text.replace(escape.UNSEEN, "").split()) for text in texts]
 
 
 @pytest.mark.parametrize("width", [1440, pytest.param(390, marks=pytest.mark.drill)])
@@ -141,9 +143,9 @@ def test_a_projects_page_says_its_hostile_name_as_it_is(watched: Page, hostile: 
     project = hostile.scalar("SELECT id FROM projects WHERE name = :name", name=WORDS[number])
     visit(watched, hostile, f"project?project={project}")
     heading = watched.get_by_role("heading", level=2).first
-    assert " ".join(heading.inner_text().split()) == names.short(WORDS[number])
+    assert " ".join(heading.inner_text().split()) == escape.short(WORDS[number])
     shown = watched.get_by_role("combobox", name="Project").input_value()
-    assert shown.startswith(names.short(WORDS[number], 60)[:50])
+    assert shown.startswith(escape.short(WORDS[number], 60)[:50])
     unharmed(watched)
 
 
@@ -152,7 +154,7 @@ def test_the_selector_lists_hostile_names_as_they_are(watched: Page, hostile: Si
     open_list(watched, "Project", watched.get_by_role("option").first)
     options = "\n".join(watched.get_by_role("option").all_inner_texts())
     for word in (WORDS[0], WORDS[5], WORDS[6]):
-        assert names.short(word, 60)[:50] in options
+        assert escape.short(word, 60)[:50] in options
     unharmed(watched)
 
 
@@ -162,7 +164,7 @@ def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, 
     expect(watched.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
     said = "\n".join(words_of(watched, "[role=dialog] li"))
     for word in WORDS[-5:]:
-        assert names.short(word) in said, word
+        assert escape.short(word) in said, word
     unharmed(watched)
 
 
@@ -171,10 +173,10 @@ def test_a_failed_runs_words_are_shown_as_they_are(watched: Page, hostile: Site)
     choose(watched, "Job that failed", "daily")
     said = "\n".join(words_of(watched, "[class*=st-key-failed-]"))
     for word in WORDS[-10:]:
-        assert names.short(word)[:70] in said, word
+        assert escape.short(word)[:70] in said, word
     waiting = "\n".join(words_of(watched, "[class*=st-key-active-]"))
     for word in WORDS:
-        assert names.short(word)[:70] in waiting, word
+        assert escape.short(word)[:70] in waiting, word
     unharmed(watched)
 
 

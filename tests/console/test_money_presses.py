@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
-from the_platform import Platform
-from the_site import Site, choose, listing, press, settle, tick, until, visit
 
-from metering import coverage, projects, snapshots
-from metering.periods import Month
+from metering.catalogue import projects
+from metering.catalogue.periods import Month
+from metering.days import coverage
+from metering.days.seal import seal_through
+from tests.support.browser_site import Site, choose, listing, press, settle, tick, until, visit
+from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -24,7 +26,7 @@ def late(site: Site) -> int:
     start = month.start + timedelta(hours=30)
     with site.engine.begin() as connection:
         projects.ensure(connection, [made], month.last.start)
-        snapshots.seal_through(connection, month.last, [made], datetime.now(UTC))
+        seal_through(connection, month.last, [made], datetime.now(UTC))
         coverage.open_gap(connection, "mqtt", start, start + timedelta(hours=2), "*it* was $lost$", [made])
     return made
 

@@ -8,12 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 from streamlit.testing.v1 import AppTest
-from the_console import FORMULA, HOSTILE, Fleet, fill
-from the_platform import Platform
 
 from console.pages import TITLES
-from metering import coverage, database, ledger, plans, projects, sealed_days, snapshots
-from metering.periods import Day, Month
+from metering.catalogue import projects
+from metering.catalogue.periods import Day, Month
+from metering.days import completeness, coverage
+from metering.days.seal import seal_through
+from metering.db.transactions import transaction
+from metering.ledger.mqtt import MqttUsage, add_mqtt, add_unattributed
+from metering.pricing import plans
+from tests.support.fleet import FORMULA, HOSTILE, Fleet, fill
+from tests.support.platform import Platform
 
 Open = Callable[..., AppTest]
 PAGES = tuple(TITLES)
@@ -116,13 +121,13 @@ class TestOverview:
     def test_a_day_that_some_projects_miss_does_not_look_like_a_fall(
         self, open_page: Open, fleet: Fleet, engine: Engine
     ) -> None:
-        from console.queries import fleet as queries
-        from console.queries.problems import Problem
-        from console.views import overview
+        from console.data.queries import fleet as queries
+        from console.data.queries.problems import Problem
+        from console.views.overview import page as overview
 
         last = Day.of(datetime.now(UTC)).previous()
         with engine.connect() as connection:
-            days = sealed_days.read(connection, last, last, datetime.now(UTC))
+            days = completeness.read(connection, last, last, datetime.now(UTC))
             trend = queries.trend(connection, days)
         problem = Problem("bad", "1 missing", "snapshots", "day", 1, frozenset({last.date}))
         assert overview._whole(trend, [problem])[0]["messages"] == trend[0]["messages"] > 0
@@ -327,7 +332,7 @@ class TestBilling:
         assert round(sum(page.dataframe[0].value["total_charge"]), 2) == float(total)
 
     def test_the_download_has_the_rows_of_the_table(self, open_page: Open, fleet: Fleet) -> None:
-        from console.components import downloads
+        from console.ui import downloads
 
         page = open_page("billing", month=str(fleet.closed))
         rows = list(csv.DictReader(io.StringIO(downloads._csv(fleet.closed))))
@@ -343,7 +348,7 @@ class TestBilling:
         late = platform.project(created_at=fleet.closed.start.isoformat(), name="late")
         with engine.begin() as connection:
             projects.ensure(connection, [late], fleet.closed.last.start)
-            snapshots.seal_through(connection, fleet.closed.last, [late], datetime.now(UTC))
+            seal_through(connection, fleet.closed.last, [late], datetime.now(UTC))
         page = open_page("billing", month=str(fleet.closed))
         assert "1 project not billed yet" in said_by(page)
         page.button(key="close").click().run()
@@ -397,7 +402,7 @@ class TestHealth:
 
     def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         with engine.begin() as connection:
-            ledger.add_unattributed(connection, {"bad_topic": (7, ["a/<b>/c"])}, datetime.now(UTC))
+            add_unattributed(connection, {"bad_topic": (7, ["a/<b>/c"])}, datetime.now(UTC))
         table = open_page("health").dataframe[-1].value
         assert list(table["messages"]) == [7]
 
@@ -437,10 +442,10 @@ class TestLimits:
         month = Month.of(at).previous()
         organization = platform.organization("free")
         project = platform.project(organization, created_at=month.start.isoformat())
-        used = ledger.MqttUsage(10**9, 0, 1, 0, "t")
+        used = MqttUsage(10**9, 0, 1, 0, "t")
         with engine.begin() as connection:
-            ledger.add_mqtt(connection, {(organization, project): used}, month.start)
-            snapshots.seal_through(connection, Day.of(at).previous(), [project], at)
+            add_mqtt(connection, {(organization, project): used}, month.start)
+            seal_through(connection, Day.of(at).previous(), [project], at)
         assert "MQTT messages in" not in str(open_page("limits").dataframe)
         assert "Nobody has used" in said_by(open_page("limits"))
 
@@ -451,7 +456,7 @@ class TestLimits:
 def test_no_page_leaves_a_transaction_open(open_page: Open, fleet: Fleet, engine: Engine) -> None:
     for name in PAGES:
         open_page(name)
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         idle = connection.scalar(
             text("""SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                 AND state LIKE 'idle in transaction%'""")

@@ -10,8 +10,11 @@ import pytest
 from playwright.sync_api import Page, expect
 from pyarrow import parquet
 from sqlalchemy import text
-from the_platform import Platform
-from the_site import (
+
+from console.pages import SECTIONS, TITLES
+from metering.catalogue import projects
+from metering.catalogue.periods import Day, Month
+from tests.support.browser_site import (
     Site,
     choose,
     in_turn,
@@ -25,10 +28,7 @@ from the_site import (
     until,
     visit,
 )
-
-from console.pages import SECTIONS, TITLES
-from metering import projects
-from metering.periods import Day, Month
+from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

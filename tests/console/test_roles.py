@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
-from the_people import claims
-from the_platform import Platform
-from the_rivals import PROJECTS, Rivals
 
-from console import asking, probes
+from console import actions, probes
 from console.pages import TITLES
-from metering.periods import Month
-from metering.settings import Settings
+from metering.catalogue.periods import Month
+from metering.config.settings import Settings
+from tests.support.people import claims
+from tests.support.platform import Platform
+from tests.support.two_tenants import PROJECTS, TwoTenants
 
 Open = Callable[..., AppTest]
 AT = datetime.now(UTC)
@@ -69,11 +69,11 @@ def correction() -> dict[str, Any]:
 def act(name: str, given: dict) -> None:  # type: ignore[type-arg] # nothing but builtins is in its reach
     import streamlit as st
 
-    from console import asking
+    from console import actions
     from metering.errors import FleetmeterError
 
     try:
-        getattr(asking, name)(**given)
+        getattr(actions, name)(**given)
         st.success("done")
     except FleetmeterError as error:
         st.error(str(error))
@@ -92,7 +92,7 @@ def everything(platform: Platform) -> list[Any]:
 
 
 @pytest.fixture
-def platform(engine: Engine, signing_in: Callable[..., None], rivals: Rivals) -> Platform:
+def platform(engine: Engine, signing_in: Callable[..., None], rivals: TwoTenants) -> Platform:
     signing_in(**LISTS)
     return Platform(engine)
 
@@ -100,8 +100,8 @@ def platform(engine: Engine, signing_in: Callable[..., None], rivals: Rivals) ->
 def test_every_action_is_here() -> None:
     public = {
         name
-        for name, found in inspect.getmembers(asking, inspect.isfunction)
-        if isinstance(found, FunctionType) and found.__module__ == asking.__name__ and name[0] != "_"
+        for name, found in inspect.getmembers(actions, inspect.isfunction)
+        if isinstance(found, FunctionType) and found.__module__ == actions.__name__ and name[0] != "_"
     }
     assert public - {"needed"} == set(ACTIONS)
 

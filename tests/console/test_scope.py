@@ -14,39 +14,35 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-import the_rivals
 from sqlalchemy import Connection, Engine, text
 from streamlit.testing.v1 import AppTest
-from the_console import live
-from the_people import claims
-from the_platform import Platform
-from the_rivals import PROJECTS, Rivals
 
-from console import queries, scope
-from console.components import adjusting, gaps
+from console import queries
+from console.access import tenancy
 from console.pages import PLATFORM, SECTIONS, TITLES
-from metering import alerts as domain_alerts
-from metering import (
-    allowances,
-    closing,
-    coverage,
-    coverage_matrix,
-    database,
-    explain,
-    exports,
-    plans,
-    sealed_days,
-    spend,
-)
-from metering import gaps as domain_gaps
+from console.views.billing import adjustment_form, gaps
+from metering.alerts import alerts as domain_alerts
+from metering.catalogue.meters import SOURCES
+from metering.catalogue.periods import Day, Month
+from metering.days import completeness, coverage, coverage_matrix
+from metering.days.completeness import SealedDay
+from metering.db.tables import Base
+from metering.db.transactions import read_snapshot
 from metering.errors import FleetmeterError, Refused
-from metering.meters import SOURCES
-from metering.models import Base
-from metering.periods import Day, Month
-from metering.sealed_days import SealedDay
+from metering.exports import write
+from metering.months import explain
+from metering.months import gaps as domain_gaps
+from metering.months.close import due_months
+from metering.pricing import plans
+from metering.running import allowances, spend
+from tests.support import two_tenants
+from tests.support.fleet import live
+from tests.support.people import claims
+from tests.support.platform import Platform
+from tests.support.two_tenants import PROJECTS, TwoTenants
 
 Open = Callable[..., AppTest]
-CONSOLE = Path(scope.__file__).parent
+CONSOLE = Path(tenancy.__file__).parents[1]
 AT = datetime.now(UTC)
 LAST = Day.of(AT).previous()
 
@@ -78,20 +74,26 @@ GIVEN: dict[str, Any] = {
     "version": plans.load(None).in_force(AT.date()),
     "offered": plans.load(None),
     "plans": plans.load(None),
-    "export": exports.MONTHLY,
+    "export": write.MONTHLY,
     "kind": None,
     "start": LAST.start,
     "end": LAST.end,
 }
 DOMAIN = (
-    *(adjusting.posted, gaps.blocking, domain_gaps.at_risk, coverage.missing_days, coverage_matrix.matrix),
-    *(allowances.projects, allowances.organizations, domain_alerts.listed, closing.due_months),
     *(
-        sealed_days.read,
-        sealed_days.missing,
+        adjustment_form.posted,
+        gaps.blocking,
+        domain_gaps.at_risk,
+        coverage.missing_days,
+        coverage_matrix.matrix,
+    ),
+    *(allowances.projects, allowances.organizations, domain_alerts.listed, due_months),
+    *(
+        completeness.read,
+        completeness.missing,
         spend.by_project,
-        exports.rows,
-        exports.monthly_rows,
+        write.rows,
+        write.monthly_rows,
         explain.explain,
     ),
 )
@@ -130,17 +132,17 @@ def name_of(function: FunctionType) -> str:
 
 
 @pytest.fixture
-def narrowed(engine: Engine, rivals: Rivals) -> Engine:
+def narrowed(engine: Engine, rivals: TwoTenants) -> Engine:
     """The database as the first organization's people see it."""
-    scope.attach(engine)
-    return scope.narrowed(engine, (rivals.organization,))
+    tenancy.attach(engine)
+    return tenancy.narrowed(engine, (rivals.organization,))
 
 
 @pytest.mark.parametrize("function", list(every_query()), ids=name_of)
 def test_no_query_names_another_organization(
-    narrowed: Engine, engine: Engine, rivals: Rivals, function: FunctionType
+    narrowed: Engine, engine: Engine, rivals: TwoTenants, function: FunctionType
 ) -> None:
-    with database.snapshot(narrowed) as connection:
+    with read_snapshot(narrowed) as connection:
         mine = answer(connection, function, rivals.project)
         theirs = answer(connection, function, PROJECTS[0])
         nobodys = answer(connection, function, 9_999_999)
@@ -149,24 +151,26 @@ def test_no_query_names_another_organization(
 
 
 def test_what_others_do_changes_nothing_that_is_seen(
-    narrowed: Engine, engine: Engine, rivals: Rivals
+    narrowed: Engine, engine: Engine, rivals: TwoTenants
 ) -> None:
-    with database.snapshot(narrowed) as connection:
+    with read_snapshot(narrowed) as connection:
         before = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
     today = Day.of(AT)
-    live(engine, today, today, the_rivals.ORGANIZATION, PROJECTS, (), AT)
+    live(engine, today, today, two_tenants.ORGANIZATION, PROJECTS, (), AT)
     Platform(engine).sql(
         "UPDATE alerts SET resolved_at = now() WHERE project_id = ANY(:ids)", ids=[*PROJECTS]
     )
-    the_rivals.trouble(engine, PROJECTS[1], AT, shared=False)
-    with database.snapshot(narrowed) as connection:
+    two_tenants.trouble(engine, PROJECTS[1], AT, shared=False)
+    with read_snapshot(narrowed) as connection:
         after = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
     assert after == before
 
 
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
-def test_a_table_shows_only_rows_of_the_organization(narrowed: Engine, rivals: Rivals, table: str) -> None:
-    with database.snapshot(narrowed) as connection:
+def test_a_table_shows_only_rows_of_the_organization(
+    narrowed: Engine, rivals: TwoTenants, table: str
+) -> None:
+    with read_snapshot(narrowed) as connection:
         rows = repr(connection.execute(text(f"SELECT t::text FROM {table} t")).scalars().all())
     assert [secret for secret in rivals.secrets if secret in rows] == []
 
@@ -185,25 +189,25 @@ def test_a_table_shows_only_rows_of_the_organization(narrowed: Engine, rivals: R
     ],
 )
 def test_what_does_not_only_read_rows_is_refused(narrowed: Engine, statement: str) -> None:
-    with database.snapshot(narrowed) as connection, pytest.raises(Refused):
+    with read_snapshot(narrowed) as connection, pytest.raises(Refused):
         connection.execute(text(statement))
 
 
-def test_a_view_of_no_organization_is_empty(engine: Engine, rivals: Rivals) -> None:
-    scope.attach(engine)
-    with database.snapshot(scope.narrowed(engine, ())) as connection:
+def test_a_view_of_no_organization_is_empty(engine: Engine, rivals: TwoTenants) -> None:
+    tenancy.attach(engine)
+    with read_snapshot(tenancy.narrowed(engine, ())) as connection:
         assert connection.scalar(text("SELECT count(*) FROM projects")) == 0
-    with database.snapshot(engine) as connection:
+    with read_snapshot(engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM projects")) == 7
 
 
 def test_an_organization_is_named_by_its_id_or_by_a_name_that_only_it_has(engine: Engine) -> None:
     platform = Platform(engine)
     one, two, three = (platform.organization(name=name) for name in ("Twice", "Twice", "Once"))
-    with database.snapshot(engine) as connection:
-        assert scope.known(connection, ["Once"]) == (three,)
-        assert scope.known(connection, ["Twice", "never", "9" * 30]) == ()
-        assert scope.known(connection, [str(two), "Once", str(one)]) == (one, two, three)
+    with read_snapshot(engine) as connection:
+        assert tenancy.known(connection, ["Once"]) == (three,)
+        assert tenancy.known(connection, ["Twice", "never", "9" * 30]) == ()
+        assert tenancy.known(connection, [str(two), "Once", str(one)]) == (one, two, three)
 
 
 def said_by(page: AppTest) -> str:
@@ -223,7 +227,7 @@ def every_element(page: AppTest) -> Iterator[Any]:
 
 
 @pytest.fixture
-def as_customer(open_page: Open, signing_in: Callable[..., None], rivals: Rivals) -> Open:
+def as_customer(open_page: Open, signing_in: Callable[..., None], rivals: TwoTenants) -> Open:
     """Opens pages as somebody of the first organization."""
     signing_in(FLEETMETER_ORGANIZATION_CLAIM="org", FLEETMETER_ADMINS="ann@fleet.example")
     customer = claims(email="bob@customer.example", org=[rivals.organization], roles=["admin"])
@@ -233,7 +237,7 @@ def as_customer(open_page: Open, signing_in: Callable[..., None], rivals: Rivals
 @pytest.mark.parametrize("month", ["closed", "running"])
 @pytest.mark.parametrize("name", sorted(set(TITLES) - set(PLATFORM)))
 def test_a_page_shows_nothing_of_another_organization(
-    name: str, month: str, as_customer: Open, rivals: Rivals
+    name: str, month: str, as_customer: Open, rivals: TwoTenants
 ) -> None:
     query = {"month": str(rivals.closed if month == "closed" else Month.of(AT))} if name == "billing" else {}
     page = as_customer(name, **query)
@@ -245,7 +249,7 @@ def test_a_page_shows_nothing_of_another_organization(
 
 
 @pytest.mark.parametrize("name", PLATFORM)
-def test_a_page_about_the_platform_is_refused(name: str, as_customer: Open, rivals: Rivals) -> None:
+def test_a_page_about_the_platform_is_refused(name: str, as_customer: Open, rivals: TwoTenants) -> None:
     page = as_customer(name)
     assert "about the whole platform" in page.warning[0].value
     assert not page.dataframe
@@ -253,7 +257,7 @@ def test_a_page_about_the_platform_is_refused(name: str, as_customer: Open, riva
 
 
 def test_a_foreign_project_in_the_address_is_one_that_does_not_exist(
-    as_customer: Open, rivals: Rivals
+    as_customer: Open, rivals: TwoTenants
 ) -> None:
     foreign = as_customer("project", project=str(PROJECTS[0]))
     nobodys = as_customer("project", project="9999999")
@@ -261,25 +265,25 @@ def test_a_foreign_project_in_the_address_is_one_that_does_not_exist(
     assert "is not the id of a project that exists" in foreign.warning[0].value
 
 
-def test_a_foreign_project_is_not_found_by_its_name(as_customer: Open, rivals: Rivals) -> None:
+def test_a_foreign_project_is_not_found_by_its_name(as_customer: Open, rivals: TwoTenants) -> None:
     page = as_customer("project")
     page.text_input(key="words").set_value("Zyx").run()
     assert "No project matches Zyx" in page.info[0].value
 
 
-def test_a_customer_is_offered_no_action(as_customer: Open, rivals: Rivals) -> None:
+def test_a_customer_is_offered_no_action(as_customer: Open, rivals: TwoTenants) -> None:
     harmless = {"refresh", "sign-out", "matrix-first", "matrix-next"}
     for name in sorted(set(TITLES) - set(PLATFORM)):
         assert {button.key for button in as_customer(name).button} <= harmless
 
 
 def test_a_download_has_the_organizations_rows_alone(
-    signing_in: Callable[..., None], rivals: Rivals, engine: Engine
+    signing_in: Callable[..., None], rivals: TwoTenants, engine: Engine
 ) -> None:
     def script(month: object) -> None:
         import streamlit as st
 
-        from console.components import downloads
+        from console.ui import downloads
 
         st.text(downloads._csv(month))  # type: ignore[arg-type]
         st.text(len(downloads._parquet(month)))  # type: ignore[arg-type]
@@ -295,15 +299,15 @@ def test_a_download_has_the_organizations_rows_alone(
 
 
 def test_the_administrator_sees_both(
-    open_page: Open, signing_in: Callable[..., None], rivals: Rivals
+    open_page: Open, signing_in: Callable[..., None], rivals: TwoTenants
 ) -> None:
     signing_in(FLEETMETER_ADMINS="ann@fleet.example")
     page = open_page("billing", claims(), month=str(rivals.closed))
-    assert the_rivals.SECRET in said_by(page)
+    assert two_tenants.SECRET in said_by(page)
 
 
 def test_caches_are_kept_apart_for_each_scope(
-    open_page: Open, signing_in: Callable[..., None], rivals: Rivals
+    open_page: Open, signing_in: Callable[..., None], rivals: TwoTenants
 ) -> None:
     import streamlit as st
 
@@ -314,8 +318,8 @@ def test_caches_are_kept_apart_for_each_scope(
         theirs = open_page("overview", claims(email="bob@customer.example", org=rivals.organization))
     finally:
         del st.cache_data.clear
-    assert the_rivals.SECRET in said_by(whole)
-    assert the_rivals.SECRET not in said_by(theirs)
+    assert two_tenants.SECRET in said_by(whole)
+    assert two_tenants.SECRET not in said_by(theirs)
 
 
 def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
@@ -352,7 +356,9 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {key for keys in SECTIONS.values() for key in keys} == set(TITLES)
 
 
-def test_a_gap_that_others_share_names_the_organizations_projects(narrowed: Engine, rivals: Rivals) -> None:
-    with database.snapshot(narrowed) as connection:
+def test_a_gap_that_others_share_names_the_organizations_projects(
+    narrowed: Engine, rivals: TwoTenants
+) -> None:
+    with read_snapshot(narrowed) as connection:
         found = gaps.blocking(connection, Month.of(AT))
     assert [gap["project_ids"] for gap in found] == [[rivals.project]]

@@ -8,13 +8,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from the_console import answer, free_port
-from the_site import until
 
-from console import figures, names, server
-from console.own_machine import is_loopback
-from console.views.overview import per_second
-from metering.settings import Settings
+from console import server
+from console.access.loopback_only import is_loopback
+from console.ui import escape, format
+from console.views.overview.page import per_second
+from metering.config.settings import Settings
+from tests.support.browser_site import until
+from tests.support.fleet import answer, free_port
 
 HERE = Path(server.__file__).parent
 ASKED = """
@@ -132,16 +133,16 @@ def test_no_file_is_named_like_a_package() -> None:
     ],
 )
 def test_a_name_is_shown_on_one_line_in_its_own_direction(name: str, shown: str) -> None:
-    assert names.short(name) == shown
+    assert escape.short(name) == shown
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(names.short("n" * 5_000)) == names.LONGEST
+    assert len(escape.short("n" * 5_000)) == escape.LONGEST
 
 
 def test_a_name_is_no_markup() -> None:
-    assert names.html("<b>&") == "<bdi>&lt;b&gt;&amp;</bdi>"
-    assert names.markdown("**a** [b](c)") == "\\*\\*a\\*\\* \\[b\\]\\(c\\)"
+    assert escape.html("<b>&") == "<bdi>&lt;b&gt;&amp;</bdi>"
+    assert escape.markdown("**a** [b](c)") == "\\*\\*a\\*\\* \\[b\\]\\(c\\)"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_name_is_no_markup() -> None:
     [(None, "unknown"), (0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (53_210_000_000, "53.2 GB")],
 )
 def test_bytes_are_decimal_and_unknown_is_a_word(value: int | None, shown: str) -> None:
-    assert figures.size(value) == shown
+    assert format.size(value) == shown
 
 
 def test_the_rate_needs_two_samples_and_looks_at_the_last_seconds() -> None:

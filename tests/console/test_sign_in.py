@@ -5,18 +5,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from oidc_provider import SECRET
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from the_browser import settle
-from the_console import answer
-from the_guard import OPERATORS, TOKEN, Guarded
-from the_rivals import PROJECTS
-from the_rivals import SECRET as FOREIGN
-from the_site import press, until, visit
 from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
+
+from tests.support.browser import settle
+from tests.support.browser_site import press, until, visit
+from tests.support.fleet import answer
+from tests.support.oidc_console import OPERATORS, TOKEN, Guarded
+from tests.support.oidc_provider import SECRET
+from tests.support.two_tenants import PROJECTS
+from tests.support.two_tenants import SECRET as FOREIGN
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

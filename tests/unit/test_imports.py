@@ -15,15 +15,15 @@ ALLOWED = {
     "jobs": {"collectors", "metering"},
     "collectors": {"metering"},
     "metering": set(),
-    "migrations": {"metering.models", "metering.settings", "metering.database"},
+    "migrations": {"metering.config.settings", "metering.db"},
 }
 OURS = set(ALLOWED)
 
 # third party -> where it lives.
 HOMES = {
     "paho": ("collectors/mqtt", "fleetmeter/demo", "fleetmeter/drill", "benchmarks"),
-    "boto3": ("collectors", "jobs/archive", "fleetmeter/demo", "benchmarks"),
-    "botocore": ("collectors", "jobs/archive", "fleetmeter/demo", "benchmarks"),
+    "boto3": ("collectors", "jobs/tasks/archive", "fleetmeter/demo", "benchmarks"),
+    "botocore": ("collectors", "jobs/tasks/archive", "fleetmeter/demo", "benchmarks"),
     "schedule": ("jobs/runner",),
     "streamlit": ("console", "benchmarks"),
     "moto": ("fleetmeter/demo", "benchmarks"),

@@ -1,0 +1,178 @@
+"""Bytes by listing: prefix by prefix for a few projects, and in one sweep over the keys for many.
+
+A page holds a thousand objects of whatever projects, so a sweep costs a call for a thousand objects,
+where prefix by prefix costs at least one for each project. It never costs more: past objects of
+nobody it goes on at the next project's prefix. Where only prefixes may be listed it is not used.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError, PaginationError
+
+from collectors.aws import s3_pages
+from collectors.aws.client import RequestCount, open_client, threads
+from collectors.aws.errors import ADVICE, DENIED, FAILURES
+from collectors.aws.s3_pages import Page
+from collectors.circuit_breaker import Breaker
+from collectors.gauges import Project, Read, Sample
+from metering.config.aws import Place
+from metering.config.settings import Settings
+
+APART = 100  # projects that are listed prefix by prefix: what a sweep saves on those is cents
+STRIP = 250  # projects of one strip of a sweep; strips are swept at once
+MOST_PARTS = 32  # sub-prefixes read apart; a listing of more would cost more calls than it saves
+LARGE = 5  # pages after which a project met in a sweep is read by itself
+LAST = "\U0010fffd"
+
+
+class Unsorted(Exception):
+    """The server does not go on after the key it was given: some that imitate S3 do not."""
+
+
+@contextmanager
+def reading(settings: Settings, bucket: Place, tally: RequestCount) -> Iterator[Read]:
+    """Reading one bucket. Raises one of aws.FAILURES when no client can be made."""
+    breaker = Breaker(bucket, "S3_BUCKET")
+    try:
+        client = open_client(settings, "s3", bucket.region, tally)
+    except FAILURES as error:
+        breaker.note(error)
+        client = None
+    else:
+        s3_pages.watch(client)
+    with threads() as pool, threads() as parts:
+        yield Listing(client, breaker, settings.s3_prefix, pool, parts).read
+
+
+@dataclass
+class Listing:
+    """One bucket, listed with threads of `pool`, each of which may use those of `parts`."""
+
+    client: Any
+    breaker: Breaker
+    template: str
+    pool: Executor
+    parts: Executor
+
+    def read(self, found: Sequence[Project]) -> Iterable[Sample]:
+        """Bytes of each project; soonest where they are in the order of their prefixes."""
+        self.breaker.start()
+        prefixes = [self.template.format(org_id=org, project_id=project) for project, org in found]
+        if len(found) <= APART:
+            return self.pool.map(self._one, prefixes)
+        return self._sweep(prefixes)
+
+    def _one(self, prefix: str) -> Sample:
+        return self.breaker.ask(lambda: {"s3_storage_bytes": self.stored(prefix)})
+
+    def stored(self, prefix: str) -> int:
+        """Bytes under `prefix`, every page of it; the sub-prefixes of a large one are read at once."""
+        page = self._page(Prefix=prefix)
+        if not page.token:
+            return page.bytes
+        top = self._page(Prefix=prefix, Delimiter="/")
+        while len(top.prefixes) == 1 and not top.sizes and not top.token:
+            top = self._page(Prefix=top.prefixes[0], Delimiter="/")
+        if top.token or not 1 < len(top.prefixes) <= MOST_PARTS:
+            return page.bytes + self._rest(prefix, page.token)
+        return top.bytes + sum(self.parts.map(self._rest, top.prefixes))
+
+    def _rest(self, prefix: str, token: str | None = None) -> int:
+        total, page = 0, Page(token=token)
+        while True:
+            page = self._next(page, Prefix=prefix)
+            total += page.bytes
+            if not page.token:
+                return total
+
+    def _next(self, page: Page, **asked: str) -> Page:
+        more = {"ContinuationToken": page.token} if page.token else {}
+        found = self._page(**asked, **more)
+        if found.token and found.token == page.token:
+            raise PaginationError(message="the same page again")
+        return found
+
+    def _page(self, **asked: str) -> Page:
+        return s3_pages.page(self.client, Bucket=self.breaker.place.name, **asked)
+
+    def _sweep(self, prefixes: list[str]) -> Iterator[Sample]:
+        inside = sorted(prefixes)
+        strips = [inside[start : start + STRIP] for start in range(0, len(inside), STRIP)]
+        coming = self.pool.map(self._strip, strips)
+        swept: dict[str, Sample] = {}
+        for prefix in prefixes:
+            while prefix not in swept:
+                swept |= next(coming)
+            yield swept[prefix]
+
+    def _strip(self, prefixes: list[str]) -> dict[str, Sample]:
+        if self.breaker.stopped:
+            return dict.fromkeys(prefixes, self.breaker.stopped)
+        try:
+            sizes = Strip(self, prefixes, self.template.partition("{")[0]).run()
+        except Unsorted:
+            return {prefix: self._one(prefix) for prefix in prefixes}
+        except FAILURES as error:
+            if isinstance(error, ClientError) and ADVICE.get(error.response["Error"]["Code"]) == DENIED:
+                return {prefix: self._one(prefix) for prefix in prefixes}
+            return dict.fromkeys(prefixes, self.breaker.note(error))
+        self.breaker.answered()
+        return {prefix: {"s3_storage_bytes": size} for prefix, size in sizes.items()}
+
+
+@dataclass
+class Strip:
+    """A sweep over the keys of `prefixes`, which are sorted and none of which begins another."""
+
+    listing: Listing
+    prefixes: list[str]
+    common: str
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> dict[str, int]:
+        """Bytes by prefix. Raises Unsorted, or one of aws.FAILURES."""
+        self.sizes = dict.fromkeys(self.prefixes, 0)
+        place, after, pages = 0, "", 0
+        while place < len(self.prefixes):
+            prefix = self.prefixes[place]
+            after = max(after, prefix[:-1] + chr(ord(prefix[-1]) - 1) + LAST)
+            page = self._page(after)
+            self._add(page.keys, page.sizes, place)
+            if not page.token:
+                break
+            pages = pages + 1 if page.keys[0].startswith(prefix) and page.keys[-1].startswith(prefix) else 0
+            after = page.keys[-1]
+            if pages == LARGE:
+                self.sizes[prefix] = self.listing.stored(prefix)
+                after = _end(prefix)
+            place = bisect_left(self.prefixes, True, lo=place, key=lambda each: _end(each) > after)
+        return self.sizes
+
+    def _page(self, after: str) -> Page:
+        """The page after the key `after`, with at least one key unless it is the last."""
+        asked = {"Prefix": self.common}  # said even where it is empty: a policy may ask for it
+        page = self.listing._page(StartAfter=after, **asked)
+        while page.token and not page.keys:  # which S3 may do where much was deleted
+            page = self.listing._next(page, **asked)
+        if page.keys and page.keys[0] <= after:
+            raise Unsorted
+        return page
+
+    def _add(self, keys: list[str], sizes: Sequence[int], place: int) -> None:
+        start = 0
+        while start < len(keys) and place < len(self.prefixes):
+            prefix = self.prefixes[place]
+            start = bisect_left(keys, prefix, lo=start)
+            end = bisect_left(keys, _end(prefix), lo=start)
+            self.sizes[prefix] += sum(sizes[start:end])
+            start, place = end, place + 1
+
+
+def _end(prefix: str) -> str:
+    """The first text after everything that begins with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,0 +1,36 @@
+"""Where nobody signs in, only this machine is answered, however the server was started."""
+
+from ipaddress import ip_address
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+REFUSAL = PlainTextResponse(
+    "fleetmeter: without sign-in the console answers this machine only; set FLEETMETER_OIDC_*\n",
+    status_code=403,
+)
+
+
+class LoopbackOnly:
+    """ASGI middleware that refuses what came in through another address than loopback.
+
+    `server.refuse_public` ends the process that Streamlit starts; another ASGI server has its own address.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self.app if scope["type"] == "lifespan" or is_loopback(scope.get("server")) else REFUSAL
+        await answer(scope, receive, send)
+
+
+def is_loopback(reached: tuple[str, int | None] | None) -> bool:
+    """Whether a connection to that address and port comes from this machine; a socket file's port is None."""
+    if reached is None:
+        return False
+    address, port = reached
+    try:
+        return port is None or ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,66 @@
+"""Around Streamlit's sign-in: back to the page one asked for, and cookies that never cross plain HTTP.
+
+Streamlit leads everybody who signed in to the first page, and marks no cookie as Secure, since it
+does not know whether there is TLS in front of it. The redirect address says so.
+"""
+
+from urllib.parse import quote, unquote, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from console.pages import TITLES
+from metering.config.oidc import CALLBACK
+
+LOGIN = "/auth/login"
+COOKIE = "fleetmeter_way_back"
+MINUTES = 10  # to sign in in
+
+
+class ReturnTo:
+    """ASGI middleware for a console that people reach at `origin`, such as https://fleet.example.com."""
+
+    def __init__(self, app: ASGIApp, origin: str) -> None:
+        self.app = app
+        self.origin = origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in (LOGIN, CALLBACK):
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+
+        async def led(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._lead(request, MutableHeaders(scope=message))
+            await send(message)
+
+        await self.app(scope, receive, led)
+
+    def _lead(self, request: Request, headers: MutableHeaders) -> None:
+        if request.url.path == LOGIN:
+            here = asked(request.headers.get("referer", ""), self.origin)
+            headers.append("set-cookie", f"{COOKIE}={quote(here, safe='')}; {self._kept(60 * MINUTES)}")
+        elif COOKIE in request.cookies:
+            if headers.get("location") == "/":
+                headers["location"] = asked(self.origin + unquote(request.cookies[COOKIE]), self.origin)
+            headers.append("set-cookie", f"{COOKIE}=; {self._kept(0)}")
+        if self.origin.startswith("https:"):
+            cookies = headers.getlist("set-cookie")
+            del headers["set-cookie"]
+            for cookie in cookies:
+                headers.append("set-cookie", cookie if "; secure" in cookie.lower() else f"{cookie}; Secure")
+
+    @staticmethod
+    def _kept(seconds: int) -> str:
+        return f"Path={CALLBACK}; Max-Age={seconds}; HttpOnly; SameSite=Lax"
+
+
+def asked(address: str, origin: str) -> str:
+    """The console's page that `address` is of, with its query; the first page for any other address."""
+    parts = urlsplit(address)
+    key = parts.path.removeprefix("/")
+    if f"{parts.scheme}://{parts.netloc}" != origin or key not in TITLES:
+        return "/"
+    return f"/{key}?{quote(parts.query, safe='=&%+')}" if parts.query else f"/{key}"

@@ -1,0 +1,171 @@
+"""What people do: each asks for the role it needs, anew, and says in the audit log who changed what.
+
+A job is asked for, a request in the queue that a runner takes up; a page never runs one.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+
+from console.data.reading import Writing, writing
+from jobs import queue
+from metering.alerts import alerts
+from metering.config.oidc import Role
+from metering.db.transactions import advisory_lock
+from metering.months import adjustments, gaps
+from metering.months.adjustments import Adjustment
+
+# A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
+# one after the other, and the second finds the first in the database.
+ASKED = text("""
+    SELECT id FROM job_runs WHERE job = :job AND period = :period AND dry_run = :dry_run
+        AND project_id IS NOT DISTINCT FROM CAST(:project_id AS bigint)
+        AND trigger = :trigger AND requested_by = :actor AND created_at > now() - interval '3 seconds'
+    ORDER BY id DESC LIMIT 1""")
+POSTED = text("""
+    SELECT id FROM adjustments WHERE project_id = :project_id AND actor = :actor AND reason = :reason
+        AND usage_date = :usage_date AND meter IS NOT DISTINCT FROM CAST(:meter AS text)
+        AND quantity IS NOT DISTINCT FROM CAST(:quantity AS bigint)
+        AND amount IS NOT DISTINCT FROM CAST(:amount AS numeric)
+        AND reverses IS NULL AND created_at > CAST(:at AS timestamptz) - interval '1 minute'
+    ORDER BY id DESC LIMIT 1""")
+REVERSED = text("""
+    SELECT id FROM adjustments WHERE project_id = :project_id AND reverses = :reverses AND actor = :actor
+        AND created_at > CAST(:at AS timestamptz) - interval '1 minute'""")
+Run = Mapping[str, Any]
+
+
+def needed(job: str, dry_run: bool = False) -> Role:
+    """The role that asking for `job` takes: closing a month is for good, a trial of it is not."""
+    return "admin" if job == "monthly" and not dry_run else "operator"
+
+
+def ask(
+    job: str,
+    period: str,
+    at: datetime,
+    project_id: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Queue `job` and return its run's id; while the same run waits or works, that one's id.
+
+    A second press of a double click may come after a quick run has ended: it is taken for the first.
+    """
+    with writing(needed(job, dry_run)) as by:
+        before = _asked(by, "console", job, period, project_id, dry_run)
+        if before is not None:
+            return before
+        given = (job, period, at, "console", by.actor, project_id, dry_run, dict(arguments or {}))
+        run = queue.enqueue(by.connection, *given) or 0
+        _note(by, "preview" if dry_run else "request", f"{job} {period}", None, _run(by, run))
+    return run
+
+
+def _asked(
+    by: Writing, trigger: str, job: str, period: str, project_id: int | None, dry_run: bool
+) -> int | None:
+    """The run that this person asked for a moment ago in the same words; whoever asks next waits."""
+    advisory_lock(by.connection, "ask")
+    given = {"trigger": trigger, "job": job, "period": period, "project_id": project_id, "dry_run": dry_run}
+    found = by.connection.scalar(ASKED, given | {"actor": by.actor})
+    return None if found is None else int(found)
+
+
+def cancel(run: int) -> None:
+    """Take a waiting run out of the queue, or ask a working one to stop."""
+    with writing("operator") as by:
+        before = _run(by, run)
+        queue.cancel(by.connection, run)
+        _note(by, "cancel", f"run {run}", before, _run(by, run))
+
+
+def retry(run: int) -> int:
+    """Queue again what failed or was left out; returns the run's id."""
+    with writing("operator") as by:
+        before = _run(by, run)
+    if before is None:
+        return run
+    with writing(needed(before["job"], before["dry_run"])) as by:
+        what = (before["job"], before["period"], before["project_id"], before["dry_run"])
+        again = _asked(by, "retry", *what)
+        if again is None:
+            again = int(queue.retry(by.connection, run, by.actor) or run)
+            _note(by, "retry", f"run {run}", before, _run(by, again))
+    return again
+
+
+def discard(runs: Sequence[int]) -> None:
+    """Let dead letters rest."""
+    with writing("admin") as by:
+        for run in runs:
+            before = _run(by, run)
+            queue.discard(by.connection, run)
+            _note(by, "discard", f"run {run}", before, _run(by, run))
+
+
+def acknowledge(alert_ids: Sequence[int], note: str) -> None:
+    """Say that somebody looks after these alerts."""
+    with writing("operator") as by:
+        for alert in alert_ids:
+            alerts.acknowledge(by.connection, alert, by.actor, note)
+
+
+def accept_gap(gap: int, reason: str, at: datetime) -> None:
+    """Let months close over a gap. Raises UnknownGap, also without a reason."""
+    with writing("admin") as by:
+        gaps.accept(by.connection, gap, reason, by.actor, at)
+
+
+def adjust(
+    project_id: int,
+    meter: str | None,
+    quantity: int | None,
+    amount: Decimal | None,
+    about: date,
+    reason: str,
+    at: datetime,
+) -> int:
+    """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin.
+
+    The same words from the same person within a minute are the first press once more.
+    """
+    with writing("admin") as by:
+        wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
+        advisory_lock(by.connection, "adjust")
+        before = by.connection.scalar(POSTED, vars(wanted) | {"at": at})
+        return int(before or adjustments.post(by.connection, wanted, at))
+
+
+def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
+    """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
+    with writing("admin") as by:
+        advisory_lock(by.connection, "adjust")
+        given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
+        before = by.connection.scalar(REVERSED, given)
+        opposite = (project_id, adjustment, reason, by.actor, at)
+        return int(before or adjustments.reverse(by.connection, *opposite))
+
+
+def _run(by: Writing, run: int) -> Run | None:
+    query = text("""
+        SELECT id AS run, job, period, project_id, dry_run, state, attempt, arguments
+        FROM job_runs WHERE id = :id""")
+    row = by.connection.execute(query, {"id": run}).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def _note(by: Writing, action: str, subject: str, before: Run | None, after: Run | None) -> None:
+    given = {"actor": by.actor, "action": action, "subject": subject}
+    given |= {"before": json.dumps(before), "after": json.dumps(after)}
+    by.connection.execute(
+        text("""
+            INSERT INTO audit_log (actor, action, subject, before, after)
+            VALUES (:actor, :action, :subject, nullif(CAST(:before AS jsonb), 'null'),
+                nullif(CAST(:after AS jsonb), 'null'))"""),
+        given,
+    )

@@ -1,0 +1,104 @@
+"""Months and their bills."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from console.data import unknowns
+from console.data.queries.rows import Row, every
+from console.data.unknowns import looked_in_month
+from metering.catalogue.meters import columns
+from metering.catalogue.periods import Month
+
+MONTHS = text("""
+    SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY year, month
+    ORDER BY year DESC, month DESC""")
+
+BILLS = text(f"""
+    SELECT m.project_id, p.name AS project, m.organization_id, o.name AS organization, m.tier,
+        m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
+        m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
+        {columns("m.{0}")}, m.closed_by, m.created_at,
+        before.total_charge AS charge_before, {looked_in_month("m")}
+    FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
+        ORDER BY total_charge DESC, project_id LIMIT :most OFFSET :skipped) m
+    JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
+    LEFT JOIN monthly_stats before ON before.project_id = m.project_id
+        AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
+    ORDER BY m.total_charge DESC, m.project_id""")
+
+TOTALS = text("""
+    SELECT currency, count(*) AS bills, sum(plan_fee) AS plan_fee, sum(overage_charge) AS overage_charge,
+        sum(adjustment_charge) AS adjustment_charge, sum(total_charge) AS total_charge,
+        sum(days_present)::bigint AS days_present, sum(days_expected)::bigint AS days_expected,
+        count(*) FILTER (WHERE days_present < days_expected) AS incomplete
+    FROM monthly_stats WHERE (year, month) = (:year, :month) GROUP BY currency ORDER BY currency""")
+
+LINES = text("""
+    SELECT m.currency, line->>'meter' AS meter, count(*) AS projects,
+        sum((line->>'overage')::numeric) AS overage, sum((line->>'charge')::numeric) AS charge
+    FROM monthly_stats m CROSS JOIN LATERAL jsonb_array_elements(m.exceeded_limits) AS line
+    WHERE (m.year, m.month) = (:year, :month) AND m.exceeded_limits <> '[]'
+    GROUP BY m.currency, line->>'meter' ORDER BY charge DESC, meter""")
+
+# The projects without a bill first: in a closed month they are none, and no day is read.
+UNBILLED = text("""
+    SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
+        days.messages, days.api_calls
+    FROM projects p JOIN organizations o ON o.id = p.organization_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS days_present, sum(mqtt_inbound + mqtt_outbound)::bigint AS messages,
+            sum(api_calls)::bigint AS api_calls
+        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
+    WHERE days.days_present > 0 AND NOT EXISTS (
+        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
+    ORDER BY p.id LIMIT :most""")
+
+
+def months(connection: Connection, at: datetime) -> list[Month]:
+    """The running month, the one before, and every month with a bill; newest first."""
+    billed = [Month(row["year"], row["month"]) for row in every(connection, MONTHS)]
+    running = Month.of(at)
+    return sorted({running, running.previous(), *billed}, reverse=True)
+
+
+def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int = 0) -> list[Row]:
+    """`most` bills of a month after the `skipped` highest, the highest first.
+
+    Each has the charge of the month before, if there was one in its currency.
+    """
+    before = month.previous()
+    found = every(
+        connection,
+        BILLS,
+        year=month.year,
+        month=month.month,
+        year_before=before.year,
+        month_before=before.month,
+        most=most,
+        skipped=skipped,
+    )
+    return [unknowns.month(row) for row in found]
+
+
+def totals(connection: Connection, month: Month) -> list[Row]:
+    """Sums of a month's bills, a row for each currency."""
+    return every(connection, TOTALS, year=month.year, month=month.month)
+
+
+def lines(connection: Connection, month: Month) -> list[Row]:
+    """What was used beyond allowances in a month, by meter and currency; it sums to the overage."""
+    return every(connection, LINES, year=month.year, month=month.month)
+
+
+def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:
+    """Projects with sealed days in `month` and no bill for it, by id; at most `most`."""
+    return every(
+        connection,
+        UNBILLED,
+        first=month.first.date,
+        last=month.last.date,
+        year=month.year,
+        month=month.month,
+        most=most,
+    )

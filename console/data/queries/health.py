@@ -1,0 +1,120 @@
+"""Who is alive, how fresh each source is, what waits, what matched no project."""
+
+from datetime import datetime
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from console.data.queries.rows import Row, every, one
+from metering.catalogue.meters import SOURCES
+
+WORKERS = text("""
+    SELECT name, role, host, pid, started_at, last_seen_at,
+        last_seen_at > now() - interval '30 seconds' AS alive
+    FROM workers WHERE last_seen_at > now() - interval '7 days'
+    UNION ALL
+    SELECT client_id, 'counter', coalesce(broker, ''), NULL, session_started_at, last_seen_at,
+        connected AND last_seen_at > now() - interval '1 minute'
+    FROM mqtt_sessions
+    ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
+
+# A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
+COUNTED = """count({0}_measured_at) AS {0}_measured, max({0}_measured_at) AS {0}_newest,
+            min({0}_measured_at) AS {0}_oldest,
+            count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS {0}_behind"""
+SOURCE = """
+    SELECT '{0}' AS source, {0}_measured AS measured, projects, {0}_newest AS newest, {0}_oldest AS oldest,
+        {0}_behind AS behind,
+        (SELECT min(coalesce('project ' || (found.error->>'project_id') || ': ', '')
+                || (found.error->>'error'))
+            FROM refresh, jsonb_array_elements(refresh.errors) AS found (error)
+            WHERE found.error->>'source' = '{0}') AS why
+    FROM counted"""
+FRESHNESS = text(f"""
+    WITH refresh AS (
+        SELECT errors FROM job_runs WHERE job >= 'hourly' AND job <= 'hourly' AND NOT dry_run
+            AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1
+    ), counted AS (
+        SELECT count(*) AS projects, {", ".join(COUNTED.format(source) for source in SOURCES)}
+        FROM project_stats s JOIN projects p ON p.id = s.project_id WHERE p.is_active)
+    {" UNION ALL ".join(SOURCE.format(source) for source in SOURCES)}""")
+
+QUEUE = text("""
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state = 'running') AS running,
+        count(*) FILTER (WHERE state = 'running' AND heartbeat_at < now() - interval '30 seconds') AS stalled,
+        min(created_at) FILTER (WHERE state = 'queued' AND next_attempt_at <= now()) AS oldest
+    FROM job_runs WHERE state IN ('queued', 'running')""")
+
+GAPS = text("""
+    SELECT id, source, starts_at, ends_at, reason, cardinality(project_ids) AS projects FROM gaps
+    WHERE covered_at IS NULL AND accepted_at IS NULL ORDER BY starts_at LIMIT 50""")
+
+UNATTRIBUTED = text("""
+    SELECT reason, sum(messages)::bigint AS messages, max(updated_at) AS latest,
+        (array_agg(to_jsonb(sample_topics) ORDER BY hour DESC))[1] AS samples FROM unattributed_messages
+    WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY messages DESC""")
+
+DATABASE = text("""
+    SELECT current_database() AS name, current_setting('server_version') AS version,
+        pg_database_size(current_database()) AS size_bytes,
+        (SELECT string_agg(version_num, ', ') FROM fleetmeter_version) AS revision,
+        (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS connections""")
+
+
+DRIFT = text("""
+    SELECT DISTINCT ON (source) source, hour, theirs, ours, ours - theirs AS difference,
+        (ours - theirs)::float / nullif(theirs, 0) AS share, (parts->>'restarts')::int AS restarts, at
+    FROM reconciliations WHERE hour > CAST(:at AS timestamptz) - interval '7 days'
+    ORDER BY source, hour DESC""")
+
+
+def drift(connection: Connection, at: datetime) -> list[Row]:
+    """For each broker that counts itself, its count of the newest hour compared beside ours."""
+    return every(connection, DRIFT, at=at)
+
+
+def workers(connection: Connection) -> list[Row]:
+    """Runners and counters seen in the last week, each with whether it is alive."""
+    return every(connection, WORKERS)
+
+
+def freshness(connection: Connection, before: datetime) -> list[Row]:
+    """For each source: projects measured, the newest and oldest measurement, how many are `before`, and why.
+
+    Of the projects that are active.
+    """
+    return every(connection, FRESHNESS, before=before)
+
+
+def queue(connection: Connection) -> Row:
+    """How deep the queue is and since when the oldest request waits."""
+    return one(connection, QUEUE)
+
+
+def gaps(connection: Connection) -> list[Row]:
+    """Gaps that are neither covered nor accepted."""
+    return every(connection, GAPS)
+
+
+def unattributed(connection: Connection, at: datetime) -> list[dict[str, Any]]:
+    """Messages of the last 24 hours that match no project, by reason, with the newest sample topics."""
+    rows = every(connection, UNATTRIBUTED, at=at)
+    return [{**row, "samples": "  ".join(row["samples"] or [])} for row in rows]
+
+
+@lru_cache
+def head() -> str | None:
+    """The newest revision of the schema that this installation knows."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def database(connection: Connection) -> Row:
+    """The server, its size and the schema's revision."""
+    return one(connection, DATABASE)

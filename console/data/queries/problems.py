@@ -1,0 +1,183 @@
+"""Is it all right? Everything that is not, worst first, each with the page that mends it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, text
+
+from console.data.queries import runs
+from console.data.queries.rows import Row, every, one
+from console.ui import escape, format
+from metering.catalogue.meters import SOURCES, Source
+from metering.days.coverage import MissingDay
+from metering.months.close import due_months
+
+STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one
+SOURCE_NAMES: dict[Source, str] = {
+    "mqtt": "MQTT",
+    "platform_db": "Platform database",
+    "s3": "S3",
+    "ecr": "ECR",
+}
+
+
+READ: tuple[Source, ...] = tuple(source for source in SOURCES if source != "mqtt")  # hour by hour
+Kind = Literal["day", "run", "alert", "other"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not all right: one sentence, where to go, and how many of what kind it is."""
+
+    severity: Literal["bad", "warning"]
+    sentence: str
+    page: str
+    kind: Kind = "other"
+    number: int = 1
+    days: frozenset[date] = frozenset()
+
+
+def count(found: Iterable[Problem], kind: Kind) -> int:
+    """How many there are of a kind: missing days, failed runs, alerts."""
+    return sum(problem.number for problem in found if problem.kind == kind)
+
+
+WORKERS = text("""
+    SELECT count(*) FILTER (WHERE role = 'runner' AND last_seen_at > now() - interval '30 seconds')
+        AS runners, max(last_seen_at) FILTER (WHERE role = 'runner') AS runner_seen_at
+    FROM workers""")
+
+DAEMONS = text("""
+    SELECT count(*) AS known, max(last_seen_at) AS last_seen_at,
+        coalesce(bool_or(last_seen_at > now() - interval '1 minute'), false) AS alive,
+        coalesce(bool_or(connected AND last_seen_at > now() - interval '1 minute'), false) AS connected
+    FROM mqtt_sessions""")
+
+FRESHNESS = text(
+    "SELECT count(*) AS projects, "
+    + ", ".join(
+        f"max({source}_measured_at) AS {source}, count(*) FILTER "
+        f"(WHERE {source}_measured_at < CAST(:before AS timestamptz)) AS {source}_behind"
+        for source in READ
+    )
+    + " FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"
+)
+
+GAPS = text("""
+    SELECT count(*) AS gaps FROM gaps
+    WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN ('mqtt', 'platform_db')""")
+
+ALERTS = text("""
+    SELECT a.severity, count(*) AS alerts, (array_agg(a.kind ORDER BY a.id DESC))[1] AS kind,
+        (array_agg(p.name ORDER BY a.id DESC))[1] AS project
+    FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
+    WHERE a.resolved_at IS NULL AND a.acknowledged_by IS NULL GROUP BY a.severity ORDER BY a.severity""")
+
+
+def find(
+    connection: Connection, at: datetime, missing: Sequence[MissingDay], platform: bool = True
+) -> list[Problem]:
+    """Every problem at `at`, the bad ones first; without `platform`, those of the projects alone.
+
+    `missing` are the days of late that are not sealed.
+    """
+    found = [
+        *(_of_platform(connection, at) if platform else ()),
+        *_days(missing),
+        *_months(connection, at),
+        *_gaps(connection),
+        *_alerts(connection),
+    ]
+    return sorted(found, key=lambda problem: problem.severity)
+
+
+def _of_platform(connection: Connection, at: datetime) -> list[Problem]:
+    return [
+        *_workers(connection, at),
+        *_counter(connection, at),
+        *_sources(connection, at),
+        *_jobs(connection, at),
+    ]
+
+
+def _workers(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, WORKERS)
+    if row["runners"]:
+        return []
+    seen = format.age(row["runner_seen_at"], at)
+    return [Problem("bad", f"No job runner is alive (last seen {seen}): start fleetmeter runner", "health")]
+
+
+def _counter(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, DAEMONS)
+    if not row["known"]:
+        return [Problem("warning", "No MQTT counter has connected yet: start fleetmeter counter", "health")]
+    if not row["alive"]:
+        seen = format.age(row["last_seen_at"], at)
+        return [Problem("bad", f"The MQTT counter is silent (last seen {seen})", "health")]
+    if not row["connected"]:
+        return [Problem("bad", "The MQTT counter runs, but its broker is away", "health")]
+    return []
+
+
+def _sources(connection: Connection, at: datetime) -> list[Problem]:
+    row = one(connection, FRESHNESS, before=at - STALE)
+    found = []
+    for source in READ:
+        name, newest, behind = SOURCE_NAMES[source], row[source], row[f"{source}_behind"]
+        if newest is not None and at - newest > STALE:
+            found.append(f"{name} was last measured {format.age(newest, at)}")
+        elif behind:
+            found.append(f"{name} could not be read for {format.many(behind, 'project')}")
+    return [Problem("warning", sentence, "health") for sentence in found]
+
+
+def _jobs(connection: Connection, at: datetime) -> list[Problem]:
+    failed = runs.unmended(connection, at - timedelta(days=7))
+    if not failed:
+        return []
+    jobs = ", ".join(sorted({row["job"] for row in failed}))
+    sentence = f"{format.many(len(failed), 'job run')} failed in the last 7 days ({jobs})"
+    return [Problem("bad", sentence, "jobs", "run", len(failed))]
+
+
+def _days(missing: Sequence[MissingDay]) -> list[Problem]:
+    if not missing:
+        return []
+    projects = len({day.project_id for day in missing})
+    sentence = f"{format.many(len(missing), 'daily snapshot')} missing in {format.many(projects, 'project')}"
+    dates = frozenset(day.date for day in missing)
+    return [Problem("bad", sentence, "snapshots", "day", len(missing), dates)]
+
+
+def _months(connection: Connection, at: datetime) -> list[Problem]:
+    return [
+        Problem("warning", f"{month} is over and not closed for every project", "billing")
+        for month in due_months(connection, at)
+    ]
+
+
+def _gaps(connection: Connection) -> list[Problem]:
+    gaps = one(connection, GAPS)["gaps"]
+    sentence = f"{format.many(gaps, 'gap')} in counting, neither covered nor accepted"
+    return [Problem("warning", sentence, "billing")] if gaps else []
+
+
+def _alerts(connection: Connection) -> list[Problem]:
+    return [
+        Problem(
+            "bad" if row["severity"] == "critical" else "warning",
+            f"{format.many(row['alerts'], row['severity'] + ' alert')} nobody looks after yet{_newest(row)}",
+            "alerts",
+            "alert",
+            row["alerts"],
+        )
+        for row in every(connection, ALERTS)
+    ]
+
+
+def _newest(row: Row) -> str:
+    whose = f" of {escape.markdown(row['project'], 40)}" if row["project"] is not None else ""
+    return f", the newest: {escape.markdown(row['kind'].replace('_', ' '))}{whose}"

@@ -1,0 +1,100 @@
+"""One project: finding it, its running totals, its days, hours and months."""
+
+from sqlalchemy import Connection, text
+
+from console.data import unknowns
+from console.data.queries.rows import Row, every
+from console.data.unknowns import looked_in_month
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.periods import Day, days
+from metering.catalogue.projects import METERED_UNTIL
+from metering.days.coverage import EXPECTED_FROM
+
+MATCHES = text("""
+    SELECT p.id, p.name, o.name AS organization, p.is_active FROM projects p
+    JOIN organizations o ON o.id = p.organization_id
+    WHERE p.id = :id OR p.name ILIKE :pattern OR o.name ILIKE :pattern
+    ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
+
+# Without words nobody looks for one: the first are found without a look at every project.
+FIRST = text("""
+    SELECT p.id, p.name, o.name AS organization, p.is_active FROM projects p
+    JOIN organizations o ON o.id = p.organization_id WHERE p.is_active ORDER BY p.id LIMIT :most""")
+
+ONE = text(f"""
+    SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
+        p.deactivated_at, {EXPECTED_FROM} AS expected_from, {METERED_UNTIL} AS metered_until
+    FROM projects p JOIN organizations o ON o.id = p.organization_id WHERE p.id = :id""")
+
+LIVE = text("SELECT * FROM project_stats WHERE project_id = :id")
+
+DAYS = text(f"""
+    SELECT date, {columns("{0}")}, {columns("{0}", GAUGE_NAMES)}, coverage FROM daily_stats
+    WHERE project_id = :id AND date >= :first AND date <= :last ORDER BY date""")
+
+HOURS = text(f"""
+    SELECT hour, {columns("{0}")}, {columns("{0}", GAUGE_NAMES)}, measured FROM usage_hourly
+    WHERE project_id = :id AND hour >= :start AND hour < :end ORDER BY hour""")
+
+MONTHS = text(f"""
+    SELECT {looked_in_month("monthly_stats")}, year, month,
+        {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)}, tier, plan_fee,
+        overage_charge, adjustment_charge, total_charge, currency, days_present, days_expected, seal
+    FROM monthly_stats WHERE project_id = :id ORDER BY year DESC, month DESC LIMIT 36""")
+
+
+ANOMALIES = text("""
+    SELECT CAST(detail->>'date' AS date) AS date, detail->>'meter' AS meter, detail->>'reason' AS reason
+    FROM alerts WHERE kind = 'anomaly' AND project_id = :id
+        AND CAST(detail->>'date' AS date) BETWEEN :first AND :last ORDER BY date""")
+
+
+def anomalies(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
+    """Sealed days of the range on which a meter was not what was expected, and why."""
+    return every(connection, ANOMALIES, id=project_id, first=first.date, last=last.date)
+
+
+def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
+    """Projects whose name or organization contains `words`, or whose id it is; at most `most`.
+
+    Without words the first that are active.
+    """
+    if not words.strip() and (first := every(connection, FIRST, most=most)):
+        return first
+    escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    number = int(words) if words.strip().isascii() and words.strip().isdigit() else 0
+    identifier = number if number < 2**63 else 0
+    return every(connection, MATCHES, id=identifier, pattern=f"%{escaped}%", most=most)
+
+
+def find(connection: Connection, project_id: int) -> Row | None:
+    """One project, None when the platform has none of that id."""
+    if not 0 < project_id < 2**63:
+        return None
+    return next(iter(every(connection, ONE, id=project_id)), None)
+
+
+def live(connection: Connection, project_id: int) -> Row | None:
+    """The running totals, None when nothing was ever counted."""
+    row = next(iter(every(connection, LIVE, id=project_id)), None)
+    return None if row is None else unknowns.live(row)
+
+
+def trend(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
+    """A row for each day of the range; None for a meter that is unknown, every one where none is sealed."""
+    found = every(connection, DAYS, id=project_id, first=first.date, last=last.date)
+    sealed = {row["date"]: unknowns.day(row) for row in found}
+    blank = dict.fromkeys((*COUNTER_NAMES, *GAUGE_NAMES, "coverage"))
+    return [sealed.get(day.date, {"date": day.date, **blank}) for day in days(first, last)]
+
+
+def hours(connection: Connection, project_id: int, day: Day) -> list[Row]:
+    """The hours of that day that have usage; None for what was not measured in an hour."""
+    return [
+        unknowns.hour(row) for row in every(connection, HOURS, id=project_id, start=day.start, end=day.end)
+    ]
+
+
+def months(connection: Connection, project_id: int) -> list[Row]:
+    """Closed months, newest first, at most three years."""
+    return [unknowns.month(row) for row in every(connection, MONTHS, id=project_id)]

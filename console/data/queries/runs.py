@@ -1,0 +1,96 @@
+"""Job runs as pages show them: what waits, what runs, what happened."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from console.data.queries.rows import Row, every
+from metering.alerts.rules import MENDED
+
+STATES = ("queued", "running", "succeeded", "failed", "cancelled", "dead")
+
+_RUN = """
+    SELECT r.id, r.job, r.period, r.state, r.trigger, r.requested_by, r.dry_run, r.attempt,
+        r.project_id, p.name AS project, r.progress, r.result, r.errors, r.throttles, r.worker,
+        r.created_at, r.started_at, r.finished_at,
+        extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::float AS seconds
+    FROM job_runs r LEFT JOIN projects p ON p.id = r.project_id"""
+
+ACTIVE = text(f"{_RUN} WHERE r.state IN ('queued', 'running') ORDER BY r.id LIMIT 50")
+ONE = text(f"{_RUN} WHERE r.id = :id")
+# What is not asked for is not in the statement, so that PostgreSQL plans each by its own index.
+_FILTERS = {
+    "state": "r.state = :state",
+    "job": "r.job = :job",
+    "before": "r.id < :before",
+}
+OF_PROJECT = text(f"{_RUN} WHERE r.project_id = :project ORDER BY r.id DESC LIMIT 10")
+
+# Durations come from the last twenty that ended. The job is asked for as a range, since PostgreSQL
+# would otherwise walk the primary key backwards through every run of the other jobs.
+LATEST = text("""
+    SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, last.requested_by,
+        spark.seconds
+    FROM unnest(CAST(:jobs AS text[])) AS job (job)
+    LEFT JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job >= job.job AND r.job <= job.job
+            AND NOT r.dry_run
+        ORDER BY r.job DESC, r.id DESC LIMIT 1
+    ) last ON true
+    LEFT JOIN LATERAL (
+        SELECT array_agg(seconds ORDER BY id) AS seconds FROM (
+            SELECT id, extract(epoch FROM finished_at - started_at)::float AS seconds FROM job_runs r
+            WHERE r.job >= job.job AND r.job <= job.job AND NOT r.dry_run
+                AND finished_at IS NOT NULL AND started_at IS NOT NULL
+            ORDER BY r.job DESC, r.id DESC LIMIT 20) recent
+    ) spark ON true
+    ORDER BY array_position(CAST(:jobs AS text[]), job.job)""")
+
+UNMENDED = text(f"""{_RUN} WHERE r.state IN ('failed', 'dead') AND r.finished_at > :since AND NOT r.dry_run
+    AND NOT EXISTS (
+        SELECT FROM job_runs later WHERE later.job = r.job AND later.id > r.id
+        AND later.period = r.period AND later.state = 'succeeded' AND NOT later.dry_run
+        AND coalesce(later.project_id, 0) = coalesce(r.project_id, 0))
+    AND NOT (r.state = 'dead' AND r.job <> 'reconcile' AND EXISTS (SELECT FROM job_runs l WHERE {MENDED}))
+    ORDER BY r.id DESC LIMIT 100""")
+
+
+def active(connection: Connection) -> list[Row]:
+    """What is queued or running, oldest first."""
+    return every(connection, ACTIVE)
+
+
+def find(connection: Connection, run: int) -> Row | None:
+    """One run, None when there is none of that id."""
+    return next(iter(every(connection, ONE, id=run)), None)
+
+
+def history(
+    connection: Connection,
+    state: str | None = None,
+    job: str | None = None,
+    before: int | None = None,
+    most: int = 50,
+) -> list[Row]:
+    """Runs newest first, of that state and job (None: any), with an id under `before`."""
+    given = {"state": state, "job": job, "before": before}
+    asked = {name: value for name, value in given.items() if value is not None}
+    where = " AND ".join(["true", *(_FILTERS[name] for name in asked)])
+    query = text(f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT :most")
+    return every(connection, query, most=most, **asked)
+
+
+def of_project(connection: Connection, project_id: int) -> list[Row]:
+    """The last runs asked for that project alone."""
+    return every(connection, OF_PROJECT, project=project_id)
+
+
+def latest(connection: Connection, jobs: Sequence[str]) -> list[Row]:
+    """For each job its last run and how long, in seconds, the last twenty took."""
+    return every(connection, LATEST, jobs=list(jobs))
+
+
+def unmended(connection: Connection, since: datetime) -> list[Row]:
+    """Runs that failed after `since` and that no later run of the same job and period made good."""
+    return every(connection, UNMENDED, since=since)

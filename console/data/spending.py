@@ -1,0 +1,98 @@
+"""What the running month costs so far: rated beside the pages, a few projects at a time.
+
+Rating ten thousand projects takes seconds, which nobody who looks at a page waits for. A thread does it in
+short transactions as those who see the same, and the pages show its last result with its age.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import streamlit as st
+import structlog
+
+from console.access.tenancy import Scope
+from console.data.reading import engine, now, reading_as
+from metering.config.settings import current_settings
+from metering.errors import FleetmeterError
+from metering.pricing import plans
+from metering.running import spend
+
+AT_ONCE = 50  # projects of one statement
+REST = 0.05  # seconds between two: whoever looks at a page meanwhile comes first
+PATIENCE = 0.25  # seconds that the first page waits: a fleet that one statement rates is rated at once
+FRESH = timedelta(minutes=5)
+LOG = structlog.get_logger("console")
+
+
+@dataclass(frozen=True)
+class Spending:
+    """The month so far and as it is heading, by currency, over `projects`; rated at `at`."""
+
+    at: datetime
+    projects: int
+    so_far: dict[str, Decimal]
+    projected: dict[str, Decimal]
+
+
+@dataclass
+class _Kept:
+    last: Spending | None = None
+    rater: threading.Thread | None = None
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+
+def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
+    """The newest result, None while the first is being made; one that is old is made anew meanwhile.
+
+    Whoever asks for the first waits `patience` seconds for it.
+    """
+    kept = _kept(str(engine().url), scope)
+    with kept.guard:
+        stale = kept.last is None or now() - kept.last.at > FRESH
+        if stale and (kept.rater is None or not kept.rater.is_alive()):
+            kept.rater = threading.Thread(target=_rate, args=(kept, scope), daemon=True)
+            kept.rater.start()
+        else:
+            patience = 0.0
+    if kept.last is None and kept.rater is not None:
+        kept.rater.join(patience)
+    return kept.last
+
+
+def forget() -> None:
+    """Rate anew when next asked: what was closed or adjusted has changed the month."""
+    _kept.clear()
+
+
+@st.cache_resource(max_entries=1_000, show_spinner=False)
+def _kept(server: str, scope: Scope) -> _Kept:
+    return _Kept()
+
+
+def _rate(kept: _Kept, scope: Scope) -> None:
+    try:
+        kept.last = _rated(scope)
+    except Exception as error:  # the thread's edge; a page that cannot read says so itself
+        known = isinstance(error, FleetmeterError)
+        LOG.warning("the month could not be rated", error=str(error), exc_info=not known)
+
+
+def _rated(scope: Scope) -> Spending:
+    offered = plans.load(current_settings().plans)
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    at, after, projects = now(), 0, 0
+    while True:
+        with reading_as(scope) as page:
+            rows = spend.usage(page.connection, at, after=after, most=AT_ONCE)
+        for one in spend.priced(rows, offered, at):
+            so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
+            sums[one.currency] = (so_far + one.so_far, projected + one.projected)
+            projects += 1
+        if len(rows) < AT_ONCE:
+            first, second = ({name: pair[n] for name, pair in sums.items()} for n in (0, 1))
+            return Spending(at, projects, first, second)
+        after = rows[-1]["project_id"]
+        time.sleep(REST)

@@ -1,0 +1,37 @@
+"""The frame around every page: who is looking, navigation by what they came for, a guard at its edge."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from console.data.reading import person, seen
+from console.pages import navigation
+from console.ui import account, error_boundary
+from metering.errors import NotSignedIn, Refused
+
+HERE = Path(__file__).parent
+# Streamlit writes white on a primary button, which nobody reads on the light blue of the dark theme.
+STYLE = "<style>.stApp [data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}</style>"
+
+
+def show(start: str = "overview") -> None:
+    """Show the page the address names; `start` is the one at `/`."""
+    st.set_page_config(page_title="Fleetmeter", page_icon=str(HERE / "icon.svg"), layout="wide")
+    st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "icon.svg"), size="large")
+    st.html(STYLE)
+    error_boundary.guarded(_show)(start)
+
+
+def _show(start: str) -> None:
+    try:
+        who, scope = person(), seen()
+    except NotSignedIn as error:
+        navigation(start, shown=False)
+        account.sign_in(str(error))
+    except Refused as error:
+        navigation(start, shown=False)
+        account.refused(str(error))
+    else:
+        chosen = navigation(start, whole=scope is None)
+        account.signed_in(who)
+        error_boundary.guarded(chosen.run)()

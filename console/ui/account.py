@@ -1,0 +1,48 @@
+"""Who is looking: the way in, the way out, and the plain sentence for those with no role."""
+
+import streamlit as st
+
+from console.access.identity import LOCAL, Person
+from console.data.reading import leave
+from console.ui import escape
+
+
+def sign_in(why: str) -> None:
+    """What somebody sees who is not signed in."""
+    with st.container(width=480):
+        st.title("Fleetmeter", anchor=False)
+        st.markdown(f"{escape.markdown(why, 200)}.")
+        st.button("Sign in", type="primary", icon=":material/login:", key="sign-in", on_click=st.login)
+
+
+def refused(why: str) -> None:
+    """What somebody sees who is signed in and has no role."""
+    with st.container(width=480):
+        st.title("Fleetmeter", anchor=False)
+        st.warning(f"{escape.markdown(why, 400)}.", icon=":material/block:")
+        _out()
+
+
+def signed_in(who: Person) -> None:
+    """Their address and role, and the way out; nothing where nobody signs in."""
+    if who == LOCAL:
+        return
+    role = who.role if who.organizations is None else "viewer of an organization"
+    with st.sidebar, st.container(key="visitor"):
+        st.text(f"{escape.short(who.actor)} · {role}")
+        _out()
+
+
+def not_yours() -> None:
+    """A page that is about the platform, asked for by an organization's viewer."""
+    st.title("Not your page", anchor=False)
+    st.warning("This page is about the whole platform; it is not shown to organizations.")
+
+
+def _out() -> None:
+    st.button("Sign out", icon=":material/logout:", key="sign-out", on_click=_leave)
+
+
+def _leave() -> None:
+    leave()
+    st.logout()

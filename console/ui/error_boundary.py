@@ -1,0 +1,48 @@
+"""What a page shows instead of a traceback: one sentence, a reference, and a way to try again."""
+
+import functools
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from console.ui import escape
+from metering.errors import FleetmeterError
+
+LOG = structlog.get_logger("console")
+
+
+def show(error: Exception) -> bool:
+    """Show `error` as a sentence with the reference under which the log has it; True: it is shown."""
+    reference = secrets.token_hex(4)
+    LOG.error(
+        "page failed", reference=reference, exc_info=not isinstance(error, FleetmeterError), error=str(error)
+    )
+    st.error(f"{escape.markdown(_sentence(error), 600)} Reference {reference}.", icon=":material/error:")
+    st.button("Try again", icon=":material/refresh:", key=f"again-{reference}", on_click=st.cache_data.clear)
+    return True
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FleetmeterError):
+        sentence = str(error)
+        return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
+    if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == "57014":
+        return "The database took too long to answer; choose a shorter range, or try again."
+    return "This page could not be shown, and nothing was changed; the server's log says why."
+
+
+def guarded(part: Callable[..., None]) -> Callable[..., None]:
+    """`part` of a page, showing what goes wrong in it in its place."""
+
+    @functools.wraps(part)
+    def wrapper(*arguments: Any, **options: Any) -> None:
+        try:
+            part(*arguments, **options)
+        except Exception as error:  # the page's edge: whatever it is, people get a sentence
+            show(error)
+
+    return wrapper

@@ -1,0 +1,56 @@
+"""A page's head: what it is, at once, and of when its figures are, once they are read."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+import streamlit as st
+
+from console.data.reading import now
+from console.ui import format
+
+LOADING = 360  # pixels
+# Seconds. Streamlit's browser side gathers what comes within 10 ms and draws it in one go: a heavy page would
+# show nothing until all of it is made, which takes longer than this.
+AHEAD = 0.035
+
+
+def head(title: str) -> Callable[[datetime], None]:
+    """The title and a way to read again; to be called with the instant that the figures show."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title, width="stretch", anchor=False)
+        place = st.container(width="content")
+        st.button(
+            "Refresh",
+            icon=":material/refresh:",
+            key="refresh",
+            help="Read the figures again",
+            on_click=st.cache_data.clear,
+        )
+
+    _draw_first(title)
+
+    def as_of(at: datetime) -> None:
+        with place:
+            _stamp(at)
+
+    return as_of
+
+
+def _draw_first(title: str) -> None:
+    """After a click into another page, let the browser draw its head before it gets the rest."""
+    if st.session_state.get("headed") not in (None, title):
+        time.sleep(AHEAD)
+    st.session_state["headed"] = title
+
+
+def loading() -> AbstractContextManager[object]:
+    """What stands in the page's place while its figures are read, once that takes longer than a moment."""
+    return st.skeleton(height=LOADING)
+
+
+@st.fragment(run_every=10)
+def _stamp(at: datetime) -> None:
+    age = format.age(at, now())
+    st.caption(f"Data as of {format.stamp(at)} · {age}", width="content", text_alignment="right")

@@ -1,0 +1,165 @@
+"""Runs as they go: what was asked for, how far it is, what came of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from console.data.queries import runs
+from console.data.reading import reading
+from console.ui import error_boundary, escape, format
+from console.ui.table import Column, table
+
+PARTS = {
+    "rows": "Rows made, or with a minus dropped",
+    "usage": "Usage",
+    "money": "Billed",
+    "month_to_date": "Change of the running month's charge",
+}
+PROJECTS = (
+    Column("project_id", "Project", "id"),
+    Column("days", "Days sealed", "count"),
+    Column("bills", "Bills", "count"),
+    Column("charge", "Charge"),
+    Column("currency", "Currency"),
+)
+ALERTS = (
+    Column("subject", "Subject", "name"),
+    Column("project_id", "Project", "id"),
+    Column("kind", "Kind"),
+    Column("severity", "Severity"),
+)
+OVER = ("succeeded", "failed", "cancelled", "dead")
+LOOKS = {
+    "queued": (":material/hourglass_empty:", "gray", "Queued"),
+    "running": (":material/autorenew:", "blue", "Running"),
+    "succeeded": (":material/check_circle:", "green", "Succeeded"),
+    "failed": (":material/error:", "orange", "Failed"),
+    "cancelled": (":material/block:", "gray", "Cancelled"),
+    "dead": (":material/dangerous:", "red", "Dead letter"),
+}
+
+
+def badge(state: str) -> None:
+    """A run's state: icon, colour and word."""
+    icon, colour, label = LOOKS[state]
+    st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def follow(key: str) -> None:
+    """Show the runs that this page asked for under `key`, until and after they end."""
+    asked = st.session_state.get(f"followed-{key}", [])
+    if not asked:
+        return
+    with st.container(border=True):
+        if st.session_state.get(f"over-{key}") == asked:
+            _show(_find(asked))
+        else:
+            _watch(key, asked)
+
+
+def started(key: str, run_ids: Sequence[int]) -> None:
+    """From now on `follow(key)` shows these runs."""
+    st.session_state[f"followed-{key}"] = list(run_ids)
+    st.session_state.pop(f"over-{key}", None)
+
+
+@st.fragment(run_every=1)
+@error_boundary.guarded
+def _watch(key: str, asked: list[int]) -> None:
+    found = _find(asked)
+    _show(found)
+    if all(run["state"] in OVER for run in found):
+        st.session_state[f"over-{key}"] = asked
+        st.cache_data.clear()
+        st.rerun()  # the figures around it have changed
+
+
+def _find(asked: Sequence[int]) -> list[Mapping[str, Any]]:
+    with reading() as page:
+        return [run for run in (runs.find(page.connection, number) for number in asked) if run]
+
+
+def _show(found: Sequence[Mapping[str, Any]]) -> None:
+    for run in found:
+        line(run)
+
+
+def line(run: Mapping[str, Any]) -> None:
+    """One run: what, state, progress or result."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badge(run["state"])
+        st.markdown(f"**{title(run)}**", width="content")
+        st.caption(detail(run), width="stretch")
+    if run["dry_run"] and "preview" in (run["result"] or {}):
+        preview(run["result"]["preview"])
+    if run["state"] == "running":
+        done, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
+        what = escape.markdown(str(run["progress"].get("what", "working")))
+        st.progress(min(1.0, done / total) if total else 0.0, text=f"{what} · {done:,} of {total:,}")
+
+
+def preview(found: Mapping[str, Any]) -> None:
+    """What a trial run would change: rows, usage and money, then by project."""
+    rows = [
+        {
+            "what": f"{label}: {name.replace('_', ' ')}",
+            "by": f"{value:,}" if isinstance(value, int) else value,
+        }
+        for part, label in PARTS.items()
+        for name, value in found[part].items()
+        if value
+    ]
+    st.caption("Nothing was changed. The run would do exactly this:" if rows else "Nothing would change.")
+    if rows:
+        table(
+            rows, (Column("what", "What"), Column("by", "Would be")), "preview", "What the run would change"
+        )
+    if found.get("alerts"):
+        with st.expander(f"The first {format.many(len(found['alerts']), 'alert')}"):
+            table(found["alerts"], ALERTS, "preview-alerts", "Alerts that the run would open")
+    if found["projects"]:
+        with st.expander(f"The first {format.many(len(found['projects']), 'project')}"):
+            table(found["projects"], PROJECTS, "preview-projects", "What would change, by project")
+
+
+def title(run: Mapping[str, Any]) -> str:
+    """What is run, for which period and project, as Markdown."""
+    scope = "" if run["project_id"] is None else f" · project {run['project_id']}"
+    trial = " (trial)" if run["dry_run"] else ""
+    return f"{escape.markdown(run['job'])} {escape.markdown(run['period'])}{scope}{trial}"
+
+
+def detail(run: Mapping[str, Any]) -> str:
+    """Who asked, how long it took, what came of it, as Markdown."""
+    parts = [f"run {run['id']}", f"asked by {escape.markdown(run['requested_by'])}"]
+    if run["finished_at"] and run["seconds"] is not None:
+        parts.append(f"took {format.duration(run['seconds'])}")
+    parts.append(escape.markdown(outcome(run), 300))
+    return " · ".join(part for part in parts if part)
+
+
+def outcome(run: Mapping[str, Any]) -> str:
+    """The sentence a run ended with: what it did, or its last error; failures in it are counted."""
+    errors = [
+        str(error.get("error", "")) if isinstance(error, dict) else str(error) for error in run["errors"]
+    ]
+    done = "; ".join(
+        _did(key, value)
+        for key, value in (run["result"] or {}).items()
+        if value not in ({}, []) and key not in ("preview", "dry_run")
+    )
+    if run["state"] != "succeeded":
+        return errors[-1] if errors else ""
+    if errors:
+        done += f" ({format.many(len(errors), 'failure')}, the first: {errors[0]})"
+    return done or "nothing to do"
+
+
+def _did(key: str, value: Any) -> str:
+    what = key.replace("_", " ")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {item}" for name, item in list(value.items())[:5])
+    if isinstance(value, list):
+        return f"{what} {', '.join(str(item) for item in value[:6])}"
+    return f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}"

@@ -1,0 +1,107 @@
+"""Adjustments: those of a month, posting one, and reversing one."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+import streamlit as st
+from sqlalchemy import Connection, text
+from streamlit.delta_generator import DeltaGenerator
+
+from console.actions import adjust, reverse
+from console.data import spending
+from console.data.queries.rows import Row, every
+from console.data.reading import may
+from console.ui import escape
+from console.ui.table import Column, table
+from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.periods import Month
+from metering.errors import FleetmeterError
+
+MONEY = "an amount of money"
+SHOWN = (
+    Column("project_id", "Project", "id"),
+    Column("id", "Adjustment", "id"),
+    Column("usage_date", "About", "date"),
+    Column("meter", "Meter"),
+    Column("quantity", "Quantity", "count"),
+    Column("amount", "Amount", "money"),
+    Column("reason", "Reason", "name"),
+    Column("actor", "Posted by", "name"),
+    Column("reverses", "Reverses", "id"),
+)
+POSTED = text("""
+    SELECT project_id, id, usage_date, meter, quantity, amount, reason, actor, reverses FROM adjustments
+    WHERE posted_month = :first ORDER BY id DESC LIMIT 200""")
+
+
+def posted(connection: Connection, month: Month) -> list[Row]:
+    """The adjustments posted to `month`, newest first."""
+    return every(connection, POSTED, first=month.first.date)
+
+
+def show(found: list[Row], month: Month, at: datetime) -> None:
+    """The adjustments of `month`, and while it runs the forms to post and reverse one."""
+    running = month.start <= at < month.end and may("admin")
+    if not found and not running:
+        return
+    st.subheader("Adjustments", anchor=False)
+    said = st.empty()  # outside of the box, which a second click may fold
+    sentence, until = st.session_state.get("adjusted", ("", at))
+    if at < until:
+        said.success(sentence, icon=":material/check_circle:")
+    if found:
+        ticked = table(
+            found, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
+        )
+        if ticked:
+            _reverse(found[ticked[0]], at, said)
+    if running:
+        _form(at, said)
+
+
+def _form(at: datetime, said: DeltaGenerator) -> None:
+    with st.expander("Post an adjustment", icon=":material/edit_note:"), st.form("adjust", border=False):
+        left, right = st.columns(2)
+        project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
+        about = right.date_input("About the day", value=at.date(), format="YYYY-MM-DD", key="adjust-date")
+        what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES), key="adjust-what")
+        by = right.text_input("By (a minus takes off)", key="adjust-by", placeholder="-12.50")
+        reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
+        if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
+            _do(lambda: _post(int(project), about, what, by, reason, at), at, said)
+
+
+def _post(project: int, about: date, what: str, by: str, reason: str, at: datetime) -> str:
+    try:
+        amount = Decimal(by) if what == MONEY else None
+        quantity = None if what == MONEY else int(by)
+    except (InvalidOperation, ValueError):
+        takes = "money like -12.50" if what == MONEY else "a whole number like -500"
+        raise FleetmeterError(f"“By” takes {takes}") from None
+    number = adjust(project, None if what == MONEY else what, quantity, amount, about, reason, at)
+    return f"Adjustment {number} is posted."
+
+
+def _reverse(row: Row, at: datetime, said: DeltaGenerator) -> None:
+    with st.form("reverse", border=False):
+        reason = st.text_input(f"Why adjustment {row['id']} is reversed", key="reverse-reason", max_chars=500)
+        if st.form_submit_button(f"Reverse adjustment {row['id']}", key="reverse-post"):
+            _do(lambda: _opposite(row, reason, at), at, said)
+
+
+def _opposite(row: Row, reason: str, at: datetime) -> str:
+    number = reverse(row["project_id"], row["id"], reason, at)
+    return f"Adjustment {number} reverses {row['id']}."
+
+
+def _do(post: Callable[[], str], at: datetime, said: DeltaGenerator) -> None:
+    """Post, and say so in the runs of the next minute: a second press would end the one that does."""
+    try:
+        sentence = post()
+    except FleetmeterError as error:
+        said.error(escape.markdown(str(error), 400), icon=":material/error:")
+        return
+    spending.forget()
+    st.session_state["adjusted"] = (sentence, at + timedelta(minutes=1))
+    st.rerun()

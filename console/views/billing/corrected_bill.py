@@ -1,0 +1,52 @@
+"""A closed month's bills as they are corrected by what was posted about it since."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import streamlit as st
+
+from console.access.tenancy import Scope
+from console.data.queries.rows import Row
+from console.data.reading import kept, reading_as
+from console.ui import format
+from metering.catalogue.periods import Month
+from metering.months import corrected_bills
+
+MOST = 500  # projects whose month is rated again for a page
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The charge of each project about which something was posted since, and whether these are all."""
+
+    charges: Mapping[int, Decimal]
+    whole: bool = True
+
+    def of(self, bill: Row) -> Decimal | None:
+        """A bill's charge as corrected; None where it was not rated again."""
+        return self.charges.get(bill["project_id"], bill["total_charge"] if self.whole else None)
+
+
+NONE = Corrected({})
+
+
+@kept
+def read(scope: Scope, month: str) -> Corrected:
+    """The corrections of a month, of the first MOST projects."""
+    one = Month.parse(month)
+    with reading_as(scope) as page:
+        found = corrected_bills.since(page.connection, one, MOST)
+        views = corrected_bills.views(page.connection, one, found) if found else []
+    charges = {view["project_id"]: view["as_corrected"]["total_charge"] for view in views}
+    return Corrected(charges, len(found) < MOST)
+
+
+def say(since: Corrected) -> None:
+    """How many bills were corrected and where that is charged; nothing while none was."""
+    if since.charges:
+        which = format.many(len(since.charges), "project") + ("" if since.whole else " or more")
+        st.caption(
+            f":material/edit_note: {which} corrected since. *As corrected* has what was posted about this "
+            "month to later ones, whose bills charge it."
+        )

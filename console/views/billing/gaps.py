@@ -1,0 +1,77 @@
+"""Gaps that keep a month from closing: what they may cost, and accepting one with a reason."""
+
+from datetime import datetime
+
+import streamlit as st
+from sqlalchemy import Connection, text
+
+from console.actions import accept_gap
+from console.data.queries.rows import Row, every
+from console.data.reading import may, reading
+from console.ui import confirm_dialog, escape
+from metering.catalogue.periods import Month
+from metering.config.settings import current_settings
+from metering.errors import FleetmeterError
+from metering.months import gaps
+from metering.pricing import plans
+
+ESTIMATED, SHOWN = 5, 2  # projects of a gap whose charge at risk is estimated
+
+OPEN = text("""
+    SELECT g.*, coalesce(g.project_ids, ARRAY(SELECT id FROM projects ORDER BY id LIMIT 5)) AS some
+    FROM gaps g WHERE g.covered_at IS NULL AND g.accepted_at IS NULL
+        AND g.source IN ('mqtt', 'platform_db')
+        AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
+    ORDER BY g.starts_at LIMIT 20""")
+
+
+def blocking(connection: Connection, month: Month) -> list[Row]:
+    """The open gaps of counter sources in `month`."""
+    return every(connection, OPEN, start=month.start, end=month.end)
+
+
+def show(found: list[Row], at: datetime) -> None:
+    """Each gap with the way over it."""
+    if not found:
+        return
+    st.subheader("Gaps that block the close", anchor=False)
+    for gap in found:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"gap-{gap['id']}"):
+            end = f"{gap['ends_at']:%Y-%m-%d %H:%M}" if gap["ends_at"] else "now"
+            whose = "every project" if gap["project_ids"] is None else f"{len(gap['project_ids'])} projects"
+            st.markdown(
+                f"**{gap['source']}** was blind from {gap['starts_at']:%Y-%m-%d %H:%M} to {end} UTC "
+                f"in {whose}: {escape.markdown(gap['reason'])}",
+                width="stretch",
+            )
+            if may("admin"):
+                confirm_dialog.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
+        for sentence in _estimates(gap, at)[:SHOWN]:
+            st.caption(sentence)
+        _question(gap, at)
+
+
+def _question(gap: Row, at: datetime) -> None:
+    def explain() -> None:
+        st.markdown("The months it touches close over it; what was not counted is not billed.")
+        for sentence in _estimates(gap, at):
+            st.caption(sentence)
+        st.text_input("Why its usage may be left out", key=f"reason-{gap['id']}", max_chars=500)
+
+    def do() -> None:
+        reason = str(st.session_state.get(f"reason-{gap['id']}") or "")
+        try:
+            accept_gap(gap["id"], reason, at)
+        except FleetmeterError as error:
+            st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+
+    confirm_dialog.ask(f"accept-{gap['id']}", f"Accept gap {gap['id']}?", explain, "Accept it", do)
+
+
+def _estimates(gap: Row, at: datetime) -> list[str]:
+    offered = plans.load(current_settings().plans)
+    with reading() as page:
+        return [
+            str(gaps.at_risk(page.connection, project, gap["starts_at"], gap["ends_at"] or at, offered))
+            for project in gap["some"][:ESTIMATED]
+        ]

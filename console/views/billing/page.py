@@ -1,0 +1,278 @@
+"""Billing: what a month costs, project by project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import streamlit as st
+
+from console import address
+from console.access.tenancy import Scope
+from console.actions import ask
+from console.data import spending
+from console.data.queries import billing
+from console.data.queries.rows import Row
+from console.data.reading import kept, may, reading_as, seen
+from console.ui import confirm_dialog, downloads, error_boundary, format, progress
+from console.ui.page_header import head, loading
+from console.ui.table import Column, table
+from console.views.billing import adjustment_form, bill, corrected_bill, gaps
+from console.views.billing.corrected_bill import Corrected
+from metering.catalogue.meters import COUNTERS, METERS
+from metering.catalogue.periods import Month
+from metering.running import spend
+
+BILLS = (
+    Column("project_id", "Id", "id"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("tier", "Tier"),
+    Column("total_charge", "As billed", "money"),
+    Column("corrected", "As corrected", "money", help="With what was posted about this month since"),
+    Column("charge_before", "Month before", "money"),
+    Column("change", "Change", "money"),
+    Column("plan_fee", "Plan fee", "money"),
+    Column("overage_charge", "Overage", "money"),
+    Column("adjustment_charge", "Adjustments", "money"),
+    Column("currency", "Currency"),
+    Column("coverage", "Days sealed"),
+    Column("lines_over", "Meters over", "count"),
+    *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
+)
+LINES = (
+    Column("label", "Meter"),
+    Column("projects", "Projects over", "count"),
+    Column("beyond", "Beyond what is included"),
+    Column("charge", "Charge", "money"),
+    Column("currency", "Currency"),
+)
+PER_PAGE = 500
+CARD = 124  # pixels: with and without a change of one height
+UNBILLED = (
+    Column("project_id", "Id", "id"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("days_present", "Days sealed", "count"),
+    Column("messages", "Messages", "count"),
+    Column("api_calls", "API calls", "count"),
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A month: sums by currency and those of the month before, meters over, what blocks, corrections."""
+
+    totals: list[Row]
+    before: list[Row]
+    lines: list[Row]
+    unbilled: list[Row]
+    blocking: list[Row]
+    adjusted: list[Row]
+
+
+@kept
+def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
+    """When it was read, and the months to choose from."""
+    with reading_as(scope) as page:
+        return page.at, billing.months(page.connection, page.at)
+
+
+@kept
+def read_month(scope: Scope, month: str, over: bool) -> Read:
+    """Everything of a month but its bills."""
+    one = Month.parse(month)
+    with reading_as(scope) as page:
+        return Read(
+            billing.totals(page.connection, one),
+            billing.totals(page.connection, one.previous()),
+            billing.lines(page.connection, one),
+            billing.unbilled(page.connection, one),
+            gaps.blocking(page.connection, one) if over else [],
+            adjustment_form.posted(page.connection, one),
+        )
+
+
+@kept
+def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
+    """A page of bills."""
+    with reading_as(scope) as page:
+        return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
+
+
+def show() -> None:
+    """The page."""
+    scope, as_of = seen(), head("Billing")
+    with loading():
+        at, months = read_months(scope)
+        month = _asked(months, at)
+        read = read_month(scope, str(month), month.end <= at)
+        count = sum(row["bills"] for row in read.totals)
+        bills = read_bills(scope, str(month), _skipped(count))
+        since = corrected_bill.read(scope, str(month)) if bills else corrected_bill.NONE
+    as_of(at)
+    _choose(months, count, read.unbilled, at)
+    progress.follow("billing")
+    if bills:
+        _totals(read.totals, read.before)
+        corrected_bill.say(since)
+        _bills(bills, count, month, read.totals, since)
+        _lines(read.lines)
+    elif month.end <= at and not read.unbilled:
+        st.info(f"{month} has no bill and no sealed day: no project was metered then.")
+    if month.start <= at < month.end:
+        _spend(scope)
+    if read.unbilled:
+        running = at < month.end
+        st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
+        table(read.unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
+        gaps.show(read.blocking, at)
+    adjustment_form.show(read.adjusted, month, at)
+
+
+def _asked(months: Sequence[Month], at: datetime) -> Month:
+    options = [str(month) for month in months]
+    address.read(
+        "month", address.one_of(options), f"a month between {options[-1]} and {options[0]} with bills"
+    )
+    if st.session_state.get("month") not in options:
+        st.session_state["month"] = str(Month.of(at).previous())
+    return Month.parse(st.session_state["month"])
+
+
+def _choose(months: Sequence[Month], bills: int, unbilled: Sequence[Row], at: datetime) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
+        with st.container(width="stretch"):
+            _state(Month.parse(chosen), bills, len(unbilled), at)
+        over = Month.parse(chosen).end <= at
+        if over and unbilled:
+            _offer_close(Month.parse(chosen), len(unbilled), at)
+    address.write("month", chosen)
+
+
+def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:
+    if month.end > at:
+        st.badge("Running", icon=":material/lock_open:", color="blue")
+        st.caption(f"Ends {month.end:%Y-%m-%d} 00:00 UTC and is closed then.")
+    elif unbilled:
+        st.badge("Open", icon=":material/lock_open:", color="orange")
+        st.caption(f"{format.many(bills, 'bill')}; {format.many(unbilled, 'project')} not billed yet.")
+    else:
+        st.badge("Closed", icon=":material/lock:", color="green")
+        st.caption(f"{format.many(bills, 'bill')}, sealed: none can change.")
+
+
+def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
+    def explain() -> None:
+        st.markdown(
+            f"Seals the missing days of **{month}** and bills {format.many(unbilled, 'project')}; "
+            "an earlier month that is still open comes first. "
+            "A bill cannot be changed afterwards: corrections go into the running month."
+        )
+        st.caption("A project with an open gap is left out, and the run says why, until it is closed.")
+
+    def close() -> None:
+        progress.started("billing", [ask("monthly", str(month), at)])
+
+    if may("operator") and st.button("Preview", icon=":material/visibility:", key="preview-close"):
+        progress.started("billing", [ask("monthly", str(month), at, dry_run=True)])
+    if not may("admin"):
+        return
+    confirm_dialog.button("Close the month", "close", ":material/lock:")
+    confirm_dialog.ask("close", f"Close {month}?", explain, "Close it", close)
+
+
+def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
+    earlier = {row["currency"]: row["total_charge"] for row in before}
+    for row in totals:
+        currency = row["currency"]
+        lacking = f"{format.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
+        shown = (
+            ("Total", row["total_charge"], _change(row["total_charge"], earlier.get(currency))),
+            ("Plan fees", row["plan_fee"], None),
+            ("Overage", row["overage_charge"], None),
+            ("Adjustments", row["adjustment_charge"], None),
+            ("Days sealed", f"{row['days_present']:,} of {row['days_expected']:,}", lacking),
+        )
+        with st.container(horizontal=True, key=f"totals-{currency}"):
+            for label, value, note in shown:
+                said = format.money(value, currency) if isinstance(value, Decimal) else value
+                st.metric(label, said, note, delta_color="off", delta_arrow="off", border=True, height=CARD)
+
+
+def _change(now: Decimal, before: Decimal | None) -> str | None:
+    return None if before is None else f"{now - before:+,} against the month before"
+
+
+def _spend(scope: Scope) -> None:
+    st.fragment(_spent, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)()
+
+
+@error_boundary.guarded
+def _spent() -> None:
+    found = spending.latest(seen())
+    if found is None:
+        st.info("Rating the month so far …", icon=":material/hourglass_empty:")
+        return
+    for currency in sorted(found.so_far):
+        with st.container(horizontal=True, key=f"spend-{currency}"):
+            st.metric("Charged so far", format.money(found.so_far[currency], currency), border=True)
+            st.metric("Projected month end", format.money(found.projected[currency], currency), border=True)
+    if found.so_far:
+        st.caption(f"Rated {format.stamp(found.at)}. Projected: {spend.ASSUMPTION}.")
+
+
+def _lines(lines: Sequence[Row]) -> None:
+    if not lines:
+        return
+    st.subheader("Overage by meter", anchor=False)
+    rows = [
+        {
+            **row,
+            "label": METERS[row["meter"]].label,
+            "beyond": format.quantity(int(row["overage"]), METERS[row["meter"]].unit),
+        }
+        for row in lines
+    ]
+    table(rows, LINES, "lines", "What was used beyond the allowances, by meter; it sums to the overage")
+
+
+def _skipped(count: int) -> int:
+    """How many bills the pages before the chosen one hold."""
+    address.read("page", _number, "a page of bills")
+    pages = max(1, -(-count // PER_PAGE))
+    st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
+    return (int(st.session_state["page"]) - 1) * PER_PAGE
+
+
+def _number(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 10**6):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row], since: Corrected) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(format.many(count, "bill"), anchor=False, width="stretch")
+        if count > PER_PAGE:
+            pages = -(-count // PER_PAGE)
+            st.number_input(f"Page of {pages}", 1, pages, key="page", width=140)
+            address.write("page", str(st.session_state["page"]))
+        downloads.monthly(month, count)
+    shown = [
+        {
+            **row,
+            "coverage": f"{row['days_present']}/{row['days_expected']}",
+            "corrected": since.of(row),
+            "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],
+        }
+        for row in bills
+    ]
+    if st.toggle("Show the file's SHA-256", key="digest"):
+        downloads.checked(month, totals)
+    ticked = table(
+        shown, BILLS, bill.TABLE, "Bills of the month, the highest first; tick one to explain it", "one"
+    )
+    for number in ticked[:1]:
+        bill.explained(bills[number]["project_id"], month)

@@ -1,0 +1,39 @@
+"""What `fleetmeter doctor` says, asked for by a click: it looks at more than the database."""
+
+import subprocess
+import sys
+
+import streamlit as st
+
+from console.data.reading import may
+
+LONGEST = 60  # seconds; doctor waits for an absent broker
+
+
+def show() -> None:
+    """A button, and under it what the doctor found the last time it was pressed here."""
+    if not may("operator"):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Doctor", anchor=False, width="stretch")
+        pressed = st.button("Examine everything", key="doctor", icon=":material/stethoscope:")
+    if pressed:
+        with st.spinner("Looking at the database, the broker, the counters, the jobs and the months"):
+            st.session_state["examined"] = _examine()
+    said = st.session_state.get("examined")
+    if said is None:
+        st.caption("Checks what operators complain about most, and says what to do about what it finds.")
+    else:
+        st.code(said, language=None, wrap_lines=True)
+
+
+def _examine() -> str:
+    # A process of its own: the console may not import the front door, and a hung check is ended.
+    command = [sys.executable, "-m", "fleetmeter.cli", "doctor"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return f"The doctor did not come to an end within {LONGEST} s; run: fleetmeter doctor"
+    return (done.stdout + done.stderr).strip()

@@ -1,0 +1,189 @@
+"""Health: the processes, the sources, the queue and the database behind the figures."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from importlib import metadata
+
+import streamlit as st
+from sqlalchemy import text
+
+from console.data.queries import health
+from console.data.queries.problems import SOURCE_NAMES, STALE
+from console.data.queries.rows import Row
+from console.data.reading import reading, seen
+from console.ui import format
+from console.ui.health_summary import WELL_INSIDE, verdict
+from console.ui.page_header import head, loading
+from console.ui.table import Column, table
+from console.views.health import doctor
+from console.views.overview import page as overview
+
+WORKERS = (
+    Column("state", "State"),
+    Column("role", "Role"),
+    Column("name", "Name", "name"),
+    Column("host", "Where", "name"),
+    Column("pid", "Process", "id"),
+    Column("age", "Last seen"),
+    Column("started_at", "Since (UTC)", "instant"),
+)
+FRESHNESS = (
+    Column("state", "State"),
+    Column("label", "Source"),
+    Column("measured", "Projects measured", "count"),
+    Column("projects", "Projects", "count"),
+    Column("age", "Newest"),
+    Column("oldest_age", "Oldest"),
+    Column("why", "What the last refresh said"),
+)
+GAPS = (
+    Column("id", "Gap", "id"),
+    Column("label", "Source"),
+    Column("starts_at", "From (UTC)", "instant"),
+    Column("ends_at", "To (UTC)", "instant"),
+    Column("projects", "Projects", "count", help="Empty: every project"),
+    Column("reason", "Reason", "name"),
+)
+DRIFT = (
+    Column("source", "Their count by"),
+    Column("hour", "Hour (UTC)", "instant"),
+    Column("theirs", "Their messages", "count"),
+    Column("ours", "Our messages", "count"),
+    Column("difference", "Drift", "count"),
+    Column("percent", "Drift of theirs"),
+    Column("restarts", "Broker restarts", "count", help="What it received before one is not known"),
+    Column("at", "Compared (UTC)", "instant"),
+)
+UNATTRIBUTED = (
+    Column("reason", "Reason", "name"),
+    Column("messages", "Messages", "count"),
+    Column("latest", "Latest (UTC)", "instant"),
+    Column("samples", "Sample topics", "name"),
+)
+
+
+def show() -> None:
+    """The page."""
+    as_of = head("Health")
+    with loading():
+        found = overview.read(seen()).found
+    with reading() as page:
+        workers = health.workers(page.connection)
+        freshness = health.freshness(page.connection, page.at - STALE)
+        queue = health.queue(page.connection)
+        gaps = health.gaps(page.connection)
+        drift = health.drift(page.connection, page.at)
+        unattributed = health.unattributed(page.connection, page.at)
+        server = health.database(page.connection)
+        began = time.perf_counter()
+        page.connection.execute(text("SELECT 1"))
+        latency = time.perf_counter() - began
+    as_of(page.at)
+    verdict([problem for problem in found if problem.page == "health"], here="health", well=WELL_INSIDE)
+    _figures(queue, server, latency, page.at)
+    _workers(workers, page.at)
+    _sources(freshness, page.at)
+    _drift(drift)
+    _gaps(gaps)
+    _unattributed(unattributed)
+    doctor.show()
+
+
+def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
+    waits = f"oldest asked {format.age(queue['oldest'], at)}" if queue["oldest"] else None
+    stalled = f"{format.many(queue['stalled'], 'run')} without a heartbeat" if queue["stalled"] else None
+    shown = (
+        ("Queued runs", format.count(queue["queued"]), waits),
+        ("Running", format.count(queue["running"]), stalled),
+        ("Database answers in", format.duration(latency), f"PostgreSQL {server['version'].split()[0]}"),
+        ("Database size", format.size(server["size_bytes"]), f"{server['connections']:,} connections"),
+        ("Fleetmeter", _version("fleetmeter"), f"Streamlit {_version('streamlit')}"),
+        ("Schema", _schema(server["revision"]), f"at {server['revision']}"),
+    )
+    grid = st.grid("auto", min_column_width=150, row_height=132, key="health")
+    for label, value, note in shown:
+        grid.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+@lru_cache
+def _version(package: str) -> str:
+    return metadata.version(package)
+
+
+def _schema(revision: str | None) -> str:
+    return "newest" if revision == health.head() else "run migrate"
+
+
+def _workers(workers: Sequence[Row], at: datetime) -> None:
+    st.subheader("Processes", anchor=False)
+    if not workers:
+        st.info("No process has been seen yet. Start `fleetmeter runner` and `fleetmeter counter`.")
+        return
+    rows = [
+        {**row, "state": "● alive" if row["alive"] else "○ gone", "age": format.age(row["last_seen_at"], at)}
+        for row in workers
+    ]
+    table(rows, WORKERS, "workers", "Runners and counters seen in the last week", placeholder="—")
+
+
+def _sources(freshness: Sequence[Row], at: datetime) -> None:
+    st.subheader("Sources", anchor=False)
+    rows = [
+        {
+            **row,
+            "label": SOURCE_NAMES[row["source"]],
+            "state": _state(row, at),
+            "age": format.age(row["newest"], at),
+            "oldest_age": format.age(row["oldest"], at),
+        }
+        for row in freshness
+    ]
+    alt = "Each source with how many projects it measured and when"
+    table(rows, FRESHNESS, "freshness", alt, placeholder="—")
+
+
+def _state(row: Row, at: datetime) -> str:
+    if row["newest"] is None:
+        return "○ never measured"
+    if row["source"] == "mqtt":  # measured when a message comes: a quiet project is not behind
+        return "● fresh"
+    if at - row["newest"] > STALE:
+        return "▲ stale"
+    return f"▲ {format.many(row['behind'], 'project')} behind" if row["behind"] else "● fresh"
+
+
+def _drift(drift: Sequence[Row]) -> None:
+    st.subheader("Drift against the broker's own count", anchor=False)
+    if not drift:
+        st.caption(
+            "Nothing compared in the last 7 days: the `reconcile` job compares where the broker of "
+            "`MQTT_URL` is AWS IoT, or publishes `$SYS` counters as mosquitto does."
+        )
+        return
+    rows = [
+        {**row, "percent": format.UNKNOWN if row["share"] is None else f"{row['share']:+.2%}"}
+        for row in drift
+    ]
+    table(rows, DRIFT, "drift", "The newest hour that was compared, by who counted")
+
+
+def _gaps(gaps: Sequence[Row]) -> None:
+    if not gaps:
+        return
+    st.subheader("Gaps in counting", anchor=False)
+    st.caption(
+        "While one of these touches a month, that month cannot close for the projects it concerns. Cover it "
+        "with a backfill, or accept it: `fleetmeter accept-gap`."
+    )
+    rows = [{**row, "label": SOURCE_NAMES.get(row["source"], row["source"])} for row in gaps]
+    table(rows, GAPS, "gaps", "Gaps that are neither covered nor accepted", placeholder="—")
+
+
+def _unattributed(unattributed: Sequence[Row]) -> None:
+    st.subheader("Messages that match no project, last 24 hours", anchor=False)
+    if not unattributed:
+        st.caption("None: every message was counted for a project.")
+        return
+    table(unattributed, UNATTRIBUTED, "unattributed", "Messages without a project, by reason")

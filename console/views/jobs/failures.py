@@ -1,0 +1,75 @@
+"""Runs that failed and were not made good: filtered, and tried again or let rest, all or one by one."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console.actions import discard, needed, retry
+from console.data.queries.rows import Row
+from console.data.reading import may
+from console.ui import confirm_dialog, format, progress
+
+STATES = {"failed": "Failed", "dead": "Dead letters"}
+SHOWN = 10
+MOST = 100  # what one look finds
+
+
+def show(failed: Sequence[Row]) -> None:
+    """`failed` are rows of `runs.unmended`."""
+    if not failed:
+        return
+    more = " or more" if len(failed) == MOST else ""
+    st.subheader(f"{format.many(len(failed), 'run')}{more} failed and not made good", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        found = _filtered(failed)
+        _offer(found)
+    for run in found[:SHOWN]:
+        _line(run)
+    if len(found) > SHOWN:
+        st.caption(
+            f"The newest {SHOWN} of {len(found)} are listed; the buttons above are for all {len(found)}."
+        )
+
+
+def _filtered(failed: Sequence[Row]) -> list[Row]:
+    job = st.selectbox(
+        "Job that failed",
+        sorted({run["job"] for run in failed}),
+        index=None,
+        placeholder="Any job",
+        key="failed-job",
+        width=180,
+    )
+    state = st.pills("How", list(STATES), format_func=STATES.__getitem__, key="failed-state")
+    return [run for run in failed if job in (None, run["job"]) and state in (None, run["state"])]
+
+
+def _offer(found: Sequence[Row]) -> None:
+    dead = [run["id"] for run in found if run["state"] == "dead"]
+    allowed = all(map(may, {needed(run["job"], run["dry_run"]) for run in found}))
+    again = f"Retry {format.many(len(found), 'run')}"
+    if len(found) > 1 and allowed and st.button(again, key="retry-all", icon=":material/replay:"):
+        progress.started("jobs", [retry(run["id"]) for run in found])
+        st.rerun()
+    if dead and may("admin"):
+        label = f"Discard {format.many(len(dead), 'dead letter')}"
+        confirm_dialog.button(label, "discard", ":material/delete:")
+        confirm_dialog.ask("discard", f"{label}?", _explain, "Discard", lambda: discard(dead))
+
+
+def _explain() -> None:
+    st.markdown(
+        "Nobody is reminded of them any more, and what they should have done stays undone. "
+        "They remain in the history, as cancelled."
+    )
+
+
+def _line(run: Row) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
+        with st.container(width="stretch"):
+            progress.line(run)
+        if may(needed(run["job"], run["dry_run"])) and st.button(
+            "Retry", key=f"retry-{run['id']}", icon=":material/replay:"
+        ):
+            progress.started("jobs", [retry(run["id"])])
+            st.rerun()

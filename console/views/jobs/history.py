@@ -1,0 +1,96 @@
+"""What ran: filtered by state and job, a page at a time, all of it in the address."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from console import address
+from console.data.queries import runs
+from console.data.queries.rows import Row
+from console.data.reading import reading
+from console.ui import progress
+from console.ui.table import Column, table
+
+JOBS = ("hourly", "daily", "monthly", "backfill", "anomalies", "archive", "retention", "reconcile")
+COLUMNS = (
+    Column("id", "Run", "id"),
+    Column("job", "Job"),
+    Column("period", "Period"),
+    Column("project", "Project", "name"),
+    Column("label", "State"),
+    Column("outcome", "Result", "name"),
+    Column("seconds", "Took", "seconds"),
+    Column("trigger", "Trigger"),
+    Column("requested_by", "Asked by", "name"),
+    Column("attempt", "Attempt", "count"),
+    Column("created_at", "Asked (UTC)", "instant"),
+    Column("finished_at", "Ended (UTC)", "instant"),
+)
+PER_PAGE = 50
+
+
+def show() -> None:
+    """The filters, and the runs they leave."""
+    address.read("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
+    address.read("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
+    address.read("before", _number, "the number of a run")
+    chosen = {name: st.session_state.get(name) for name in ("state", "job", "before")}
+    with reading() as page:
+        found = runs.history(page.connection, **chosen, most=PER_PAGE)
+    _filters()
+    for name, value in chosen.items():
+        address.write(name, None if value is None else str(value))
+    if found:
+        rows = [_row(run) for run in found]
+        table(rows, COLUMNS, "history", "Runs, newest first, fifty a page", placeholder="—")
+    elif any(chosen.values()):
+        st.info("No run is like that. Choose another state or job, or the newest runs.")
+    else:
+        st.info("No job ran yet. Start `fleetmeter runner`.")
+    _pages(found, chosen["before"])
+
+
+def _filters() -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("History", anchor=False, width="stretch")
+        for name, options in (("job", JOBS), ("state", runs.STATES)):
+            st.selectbox(
+                name.capitalize(),
+                options,
+                index=None,
+                placeholder=f"Any {name}",
+                key=name,
+                width=180,
+                on_change=_go,
+                args=(None,),
+                format_func=lambda key: progress.LOOKS[key][2] if key in progress.LOOKS else key,
+            )
+
+
+def _pages(found: Sequence[Row], before: int | None) -> None:
+    if before is None and len(found) < PER_PAGE:
+        return
+    with st.container(horizontal=True):
+        st.button("Newest runs", key="newest", on_click=_go, args=(None,), disabled=before is None)
+        last = found[-1]["id"] if found else None
+        st.button("Older runs", key="older", on_click=_go, args=(last,), disabled=len(found) < PER_PAGE)
+
+
+def _go(before: int | None) -> None:
+    st.session_state["before"] = before
+    address.write("before", None if before is None else str(before))
+
+
+def _number(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _row(run: Row) -> Row:
+    return {
+        **run,
+        "label": progress.LOOKS[run["state"]][2],
+        "outcome": progress.outcome(run),
+        "project": "every project" if run["project_id"] is None else run["project"],
+    }

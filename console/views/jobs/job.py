@@ -1,0 +1,108 @@
+"""One job in a line: what it is for, how its last runs went and took, when it is next, asking for it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from urllib.parse import quote
+
+import streamlit as st
+
+from console.actions import ask, needed
+from console.data.queries.rows import Row
+from console.data.reading import may
+from console.ui import confirm_dialog, format, progress
+from console.ui import escape as names
+from metering.alerts import reconciliation
+from metering.catalogue.periods import Day, Hour, Month
+
+JOBS = {
+    "hourly": ("Hourly refresh", "Reads every source, updates totals."),
+    "daily": ("Daily snapshot", "Seals the day before for every project."),
+    "monthly": ("Monthly close", "Closes the month before into bills."),
+    "anomalies": ("Anomalies", "Judges each sealed day."),
+    "reconcile": ("Reconcile", "Compares with the broker's own count."),
+    "archive": ("Archive", "Stores closed months outside."),
+    "retention": ("Retention", "Drops what is kept no longer."),
+}
+WIDTH, HEIGHT, GAP, COLOUR = 120, 36, 2, "#3a8fcb"  # the sparkline, in pixels; seen on light and dark
+
+
+def period(job: str, at: datetime) -> str:
+    """The period a run of `job` asked for at `at` works on."""
+    hours = {"hourly": Hour.of(at), "reconcile": reconciliation.settled(at)}
+    if job in hours:
+        return str(hours[job])
+    return str(Month.of(at).previous() if job == "monthly" else Day.of(at).previous())
+
+
+def due(job: str, at: datetime) -> datetime:
+    """When the schedule asks for `job` next after `at`."""
+    if job == "reconcile":
+        return reconciliation.settled(at).end + reconciliation.SETTLES
+    return {"hourly": Hour.of(at).end, "monthly": Month.of(at).end}.get(job, Day.of(at).end)
+
+
+def line(row: Row, at: datetime) -> None:
+    """The job of a row of `runs.latest`."""
+    job = row["job"]
+    title, what = JOBS[job]
+    with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
+        st.markdown(f"**{title}**  \n:gray[{what}]", width=260)
+        st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=330)
+        if row["seconds"]:
+            st.html(sparkline(title, row["seconds"]), width=WIDTH)
+        with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
+            _offer(job, title, at)
+
+
+def _state(row: Row) -> str:
+    if row["id"] is None:
+        return ":gray-badge[:material/schedule: Never ran]"
+    icon, colour, label = progress.LOOKS[row["state"]]
+    took = f" took {format.duration(row['seconds'][-1])}" if row["seconds"] else ""
+    return f":{colour}-badge[{icon} {label}] {names.markdown(row['period'])}{took}"
+
+
+def _when(row: Row, at: datetime) -> str:
+    then = f"next {due(row['job'], at):%Y-%m-%d %H:%M} UTC"
+    if row["id"] is None:
+        return then
+    ended = format.age(row["finished_at"] or row["created_at"], at)
+    return f"{ended}, asked by {names.markdown(row['requested_by'], 40)}  \n{then}"
+
+
+def sparkline(title: str, seconds: Sequence[float]) -> str:
+    """The last durations as bars, the newest at the right: an image with a text alternative."""
+    step, highest = WIDTH / 20, max(*seconds, 0.001)
+    bars = "".join(
+        _bar(number * step, step - GAP, max(2.0, HEIGHT * took / highest))
+        for number, took in enumerate(seconds)
+    )
+    drawn = f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' fill='{COLOUR}'>"
+    between = f"{format.duration(min(seconds))} to {format.duration(highest)}"
+    said = escape(f"{title}: the last {len(seconds)} took {between}")
+    return f"<img alt='{said}' title='{said}' src='data:image/svg+xml,{quote(drawn + bars)}%3C/svg%3E'>"
+
+
+def _bar(left: float, width: float, tall: float) -> str:
+    return f"<rect x='{left:.1f}' y='{HEIGHT - tall:.1f}' width='{width:.1f}' height='{tall:.1f}'/>"
+
+
+def _offer(job: str, title: str, at: datetime) -> None:
+    if may(needed(job)):
+        confirm_dialog.button("Run now", f"run-{job}", ":material/play_arrow:")
+    if may(needed(job, True)) and st.button("Preview", key=f"preview-{job}", icon=":material/visibility:"):
+        progress.started("jobs", [ask(job, period(job, at), at, dry_run=True)])
+        st.rerun()
+    confirm_dialog.ask(
+        f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
+    )
+
+
+def _explain(job: str, at: datetime) -> None:
+    st.markdown(f"{JOBS[job][1]} This run works on **{period(job, at)}**, for every project.")
+    st.caption("Safe to repeat: what is sealed or closed already stays as it is.")
+
+
+def _run(job: str, at: datetime) -> None:
+    progress.started("jobs", [ask(job, period(job, at), at)])

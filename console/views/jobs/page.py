@@ -1,0 +1,61 @@
+"""Jobs: what runs when, asking for a run now, and what came of the last ones."""
+
+from datetime import timedelta
+
+import streamlit as st
+
+from console.access.tenancy import Scope
+from console.actions import cancel
+from console.data.queries import runs
+from console.data.reading import kept, may, reading, reading_as, seen
+from console.ui import error_boundary, progress
+from console.ui.page_header import head, loading
+from console.views.jobs import failures, history, job
+from metering.alerts import backlog
+
+
+@kept
+def catching_up(scope: Scope) -> str:
+    """The days and months that are behind, in a line; empty when none is."""
+    with reading_as(scope) as page:
+        return backlog.summary(backlog.plan(page.connection, page.at))
+
+
+def show() -> None:
+    """The page."""
+    as_of = head("Jobs")
+    with loading(), reading() as page:
+        latest = runs.latest(page.connection, tuple(job.JOBS))
+        failed = runs.unmended(page.connection, page.at - timedelta(days=30))
+    as_of(page.at)
+    behind = catching_up(seen())
+    with st.container(border=True, gap="small"):
+        for row in latest:
+            job.line(row, page.at)
+    progress.follow("jobs")
+    if behind:
+        st.info(f"Catching up: {behind}.", icon=":material/history:")
+    _active()
+    failures.show(failed)
+    history.show()
+
+
+@st.fragment(run_every=2)
+@error_boundary.guarded
+def _active() -> None:
+    with reading() as page:
+        active = runs.active(page.connection)
+    st.subheader("Queued and running", anchor=False)
+    if not active:
+        st.caption("Nothing waits and nothing runs.")
+    for run in active:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"active-{run['id']}"):
+            with st.container(width="stretch"):
+                progress.line(run)
+            if may("operator") and st.button("Cancel", key=f"cancel-{run['id']}", icon=":material/close:"):
+                cancel(run["id"])
+                st.rerun(scope="fragment")
+    if st.session_state.get("active-before", 0) > len(active):
+        st.session_state["active-before"] = len(active)
+        st.rerun()
+    st.session_state["active-before"] = len(active)

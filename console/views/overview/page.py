@@ -1,0 +1,267 @@
+"""Overview: is it all right, and what is going on."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import streamlit as st
+
+from console.access.tenancy import Scope
+from console.data import spending
+from console.data.queries import fleet, problems
+from console.data.queries.problems import Kind, Problem
+from console.data.queries.rows import Row
+from console.data.reading import engine, kept, reading, reading_as, seen
+from console.pages import link
+from console.ui import bars, error_boundary, format, listing, sparkline
+from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
+from console.ui.page_header import head, loading
+from console.ui.table import Column, table
+from metering.catalogue.periods import Day
+from metering.days import completeness
+from metering.running import spend
+
+TOP = (
+    Column("project_id", "Id", "id"),
+    Column("project", "Project", "name"),
+    Column("organization", "Organization", "name"),
+    Column("tier", "Tier"),
+    Column("messages", "Messages this month", "count"),
+    Column("api_calls", "API calls", "count"),
+    Column("storage_bytes", "Storage", "bytes"),
+    Column("active_devices", "Active devices", "count"),
+)
+DAYS = (
+    Column("date", "Day", "date"),
+    Column("projects", "Projects sealed", "count"),
+    Column("inbound", "Messages in", "count"),
+    Column("outbound", "Messages out", "count"),
+    Column("api_calls", "API calls", "count"),
+    Column("storage_bytes", "Storage", "bytes"),
+)
+NEARLY_ALL = 0.99  # of the projects
+FIGURES = ("messages", "api_calls", "storage_bytes", "active_devices")
+NOT_SEALED: Row = {"projects": 0, **dict.fromkeys(FIGURES)}
+CARD, CHECK = 192, 104  # pixels: figures with and without a chart are of one height
+CHECKS: Mapping[Kind, str] = {
+    "day": "Missing days, last 30",
+    "run": "Failed runs, last 7 days",
+    "alert": "Alerts to look at",
+}
+Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the page shows, as of `at`."""
+
+    at: datetime
+    found: list[Problem]
+    totals: Row
+    trend: list[Row]
+    top: list[Row]
+
+
+@kept
+def read(scope: Scope) -> Overview:
+    """Everything the page shows."""
+    with reading_as(scope) as page:
+        last = Day.of(page.at).previous()
+        days = completeness.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
+        missing = completeness.missing(page.connection, days, page.at)
+        return Overview(
+            page.at,
+            problems.find(page.connection, page.at, missing, platform=scope is None),
+            fleet.totals(page.connection),
+            fleet.trend(page.connection, days),
+            fleet.top(page.connection),
+        )
+
+
+def show() -> None:
+    """The page."""
+    scope, as_of = seen(), head("Overview")
+    with loading():
+        page = read(scope)
+    as_of(page.at)
+    verdict(page.found, well=WELL if scope is None else WELL_OF_ORGANIZATION)
+    if not page.totals["projects"]:
+        _nothing_yet()
+        return
+    _figures(page.totals, _whole(page.trend, page.found))
+    _checks(page.found, scope)
+    _trend(page.trend, page.found)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Busiest projects this month", anchor=False, width="stretch")
+        link("project", "Look at a project")
+    listing.show(page.top, TOP, "The ten projects with the most messages in the running month")
+
+
+def _nothing_yet() -> None:
+    st.info(
+        "Nothing has been counted yet. Start `fleetmeter counter` to count messages and "
+        "`fleetmeter runner` to read the other sources; `fleetmeter doctor` says what is missing.",
+        icon=":material/hourglass_empty:",
+    )
+
+
+def _whole(trend: Sequence[Row], found: Sequence[Problem]) -> list[Row]:
+    """`trend` in which days that more than a few projects miss are unknown: a sum would look like a fall."""
+    lacking = {day for problem in found for day in problem.days}
+    enough = NEARLY_ALL * max((row["projects"] for row in trend), default=0)
+    return [
+        {**row, **NOT_SEALED} if row["date"] in lacking and row["projects"] < enough else row for row in trend
+    ]
+
+
+def _figures(totals: Row, trend: Sequence[Row]) -> None:
+    grid = st.grid("auto", min_column_width=160, row_height=CARD, key="figures")
+    with grid.cell():
+        _rate()
+    with grid.cell():
+        _figure("Messages, last sealed day", "messages", trend, "count")
+    with grid.cell():
+        _figure("API calls, last sealed day", "api_calls", trend, "count")
+    with grid.cell():
+        of = f"of {format.many(totals['devices'], 'device')}" if totals["devices"] is not None else None
+        _figure("Active devices", "active_devices", trend, "count", totals["active_devices"], of)
+    with grid.cell():
+        known = f"{totals['storage_known']:,} of {format.many(totals['projects'], 'project')} measured"
+        _figure("Storage now", "storage_bytes", trend, "bytes", totals["storage_bytes"], known)
+
+
+def _figure(
+    label: str,
+    name: str,
+    trend: Sequence[Row],
+    unit: str,
+    value: int | None = None,
+    note: str | None = None,
+) -> None:
+    days = [row[name] for row in _sealed(trend)]
+    known = [day for day in days if day is not None]
+    shown = value if value is not None or not days else days[-1]
+    change, weeks = _change(shown, days, 1 if value is None else 0)
+    with st.container(border=True, height="stretch"):
+        st.metric(
+            label,
+            format.size(shown) if unit == "bytes" else format.compact(shown),
+            change,
+            delta_color="off",
+            delta_description=f"in {format.many(weeks, 'week')}" if change else None,
+            help=note,
+        )
+        if len(known) > 1:
+            sparkline.line(known, f"{label}: the last {format.many(len(known), 'day')}")
+
+
+def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
+    """Without the last days while they are not sealed yet, as just after midnight."""
+    last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
+    return trend[: last + 1]
+
+
+def _change(now: int | None, days: Sequence[int | None], last: int) -> tuple[str | None, int]:
+    """Against the same weekday of the newest week that is known, and how many weeks ago; weekends are quiet.
+
+    `last` is 1 where `now` is the last of `days`, 0 where it comes after them.
+    """
+    for weeks in range(1, (len(days) - last) // 7 + 1):
+        before = days[-7 * weeks - last]
+        if now is not None and before:
+            return f"{now / before - 1:+.1%}", weeks
+    return None, 0
+
+
+def _checks(found: Sequence[Problem], scope: Scope) -> None:
+    grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
+    money = st.fragment(_money, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)
+    for label, part in (("Month to date", "so_far"), ("Projected", "projected")):
+        with grid.cell():
+            money(label, part)
+    counts = [
+        ("Missing days, last 30", "day"),
+        ("Failed runs, last 7 days", "run"),
+        ("Alerts to look at", "alert"),
+    ]
+    for label, kind in counts:
+        if scope is None or kind != "run":
+            number = problems.count(found, kind)  # type: ignore[arg-type]
+            grid.metric(label, format.count(number), border=True, height="stretch")
+
+
+@st.cache_resource(show_spinner=False, max_entries=1_000)
+def _samples(server: str, scope: Scope) -> deque[Sample]:
+    return deque(maxlen=60)
+
+
+@st.fragment(run_every=2)
+@error_boundary.guarded
+def _rate() -> None:
+    with reading() as page:
+        messages, at = fleet.counted(page.connection)
+    samples = _samples(str(engine().url), seen())
+    if not samples or at > samples[-1][0]:
+        samples.append((at, messages))
+    rate = per_second(list(samples))
+    with st.container(border=True, height=CARD):
+        st.metric(
+            "Messages per second",
+            "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
+            help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
+        )
+        if len(samples) > 3:
+            sparkline.line(_rates(list(samples)), "Messages per second over the last two minutes")
+
+
+def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
+    """Messages a second over the last `window` seconds of samples; None while there is only one."""
+    recent = [sample for sample in samples if (samples[-1][0] - sample[0]).total_seconds() <= window]
+    seconds = (recent[-1][0] - recent[0][0]).total_seconds() if recent else 0.0
+    return (recent[-1][1] - recent[0][1]) / seconds if seconds > 0.5 else None
+
+
+def _rates(samples: Sequence[Sample]) -> list[float]:
+    pairs = pairwise(samples)
+    return [(b[1] - a[1]) / max((b[0] - a[0]).total_seconds(), 0.1) for a, b in pairs]
+
+
+@error_boundary.guarded
+def _money(label: str, part: str) -> None:
+    found = spending.latest(seen())
+    sums = {} if found is None else getattr(found, part)
+    words = " + ".join(format.money(sums[currency], currency) for currency in sorted(sums))
+    if len(sums) == 1:  # beside the amount the currency would not fit a narrow screen
+        (currency,) = sums
+        label, words = f"{label}, {currency}", format.count(sums[currency])
+    st.metric(
+        label,
+        "rating…" if found is None else words or "no charge",
+        border=True,
+        height=CHECK,
+        help=None if found is None else f"Rated {format.stamp(found.at)}. Projected: {spend.ASSUMPTION}.",
+    )
+
+
+def _trend(trend: Sequence[Row], found: Sequence[Problem]) -> None:
+    st.subheader("Messages by day, last 30 sealed days", anchor=False)
+    chart, rows = st.tabs(["Chart", "Table"], key="trend", on_change="rerun")
+    with chart:
+        if any(row["messages"] is not None for row in trend):
+            series = {"inbound": "Messages in", "outbound": "Messages out"}
+            bars.days(trend, series, "Messages in and out by day; a day without a bar is missing")
+            _say_incomplete(found)
+        else:
+            st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
+    if rows.open:  # a grid is made when somebody wants it
+        with rows:
+            table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
+
+
+def _say_incomplete(found: Sequence[Problem]) -> None:
+    dates = sorted(day for problem in found for day in problem.days)
+    if dates:
+        named = ", ".join(f"{day}" for day in dates[:5]) + (" …" if len(dates) > 5 else "")
+        st.caption(f":orange[:material/warning:] Without the projects whose day is missing: {named}")

@@ -1,0 +1,111 @@
+"""A project's days: charted, listed, hour by hour, and how well each was measured."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from console import address
+from console.data.queries.problems import SOURCE_NAMES
+from console.data.queries.rows import Row
+from console.ui import charts, escape, format
+from console.ui.states import LEGEND, STATES
+from console.ui.table import Column, table
+from console.views.project import hours
+from metering.catalogue.meters import METERS, Counter, Gauge
+
+RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
+DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
+COVERAGE = (
+    Column("date", "Day", "date"),
+    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+)
+
+
+def show(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("By day", anchor=False, width="stretch")
+        st.session_state.setdefault("meter", "mqtt_inbound")
+        st.session_state.setdefault("days", "30")
+        name = st.selectbox(
+            "Meter", list(METERS), format_func=lambda key: METERS[key].label, key="meter", width=220
+        )
+        span = st.segmented_control(
+            "Range", list(RANGES), format_func=RANGES.__getitem__, key="days", required=True
+        )
+    address.write("meter", str(name))
+    address.write("days", str(span))
+    _say_missing(project, trend)
+    chart, rows, by_hour, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
+    with chart:
+        _chart(trend, METERS[str(name)], unusual, used)
+    with rows:
+        table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
+    with by_hour:
+        hours.show(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
+    with coverage:
+        table(
+            [_covered(row, project) for row in trend[::-1]], COVERAGE, "project-coverage", "Coverage by day"
+        )
+        st.caption(LEGEND)
+
+
+def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row], used: Sequence[Row]) -> None:
+    if all(row["coverage"] is None for row in trend):
+        st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
+        return
+    charts.explore(
+        [str(row["date"]) for row in trend],
+        [row[meter.name] for row in trend],
+        meter.label,
+        meter.unit,
+        f"{meter.label} by day; a gap is a missing or unknown day",
+        "project-trend",
+        limit=_a_day(meter, used),
+        limit_label="included" if isinstance(meter, Gauge) else "included in a month, by day",
+        marked={str(row["date"]): "unusual" for row in unusual if row["meter"] == meter.name},
+    )
+    for row in unusual:
+        if row["meter"] == meter.name:
+            st.caption(f":orange[:material/warning:] {row['date']}: {escape.markdown(row['reason'], 200)}")
+
+
+def _a_day(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
+    """What is included, as a day shows it: a gauge's level, or a month's counter over thirty days."""
+    included = next((row["included"] for row in used if row["meter"] == meter.name), None)
+    return included if included is None or isinstance(meter, Gauge) else included // 30
+
+
+def _say_missing(project: Row, trend: Sequence[Row]) -> None:
+    missing = [row for row in trend if row["coverage"] is None and _expected(row["date"], project)]
+    if missing:
+        st.warning(
+            f"{format.many(len(missing), 'day')} missing, shown as gaps: "
+            + ", ".join(f"{row['date']}" for row in missing[:5])
+            + (" …" if len(missing) > 5 else ""),
+            icon=":material/event_busy:",
+        )
+
+
+def _expected(day: date, project: Row) -> bool:
+    since, until = project["expected_from"], project["deactivated_at"]
+    begun = since is not None and day >= since.date()
+    return begun and (project["is_active"] or (until is not None and day <= until.date()))
+
+
+def _covered(row: Row, project: Row) -> Row:
+    if row["coverage"] is None:
+        state = "○ not sealed" if _expected(row["date"], project) else "– not expected"
+        return {"date": row["date"], **dict.fromkeys(SOURCE_NAMES, state)}
+    return {
+        "date": row["date"],
+        **{source: _state(row["coverage"].get(source, {})) for source in SOURCE_NAMES},
+    }
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    state = str(found.get("state", "missing"))
+    part = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
+    age = f", {found['age_hours']} h old" if "age_hours" in found else ""
+    return STATES.get(state, state) + part + age

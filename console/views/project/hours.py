@@ -1,0 +1,85 @@
+"""A project's day, hour by hour: what was counted, and how well each source was measured."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import groupby
+
+import streamlit as st
+
+from console.data.queries import projects
+from console.data.queries.problems import SOURCE_NAMES
+from console.data.queries.rows import Row
+from console.data.reading import reading
+from console.ui import charts, error_boundary
+from console.ui.states import STATES
+from console.ui.table import Column, table
+from metering.catalogue.meters import METERS
+from metering.catalogue.periods import Day
+from metering.days import coverage_hours
+from metering.days.coverage_hours import HourCell
+
+WORDS = STATES | {"running": "… running"}
+AGED = ("carried", "denied", "failed")  # whose level is an earlier one
+MEASURED = (
+    Column("hour", "Hour (UTC)", "instant"),
+    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+    Column("why", "Why"),
+)
+
+
+@error_boundary.guarded
+def show(project_id: int, first: date, last: date, name: str) -> None:
+    running = last + timedelta(days=1)
+    day = st.date_input("Day", running, first, running, format="YYYY-MM-DD", width=170, key=f"hours-{first}")
+    with reading() as page:
+        counted = projects.hours(page.connection, project_id, Day(day))
+        measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)
+    _counted(counted, day, name)
+    table(covered(measured), MEASURED, "hour-coverage", f"How well each hour of {day} was measured")
+
+
+def covered(cells: Sequence[HourCell]) -> list[Row]:
+    """A row for each hour: the state of each source, and in words what is behind it."""
+    return [_row(list(group)) for _, group in groupby(cells, key=lambda cell: cell.hour)]
+
+
+def _row(cells: Sequence[HourCell]) -> Row:
+    states: Row = {cell.source: _state(cell) for cell in cells}
+    return {"hour": cells[0].hour, **states, "why": "; ".join(filter(None, map(_why, cells)))}
+
+
+def _state(cell: HourCell) -> str:
+    age = cell.detail.get("age_hours")
+    old = f", {age} h old" if age is not None and cell.state in AGED else ""
+    return WORDS.get(cell.state, cell.state) + old
+
+
+def _why(cell: HourCell) -> str:
+    found = [cell.detail["reason"]] if cell.detail.get("reason") else []
+    for place, levels in (cell.detail.get("parts") or {}).items():
+        sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items() if name in METERS]
+        found.append(f"{place} " + (", ".join(sums) or "unknown"))
+    return f"{SOURCE_NAMES[cell.source]}: {'; '.join(found)}" if found else ""
+
+
+def _counted(hours: Sequence[Row], day: date, name: str) -> None:
+    meter = METERS[name]
+    if all(row[name] is None for row in hours):
+        st.info(f"No hour of {day} has a known figure for {meter.label}.")
+        return
+    alt = f"{meter.label} by hour of {day}, UTC"
+    charts.explore(
+        [f"{row['hour']:%H:%M}" for row in hours],
+        [row[name] for row in hours],
+        meter.label,
+        meter.unit,
+        alt,
+        "hours",
+        True,
+    )
+    table(
+        hours,
+        (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),
+        "hour-table",
+        alt,
+    )

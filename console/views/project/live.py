@@ -1,0 +1,54 @@
+"""A project's running month, counted while one looks."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from console.data.queries import projects
+from console.data.queries.problems import SOURCE_NAMES
+from console.data.queries.rows import Row
+from console.data.reading import reading
+from console.ui import error_boundary, format
+from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
+
+
+@st.fragment(run_every=2)
+@error_boundary.guarded
+def live_totals(project_id: int) -> None:
+    with reading() as page:
+        live = projects.live(page.connection, project_id)
+    st.subheader("Running month, live", anchor=False)
+    if live is None:
+        st.info(
+            "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
+        )
+        return
+    grid = st.grid("auto", min_column_width=165, key="live")
+    for meter in COUNTERS:
+        grid.metric(meter.label, _short(live[meter.name], meter), border=True, help=_exact(live, meter))
+    st.caption(
+        f"Days that are not closed into a bill yet; sealed up to {format.stamp(live['open_from'])}. "
+        + _measured(live, page.at)
+    )
+    levels = st.grid("auto", min_column_width=165, key="levels")
+    for gauge in GAUGES:
+        levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
+
+
+def _short(value: int | None, meter: Counter | Gauge) -> str:
+    if meter.unit == "bytes":
+        return format.size(value)
+    return format.count(value) if value is None or value < 10_000_000 else format.compact(value)
+
+
+def _exact(live: Row, meter: Counter) -> str:
+    unit = " bytes" if meter.unit == "bytes" else ""
+    closed = format.count(live["lifetime_" + meter.name])
+    return f"{format.count(live[meter.name])}{unit} in the running month; {closed}{unit} in closed months"
+
+
+def _measured(live: Row, at: datetime) -> str:
+    ages = (
+        f"{name} {format.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_NAMES.items()
+    )
+    return "Last measured: " + ", ".join(ages)

@@ -1,0 +1,203 @@
+"""Project: what one project uses, now and before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import streamlit as st
+from sqlalchemy import Connection
+
+from console import address
+from console.access.tenancy import Scope
+from console.data.queries import projects, runs
+from console.data.queries.rows import Row
+from console.data.reading import kept, reading, reading_as, seen
+from console.ui import escape
+from console.ui.page_header import head, loading
+from console.ui.progress import line
+from console.ui.table import Column, table
+from console.views.limits.page import behind, words
+from console.views.project import days
+from console.views.project.live import live_totals
+from metering.catalogue.meters import COUNTERS, GAUGES, METERS
+from metering.catalogue.periods import Day
+from metering.config.settings import current_settings
+from metering.pricing import plans
+from metering.running import allowances
+
+ALLOWANCES = (
+    Column("state", "State"),
+    Column("label", "Meter"),
+    Column("share", "Used of included", "share"),
+    Column("used_text", "Used"),
+    Column("included_text", "Included"),
+    Column("kind", "Beyond it"),
+)
+MONTHS = (
+    Column("label", "Month"),
+    Column("total_charge", "Charge", "money"),
+    Column("currency", "Currency"),
+    Column("tier", "Tier"),
+    Column("coverage", "Days sealed"),
+    *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
+    *(Column(f"peak_{gauge.name}", f"{gauge.label}, peak", gauge.unit) for gauge in GAUGES),
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A project as of `at`: its days and what was unusual, its allowances, months and runs."""
+
+    at: datetime
+    trend: list[Row]
+    unusual: list[Row]
+    used: list[Row]
+    months: list[Row]
+    recent: list[Row]
+
+
+@kept
+def offered(scope: Scope, words: str) -> list[Row]:
+    """The projects to choose from."""
+    with reading_as(scope) as page:
+        return projects.matches(page.connection, words)
+
+
+@kept
+def read(scope: Scope, project_id: int, span: int) -> Read:
+    """Everything the page shows of a project, over the last `span` days, but its live totals."""
+    late = behind(scope)
+    with reading_as(scope) as page:
+        last = Day.of(page.at).previous()
+        first = Day(last.date - timedelta(days=span - 1))
+        version = plans.load(current_settings().plans).in_force(page.at.date())
+        return Read(
+            page.at,
+            projects.trend(page.connection, project_id, first, last),
+            projects.anomalies(page.connection, project_id, first, last),
+            allowances.projects(page.connection, version, page.at, 0, late, project_id),
+            projects.months(page.connection, project_id),
+            runs.of_project(page.connection, project_id),
+        )
+
+
+def show() -> None:
+    """The page."""
+    address.read("project", _identifier, "the id of a project")
+    address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
+    address.read("meter", address.one_of(tuple(METERS)), "a meter")
+    span = int(st.session_state.get("days") or 30)
+    as_of = head("Project")
+    with loading():
+        options = offered(seen(), st.session_state.get("words") or "")
+        with reading() as page:
+            project = _chosen(page.connection, options)
+        found = read(seen(), project["id"], span) if project else None
+    as_of(found.at if found else page.at)
+    _choose(options, project)
+    if project is None or found is None:
+        return
+    _title(project)
+    live_totals(project["id"])
+    _allowances(found.used)
+    days.show(project, found.trend, found.unusual, found.used)
+    _months(found.months)
+    _runs(found.recent)
+
+
+def _identifier(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 20):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _chosen(connection: Connection, options: Sequence[Row]) -> Row | None:
+    wanted = st.session_state.get("project")
+    found = projects.find(connection, wanted) if wanted else None
+    if wanted and found is None:
+        address.refuse("project", str(wanted), "the id of a project that exists")
+        st.session_state.pop("project", None)
+    if found is None and options:
+        found = projects.find(connection, options[0]["id"])
+    return found
+
+
+def _choose(options: Sequence[Row], project: Row | None) -> None:
+    labels = {row["id"]: _label(row) for row in options}
+    if project is not None:
+        labels.setdefault(project["id"], _label(project))
+        st.session_state["project"] = project["id"]
+    search, select = st.columns([1, 2], vertical_alignment="bottom")
+    search.text_input(
+        "Find",
+        key="words",
+        placeholder="Part of a name or organization, or an id",
+        icon=":material/search:",
+        on_change=_first_match,
+        max_chars=200,
+    )
+    if not labels:
+        words = st.session_state.get("words")
+        st.info(
+            f"No project matches {escape.markdown(words, 60)}. Search for a shorter part of the name."
+            if words
+            else "The platform has no project yet. Once it has, it is listed here at once."
+        )
+        return
+    chosen = select.selectbox(
+        "Project", list(labels), format_func=lambda identifier: labels[identifier], key="project"
+    )
+    address.write("project", str(chosen))
+
+
+def _first_match() -> None:
+    st.session_state.pop("project", None)
+    address.write("project", None)
+
+
+def _label(row: Row) -> str:
+    off = "" if row["is_active"] else " (inactive)"
+    return f"{escape.project(row['id'], row['name'])} · {escape.short(row['organization'], 40)}{off}"
+
+
+def _title(project: Row) -> None:
+    st.html(
+        f"<h2 style='margin:0;overflow-wrap:anywhere'>{escape.html(project['name'])}</h2>"
+        f"<div style='opacity:.75'>{escape.html(project['organization'])} ·"
+        f" {escape.html(project['tier'])} tier · project {project['id']}"
+        f" since {project['created_at']:%Y-%m-%d}</div>"
+    )
+    if not project["is_active"]:
+        since = project["deactivated_at"]
+        when = f" since {since:%Y-%m-%d}" if since else ""
+        st.badge(f"Inactive{when}", icon=":material/pause_circle:", color="gray")
+
+
+def _allowances(used: Sequence[Row]) -> None:
+    if used:
+        st.subheader("Against the plan", anchor=False)
+        rows = [{**row, **words(row)} for row in used]
+        table(rows, ALLOWANCES, "project-limits", "What this project used of what its tier includes")
+
+
+def _months(months: Sequence[Row]) -> None:
+    st.subheader("Closed months", anchor=False)
+    if not months:
+        st.info("No month is closed yet. The monthly job closes a month on the 1st of the next, 00:00 UTC.")
+        return
+    labelled = [
+        {
+            **row,
+            "label": f"{row['year']}-{row['month']:02d}",
+            "coverage": f"{row['days_present']} of {row['days_expected']}",
+        }
+        for row in months
+    ]
+    table(labelled, MONTHS, "project-months", "Closed months, newest first")
+
+
+def _runs(recent: Sequence[Row]) -> None:
+    if recent:
+        st.subheader("Recent runs for this project", anchor=False)
+        for run in recent:
+            line(run)

@@ -1,0 +1,154 @@
+"""The coverage matrix: how well each project's days were measured, source by source, a page at a time."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from console import address
+from console.access.tenancy import Scope
+from console.data.queries.problems import SOURCE_NAMES
+from console.data.reading import kept, reading_as, seen
+from console.ui import escape
+from console.ui.states import LEGEND, STATES
+from metering.catalogue.meters import SOURCES, Source
+from metering.catalogue.periods import Day, days
+from metering.days import coverage_matrix
+from metering.days.coverage_matrix import Cell
+
+MOST_DAYS = 31
+PAGE = 25  # projects
+EVERY = "every"
+NOT_EXPECTED = "·"
+ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
+    "running": "…",
+    "unsealed": "□",
+}
+GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#D55E00", "#8A95A166"
+COLOURS = {"●": GREEN, "0": SKY, "◐": ORANGE, "↷": PURPLE, "○": RED, "✕": RED, "□": RED}
+
+
+@kept
+def read(
+    scope: Scope,
+    first: date,
+    last: date,
+    after: int,
+    sources: Sequence[Source],
+    only: tuple[int, ...] | None,
+) -> list[Cell]:
+    """A page of cells."""
+    with reading_as(scope) as page:
+        return coverage_matrix.matrix(
+            page.connection, Day(first), Day(last), page.at, after, PAGE, sources, only
+        )
+
+
+# Read only when it is asked for.
+@kept
+def partial(scope: Scope, first: date, last: date, sources: Sequence[Source]) -> frozenset[int]:
+    """The projects of which a sealed day was not read whole."""
+    with reading_as(scope) as page:
+        return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
+
+
+def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
+    """The matrix of the last MOST_DAYS of a range; `unsealed` are the projects that miss a day in it."""
+    first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
+    st.subheader("How well the days were measured", anchor=False)
+    after = int(st.session_state.get("matrix-after", 0))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        sources, lacking = _choose()
+        only = None
+        if lacking:
+            only = tuple(sorted(unsealed | partial(seen(), first.date, last.date, sources)))
+        cells = read(seen(), first.date, last.date, after, sources, only)
+        st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
+        following = cells[-1].project_id if cells else after
+        enough = len({cell.project_id for cell in cells}) == PAGE
+        st.button("Next projects", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
+    if not cells:
+        st.info(
+            "Every project's days are sealed and were read whole."
+            if lacking
+            else "No project was metered in these days."
+        )
+        return
+    _grid(cells, first, last)
+    st.caption(f"{LEGEND} · □ not sealed · … still running · {NOT_EXPECTED} not expected")
+
+
+def _choose() -> tuple[Sequence[Source], bool]:
+    """The sources to show, and whether only projects that lack something in them."""
+    options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_NAMES.items()}
+    address.read("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
+    address.read("only", _is_missing, "`missing`")
+    st.session_state.setdefault("source", EVERY)
+    source = st.selectbox(
+        "Source",
+        list(options),
+        format_func=options.__getitem__,
+        key="source",
+        width=220,
+        on_change=_go,
+        args=(0,),
+    )
+    only = st.toggle("Only with missing or partial days", key="only", on_change=_go, args=(0,))
+    address.write("source", None if source == EVERY else source)
+    address.write("only", "missing" if only else None)
+    sources = [name for name in SOURCES if source in (EVERY, name)]
+    return sources, only
+
+
+def _is_missing(raw: str) -> bool:
+    if raw != "missing":
+        raise ValueError(raw)
+    return True
+
+
+def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
+    headings = {day.date: f"{day.date:%m-%d}" for day in days(first, last)}
+    whose = {cell.project_id: cell.project for cell in cells}
+    named = {one: escape.cell(escape.project(one, name)) for one, name in whose.items()}
+    rows: dict[tuple[int, Source], dict[date, list[str]]] = {}
+    for cell in cells:
+        key = cell.project_id, cell.source
+        rows.setdefault(key, {})[cell.date] = [ICONS.get(cell.state, cell.state)]
+    pills = {
+        heading: pa.array([row.get(day, [NOT_EXPECTED]) for row in rows.values()])
+        for day, heading in headings.items()
+    }
+    st.dataframe(
+        pa.table(
+            {
+                "Project": [named[project] for project, _ in rows],
+                "Source": [SOURCE_NAMES[source] for _, source in rows],
+                **pills,
+            }
+        ),
+        column_config=_columns(tuple(headings.values())),
+        hide_index=True,
+        key="matrix",
+        height=min(38 + 35 * len(rows), 600),
+        alt="How well each source measured each project's days, a column a day",
+    )
+
+
+@lru_cache(maxsize=100)
+def _columns(headings: Sequence[str]) -> dict[str, Any]:
+    icons = list(dict.fromkeys([*ICONS.values(), NOT_EXPECTED]))
+    colours = [COLOURS.get(icon, GREY) for icon in icons]
+    make = st.column_config
+    named: dict[str, Any] = {
+        "Project": make.TextColumn(width=170, pinned=True),
+        "Source": make.TextColumn(width=130, pinned=True),
+    }
+    pills = {name: make.MultiselectColumn(name, width=52, options=icons, color=colours) for name in headings}
+    return named | pills
+
+
+def _go(after: int) -> None:
+    st.session_state["matrix-after"] = after

@@ -1,0 +1,206 @@
+"""Snapshots: which days are missing, and their repair."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import streamlit as st
+
+from console import address
+from console.access.tenancy import Scope
+from console.actions import ask
+from console.data.reading import kept, may, now, reading_as, seen
+from console.ui import charts, format, progress
+from console.ui.page_header import head, loading
+from console.ui.table import Column, table
+from console.views.snapshots import matrix
+from metering.catalogue.periods import Day, days
+from metering.days import completeness
+from metering.days.coverage import MissingDay
+
+LONGEST = 366  # days one look may span
+MISSING = (
+    Column("project_id", "Id", "id"),
+    Column("project", "Project", "name"),
+    Column("days", "Missing days", "count"),
+    Column("first", "First", "date"),
+    Column("last", "Last", "date"),
+    Column("dates", "Which"),
+)
+Missing = Sequence[MissingDay]
+
+
+@kept
+def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
+    """When it was read, the missing days, and how many projects have each day sealed."""
+    with reading_as(scope) as page:
+        found = completeness.read(page.connection, Day(first), Day(last), page.at)
+        missing = completeness.missing(page.connection, found, page.at)
+        return page.at, missing, {day.date: day.projects for day in found if day.projects}
+
+
+def show() -> None:
+    """The page."""
+    first, last = _asked(now())
+    as_of = head("Snapshots")
+    with loading():
+        at, missing, sealed = read(seen(), first.date, last.date)
+    as_of(at)
+    _range(at)
+    if missing:
+        _repair(missing, at)
+    else:
+        _nothing_missing(first, last, sealed)
+    progress.follow("backfill")
+    _calendar(missing, sealed, first, last)
+    matrix.show(first, last, frozenset(day.project_id for day in missing))
+
+
+def _asked(at: datetime) -> tuple[Day, Day]:
+    yesterday = Day.of(at).previous()
+    address.read("from", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.read("to", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    last = min(st.session_state.get("to") or yesterday.date, yesterday.date)
+    first = st.session_state.get("from") or last - timedelta(days=29)
+    if first > last:
+        st.warning(f"The range ended before it began; it shows {first} alone.")
+        last = first
+    if (last - first).days >= LONGEST:
+        first = last - timedelta(days=LONGEST - 1)
+        st.warning(f"A look spans at most {LONGEST} days; this one begins at {first}.")
+    st.session_state["from"], st.session_state["to"] = first, last
+    return Day(first), Day(last)
+
+
+def _day(latest: date) -> Any:
+    def parse(raw: str) -> date:
+        day = date.fromisoformat(raw)
+        if day > latest or len(raw) != 10:
+            raise ValueError(raw)
+        return day
+
+    return parse
+
+
+def _range(at: datetime) -> None:
+    yesterday = Day.of(at).previous().date
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.date_input("From", key="from", max_value=yesterday, format="YYYY-MM-DD", width=170)
+        last = st.date_input("To", key="to", max_value=yesterday, format="YYYY-MM-DD", width=170)
+    address.write("from", str(first))
+    address.write("to", str(last))
+
+
+def _nothing_missing(first: Day, last: Day, sealed: Mapping[date, int]) -> None:
+    if sealed:
+        st.success(f"No day is missing from {first} to {last}.", icon=":material/check_circle:")
+    else:
+        st.info(
+            f"No day from {first} to {last} is expected: no project was metered then. Expected days begin "
+            "when a project is created, or when Fleetmeter was installed, whichever is later."
+        )
+
+
+def _repair(missing: Missing, at: datetime) -> None:
+    rows = _by_project(missing)
+    st.subheader(
+        f"{format.many(len(missing), 'day')} missing in {format.many(len(rows), 'project')}", anchor=False
+    )
+    ticked = table(rows, MISSING, "missing", "Missing days by project; tick rows to repair only them", True)
+    if not may("operator"):
+        return
+    dates = _dates(missing)
+    wanted = {rows[number]["project_id"] for number in ticked}
+    chosen = [day for day in missing if day.date in dates and (not wanted or day.project_id in wanted)]
+    scopes: list[int | None] = sorted(wanted) if wanted else [None]
+    asked = [(scope, span) for scope in scopes for span in _spans(missing, chosen, scope)]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = f"Backfill {format.many(len(chosen), 'missing day')}"
+        if st.button(label, type="primary", icon=":material/build:", key="backfill", disabled=not chosen):
+            progress.started("backfill", [_ask(scope, span, at) for scope, span in asked])
+        if st.button("Preview", icon=":material/visibility:", key="preview-backfill", disabled=not chosen):
+            progress.started("backfill", [_ask(scope, span, at, True) for scope, span in asked])
+        st.caption(_consequence(chosen, wanted))
+
+
+def _dates(missing: Missing) -> set[date]:
+    """The days chosen among those that some project misses; all of them while none is chosen."""
+    options = sorted({day.date for day in missing})
+    kept = [day for day in st.session_state.get("repair", []) if day in options]
+    st.session_state["repair"] = kept
+    chosen = st.multiselect(
+        "Days to repair", options, key="repair", placeholder="Every missing day", format_func=str
+    )
+    return set(chosen or options)
+
+
+def _consequence(chosen: Missing, wanted: set[int]) -> str:
+    if not chosen:
+        return "The ticked projects miss none of these days."
+    dates = [day.date for day in chosen]
+    whose = f"in {format.many(len(wanted), 'ticked project')}" if wanted else "in every project"
+    return (
+        f"Counts again and seals what is missing from {min(dates)} to {max(dates)} {whose}; "
+        "days already sealed stay as they are."
+    )
+
+
+def _spans(missing: Missing, chosen: Missing, project_id: int | None) -> list[tuple[date, date]]:
+    """Ranges that hold every chosen missing day of the project (None: of any) and no other missing one."""
+    mine = [day for day in missing if project_id in (None, day.project_id)]
+    wanted = {day.date for day in chosen if project_id in (None, day.project_id)}
+    runs = groupby(sorted({day.date for day in mine}), key=wanted.__contains__)
+    found = [list(dates) for picked, dates in runs if picked]
+    return [(dates[0], dates[-1]) for dates in found]
+
+
+def _ask(project_id: int | None, span: tuple[date, date], at: datetime, trial: bool = False) -> int:
+    first, last = map(str, span)
+    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last}, trial)
+
+
+def _by_project(missing: Missing) -> list[dict[str, Any]]:
+    rows = []
+    for project_id, found in groupby(missing, key=lambda day: day.project_id):
+        absent = list(found)
+        dates = [f"{day.date}" for day in absent]
+        rows.append(
+            {
+                "project_id": project_id,
+                "project": absent[0].project,
+                "days": len(absent),
+                "first": absent[0].date,
+                "last": absent[-1].date,
+                "dates": ", ".join(dates[:6]) + (f" and {len(dates) - 6} more" if len(dates) > 6 else ""),
+            }
+        )
+    return rows
+
+
+def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Day) -> None:
+    if not missing and not sealed:
+        return
+    counts = Counter(day.date for day in missing)
+    rows = [
+        {"date": day.date, "missing": counts[day.date], "sealed": sealed.get(day.date, 0)}
+        for day in days(first, last)
+    ]
+    st.subheader("Day by day", anchor=False)
+    chart, listing = st.tabs(["Calendar", "Table"])
+    with chart:
+        charts.calendar(
+            rows, "How many projects miss each day; the table beside it has the numbers", "calendar"
+        )
+    with listing:
+        table(
+            rows[::-1],
+            (
+                Column("date", "Day", "date"),
+                Column("sealed", "Projects sealed", "count"),
+                Column("missing", "Projects missing", "count"),
+            ),
+            "calendar-table",
+            "Projects sealed and missing by day, newest first",
+        )

@@ -1,0 +1,78 @@
+"""`accept-gap` and `adjust`: what an operator decides about the books, with a reason and a name."""
+
+import os
+from datetime import date as date_
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+
+from fleetmeter import environment
+from metering.catalogue.periods import Day
+from metering.db.transactions import transaction
+from metering.errors import AdjustmentRefused
+from metering.months import adjustments, gaps
+from metering.months.adjustments import Adjustment
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+def actor() -> str:
+    """Who is at this terminal, for the audit log."""
+    return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'cli'}@cli"
+
+
+def accept_gap(gap_id: int, reason: Reason) -> None:
+    """Let months close over a gap although its usage is not known."""
+    with transaction(environment.engine(environment.load())) as connection:
+        gaps.accept(connection, gap_id, reason, actor(), environment.now())
+    print(f"gap {gap_id} is accepted")
+
+
+def adjust(
+    project: Annotated[int, typer.Option(help="The project's id.")],
+    reason: Reason,
+    date: Annotated[str, typer.Option(help="The day it speaks about, YYYY-MM-DD.")] = "",
+    meter: Annotated[str | None, typer.Option(help="A counter, with --quantity.")] = None,
+    quantity: Annotated[int | None, typer.Option(help="Units to add, or with a minus to take off.")] = None,
+    amount: Annotated[str | None, typer.Option(help="Money instead, like -12.50.")] = None,
+    kind: Annotated[str, typer.Option(help="correction, or late-usage.")] = "correction",
+    reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
+) -> None:
+    """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
+    with transaction(environment.engine(environment.load())) as connection:
+        now = environment.now()
+        if reverse is not None:
+            if (date, meter, quantity, amount) != ("", None, None, None):
+                raise AdjustmentRefused(
+                    "--reverse posts the opposite of that adjustment; it takes a reason only"
+                )
+            posted = adjustments.reverse(connection, project, reverse, reason, actor(), now)
+        else:
+            about = _about(date)
+            wanted = Adjustment(
+                project, meter, quantity, _money(amount), about, reason, actor(), kind=_kind(kind)
+            )
+            posted = adjustments.post(connection, wanted, now)
+    print(f"adjustment {posted} is posted")
+
+
+def _about(day: str) -> date_:
+    if not day:
+        raise AdjustmentRefused("name the day that the correction speaks about: --date YYYY-MM-DD")
+    return Day.parse(day).date
+
+
+def _kind(kind: str) -> str:
+    if kind not in ("correction", "late-usage"):
+        raise AdjustmentRefused(f"--kind takes correction or late-usage, not {kind!r}")
+    return kind.replace("-", "_")
+
+
+def _money(amount: str | None) -> Decimal | None:
+    if amount is None:
+        return None
+    try:
+        return Decimal(amount)
+    except InvalidOperation as error:
+        raise AdjustmentRefused(f"--amount takes money like -12.50, not {amount!r}") from error

@@ -1,0 +1,58 @@
+"""`month`: how a month stands for each project, as billed and as corrected."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from fleetmeter import environment
+from fleetmeter.cli import output
+from metering.catalogue import projects
+from metering.catalogue.periods import Month
+from metering.db.transactions import read_snapshot
+from metering.months import corrected_bills, gaps
+from metering.pricing import plans
+
+OUT = output.console()
+
+
+def month(
+    wanted: Annotated[str, typer.Argument(metavar="YYYY-MM")],
+    project: Annotated[int | None, typer.Option(help="One project instead of all.")] = None,
+    at: Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """How a month stands: open, blocked and why, or closed; its charges as billed and as corrected."""
+    found, now, which = environment.load(), environment.instant(at), Month.parse(wanted)
+    offered = plans.load(found.plans)
+    with read_snapshot(environment.engine(found)) as connection:
+        if project is not None:
+            projects.require(connection, project)
+        states = gaps.statuses(connection, which, now, offered, project)
+        only = None if project is None else [project]
+        views = {view["project_id"]: view for view in corrected_bills.views(connection, which, only)}
+        blocked = [state.project_id for state in states if state.state == "blocked"]
+        at_risk = gaps.at_risk_in(connection, which, blocked, offered)
+    if as_json:
+        rows = [asdict(state) | _without_id(views.get(state.project_id)) for state in states]
+        output.as_json(OUT, {"month": str(which), "at": now, "projects": rows, "charge_at_risk": at_risk})
+        return
+    rows = [_row(state, views.get(state.project_id)) for state in states]
+    OUT.print(output.table(str(which), rows) if rows else f"no project was metered in {which}")
+    for sentence in at_risk:
+        OUT.print(f"at risk: {sentence}", markup=False)
+
+
+def _without_id(view: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (view or {}).items() if name not in ("project_id", "currency")}
+
+
+def _row(state: gaps.MonthStatus, view: dict[str, Any] | None) -> dict[str, Any]:
+    closed = f"by {state.closed_by} at {state.closed_at:%Y-%m-%d %H:%M} UTC" if state.closed_at else ""
+    return {
+        "project": state.project_id,
+        "state": state.state,
+        "as billed": f"{view['as_billed']['total_charge']} {state.currency}" if view else "",
+        "as corrected": f"{view['as_corrected']['total_charge']} {state.currency}" if view else "",
+        "why": closed or state.reason,
+    }

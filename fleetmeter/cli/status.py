@@ -1,0 +1,102 @@
+"""`fleetmeter status`: who is alive, how fresh each source is, what is open, what waits."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from metering.alerts import backlog, reconciliation
+from metering.catalogue import projects
+from metering.catalogue.meters import SOURCES
+from metering.catalogue.periods import Day, Month
+from metering.days import coverage
+from metering.db.transactions import transaction
+from metering.months import blockers
+from metering.months.close import due_months
+from metering.pricing.plans import Plans
+
+WORKERS = """
+    SELECT name, role, host, pid, last_seen_at,
+        last_seen_at > clock_timestamp() - interval '30 seconds' AS alive,
+        (figures->>'rate_per_second')::numeric AS messages_per_second
+    FROM workers WHERE last_seen_at > clock_timestamp() - interval '7 days'
+    ORDER BY role, last_seen_at DESC LIMIT 20"""
+
+SOURCE = """
+    SELECT count(*) FILTER (WHERE {0}_measured_at IS NOT NULL) AS projects_measured,
+        max({0}_measured_at) AS last_measured_at, min({0}_measured_at) AS oldest_measured_at
+    FROM project_stats"""
+
+# One probe of an index for each job that ever ran. The job is asked for as a range: PostgreSQL would
+# otherwise walk the primary key backwards through the runs of all the others.
+JOBS = """
+    WITH RECURSIVE names (job) AS (
+        SELECT min(job) FROM job_runs
+        UNION ALL SELECT (SELECT min(r.job) FROM job_runs r WHERE r.job > n.job) FROM names n
+        WHERE n.job IS NOT NULL)
+    SELECT last.* FROM names CROSS JOIN LATERAL (
+        SELECT job, period, CASE WHEN state = 'succeeded' AND errors <> '[]'
+                THEN format('succeeded with %s failure%s', jsonb_array_length(errors),
+                    CASE jsonb_array_length(errors) WHEN 1 THEN '' ELSE 's' END) ELSE state END AS state,
+            finished_at, errors FROM job_runs r
+        WHERE r.job >= names.job AND r.job <= names.job AND NOT r.dry_run
+        ORDER BY r.job DESC, r.id DESC LIMIT 1) last"""
+
+WAITING = """
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state = 'running') AS running
+    FROM job_runs WHERE state IN ('queued', 'running')"""
+
+UNATTRIBUTED = """
+    SELECT reason, sum(messages)::bigint AS messages FROM unattributed_messages
+    WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY 2 DESC"""
+
+
+def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
+    """Everything `status` shows, as JSON-able values; `at` is now."""
+    with transaction(engine) as connection:
+        return {
+            "at": at,
+            "workers": _rows(connection, WORKERS),
+            "sources": {source: sources(connection)[source] for source in SOURCES},
+            "jobs": _rows(connection, JOBS),
+            "queue": _rows(connection, WAITING)[0],
+            "catch_up": backlog.plan(connection, at),
+            "missing_days_last_30": missing(connection, at),
+            "months": months(connection, at, offered),
+            "open_gaps": _rows(
+                connection,
+                "SELECT * FROM gaps WHERE covered_at IS NULL"
+                " AND accepted_at IS NULL ORDER BY starts_at LIMIT 20",
+            ),
+            "reconciliation": _rows(connection, reconciliation.LAST),
+            "unattributed_messages_last_24_h": _rows(connection, UNATTRIBUTED, at=at),
+        }
+
+
+def sources(connection: Connection) -> dict[str, dict[str, Any]]:
+    """How fresh each source is: None where it was never measured."""
+    return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCES}
+
+
+def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, Any]:
+    """Months that should be closed and are not, each with the projects that block it and why."""
+    ids = projects.ids(connection)
+    return {
+        str(month): {
+            "blocked": blockers.unpriced(connection, month, ids, offered)
+            | blockers.blocked(connection, month, ids)
+        }
+        for month in due_months(connection, at)
+    } | {str(Month.of(at)): {"running": True}}
+
+
+def missing(connection: Connection, at: datetime) -> int:
+    """How many expected days of the last thirty are not sealed."""
+    last = Day.of(at).previous()
+    first = Day.of(at.replace(hour=0) - 30 * (last.end - last.start))
+    return len(coverage.missing_days(connection, first, last, at))
+
+
+def _rows(connection: Connection, query: str, **parameters: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(query), parameters).mappings()]

@@ -1,0 +1,261 @@
+"""The drill: publish known counts, kill and cut at random, and compare what was counted.
+
+Everything happens in a scratch database and under a topic root and client id of its own, so it may
+run against a broker in use. Only QoS 1 and 2 are published: QoS 0 promises nothing across a fault.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import URL, create_engine, text
+
+from collectors.mqtt.endpoint import Endpoint
+from fleetmeter.drill import setup
+from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
+from metering.config.settings import Settings
+from metering.errors import FleetmeterError
+
+OUT = Console(highlight=False)
+PER_TURN = 100  # messages between two looks at the clock
+MOST_UNCONFIRMED = 5_000
+TRIED_WITHIN = 20.0  # seconds that the first message gets
+SETTLE = 60.0  # seconds that counting gets after the last fault
+APPLICATION = "fleetmeter counter"
+LOST = (
+    "Messages that the broker had accepted never came. It may drop what waits for a client that is away "
+    "(mosquitto: max_queued_messages, 1000 by default); deploy/mosquitto.conf has what it needs."
+)
+TWICE = (
+    "Messages came twice. A broker that sends again under new packet ids cannot be counted exactly; "
+    "collectors/mqtt/session.py says what exactness rests on."
+)
+
+
+@dataclass
+class DrillResult:
+    """Messages the broker accepted, messages counted, and what was done to the daemon meanwhile."""
+
+    seed: int
+    published: int = 0
+    counted: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def difference(self) -> int:
+        return self.counted - self.published
+
+
+def run(settings: Settings, minutes: float, seed: int) -> int:
+    """Drill for `minutes`; prints the table and returns 0 when nothing was lost or counted twice."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetmeter-drill-") as folder,
+        setup.broker(settings, Path(folder)) as broker,
+        setup.database(settings) as database,
+    ):
+        outcome = exercise(database, broker, minutes * 60, seed)
+    show(outcome)
+    if outcome.difference:
+        OUT.print(LOST if outcome.difference < 0 else TWICE)
+    return 0 if outcome.difference == 0 else 1
+
+
+def show(outcome: DrillResult) -> None:
+    """The figures as a table."""
+    table = Table("seed", "faults", "published", "counted", "difference")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
+    figures = (outcome.published, outcome.counted, outcome.difference)
+    table.add_row(str(outcome.seed), kinds, *(f"{figure:,}" for figure in figures))
+    OUT.print(table)
+
+
+def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> DrillResult:
+    """Publish and break things for `seconds`, then let the daemon finish and count."""
+    drill = _Drill(database, broker, seed)
+    try:
+        drill.break_things(seconds)
+        return drill.settle()
+    finally:
+        drill.close()
+
+
+class _Drill:
+    def __init__(self, database: URL, broker: Endpoint, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
+        self._outcome = DrillResult(seed)
+        self._engine = create_engine(database)
+        self._topics = setup.fill(self._engine)
+        self._name = f"fleetmeter-drill-{os.getpid()}"
+        self._root = f"fleetmeter-drill/{os.getpid()}"
+        self._broker = broker
+        self._cable = FaultProxy(broker.host, broker.port, seed, broker.tls)
+        self._environment = {
+            "DATABASE_URL": database.render_as_string(hide_password=False),
+            "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._cable.port}",
+            "MQTT_TOPIC_ROOT": self._root,
+            "MQTT_CLIENT_ID": self._name,
+        }
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the drill
+        self._daemons = [self._start()]
+        self._await_subscription()
+        self._publisher = self._client(self._name + "-publisher")
+        self._publisher.loop_start()
+        self._unconfirmed: list[paho.MQTTMessageInfo] = []
+        self._try_one()
+
+    def break_things(self, seconds: float) -> None:
+        """One fault every second or two, messages all the time."""
+        faults = (self.kill, self.cut, self.disconnect_database, self.take_over, self.restart)
+        now = time.monotonic()
+        until, next_fault = now + seconds, now + 1
+        while (now := time.monotonic()) < until:
+            self._publish()
+            if now >= next_fault:
+                fault = self._random.choice(faults)
+                fault()
+                self._outcome.faults[fault.__name__.replace("_", " ")] += 1
+                next_fault = time.monotonic() + self._random.uniform(0.2, 2.5)
+
+    def kill(self) -> None:
+        self._daemons[-1].kill()
+        self._reap()
+
+    def restart(self) -> None:
+        self._daemons[-1].send_signal(signal.SIGTERM)
+        self._reap()
+
+    def cut(self) -> None:
+        self._cable.cut()
+
+    def disconnect_database(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name = :name AND datname = current_database()"""),
+                {"name": APPLICATION},
+            )
+
+    def take_over(self) -> None:
+        """A second daemon under the same client id; the first finds out and stops."""
+        self._daemons.append(self._start())
+
+    def settle(self) -> DrillResult:
+        """No more faults: wait until everything that the broker accepted is counted."""
+        self._await_acceptance()
+        until = time.monotonic() + SETTLE
+        while self._count() < self._outcome.published and time.monotonic() < until:
+            self._revive()
+            time.sleep(0.5)
+        time.sleep(2)  # whatever is counted twice comes now
+        self._outcome.counted = self._count()
+        return self._outcome
+
+    def close(self) -> None:
+        """Stop everything and have the broker forget the session."""
+        for daemon in self._daemons:
+            daemon.kill()
+            daemon.wait()
+        self._publisher.loop_stop()
+        with contextlib.suppress(OSError):
+            forgetting = self._client(self._name)
+            forgetting.loop_start()
+            forgetting.disconnect()
+            forgetting.loop_stop()
+        self._cable.close()
+        self._engine.dispose()
+        self._log.close()
+
+    def _try_one(self) -> None:
+        """A broker whose access list forbids these topics drops them, and says so to nobody."""
+        topic = f"{self._root}/{self._topics[0]}"
+        self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
+        self._outcome.published = 1
+        self._await_acceptance()
+        until = time.monotonic() + TRIED_WITHIN
+        while self._count() < 1:
+            if time.monotonic() > until:
+                raise FleetmeterError(
+                    f"the broker does not pass on what is published to {topic}; allow this user to "
+                    "read and write fleetmeter-drill/# (mosquitto: in its acl_file)"
+                )
+            time.sleep(0.1)
+
+    def _publish(self) -> None:
+        self._revive()
+        for _ in range(PER_TURN):
+            topic = f"{self._root}/{self._random.choice(self._topics)}"
+            payload = bytes(self._random.randrange(100))
+            info = self._publisher.publish(topic, payload, qos=self._random.choice((1, 1, 1, 2)))
+            self._unconfirmed.append(info)
+        self._outcome.published += PER_TURN
+        time.sleep(PER_TURN / 5_000)
+        if len(self._unconfirmed) > MOST_UNCONFIRMED:
+            self._await_acceptance()
+
+    def _await_acceptance(self) -> None:
+        for info in self._unconfirmed:
+            info.wait_for_publish(30)
+            if not info.is_published():
+                raise FleetmeterError("the broker stopped accepting messages; the drill proves nothing")
+        self._unconfirmed.clear()
+
+    def _count(self) -> int:
+        query = text("""SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM usage_hourly), 0)
+            + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)""")
+        with self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, **self._environment}
+        command = [sys.executable, "-m", "fleetmeter.cli", "counter"]
+        return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
+
+    def _revive(self) -> None:
+        """Somebody counts: a service manager would start a daemon that was killed."""
+        self._daemons = [daemon for daemon in self._daemons if daemon.poll() is None]
+        if not self._daemons:
+            self._daemons.append(self._start())
+
+    def _reap(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._daemons[-1].wait(0.5)
+
+    def _await_subscription(self) -> None:
+        query = text("SELECT bool_or(connected) FROM mqtt_sessions")
+        for _ in range(300):
+            with self._engine.connect() as connection:
+                if connection.scalar(query):
+                    return
+            time.sleep(0.1)
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+        raise FleetmeterError(f"the counter does not reach the broker; it said: {said[-1]}")
+
+    def _client(self, client_id: str) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+        client.max_inflight_messages_set(1000)
+        client.username_pw_set(self._broker.username, self._broker.password)
+        if self._broker.tls:
+            client.tls_set_context(self._broker.tls)
+        client.connect(self._broker.host, self._broker.port)
+        return client
+
+
+def _login(broker: Endpoint) -> str:
+    if broker.username is None:
+        return ""
+    password = "" if broker.password is None else f":{quote(broker.password, safe='')}"
+    return f"{quote(broker.username, safe='')}{password}@"

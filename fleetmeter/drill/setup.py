@@ -1,0 +1,76 @@
+"""Where a drill takes place: its projects, a broker, a scratch database."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import URL, Engine, create_engine, text
+
+from collectors.mqtt import endpoint
+from collectors.mqtt.endpoint import Endpoint
+from fleetmeter import schema
+from fleetmeter.embedded import broker as embedded
+from metering.config.settings import DRIVER, Settings
+from metering.errors import FleetmeterError
+
+PROJECTS = 20
+
+
+def fill(engine: Engine) -> list[str]:
+    """Projects to count for; returns topics below the root, a few of which name none."""
+    schema.migrate(engine)
+    with engine.begin() as connection:
+        organization = connection.scalar(
+            text("INSERT INTO organizations (name) VALUES ('Drill') RETURNING id")
+        )
+        statement = text("INSERT INTO projects (organization_id, name) VALUES (:o, :n) RETURNING id")
+        ids = [
+            connection.scalar(statement, {"o": organization, "n": f"Drill {number}"})
+            for number in range(PROJECTS)
+        ]
+    return [f"{organization}/{project}/robot/state" for project in ids] + [
+        f"{organization}/{ids[0]}/robot/cmd/go",
+        f"{organization}/999999/robot/state",
+        "malformed",
+    ]
+
+
+@contextlib.contextmanager
+def broker(settings: Settings, folder: Path) -> Iterator[Endpoint]:
+    """The broker of MQTT_URL, or a mosquitto for this drill alone.
+
+    Raises FleetmeterError when a certificate cannot be read.
+    """
+    if settings.mqtt_url is not None:
+        yield _endpoint(settings)
+        return
+    # Other brokers that can be embedded send again under new ids, which nobody can count exactly.
+    own = embedded.start(folder, prefer="mosquitto")
+    try:
+        yield _endpoint(settings.model_copy(update={"mqtt_url": SecretStr(own.url)}))
+    finally:
+        own.stop()
+
+
+def _endpoint(settings: Settings) -> Endpoint:
+    try:
+        return endpoint.of(settings)
+    except OSError as error:
+        raise FleetmeterError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[URL]:
+    """A database on the configured server, dropped afterwards."""
+    name = f"fleetmeter_drill_{os.getpid()}"
+    admin = create_engine(settings.database, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield settings.database.set(database=name, drivername=DRIVER)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()

@@ -1,0 +1,59 @@
+"""Waiting for a request: PostgreSQL's NOTIFY wakes the runner, so that a request starts at once."""
+
+import select
+import threading
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from jobs.queue import CHANNEL
+
+TICK = 0.25  # seconds between two looks at `stop`
+
+
+class Listener:
+    """A connection that listens. While the database is away it only waits, and listens again later."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.connection: Connection | None = None
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Until somebody asks for a run, `seconds` have passed, or `stop`."""
+        fresh = self.connection is None
+        driver = self._listening()
+        if fresh and driver is not None:
+            return  # what was asked for before it listened did not ring: look once more
+        end = time.monotonic() + seconds
+        while driver is not None and not stop.is_set() and time.monotonic() < end:
+            if select.select([driver], [], [], TICK)[0]:
+                self._heard(driver)
+                return
+        if driver is None:
+            stop.wait(min(seconds, 1))
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self.connection is not None:
+            self.connection.invalidate()  # a pooled connection would go on listening
+            self.connection.close()
+        self.connection = None
+
+    def _listening(self) -> Any:
+        try:
+            if self.connection is None:
+                self.connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self.connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+            return self.connection.connection.driver_connection
+        except DBAPIError:
+            self.close()
+            return None
+
+    def _heard(self, driver: Any) -> None:
+        try:
+            driver.poll()
+            driver.notifies.clear()
+        except driver.Error:
+            self.close()

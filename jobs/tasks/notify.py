@@ -1,0 +1,193 @@
+"""Alerts to people: every alert once to each channel, opened and resolved, retried until it is taken.
+
+What waits for a channel is in `alert_notices`. A batch is leased by moving its next attempt, sent
+without a transaction open, and marked; a runner killed in between leads to a second message, never
+to none. Nothing here touches a job, so that no channel can hold one up.
+"""
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import apprise
+import structlog
+from sqlalchemy import Connection, Engine, text
+
+from collectors.aws import sns
+from jobs import backoff
+from metering.alerts import alerts
+from metering.config.settings import Settings
+from metering.db.transactions import transaction
+from metering.errors import DeliveryFailed, FleetmeterError, SettingsError
+from metering.pricing import plans
+
+LOOK = 30  # seconds between two looks at what is wrong
+BATCH = 100  # notices in a message; it names the first of them and counts the rest
+NAMED = 20
+
+log = structlog.get_logger()
+# Its own log would print addresses, and they hold passwords.
+logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+
+ENQUEUE = text("""
+    INSERT INTO alert_notices (alert_id, channel, event)
+    SELECT id, :channel, 'opened' FROM alerts WHERE resolved_at IS NULL
+    UNION ALL
+    SELECT a.id, :channel, 'resolved' FROM alerts a
+    JOIN alert_notices n ON n.alert_id = a.id AND n.channel = :channel AND n.event = 'opened'
+    WHERE a.resolved_at IS NOT NULL AND n.sent_at IS NOT NULL
+        AND a.resolved_at > now() - interval '7 days'
+    ON CONFLICT DO NOTHING""")
+
+# What resolved before anybody heard of it is no news.
+LEASE = text("""
+    WITH stale AS (
+        DELETE FROM alert_notices n USING alerts a WHERE a.id = n.alert_id AND n.channel = :channel
+        AND n.event = 'opened' AND n.sent_at IS NULL AND a.resolved_at IS NOT NULL),
+    next AS (
+        SELECT n.alert_id, n.channel, n.event FROM alert_notices n JOIN alerts a ON a.id = n.alert_id
+        WHERE n.channel = :channel AND n.sent_at IS NULL AND n.next_attempt_at <= clock_timestamp()
+            AND (n.event = 'resolved' OR a.resolved_at IS NULL)
+        ORDER BY n.alert_id, n.event FOR UPDATE OF n SKIP LOCKED LIMIT :batch)
+    UPDATE alert_notices n SET attempt = n.attempt + 1, next_attempt_at = clock_timestamp() + interval '60 s'
+    FROM next JOIN alerts a ON a.id = next.alert_id
+    WHERE (n.alert_id, n.channel, n.event) = (next.alert_id, next.channel, next.event)
+    RETURNING n.alert_id, n.event, n.attempt, a.kind, a.severity, a.project_id, a.subject, a.detail""")
+
+SENT = text("""
+    UPDATE alert_notices SET sent_at = clock_timestamp(), error = NULL
+    WHERE channel = :channel AND alert_id = ANY(:ids) AND event = ANY(:events)""")
+
+FAILED = text("""
+    UPDATE alert_notices SET error = :error, next_attempt_at = clock_timestamp() + :wait * interval '1 s'
+    WHERE channel = :channel AND sent_at IS NULL AND alert_id = ANY(:ids)""")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where messages go. `name` is stored and shown: the kind and a digest, nothing of the secret."""
+
+    name: str
+    send: Callable[[str, str], None]
+
+
+def channels(settings: Settings) -> list[Channel]:
+    """The configured channels. Raises SettingsError for an address that no service is known for."""
+    found = [_apprise(place, address) for place, address in enumerate(_addresses(settings), 1)]
+    if settings.alert_sns_topic_arn:
+        arn = settings.alert_sns_topic_arn
+        found.append(Channel(_name("sns", arn), lambda *message: sns.publish(settings, arn, *message)))
+    return found
+
+
+def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
+    """Look at what is wrong and tell the channels, until `stop`."""
+    found = channels(settings)
+    while not stop.is_set():
+        try:
+            look(settings, engine, datetime.now(UTC))
+            deliver(engine, found)
+        except FleetmeterError as error:
+            log.warning("alerts wait", problem=str(error))
+        except Exception as error:
+            log.error("alerts failed", problem=f"{type(error).__name__}: {error}".splitlines()[0])
+        stop.wait(LOOK)
+
+
+def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
+    """Open and resolve alerts by what is true at `at`."""
+    offered = plans.load(settings.plans)
+    with transaction(engine) as connection:
+        return alerts.refresh(connection, at, offered, settings.drift_percent)
+
+
+def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:
+    """Send what waits to each channel, a failing one keeps its own; returns what failed, by channel."""
+    failures = {}
+    for channel in to:
+        try:
+            while _deliver_batch(engine, channel) == BATCH:
+                pass
+        except DeliveryFailed as error:
+            failures[channel.name] = str(error)
+            log.warning("alerts not delivered", channel=channel.name, problem=str(error))
+    return failures
+
+
+def _deliver_batch(engine: Engine, channel: Channel) -> int:
+    with transaction(engine) as connection:
+        connection.execute(ENQUEUE, {"channel": channel.name})
+        notices = _lease(connection, channel)
+    if not notices:
+        return 0
+    try:
+        channel.send(*message(notices))
+    except DeliveryFailed as error:
+        wait = backoff.seconds(max(notice["attempt"] for notice in notices))
+        _mark(engine, FAILED, channel, notices, error=str(error)[:500], wait=wait)
+        raise
+    for event in {notice["event"] for notice in notices}:
+        _mark(engine, SENT, channel, [n for n in notices if n["event"] == event], events=[event])
+    return len(notices)
+
+
+def _lease(connection: Connection, channel: Channel) -> list[dict[str, Any]]:
+    rows = connection.execute(LEASE, {"channel": channel.name, "batch": BATCH}).mappings()
+    return sorted(map(dict, rows), key=lambda n: (n["severity"] != "critical", n["alert_id"], n["event"]))
+
+
+def _mark(engine: Engine, statement: Any, channel: Channel, notices: Sequence[Any], **given: Any) -> None:
+    ids = [notice["alert_id"] for notice in notices]
+    with transaction(engine) as connection:
+        connection.execute(statement, {"channel": channel.name, "ids": ids} | given)
+
+
+def message(notices: Sequence[Any]) -> tuple[str, str]:
+    """Title and text: a line for each alert, without names that people of the platform chose."""
+    counts = {event: sum(notice["event"] == event for notice in notices) for event in ("opened", "resolved")}
+    title = "Fleetmeter: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
+    lines = [_line(notice) for notice in notices[:NAMED]]
+    if len(notices) > NAMED:
+        lines.append(f"and {len(notices) - NAMED} more; see: fleetmeter alerts")
+    return title, "\n".join(lines)
+
+
+def _line(notice: Any) -> str:
+    state = "resolved" if notice["event"] == "resolved" else notice["severity"]
+    whose = f" of project {notice['project_id']}" if notice["project_id"] else ""
+    detail = ", ".join(
+        f"{name} {value}"
+        for name, value in notice["detail"].items()
+        if name != "organization" and value is not None
+    )
+    return f"[{state}] {notice['kind']}: {notice['subject']}{whose} ({detail})"
+
+
+def _addresses(settings: Settings) -> list[str]:
+    return settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
+
+
+def _apprise(place: int, address: str) -> Channel:
+    target = apprise.Apprise.instantiate(address, suppress_exceptions=True)
+    scheme = re.match(r"[a-zA-Z0-9]*", address)
+    kind = scheme[0] if scheme else ""
+    if target is None:
+        raise SettingsError(
+            f"FLEETMETER_ALERT_URLS: address {place} ({kind}:…) is none that apprise knows; takes "
+            "addresses like mailtos://…, slack://…, json://…, separated by spaces"
+        )
+
+    def send(title: str, body: str) -> None:
+        if not target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
+            raise DeliveryFailed(f"{kind} did not take the message; check its address and the network")
+
+    return Channel(_name(kind, address), send)
+
+
+def _name(kind: str, address: str) -> str:
+    return f"{kind}:{hashlib.sha256(address.encode()).hexdigest()[:8]}"

@@ -1,0 +1,91 @@
+"""Job `reconcile`: our counts beside the broker's own, by AWS IoT's metrics or mosquitto's counters."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from collectors.aws import cloudwatch
+from collectors.aws.client import RequestCount
+from collectors.mqtt.diagnostics import sys_topics
+from jobs.context import Context
+from metering.alerts import reconciliation
+from metering.alerts.reconciliation import CLOUDWATCH
+from metering.db.transactions import transaction
+from metering.errors import SourceUnavailable
+
+CATCH_UP = 10.0  # seconds that the counter gets to have counted what its broker has
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Compare what is settled; a source that cannot be read says so and leaves nothing."""
+    hour = reconciliation.settled(context.at)
+    if context.settings.mqtt_url is None:
+        return {"hour": str(hour), "cloudwatch": "not configured", "broker": "not configured: set MQTT_URL"}
+    if cloudwatch.is_configured(context.settings):
+        return {"hour": str(hour)} | _tried(context, CLOUDWATCH, _by_cloudwatch)
+    not_there = "not configured: MQTT_URL names no AWS IoT endpoint, or AWS_REGION no region"
+    return {"hour": str(hour), "cloudwatch": not_there} | _tried(context, "broker", _by_broker)
+
+
+def _tried(context: Context, source: str, compare: Callable[[Context], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return compare(context)
+    except SourceUnavailable as error:
+        context.fail(None, f"{source}: {error}", error.passing)
+        return {source: "unknown"}
+
+
+def _by_cloudwatch(context: Context) -> dict[str, Any]:
+    with transaction(context.engine) as connection:
+        hours = reconciliation.waiting(connection, CLOUDWATCH, context.at)
+        ours = {hour.start: reconciliation.ours(connection, hour) for hour in hours}
+    tally = RequestCount()
+    try:
+        found = cloudwatch.read(context.settings, hours, tally)
+    finally:
+        context.throttles += tally.throttles
+    if sum(ours.values()) and not any(found.values()):
+        regions = ", ".join(context.settings.aws_region)
+        raise SourceUnavailable(
+            f"AWS/IoT has no figures at all in {regions}, where {sum(ours.values())} messages were counted; "
+            "correct AWS_REGION, or the account of the credentials"
+        )
+    theirs = {
+        hour: sum(metrics.get(cloudwatch.ACCEPTED, 0) for metrics in parts.values())
+        for hour, parts in found.items()
+    }
+    with transaction(context.engine) as connection:
+        for hour in hours:
+            counts = theirs[hour.start], ours[hour.start]
+            parts = found[hour.start]
+            reconciliation.record(connection, hour, CLOUDWATCH, counts, parts, context.at)
+    last = hours[-1].start
+    return {"hours": len(hours), "theirs": theirs[last], "ours": ours[last]}
+
+
+def _by_broker(context: Context) -> dict[str, Any]:
+    if context.at < datetime.now(UTC) - timedelta(minutes=5):
+        return {"broker": "its counters say nothing of the past"}
+    own = sys_topics.read(context.settings)
+    if own is None:
+        return {"broker": f"unknown: no {sys_topics.RECEIVED} is published, or not to this user"}
+    read_at = datetime.now(UTC)
+    if not _caught_up(context, read_at):
+        return {"broker": "unknown: no counter has counted up to now; see fleetmeter status"}
+    with transaction(context.engine) as connection:
+        return reconciliation.compare_broker(
+            connection, own.broker, read_at, own.received, own.uptime_seconds
+        )
+
+
+def _caught_up(context: Context, read_at: datetime) -> bool:
+    """Wait until everything the broker had at `read_at` is counted; False when it is not."""
+    until = time.monotonic() + CATCH_UP
+    while time.monotonic() < until:
+        with transaction(context.engine) as connection:
+            counted_to = reconciliation.counted_to(connection)
+        if counted_to and counted_to >= read_at:
+            return True
+        time.sleep(0.2)
+    return False

@@ -1,0 +1,56 @@
+"""What a project's days were expected to be, beside what they were: the same bands that judge them."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from sqlalchemy import Connection, text
+
+from metering.alerts import forecast
+from metering.catalogue.meters import COUNTERS
+from metering.catalogue.periods import Day, days
+from metering.errors import FleetmeterError
+
+_UNKNOWN = "coverage->'{0}'->>'state' IN ('partial', 'missing')"
+_QUERIES = {
+    meter.name: text(f"""
+        SELECT date, CASE WHEN {_UNKNOWN.format(meter.source)} THEN NULL ELSE {meter.name} END AS used
+        FROM daily_stats WHERE project_id = :id AND date >= :first AND date <= :last""")
+    for meter in COUNTERS
+}
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A day's usage in the meter's unit and its bounds; None where unknown, or nothing can be expected."""
+
+    date: date
+    actual: int | None
+    low: int | None
+    high: int | None
+
+
+def beside(connection: Connection, project_id: int, meter: str, first: Day, last: Day) -> list[Expectation]:
+    """A row for each day from `first` to `last`, each expected from the days before it alone.
+
+    Raises FleetmeterError for what is no counter.
+    """
+    if meter not in _QUERIES:
+        raise FleetmeterError(f"there is no counter {meter!r}")
+    since = Day(first.date - timedelta(days=forecast.REACH))
+    given = {"id": project_id, "first": since.date, "last": last.date}
+    found = {row.date: row.used for row in connection.execute(_QUERIES[meter], given)}
+    known = [found.get(day.date) for day in days(since, last)]
+    usage = np.array([np.nan if used is None else float(used) for used in known])
+    band = forecast.expected(sliding_window_view(usage, forecast.REACH)[:-1])
+    return [
+        Expectation(day.date, actual, _whole(low, np.ceil), _whole(high, np.floor))
+        for day, actual, low, high in zip(
+            days(first, last), known[forecast.REACH :], band.low, band.high, strict=True
+        )
+    ]
+
+
+def _whole(bound: float, rounded: "np.ufunc") -> int | None:
+    return None if np.isnan(bound) else int(rounded(bound))

@@ -1,0 +1,159 @@
+"""An archived month back in the database: what is missing is inserted, what is there must be the same.
+
+For days that retention removed, and for a database that was lost. Hours are in no archive: a month
+that comes back to an empty database has none, and the audit log says so. Nothing is ever overwritten.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.archive import restore_checks
+from metering.catalogue import projects
+from metering.catalogue.periods import Month
+from metering.errors import RestoreRefused
+from metering.exports import csv_format, export_rows
+from metering.ledger.partitions import ensure_partition
+from metering.pricing.plans import PlanVersion
+from metering.proof import offline
+
+BATCH = 1_000
+
+
+@dataclass
+class Restored:
+    """Rows that were missing and are back."""
+
+    bills: int = 0
+    days: int = 0
+    adjustments: int = 0
+
+
+def restore_rows(connection: Connection, month: Month, folder: Path, actor: str, at: datetime) -> Restored:
+    """Put the archived `month` whose files are in `folder` back; again, it changes nothing.
+
+    The caller commits. Raises RestoreRefused when the files do not verify, when rows in the database
+    differ from them, or when the month cannot stand where the database is.
+    """
+    bills = list(export_rows.rows(folder / "bills.csv"))
+    _refuse_broken(month, bills, folder)
+    ids = sorted(int(row["project_id"]) for row in bills)
+    _refuse_unknown(connection, ids)
+    _plan_versions(connection, folder)
+    ensure_partition(connection, month)
+    done = Restored()
+    done.days = _insert(connection, DAYS, ("row_hash", "created_at"), export_rows.rows(folder / "days.csv"))
+    done.adjustments = _adjustments(connection, folder / "adjustments.csv")
+    if _bills(connection, month, ids) < len(ids):  # only then is anything touched that a counter writes
+        projects.ensure(connection, ids, at, since=month.start)
+        projects.lock(connection, ids)
+        done.bills = _insert(connection, BILLS, ("seal", "created_at"), bills)
+        restore_checks.settle(connection, month, ids)
+    restore_checks.refuse_different(connection, month, ids)
+    if done != Restored():
+        restore_checks.log(connection, actor, "restore", str(month), vars(done) | {"folder": folder.name})
+    return done
+
+
+def _refuse_broken(month: Month, bills: list[dict[str, str]], folder: Path) -> None:
+    _, found = offline.verify([folder])
+    if found:
+        raise RestoreRefused(f"the archive in {folder} does not verify: {found[0]}; nothing was restored")
+    other = {(row["year"], row["month"]) for row in bills} - {(str(month.year), str(month.month))}
+    if other:
+        year, number = other.pop()
+        raise RestoreRefused(f"the archive in {folder} is of {year}-{int(number):02d}, not of {month}")
+
+
+def _refuse_unknown(connection: Connection, ids: list[int]) -> None:
+    query = text("""
+        SELECT id FROM unnest(CAST(:ids AS bigint[])) AS given (id)
+        WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = given.id) ORDER BY id LIMIT 5""")
+    unknown = connection.scalars(query, {"ids": ids}).all()
+    if unknown:
+        named = ", ".join(map(str, unknown))
+        raise RestoreRefused(f"the platform has no project {named}; restore its projects table first")
+
+
+def _bills(connection: Connection, month: Month, ids: list[int]) -> int:
+    query = text("""
+        SELECT count(*) FROM monthly_stats
+        WHERE (year, month) = (:year, :month) AND project_id = ANY(:ids)""")
+    return connection.scalar(query, {"ids": ids, "year": month.year, "month": month.month}) or 0
+
+
+def _plan_versions(connection: Connection, folder: Path) -> None:
+    for hash_, content in json.loads((folder / "plans.json").read_text("utf-8")).items():
+        if PlanVersion.from_content(content).hash != hash_:
+            raise RestoreRefused(f"plan version {hash_} in {folder} is not what its hash says")
+        connection.execute(
+            text("""INSERT INTO plan_versions (hash, content) VALUES (:hash, CAST(:content AS jsonb))
+                ON CONFLICT DO NOTHING"""),
+            {"hash": hash_, "content": json.dumps(content)},
+        )
+
+
+def _into(table: str, key: str, hashed: str) -> str:
+    """SQL that inserts those rows of `:rows` that are missing, and counts them; one that differs raises."""
+    return f"""
+        WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))),
+        made AS (INSERT INTO {table} SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1)
+        SELECT (SELECT count(*) FROM made) AS made, (
+            SELECT jsonb_agg(g.project_id) FROM given g JOIN {table} t USING ({key})
+            WHERE t.{hashed} <> g.{hashed}) AS differing"""
+
+
+DAYS = text(_into("daily_stats", "project_id, date", "row_hash"))
+BILLS = text(_into("monthly_stats", "project_id, year, month", "seal"))
+
+
+def _insert(
+    connection: Connection, statement: Any, apart: tuple[str, ...], rows: Iterable[Mapping[str, str]]
+) -> int:
+    made, pending = 0, iter(rows)
+    while batch := list(islice(pending, BATCH)):
+        given = [export_rows.sealed(row) | {name: row[name] for name in apart} for row in batch]
+        found = connection.execute(statement, {"rows": json.dumps(given)}).one()
+        if found.differing:
+            raise RestoreRefused(
+                f"project {found.differing[0]} has rows of that month that are not the archive's; "
+                "fleetmeter verify says which, and nothing was restored"
+            )
+        made += found.made
+    return made
+
+
+ADJUSTMENTS = text("""
+    WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))),
+    made AS (INSERT INTO adjustments SELECT * FROM given ON CONFLICT DO NOTHING RETURNING *),
+    logged AS (
+        INSERT INTO audit_log (at, actor, action, subject, after, reason)
+        SELECT created_at, actor, 'adjust', format('project %s', project_id), to_jsonb(made)
+            || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM'), 'restored', true), reason
+        FROM made)
+    SELECT (SELECT count(*) FROM made) AS made, (
+        SELECT jsonb_agg(g.project_id) FROM given g JOIN adjustments t USING (project_id, id)
+        WHERE to_jsonb(t) <> to_jsonb(g)) AS differing""")
+NUMBER_AFTER = text("""
+    SELECT setval(pg_get_serial_sequence('adjustments', 'id'), greatest(
+        (SELECT max(id) FROM adjustments), nextval(pg_get_serial_sequence('adjustments', 'id'))))""")
+
+
+def _adjustments(connection: Connection, path: Path) -> int:
+    apart = ("organization_id", "organization_name", "project_name")
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [{k: v or None for k, v in row.items() if k not in apart} for row in csv_format.read(stream)]
+    if not rows:
+        return 0
+    found = connection.execute(ADJUSTMENTS, {"rows": json.dumps(rows)}).one()
+    if found.differing:
+        raise RestoreRefused(f"project {found.differing[0]} has an adjustment that is not the archive's")
+    if found.made:
+        connection.execute(NUMBER_AFTER)
+    return int(found.made)

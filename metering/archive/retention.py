@@ -1,0 +1,248 @@
+"""Retention: drop old hours and days, of months that are closed and archived only, and old runs.
+
+Nothing is dropped unless a setting says for how long it is kept, but runs and resolved alerts. A month
+that nobody's tier keeps goes as a partition; otherwise chunks of projects are deleted. The audit log
+has what went, before it goes: `verify` and the trigger on daily_stats go by that.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from metering.catalogue.periods import Month
+from metering.db.transactions import chunks, transaction
+from metering.errors import PeriodError
+from metering.months.close import due_months
+
+UNARCHIVED = "no archive holds every bill of it: set FLEETMETER_ARCHIVE_BUCKET, then fleetmeter run archive"
+RUNS = 10_000  # deleted in one transaction
+FORGOTTEN = {
+    "job_runs": "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < :before",
+    "alerts": "resolved_at < :before",
+}
+
+Keep = Mapping[str, int]  # tier -> how long; under "" for the tiers that are not named
+Progress = Callable[[str, int, int], None]
+
+ARCHIVED = """(SELECT subject AS month, max((after->>'bills')::bigint) AS bills FROM audit_log
+    WHERE action = 'archive' GROUP BY subject)"""
+BILLS = """(SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY year, month)"""
+
+NOT_ARCHIVED = text(f"""
+    SELECT b.year, b.month FROM {BILLS} b
+    LEFT JOIN {ARCHIVED} a ON a.month = format('%s-%s', b.year, lpad(b.month::text, 2, '0'))
+    WHERE a.bills IS NULL OR a.bills < b.bills ORDER BY b.year, b.month""")
+IS_ARCHIVED = text(f"""
+    SELECT b.year, b.month FROM {BILLS} b
+    JOIN {ARCHIVED} a ON a.month = format('%s-%s', b.year, lpad(b.month::text, 2, '0'))
+    WHERE a.bills >= b.bills ORDER BY b.year, b.month""")
+
+LOG = text("""
+    INSERT INTO audit_log (actor, action, subject, after)
+    VALUES (:actor, :action, :subject, CAST(:after AS jsonb))""")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Rows of a month that went, or would go: of how many projects, and whether as a whole partition."""
+
+    rows: int
+    projects: int
+    whole: bool
+
+    def __str__(self) -> str:
+        how = "as a partition" if self.whole else "in chunks"
+        return f"{self.rows:,} rows of {self.projects:,} project{'s' * (self.projects != 1)}, {how}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that retention shortens; `start` and `end` bound a month in its column."""
+
+    name: str
+    column: str
+    cast: str
+
+
+HOURS = Table("usage_hourly", "hour", "timestamptz")
+DAYS = Table("daily_stats", "date", "date")
+
+
+def not_archived(connection: Connection) -> list[Month]:
+    """Months with bills that no archive holds yet, in order."""
+    return [Month(*row) for row in connection.execute(NOT_ARCHIVED)]
+
+
+def archived(connection: Connection) -> list[Month]:
+    """Months whose every bill is in an archive, in order."""
+    return [Month(*row) for row in connection.execute(IS_ARCHIVED)]
+
+
+def note_archived(connection: Connection, month: Month, bills: int, place: str, actor: str) -> None:
+    """Remember that an archive at `place` holds `bills` of `month`, read back and verified."""
+    after = json.dumps({"bills": bills, "place": place})
+    connection.execute(LOG, {"actor": actor, "action": "archive", "subject": str(month), "after": after})
+
+
+def archived_at(connection: Connection, month: Month) -> str:
+    """The newest archive of `month`, s3://bucket/prefix/. Raises PeriodError when there is none."""
+    query = text("""SELECT after->>'place' FROM audit_log
+        WHERE action = 'archive' AND subject = :month ORDER BY id DESC LIMIT 1""")
+    place = connection.scalar(query, {"month": str(month)})
+    if place is None:
+        raise PeriodError(f"{month} is not archived; run: fleetmeter run archive, or name one with --from")
+    return str(place)
+
+
+def shorten(
+    engine: Engine,
+    table: Table,
+    over: Mapping[str, datetime],
+    actor: str,
+    progress: Progress,
+    dry_run: bool = False,
+) -> dict[str, Removed]:
+    """Drop the rows of closed, archived months that end by `over` (tier -> instant) of the bill's tier.
+
+    Returns what went of each month; on a `dry_run` what would, and nothing goes. Each month's chunks
+    are transactions of their own: interrupted, the next run goes on.
+    """
+    if not over:
+        return {}
+    with transaction(engine) as connection:
+        months = [month for month in archived(connection) if month.end <= max(over.values())]
+    done = {}
+    for number, month in enumerate(months):
+        progress(f"shortening {table.name}", number, len(months))
+        if found := _shorten_month(engine, table, month, over, actor, dry_run):
+            done[str(month)] = found
+    return done
+
+
+def kept(connection: Connection, over: Mapping[str, datetime], at: datetime) -> dict[str, str]:
+    """Month -> why it stays, of those that some tier keeps no longer at `over` but that may not go."""
+    until = max(over.values(), default=None)
+    if until is None:
+        return {}
+    open_ = dict.fromkeys(due_months(connection, at), "it is not closed for every project")
+    reasons = dict.fromkeys(not_archived(connection), UNARCHIVED) | open_
+    return {str(month): reasons[month] for month in sorted(reasons) if month.end <= until}
+
+
+def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict[str, int]:
+    """Delete finished runs and resolved alerts older than `before`; dead letters stay.
+
+    Returns how many rows of each table went; on a `dry_run` how many would.
+    """
+    return {
+        table: _old(engine, table, which, before) if dry_run else _forget(engine, table, which, before)
+        for table, which in FORGOTTEN.items()
+    }
+
+
+def cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
+    """Tier -> the instant before which its hours may go; `keep` in days."""
+    return {tier: at - timedelta(days=days) for tier, days in keep.items()}
+
+
+def month_cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
+    """Tier -> the instant before which its days may go; `keep` in months."""
+    return {tier: _months_before(at, months) for tier, months in keep.items()}
+
+
+def _months_before(at: datetime, months: int) -> datetime:
+    number = at.year * 12 + at.month - 1 - months
+    return datetime(max(1, number // 12), number % 12 + 1, 1, tzinfo=at.tzinfo)
+
+
+def _shorten_month(
+    engine: Engine, table: Table, month: Month, over: Mapping[str, datetime], actor: str, dry_run: bool
+) -> Removed | None:
+    with transaction(engine) as connection:
+        ids = _free(connection, table, month, over)
+        if not ids:
+            return None
+        found = _going(connection, table, month, ids)
+        if dry_run:
+            return found
+        _log(connection, table, month, actor, found)
+        if found.whole:
+            _drop_partition(connection, table, month)
+            return found
+    for chunk in chunks(ids):
+        with transaction(engine) as connection:
+            connection.execute(
+                text(f"DELETE FROM {table.name} t WHERE {_inside(table)} AND t.project_id = ANY(:ids)"),
+                {"start": month.start, "end": month.end, "ids": chunk},
+            )
+    return found
+
+
+def _inside(table: Table) -> str:
+    """SQL: the row of `t` is in the month from :start to :end."""
+    since, until = (f"CAST(:{bound} AS {table.cast})" for bound in ("start", "end"))
+    return f"t.{table.column} >= {since} AND t.{table.column} < {until}"
+
+
+def _going(connection: Connection, table: Table, month: Month, ids: list[int]) -> Removed:
+    query = text(f"""
+        SELECT count(*) FILTER (WHERE t.project_id = ANY(:ids)) AS rows, count(*) AS all_rows,
+            bool_and(t.tableoid = to_regclass(:name)) AS in_partition
+        FROM {table.name} t WHERE {_inside(table)}""")
+    given = {"start": month.start, "end": month.end, "ids": ids, "name": _partition(table, month)}
+    row = connection.execute(query, given).one()
+    return Removed(row.rows, len(ids), bool(row.rows == row.all_rows and row.in_partition))
+
+
+def _free(connection: Connection, table: Table, month: Month, over: Mapping[str, datetime]) -> list[int]:
+    """Projects with rows of `month` that are billed, and whose tier keeps them no longer."""
+    tiers = [tier for tier, until in over.items() if tier and month.end <= until]
+    kept = [tier for tier, until in over.items() if tier and month.end > until]
+    rest = "" in over and month.end <= over[""]
+    query = text(f"""
+        SELECT m.project_id FROM monthly_stats m WHERE m.year = :year AND m.month = :month
+            AND (m.tier = ANY(:tiers) OR (:rest AND NOT m.tier = ANY(:kept)))
+            AND EXISTS (SELECT FROM {table.name} t WHERE t.project_id = m.project_id
+                AND t.{table.column} >= CAST(:start AS {table.cast})
+                AND t.{table.column} < CAST(:end AS {table.cast}))
+        ORDER BY m.project_id""")
+    given = {"year": month.year, "month": month.month, "start": month.start, "end": month.end}
+    return list(connection.scalars(query, given | {"tiers": tiers, "kept": kept, "rest": rest}))
+
+
+def _partition(table: Table, month: Month) -> str:
+    return f"{table.name}_{month.year:04d}_{month.month:02d}"
+
+
+def _drop_partition(connection: Connection, table: Table, month: Month) -> None:
+    connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # a reader must not stop the counter behind us
+    connection.execute(text(f"DROP TABLE {_partition(table, month)}"))
+
+
+def _log(connection: Connection, table: Table, month: Month, actor: str, going: Removed) -> None:
+    before: date = month.next().first.date
+    after = json.dumps(
+        {"before": str(before), "month": str(month), "projects": going.projects, "rows": going.rows}
+    )
+    connection.execute(LOG, {"actor": actor, "action": "retention", "subject": table.name, "after": after})
+
+
+def _old(engine: Engine, table: str, which: str, before: datetime) -> int:
+    with transaction(engine) as connection:
+        query = text(f"SELECT count(*) FROM {table} WHERE {which}")
+        return connection.scalar(query, {"before": before}) or 0
+
+
+def _forget(engine: Engine, table: str, which: str, before: datetime) -> int:
+    statement = f"""DELETE FROM {table} WHERE id IN (
+        SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT :most)"""
+    deleted = 0
+    while True:
+        with transaction(engine) as connection:
+            some = connection.execute(text(statement), {"before": before, "most": RUNS}).rowcount
+        deleted += some
+        if some < RUNS:
+            return deleted

@@ -1,0 +1,211 @@
+"""One frozen Settings, the only reader of the environment (and of `.env`).
+
+A wrong value is refused with its variable's name and what it takes. Secrets are `SecretStr`, so
+that they show as asterisks wherever a Settings is printed, logged or raised.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from metering.config.aws import CloudSettings
+from metering.config.oidc import SignInSettings
+from metering.errors import SettingsError
+
+DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
+
+
+def _default_data_dir() -> Path:
+    """The root user's data is a machine's data; anyone else's is in the home folder."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/fleetmeter")
+    return Path("~/.local/share/fleetmeter").expanduser()
+
+
+class Settings(SignInSettings, CloudSettings):
+    """Every setting of every process; the names in upper case are the environment's."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr | None = None
+    db_host: str | None = None
+    db_port: int = Field(default=5432, ge=1, le=65535)
+    db_name: str = "conduit"
+    db_user: str = "conduit"
+    db_password: SecretStr = SecretStr("conduit")
+    db_pool_size: int = Field(default=5, ge=1, le=100, alias="FLEETMETER_DB_POOL_SIZE")
+
+    mqtt_url: SecretStr | None = None
+    mqtt_topic_root: str = "roboticks"
+    mqtt_outbound_levels: Annotated[tuple[str, ...], NoDecode] = (
+        "commands",
+        "cmd",
+        "config",
+        "ota",
+    )
+    mqtt_client_id: str = "fleetmeter-counter"
+    mqtt_shared_group: str | None = None
+    mqtt_reader: Literal["fast", "plain"] = "fast"  # plain: paho's own reader, slower and as exact
+    mqtt_ca_file: Path | None = None
+    mqtt_cert_file: Path | None = None
+    mqtt_key_file: Path | None = None
+
+    alert_urls: SecretStr | None = Field(default=None, alias="FLEETMETER_ALERT_URLS")
+    alert_sns_topic_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$",
+        alias="FLEETMETER_ALERT_SNS_TOPIC_ARN",
+    )
+
+    archive_bucket: str | None = Field(default=None, alias="FLEETMETER_ARCHIVE_BUCKET")
+    archive_prefix: str = Field(
+        default="fleetmeter/", pattern=r"^([^/]+/)*$", alias="FLEETMETER_ARCHIVE_PREFIX"
+    )
+
+    keep_hours_days: Annotated[dict[str, int], NoDecode] = Field(
+        default={}, alias="FLEETMETER_KEEP_HOURS_DAYS"
+    )
+    keep_days_months: Annotated[dict[str, int], NoDecode] = Field(
+        default={}, alias="FLEETMETER_KEEP_DAYS_MONTHS"
+    )
+    keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
+
+    plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
+    data_dir: Path = Field(default_factory=_default_data_dir, alias="FLEETMETER_DATA_DIR")
+
+    @field_validator("mqtt_outbound_levels", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("keep_hours_days", "keep_days_months", mode="before")
+    @classmethod
+    def _by_tier(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip().rpartition("=") for part in value.split(",") if part.strip()]
+        try:
+            keep = {tier.strip(): int(length) for tier, _, length in parts}
+        except ValueError:
+            keep = {}
+        if len(keep) < len(parts) or min(keep.values(), default=1) < 1:
+            raise ValueError("takes a number like 400, with tiers of their own like 400,free=90")
+        return keep
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = make_url(value.get_secret_value())
+        except ArgumentError as error:
+            raise ValueError("takes postgresql://user:password@host:5432/name") from error
+        if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
+            raise ValueError("takes postgresql://user:password@host:5432/name")
+        return value
+
+    @field_validator("mqtt_url")
+    @classmethod
+    def _is_mqtt(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        takes = "takes mqtt://user:password@host:1883 or mqtts://host:8883"
+        try:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+        except ValueError as error:
+            raise ValueError(takes) from error
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+            raise ValueError(takes)
+        return value
+
+    @field_validator("mqtt_topic_root")
+    @classmethod
+    def _is_topic_root(cls, value: str) -> str:
+        if not value.strip("/") or set(value) & set("+#\0") or value != value.strip("/"):
+            raise ValueError("takes topic levels without wildcards or outer slashes, like roboticks")
+        return value
+
+    @field_validator("mqtt_shared_group")
+    @classmethod
+    def _is_share_name(cls, value: str | None) -> str | None:
+        if value is not None and set(value) & set("/+#\0"):
+            raise ValueError("takes one name for the whole group, without / + and #, like meters")
+        return value
+
+    @model_validator(mode="after")
+    def _key_goes_with_certificate(self) -> "Settings":
+        if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
+            raise ValueError("MQTT_CERT_FILE and MQTT_KEY_FILE go together; set both or neither")
+        return self
+
+    @property
+    def embedded_database(self) -> bool:
+        """True when neither DATABASE_URL nor any DB_* is set: PostgreSQL runs in the data folder."""
+        return self.database_url is None and not (
+            {"db_host", "db_port", "db_name", "db_user", "db_password"} & self.model_fields_set
+        )
+
+    @property
+    def database(self) -> URL:
+        """Where PostgreSQL is; prints with the password hidden."""
+        if self.database_url is not None:
+            url = make_url(self.database_url.get_secret_value())
+            return url if "+" in url.drivername else url.set(drivername=DRIVER)
+        return URL.create(
+            DRIVER,
+            username=self.db_user,
+            password=self.db_password.get_secret_value(),
+            host=self.db_host or "localhost",
+            port=self.db_port,
+            database=self.db_name,
+        )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment. Raises SettingsError naming each wrong variable."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def current_settings() -> Settings:
+    """Settings as they are now, for what asks often: read anew once the environment or `.env` changed."""
+    try:
+        found = Path(".env").stat()
+        file = (str(Path.cwd()), found.st_mtime_ns, found.st_size)
+    except OSError:
+        file = None
+    # As it lies, if it can be had: a page asks a hundred times, and decoding is most of what it takes.
+    environment: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return _of(frozenset(environment.items()), file)
+
+
+@lru_cache(maxsize=2)
+def _of(_environment: frozenset[tuple[Any, Any]], _file: tuple[str, int, int] | None) -> Settings:
+    return load_settings()
+
+
+def _sentence(problem: Any) -> str:
+    location = problem["loc"]
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{str(location[0]).upper()}: {message}" if location else message

@@ -1,0 +1,116 @@
+"""How well each hour of a project's day was measured, source by source: what the day's coverage sums up.
+
+States are those of metering.days.coverage and its matrix: measured, zero, partial, missing, denied, failed,
+carried, not_started, not_configured; and `running` for what the hour that runs still waits for.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_SOURCES, SOURCES, Source, columns, counters_of, gauges_of
+from metering.catalogue.periods import Day
+from metering.catalogue.projects import METERED_UNTIL
+
+
+@dataclass(frozen=True)
+class HourCell:
+    """One source's part of an hour.
+
+    `detail` has sampled_at, reason, parts, and of a level from an earlier hour `age_hours` at this one's end.
+    """
+
+    hour: datetime
+    source: Source
+    state: str
+    detail: dict[str, Any]
+
+
+def _is_zero(source: Source) -> str:
+    names = counters_of(source) if source in COUNTER_SOURCES else [gauge.name for gauge in gauges_of(source)]
+    return columns("coalesce(u.{0}, 0) = 0", tuple(names), " AND ")
+
+
+# A level's last sample before the hour is sought in the hours that are kept of the last month.
+_SAMPLED = """
+    SELECT h.hour, '{0}' AS source, CASE
+            WHEN own.at < h.hour THEN 'carried'
+            WHEN u.measured ? '{0}' THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
+            WHEN u.measured ? '{0}_failed' THEN
+                CASE WHEN u.measured->>'{0}_failed' LIKE 'access denied%' THEN 'denied' ELSE 'failed' END
+            WHEN NOT EXISTS (SELECT FROM project_stats WHERE {0}_measured_at IS NOT NULL)
+                THEN 'not_configured'
+            WHEN h.ends > :at THEN 'running'
+            WHEN last.at IS NOT NULL THEN 'carried' ELSE 'missing' END AS state,
+        jsonb_build_object('reason', u.measured->>'{0}_failed', 'parts', u.measured->'{0}_parts',
+            'sampled_at', coalesce(u.measured->>'{0}', last.at),
+            'age_hours', CASE WHEN own.at IS NULL OR own.at < h.hour THEN
+                round(extract(epoch FROM least(h.ends, :at)
+                - coalesce(own.at, CAST(last.at AS timestamptz))) / 3600, 1) END) AS detail
+    FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour
+    LEFT JOIN LATERAL (SELECT CAST(u.measured->>'{0}' AS timestamptz) AS at) own ON true
+    LEFT JOIN LATERAL (SELECT b.measured->>'{0}' AS at FROM usage_hourly b
+        WHERE b.project_id = :project_id AND b.hour < h.hour AND b.hour >= h.hour - interval '31 days'
+        AND b.measured ? '{0}' ORDER BY b.hour DESC LIMIT 1) last ON true"""
+
+_COUNTED = """
+    SELECT h.hour, 'platform_db' AS source, CASE
+            WHEN CAST(u.measured->>'platform_db' AS timestamptz) >= h.ends THEN
+                CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
+            WHEN u.measured->>'platform_db_failed' LIKE '%permission denied%' THEN 'denied'
+            WHEN u.measured ? 'platform_db_failed' THEN 'partial'
+            WHEN h.ends > :at THEN 'running'
+            WHEN u.measured ? 'platform_db' THEN 'partial'
+            WHEN (SELECT platform_db_measured_at FROM project_stats WHERE project_id = :project_id) IS NULL
+                THEN 'not_started'
+            ELSE 'missing' END,
+        jsonb_build_object('reason', u.measured->>'platform_db_failed',
+            'sampled_at', u.measured->>'platform_db')
+    FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour"""
+
+_MESSAGES = """
+    SELECT h.hour, 'mqtt', CASE
+            WHEN NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < h.ends) THEN 'not_started'
+            WHEN blind.reason IS NOT NULL THEN
+                CASE WHEN blind.starts_at <= h.hour AND blind.ends_at >= h.ends THEN 'missing'
+                    ELSE 'partial' END
+            WHEN h.ends > :at THEN 'running'
+            WHEN NOT EXISTS (SELECT FROM mqtt_sessions m WHERE m.session_started_at < h.ends
+                AND m.last_seen_at >= h.ends - interval '1 minute') THEN 'missing'
+            WHEN {zero} THEN 'zero' ELSE 'measured' END,
+        jsonb_build_object('reason', blind.reason)
+    FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour
+    LEFT JOIN LATERAL (
+        SELECT string_agg(g.reason, '; ') AS reason, min(g.starts_at) AS starts_at,
+            max(coalesce(g.ends_at, 'infinity')) AS ends_at
+        FROM gaps g WHERE g.source = 'mqtt' AND g.starts_at < h.ends
+        AND coalesce(g.ends_at, 'infinity') > h.hour AND g.covered_at IS NULL
+        AND (g.project_ids IS NULL OR :project_id = ANY(g.project_ids))) blind ON true"""
+
+_PARTS = [
+    _MESSAGES.format(zero=_is_zero("mqtt")),
+    _COUNTED.format(zero=_is_zero("platform_db")),
+    *(_SAMPLED.format(source, zero=_is_zero(source)) for source in ("s3", "ecr")),
+]
+HOURS = text(f"""
+    WITH hours AS (
+        SELECT hour.hour, hour.hour + interval '1 hour' AS ends FROM projects p CROSS JOIN generate_series(
+            greatest(CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC')),
+            least(CAST(:end AS timestamptz), {METERED_UNTIL},
+                date_trunc('hour', CAST(:at AS timestamptz), 'UTC') + interval '1 hour') - interval '1 hour',
+            interval '1 hour') AS hour (hour)
+        WHERE p.id = :project_id
+    )
+    SELECT hour, source, state, jsonb_strip_nulls(detail - 'parts')
+        || CASE WHEN coalesce(detail->'parts', 'null') = 'null' THEN '{{}}'
+            ELSE jsonb_build_object('parts', detail->'parts') END
+    FROM ({" UNION ALL ".join(_PARTS)}) AS cells (hour, source, state, detail)
+    ORDER BY hour, array_position(CAST(:sources AS text[]), source)""")
+
+
+def hours(connection: Connection, project_id: int, day: Day, at: datetime) -> list[HourCell]:
+    """Every source in each hour of `day` in which the project was metered, up to the hour of `at`."""
+    given = {"project_id": project_id, "start": day.start, "end": day.end, "at": at, "sources": list(SOURCES)}
+    return [HourCell(*row) for row in connection.execute(HOURS, given)]

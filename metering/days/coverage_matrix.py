@@ -1,0 +1,115 @@
+"""How well each project's days were measured, source by source: a page of projects at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_SOURCES, SOURCES, Source, counters_of, gauges_of
+from metering.catalogue.periods import Day
+from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
+from metering.days.coverage import EXPECTED_FROM, INCOMPLETE
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One source's part of a project's day.
+
+    `state` is what the sealed day's coverage says (see metering.days.coverage). A day that is not sealed is
+    `running`, or `unsealed` once it is over. `detail` is the rest of the coverage: hours, of,
+    sampled_at, reason; for a level that is carried, `age_hours` at the day's end.
+    """
+
+    project_id: int
+    project: str
+    organization_id: int
+    date: date
+    source: Source
+    state: str
+    detail: dict[str, Any]
+
+
+def _is_zero(source: Source) -> str:
+    if source in COUNTER_SOURCES:
+        names = counters_of(source)
+    else:
+        names = tuple(gauge.name for gauge in gauges_of(source))
+    return f"source.name = '{source}' AND " + " AND ".join(f"coalesce(d.{name}, 0) = 0" for name in names)
+
+
+_ZERO = " OR ".join(f"({_is_zero(source)})" for source in SOURCES)
+
+# Pages come first: only the days of the projects on the page are read, by the key of daily_stats; and
+# a project's first day ever, which is sought in every month, only where it may lie in the range.
+MATRIX = text(f"""
+    WITH page AS MATERIALIZED (
+        SELECT p.id, p.name, p.organization_id, p.created_at, p.deactivated_at, p.is_active
+        FROM projects p
+        WHERE p.id > :after AND (CAST(:only AS bigint[]) IS NULL OR p.id = ANY(:only))
+            AND p.created_at < :until AND {METERED_UNTIL} > :since
+        ORDER BY p.id LIMIT :most
+    ), expected AS (
+        SELECT p.id, p.name, p.organization_id, day.day::date AS date, day.day + interval '1 day' AS ends
+        FROM page p CROSS JOIN LATERAL generate_series(
+            CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= CAST(:since AS timestamptz)
+                THEN :since ELSE greatest(CAST(:since AS timestamptz), {EXPECTED_FROM}) END,
+            least(CAST(:until AS timestamptz), {METERED_UNTIL},
+                date_trunc('day', CAST(:at AS timestamptz), 'UTC') + interval '1 day') - interval '1 day',
+            interval '1 day') AS day (day)
+    )
+    SELECT e.id, e.name, e.organization_id, e.date, source.name,
+        CASE WHEN d.project_id IS NULL AND e.ends > :at THEN 'running'
+            WHEN d.project_id IS NULL THEN 'unsealed'
+            WHEN said.entry->>'state' = 'measured' AND ({_ZERO}) THEN 'zero'  -- sealed before it was said
+            ELSE coalesce(said.entry->>'state', 'missing') END,
+        coalesce(said.entry - 'state', '{{}}') || CASE
+            WHEN said.entry->>'state' NOT IN ('measured', 'zero') AND said.entry ? 'sampled_at' THEN
+                jsonb_build_object('age_hours', round(extract(epoch FROM
+                    e.ends - CAST(said.entry->>'sampled_at' AS timestamptz)) / 3600, 1))
+            ELSE '{{}}' END
+    FROM expected e
+    LEFT JOIN (
+        SELECT * FROM daily_stats WHERE project_id = ANY(ARRAY(SELECT id FROM page))
+        AND date >= CAST(:first AS date) AND date <= CAST(:last AS date)
+    ) d ON d.project_id = e.id AND d.date = e.date
+    CROSS JOIN unnest(CAST(:sources AS text[])) WITH ORDINALITY AS source (name, place)
+    CROSS JOIN LATERAL (SELECT d.coverage->source.name) AS said (entry)
+    ORDER BY e.id, e.date, source.place""")
+
+LACKING = text(f"""
+    SELECT DISTINCT d.project_id FROM daily_stats d
+    WHERE d.date >= :first AND d.date <= :last AND {INCOMPLETE.format("d")}
+        AND EXISTS (SELECT FROM unnest(CAST(:sources AS text[])) AS source (name)
+            WHERE d.coverage->source.name->>'state' IN ('partial', 'missing', 'denied', 'failed'))""")
+
+
+def lacking(
+    connection: Connection, first: Day, last: Day, sources: Sequence[Source] = SOURCES
+) -> frozenset[int]:
+    """Projects of which a sealed day, `first` to `last`, was not read whole from one of `sources`."""
+    given = {"first": first.date, "last": last.date, "sources": list(sources)}
+    return frozenset(connection.execute(LACKING, given).scalars())
+
+
+def matrix(
+    connection: Connection,
+    first: Day,
+    last: Day,
+    at: datetime,
+    after: int = 0,
+    most: int = 50,
+    sources: Sequence[Source] = SOURCES,
+    only: Sequence[int] | None = None,
+) -> list[Cell]:
+    """The cells of `sources` on days `first` to `last`, both included, for `most` projects above `after`.
+
+    With `only`, of those projects alone. Days on which a project is not expected have no cell, nor
+    have days that are still to come at `at`. The next page starts after the last cell's project; an
+    empty list is the end.
+    """
+    bounds = {"since": first.start, "until": last.end, "first": first.date, "last": last.date}
+    page = {"at": at, "after": after, "most": most, "sources": list(sources)}
+    page["only"] = None if only is None else list(only)
+    return [Cell(*row) for row in connection.execute(MATRIX, bounds | page)]

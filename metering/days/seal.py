@@ -1,0 +1,124 @@
+"""Seal a day: freeze each project's hours into one immutable, hashed row of daily_stats."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue import projects
+from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
+from metering.catalogue.periods import Day, Month, days, utc
+from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.catalogue.tiers import AT_END
+from metering.days.coverage import OF_DAY
+from metering.db import canonical
+from metering.db.tables import OWN_TABLES
+from metering.errors import PeriodError
+from metering.ledger.gauges import known_sum
+from metering.ledger.partitions import ensure_partition
+
+SAMPLED = tuple(gauge.name for gauge in SAMPLED_GAUGES)
+
+
+def row_hash(row: str) -> str:
+    """SQL of the hash of the day `row`: of its canonical form, without the hash and the insert's instant."""
+    form = canonical.of_row(OWN_TABLES["daily_stats"], row, ("row_hash", "created_at"))
+    return f"encode(sha256(convert_to({form}, 'UTF8')), 'hex')"
+
+
+_LAST_SAMPLE = "(array_agg({0} ORDER BY hour DESC) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
+_LAST_FAILURE = """(array_agg(measured->>'{0}_failed' ORDER BY hour DESC)
+    FILTER (WHERE measured ? '{0}_failed'))[1] AS {0}_failed"""
+# Of the sample that the day shows, or of the last failure where there is none.
+_LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC, hour DESC)
+    FILTER (WHERE measured ? '{0}_parts'))[1] AS {0}_parts"""
+
+SEAL = text(f"""
+    INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
+        {columns("{0}")}, {columns("{0}", SAMPLED)}, storage_bytes, tier, coverage, row_hash)
+    SELECT sealed.*, {row_hash("sealed")} FROM (
+        SELECT known.project_id, known.date, organization_id, extract(year FROM known.date)::int AS year,
+            extract(month FROM known.date)::int AS month, extract(day FROM known.date)::int AS day,
+            {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,
+            tier, coverage
+        FROM (
+            SELECT s.project_id, CAST(:date AS date) AS date, p.organization_id,
+                {AT_END} AS tier,
+                {columns("coalesce(h.{0}, 0) AS {0}")},
+                {columns("coalesce(h.{0}, previous.{0}) AS {0}", SAMPLED)},
+                {OF_DAY} AS coverage
+            FROM project_stats s
+            JOIN projects p ON p.id = s.project_id
+            JOIN organizations o ON o.id = p.organization_id
+            CROSS JOIN LATERAL (
+                SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
+                    {columns(_LAST_SAMPLE, SAMPLED)},
+                    max(measured->>'s3') AS s3_sampled_at, max(measured->>'ecr') AS ecr_sampled_at,
+                    {columns(_LAST_FAILURE, ("platform_db", "s3", "ecr"))},
+                    {columns(_LAST_PARTS, ("s3", "ecr"))},
+                    count(*) FILTER (WHERE CAST(measured->>'platform_db' AS timestamptz)
+                        >= hour + interval '1 hour' AND hour >= date_trunc('hour', p.created_at, 'UTC'))
+                        AS platform_db_hours
+                FROM usage_hourly u
+                WHERE u.project_id = s.project_id AND u.hour >= :start AND u.hour < :end) h
+            LEFT JOIN LATERAL (
+                SELECT {columns("{0}", SAMPLED)}, d.coverage FROM daily_stats d
+                WHERE d.project_id = s.project_id AND d.date < :date
+                ORDER BY d.date DESC LIMIT 1) previous ON true
+            WHERE s.project_id = ANY(:ids)
+                AND (h.used > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start))
+        ) known
+    ) sealed
+    ORDER BY project_id
+    ON CONFLICT (project_id, date) DO NOTHING""")
+
+
+def seal_through(connection: Connection, last: Day, project_ids: Sequence[int], at: datetime) -> int:
+    """Seal every open day of those projects up to `last`, in order; returns the rows sealed.
+
+    Safe twice, late and concurrently: the rows are locked, then read, then the watermark moves in
+    the same transaction. Raises PeriodError when `last` is not over at `at`.
+    """
+    refuse_unfinished(last, at)
+    projects.ensure(connection, project_ids, at)
+    projects.lock(connection, project_ids)
+    return sum(
+        _seal_open(connection, day, project_ids, at)
+        for day in days(_first_open(connection, project_ids) or last, last)
+    )
+
+
+def seal_earlier(connection: Connection, day: Day, project_ids: Sequence[int], at: datetime) -> int:
+    """Seal `day`, which lies before `open_from`, from its hours; for a backfill, locks held."""
+    return _insert(connection, day, project_ids, at)
+
+
+def refuse_unfinished(day: Day, at: datetime) -> None:
+    """Raises PeriodError unless `day` is over at `at`."""
+    if day.end > utc(at):
+        raise PeriodError(f"{day} is not over at {at.isoformat()}; a day can be sealed after 24:00 UTC")
+
+
+def _first_open(connection: Connection, project_ids: Sequence[int]) -> Day | None:
+    query = text("SELECT min(open_from) FROM project_stats WHERE project_id = ANY(:ids)")
+    first = connection.scalar(query, {"ids": list(project_ids)})
+    return Day.of(first) if first else None
+
+
+def _seal_open(connection: Connection, day: Day, project_ids: Sequence[int], at: datetime) -> int:
+    query = text("SELECT project_id FROM project_stats WHERE project_id = ANY(:ids) AND open_from < :end")
+    behind = list(connection.scalars(query, {"ids": list(project_ids), "end": day.end}))
+    if not behind:
+        return 0
+    sealed = _insert(connection, day, behind, at)
+    connection.execute(
+        text("UPDATE project_stats SET open_from = :end WHERE project_id = ANY(:ids)"),
+        {"ids": behind, "end": day.end},
+    )
+    return sealed
+
+
+def _insert(connection: Connection, day: Day, project_ids: Sequence[int], at: datetime) -> int:
+    ensure_partition(connection, Month.of(day.start))
+    parameters = {"date": day.date, "start": day.start, "end": day.end, "at": at}
+    return connection.execute(SEAL, parameters | {"ids": list(project_ids)}).rowcount

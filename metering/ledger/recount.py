@@ -1,0 +1,167 @@
+"""Recount platform rows: stage them outside the locks, then set them hour by hour.
+
+Nothing before `open_from` is written, except by a backfill, in the transaction that seals those hours.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from metering.catalogue import projects
+from metering.catalogue.meters import Source, columns, counters_of
+from metering.catalogue.periods import Day
+from metering.catalogue.projects import METERED_UNTIL
+from metering.db.engine import error_line, is_refused
+
+
+class TableCount(NamedTuple):
+    """How a table is counted: `select` gives project_id, hour, and these counters in their order."""
+
+    counters: tuple[str, ...]
+    select: str
+
+
+def stage(
+    connection: Connection, source: Source, selects: Mapping[str, TableCount], parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """Count `source` into a table of this session, one statement for each of its tables.
+
+    Returns why a table could not be counted; what the others hold is counted all the same. Hold the
+    advisory lock of the source from before this until the last `apply_staged`, or an older count may
+    be applied over a newer one.
+    """
+    names = counters_of(source)
+    connection.execute(text("DROP TABLE IF EXISTS staged_rows, staged_counts"))
+    rows = columns("{0} bigint DEFAULT 0", names)
+    connection.execute(text(f"CREATE TEMP TABLE staged_rows (project_id bigint, hour timestamptz, {rows})"))
+    failed = {
+        table: reason
+        for table, counting in selects.items()
+        if (reason := _stage_table(connection, counting, parameters))
+    }
+    sums = columns("sum({0})::bigint AS {0}", names)
+    connection.execute(
+        text(f"""
+            CREATE TEMP TABLE staged_counts AS SELECT project_id, hour, {sums}
+            FROM staged_rows GROUP BY project_id, hour""")
+    )
+    connection.execute(text("CREATE INDEX ON staged_counts (project_id, hour)"))
+    connection.execute(text("ANALYZE staged_counts"))
+    return failed
+
+
+def _stage_table(connection: Connection, counting: TableCount, parameters: Mapping[str, Any]) -> str:
+    names = columns("{0}", counting.counters)
+    try:
+        with connection.begin_nested():
+            insert = f"INSERT INTO staged_rows (project_id, hour, {names}) {counting.select}"
+            connection.execute(text(insert), parameters)
+    except DBAPIError as error:
+        if not is_refused(error):
+            raise
+        return error_line(error)
+    return ""
+
+
+def keep_staged(connection: Connection, source: Source, start: datetime, end: datetime) -> None:
+    """Let no staged count of `[start, end)` be less than what the ledger has.
+
+    Rows that were counted may be gone since: pruned, or taken back, which the recount after the seal
+    tells apart.
+    """
+    names = counters_of(source)
+    bounds = {"start": start, "end": end}
+    mine = "u.hour >= :start AND u.hour < :end AND c.project_id = u.project_id AND c.hour = u.hour"
+    more = columns("{0} = greatest(c.{0}, u.{0})", names)
+    connection.execute(text(f"UPDATE staged_counts c SET {more} FROM usage_hourly u WHERE {mine}"), bounds)
+    listed = columns("u.{0}", names)
+    connection.execute(
+        text(f"""
+            INSERT INTO staged_counts (project_id, hour, {columns("{0}", names)})
+            SELECT u.project_id, u.hour, {listed} FROM usage_hourly u
+            WHERE u.hour >= :start AND u.hour < :end
+                AND NOT EXISTS (SELECT FROM staged_counts c WHERE {mine})"""),
+        bounds,
+    )
+
+
+def apply_staged(
+    connection: Connection,
+    source: Source,
+    project_ids: Sequence[int],
+    start: datetime,
+    end: datetime,
+    at: datetime,
+    without: Collection[str] = (),
+) -> None:
+    """Set the hours of `[start, end)` to what was staged, zero included, and say they are measured.
+
+    Counters in `without` could not be counted: they stay, and the hours are not said to be measured,
+    so that the next count begins where this one did. Hours before a project's `open_from` are left
+    alone: they are sealed. The running totals move by the difference. `at` is when the count was made:
+    an hour is measured up to it.
+    """
+    projects.ensure(connection, project_ids, at)
+    projects.lock(connection, project_ids)
+    target = f"""
+        SELECT s.project_id, hour.hour FROM project_stats s
+        JOIN projects p ON p.id = s.project_id
+        CROSS JOIN LATERAL generate_series(
+            greatest(:start, s.open_from), least(:end, {METERED_UNTIL}) - interval '1 hour',
+            interval '1 hour') AS hour (hour)
+        WHERE s.project_id = ANY(:ids)"""
+    connection.execute(
+        _set_hours(source, target, without),
+        {"ids": list(project_ids), "start": start, "end": end, "at": at, "source": source},
+    )
+
+
+def fill_sealed_day(
+    connection: Connection, source: Source, project_ids: Sequence[int], day: Day, at: datetime
+) -> None:
+    """Set the 24 hours of `day` to what was staged, before `open_from`: for a backfill only.
+
+    The caller holds the projects' locks and seals that day in this transaction.
+    """
+    target = f"""
+        SELECT p.id AS project_id, hour.hour FROM projects p
+        CROSS JOIN LATERAL generate_series(
+            CAST(:start AS timestamptz), least(CAST(:end AS timestamptz), {METERED_UNTIL})
+                - interval '1 hour', interval '1 hour') AS hour (hour)
+        WHERE p.id = ANY(:ids)"""
+    connection.execute(
+        _set_hours(source, target),
+        {"ids": list(project_ids), "start": day.start, "end": day.end, "at": at, "source": source},
+    )
+
+
+def _set_hours(source: Source, target: str, without: Collection[str] = ()) -> Any:
+    names = tuple(name for name in counters_of(source) if name not in without)
+    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if not without else ""
+    mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"
+    kept = "u.measured" if without else f"u.measured - '{source}_failed'"
+    sums = columns("sum({0}) AS {0}", names)
+    return text(f"""
+        WITH target AS ({target}), counted AS (
+            SELECT t.project_id, t.hour, {columns("coalesce(c.{0}, 0) AS {0}", names)}
+            FROM target t LEFT JOIN staged_counts c USING (project_id, hour)
+        ), before AS (
+            SELECT project_id, {sums} FROM usage_hourly JOIN target USING (project_id, hour)
+            WHERE hour >= :start AND hour < :end  -- which tells the planner the partitions
+            GROUP BY project_id
+        ), after AS (
+            SELECT project_id, {sums} FROM counted GROUP BY project_id
+        ), written AS (
+            INSERT INTO usage_hourly AS u (project_id, hour, {columns("{0}", names)}, measured)
+            SELECT project_id, hour, {columns("{0}", names)}, {"'{}'" if without else mark}
+            FROM counted
+            ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = excluded.{0}", names)},
+                measured = {kept} || excluded.measured
+        )
+        UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
+            {measured}
+            {columns("{0} = s.{0} + a.{0} - coalesce(b.{0}, 0)", names)}
+        FROM after a LEFT JOIN before b USING (project_id) WHERE s.project_id = a.project_id""")

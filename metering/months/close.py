@@ -1,0 +1,232 @@
+"""Close a month: seal its days into one bill for each project, and subtract them from the counters.
+
+A month's seal is the SHA-256 of, each on its own line: the seal of the project's month before
+(an empty line for the first), the hashes of its days by date, and its canonical bill, which is every
+column but `seal` and `created_at`, money as strings. docs/proof.md specifies the form.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_UP
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import GAUGE_NAMES, columns
+from metering.catalogue.periods import Day, Month, utc
+from metering.catalogue.projects import METERED_UNTIL
+from metering.days import coverage
+from metering.days.coverage import EXPECTED_FROM
+from metering.days.seal import seal_earlier, seal_through
+from metering.db import canonical
+from metering.db.tables import OWN_TABLES
+from metering.errors import PeriodError, PlanError
+from metering.months import blockers, proration
+from metering.months.proration import AVERAGES, PEAKS
+from metering.pricing import rating
+from metering.pricing.plans import Plans, PlanVersion
+from metering.pricing.rating import Span
+
+MONEY = ("overage_charge", "plan_fee", "adjustment_charge", "total_charge")
+
+# The canonical bill of the monthly_stats row `b`.
+CANONICAL_BILL = canonical.of_row(OWN_TABLES["monthly_stats"], "b", ("seal", "created_at"))
+
+# The seal of the bill `b`, over the day hashes `days.hashes`, one a line and by date.
+SEAL = f"""encode(sha256(convert_to(
+    b.previous_seal || E'\\n' || days.hashes || E'\\n' || {CANONICAL_BILL}, 'UTF8')), 'hex')"""
+
+
+@dataclass
+class Closed:
+    """What a close did: bills made, days sealed on the way, and why some projects are blocked."""
+
+    closed: int = 0
+    sealed: int = 0
+    blocked: dict[int, str] = field(default_factory=dict)
+
+
+TOTALS = text(f"""
+    SELECT p.id AS project_id, p.organization_id, days.tier, days.days_present,
+        {columns("days.{0} + coalesce(a.{0}, 0) AS {0}")},
+        {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
+        coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
+        greatest(days_present, extract(day FROM
+            least(CAST(:end AS timestamptz), {METERED_UNTIL})
+            - greatest(CAST(:start AS timestamptz), {EXPECTED_FROM}))::int) AS days_expected
+    FROM projects p
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS days_present, {columns("sum({0})::bigint AS {0}")},
+            {PEAKS}, {AVERAGES},
+            (array_agg(tier ORDER BY date DESC))[1] AS tier
+        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
+    LEFT JOIN LATERAL (
+        SELECT sum(amount) AS amount,
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
+        FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
+    LEFT JOIN LATERAL (
+        SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
+        ORDER BY year DESC, month DESC LIMIT 1) previous ON true
+    WHERE p.id = ANY(:ids) AND days_present > 0 AND NOT EXISTS (
+        SELECT FROM monthly_stats m
+        WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
+    ORDER BY p.id""")
+
+_BILLED = (
+    *("organization_id", "tier", "plan_version", "currency", "exceeded_limits", *MONEY),
+    *("days_present", "days_expected", "previous_seal", "closed_by"),
+)
+_COLUMNS = f"""project_id, year, month, {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)},
+    {", ".join(_BILLED)}"""
+
+CLOSE = text(f"""
+    WITH bills AS (
+        SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::monthly_stats, CAST(:bills AS jsonb))
+    ), days AS (
+        SELECT project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes,
+            {columns("sum(d.{0})::bigint AS {0}")}
+        FROM daily_stats d JOIN bills USING (project_id)
+        WHERE date >= :first AND date <= :last GROUP BY project_id
+    ), closed AS (
+        INSERT INTO monthly_stats ({_COLUMNS}, seal)
+        SELECT b.*, {SEAL} FROM bills b JOIN days USING (project_id) ORDER BY project_id
+        RETURNING project_id, {columns("{0}")}
+    )
+    UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
+        {columns("{0} = s.{0} - days.{0}, lifetime_{0} = s.lifetime_{0} + closed.{0}")}
+    FROM closed JOIN days USING (project_id) WHERE s.project_id = closed.project_id""")
+
+
+def close_month(
+    connection: Connection,
+    month: Month,
+    project_ids: Sequence[int],
+    plans: Plans,
+    at: datetime,
+    closed_by: str,
+) -> Closed:
+    """Close `month` for those projects that nothing blocks; a second close changes nothing.
+
+    First seals the month's missing days. The locks of the seal are held until the caller commits,
+    so a message counted meanwhile waits and survives. Raises PeriodError while the month runs.
+    """
+    refuse_running(month, at)
+    result = Closed(sealed=seal_missing(connection, month, project_ids, at))
+    blockers.settle(connection, month, project_ids, at)
+    result.blocked = blockers.blocked(connection, month, project_ids)
+    free = [project for project in project_ids if project not in result.blocked]
+    version = plans.in_force(month.last.date)
+    bills = []
+    by_tier = proration.spans(connection, month, free) if version.prorate else {}
+    for row in _totals(connection, month, free):
+        try:
+            bills.append(_bill(row, by_tier.get(row["project_id"]), month, version, closed_by))
+        except PlanError as error:  # one project's tier must not stop the others
+            result.blocked[row["project_id"]] = str(error)
+    if bills:
+        _store_version(connection, version)
+        parameters = _bounds(month) | {"bills": json.dumps(bills), "at": at}
+        result.closed = connection.execute(CLOSE, parameters).rowcount
+    return result
+
+
+def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> int:
+    """Seal the days of `month` that are not sealed yet, the ones before `open_from` included."""
+    sealed = seal_through(connection, month.last, project_ids, at)
+    wanted = set(project_ids)
+    missing: dict[Any, list[int]] = {}
+    for day in coverage.missing_days(connection, month.first, month.last, at):
+        if day.project_id in wanted:
+            missing.setdefault(day.date, []).append(day.project_id)
+    return sealed + sum(seal_earlier(connection, Day(date), ids, at) for date, ids in sorted(missing.items()))
+
+
+def refuse_running(month: Month, at: datetime) -> None:
+    """Raises PeriodError unless `month` is over at `at`."""
+    if month.end > utc(at):
+        raise PeriodError(f"{month} is not over at {at.isoformat()}; it can be closed after its last day")
+
+
+def due_months(connection: Connection, at: datetime) -> list[Month]:
+    """Months over at `at` in which some project has usage that is not billed yet, in order.
+
+    Months close in order: whoever has the bill of the month before the running one is not looked into.
+    """
+    running = Month.of(at)
+    first = connection.scalar(
+        text(f"""
+            SELECT min(next.month) FROM (
+                SELECT * FROM project_stats s WHERE NOT EXISTS (
+                    SELECT FROM monthly_stats m WHERE m.project_id = s.project_id
+                    AND (m.year, m.month) = (:year, :month)) OFFSET 0) s
+            JOIN projects p ON p.id = s.project_id
+            CROSS JOIN LATERAL (SELECT coalesce(
+                (SELECT make_date(m.year, m.month, 1) + interval '1 month' FROM monthly_stats m
+                    WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1),
+                (SELECT date_trunc('month', min(d.date)) FROM daily_stats d WHERE d.project_id = p.id),
+                date_trunc('month', s.open_from AT TIME ZONE 'UTC')) AS month) next
+            WHERE next.month < :running AND (
+                least({METERED_UNTIL}, :running_start) > s.open_from OR EXISTS (
+                    SELECT FROM daily_stats d WHERE d.project_id = p.id
+                    AND d.date >= next.month AND d.date < :running))"""),
+        {
+            "running": running.first.date,
+            "running_start": running.start,
+            "year": running.previous().year,
+            "month": running.previous().month,
+        },
+    )
+    months = [] if first is None else [Month(first.year, first.month)]
+    while months and months[-1].next() < running:
+        months.append(months[-1].next())
+    return months
+
+
+def _totals(connection: Connection, month: Month, project_ids: Sequence[int]) -> list[dict[str, Any]]:
+    rows = connection.execute(TOTALS, _bounds(month) | {"ids": list(project_ids)})
+    return [dict(row) for row in rows.mappings()]
+
+
+def _bounds(month: Month) -> dict[str, Any]:
+    return {
+        "year": month.year,
+        "month": month.month,
+        "first": month.first.date,
+        "last": month.last.date,
+        "start": month.start,
+        "end": month.end,
+    }
+
+
+def _bill(
+    row: Mapping[str, Any], by_tier: list[Span] | None, month: Month, version: PlanVersion, closed_by: str
+) -> dict[str, Any]:
+    spans = [proration.span_of(row, row["tier"])]
+    if by_tier:
+        spans = proration.with_adjustments(by_tier, row)
+    bill = rating.rate_spans(version, spans)
+    adjustment = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)
+    own = {name: value for name, value in row.items() if not name.startswith("avg_")}
+    return own | {
+        "year": month.year,
+        "month": month.month,
+        "plan_version": version.hash,
+        "currency": version.currency,
+        "exceeded_limits": bill.exceeded,
+        "overage_charge": str(bill.overage_charge),
+        "plan_fee": str(bill.plan_fee),
+        "adjustment_charge": str(adjustment),
+        "total_charge": str(bill.total + adjustment),
+        "closed_by": closed_by,
+    }
+
+
+def _store_version(connection: Connection, version: PlanVersion) -> None:
+    connection.execute(
+        text("""
+            INSERT INTO plan_versions (hash, content) VALUES (:hash, CAST(:content AS jsonb))
+            ON CONFLICT DO NOTHING"""),
+        {"hash": version.hash, "content": json.dumps(version.content())},
+    )

@@ -1,0 +1,159 @@
+"""A charge walked down: bill -> line -> plan version -> days -> hours, with source and coverage."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue import projects
+from metering.catalogue.meters import COUNTER_NAMES, METERS, STORAGE_PARTS
+from metering.catalogue.periods import Month
+from metering.errors import PeriodError
+from metering.months import proration, rerate
+from metering.pricing import rating
+from metering.pricing.charge_models import parts
+from metering.pricing.plans import PlanVersion
+from metering.pricing.rating import Line, Span
+
+
+@dataclass(frozen=True)
+class ExplainedDay:
+    """A sealed day's part of a line: its quantity, its hash, how it was measured, its hours."""
+
+    date: date
+    quantity: int | None
+    coverage: dict[str, Any]
+    row_hash: str
+    hours: dict[datetime, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExplainedLine:
+    """A meter: the arithmetic of its charge, and the days and adjustments that make `used`."""
+
+    line: Line
+    arithmetic: str
+    days: list[ExplainedDay]
+    adjusted: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A closed month's bill and everything it came from. `agrees`: rating again gives that bill.
+
+    `gaps`: when a counter source was blind in it, and who accepted that, or that it was covered.
+    """
+
+    bill: dict[str, Any]
+    version: PlanVersion
+    lines: list[ExplainedLine]
+    adjustments: list[dict[str, Any]]
+    gaps: list[dict[str, Any]]
+    agrees: bool
+
+
+def explain(connection: Connection, project_id: int, month: Month) -> Explanation:
+    """Explain a closed month. Raises UnknownProject, and PeriodError while it is not closed."""
+    projects.require(connection, project_id)
+    bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
+    bounds |= {"start": month.start, "end": month.end, "year": month.year, "month": month.month}
+    found = connection.execute(BILL, bounds).mappings().one_or_none()
+    if found is None:
+        raise PeriodError(
+            f"{month} is not closed for project {project_id}; there is no charge to explain yet"
+        )
+    bill, version = dict(found), PlanVersion.from_content(found["content"])
+    days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
+    hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
+    posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
+    gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
+    rated = rating.rate_spans(version, _spans(connection, bill, version, month))
+    lines = [_line(line, days, hours, posted) for line in rated.lines]
+    agrees = not list(rerate.of_bill(bill, rated))
+    return Explanation(bill, version, lines, posted, gaps, agrees)
+
+
+BILL = text("""
+    SELECT m.*, p.name AS project, v.content FROM monthly_stats m
+    JOIN projects p ON p.id = m.project_id JOIN plan_versions v ON v.hash = m.plan_version
+    WHERE m.project_id = :project AND m.year = :year AND m.month = :month""")
+DAYS = text("""
+    SELECT * FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last
+    ORDER BY date""")
+HOURS = text("""
+    SELECT * FROM usage_hourly WHERE project_id = :project AND hour >= :start AND hour < :end
+    ORDER BY hour""")
+POSTED = text("""
+    SELECT id, meter, quantity, amount, usage_date, reason, actor FROM adjustments
+    WHERE project_id = :project AND posted_month = :first ORDER BY id""")
+GAPS = text("""
+    SELECT id, source, starts_at, ends_at, reason, covered_at, accepted_by, accepted_reason FROM gaps
+    WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN ('mqtt', 'platform_db')
+        AND starts_at < :end AND coalesce(ends_at, 'infinity') > :start ORDER BY starts_at, id""")
+LEVELS = text(f"""
+    SELECT {proration.AVERAGES} FROM daily_stats
+    WHERE project_id = :project AND date BETWEEN :first AND :last""")
+
+
+def _spans(connection: Connection, bill: dict[str, Any], version: PlanVersion, month: Month) -> list[Span]:
+    project = bill["project_id"]
+    if version.prorate:
+        by_tier = proration.spans(connection, month, [project]).get(project, [])
+        return proration.with_adjustments(by_tier, bill)
+    bounds = {"project": project, "first": month.first.date, "last": month.last.date}
+    averages = dict(connection.execute(LEVELS, bounds).mappings().one())
+    return [proration.span_of(bill | averages, bill["tier"])]
+
+
+def _line(
+    line: Line, days: list[dict[str, Any]], hours: list[dict[str, Any]], posted: list[dict[str, Any]]
+) -> ExplainedLine:
+    meter = line.meter
+    mine = [day for day in days if line.days == line.of or day["tier"] == line.tier]
+    by_day: dict[date, dict[datetime, int]] = {}
+    for row in hours:
+        if row[meter]:
+            by_day.setdefault(row["hour"].date(), {})[row["hour"]] = row[meter]
+    shown = [
+        ExplainedDay(
+            day["date"], day[meter], _coverage(meter, day), day["row_hash"], by_day.get(day["date"], {})
+        )
+        for day in mine
+    ]
+    adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter)
+    return ExplainedLine(line, arithmetic(line), shown, adjusted)
+
+
+def _coverage(meter: str, day: dict[str, Any]) -> dict[str, Any]:
+    measured = METERS[meter].source
+    sources = [measured] if measured else [METERS[part].source for part in STORAGE_PARTS]
+    return {str(source): day["coverage"].get(source, {}) for source in sources}
+
+
+def arithmetic(line: Line) -> str:
+    """How the charge was reckoned, written out."""
+    if line.used is None:
+        return "never sampled: unknown, nothing charged"
+    used, included = _number(line.used), f"{line.included:,}"
+    if line.overage <= 0:
+        return f"{used} used, {included} included: nothing charged"
+    over = f"{used} used - {included} included = {_number(line.overage)} over"
+    if line.allowance.overage is None:
+        return f"{over}; the plan charges nothing for it"
+    terms = parts(line.allowance.overage, line.overage)
+    sums = " + ".join(
+        f"{_number(part.quantity)} {part.unit} x {part.price:f}"
+        + (f" + fee {part.fee:f}" if part.fee else "")
+        for part in terms
+    )
+    exact = sum((part.charge for part in terms), start=Decimal(0))
+    share = ""
+    if line.days != line.of and line.meter not in COUNTER_NAMES:
+        share = f", for {line.days} of {line.of} days"
+    return f"{over}; {line.allowance.overage.model}: {sums} = {exact:f}{share} -> {line.charge}"
+
+
+def _number(quantity: Decimal) -> str:
+    return f"{quantity.normalize():,f}"

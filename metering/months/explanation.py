@@ -1,0 +1,98 @@
+"""An explained charge as it is shown: as text, as JSON."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from metering.catalogue.meters import COUNTER_NAMES
+from metering.months.explain import ExplainedLine, Explanation
+
+WHOLE = ("measured", "zero")  # states of a source that was read all day
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    """The whole explanation for programs: bill, plan version, lines with days and hours, adjustments."""
+    bill = {name: value for name, value in found.bill.items() if name != "content"}
+    return {
+        "bill": bill,
+        "plan_version": {"hash": found.bill["plan_version"], "content": found.version.content()},
+        "rated_again_agrees": found.agrees,
+        "lines": [_line_as_json(explained) for explained in found.lines],
+        "adjustments": found.adjustments,
+        "gaps": found.gaps,
+    }
+
+
+def _line_as_json(explained: ExplainedLine) -> dict[str, Any]:
+    days = [
+        {
+            "date": day.date,
+            "quantity": day.quantity,
+            "sources": day.coverage,
+            "row_hash": day.row_hash,
+            "hours": {f"{hour:%Y-%m-%dT%H:00Z}": count for hour, count in day.hours.items()},
+        }
+        for day in explained.days
+    ]
+    told = {"tier": explained.line.tier, "arithmetic": explained.arithmetic, "adjusted": explained.adjusted}
+    return explained.line.as_json() | told | {"days": days}
+
+
+def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
+    """The explanation as lines of text; days and hours of charged lines, or of all of them."""
+    bill, currency = found.bill, found.bill["currency"]
+    yield f"{bill['project']} (project {bill['project_id']}), {bill['year']}-{bill['month']:02d}"
+    yield (
+        f"total {bill['total_charge']} {currency} = fee {bill['plan_fee']} + overage {bill['overage_charge']}"
+        f" + adjustments {bill['adjustment_charge']}"
+    )
+    yield f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC, seal {bill['seal']}"
+    yield (
+        f"plan version {bill['plan_version']}, effective {found.version.effective}, tier {bill['tier']}; "
+        f"{bill['days_present']} of {bill['days_expected']} days"
+    )
+    if not found.agrees:
+        yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
+    for explained in found.lines:
+        yield ""
+        yield f"{explained.line.meter} ({explained.line.tier}): {explained.arithmetic}"
+        if explained.line.charge or not only_charged:
+            yield from _render_days(explained)
+    for row in found.adjustments:
+        what = f"{row['quantity']:+,} {row['meter']}" if row["meter"] else f"{row['amount']:+f} {currency}"
+        about = f"about {row['usage_date']}, by {row['actor']}: {row['reason']}"
+        yield f"adjustment {row['id']}: {what} {about}"
+    for gap in found.gaps:
+        yield _gap(gap)
+
+
+def _gap(gap: dict[str, Any]) -> str:
+    until = f"{gap['ends_at']:%Y-%m-%d %H:%M}" if gap["ends_at"] else "the end"
+    settled = "covered since" if gap["covered_at"] else "still open"
+    if gap["accepted_by"]:
+        settled = f"accepted by {gap['accepted_by']}: {gap['accepted_reason']}"
+    blind = f"{gap['source']} was blind from {gap['starts_at']:%Y-%m-%d %H:%M} to {until} UTC"
+    return f"gap {gap['id']}: {blind} ({gap['reason']}), {settled}"
+
+
+def _render_days(explained: ExplainedLine) -> Iterator[str]:
+    for day in explained.days:
+        if day.quantity or any(state.get("state") not in WHOLE for state in day.coverage.values()):
+            quantity = "unknown" if day.quantity is None else f"{day.quantity:,}"
+            sources = ", ".join(f"{name} {_state(state)}" for name, state in day.coverage.items())
+            yield f"  {day.date}  {quantity:>15}  {sources}  {day.row_hash[:12]}"
+            for hour, count in day.hours.items():
+                yield f"    {hour:%H}:00  {count:>16,}"
+    counted = explained.line.meter in COUNTER_NAMES
+    if counted:
+        total = sum(day.quantity or 0 for day in explained.days)
+        yield f"  days {total:,} + adjustments {explained.adjusted:,} = {total + explained.adjusted:,}"
+    else:
+        yield f"  billed on the {explained.line.allowance.basis} of the days"
+
+
+def _state(state: dict[str, Any]) -> str:
+    if "hours" in state:
+        return f"{state['state']} {state['hours']} of {state['of']} h"
+    return f"{state.get('state', 'unknown')}" + (
+        f" at {state['sampled_at'][:16]}" if "sampled_at" in state else ""
+    )

@@ -1,0 +1,157 @@
+"""Gaps an operator accepts, the charge at risk in them, and how each month stands."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.periods import Month
+from metering.errors import UnknownGap
+from metering.months import blockers, proration
+from metering.pricing import rating
+from metering.pricing.plans import Plans
+
+NEIGHBOURS = 7  # days on either side of the gap that an estimate is made from
+
+
+def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: datetime) -> None:
+    """Let months close over a gap, saying why and who. Raises UnknownGap; accepting twice is refused."""
+    if not reason.strip():
+        raise UnknownGap(f"accepting gap {gap_id} needs a reason; say why its usage may be left out")
+    row = connection.execute(
+        text("SELECT to_jsonb(g) FROM gaps g WHERE id = :id FOR UPDATE"), {"id": min(gap_id, 2**63 - 1)}
+    ).scalar_one_or_none()
+    if row is None:
+        raise UnknownGap(f"there is no gap {gap_id}; fleetmeter status lists the open ones")
+    if row["accepted_at"] or row["covered_at"]:
+        how = f"accepted by {row['accepted_by']}" if row["accepted_at"] else "covered"
+        raise UnknownGap(f"gap {gap_id} is already {how}; it blocks nothing")
+    values = {"id": gap_id, "reason": reason, "actor": actor, "at": at, "before": json.dumps(row)}
+    connection.execute(
+        text("""
+            WITH accepted AS (
+                UPDATE gaps g SET accepted_at = :at, accepted_by = :actor, accepted_reason = :reason
+                WHERE id = :id RETURNING to_jsonb(g) AS after)
+            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
+            SELECT :at, :actor, 'accept-gap', 'gap ' || :id, CAST(:before AS jsonb), after, :reason
+            FROM accepted"""),
+        values,
+    )
+
+
+@dataclass(frozen=True)
+class MonthStatus:
+    """A project's month. `state`: open, blocked or closed; `reason`: why it is not closed."""
+
+    project_id: int
+    organization_id: int
+    state: str
+    reason: str | None
+    closed_at: datetime | None
+    closed_by: str | None
+    days_present: int | None
+    days_expected: int | None
+    total_charge: Decimal | None
+    currency: str | None
+
+
+def statuses(
+    connection: Connection, month: Month, at: datetime, plans: Plans, project_id: int | None = None
+) -> list[MonthStatus]:
+    """How `month` stands at `at` for every project that is metered in it, by id; or for one.
+
+    The same as fleetmeter_month_status in SQL, but that a tier in no plan blocks here too.
+    """
+    rows = connection.execute(
+        text("""
+            SELECT * FROM fleetmeter_month_status(:month, :at)
+            WHERE CAST(:project AS bigint) IS NULL OR project_id = :project"""),
+        {"month": month.first.date, "at": at, "project": project_id},
+    )
+    found = [MonthStatus(**row) for row in rows.mappings()]
+    over = [status.project_id for status in found if status.state != "closed" and month.end <= at]
+    unpriced = blockers.unpriced(connection, month, over, plans)
+    return [_blocked_too(status, unpriced.get(status.project_id)) for status in found]
+
+
+def _blocked_too(status: MonthStatus, why: str | None) -> MonthStatus:
+    if why is None:
+        return status
+    reasons = [why] if status.state == "open" else [status.reason or "", why]
+    return replace(status, state="blocked", reason="; ".join(reasons))
+
+
+# Usage of a day of the project's neighbouring ones, those with a gap left out, per counter; and the
+# share of the gap's days in which nothing was counted.
+NEIGHBOURING = text(f"""
+    SELECT count(*) AS days, {columns("coalesce(round(avg(d.{0})), 0)::bigint AS {0}")}
+    FROM daily_stats d WHERE d.project_id = :project
+        AND d.date BETWEEN CAST(:start AS date) - :span AND CAST(:end AS date) + :span
+        AND (d.date < CAST(:start AS date) OR d.date > CAST(:end AS date))""")
+
+MONTH_SO_FAR = text(f"""
+    SELECT count(*) AS days, (array_agg(tier ORDER BY date DESC))[1] AS tier,
+        {columns("coalesce(sum({0}), 0)::bigint AS {0}")}, {proration.PEAKS}, {proration.AVERAGES}
+    FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last""")
+
+
+@dataclass(frozen=True)
+class Risk:
+    """An estimate of what a gap leaves unbilled: usage a day of the neighbouring days × gap length."""
+
+    project_id: int
+    neighbouring_days: int
+    gap_days: Decimal
+    usage: dict[str, int]
+    charge: Decimal | None
+    currency: str
+
+    def __str__(self) -> str:
+        if self.charge is None:
+            return f"project {self.project_id}: no neighbouring day, or no price, to estimate from"
+        return (
+            f"project {self.project_id}: about {self.charge} {self.currency} at risk (estimate: the average "
+            f"of {self.neighbouring_days} neighbouring days for {self.gap_days} days)"
+        )
+
+
+def at_risk(connection: Connection, project_id: int, start: datetime, end: datetime, plans: Plans) -> Risk:
+    """What ignoring the gap `[start, end)` would leave unbilled in its first month: an estimate."""
+    month = Month.of(start)
+    end = min(end, month.end)
+    version = plans.in_force(month.last.date)
+    length = Decimal(round((end - start).total_seconds())) / 86_400
+    bounds = {"project": project_id, "start": start, "end": end, "span": NEIGHBOURS}
+    near = connection.execute(NEIGHBOURING, bounds).mappings().one()
+    usage = {name: int(near[name] * length) for name in COUNTER_NAMES}
+    bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
+    row = dict(connection.execute(MONTH_SO_FAR, bounds).mappings().one())
+    if not near["days"] or row["tier"] not in version.tiers:
+        return Risk(project_id, near["days"], round(length, 2), usage, None, version.currency)
+    billed = rating.rate_spans(version, [proration.span_of(row, row["tier"])])
+    more = {name: row[name] + usage[name] for name in COUNTER_NAMES}
+    would = rating.rate_spans(version, [proration.span_of(row | more, row["tier"])])
+    charge = would.total - billed.total
+    return Risk(project_id, near["days"], round(length, 2), usage, charge, version.currency)
+
+
+OPEN_OF = text("""
+    SELECT p.id, greatest(g.starts_at, :start) AS starts_at, least(coalesce(g.ends_at, :end), :end) AS ends_at
+    FROM gaps g JOIN projects p ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
+    WHERE p.id = ANY(:ids) AND g.covered_at IS NULL AND g.accepted_at IS NULL
+        AND g.source IN ('mqtt', 'platform_db')
+        AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
+    ORDER BY p.id, g.starts_at LIMIT :most""")
+
+
+def at_risk_in(
+    connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
+) -> list[str]:
+    """What the open gaps of `month` would leave unbilled, a sentence each, of the first `most` of them."""
+    bounds = {"ids": list(project_ids), "start": month.start, "end": month.end, "most": most}
+    found = connection.execute(OPEN_OF, bounds).all()
+    return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in found]

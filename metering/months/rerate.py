@@ -1,0 +1,96 @@
+"""Rating every closed month again, by the plan version that it was rated by: the bills must be the same."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.periods import Month
+from metering.db.transactions import chunks
+from metering.errors import PlanError
+from metering.exports import export_rows
+from metering.months import proration
+from metering.pricing import rating
+from metering.pricing.plans import PlanVersion
+from metering.pricing.rating import Bill, Span
+
+Difference = tuple[int, str, str, str, str]  # project, period, what, expected, found
+
+VERSIONS = text("SELECT hash, content FROM plan_versions")
+MONTHS = """
+    SELECT year, month, array_agg(project_id ORDER BY project_id) AS ids FROM monthly_stats m
+    WHERE make_date(year, month, 1) >= {kept_from} OR EXISTS (
+        SELECT FROM daily_stats d WHERE d.project_id = m.project_id
+        AND d.date >= make_date(m.year, m.month, 1)
+        AND d.date < make_date(m.year, m.month, 1) + interval '1 month')
+    GROUP BY year, month ORDER BY year, month"""
+BILLS = text(f"""
+    SELECT m.*, averages.* FROM monthly_stats m
+    CROSS JOIN LATERAL (SELECT {proration.AVERAGES} FROM daily_stats d
+        WHERE d.project_id = m.project_id AND d.date BETWEEN :first AND :last) averages
+    WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month) ORDER BY m.project_id""")
+
+
+def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
+    """What another rating gives differently, a chunk of projects of a month at a time.
+
+    `kept_from`: SQL of the date from which days are kept; earlier months cannot be rated again, unless
+    their days were restored.
+    """
+    versions: dict[str, PlanVersion] = {}
+    for hash_, content in connection.execute(VERSIONS):
+        try:
+            versions[hash_] = PlanVersion.from_content(content)
+        except PlanError as error:
+            yield 0, "plan version", "content", "a plan", f"{hash_}: {error}"
+            continue
+        if versions[hash_].hash != hash_:
+            yield 0, "plan version", "hash", versions[hash_].hash, hash_
+    for year, number, ids in connection.execute(text(MONTHS.format(kept_from=kept_from))).all():
+        for chunk in chunks(ids):
+            yield from _of_month(connection, Month(year, number), chunk, versions)
+
+
+def _of_month(
+    connection: Connection, month: Month, ids: list[int], versions: dict[str, PlanVersion]
+) -> Iterator[Difference]:
+    bounds = {"year": month.year, "month": month.month, "first": month.first.date, "last": month.last.date}
+    by_tier = proration.spans(connection, month, ids) if any(v.prorate for v in versions.values()) else {}
+    for row in connection.execute(BILLS, bounds | {"ids": ids}).mappings():
+        version = versions.get(row["plan_version"])
+        if version is None:
+            yield row["project_id"], str(month), "plan_version", "a stored version", row["plan_version"]
+            continue
+        yield from _of_bill(dict(row), month, version, by_tier.get(row["project_id"], []))
+
+
+def _of_bill(
+    row: dict[str, Any], month: Month, version: PlanVersion, by_tier: list[Span]
+) -> Iterator[Difference]:
+    spans = [proration.span_of(row, row["tier"])]
+    if version.prorate and by_tier:
+        spans = proration.with_adjustments(by_tier, row)
+    try:
+        bill = rating.rate_spans(version, spans)
+    except PlanError as error:
+        yield row["project_id"], str(month), "tier", str(error), row["tier"]
+        return
+    for name, value, held in of_bill(row, bill):
+        yield row["project_id"], str(month), name, str(value), str(held)
+
+
+def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]]:
+    """Where the monthly_stats row `row` is not `bill`: column, what `bill` has, what the row has."""
+    again = {
+        "exceeded_limits": bill.exceeded,
+        "overage_charge": bill.overage_charge,
+        "plan_fee": bill.plan_fee,
+    }
+    for name, value in again.items():
+        if _unordered(value) != _unordered(row[name]):
+            yield name, value, row[name]
+
+
+def _unordered(value: Any) -> Any:
+    """Lines in any order: before they had the catalogue's they had the plan file's, which is lost."""
+    return sorted(map(export_rows.canonical, value)) if isinstance(value, list) else value

@@ -1,0 +1,183 @@
+"""The plans: versions with an effective date, tiers, what each includes and what more costs.
+
+`FLEETMETER_PLANS` names a TOML like the one that ships, metering/pricing/plans.toml; docs/plans.md explains
+every key. Amounts of money are Decimal from the file on; a float would not be exact.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from metering.catalogue.meters import COUNTER_NAMES, METERS
+from metering.errors import PlanError
+from metering.pricing.price_terms import Allowance, Money, Terms, Units
+
+SHIPPED = Path(__file__).with_name("plans.toml")
+
+
+# Decimals of a currency's minor unit (ISO 4217) where they are not two.
+WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+THREE = "BHD IQD JOD KWD LYD OMR TND"
+MINOR_DIGITS = dict.fromkeys(WHOLE.split(), 0) | dict.fromkeys(THREE.split(), 3) | {"CLF": 4, "UYW": 4}
+NAMED = 5  # mistakes that an error lists
+
+
+class Tier(Terms):
+    """A tier: a monthly fee for each project, and its allowances. Projects and users: an organization's."""
+
+    fee: Money = Decimal(0)
+    projects: Units | None = None
+    users: Units | None = None
+    meters: dict[str, Allowance] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _meters_exist(self) -> "Tier":
+        unknown = sorted(set(self.meters) - set(METERS))
+        if unknown:
+            raise ValueError(f"there is no meter {', '.join(unknown)}; the meters are {', '.join(METERS)}")
+        for name in COUNTER_NAMES:
+            if name in self.meters and self.meters[name].basis != "peak":
+                raise ValueError(f"{name} is counted, not a level: it has no average")
+        return self
+
+
+class PlanVersion(Terms):
+    """The plans in force from `effective` on, until a later version.
+
+    `prorate`: a month is rated by the tier in force on each of its days, fee and allowances in
+    proportion; otherwise the whole month by the tier of its last day. `minor_digits`: left out, those
+    of the currency.
+    """
+
+    effective: date
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    minor_digits: Annotated[int, Field(strict=True, ge=0, le=6)] = 2
+    prorate: Annotated[bool, Field(strict=True)] = False
+    tiers: dict[str, Tier] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _digits_of_the_currency(cls, written: Any) -> Any:
+        if not isinstance(written, dict) or "minor_digits" in written:
+            return written
+        return written | {"minor_digits": MINOR_DIGITS.get(str(written.get("currency")), 2)}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
+        """The version that `content()` gave: what plan_versions keeps rates again, years later.
+
+        Raises PlanError for what is none.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise PlanError("the stored plan version is none: it was rewritten") from error
+
+    def content(self) -> dict[str, Any]:
+        """What plan_versions keeps: everything, as JSON, money as strings."""
+        return self.model_dump(mode="json")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON of the content (docs/proof.md)."""
+        canonical = json.dumps(self.content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def tier(self, name: str) -> Tier:
+        """Raises PlanError for a tier that the plans do not name."""
+        if name not in self.tiers:
+            known = ", ".join(sorted(self.tiers))
+            raise PlanError(
+                f"the plans name no tier {name[:80]!r}, only {known}; add it, or change the organization"
+            )
+        return self.tiers[name]
+
+
+class Plans(Terms):
+    """Every version, by effective date."""
+
+    versions: tuple[PlanVersion, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _dates_differ(self) -> "Plans":
+        dates = [version.effective for version in self.versions]
+        twice = sorted({day for day in dates if dates.count(day) > 1})
+        if twice:
+            raise ValueError(f"two versions have the same effective date, {twice[0]}")
+        return self
+
+    def in_force(self, day: date) -> PlanVersion:
+        """The version in force on `day`; before the first one, the first one."""
+        ordered = sorted(self.versions, key=lambda version: version.effective)
+        return [ordered[0], *(version for version in ordered if version.effective <= day)][-1]
+
+
+def load(path: Path | None) -> Plans:
+    """The plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
+    path = path or SHIPPED
+    try:
+        written = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise PlanError(
+            f"the plans in {path} cannot be read ({error.strerror}); correct FLEETMETER_PLANS"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"the plans in {path} are no TOML: {error}") from error
+    try:
+        return Plans.model_validate(written)
+    except ValidationError as error:
+        problems = [_sentence(written, problem) for problem in _own(error.errors())]
+        more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
+        told = "; ".join(problems[:NAMED])
+        raise PlanError(f"the plans in {path} are wrong: {told}{more}") from error
+
+
+# What the library says in its own terms.
+IN_WORDS = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+    "tuple_type": "it must be a list; a version begins with [[versions]]",
+}
+
+
+def _own(problems: list[Any]) -> list[Any]:
+    """Without those that only say that what holds a mistake is empty without it."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short" or not any(_inside(place, problem["loc"]) for place in places)
+    ]
+
+
+def _inside(place: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
+def _sentence(written: dict[str, Any], problem: Any) -> str:
+    """Where, in the words of the file: version by its date, tier, meter, key; then what is wrong."""
+    named = {"versions": "version", "tiers": "tier", "meters": "meter"}
+    where, keys, path = [], [], list(problem["loc"])
+    while path:
+        part = path.pop(0)
+        if part in named and path:
+            where.append(f"{named[part]} {_name(written, part, path.pop(0))}")
+        else:
+            keys.append(str(part))
+    place = ", ".join([*where, *([".".join(keys)] if keys else [])])
+    told = IN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return f"{place}: {told}" if place else told
+
+
+def _name(written: dict[str, Any], part: str, key: Any) -> str:
+    if part != "versions":
+        return str(key)
+    version = written["versions"][key]
+    return str(version.get("effective", key + 1) if isinstance(version, dict) else key + 1)

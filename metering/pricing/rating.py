@@ -1,0 +1,135 @@
+"""Usage -> lines -> bill. Pure and exact: Decimal, each line rounded half-up to the minor unit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from typing import Any
+
+from metering.catalogue.meters import COUNTER_NAMES, METERS
+from metering.pricing.charge_models import DIGITS, ZERO, charged
+from metering.pricing.plans import PlanVersion
+from metering.pricing.price_terms import Allowance
+
+PLACES = {name: place for place, name in enumerate(METERS)}
+Quantities = Mapping[str, int | Decimal | None]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Usage under one tier: `days` of the month's `of` days. Counters by totals, gauges by levels."""
+
+    tier: str
+    totals: Quantities
+    peaks: Quantities
+    averages: Quantities
+    days: int = 1
+    of: int = 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """One meter of a bill. `used` None: never sampled, so nothing is charged, and it says so.
+
+    `days` of `of` differ when the tier was in force for a part of the month only; `included` is
+    then in proportion, and so is the charge of a gauge, whose price is a month's.
+    """
+
+    meter: str
+    used: Decimal | None
+    included: int
+    overage: Decimal
+    charge: Decimal
+    tier: str
+    allowance: Allowance
+    days: int
+    of: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON: quantities without exponents, money as a string."""
+        line = {
+            "meter": self.meter,
+            "used": plain(self.used),
+            "included": self.included,
+            "overage": plain(self.overage),
+            "charge": str(self.charge),
+        }
+        if self.days != self.of:
+            line |= {"tier": self.tier, "days": self.days, "of_days": self.of}
+        return line
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A rated month: every line of its tiers, the fee, and their sum."""
+
+    lines: tuple[Line, ...]
+    plan_fee: Decimal
+
+    @property
+    def overage_charge(self) -> Decimal:
+        return sum((line.charge for line in self.lines), start=self.plan_fee * 0)
+
+    @property
+    def total(self) -> Decimal:
+        return self.plan_fee + self.overage_charge
+
+    @property
+    def exceeded(self) -> list[dict[str, Any]]:
+        """The lines beyond their allowance, as monthly_stats.exceeded_limits keeps them."""
+        return [line.as_json() for line in self.lines if line.overage > 0]
+
+
+def rate(
+    version: PlanVersion, tier: str, totals: Quantities, peaks: Quantities, averages: Quantities
+) -> Bill:
+    """Rate a whole month by one tier: counters by `totals`, gauges by `peaks` or `averages`.
+
+    `averages` are those of the days on which the gauge was known; None: never sampled. Raises
+    PlanError when the version names no such tier.
+    """
+    return rate_spans(version, [Span(tier, totals, peaks, averages)])
+
+
+def rate_spans(version: PlanVersion, spans: Sequence[Span]) -> Bill:
+    """Rate a month by the tiers in force on its days, each in proportion. Raises PlanError."""
+    unit = Decimal(1).scaleb(-version.minor_digits)
+    with localcontext(prec=DIGITS):
+        fees = [version.tier(span.tier).fee * span.days / span.of for span in spans]
+        lines = [line for span in spans for line in _lines(version, span, unit)]
+        return Bill(tuple(lines), sum((_round(fee, unit) for fee in fees), start=_round(ZERO, unit)))
+
+
+def _lines(version: PlanVersion, span: Span, unit: Decimal) -> Iterable[Line]:
+    # In the catalogue's order, not the file's: plan_versions, which rates again, keeps no order of keys.
+    for meter, allowance in sorted(version.tier(span.tier).meters.items(), key=_place):
+        levels = span.averages if allowance.basis == "average" else span.peaks
+        used = span.totals[meter] if meter in COUNTER_NAMES else levels.get(meter)
+        yield _line(meter, allowance, None if used is None else Decimal(used), span, unit)
+
+
+def _place(item: tuple[str, Allowance]) -> int:
+    return PLACES[item[0]]
+
+
+def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:
+    # A gauge is a level, the same on one day as over a month: its allowance is not in proportion,
+    # its price is. A counter adds up over days: its allowance is, rounded up, its price is not.
+    counted = meter in COUNTER_NAMES
+    included = -(-allowance.included * span.days // span.of) if counted else allowance.included
+    overage = max((used or ZERO) - included, ZERO)
+    charge = charged(allowance.overage, overage) if allowance.overage else ZERO
+    share = charge if counted else charge * span.days / span.of
+    days = (span.days, span.of)
+    return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *days)
+
+
+def _round(amount: Decimal, unit: Decimal) -> Decimal:
+    return amount.quantize(unit, ROUND_HALF_UP)
+
+
+def plain(quantity: Decimal | None) -> int | str | None:
+    """A quantity as JSON shows it: an integer where it is one, else a string of plain decimals."""
+    if quantity is None:
+        return None
+    whole = quantity.to_integral_value()
+    return int(whole) if quantity == whole else format(quantity.normalize(), "f")

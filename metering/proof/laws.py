@@ -1,0 +1,166 @@
+"""The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
+
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.days.seal import row_hash
+from metering.months.close import SEAL
+
+_TOTALS = columns("coalesce(sum({0}), 0)::bigint AS {0}")
+
+
+def _sums(pairs: str, names: tuple[str, ...] = COUNTER_NAMES) -> str:
+    """Compare columns `x` and `expected_x` of `pairs`; one row for each that differs."""
+    values = columns("('{0}', c.expected_{0}, c.{0})", names)
+    return f"""
+        SELECT c.project_id, c.period, v.meter, v.expected::text, v.found::text FROM ({pairs}) c
+        CROSS JOIN LATERAL (VALUES {values}) AS v (meter, expected, found)
+        WHERE v.expected IS DISTINCT FROM v.found"""
+
+
+_COUNTED = columns("coalesce(e.{0}, 0)::bigint AS expected_{0}, s.{0}")
+
+RUNNING_TOTALS = _sums(f"""
+    SELECT project_id, 'open months' AS period, {_COUNTED} FROM project_stats s FULL JOIN (
+        SELECT u.project_id, {columns("sum(u.{0}) AS {0}")} FROM usage_hourly u
+        LEFT JOIN monthly_stats m ON m.project_id = u.project_id
+            AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
+        WHERE m.project_id IS NULL GROUP BY u.project_id) e USING (project_id)""")
+
+
+def kept_from(table: str) -> str:
+    """SQL of the date from which retention, which logs what it removes, has kept `table` whole."""
+    return f"""coalesce((SELECT max((a.after->>'before')::date) FROM audit_log a
+        WHERE a.action = 'retention' AND a.subject = '{table}'), '-infinity')"""
+
+
+DAYS = _sums(f"""
+    SELECT s.project_id, s.date::text AS period, {_COUNTED} FROM daily_stats s LEFT JOIN (
+        SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date, {_TOTALS}
+        FROM usage_hourly GROUP BY 1, 2) e USING (project_id, date)
+    WHERE s.date >= {kept_from("usage_hourly")}""")
+
+MONTHS = _sums(
+    f"""
+    SELECT s.project_id, format('%s-%s', s.year, lpad(s.month::text, 2, '0')) AS period,
+        {columns("coalesce(e.{0}, 0) + coalesce(a.{0}, 0) AS expected_{0}, s.{0}")},
+        {columns("e.peak_{0} AS expected_peak_{0}, s.peak_{0}", GAUGE_NAMES)}
+    FROM monthly_stats s LEFT JOIN (
+        SELECT project_id, year, month, {_TOTALS}, {columns("max({0}) AS peak_{0}", GAUGE_NAMES)}
+        FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
+    LEFT JOIN (
+        SELECT project_id, posted_month,
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
+        FROM adjustments GROUP BY project_id, posted_month) a
+        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
+    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
+    (*COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
+)
+
+LIFETIME = _sums(f"""
+    SELECT project_id, 'lifetime' AS period,
+        {columns("coalesce(e.{0}, 0)::bigint AS expected_{0}, s.lifetime_{0} AS {0}")}
+    FROM project_stats s FULL JOIN (
+        SELECT project_id, {_TOTALS} FROM monthly_stats GROUP BY project_id) e USING (project_id)""")
+
+# What was counted before the watermark and never sealed would never be billed.
+STRANDED_HOURS = f"""
+    SELECT u.project_id, u.hour::text, 'hours', 'sealed', 'not sealed'
+    FROM usage_hourly u JOIN project_stats s USING (project_id)
+    WHERE u.hour < s.open_from AND {columns("u.{0}", joiner=" + ")} > 0 AND NOT EXISTS (
+        SELECT FROM daily_stats d WHERE d.project_id = u.project_id
+        AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
+        AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}"""
+
+DAY_HASHES = f"""
+    SELECT project_id, date::text, 'row_hash', expected, row_hash FROM (
+        SELECT d.project_id, d.date, d.row_hash, {row_hash("d")} AS expected
+        FROM daily_stats d) h WHERE expected <> row_hash"""
+
+_PERIOD = "format('%s-%s', b.year, lpad(b.month::text, 2, '0'))"
+
+MONTH_SEALS = f"""
+    SELECT project_id, period, 'seal', coalesce(expected, 'its days'), seal FROM (
+        SELECT b.project_id, {_PERIOD} AS period, b.seal, {SEAL} AS expected
+        FROM monthly_stats b LEFT JOIN (
+            SELECT project_id, year, month, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes
+            FROM daily_stats GROUP BY project_id, year, month) days USING (project_id, year, month)
+        WHERE make_date(b.year, b.month, 1) >= {kept_from("daily_stats")} OR days.hashes IS NOT NULL
+    ) s WHERE expected IS DISTINCT FROM seal"""
+
+SEAL_CHAIN = f"""
+    SELECT project_id, period, 'previous_seal', expected, previous_seal FROM (
+        SELECT b.project_id, {_PERIOD} AS period, b.previous_seal,
+            coalesce(lag(b.seal) OVER (PARTITION BY b.project_id ORDER BY b.year, b.month), '') AS expected
+        FROM monthly_stats b) s WHERE expected <> previous_seal"""
+
+BILL_SUMS = f"""
+    SELECT b.project_id, {_PERIOD}, 'total_charge',
+        (b.plan_fee + b.overage_charge + b.adjustment_charge)::text, b.total_charge::text
+    FROM monthly_stats b
+    WHERE b.total_charge <> b.plan_fee + b.overage_charge + b.adjustment_charge"""
+
+BILLED_ADJUSTMENTS = f"""
+    SELECT * FROM (
+        SELECT b.project_id, {_PERIOD} AS period, 'adjustment_charge' AS meter,
+            round(coalesce(a.amount, 0), scale(b.plan_fee))::text AS expected,
+            b.adjustment_charge::text AS found
+        FROM monthly_stats b LEFT JOIN (
+            SELECT project_id, posted_month, sum(amount) AS amount FROM adjustments
+            GROUP BY project_id, posted_month) a
+            ON a.project_id = b.project_id AND a.posted_month = make_date(b.year, b.month, 1)) c
+    WHERE expected <> found"""
+
+# Whoever changes a decision must change the audit log too. Late rows were once posted without a trace
+# in it: of these only what the log has is compared.
+POSTED = """
+    SELECT coalesce(a.project_id, l.project_id), 'adjustment ' || coalesce(a.id, l.id), 'decision',
+        coalesce(l.decision, 'nothing posted'), coalesce(a.decision, 'deleted')
+    FROM (
+        SELECT project_id, id, kind, jsonb_build_array(kind, meter, quantity, trim_scale(amount),
+            usage_date, to_char(posted_month, 'YYYY-MM'), reason, actor, reverses)::text AS decision
+        FROM adjustments) a
+    FULL JOIN (
+        SELECT (after->>'project_id')::bigint AS project_id, (after->>'id')::bigint AS id,
+            jsonb_build_array(after->'kind', after->'meter', after->'quantity',
+                trim_scale((after->>'amount')::numeric), after->'usage_date', after->'posted_month',
+                after->'reason', after->'actor', after->'reverses')::text AS decision
+        FROM audit_log WHERE action = 'adjust') l USING (project_id, id)
+    WHERE a.decision IS DISTINCT FROM l.decision AND (l.id IS NOT NULL OR a.kind <> 'late_rows')"""
+
+_ACCEPTED = ("source", "starts_at", "reason", "project_ids", "accepted_by", "accepted_at", "accepted_reason")
+ACCEPTED = f"""
+    SELECT 0, 'gap ' || coalesce(g.id, l.id), 'acceptance',
+        coalesce(concat_ws(' until ', l.decision, l.ends_at), 'not accepted'),
+        coalesce(concat_ws(' until ', g.decision, g.ends_at), 'not accepted')
+    FROM (
+        SELECT id, jsonb_build_array({", ".join(_ACCEPTED)})::text AS decision,
+            to_jsonb(ends_at)->>0 AS ends_at FROM gaps WHERE accepted_at IS NOT NULL) g
+    FULL JOIN (
+        SELECT (after->>'id')::bigint AS id, after->>'ends_at' AS ends_at,
+            jsonb_build_array({", ".join(f"after->'{name}'" for name in _ACCEPTED)})::text AS decision
+        FROM audit_log WHERE action = 'accept-gap') l USING (id)
+    WHERE g.decision IS DISTINCT FROM l.decision OR l.ends_at <> g.ends_at"""
+
+ARCHIVED_BILLS = """
+    SELECT 0, a.month, 'bills', a.bills::text, coalesce(b.bills, 0)::text FROM (
+        SELECT subject AS month, max((after->>'bills')::bigint) AS bills FROM audit_log
+        WHERE action = 'archive' GROUP BY subject) a
+    LEFT JOIN (
+        SELECT format('%s-%s', year, lpad(month::text, 2, '0')) AS month, count(*) AS bills
+        FROM monthly_stats GROUP BY year, month) b USING (month)
+    WHERE coalesce(b.bills, 0) < a.bills"""
+
+LAWS: dict[str, tuple[str, str]] = {
+    "project_stats = hours of the open months": (RUNNING_TOTALS, "project_stats"),
+    "a day = its hours": (DAYS, "daily_stats"),
+    "a month = its days + adjustments": (MONTHS, "monthly_stats"),
+    "lifetime = all closed months": (LIFETIME, "project_stats"),
+    "no counted hour is left unsealed": (STRANDED_HOURS, "usage_hourly"),
+    "a sealed day is as it was sealed": (DAY_HASHES, "daily_stats"),
+    "a closed month is as it was sealed": (MONTH_SEALS, "monthly_stats"),
+    "seals form a chain": (SEAL_CHAIN, "monthly_stats"),
+    "a bill adds up": (BILL_SUMS, "monthly_stats"),
+    "a bill has the adjustments of its month": (BILLED_ADJUSTMENTS, "monthly_stats"),
+    "adjustments are as they were posted": (POSTED, "adjustments"),
+    "gaps are accepted as they were": (ACCEPTED, "gaps"),
+    "every archived bill is there": (ARCHIVED_BILLS, "monthly_stats"),
+}

@@ -1,0 +1,116 @@
+"""The laws, checked: `fleetmeter verify`. Everything is read in one snapshot, set by set.
+
+Each law is a query that returns what breaks it: project, period, what was expected, what stands
+there. Missing days are not its business: `fleetmeter missing` lists those.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from metering.db.transactions import read_snapshot
+from metering.months import rerate
+from metering.proof import offline
+from metering.proof.laws import LAWS, kept_from
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One broken law: where (project 0: of no project), what it expects and what the database holds."""
+
+    law: str
+    project_id: int
+    period: str
+    meter: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        whose = f"project {self.project_id}, " if self.project_id else ""
+        return f"{self.law}: {whose}{self.period}, {self.meter}: expected {self.expected}, found {self.found}"
+
+
+@dataclass
+class Report:
+    """What was checked, row by row for each law, and what was found broken."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not self.discrepancies
+
+    def as_json(self) -> dict[str, Any]:
+        found = [asdict(discrepancy) for discrepancy in self.discrepancies]
+        return {"sound": self.sound, "checked": self.checked, "discrepancies": found}
+
+
+RATED = "rating a bill again gives the same"
+
+
+EXPORTED = "the database has the exported seals"
+
+
+def verify(
+    engine: Engine,
+    progress: Callable[[str, int, int], None] | None = None,
+    exported: Sequence[Path] = (),
+) -> Report:
+    """Check every law in one REPEATABLE READ snapshot; `progress` gets law, done and total.
+
+    `exported`: files of exported months or days, whose hashes the database must still have. Raises
+    FleetmeterError when one is no export.
+    """
+    report = Report()
+    tell = progress or (lambda law, done, total: None)
+    with read_snapshot(engine) as connection:
+        for done, (law, (query, table)) in enumerate(LAWS.items()):
+            tell(law, done, len(LAWS) + 1)
+            report.checked[law] = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+            report.discrepancies.extend(_broken(connection, law, query))
+        tell(RATED, len(LAWS), len(LAWS) + 1)
+        report.checked[RATED] = report.checked["a bill adds up"]
+        again = rerate.differing(connection, kept_from("daily_stats"))
+        report.discrepancies.extend(Discrepancy(RATED, *difference) for difference in again)
+        if exported:
+            _against(connection, exported, report)
+    return report
+
+
+def _broken(connection: Connection, law: str, query: str) -> Iterator[Discrepancy]:
+    for row in connection.execute(text(f"{query} ORDER BY 1, 2, 3")):
+        yield Discrepancy(law, *row)
+
+
+KEPT = """
+    SELECT e.project_id, e.period, '{name}', e.hash, coalesce(k.{name}, 'no such row')
+    FROM unnest(CAST(:projects AS bigint[]), CAST(:periods AS text[]), CAST(:hashes AS text[]))
+        AS e (project_id, period, hash)
+    LEFT JOIN {table} k ON k.project_id = e.project_id AND {key}
+    WHERE k.{name} IS DISTINCT FROM e.hash ORDER BY 1, 2"""
+KEPT_SEALS = KEPT.format(
+    name="seal",
+    table="monthly_stats",
+    key="(k.year, k.month) = (left(e.period, 4)::int, right(e.period, 2)::int)",
+)
+KEPT_DAYS = KEPT.format(name="row_hash", table="daily_stats", key="k.date = e.period::date")
+
+
+def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
+    """What a superuser rewrote whole, its hashes too, differs from what was exported before."""
+    read = offline.examine(exported)
+    found = [Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.found]
+    seals = {
+        (project, f"{year}-{month:02d}"): bill.seal for (project, year, month), bill in read.bills.items()
+    }
+    hashes = {key: day.row_hash for key, day in read.days.items()}
+    for query, wanted in ((KEPT_SEALS, seals), (KEPT_DAYS, hashes)):
+        given = {"projects": [project for project, _ in wanted], "periods": [period for _, period in wanted]}
+        rows = connection.execute(text(query), given | {"hashes": list(wanted.values())})
+        found.extend(Discrepancy(EXPORTED, *row) for row in rows)
+    report.checked[EXPORTED] = len(seals) + len(hashes)
+    report.discrepancies.extend(found)

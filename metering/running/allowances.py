@@ -1,0 +1,142 @@
+"""Usage of the running month against what the tier includes, for every project in one statement."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTERS, GAUGES, columns
+from metering.catalogue.periods import Month
+from metering.pricing.plans import PlanVersion
+
+Row = Mapping[str, Any]
+
+# What project_stats still holds of months before the running one, while the last is not closed.
+_EARLIER = f"""
+    SELECT {columns("sum(d.{0})::bigint AS {0}")}
+    FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
+        AND d.date >= coalesce((
+            SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+            WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""
+
+_USED = " ".join(
+    [
+        f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL"
+        f" THEN s.{c.name} - coalesce(s.earlier_{c.name}, 0) END"
+        for c in COUNTERS
+    ]
+    + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
+)
+
+# `:near` is a share of what is included; given a `:project`, every meter of it, however little used.
+# Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
+OF_PROJECTS = f"""
+    SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
+        used.used, allowed.included, allowed.hard,
+        used.used / nullif(allowed.included, 0)::float AS share
+    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}
+        FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
+        WHERE s.project_id > :above AND s.project_id <= :up_to
+            AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project) OFFSET 0) s
+    JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
+    JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
+        AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
+    CROSS JOIN LATERAL (
+        SELECT allowed.meter, CASE allowed.meter {_USED} END AS used OFFSET 0) AS used
+    WHERE p.is_active AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
+
+PROJECTS = text(f"""{OF_PROJECTS}
+    ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
+    LIMIT :most""")
+
+AT_ONCE = 2_500  # projects of one statement
+CHUNKS = text("""
+    SELECT max(project_id) FROM (
+        SELECT project_id, (row_number() OVER (ORDER BY project_id) - 1) / :at_once AS chunk
+        FROM project_stats) s GROUP BY chunk ORDER BY chunk""")
+
+OF_ORGANIZATIONS = """
+    SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
+        counted.used / nullif(counted.included, 0)::float AS share
+    FROM organizations o
+    JOIN jsonb_to_recordset(CAST(:tiers AS jsonb)) AS t (tier text, projects bigint, users bigint)
+        ON t.tier = o.tier
+    CROSS JOIN LATERAL (VALUES
+        ('Projects', (SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active),
+            t.projects),
+        ('Users', (SELECT count(*) FROM users u WHERE u.organization_id = o.id), t.users)
+    ) AS counted (what, used, included)
+    WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
+
+ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id LIMIT :most")
+
+
+def projects(
+    connection: Connection,
+    version: PlanVersion,
+    at: datetime,
+    near: float,
+    behind: bool,
+    project_id: int | None = None,
+    most: int = 200,
+) -> list[Row]:
+    """Meters used to at least the share `near` of what is included; of one project: every one.
+
+    `behind`: some month before the running one is still open, so that its usage must be taken out.
+    """
+    given = parameters(version, at, near, behind) | {"project": project_id, "most": most}
+    found: list[Row] = []
+    for above, up_to in _chunks(connection) if project_id is None else [(0, project_id)]:
+        rows = connection.execute(PROJECTS, given | {"above": above, "up_to": up_to}).mappings()
+        found = sorted([*found, *map(dict, rows)], key=_worst_first)[:most]
+    return found
+
+
+def _chunks(connection: Connection) -> Iterable[tuple[int, int]]:
+    """Ranges of ids, each above the first and up to the second, that hold AT_ONCE projects or less."""
+    ends = list(connection.execute(CHUNKS, {"at_once": AT_ONCE}).scalars())
+    return pairwise([0, *ends])
+
+
+def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
+    """What PROJECTS sorts by."""
+    used, share = row["used"], row["share"]
+    over = 2 if used is None else int(used <= row["included"])
+    return over, share is None, -(share or 0.0), row["project_id"], row["meter"]
+
+
+def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
+    """What OF_PROJECTS and OF_ORGANIZATIONS take."""
+    return {
+        "tiers": json.dumps(_tiers(version)),
+        "allowances": json.dumps(_allowances(version)),
+        "first": Month.of(at).first.date,
+        "near": near,
+        "behind": behind,
+        "project": None,
+        "above": 0,
+        "up_to": 2**63 - 1,
+    }
+
+
+def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
+    """Organizations whose projects or users reach that share of their tier's."""
+    given = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
+    return [dict(row) for row in connection.execute(ORGANIZATIONS, given).mappings()]
+
+
+def _tiers(version: PlanVersion) -> list[dict[str, Any]]:
+    return [
+        {"tier": name, "projects": tier.projects, "users": tier.users} for name, tier in version.tiers.items()
+    ]
+
+
+def _allowances(version: PlanVersion) -> list[dict[str, Any]]:
+    return [
+        {"tier": name, "meter": meter, "included": allowance.included, "hard": allowance.limit == "hard"}
+        for name, tier in version.tiers.items()
+        for meter, allowance in tier.meters.items()
+    ]

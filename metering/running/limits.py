@@ -1,0 +1,178 @@
+"""LimitService: may an organization or a project use more? It only reads: one statement a check."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Engine, TextClause, text
+
+from metering.catalogue.meters import METERS
+from metering.catalogue.periods import Month, utc
+from metering.db.transactions import connected
+from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
+from metering.pricing.plans import Plans, Tier
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An answer. `limit` and `remaining` None: without limit; `used` None: unknown, which is not zero.
+
+    A soft limit allows more and says that it is charged; a hard one does not.
+    """
+
+    allowed: bool
+    used: int | None
+    limit: int | None
+    remaining: int | None
+    reason: str
+
+
+PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active)"
+USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
+OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
+OF_PROJECT = """
+    SELECT o.tier, {used} AS used FROM projects p
+    JOIN organizations o ON o.id = p.organization_id
+    LEFT JOIN project_stats s ON s.project_id = p.id
+    WHERE p.id = :project AND o.id = :org"""
+
+# What was used of a counter in the running month. That is what project_stats has, unless it still holds
+# the month before, which is not closed yet: then it is the running month's sealed days and its hours
+# since. Those are few, since a month is usually closed in the first minutes of the next one. Bounds
+# are written out: PostgreSQL then plans for the partitions of this month alone.
+IN_MONTH = """CASE
+    WHEN s.project_id IS NULL THEN NULL
+    WHEN p.created_at >= :start OR :first <= (
+        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
+        WHERE m.project_id = :project ORDER BY m.year DESC, m.month DESC LIMIT 1) THEN s.{meter}
+    ELSE coalesce((SELECT sum(d.{meter}) FROM daily_stats d
+            WHERE d.project_id = :project AND d.date >= :first AND d.date < :after), 0)
+        + coalesce((SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = :project
+            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END"""
+
+
+class LimitService:
+    """Checks against the plan in force. `org` and `project` are ids, or anything with an `.id`.
+
+    Raises UnknownProject when the platform has no such project in that organization, PlanError when
+    its tier is in no plan. Counters are compared over the running month, gauges as last sampled.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        offered: Plans,
+        clock: Callable[[], datetime],
+    ) -> None:
+        # A single statement needs no transaction around it: two round trips less for every check.
+        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.offered = offered
+        self.clock = clock
+
+    def check_project_limit(self, org: Any) -> Limit:
+        """One more project."""
+        tier, used = self._organization(org, PROJECTS)
+        return _answer("projects", used, tier.projects, 1, hard=True)
+
+    def check_user_limit(self, org: Any, count: int) -> Limit:
+        """`count` more users."""
+        tier, used = self._organization(org, USERS)
+        return _answer("users", used, tier.users, count, hard=True)
+
+    def check_device_limit(self, org: Any, project: Any) -> Limit:
+        """One more device."""
+        return self._level(org, project, "device_count", 1)
+
+    def check_storage_limit(self, org: Any, project: Any, bytes: int) -> Limit:
+        """`bytes` more of storage."""
+        return self._level(org, project, "storage_bytes", bytes)
+
+    def check_ecr_image_limit(self, org: Any, project: Any) -> Limit:
+        """One more container image."""
+        return self._level(org, project, "ecr_image_count", 1)
+
+    def check_mqtt_inbound_limit(self, org: Any, project: Any) -> Limit:
+        """One more message from a device."""
+        return self._counter(org, project, "mqtt_inbound")
+
+    def check_mqtt_outbound_limit(self, org: Any, project: Any) -> Limit:
+        """One more message to a device."""
+        return self._counter(org, project, "mqtt_outbound")
+
+    def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
+        row = self._row(org, project, f"s.{getattr(METERS[meter], 'live', meter)}", {})
+        return self._compared(org, meter, row, asked)
+
+    def _counter(self, org: Any, project: Any, meter: str) -> Limit:
+        month = Month.of(self.clock())
+        bounds = {"start": month.start, "end": month.end, "first": month.first.date}
+        bounds |= {"after": month.next().first.date}
+        return self._compared(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
+
+    def _row(self, org: Any, project: Any, used: str, bounds: dict[str, Any]) -> Any:
+        bounds = bounds | {"org": _id(org), "project": _id(project)}
+        row = self._asked(OF_PROJECT.format(used=used), bounds)
+        if row is None:
+            raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
+        return row
+
+    def _asked(self, query: str, bounds: dict[str, Any]) -> Any:
+        """The one row. A connection that died in the pool is not asked for first: it is replaced then."""
+        try:
+            return self._once(query, bounds)
+        except DatabaseUnavailable:
+            return self._once(query, bounds)
+
+    def _once(self, query: str, bounds: dict[str, Any]) -> Any:
+        with connected(self.engine) as connection:
+            return connection.execute(_statement(query), bounds).one_or_none()
+
+    def _compared(self, org: Any, meter: str, row: Any, asked: int) -> Limit:
+        used = None if row.used is None else int(row.used)
+        allowance = self._tier(org, row.tier).meters.get(meter)
+        if allowance is None:
+            return _answer(meter, used, None, asked, hard=False)
+        return _answer(meter, used, allowance.included, asked, hard=allowance.limit == "hard")
+
+    def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
+        row = self._asked(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
+        if row is None:
+            raise UnknownProject(f"the platform has no organization {_id(org)}")
+        return self._tier(org, row[0]), row[1]
+
+    def _tier(self, org: Any, name: str) -> Tier:
+        try:
+            return self.offered.in_force(utc(self.clock()).date()).tier(name)
+        except PlanError as error:
+            raise PlanError(f"organization {_id(org)}: {error}") from error
+
+
+@cache
+def _statement(query: str) -> TextClause:
+    """Parsed once: there are a dozen of them."""
+    return text(query)
+
+
+def _id(subject: Any) -> int:
+    number = int(getattr(subject, "id", subject))
+    return number if -(2**63) <= number < 2**63 else 0  # 0: a bigint that is nobody's id
+
+
+def _answer(meter: str, used: int | None, limit: int | None, asked: int, hard: bool) -> Limit:
+    if asked < 0:
+        raise ValueError(f"a request for {asked} {meter} asks for nothing; give 0 or more")
+    if limit is None:
+        known = "usage unknown" if used is None else f"used {used:,}"
+        return Limit(True, used, None, None, f"{meter}: {known}, no limit; this request {asked:,}")
+    if used is None:
+        # Refusing what was never measured would lock out every new project; only a request that
+        # cannot fit whatever was used is refused.
+        reason = f"{meter}: usage unknown, never measured, limit {limit:,}; this request {asked:,}"
+        return Limit(asked <= limit or not hard, None, limit, None, reason)
+    fits = used + asked <= limit
+    reason = f"{meter}: used {used:,} of {limit:,}; this request {asked:,}"
+    if not hard:
+        reason += "" if fits else "; more than included is charged"
+    return Limit(fits or not hard, used, limit, max(limit - used, 0), reason)

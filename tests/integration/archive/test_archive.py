@@ -1,0 +1,181 @@
+"""The archive: once for a month, checked after writing, and it verifies when it is restored."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+
+from jobs import execute
+from jobs.tasks import archive
+from metering.archive import retention
+from metering.config.settings import Settings, load_settings
+from metering.db.transactions import transaction
+from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
+from tests.support.closed_months import OCTOBER, closed_october
+from tests.support.platform import Platform
+
+BUCKET = "bills"
+POLICY = Path(__file__).parents[3] / "deploy" / "iam" / "archive.json"
+# What AWS asks a policy for, by call; a head of what is absent is "denied" unless the bucket may be listed.
+ACTIONS = {
+    "PutObject": {"s3:PutObject"},
+    "GetObject": {"s3:GetObject"},
+    "HeadObject": {"s3:GetObject", "s3:ListBucket"},
+}
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    yield client
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()  # noqa: S310
+    server.stop()
+
+
+def keys(s3: Any) -> list[str]:
+    return [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def test_a_month_is_archived_once_and_verifies_when_restored(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    assert archive.archive(engine, s3, BUCKET, "fm/", OCTOBER) is None, "nothing is closed yet"
+    closed_october(engine, platform, projects=2)
+    first = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert first is not None
+    assert (first.written, first.bills) == (True, 2)
+    before = keys(s3)
+    assert len(before) == 8
+    again = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert again is not None
+    assert not again.written
+    assert keys(s3) == before
+    assert archive.restore(s3, BUCKET, first.prefix, tmp_path) == {"bills": 2, "days": 62}
+
+
+def test_the_policy_allows_the_calls_made_and_nothing_else(
+    engine: Engine, platform: Platform, s3: Any
+) -> None:
+    closed_october(engine, platform)
+    called: set[str] = set()
+    s3.meta.events.register("before-call.s3", lambda model, **_: called.add(model.name))
+    archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    allowed: set[str] = set()
+    for statement in json.loads(POLICY.read_text())["Statement"]:
+        actions = statement["Action"]
+        allowed |= {actions} if isinstance(actions, str) else set(actions)
+    assert set().union(*(ACTIONS[call] for call in called)) == allowed
+
+
+def test_a_project_closed_later_makes_another_archive(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    first = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    closed_october(engine, platform)
+    second = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert first is not None
+    assert second is not None
+    assert first.prefix != second.prefix
+    assert len(keys(s3)) == 16
+
+
+def test_an_archive_that_was_changed_is_named(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}bills.csv", Body=b"nothing")
+    with pytest.raises(FleetmeterError, match=r"bills.csv is not what was archived"):
+        archive.archive(engine, s3, BUCKET, "", OCTOBER)
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    with pytest.raises(SourceUnavailable, match="s3://nowhere/"):
+        archive.archive(engine, s3, "nowhere", "", OCTOBER)
+
+
+def test_the_job_archives_what_is_closed_once_and_says_when_nothing_is_configured(
+    configured: Settings, engine: Engine, platform: Platform, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    closed_october(engine, platform, projects=2)
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    nothing = execute.run_now(configured, engine, "archive", at)
+    assert (nothing.exit_code, nothing.result["archived"]) == (0, "nothing: set FLEETMETER_ARCHIVE_BUCKET")
+    found = load_settings(
+        archive_bucket=BUCKET, aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
+    )
+    seen = execute.run_now(found, engine, "archive", at, dry_run=True)
+    assert (seen.result["would_archive"], keys(s3)) == (["2026-10"], [])
+    done = execute.run_now(found, engine, "archive", at)
+    assert list(done.result["archived"]) == ["2026-10"]
+    assert keys(s3)[0].startswith("fleetmeter/2026-10/")
+    assert execute.run_now(found, engine, "archive", at).result["archived"] == {}
+    with transaction(engine) as connection:
+        assert retention.archived(connection) == [OCTOBER]
+
+
+def test_an_archive_that_is_denied_is_named_and_stays_due(
+    engine: Engine, platform: Platform, s3: Any, monkeypatch: pytest.MonkeyPatch, configured: Settings
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    closed_october(engine, platform)
+    found = load_settings(
+        archive_bucket="elsewhere", aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
+    )
+    done = execute.run_now(found, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    assert done.result["archived"] == {}
+    assert done.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
+    with transaction(engine) as connection:
+        assert retention.not_archived(connection) == [OCTOBER]
+
+
+def test_an_archived_month_comes_back_as_files_that_verify(
+    configured: Settings,
+    engine: Engine,
+    platform: Platform,
+    s3: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fleetmeter.cli import restore as commands
+
+    own = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"}
+    own |= {"AWS_ENDPOINT_URL": s3.meta.endpoint_url, "FLEETMETER_ARCHIVE_BUCKET": BUCKET}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    closed_october(engine, platform, projects=2)
+    with pytest.raises(PeriodError, match="2026-10 is not archived"):
+        commands.restore("2026-10", tmp_path / "back")
+    execute.run_now(load_settings(), engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    commands.restore("2026-10", tmp_path / "back")
+    assert "2 bills and 62 days verify" in capsys.readouterr().out
+    assert (tmp_path / "back" / "bills.parquet").exists()
+    commands.restore(
+        "2026-10", tmp_path / "again", keys(s3)[0].rpartition("/")[0].join((f"s3://{BUCKET}/", ""))
+    )
+    assert "2 bills and 62 days verify" in capsys.readouterr().out
+    with pytest.raises(FleetmeterError, match="is not of 2026-09"):
+        commands.restore("2026-09", source=str(tmp_path / "back"))
+    commands.restore("2026-10", source=str(tmp_path / "back"), rows=True)
+    assert "0 bills, 0 days and 0 adjustments were missing" in capsys.readouterr().out

@@ -1,0 +1,98 @@
+"""Migrations: from empty, beside a platform, down and up again, two at once, refused by name."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+
+from fleetmeter import schema
+from metering.db.tables import OWN_TABLES
+from metering.errors import SchemaError
+
+
+@pytest.fixture
+def empty(empty_url: URL) -> Iterator[Engine]:
+    engine = create_engine(empty_url, connect_args={"options": "-c timezone=UTC"})
+    yield engine
+    engine.dispose()
+
+
+def execute(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def tables(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
+
+
+def test_up_down_and_up_again(empty: Engine) -> None:
+    assert schema.migrate(empty) == schema.head() == schema.revisions()[0].revision
+    assert set(OWN_TABLES) < tables(empty)
+    schema.downgrade(empty)
+    assert not set(OWN_TABLES) & tables(empty)
+    assert "projects" in tables(empty), "the platform's tables are never taken away"
+    schema.migrate(empty)
+    schema.require_head(empty)
+
+
+def test_the_models_and_the_migrations_agree(engine: Engine) -> None:
+    schema.check(engine)
+
+
+def test_the_two_named_revisions_create_the_two_named_tables() -> None:
+    named = {revision.revision: revision.path for revision in schema.revisions()}
+    assert named["i7890123456g"].endswith("20251108_create_monthly_stats.py")
+    assert named["j8901234567h"].endswith("20251108_create_daily_stats.py")
+
+
+def test_a_platform_that_has_its_tables_keeps_them_as_they_are(empty: Engine) -> None:
+    execute(
+        empty,
+        """
+        CREATE TABLE organizations (id bigint PRIMARY KEY, name text, tier text, created_at timestamptz,
+            extra text);
+        CREATE TABLE projects (id bigint PRIMARY KEY, organization_id bigint, name text, is_active boolean,
+            created_at timestamptz, deactivated_at timestamptz);
+        CREATE TABLE alembic_version (version_num text);
+        INSERT INTO alembic_version VALUES ('the-platforms-own')""",
+    )
+    schema.migrate(empty)
+    with empty.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "the-platforms-own"
+        assert connection.execute(text("SELECT extra FROM organizations")).all() == []
+
+
+@pytest.mark.parametrize("name", ["daily_stats", "usage_hourly", "job_runs"])
+def test_a_foreign_table_of_our_name_is_refused_by_name_and_kept(empty: Engine, name: str) -> None:
+    execute(empty, f"CREATE TABLE {name} (mine text); INSERT INTO {name} VALUES ('precious')")
+    with pytest.raises(SchemaError, match=name):
+        schema.migrate(empty)
+    with empty.connect() as connection:
+        assert connection.scalar(text(f"SELECT mine FROM {name}")) == "precious"
+    assert tables(empty) == {name}
+
+
+def test_a_platform_table_without_a_needed_column_is_named(empty: Engine) -> None:
+    execute(empty, "CREATE TABLE projects (id bigint PRIMARY KEY, organization_id bigint, name text)")
+    with pytest.raises(SchemaError, match="projects lacks is_active, created_at, deactivated_at"):
+        schema.migrate(empty)
+
+
+MIGRATE = (
+    "import sys, sqlalchemy, fleetmeter.schema as s; print(s.migrate(sqlalchemy.create_engine(sys.argv[1])))"
+)
+
+
+def test_two_processes_migrating_at_once_both_succeed(empty: Engine) -> None:
+    command = [sys.executable, "-c", MIGRATE, empty.url.render_as_string(hide_password=False)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == [schema.head()] * 3
+
+
+def test_a_database_that_is_not_at_head_is_refused_with_the_command_that_helps(empty: Engine) -> None:
+    with pytest.raises(SchemaError, match="fleetmeter migrate"):
+        schema.require_head(empty)

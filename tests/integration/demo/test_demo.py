@@ -1,0 +1,79 @@
+"""The demo: its history obeys the laws, goes on after an interruption, and shows what it promises."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from fleetmeter.demo import history, world
+from jobs import execute
+from metering.catalogue.periods import Day
+from metering.config.settings import Settings
+from metering.days import coverage
+from metering.db.transactions import transaction
+from metering.pricing import plans
+from metering.proof.verify import verify
+from metering.running.limits import LimitService
+from tests.support.platform import Platform
+
+NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    def stop_half_way(what: str, done: int, total: int) -> None:
+        if done > total / 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        history.make(engine, NOW, stop_half_way, months=1)
+    half = platform.scalar("SELECT count(*) FROM daily_stats") or 0
+    history.make(engine, NOW, lambda *_: None, months=1)
+    history.make(engine, NOW, lambda *_: None, months=1)
+    assert 0 < half < (platform.scalar("SELECT count(*) FROM daily_stats") or 0)
+    assert verify(engine).discrepancies == []
+    assert platform.scalar("SELECT count(*) FROM monthly_stats") == len(world.PROJECTS)
+
+    with transaction(engine) as connection:
+        missing = coverage.missing_days(connection, Day.parse("2026-10-01"), Day.parse("2026-11-23"), NOW)
+    assert {(day.project_id, Day(day.date)) for day in missing} == {
+        (world.MISSING_DAYS, day) for day in world.missing_days(NOW)
+    }
+    days = {"from": "2026-11-01", "to": "2026-11-23"}
+    repaired = execute.run_now(configured, engine, "backfill", NOW, arguments=days)
+    assert repaired.result["days_sealed"] == 3
+    assert platform.scalar(
+        "SELECT min(logs) > 0 FROM daily_stats WHERE project_id = :id AND date >= '2026-11-15'",
+        id=world.MISSING_DAYS,
+    )
+    assert verify(engine).discrepancies == []
+
+    limits = LimitService(engine, plans.load(None), clock=lambda: NOW)
+    owner = world.OWNERS[world.OVER_LIMIT - 1]
+    assert not limits.check_mqtt_inbound_limit(owner, world.OVER_LIMIT).allowed
+    assert limits.check_mqtt_inbound_limit(1, 1).allowed
+
+
+def test_a_later_start_fills_the_days_between_and_makes_nothing_special_again(
+    engine: Engine, platform: Platform
+) -> None:
+    history.make(engine, NOW, lambda *_: None, months=0)
+    later = NOW + timedelta(days=12)
+    history.make(engine, later, lambda *_: None, months=0)
+    assert verify(engine).discrepancies == []
+    with transaction(engine) as connection:
+        missing = coverage.missing_days(connection, Day.parse("2026-11-01"), Day.of(later).previous(), later)
+    assert {Day(day.date) for day in missing} == set(world.missing_days(NOW))
+    assert (
+        platform.scalar(
+            "SELECT count(*) FROM logs WHERE project_id = :id AND created_at > :off",
+            id=world.INACTIVE,
+            off=world.inactive_from(NOW) + timedelta(days=1),
+        )
+        == 0
+    )

@@ -1,0 +1,120 @@
+"""The console in a real browser: being served, over a real database, with a live runner beside it."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+
+import pytest
+from playwright.sync_api import Locator, Page, TimeoutError, expect
+from sqlalchemy import Engine, text
+
+from console.views.jobs.job import JOBS
+from tests.support.browser import settle
+from tests.support.fleet import Fleet
+
+# A page is still until the run that a press asks for begins.
+NOTE_A_RUN = """() => {
+    const app = document.querySelector('.stApp');
+    window.began = false;
+    new MutationObserver((_, watching) => {
+        window.began = app.dataset.testScriptState !== 'notRunning';
+        if (window.began) watching.disconnect();
+    }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A console being served, and the database behind it."""
+
+    address: str
+    engine: Engine
+    fleet: Fleet
+
+    def scalar(self, statement: str, **parameters: object) -> object:
+        with self.engine.connect() as connection:
+            return connection.scalar(text(statement), parameters)
+
+    def rows(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement), parameters)]
+
+    def row(self, statement: str, **parameters: object) -> tuple[object, ...]:
+        with self.engine.connect() as connection:
+            return tuple(connection.execute(text(statement), parameters).one())
+
+
+def visit(page: Page, site: Site, path: str = "") -> None:
+    """Open a page and wait until it has been drawn to its end."""
+    page.goto(f"{site.address}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    settle(page)
+
+
+def press(page: Page, key: str) -> None:
+    """Press the button of that key."""
+    page.locator(f".st-key-{key} button").click()
+
+
+def grid(page: Page, key: str) -> Locator:
+    """The table of that key, of which rows can be ticked."""
+    return page.locator(f"[class*='st-key-{key}-']")
+
+
+def listing(page: Page, alt: str) -> Locator:
+    """The table of that alternative text."""
+    return page.get_by_role("region", name=alt)
+
+
+def in_turn(*now: str) -> list[object]:
+    """Every job that has a button: these in each run of the tests, the others in the drills."""
+    return [job if job in now else pytest.param(job, marks=pytest.mark.drill) for job in JOBS]
+
+
+def refresh(page: Page) -> None:
+    """Read the figures again, instead of what was kept for a moment."""
+    page.evaluate(NOTE_A_RUN)
+    page.get_by_role("button", name="Refresh").click()
+    page.wait_for_function("() => window.began")
+    settle(page)
+
+
+def tick(page: Page, key: str, row: int = 0) -> None:
+    """Tick a row of the table of that key, which is drawn on a canvas."""
+    drawn = grid(page, key).locator(".dvn-scroller").first
+    drawn.evaluate("element => element.scrollIntoView({block: 'center'})")
+    drawn.click(position={"x": 16, "y": 52 + 35 * row})
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose an option of the select box of that label."""
+    open_list(page, label, page.get_by_role("option", name=option, exact=True)).click()
+    settle(page)
+
+
+def open_list(page: Page, label: str, option: Locator) -> Locator:
+    """An option of the select box of that label, whose list is closed by whatever is drawn anew around it."""
+    for _ in range(20):
+        page.get_by_role("combobox", name=label, exact=True).click()
+        with suppress(TimeoutError):
+            option.wait_for(timeout=5_000)
+            return option
+    raise AssertionError(f"{label} does not offer {option}")
+
+
+def pick(page: Page, label: str, day: date) -> None:
+    """Type a day into the field of that label."""
+    page.get_by_role("group", name=label, exact=True).get_by_role("spinbutton").first.click()
+    page.keyboard.type(f"{day:%Y%m%d}")
+    page.keyboard.press("Escape")  # closes the calendar, and the day is taken
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until it comes true."""
+    for _ in range(900):
+        if true():
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("it did not come true")

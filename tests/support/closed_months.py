@@ -1,0 +1,39 @@
+"""Closed months to export, prove, explain and adjust."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from metering.catalogue.periods import Month
+from metering.db.transactions import transaction
+from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.months.close import close_month
+from metering.pricing import plans
+from tests.support.platform import Platform
+
+OCTOBER = Month.parse("2026-10")
+MID_OCTOBER = datetime(2026, 10, 15, 12, tzinfo=UTC)
+
+
+def closed_october(
+    engine: Engine, platform: Platform, projects: int = 1, inbound: int = 1_500_000
+) -> list[int]:
+    """Starter projects with half a million messages more than included: 29.00 + 1.00 each."""
+    organization = platform.organization("starter")
+    made = [platform.project(organization, created_at=OCTOBER.start) for _ in range(projects)]
+    for project in made:
+        count(engine, organization, project, inbound)
+    close(engine, made)
+    return made
+
+
+def count(engine: Engine, organization: int, project: int, inbound: int, at: datetime = MID_OCTOBER) -> None:
+    with transaction(engine) as connection:
+        usage = {(organization, project): MqttUsage(inbound, 0, 0, 0, "topic")}
+        add_mqtt(connection, usage, at)
+
+
+def close(engine: Engine, projects: list[int], month: Month = OCTOBER) -> None:
+    with transaction(engine) as connection:
+        done = close_month(connection, month, projects, plans.load(None), month.end, "operator@cli")
+    assert done.closed == len(projects)

@@ -1,0 +1,206 @@
+"""A broker, daemons and a database small enough to interleave in every order.
+
+The daemons are the real `Inbox` and `Session`; broker, network and database are models that do what
+the assumptions in `collectors.mqtt.session` allow and no more. Each message has a project of its
+own, so the database says which message was counted how often.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from collectors.mqtt import session as protocol
+from collectors.mqtt.buffer import Batch, Buffer
+from collectors.mqtt.codec import Publish
+from collectors.mqtt.session import Session
+from collectors.mqtt.topics import Topics
+
+CUT = 10  # ids; well below the reach, as in the daemon
+
+
+@dataclass
+class Connection:
+    """Two pipes. What is in them may be lost; what got through stays in order."""
+
+    down: deque[tuple[object, ...]] = field(default_factory=deque)
+    up: deque[tuple[object, ...]] = field(default_factory=deque)
+    open: bool = True
+
+
+@dataclass
+class Broker:
+    """One persistent session: ids in cyclic order, a window, DUP on whatever was tried before."""
+
+    window: int
+    connection: Connection | None = None
+    next_id: int = 1
+    queue: deque[int] = field(default_factory=deque)
+    in_flight: dict[int, tuple[int, bool]] = field(default_factory=dict)  # id -> message, tried
+
+    def accept(self) -> Connection:
+        if self.connection:
+            self.connection.open = False
+        self.connection = Connection()
+        for packet_id, (message, tried) in self.in_flight.items():
+            self._send(packet_id, message, tried)
+        return self.connection
+
+    def send(self) -> None:
+        while self.queue and len(self.in_flight) < self.window:
+            packet_id, self.next_id = self.next_id, self.next_id % protocol.IDS + 1
+            message = self.queue.popleft()
+            self.in_flight[packet_id] = (message, False)
+            if self.connection and self.connection.open:
+                self._send(packet_id, message, False)
+
+    def send_unreliably(self, message: int) -> bool:
+        if self.connection and self.connection.open:
+            self.connection.down.append(("publish", message, 0, False))
+            return True
+        return False
+
+    def process(self, connection: Connection, most: int) -> None:
+        for _ in range(min(most, len(connection.up))):
+            kind, value = connection.up.popleft()
+            if kind == "puback":
+                self.in_flight.pop(value, None)  # type: ignore[arg-type]
+                self.send()
+            else:
+                connection.down.append(("pingresp", value))
+
+    def _send(self, packet_id: int, message: int, dup: bool) -> None:
+        assert self.connection
+        self.in_flight[packet_id] = (message, True)
+        self.connection.down.append(("publish", message, packet_id, dup))
+
+
+@dataclass
+class Database:
+    epoch: int = 0
+    last: int | None = None
+    counted: Counter[int] = field(default_factory=Counter)
+
+    def claim(self) -> tuple[int, int | None]:
+        self.epoch += 1
+        return self.epoch, self.last
+
+
+class Daemon:
+    """What `daemon`, `pump` and `writer` do, one step at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.epoch, last = database.claim()
+        self.session = Session(last)
+        self.inbox = Buffer(Topics("r", ()), self.session)
+        self.connection: Connection | None = None
+        self.may_connect = self.answered = self.fenced = False
+        self.flying: Batch | None = None
+        self.done: Batch | None = None
+        self.unreliable: set[int] = set()  # received at QoS 0, not committed
+
+    def check_epoch(self) -> None:
+        if self.database.epoch != self.epoch:
+            self._stop_fenced()
+        self.may_connect = not self.fenced
+
+    def connect(self, broker: Broker) -> None:
+        self.may_connect = self.answered = False
+        self.connection = broker.accept()
+
+    def read(self, most: int) -> None:
+        if self.connection is None or self.fenced:
+            return
+        if not self.answered:
+            self.answered = True
+            self.inbox.accepted(True)
+        for _ in range(min(most, len(self.connection.down))):
+            kind, value, *more = self.connection.down.popleft()
+            if kind == "pingresp":
+                self.session.proven(value)  # type: ignore[arg-type]
+            else:
+                self._publish(value, *more)  # type: ignore[arg-type]
+            if len(self.session.arrivals) >= CUT:
+                self.cut()
+        if not self.connection.open and not self.connection.down:
+            self.lose()
+
+    def lose(self) -> None:
+        self.connection = None
+        self.answered = False
+
+    def _publish(self, message: int, packet_id: int, dup: bool) -> None:
+        topic = b"r/1/%d/d" % (message + 1)
+        identifier = packet_id.to_bytes(2, "big") if packet_id else b""
+        if packet_id and not dup:  # as the fast path does
+            self.session.arrivals.append(identifier)
+            self.inbox.counts[topic][2] += 1
+        else:
+            self.inbox.publish(Publish(topic, identifier, dup, False, 0))
+        if not packet_id:
+            self.unreliable.add(message)
+
+    def cut(self) -> None:
+        self.inbox.cut()
+
+    def hand_over(self) -> None:
+        if not (self.flying or self.done or self.fenced):
+            self.flying = self.inbox.next()
+
+    def commit(self) -> None:
+        """The transaction: all of it or nothing, and only under the own epoch."""
+        if self.flying is None:
+            return
+        if self.database.epoch != self.epoch:
+            self._stop_fenced()
+            return
+        self.database.last = self.flying.cut.last
+        self._count(self.flying)
+        self.done, self.flying = self.flying, None
+
+    def acknowledge(self) -> None:
+        if self.done is None:
+            return
+        packet_ids = self.session.committed(self.done.cut)
+        self.done = None
+        if packet_ids and self.connection and self.answered and self.connection.open:
+            up = self.connection.up
+            up.extend(("puback", int.from_bytes(packet_id, "big")) for packet_id in packet_ids)
+            up.append(("pingreq", self.session.acknowledged))
+
+    def _count(self, piece: Batch) -> None:
+        for address, _, cell in piece.tally.rows:
+            message = address.project_id - 1
+            self.database.counted[message] += cell[0] + cell[2]
+            if cell[0]:
+                self.unreliable.discard(message)
+
+    def _stop_fenced(self) -> None:
+        if self.fenced:
+            return
+        self.fenced = True
+        rows = [*(self.flying.tally.qos0().rows if self.flying else ())]
+        for address, _, cell in [*rows, *self.inbox.leftover().qos0().rows]:
+            self.database.counted[address.project_id - 1] += cell[0]
+            self.unreliable.discard(address.project_id - 1)
+        self.flying = None
+
+
+def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
+    """No more faults: everything published arrives."""
+    for _ in range(10_000):
+        daemon.check_epoch()
+        assert not daemon.fenced
+        if daemon.connection is None:
+            daemon.connect(broker)
+        broker.send()
+        daemon.read(7)
+        daemon.cut()
+        daemon.hand_over()
+        daemon.commit()
+        daemon.acknowledge()
+        if daemon.connection:
+            broker.process(daemon.connection, 50)
+        quiet = daemon.connection and not (daemon.connection.down or daemon.connection.up)
+        if quiet and not (broker.queue or broker.in_flight or daemon.inbox.waits or daemon.flying):
+            return
+    raise AssertionError("stalled")

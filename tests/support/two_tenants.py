@@ -1,0 +1,81 @@
+"""Two organizations on one platform; the second one's names and ids are found wherever they leak."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, text
+
+from metering.catalogue.periods import Day, Month, days
+from metering.days import coverage
+from metering.months import adjustments
+from metering.months.adjustments import Adjustment
+from tests.support.fleet import Fleet, live
+from tests.support.platform import Platform
+
+SECRET = "Zyxware"  # in every name of the second organization
+ORGANIZATION, PROJECTS = 8_800_456, (7_700_123, 7_700_124)
+STAFF = "staff@fleet.example"
+
+
+@dataclass(frozen=True)
+class TwoTenants:
+    """The organization that looks, one of its projects, and the month both have closed."""
+
+    organization: int
+    project: int
+    closed: Month
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody of that organization may ever read."""
+        return (SECRET, STAFF, *(str(number) for number in (ORGANIZATION, *PROJECTS)))
+
+
+def settle(engine: Engine, fleet: Fleet) -> TwoTenants:
+    """The second organization moves in beside `fleet`: days, a bill, and everything that goes wrong."""
+    platform, at = Platform(engine), datetime.now(UTC)
+    month = fleet.closed
+    platform.sql(
+        "INSERT INTO organizations (id, name, tier, created_at) VALUES (:id, :name, 'starter', :at)",
+        id=ORGANIZATION,
+        name=f"{SECRET} Corp",
+        at=month.start,
+    )
+    for project in PROJECTS:
+        platform.project(ORGANIZATION, month.start, id=project, name=f"{SECRET} {project}")
+    missing = tuple(Day(day.date) for day in fleet.missing)
+    for day in days(month.first, Day.of(at)):
+        live(engine, day, Day.of(at), ORGANIZATION, PROJECTS, missing, at)
+    own = platform.scalar("SELECT organization_id FROM projects WHERE id = :id", id=fleet.projects[0])
+    for project in (fleet.projects[0], *PROJECTS):
+        trouble(engine, project, at)
+    return TwoTenants(own, fleet.projects[0], month)
+
+
+def trouble(engine: Engine, project: int, at: datetime, shared: bool = True) -> None:
+    """An adjustment, a gap (`shared` by rivals), an alert, a failed run, a message gone astray."""
+    whose = SECRET if project in PROJECTS else "own"
+    subject = f"{whose} {project} in trouble" + ("" if shared else " again")
+    with engine.begin() as connection:
+        wanted = Adjustment(project, "logs", 5, None, at.date(), f"{whose} broke", STAFF)
+        adjustments.post(connection, wanted, at)
+        coverage.open_gap(
+            connection,
+            "mqtt",
+            Month.of(at).start,
+            at,
+            "the broker lost it",
+            [project, PROJECTS[0]] if shared else [project],
+        )
+        connection.execute(
+            text("""
+                INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, acknowledged_by)
+                VALUES ('limit_over', 'warning', :project, :subject, '{}', now(), :staff);
+                INSERT INTO job_runs (job, period, project_id, at, trigger, requested_by, state, errors,
+                    finished_at)
+                VALUES ('backfill', :subject, :project, now(), 'console', :staff, 'dead', '[]', now());
+                INSERT INTO unattributed_messages (hour, reason, messages, sample_topics)
+                VALUES (date_trunc('hour', now()), :subject, 1, ARRAY[:subject]);
+                INSERT INTO workers (name, role, host, pid) VALUES (:subject, 'runner', :staff, 1)"""),
+            {"project": project, "subject": subject, "staff": STAFF},
+        )

@@ -1,0 +1,24 @@
+"""The catalogue and the tables say the same."""
+
+from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, GAUGES, METERS, SOURCES
+from metering.db.tables import OWN_TABLES
+
+
+def test_every_counter_has_its_column_everywhere() -> None:
+    for table in ("usage_hourly", "project_stats", "daily_stats", "monthly_stats"):
+        assert set(COUNTER_NAMES) <= set(OWN_TABLES[table].columns.keys())
+    lifetime = {f"lifetime_{name}" for name in COUNTER_NAMES}
+    assert lifetime <= set(OWN_TABLES["project_stats"].columns.keys())
+
+
+def test_every_gauge_has_its_level_and_its_peak() -> None:
+    assert set(GAUGE_NAMES) <= set(OWN_TABLES["daily_stats"].columns.keys())
+    assert {f"peak_{name}" for name in GAUGE_NAMES} <= set(OWN_TABLES["monthly_stats"].columns.keys())
+    assert {gauge.live for gauge in GAUGES} <= set(OWN_TABLES["project_stats"].columns.keys())
+
+
+def test_the_design_names_these_meters() -> None:
+    assert len(COUNTERS) == 11
+    assert len(GAUGES) == 7
+    assert len(METERS) == 18
+    assert {meter.source for meter in METERS.values()} == {*SOURCES, None}
