@@ -19,6 +19,18 @@ ALLOWED = {
 }
 OURS = set(ALLOWED)
 
+# Chapters of metering in their order: each imports only those of earlier lines.
+CHAPTERS = (
+    {"config", "catalogue"},
+    {"db"},
+    {"ledger", "pricing", "exports"},
+    {"days"},
+    {"months"},
+    {"running", "proof", "organizations"},
+    {"alerts", "archive"},
+    {"runs"},
+)
+
 # third party -> where it lives.
 HOMES = {
     "paho": ("collectors/mqtt", "fleetmeter/demo", "fleetmeter/drill", "benchmarks"),
@@ -53,6 +65,23 @@ def test_a_module_imports_only_downwards(path: Path) -> None:
     ours = [name for name in imports(path) if name.split(".")[0] in OURS]
     wrong = [name for name in ours if not any(within(name, place) for place in allowed)]
     assert wrong == []
+
+
+def chapters() -> list[Path]:
+    return [path for path in sorted((ROOT / "metering").glob("*/")) if (path / "__init__.py").is_file()]
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.name)
+def test_a_chapter_imports_only_earlier_chapters(chapter: Path) -> None:
+    (place,) = (number for number, names in enumerate(CHAPTERS) if chapter.name in names)
+    earlier = {chapter.name, "errors"}.union(*CHAPTERS[:place])
+    imported = {
+        name.split(".")[1]
+        for path in chapter.rglob("*.py")
+        for name in imports(path)
+        if name.startswith("metering.")
+    }
+    assert imported - earlier == set()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
