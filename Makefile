@@ -8,13 +8,14 @@ export PYTHONDONTWRITEBYTECODE =
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements.lock pyproject.toml setup.py collectors/mqtt/codec.py
+.venv/.installed: requirements-dev.lock pyproject.toml setup.py collectors/mqtt/codec.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Fleetmeter needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' \
 	  || { echo "This Python has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps \
+	  --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@$(BIN)/python -m compileall -q -j 0 .venv fleetmeter metering collectors jobs console migrations  # on every core
 	@touch $@
@@ -50,9 +51,24 @@ bench-console: .venv/.installed  ## the console beside a bare page of Streamlit,
 screenshots: .venv/.installed  ## pictures of every page of a demo, light and dark, desk and phone
 	$(BIN)/python tests/support/screenshots.py
 
-lock: .venv/.installed  ## compute requirements.lock anew from pyproject.toml
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev pyproject.toml \
-	  --output-file requirements.lock --no-header --no-annotate --upgrade --quiet
+# Development first: what it needs decides, and production takes the same versions.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+lock: .venv/.installed  ## compute both lock files from pyproject.toml; UPGRADE=--upgrade for newer versions
+	$(BIN)/$(LOCK) $(UPGRADE) --extra dev pyproject.toml --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) $(UPGRADE) --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
 
-.PHONY: help install extras demo test lint drill bench bench-console screenshots lock
+# A production install and nothing else, so that the bill of materials lists what runs.
+build/production: requirements.lock
+	rm -rf $@
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps \
+	  --require-hashes -r requirements.lock
+	$@/bin/python -m pip uninstall --quiet --yes pip setuptools 2>/dev/null || true
+	@touch $@
+
+sbom: .venv/.installed build/production  ## write build/sbom.json (CycloneDX) and docs/licences.md
+	$(BIN)/cyclonedx-py environment --gather-license-texts --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-file build/sbom.json build/production/bin/python
+	$(BIN)/python deploy/licences.py build/sbom.json > docs/licences.md
+
+.PHONY: help install extras demo test lint drill bench bench-console screenshots lock sbom
