@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from sqlalchemy import Engine
 
-from collectors import gauges
+from collectors import circuit_breaker, gauges
 from collectors.aws import client, cloudwatch, ecr, response_checks, s3, s3_listing
 from collectors.aws.client import CONCURRENCY, RETRIES, RequestCount
 from metering.catalogue.periods import Hour
@@ -459,7 +459,7 @@ def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
     monkeypatch.setattr(s3_listing, "APART", apart)
     monkeypatch.setattr(s3_listing, "STRIP", 2)
     monkeypatch.setattr(client, "CONCURRENCY", 1)
-    monkeypatch.setattr(s3_listing, "CONCURRENCY", 1)
+    monkeypatch.setattr(circuit_breaker, "CONCURRENCY", 1)
     organization = platform.organization()
     ids = [platform.project(organization) for _ in range(9)]
     cloud.objects = {f"{organization}/{one}/x": one for one in ids}
