@@ -39,6 +39,10 @@ lint: .venv/.installed  ## ruff and mypy, both strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/.installed  ## the documentation as a site in build/docs; a broken link fails
+	$(BIN)/python docs/pictures/draw.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 drill: .venv/.installed  ## slow fault injection: kill everything, count again
 	$(BIN)/pytest tests -m drill -q --timeout 3600
 
@@ -71,4 +75,4 @@ sbom: .venv/.installed build/production  ## write build/sbom.json (CycloneDX) an
 	  --output-reproducible --output-file build/sbom.json build/production/bin/python
 	$(BIN)/python deploy/licences.py build/sbom.json > docs/licences.md
 
-.PHONY: help install extras demo test lint drill bench bench-console screenshots lock sbom
+.PHONY: help install extras demo test lint docs drill bench bench-console screenshots lock sbom

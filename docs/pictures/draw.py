@@ -10,7 +10,8 @@ Point = tuple[float, float]
 FOLDER = Path(__file__).parent
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1c2733; text-anchor: middle }
-  .title { font-weight: 600; fill: #4a5866 } .name { font-weight: 600 } .label { font-size: 11.5px; fill: #4a5866 }
+  .title { font-weight: 600; fill: #4a5866 } .name { font-weight: 600 }
+  .label { font-size: 11.5px; fill: #4a5866 }
   .page { fill: #ffffff } .group { fill: #f3f6f9 } .box { fill: #ffffff; stroke: #6b7c8d }
   .table { fill: #e3f0ff; stroke: #2f6db3 } .edge { fill: none; stroke: #4a5866; stroke-width: 1.4 }
 """

@@ -5,16 +5,16 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
-from click import Command, Group
 
 from fleetmeter import LimitService, StatsUpdaterService
-from fleetmeter.cli import app
-from metering.settings import Settings
+from fleetmeter.cli.main import app
+from metering.config.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
@@ -40,14 +40,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[-\s]+", "-", word.strip()) for word in words}
 
 
-def commands(command: Command, prefix: str) -> Iterator[str]:
+def commands(command: Any, prefix: str) -> Iterator[str]:
     """Yield each command that can be typed, groups resolved."""
-    if not isinstance(command, Group):
+    children = getattr(command, "commands", {})
+    if not children or command.invoke_without_command:
         yield prefix
-        return
-    if command.invoke_without_command:
-        yield prefix
-    for word, child in command.commands.items():
+    for word, child in children.items():
         yield from commands(child, f"{prefix} {word}")
 
 
