@@ -18,6 +18,7 @@ from rich.console import Console
 from fleetmeter import environment, schema
 from fleetmeter.cli import alerts, corrections, exports, months, output, restore, spend
 from fleetmeter.embedded import postgres
+from fleetmeter.extras import require_extra
 from jobs import queue
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
@@ -135,6 +136,7 @@ def demo(
     port: Port = 8501,
 ) -> None:
     """Run everything with a simulated fleet and 13 months of history, until Ctrl-C."""
+    require_extra("demo", "moto", "the demo")
     from fleetmeter.demo.show import run as demonstrate  # noqa: PLC0415 - loads the simulated cloud
 
     demonstrate(reset, port, _stop_on_signals())

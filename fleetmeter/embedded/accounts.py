@@ -38,7 +38,8 @@ class Account:
         """Give `paths` to this account."""
         if self.is_other:
             for path in paths:
-                os.chown(path, self.uid, self.gid)
+                # A link is not followed: the other account may have put it there.
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, folder: Path) -> bool:
         """True when every folder on the way to `folder` lets this account through."""

