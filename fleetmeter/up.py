@@ -21,6 +21,7 @@ from rich.console import Console
 
 from fleetmeter.embedded import broker, postgres
 from metering.config.settings import Settings
+from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = Console(stderr=True, highlight=False)
@@ -44,7 +45,7 @@ class Process:
     def start(self) -> None:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
         self.running = subprocess.Popen(
-            self.command, env={**os.environ, **self.environment}, start_new_session=True
+            self.command, env=override(os.environ, self.environment), start_new_session=True
         )
         self.start_at = time.monotonic()
 

@@ -23,6 +23,7 @@ from jobs import queue
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.config.settings import load_settings
+from metering.config.value_files import override
 from metering.days import coverage, coverage_hours
 from metering.db.engine import open_engine
 from metering.db.transactions import read_snapshot, transaction
@@ -170,9 +171,9 @@ def console(port: Port = 8501) -> None:
 
     found = environment.load()
     environment.engine(found).dispose()
-    os.environ["DATABASE_URL"] = found.database.render_as_string(hide_password=False)
+    database_url = found.database.render_as_string(hide_password=False)
     command = server.command(port, found)
-    os.execv(command[0], command)  # noqa: S606 - the console takes this process's place
+    os.execve(command[0], command, override(os.environ, {"DATABASE_URL": database_url}))  # noqa: S606 - the console takes this process's place
 
 
 @app.command()

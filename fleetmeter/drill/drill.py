@@ -27,6 +27,7 @@ from collectors.mqtt.endpoint import Endpoint
 from fleetmeter.drill import setup
 from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
 from metering.config.settings import Settings
+from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = Console(highlight=False)
@@ -219,7 +220,7 @@ class _Drill:
             return int(connection.scalar(query) or 0)
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, **self._environment}
+        environment = override(os.environ, self._environment)
         command = [sys.executable, "-m", "fleetmeter.cli", "counter"]
         return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
 

@@ -1,5 +1,6 @@
 """One frozen Settings, the only reader of the environment (and of `.env`).
 
+Any NAME may be given as NAME_FILE, the path of a file that holds the value; it is read once, at start.
 A wrong value is refused with its variable's name and what it takes. Secrets are `SecretStr`, so
 that they show as asterisks wherever a Settings is printed, logged or raised.
 """
@@ -12,12 +13,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metering.config.aws import CloudSettings
 from metering.config.oidc import SignInSettings
+from metering.config.value_files import ValueFiles
 from metering.errors import SettingsError
 
 DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
@@ -41,6 +49,22 @@ class Settings(SignInSettings, CloudSettings):
         populate_by_name=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read NAME_FILE beside NAME: first the environment's, then those of `.env`."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                sources += [ValueFiles(settings_cls, source), source]
+        return tuple(sources)
 
     database_url: SecretStr | None = None
     db_host: str | None = None
