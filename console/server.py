@@ -18,7 +18,7 @@ def refuse_public(address: str | None, found: Settings) -> None:
     if not found.sign_in and address not in LOOPBACK:
         sys.exit(
             f"fleetmeter: without sign-in the console serves {LOOPBACK[0]} only, not "
-            f"{address or 'every address'}; set FLEETMETER_OIDC_* (README, Sign-in)"
+            f"{address or 'every address'}; set FLEETMETER_OIDC_* (docs/sign-in.md)"
         )
 
 

@@ -62,7 +62,10 @@ def ensure(
 
 
 def lock(connection: Connection, project_ids: Sequence[int]) -> None:
-    """Take the projects' mutexes in order (design rule 11); what is read next sees every flush."""
+    """Lock the projects' rows in the order of their ids: rule 12 of docs/architecture.md.
+
+    What is read next sees every flush.
+    """
     connection.execute(
         text("""
             SELECT project_id FROM project_stats WHERE project_id = ANY(:ids)

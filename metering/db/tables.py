@@ -141,7 +141,7 @@ class UsageHourly(Base):
 
 
 class ProjectStats(Base):
-    """Running totals of the open month; this row is the project's mutex (design rule 11)."""
+    """Running totals of the open month; this row is the project's mutex (rule 12 of docs/architecture.md)."""
 
     __table__ = Table(
         "project_stats",
