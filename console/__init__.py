@@ -1,0 +1,1 @@
+"""Serve the web pages: they read, and ask for runs."""

@@ -1,0 +1,1 @@
+"""Decide when jobs run, queue them, and execute them."""

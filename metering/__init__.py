@@ -1,0 +1,1 @@
+"""Meter usage, seal days, close months: the domain, which knows PostgreSQL and nothing else."""

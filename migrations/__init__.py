@@ -1,0 +1,1 @@
+"""Bring the schema of the database to this version."""

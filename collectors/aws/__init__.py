@@ -1,0 +1,1 @@
+"""Read Amazon ECR, S3 and CloudWatch, and publish to SNS."""

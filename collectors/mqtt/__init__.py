@@ -1,0 +1,1 @@
+"""Count MQTT messages, each exactly once; README.md has the invariants."""

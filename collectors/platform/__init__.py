@@ -1,0 +1,1 @@
+"""Count the platform's tables, and sample its devices and stored logs."""

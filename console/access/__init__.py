@@ -1,0 +1,1 @@
+"""Decide who a visitor is and which rows they may see."""

@@ -1,0 +1,1 @@
+"""Read for pages: sessions, caches and queries."""

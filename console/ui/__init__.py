@@ -1,0 +1,1 @@
+"""Render the parts that several pages share."""

@@ -1,0 +1,1 @@
+"""Simulate a platform and its fleet."""

@@ -1,0 +1,1 @@
+"""Break connections and processes at random, and compare published with counted."""

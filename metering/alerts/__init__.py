@@ -1,0 +1,1 @@
+"""Find what is wrong or unusual, and record it as alerts."""

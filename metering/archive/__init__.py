@@ -1,0 +1,1 @@
+"""Remove old rows after they are archived, and bring them back."""

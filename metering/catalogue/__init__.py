@@ -1,0 +1,1 @@
+"""Define the meters, and read periods, projects and their history."""

@@ -1,0 +1,1 @@
+"""Seal days, and say how completely and how well they were measured."""

@@ -1,0 +1,1 @@
+"""Connect to PostgreSQL, declare the tables, and write the canonical form of their rows."""

@@ -1,0 +1,1 @@
+"""Write and read the files of exports: columns, CSV, Parquet, hashes."""

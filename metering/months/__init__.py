@@ -1,0 +1,1 @@
+"""Close months into bills, and correct, explain and compare them."""

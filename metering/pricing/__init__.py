@@ -1,0 +1,1 @@
+"""Read plans and compute charges from usage: pure functions on Decimal."""

@@ -1,0 +1,1 @@
+"""Verify that totals equal their parts and that every seal holds."""

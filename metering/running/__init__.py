@@ -1,0 +1,1 @@
+"""Answer questions about the running month: limits, allowances, spend."""

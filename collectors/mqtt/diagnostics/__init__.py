@@ -1,0 +1,1 @@
+"""Try out what a broker guarantees, for the doctor."""

@@ -1,0 +1,1 @@
+"""Query PostgreSQL for the pages."""

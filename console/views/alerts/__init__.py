@@ -1,0 +1,1 @@
+"""Render Alerts: what is wrong, since when, who looks after it."""

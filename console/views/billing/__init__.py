@@ -1,0 +1,1 @@
+"""Render Billing: what a month costs, its close and its corrections."""

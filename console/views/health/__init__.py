@@ -1,0 +1,1 @@
+"""Render Health: processes, sources, queue, drift, doctor."""

@@ -1,0 +1,1 @@
+"""Render Jobs: what ran, runs and comes next."""

@@ -1,0 +1,1 @@
+"""Render Limits: who is near or beyond an allowance."""

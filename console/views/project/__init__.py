@@ -1,0 +1,1 @@
+"""Render Project: live usage, days, hours, bills of one project."""

@@ -1,0 +1,1 @@
+"""Render Snapshots: sealed and missing days, their coverage and repair."""
