@@ -13,7 +13,8 @@ from console.data.queries.rows import Row
 from console.data.reading import later, reading
 from console.ui import format
 from metering.catalogue.periods import Month
-from metering.exports import csv_format, parquet, write
+from metering.exports import csv_format, parquet
+from metering.exports.export import Export
 
 
 def monthly(month: Month, rows: int) -> None:
@@ -50,14 +51,14 @@ def checked(month: Month, totals: Sequence[Row]) -> None:
 
 
 def _csv(month: Month) -> str:
-    stream = io.StringIO()
+    stream, export = io.StringIO(), Export.for_month(month)
     with reading() as page:
-        csv_format.write(write.monthly_rows(page.connection, month), write.MONTHLY_COLUMNS, stream)
+        csv_format.write(export.rows(page.connection), export.names, stream)
     return stream.getvalue()
 
 
 def _parquet(month: Month) -> bytes:
-    stream = io.BytesIO()
+    stream, export = io.BytesIO(), Export.for_month(month)
     with reading() as page:
-        parquet.write(write.monthly_rows(page.connection, month), write.MONTHLY.schema, stream)
+        parquet.write(export.rows(page.connection), export.columns, stream)
     return stream.getvalue()

@@ -1,19 +1,20 @@
 """`fleetmeter export …`: bills, days and adjustments as CSV or Parquet."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from fleetmeter import environment
 from fleetmeter.cli import output as show
-from metering.catalogue.periods import Day, Month
-from metering.db.transactions import transaction
-
-if TYPE_CHECKING:
-    from metering.exports.write import Export
+from metering.catalogue.periods import Month
+from metering.db.transactions import read_snapshot
+from metering.exports.csv_format import Style
+from metering.exports.export import Export
+from metering.exports.write import write
 
 app = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
 
@@ -34,20 +35,21 @@ def monthly(
     decimal: Decimal = ".",
     bom: Bom = False,
 ) -> None:
-    """The bills of a closed month: one header, one row for each project, nothing else."""
-    wanted = Month.parse(month)
-    _write("MONTHLY", wanted.first, wanted.last, file_format, output, separator, decimal, bom)
-    _tell_unbilled(wanted)
+    """Export the bills of a closed month: one header, one row for each project, nothing else."""
+    period, style = Month.parse(month), Style.of(separator, decimal, bom)
+    with read_snapshot(environment.engine(environment.load())) as connection:
+        write(connection, Export.for_month(period), file_format, output, style)
+        notice = _unbilled(connection, period, environment.now())
+    if notice:  # on standard error, so that the file stays the file
+        print(notice, file=sys.stderr)
 
 
-def _tell_unbilled(month: Month) -> None:
-    """On standard error, so that the file stays the file: an export of an open month is not all of it."""
+def _unbilled(connection: Connection, month: Month, at: datetime) -> str | None:
     query = text("SELECT count(*) FROM fleetmeter_month_status(:month, :at) WHERE state <> 'closed'")
-    with transaction(environment.engine(environment.load())) as connection:
-        open_ = connection.scalar(query, {"month": month.first.date, "at": environment.now()})
-    if open_:
-        told = f"{month}: {open_:,} without a bill yet, and so without a row; see: fleetmeter month {month}"
-        print(told, file=sys.stderr)
+    count = connection.scalar(query, {"month": month.first.date, "at": at})
+    if not count:
+        return None
+    return f"{month}: {count:,} without a bill yet, and so without a row; see: fleetmeter month {month}"
 
 
 @app.command()
@@ -60,9 +62,9 @@ def daily(
     decimal: Decimal = ".",
     bom: Bom = False,
 ) -> None:
-    """The sealed days of a range, both ends included."""
-    start, end = show.day_range(first, last, environment.now())
-    _write("DAILY", start, end, file_format, output, separator, decimal, bom)
+    """Export the sealed days of a range, both ends included."""
+    export = Export.for_days(*show.day_range(first, last, environment.now()))
+    _write(export, file_format, output, Style.of(separator, decimal, bom))
 
 
 @app.command("adjustments")
@@ -74,24 +76,11 @@ def adjustments_(
     decimal: Decimal = ".",
     bom: Bom = False,
 ) -> None:
-    """The corrections posted to a month."""
-    wanted = Month.parse(month)
-    _write("ADJUSTMENTS", wanted.first, wanted.last, file_format, output, separator, decimal, bom)
+    """Export the corrections that were posted to a month."""
+    export = Export.for_adjustments(Month.parse(month))
+    _write(export, file_format, output, Style.of(separator, decimal, bom))
 
 
-def _write(
-    name: str,
-    first: Day,
-    last: Day,
-    file_format: str,
-    output: Path | None,
-    separator: str,
-    decimal: str,
-    bom: bool,
-) -> None:
-    from metering.exports import csv_format, write  # noqa: PLC0415 - pyarrow is slow to import
-
-    export: Export = getattr(write, name)
-    style = csv_format.Style.of(separator, decimal, bom)
-    engine = environment.engine(environment.load())
-    write.write(engine, export, first, last, file_format, output, style)
+def _write(export: Export, file_format: str, output: Path | None, style: Style) -> None:
+    with read_snapshot(environment.engine(environment.load())) as connection:
+        write(connection, export, file_format, output, style)

@@ -22,13 +22,12 @@ from jobs.context import Context
 from metering.archive import retention
 from metering.catalogue.periods import Month
 from metering.config.aws import Place
-from metering.db.transactions import transaction
+from metering.db.transactions import read_snapshot, transaction
 from metering.errors import FleetmeterError, SourceUnavailable
-from metering.exports import write
-from metering.exports.write import ADJUSTMENTS, DAILY, MONTHLY
+from metering.exports.export import Export
+from metering.exports.write import write
 from metering.proof import offline
 
-TABLES = {"bills": MONTHLY, "days": DAILY, "adjustments": ADJUSTMENTS}
 CHUNK = 1 << 20
 
 
@@ -126,13 +125,18 @@ def _identity(engine: Engine, month: Month) -> tuple[str, int]:
 
 def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
     """Write what an archive of `month` consists of into `folder`; returns the files, manifest last."""
+    exports = {
+        "bills": Export.for_month(month),
+        "days": Export.for_days(month.first, month.last),
+        "adjustments": Export.for_adjustments(month),
+    }
     made = []
-    for name, table in TABLES.items():
-        for kind in ("csv", "parquet"):
-            made.append(folder / f"{name}.{kind}")
-            write.write(engine, table, month.first, month.last, kind, made[-1])
-    made.append(folder / "plans.json")
-    with transaction(engine) as connection:
+    with read_snapshot(engine) as connection:
+        for name, export in exports.items():
+            for kind in ("csv", "parquet"):
+                made.append(folder / f"{name}.{kind}")
+                write(connection, export, kind, made[-1])
+        made.append(folder / "plans.json")
         query = text("""
             SELECT hash, content FROM plan_versions WHERE hash IN (
                 SELECT plan_version FROM monthly_stats WHERE year = :year AND month = :month)""")

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 
 from metering.archive import restore_checks
-from metering.catalogue import projects
+from metering.catalogue import forms, projects
+from metering.catalogue.forms import Sealed
 from metering.catalogue.periods import Month
+from metering.db.tables import OWN_TABLES
 from metering.errors import RestoreRefused
 from metering.exports import csv_format, export_rows
+from metering.exports.export_hash import form_of, sealed
 from metering.ledger.partitions import ensure_partition
 from metering.pricing.plans import PlanVersion
 from metering.proof import offline
@@ -118,8 +121,8 @@ def _insert(
 ) -> int:
     made, pending = 0, iter(rows)
     while batch := list(islice(pending, BATCH)):
-        given = [export_rows.sealed(row) | {name: row[name] for name in apart} for row in batch]
-        found = connection.execute(statement, {"rows": json.dumps(given)}).one()
+        values = [_values(row, apart) for row in batch]
+        found = connection.execute(statement, {"rows": json.dumps(values)}).one()
         if found.differing:
             raise RestoreRefused(
                 f"project {found.differing[0]} has rows of that month that are not the archive's; "
@@ -127,6 +130,18 @@ def _insert(
             )
         made += found.made
     return made
+
+
+def _values(row: Mapping[str, str], apart: tuple[str, ...]) -> dict[str, Any]:
+    """Return the columns of the row; those that came after its form are empty, as in the database."""
+    table = OWN_TABLES["monthly_stats" if "seal" in row else "daily_stats"]
+    later = forms.columns_after(cast(Sealed, table.name), form_of(row))
+    return {name: _empty(table, name) for name in later} | sealed(row) | {name: row[name] for name in apart}
+
+
+def _empty(table: Table, name: str) -> Any:
+    default = cast(Any, table.c[name].server_default)
+    return None if default is None else json.loads(str(default.arg).strip("'"))
 
 
 ADJUSTMENTS = text("""

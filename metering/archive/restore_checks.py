@@ -57,7 +57,7 @@ def settle(connection: Connection, month: Month, ids: list[int]) -> None:
 
 UNSEALED_DAYS = text(f"""
     SELECT project_id FROM daily_stats d WHERE d.project_id = ANY(:ids) AND d.date >= :first
-        AND d.date <= :last AND d.row_hash <> {row_hash("d")} LIMIT 1""")
+        AND d.date <= :last AND d.row_hash IS DISTINCT FROM {row_hash("d")} LIMIT 1""")
 UNSEALED_BILLS = text(f"""
     SELECT b.project_id FROM monthly_stats b LEFT JOIN (
         SELECT project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes FROM daily_stats

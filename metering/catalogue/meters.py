@@ -16,19 +16,20 @@ COUNTER_SOURCES: tuple[Source, ...] = ("mqtt", "platform_db")
 
 @dataclass(frozen=True)
 class Counter:
-    """What is counted: `name` is its column everywhere."""
+    """A sum of events: `name` is its column everywhere; `since` is its first form (see `forms`)."""
 
     name: str
     unit: Unit
     source: Source
     label: str
+    since: int
 
 
 @dataclass(frozen=True)
 class Gauge:
     """A sampled level: `name` in hours, days and as `peak_<name>` in months; `live` in project_stats.
 
-    `source` is None for a gauge that is the sum of the others.
+    `source` is None for a gauge that is the sum of the others. `since` is its first form (see `forms`).
     """
 
     name: str
@@ -36,30 +37,31 @@ class Gauge:
     unit: Unit
     source: Source | None
     label: str
+    since: int
 
 
 COUNTERS: tuple[Counter, ...] = (
-    Counter("logs", "count", "platform_db", "Log entries"),
-    Counter("sessions", "count", "platform_db", "Sessions"),
-    Counter("mqtt_inbound", "count", "mqtt", "MQTT messages in"),
-    Counter("mqtt_outbound", "count", "mqtt", "MQTT messages out"),
-    Counter("mqtt_inbound_bytes", "bytes", "mqtt", "MQTT payload in"),
-    Counter("mqtt_outbound_bytes", "bytes", "mqtt", "MQTT payload out"),
-    Counter("api_calls", "count", "platform_db", "API calls"),
-    Counter("deployments", "count", "platform_db", "Deployments"),
-    Counter("docker_upload_bytes", "bytes", "platform_db", "Docker upload"),
-    Counter("docker_download_bytes", "bytes", "platform_db", "Docker download"),
-    Counter("data_transfer_bytes", "bytes", "platform_db", "Data transfer"),
+    Counter("logs", "count", "platform_db", "Log entries", since=1),
+    Counter("sessions", "count", "platform_db", "Sessions", since=1),
+    Counter("mqtt_inbound", "count", "mqtt", "MQTT messages in", since=1),
+    Counter("mqtt_outbound", "count", "mqtt", "MQTT messages out", since=1),
+    Counter("mqtt_inbound_bytes", "bytes", "mqtt", "MQTT payload in", since=1),
+    Counter("mqtt_outbound_bytes", "bytes", "mqtt", "MQTT payload out", since=1),
+    Counter("api_calls", "count", "platform_db", "API calls", since=1),
+    Counter("deployments", "count", "platform_db", "Deployments", since=1),
+    Counter("docker_upload_bytes", "bytes", "platform_db", "Docker upload", since=1),
+    Counter("docker_download_bytes", "bytes", "platform_db", "Docker download", since=1),
+    Counter("data_transfer_bytes", "bytes", "platform_db", "Data transfer", since=1),
 )
 
 GAUGES: tuple[Gauge, ...] = (
-    Gauge("s3_storage_bytes", "total_s3_storage_bytes", "bytes", "s3", "S3 storage"),
-    Gauge("docker_storage_bytes", "total_docker_storage_bytes", "bytes", "ecr", "Docker storage"),
-    Gauge("logs_storage_bytes", "total_logs_storage_bytes", "bytes", "platform_db", "Log storage"),
-    Gauge("storage_bytes", "total_storage_bytes", "bytes", None, "Storage"),
-    Gauge("device_count", "total_devices", "count", "platform_db", "Devices"),
-    Gauge("active_device_count", "active_devices", "count", "platform_db", "Active devices"),
-    Gauge("ecr_image_count", "current_ecr_images", "count", "ecr", "Container images"),
+    Gauge("s3_storage_bytes", "total_s3_storage_bytes", "bytes", "s3", "S3 storage", since=1),
+    Gauge("docker_storage_bytes", "total_docker_storage_bytes", "bytes", "ecr", "Docker storage", since=1),
+    Gauge("logs_storage_bytes", "total_logs_storage_bytes", "bytes", "platform_db", "Log storage", since=1),
+    Gauge("storage_bytes", "total_storage_bytes", "bytes", None, "Storage", since=1),
+    Gauge("device_count", "total_devices", "count", "platform_db", "Devices", since=1),
+    Gauge("active_device_count", "active_devices", "count", "platform_db", "Active devices", since=1),
+    Gauge("ecr_image_count", "current_ecr_images", "count", "ecr", "Container images", since=1),
 )
 
 STORAGE_PARTS = ("s3_storage_bytes", "docker_storage_bytes", "logs_storage_bytes")

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
+from metering.catalogue.forms import NEWEST
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
@@ -21,8 +22,8 @@ SAMPLED = tuple(gauge.name for gauge in SAMPLED_GAUGES)
 
 
 def row_hash(row: str) -> str:
-    """SQL of the hash of the day `row`: of its canonical form, without the hash and the insert's instant."""
-    form = canonical.of_row(OWN_TABLES["daily_stats"], row, ("row_hash", "created_at"))
+    """SQL of the hash of the day `row`, an alias with the columns of daily_stats, in its own form."""
+    form = canonical.in_own_form(OWN_TABLES["daily_stats"], row)
     return f"encode(sha256(convert_to({form}, 'UTF8')), 'hex')"
 
 
@@ -35,12 +36,12 @@ _LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC
 
 SEAL = text(f"""
     INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
-        {columns("{0}")}, {columns("{0}", SAMPLED)}, storage_bytes, tier, coverage, row_hash)
+        {columns("{0}")}, {columns("{0}", SAMPLED)}, storage_bytes, tier, coverage, form, meters, row_hash)
     SELECT sealed.*, {row_hash("sealed")} FROM (
         SELECT known.project_id, known.date, organization_id, extract(year FROM known.date)::int AS year,
             extract(month FROM known.date)::int AS month, extract(day FROM known.date)::int AS day,
             {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,
-            tier, coverage
+            tier, coverage, {NEWEST} AS form, '{{}}'::jsonb AS meters
         FROM (
             SELECT s.project_id, CAST(:date AS date) AS date, p.organization_id,
                 {AT_END} AS tier,

@@ -64,6 +64,15 @@ def _levels(names: tuple[str, ...], prefix: str = "") -> list[Column[Any]]:
     return [Column(prefix + name, BigInteger) for name in names]
 
 
+def _form() -> Column[Any]:
+    return Column("form", SmallInteger, nullable=False, server_default=text("1"))
+
+
+def _meters(name: str = "meters") -> Column[Any]:
+    """Meters of the platform's own: name -> number."""
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'"))
+
+
 def _project(**options: Any) -> Column[Any]:
     return Column("project_id", BigInteger, ForeignKey("projects.id"), nullable=False, **options)
 
@@ -134,6 +143,7 @@ class UsageHourly(Base):
         *_counters(),
         *_levels(GAUGE_NAMES),
         Column("measured", JSONB, nullable=False, server_default=text("'{}'")),
+        _meters(),
         postgresql_partition_by="RANGE (hour)",
     )
     project_id: Mapped[int]
@@ -150,6 +160,8 @@ class ProjectStats(Base):
         *_counters(),
         *_levels(tuple(gauge.live for gauge in GAUGES)),
         *_counters("lifetime_"),
+        _meters(),
+        _meters("lifetime_meters"),
         Column("open_from", DateTime(timezone=True), nullable=False),
         Column("updated_at", DateTime(timezone=True), nullable=False),
         *(Column(f"{source}_measured_at", DateTime(timezone=True)) for source in SOURCES),
@@ -161,7 +173,7 @@ class ProjectStats(Base):
 
 
 class DailyStats(Base):
-    """A sealed UTC day: immutable, hashed. `coverage` says per source how well it was measured."""
+    """A sealed UTC day: immutable, hashed in its `form`. `coverage` says how well it was measured."""
 
     __table__ = Table(
         "daily_stats",
@@ -176,6 +188,8 @@ class DailyStats(Base):
         *_levels(GAUGE_NAMES),
         Column("tier", Text, nullable=False),
         Column("coverage", JSONB, nullable=False),
+        _form(),
+        _meters(),
         Column("row_hash", Text, nullable=False),
         _created_at(),
         Index("daily_stats_organization_id_date_idx", "organization_id", "date"),
@@ -227,6 +241,8 @@ class MonthlyStats(Base):
         Column("plan_version", Text, ForeignKey("plan_versions.hash"), nullable=False),
         Column("days_present", SmallInteger, nullable=False),
         Column("days_expected", SmallInteger, nullable=False),
+        _form(),
+        _meters(),
         Column("previous_seal", Text, nullable=False),
         Column("seal", Text, nullable=False),
         Column("closed_by", Text, nullable=False),

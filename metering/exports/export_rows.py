@@ -1,77 +1,30 @@
-"""Rows of an exported file as texts, and the hashes that they give (docs/proof.md specifies them)."""
+"""Rows of an exported file, read as the texts that a plain CSV has."""
 
 import csv
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.errors import FleetmeterError
 from metering.exports import csv_format
-
-Row = Mapping[str, str]
-WRONG = (ValueError, KeyError, TypeError, AttributeError, InvalidOperation)  # of a cell that was rewritten
-
-NUMBERS = {"project_id", "organization_id", "year", "month", "day", "days_present", "days_expected"}
-NUMBERS |= {*COUNTER_NAMES, *GAUGE_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)}
-MONEY = ("plan_fee", "overage_charge", "adjustment_charge", "total_charge")
-JSON = ("exceeded_limits", "coverage")
-# For people, or not part of what is hashed.
-APART = (
-    *("organization_name", "project_name", "created_at"),
-    *("seal", "row_hash", "day_hashes", "export_hash"),
-)
-
-
-def canonical(value: Any) -> str:
-    """Canonical JSON: keys in order, no white space, no escapes but JSON's own."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def sha256(form: str) -> str:
-    return hashlib.sha256(form.encode()).hexdigest()
-
-
-def export_hash(cells: Row) -> str:
-    """SHA-256 of the canonical form of a whole row as it is exported, every value a text."""
-    return sha256(canonical({name: cell for name, cell in cells.items() if name != "export_hash"}))
-
-
-def sealed(row: Row) -> dict[str, Any]:
-    """What is hashed of a row: its columns as JSON values, money as text, unknown as null."""
-    return {name: _value(name, cell) for name, cell in row.items() if name not in APART}
-
-
-def _value(name: str, cell: str) -> Any:
-    if name in NUMBERS:
-        return int(cell) if cell else None
-    if name in MONEY:
-        return cell.replace(",", ".")
-    return json.loads(cell) if name in JSON else cell
-
-
-def seal(row: Row) -> str:
-    """The seal that the cells of an exported bill give."""
-    return sha256("\n".join([row["previous_seal"], *row["day_hashes"].split(), canonical(sealed(row))]))
+from metering.exports.columns import MONEY
+from metering.exports.export_hash import WRONG, Row, seal
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of an exported file as a plain CSV has them. Raises FleetmeterError when it is none."""
-    none = True
+    """Yield the rows of an exported file. Raises FleetmeterError if it is not a Fleetmeter export."""
+    is_empty = True
     try:
         for row in _texts(path):
-            if none:
+            if is_empty:
                 _refuse_other(path, row)
-            none = False
+            is_empty = False
             yield row
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or f"it is no CSV or JSON in UTF-8, nor Parquet: {error}"
         raise FleetmeterError(f"{path} cannot be read: {reason}") from error
-    if none:
+    if is_empty:
         raise FleetmeterError(f"{path} holds no rows; there is nothing to verify")
 
 
@@ -79,7 +32,7 @@ def _texts(path: Path) -> Iterator[dict[str, str]]:
     with path.open("rb") as start:
         is_parquet = start.read(4) == b"PAR1"
     if is_parquet:
-        from metering.exports import parquet  # noqa: PLC0415 - pyarrow is slow to import, and CSV needs none
+        from metering.exports import parquet  # noqa: PLC0415 - pyarrow is slow to import
 
         yield from map(_in_minor_units, parquet.read(path))
         return
@@ -94,10 +47,10 @@ def _refuse_other(path: Path, row: Row) -> None:
 
 
 def _in_minor_units(row: dict[str, str]) -> dict[str, str]:
-    """Money with the decimals that its seal was made of: Parquet's always has six. Else with two."""
+    """Return the row with money in the decimals of its seal: Parquet's always has six. Else with two."""
     if "seal" not in row:
         return row
-    with suppress(*WRONG):  # whoever checks the row says what is wrong with it
+    with suppress(*WRONG):  # the check of the row names the cell that is wrong
         tried = (
             row | {name: _places(row[name], digits) for name in MONEY} for digits in (2, 0, 3, 4, 1, 5, 6)
         )

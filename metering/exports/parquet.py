@@ -1,39 +1,35 @@
-"""Parquet: the columns of an export with their types, written and read again as texts."""
+"""Parquet: the columns of an export with their types, written, and read again as texts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow import parquet
-from sqlalchemy import Table
-from sqlalchemy.types import BigInteger, Date, DateTime, Numeric, SmallInteger
 
 from metering.exports import csv_format
+from metering.exports.columns import Column, Kind
+from metering.exports.export import BATCH
 
-BATCH = 5_000
-
-
-def schema(source: Table, names: Iterable[str]) -> pa.Schema:
-    """The types of those columns of `source`; what is computed is text."""
-    return pa.schema([(name, _type(source, name)) for name in names])
-
-
-def _type(source: Table, name: str) -> pa.DataType:
-    kind = source.c[name].type if name in source.c else None
-    if isinstance(kind, BigInteger | SmallInteger) or name == "organization_id":
-        return pa.int64()
-    if isinstance(kind, Numeric):
-        return pa.decimal128(38, 6)
-    if isinstance(kind, DateTime):
-        return pa.timestamp("us", "UTC")
-    return pa.date32() if isinstance(kind, Date) else pa.string()
+TYPES: dict[Kind, pa.DataType] = {
+    "integer": pa.int64(),
+    "money": pa.decimal128(38, 6),
+    "json": pa.string(),
+    "date": pa.date32(),
+    "instant": pa.timestamp("us", "UTC"),
+    "text": pa.string(),
+}
 
 
-def write(lines: Iterable[tuple[Any, ...]], types: pa.Schema, stream: BinaryIO | Path) -> int:
-    """A Parquet file, a row group for each batch; returns the rows written."""
-    written = 0
+def schema(columns: Sequence[Column]) -> pa.Schema:
+    """Return the types of those columns."""
+    return pa.schema([(column.name, TYPES[column.kind]) for column in columns])
+
+
+def write(lines: Iterable[tuple[Any, ...]], columns: Sequence[Column], stream: BinaryIO | Path) -> int:
+    """Write a Parquet file, a row group for each batch; returns the rows written."""
+    written, types = 0, schema(columns)
     with parquet.ParquetWriter(stream, types, compression="zstd") as writer:
         pending = iter(lines)
         while batch := list(islice(pending, BATCH)):
@@ -44,9 +40,9 @@ def write(lines: Iterable[tuple[Any, ...]], types: pa.Schema, stream: BinaryIO |
 
 
 def read(path: Path) -> Iterator[dict[str, str]]:
-    """The rows as a plain CSV has them, but that money has all six decimals.
+    """Yield the rows as a plain CSV has them, but with all six decimals of money.
 
-    Raises ValueError when it is no Parquet.
+    Raises ValueError if it is not a Parquet file.
     """
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH):

@@ -2,7 +2,7 @@
 
 A month's seal is the SHA-256 of, each on its own line: the seal of the project's month before
 (an empty line for the first), the hashes of its days by date, and its canonical bill, which is every
-column but `seal` and `created_at`, money as strings. docs/proof.md specifies the form.
+column of its form, money as strings. docs/proof.md specifies the form.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import forms
 from metering.catalogue.meters import GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import METERED_UNTIL
@@ -29,12 +30,9 @@ from metering.pricing import rating
 from metering.pricing.plans import Plans, PlanVersion
 from metering.pricing.rating import Span
 
-MONEY = ("overage_charge", "plan_fee", "adjustment_charge", "total_charge")
+CANONICAL_BILL = canonical.in_own_form(OWN_TABLES["monthly_stats"], "b")
 
-# The canonical bill of the monthly_stats row `b`.
-CANONICAL_BILL = canonical.of_row(OWN_TABLES["monthly_stats"], "b", ("seal", "created_at"))
-
-# The seal of the bill `b`, over the day hashes `days.hashes`, one a line and by date.
+# The seal of the bill `b`, a row of monthly_stats, over the day hashes `days.hashes`, one a line and by date.
 SEAL = f"""encode(sha256(convert_to(
     b.previous_seal || E'\\n' || days.hashes || E'\\n' || {CANONICAL_BILL}, 'UTF8')), 'hex')"""
 
@@ -74,12 +72,7 @@ TOTALS = text(f"""
         WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
     ORDER BY p.id""")
 
-_BILLED = (
-    *("organization_id", "tier", "plan_version", "currency", "exceeded_limits", *MONEY),
-    *("days_present", "days_expected", "previous_seal", "closed_by"),
-)
-_COLUMNS = f"""project_id, year, month, {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)},
-    {", ".join(_BILLED)}"""
+_COLUMNS = ", ".join(forms.columns("monthly_stats", forms.NEWEST))
 
 CLOSE = text(f"""
     WITH bills AS (
@@ -220,6 +213,8 @@ def _bill(
         "adjustment_charge": str(adjustment),
         "total_charge": str(bill.total + adjustment),
         "closed_by": closed_by,
+        "form": forms.NEWEST,
+        "meters": {},
     }
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import PlanError
-from metering.exports import export_rows
+from metering.exports.export_hash import canonical
 from metering.months import proration
 from metering.pricing import rating
 from metering.pricing.plans import PlanVersion
@@ -93,4 +93,4 @@ def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]
 
 def _unordered(value: Any) -> Any:
     """Lines in any order: before they had the catalogue's they had the plan file's, which is lost."""
-    return sorted(map(export_rows.canonical, value)) if isinstance(value, list) else value
+    return sorted(map(canonical, value)) if isinstance(value, list) else value

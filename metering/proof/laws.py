@@ -71,14 +71,14 @@ STRANDED_HOURS = f"""
         AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}"""
 
 DAY_HASHES = f"""
-    SELECT project_id, date::text, 'row_hash', expected, row_hash FROM (
+    SELECT project_id, date::text, 'row_hash', coalesce(expected, 'only columns of its form'), row_hash FROM (
         SELECT d.project_id, d.date, d.row_hash, {row_hash("d")} AS expected
-        FROM daily_stats d) h WHERE expected <> row_hash"""
+        FROM daily_stats d) h WHERE expected IS DISTINCT FROM row_hash"""
 
 _PERIOD = "format('%s-%s', b.year, lpad(b.month::text, 2, '0'))"
 
 MONTH_SEALS = f"""
-    SELECT project_id, period, 'seal', coalesce(expected, 'its days'), seal FROM (
+    SELECT project_id, period, 'seal', coalesce(expected, 'its days, only columns of its form'), seal FROM (
         SELECT b.project_id, {_PERIOD} AS period, b.seal, {SEAL} AS expected
         FROM monthly_stats b LEFT JOIN (
             SELECT project_id, year, month, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metering.errors import FleetmeterError
-from metering.exports import export_rows
-from metering.exports.export_rows import MONEY, WRONG, Row, canonical, export_hash, rows, sealed, sha256
+from metering.exports.columns import MONEY
+from metering.exports.export_hash import WRONG, Row, export_hash, row_hash, seal
+from metering.exports.export_rows import rows
 
 
 class ExportedBill(NamedTuple):
@@ -103,12 +104,12 @@ def _broken(row: Row) -> Iterator[str]:
 
 
 def _broken_day(where: str, row: Row) -> Iterator[str]:
-    if sha256(canonical(sealed(row))) != row["row_hash"]:
+    if row_hash(row) != row["row_hash"]:
         yield f"{where}: the day is not as it was sealed (row_hash)"
 
 
 def _broken_bill(where: str, row: Row) -> Iterator[str]:
-    if export_rows.seal(row) != row["seal"]:
+    if seal(row) != row["seal"]:
         yield f"{where}: the month is not as it was sealed (seal)"
     fee, overage, adjusted, total = (Decimal(row[name].replace(",", ".")) for name in MONEY)
     charges = sum(Decimal(line["charge"]) for line in json.loads(row["exceeded_limits"]))

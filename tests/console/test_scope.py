@@ -29,7 +29,7 @@ from metering.days.completeness import SealedDay
 from metering.db.tables import Base
 from metering.db.transactions import read_snapshot
 from metering.errors import FleetmeterError, Refused
-from metering.exports import write
+from metering.exports.export import Export
 from metering.months import explain
 from metering.months import gaps as domain_gaps
 from metering.months.close import due_months
@@ -74,11 +74,16 @@ GIVEN: dict[str, Any] = {
     "version": plans.load(None).in_force(AT.date()),
     "offered": plans.load(None),
     "plans": plans.load(None),
-    "export": write.MONTHLY,
     "kind": None,
     "start": LAST.start,
     "end": LAST.end,
 }
+
+
+def exported_bills(connection: Connection, month: Month) -> Iterator[Any]:
+    return Export.for_month(month).rows(connection)
+
+
 DOMAIN = (
     *(
         adjustment_form.posted,
@@ -92,8 +97,7 @@ DOMAIN = (
         completeness.read,
         completeness.missing,
         spend.by_project,
-        write.rows,
-        write.monthly_rows,
+        exported_bills,
         explain.explain,
     ),
 )

@@ -1,11 +1,15 @@
 """Closed months to export, prove, explain and adjust."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from metering.catalogue.periods import Month
-from metering.db.transactions import transaction
+from metering.db.transactions import read_snapshot, transaction
+from metering.exports.csv_format import PLAIN, Style
+from metering.exports.export import Export
+from metering.exports.write import write
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months.close import close_month
 from metering.pricing import plans
@@ -37,3 +41,17 @@ def close(engine: Engine, projects: list[int], month: Month = OCTOBER) -> None:
     with transaction(engine) as connection:
         done = close_month(connection, month, projects, plans.load(None), month.end, "operator@cli")
     assert done.closed == len(projects)
+
+
+def export_month(
+    engine: Engine, month: Month, output: Path | None, file_format: str = "csv", style: Style = PLAIN
+) -> int:
+    with read_snapshot(engine) as connection:
+        return write(connection, Export.for_month(month), file_format, output, style)
+
+
+def export_days(
+    engine: Engine, month: Month, output: Path | None, file_format: str = "csv", style: Style = PLAIN
+) -> int:
+    with read_snapshot(engine) as connection:
+        return write(connection, Export.for_days(month.first, month.last), file_format, output, style)

@@ -10,9 +10,10 @@ from pyarrow import parquet
 from sqlalchemy import Engine
 
 from metering.errors import FleetmeterError
-from metering.exports import csv_format, write
-from metering.exports.write import DAILY, DAILY_COLUMNS, MONTHLY, MONTHLY_COLUMNS
-from tests.support.closed_months import OCTOBER, closed_october
+from metering.exports import csv_format
+from metering.exports.export import Export
+from metering.exports.parquet import schema
+from tests.support.closed_months import OCTOBER, closed_october, export_days, export_month
 from tests.support.platform import Platform
 
 
@@ -21,9 +22,9 @@ def test_a_month_is_one_header_and_one_row_a_project(
 ) -> None:
     projects = closed_october(engine, platform, projects=3)
     output = tmp_path / "bills.csv"
-    assert write.write_monthly(engine, OCTOBER, "csv", output) == 3
+    assert export_month(engine, OCTOBER, output) == 3
     lines = output.read_text().splitlines()
-    assert lines[0] == ",".join(MONTHLY_COLUMNS)
+    assert lines[0] == ",".join(Export.for_month(OCTOBER).names)
     found = list(csv.DictReader(lines))
     assert [int(row["project_id"]) for row in found] == projects
     assert found[0]["total_charge"] == "30.00"
@@ -35,9 +36,9 @@ def test_a_month_is_one_header_and_one_row_a_project(
 def test_the_days_of_a_month(engine: Engine, platform: Platform, tmp_path: Path) -> None:
     closed_october(engine, platform)
     output = tmp_path / "days.csv"
-    assert write.write(engine, DAILY, OCTOBER.first, OCTOBER.last, output=output) == 31
+    assert export_days(engine, OCTOBER, output) == 31
     found = list(csv.DictReader(output.open()))
-    assert tuple(found[0]) == DAILY_COLUMNS
+    assert tuple(found[0]) == Export.for_days(OCTOBER.first, OCTOBER.last).names
     assert [row["date"] for row in found][::30] == ["2026-10-01", "2026-10-31"]
     assert sum(int(row["mqtt_inbound"]) for row in found) == 1_500_000
 
@@ -45,30 +46,30 @@ def test_the_days_of_a_month(engine: Engine, platform: Platform, tmp_path: Path)
 def test_parquet_holds_the_same_with_types(engine: Engine, platform: Platform, tmp_path: Path) -> None:
     closed_october(engine, platform)
     output = tmp_path / "bills.parquet"
-    write.write_monthly(engine, OCTOBER, "parquet", output)
+    export_month(engine, OCTOBER, output, "parquet")
     table = parquet.read_table(output)
-    assert tuple(table.column_names) == MONTHLY_COLUMNS
+    assert tuple(table.column_names) == Export.for_month(OCTOBER).names
     (row,) = table.to_pylist()
     assert (row["total_charge"], row["mqtt_inbound"]) == (Decimal("30.00"), 1_500_000)
     assert row["peak_device_count"] is None
-    write.write(engine, DAILY, OCTOBER.first, OCTOBER.last, "parquet", tmp_path / "days.parquet")
+    export_days(engine, OCTOBER, tmp_path / "days.parquet", "parquet")
     assert parquet.read_table(tmp_path / "days.parquet").num_rows == 31
 
 
 def test_a_month_without_bills_has_its_header_and_types(engine: Engine, tmp_path: Path) -> None:
     for name in ("csv", "parquet"):
-        assert write.write_monthly(engine, OCTOBER, name, tmp_path / name) == 0
-    assert (tmp_path / "csv").read_text() == ",".join(MONTHLY_COLUMNS) + "\n"
-    assert parquet.read_schema(tmp_path / "parquet").equals(MONTHLY.schema)
+        assert export_month(engine, OCTOBER, tmp_path / name, name) == 0
+    assert (tmp_path / "csv").read_text() == ",".join(Export.for_month(OCTOBER).names) + "\n"
+    assert parquet.read_schema(tmp_path / "parquet").equals(schema(Export.for_month(OCTOBER).columns))
 
 
 def test_a_hostile_name_is_harmless(engine: Engine, platform: Platform) -> None:
     closed_october(engine, platform)
     platform.sql("UPDATE projects SET name = '=cmd|'' /C calc''!A0'")
     platform.sql("UPDATE organizations SET name = E'\\tAcme, \"Inc\"\\n'")
-    stream = io.StringIO()
+    stream, export = io.StringIO(), Export.for_month(OCTOBER)
     with engine.connect() as connection:
-        csv_format.write(write.monthly_rows(connection, OCTOBER), MONTHLY_COLUMNS, stream)
+        csv_format.write(export.rows(connection), export.names, stream)
     (row,) = csv.DictReader(io.StringIO(stream.getvalue(), newline=""))
     assert row["project_name"].startswith("'=cmd")
     assert row["organization_name"].startswith("'\t")
@@ -86,4 +87,4 @@ def test_what_cannot_be_written_is_one_sentence(
     engine: Engine, tmp_path: Path, file_format: str, name: str | None, says: str
 ) -> None:
     with pytest.raises(FleetmeterError, match=says):
-        write.write_monthly(engine, OCTOBER, file_format, tmp_path / name if name else None)
+        export_month(engine, OCTOBER, tmp_path / name if name else None, file_format)

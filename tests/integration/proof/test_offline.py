@@ -10,16 +10,14 @@ from sqlalchemy import Engine, text
 
 from metering.db.transactions import transaction
 from metering.errors import PlanError
-from metering.exports import write
 from metering.exports.csv_format import Style
-from metering.exports.write import DAILY
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
 from metering.months.close import SEAL
 from metering.proof import offline
 from metering.proof.verify import EXPORTED, RATED, verify
-from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, closed_october
+from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, closed_october, export_days, export_month
 from tests.support.platform import Platform
 
 PROOF = Path(__file__).parents[3] / "docs" / "proof.md"
@@ -28,8 +26,8 @@ PROOF = Path(__file__).parents[3] / "docs" / "proof.md"
 def exported(engine: Engine, folder: Path, style: Style | None = None) -> tuple[Path, Path]:
     months, days = folder / "months.csv", folder / "days.csv"
     style = style or Style()
-    write.write_monthly(engine, OCTOBER, "csv", months, style)
-    write.write(engine, DAILY, OCTOBER.first, OCTOBER.last, "csv", days, style)
+    export_month(engine, OCTOBER, months, style=style)
+    export_days(engine, OCTOBER, days, style=style)
     return months, days
 
 
@@ -55,7 +53,7 @@ def test_the_documented_script_computes_the_same_hashes(
     (project,) = closed_october(engine, platform)
     close(engine, [project], OCTOBER.next())
     months = tmp_path / "months.csv"
-    write.write_monthly(engine, OCTOBER.next(), "csv", months)
+    export_month(engine, OCTOBER.next(), months)
     (script,) = re.findall(r"```python\n(.*?)```", PROOF.read_text(), re.S)
     assert len([line for line in script.splitlines() if line and not line.startswith("#")]) <= 12
     (tmp_path / "seal.py").write_text(script)

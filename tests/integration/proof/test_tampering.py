@@ -15,15 +15,14 @@ from sqlalchemy import Engine
 from metering.days import coverage
 from metering.days.seal import row_hash
 from metering.db.transactions import transaction
-from metering.exports import write
-from metering.exports.write import DAILY
+from metering.exports.export import Export
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
 from metering.pricing.plans import Plans
 from metering.proof import offline
 from metering.proof.verify import EXPORTED, verify
-from tests.support.closed_months import OCTOBER, closed_october
+from tests.support.closed_months import OCTOBER, closed_october, export_days, export_month
 from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -104,8 +103,8 @@ def test_what_a_superuser_changed_is_named(
 
 def exported(engine: Engine, folder: Path, kind: str) -> tuple[Path, Path]:
     months, days = folder / f"months.{kind}", folder / f"days.{kind}"
-    write.write_monthly(engine, OCTOBER, kind, months)
-    write.write(engine, DAILY, OCTOBER.first, OCTOBER.last, kind, days)
+    export_month(engine, OCTOBER, months, kind)
+    export_days(engine, OCTOBER, days, kind)
     return months, days
 
 
@@ -146,7 +145,8 @@ def test_any_changed_cell_of_an_export_is_named(
     closed_october(engine, platform)
     months, days = exported(engine, tmp_path, kind)
     assert offline.verify([months, days]) == ({"bills": 1, "days": 31}, [])
-    for path, names in ((months, write.MONTHLY_COLUMNS), (days, write.DAILY_COLUMNS)):
+    bills, sealed = Export.for_month(OCTOBER), Export.for_days(OCTOBER.first, OCTOBER.last)
+    for path, names in ((months, bills.names), (days, sealed.names)):
         whole = path.read_bytes()
         for name in names:
             changed(path, name)
