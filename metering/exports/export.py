@@ -78,7 +78,7 @@ class Export:
     def query(self) -> str:
         owner = "t.organization_id" if "organization_id" in self.source.c else "p.organization_id"
         sql = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
-        sql |= {"export_hash": "NULL"} | self.computed
+        sql |= {"export_hash": "NULL", **self.computed}
         cells = ", ".join(f"{sql.get(name, f't.{name}')} AS {name}" for name in self.names)
         return f"""SELECT {cells} FROM {self.source.name} t JOIN projects p ON p.id = t.project_id
             JOIN organizations o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
