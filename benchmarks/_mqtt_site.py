@@ -64,11 +64,11 @@ class Site:
     def await_counted(self, total: int, seconds: float = 120) -> float:
         """Seconds until exactly `total` messages are counted; more or fewer is an error."""
         began = time.monotonic()
-        while (counted := self.counted()) < total:
+        while (seen := self.counted()) < total:
             if time.monotonic() - began > seconds:
-                raise AssertionError(f"counted {counted} of {total}")
+                raise AssertionError(f"counted {seen} of {total}")
             time.sleep(0.01)
-        assert counted == total, f"counted {counted} of {total}"
+        assert seen == total, f"counted {seen} of {total}"
         return time.monotonic() - began
 
     def await_connected(self, client_id: str) -> None:
@@ -193,10 +193,10 @@ def go(process: subprocess.Popen[bytes]) -> None:
 
 
 def _program(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if path is None:
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if found is None:
         raise SystemExit(f"{name} is not installed, and this benchmark needs it; get it with: make extras")
-    return path
+    return found
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from fleetmeter.cli import status as overview
 from fleetmeter.embedded import postgres
 from metering.config.settings import Settings
 from metering.db.engine import open_engine
+from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.pricing import plans
@@ -57,7 +58,7 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
         checked = "schema"
         schema.require_head(engine)
-        return settings, [*findings, Finding(checked, True, f"at head, {schema.head()}")]
+        return settings, [*findings, Finding(checked, True, f"at head, {HEAD}")]
     except FleetmeterError as error:
         return settings, [Finding(checked, False, str(error))]
 

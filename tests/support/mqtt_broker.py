@@ -36,9 +36,9 @@ def free_port() -> int:
 
 
 def require_mosquitto() -> str:
-    path = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if path:
-        return path
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if found:
+        return found
     sentence = "mosquitto is not installed; get it with: make extras"
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from collectors.mqtt import daemon
 from metering.config.settings import Settings
@@ -14,17 +13,17 @@ from tests.support.platform import Platform
 class Running:
     """A daemon on a thread of the test."""
 
-    def __init__(self, settings: Settings, plain: bool = False, **options: Any) -> None:
+    def __init__(self, settings: Settings, plain: bool = False) -> None:
         self.stop = threading.Event()
         self.code: int | None = None
         self.error: Exception | None = None
         self._engine = open_engine(settings)
-        self._thread = threading.Thread(target=self._run, args=(settings, plain), kwargs=options, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(settings, plain), daemon=True)
         self._thread.start()
 
-    def _run(self, settings: Settings, plain: bool, **options: Any) -> None:
+    def _run(self, settings: Settings, plain: bool) -> None:
         try:
-            self.code = daemon.run(settings, self._engine, self.stop, plain=plain, **options)
+            self.code = daemon.run(settings, self._engine, self.stop, plain=plain)
         except Exception as error:
             self.error = error
 

@@ -1,6 +1,6 @@
 """A broker, daemons and a database small enough to interleave in every order.
 
-The daemons are the real `Buffer` and `Session`; broker, network and database are models that do what
+The daemons are the real `Inbox` and `Session`; broker, network and database are models that do what
 the assumptions in `collectors.mqtt.session` allow and no more. Each message has a project of its
 own, so the database says which message was counted how often.
 """
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from collectors.mqtt import session as protocol
 from collectors.mqtt.buffer import Batch, Buffer
 from collectors.mqtt.codec import Publish
-from collectors.mqtt.counters import merge
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
 
@@ -86,16 +85,16 @@ class Database:
 
 
 class Daemon:
-    """What `daemon`, `loop` and `writer` do, one step at a time."""
+    """What `daemon`, `pump` and `writer` do, one step at a time."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.epoch, last = database.claim()
         self.session = Session(last)
-        self.buffer = Buffer(Topics("r", ()), self.session)
+        self.inbox = Buffer(Topics("r", ()), self.session)
         self.connection: Connection | None = None
         self.may_connect = self.answered = self.fenced = False
-        self.committing: Batch | None = None
+        self.flying: Batch | None = None
         self.done: Batch | None = None
         self.unreliable: set[int] = set()  # received at QoS 0, not committed
 
@@ -113,11 +112,11 @@ class Daemon:
             return
         if not self.answered:
             self.answered = True
-            self.buffer.connected(True)
+            self.inbox.accepted(True)
         for _ in range(min(most, len(self.connection.down))):
             kind, value, *more = self.connection.down.popleft()
             if kind == "pingresp":
-                self.session.confirmed(value)  # type: ignore[arg-type]
+                self.session.proven(value)  # type: ignore[arg-type]
             else:
                 self._publish(value, *more)  # type: ignore[arg-type]
             if len(self.session.arrivals) >= CUT:
@@ -134,29 +133,29 @@ class Daemon:
         identifier = packet_id.to_bytes(2, "big") if packet_id else b""
         if packet_id and not dup:  # as the fast path does
             self.session.arrivals.append(identifier)
-            self.buffer.counters[topic][2] += 1
+            self.inbox.counts[topic][2] += 1
         else:
-            self.buffer.publish(Publish(topic, identifier, dup, False, 0))
+            self.inbox.publish(Publish(topic, identifier, dup, False, 0))
         if not packet_id:
             self.unreliable.add(message)
 
     def cut(self) -> None:
-        self.buffer.cut()
+        self.inbox.cut()
 
     def hand_over(self) -> None:
-        if not (self.committing or self.done or self.fenced):
-            self.committing = self.buffer.next_batch()
+        if not (self.flying or self.done or self.fenced):
+            self.flying = self.inbox.next()
 
     def commit(self) -> None:
         """The transaction: all of it or nothing, and only under the own epoch."""
-        if self.committing is None:
+        if self.flying is None:
             return
         if self.database.epoch != self.epoch:
             self._stop_fenced()
             return
-        self.database.last = self.committing.cut.last
-        self._count(self.committing)
-        self.done, self.committing = self.committing, None
+        self.database.last = self.flying.cut.last
+        self._count(self.flying)
+        self.done, self.flying = self.flying, None
 
     def acknowledge(self) -> None:
         if self.done is None:
@@ -168,22 +167,22 @@ class Daemon:
             up.extend(("puback", int.from_bytes(packet_id, "big")) for packet_id in packet_ids)
             up.append(("pingreq", self.session.acknowledged))
 
-    def _count(self, batch: Batch) -> None:
-        for (_, project), counters in batch.totals.projects.items():
-            message = project - 1
-            self.database.counted[message] += counters.messages
-            if counters.inbound[0]:
+    def _count(self, piece: Batch) -> None:
+        for address, _, cell in piece.tally.rows:
+            message = address.project_id - 1
+            self.database.counted[message] += cell[0] + cell[2]
+            if cell[0]:
                 self.unreliable.discard(message)
 
     def _stop_fenced(self) -> None:
         if self.fenced:
             return
         self.fenced = True
-        batches = [self.buffer.uncommitted(), *([self.committing.totals] if self.committing else [])]
-        for (_, project), counters in merge(batches).qos0().projects.items():
-            self.database.counted[project - 1] += counters.messages
-            self.unreliable.discard(project - 1)
-        self.committing = None
+        rows = [*(self.flying.tally.qos0().rows if self.flying else ())]
+        for address, _, cell in [*rows, *self.inbox.leftover().qos0().rows]:
+            self.database.counted[address.project_id - 1] += cell[0]
+            self.unreliable.discard(address.project_id - 1)
+        self.flying = None
 
 
 def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
@@ -202,6 +201,6 @@ def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
         if daemon.connection:
             broker.process(daemon.connection, 50)
         quiet = daemon.connection and not (daemon.connection.down or daemon.connection.up)
-        if quiet and not (broker.queue or broker.in_flight or daemon.buffer.has_batches or daemon.committing):
+        if quiet and not (broker.queue or broker.in_flight or daemon.inbox.waits or daemon.flying):
             return
     raise AssertionError("stalled")

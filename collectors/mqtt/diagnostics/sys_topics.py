@@ -1,7 +1,6 @@
-"""Read how many messages a broker says it received, from mosquitto's `$SYS` topics.
+"""How many messages a broker says it received: mosquitto's `$SYS` topics, read over a connection of its own.
 
-A connection of its own reads them. mosquitto publishes them every `sys_interval`, ten seconds by default,
-as retained messages.
+mosquitto publishes them every `sys_interval`, ten seconds by default, and keeps the last ones.
 """
 
 import secrets
@@ -18,12 +17,12 @@ from metering.config.settings import Settings
 from metering.errors import SourceUnavailable
 
 RECEIVED, UPTIME = "$SYS/broker/publish/messages/received", "$SYS/broker/uptime"
-RETAINED_TIMEOUT = 3.0  # seconds: a broker that has these topics sends the retained values at once
-LIVE_TIMEOUT = 11.0  # seconds: one default interval
-SAME_INTERVAL = 0.3  # seconds within which a broker publishes all its counters
+KNOWN_WITHIN = 3.0  # seconds: a broker that has these topics sends what it kept at once
+FRESH_WITHIN = 11.0  # seconds: one default interval
+TOGETHER = 0.3  # seconds within which a broker publishes all its counters
 
 
-class BrokerCount(NamedTuple):
+class OwnCount(NamedTuple):
     """Messages received since the broker started, and for how many seconds it has run."""
 
     broker: str
@@ -32,18 +31,18 @@ class BrokerCount(NamedTuple):
 
 
 class _Listener:
-    """Collects the latest value of both topics; `live` is set once they were published, not retained."""
+    """The latest of both topics; `fresh` once they came live and not as what was kept."""
 
     def __init__(self, broker: Endpoint) -> None:
         self.broker = broker
         self.values: dict[str, int] = {}
-        self.complete, self.live = threading.Event(), threading.Event()
+        self.known, self.fresh = threading.Event(), threading.Event()
         self.failure = ""
 
     def on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
         if reason.is_failure:
             self.failure = f"the broker refused the connection: {reason}"
-            self.complete.set()
+            self.known.set()
             return
         client.subscribe([(RECEIVED, 0), (UPTIME, 0)])
 
@@ -52,32 +51,32 @@ class _Listener:
         if digits.isdigit():
             self.values[message.topic] = int(digits)
         if len(self.values) == 2:
-            self.complete.set()
-        # Only values that changed are published, and the uptime always changes.
+            self.known.set()
+        # The uptime is the one that always changes: of the others only those that did are published.
         if message.topic == UPTIME and not message.retain:
-            self.live.set()
+            self.fresh.set()
 
 
-def read(settings: Settings) -> BrokerCount | None:
-    """Return the current count of the broker of MQTT_URL, None if it has none; takes up to 14 seconds.
+def read(settings: Settings) -> OwnCount | None:
+    """What the broker of MQTT_URL says now, None where it says nothing; takes up to eleven seconds.
 
-    Raises SourceUnavailable if the broker cannot be reached.
+    Raises SourceUnavailable when it cannot be reached.
     """
     try:
-        broker = endpoint.from_settings(settings)
+        broker = endpoint.of(settings)
         listener = _Listener(broker)
-        client = _connect(broker, listener)
+        client = _connected(broker, listener)
     except (OSError, ValueError) as error:
         raise SourceUnavailable(f"the broker of MQTT_URL cannot be reached: {error}") from error
     client.loop_start()
     try:
-        return _await_count(listener)
+        return _heard(listener)
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def _connect(broker: Endpoint, listener: _Listener) -> paho.Client:
+def _connected(broker: Endpoint, listener: _Listener) -> paho.Client:
     name = f"{broker.client_id}-reconcile-{secrets.token_hex(4)}"
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, reconnect_on_failure=False)
     client.username_pw_set(broker.username, broker.password)
@@ -88,12 +87,12 @@ def _connect(broker: Endpoint, listener: _Listener) -> paho.Client:
     return client
 
 
-def _await_count(listener: _Listener) -> BrokerCount | None:
-    listener.complete.wait(RETAINED_TIMEOUT)
+def _heard(listener: _Listener) -> OwnCount | None:
+    listener.known.wait(KNOWN_WITHIN)
     if listener.failure:
         raise SourceUnavailable(listener.failure)
     if len(listener.values) < 2:
         return None
-    if listener.live.wait(LIVE_TIMEOUT):
-        time.sleep(SAME_INTERVAL)
-    return BrokerCount(listener.broker.name, listener.values[RECEIVED], listener.values[UPTIME])
+    if listener.fresh.wait(FRESH_WITHIN):
+        time.sleep(TOGETHER)
+    return OwnCount(listener.broker.name, listener.values[RECEIVED], listener.values[UPTIME])
