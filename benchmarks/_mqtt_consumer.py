@@ -27,11 +27,11 @@ from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 
 
-def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
+def folded(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """The usual way: paho's on_message, counts in a dict, an upsert a second, acks after it."""
     counts: dict[tuple[int, int], list[int]] = {}
     unacknowledged: list[int] = []
-    to = endpoint.of(found)
+    to = endpoint.from_settings(settings)
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id=to.client_id, clean_session=False, manual_ack=True
     )
@@ -48,7 +48,7 @@ def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
     if to.tls:
         client.tls_set_context(to.tls)
     client.connect(to.host, to.port)
-    client.subscribe(f"{found.mqtt_topic_root}/#", qos=1)
+    client.subscribe(f"{settings.mqtt_topic_root}/#", qos=1)
     with engine.begin() as connection:
         statement = "INSERT INTO mqtt_sessions (client_id, connected) VALUES (:c, true)"
         connection.execute(text(statement + " ON CONFLICT DO NOTHING"), {"c": to.client_id})
@@ -66,7 +66,7 @@ def folded(found: Settings, engine: Engine, stop: threading.Event) -> None:
             flush_at = time.monotonic() + 1
 
 
-def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
+def watched(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """The daemon, with the time of its flushes and of its reads noted."""
     flushes: list[tuple[int, float]] = []  # projects, seconds
     pauses: list[float] = []
@@ -74,28 +74,28 @@ def watched(found: Settings, engine: Engine, stop: threading.Event) -> None:
     class WatchedReader(FastReader):
         ended = 0.0
 
-        def read(self) -> int:
-            began, came = time.monotonic(), super().read()
+        def receive(self) -> int:
+            began, came = time.monotonic(), super().receive()
             if self.ended and came:
                 pauses.append(began - self.ended)
-            self.ended = time.monotonic() if self._inbox.counts else 0.0  # not before the first message
+            self.ended = time.monotonic() if self._buffer.counters else 0.0  # not before the first message
             return came
 
-    def flush(writer: Writer, piece: Batch) -> datetime:
-        began, at = time.monotonic(), unwatched(writer, piece)
-        flushes.append((len(piece.tally.rows), time.monotonic() - began))
+    def flush(writer: Writer, batch: Batch) -> datetime:
+        began, at = time.monotonic(), unwatched(writer, batch)
+        flushes.append((len(batch.totals.projects), time.monotonic() - began))
         return at
 
     unwatched, Writer.flush = Writer.flush, flush  # type: ignore[method-assign]
     daemon.FastReader = WatchedReader  # type: ignore[misc, attr-defined]
-    daemon.run(found, engine, stop)
+    daemon.run(settings, engine, stop)
     print(json.dumps({"flushes": flushes, "pauses": pauses}))
 
 
 def main(kind: str) -> None:
     """Run `kind` until terminated."""
-    found = load_settings()
-    engine = open_engine(found)
+    settings = load_settings()
+    engine = open_engine(settings)
     engine.connect().close()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -103,11 +103,11 @@ def main(kind: str) -> None:
     print("ready", flush=True)
     sys.stdin.read()
     if kind == "folded":
-        folded(found, engine, stop)
+        folded(settings, engine, stop)
     elif kind == "watched":
-        watched(found, engine, stop)
+        watched(settings, engine, stop)
     else:
-        daemon.run(found, engine, stop, plain=kind == "plain")
+        daemon.run(settings, engine, stop, plain=kind == "plain")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import environment, schema
+from metering.catalogue.meters import messages_sql
 from metering.config.settings import DRIVER
 
 PAYLOAD = bytes(64)
@@ -56,7 +57,7 @@ class Site:
 
     def counted(self) -> int:
         """Messages visible in the running totals and in unattributed_messages."""
-        query = """SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM project_stats), 0)
+        query = f"""SELECT coalesce((SELECT sum({messages_sql()}) FROM project_stats), 0)
             + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)"""
         with self.engine.connect() as connection:
             return int(connection.scalar(text(query)) or 0)
@@ -64,11 +65,11 @@ class Site:
     def await_counted(self, total: int, seconds: float = 120) -> float:
         """Seconds until exactly `total` messages are counted; more or fewer is an error."""
         began = time.monotonic()
-        while (seen := self.counted()) < total:
+        while (counted := self.counted()) < total:
             if time.monotonic() - began > seconds:
-                raise AssertionError(f"counted {seen} of {total}")
+                raise AssertionError(f"counted {counted} of {total}")
             time.sleep(0.01)
-        assert seen == total, f"counted {seen} of {total}"
+        assert counted == total, f"counted {counted} of {total}"
         return time.monotonic() - began
 
     def await_connected(self, client_id: str) -> None:
@@ -193,10 +194,10 @@ def go(process: subprocess.Popen[bytes]) -> None:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if found is None:
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if path is None:
         raise SystemExit(f"{name} is not installed, and this benchmark needs it; get it with: make extras")
-    return found
+    return path
 
 
 def _free_port() -> int:

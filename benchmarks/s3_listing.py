@@ -163,7 +163,7 @@ def _plain(where: Settings, tally: RequestCount) -> int:
 
 
 def _by_prefix(where: Settings, tally: RequestCount) -> int:
-    return _read(where, tally, PROJECTS, at_once=s3_listing.APART)
+    return _read(where, tally, PROJECTS, at_once=s3_listing.MAX_ONE_BY_ONE)
 
 
 def _ours(where: Settings, tally: RequestCount) -> int:
@@ -176,7 +176,7 @@ def _sweep(where: Settings, tally: RequestCount) -> int:
 
 def _read(where: Settings, tally: RequestCount, projects: int, at_once: int = PROJECTS) -> int:
     found = [(project, 1) for project in range(1, projects + 1)]
-    with s3_listing.reading(where, Place("bucket", "eu-west-1"), tally) as read:
+    with s3_listing.open_reader(where, Place("bucket", "eu-west-1"), tally) as read:
         some = (found[start : start + at_once] for start in range(0, projects, at_once))
         return sum(part["s3_storage_bytes"] for few in some for part in read(few) if isinstance(part, dict))
 

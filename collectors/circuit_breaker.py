@@ -1,56 +1,58 @@
-"""When to stop asking: what fails alike for every project is not asked for each of them."""
+"""Stop asking a place that fails alike for every project."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from collectors.aws.client import CONCURRENCY
-from collectors.aws.errors import FAILURES, Failure, failure
+from collectors.aws.errors import FAILURES, to_failure
+from collectors.failure import Failure
 from metering.config.aws import Place
 
 Answer = TypeVar("Answer")
 
 
 @dataclass
-class Breaker:
-    """Asks for one project after another until an answer is the same for all of them.
+class CircuitBreaker:
+    """Reads one project after another from `place`, until a failure concerns all of them.
 
-    Each failure that may pass has cost several attempts. When as many in a row as are asked at once have
-    failed, the rest of the pass is not asked; when as many did not answer, nothing is any more.
+    A transient failure has cost several attempts. After as many in a row as are read at once, the rest
+    of the pass is not read; after as many timeouts, nothing is read any more. `variable` is the setting
+    that names the place.
     """
 
     place: Place
     variable: str
-    stopped: Failure | None = None
-    in_a_row: int = 0
-    silent: int = 0
+    tripped_by: Failure | None = None
+    consecutive: int = 0
+    timeouts: int = 0
 
-    def start(self) -> None:
-        """Another pass: what failed for a passing reason may be asked again."""
-        self.in_a_row = 0
-        if self.stopped and self.stopped.passing:
-            self.stopped = None
+    def start_pass(self) -> None:
+        """Begin another pass: what failed for a transient reason may be read again."""
+        self.consecutive = 0
+        if self.tripped_by and self.tripped_by.transient:
+            self.tripped_by = None
 
-    def ask(self, read: Callable[[], Answer]) -> Answer | Failure:
-        """What `read` returns, or why it cannot."""
-        if self.stopped:
-            return self.stopped
+    def call(self, read: Callable[[], Answer]) -> Answer | Failure:
+        """Return what `read` returns, or why it failed or was not called."""
+        if self.tripped_by:
+            return self.tripped_by
         try:
             answer = read()
         except FAILURES as error:
-            return self.note(error)
-        self.answered()
+            return self.record_failure(error)
+        self.record_success()
         return answer
 
-    def answered(self) -> None:
-        """The place does answer."""
-        self.in_a_row = 0
+    def record_success(self) -> None:
+        """Note that the place answers."""
+        self.consecutive = 0
 
-    def note(self, error: Exception) -> Failure:
-        """The failure that `error` is; one of the whole place stops what comes after."""
-        why = failure(error, self.place, self.variable)
-        self.in_a_row = self.in_a_row + 1 if why.passing else 0
-        self.silent += why.silent
-        if why.whole or max(self.in_a_row, self.silent) >= CONCURRENCY:
-            self.stopped = why
-        return why
+    def record_failure(self, error: Exception) -> Failure:
+        """Return the failure that `error` means; one of the whole place opens the circuit."""
+        failure = to_failure(error, self.place, self.variable)
+        self.consecutive = self.consecutive + 1 if failure.transient else 0
+        self.timeouts += failure.timed_out
+        if failure.whole_place or max(self.consecutive, self.timeouts) >= CONCURRENCY:
+            self.tripped_by = failure
+        return failure

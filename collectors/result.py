@@ -1,4 +1,4 @@
-"""What one reading of one source came to."""
+"""The result of reading one source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,47 +7,40 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from metering.catalogue.meters import Source
+from collectors.failure import Failure
+from metering.catalogue.sources import SourceName
 from metering.db.transactions import chunks, transaction
-from metering.ledger.gauges import record_failures
+from metering.ledger.failures import record_failures
 
-Progress = Callable[[int, int], None]  # projects done, projects in all
-
-
-class Reason(str):
-    """Why something was not read, in the operator's words; `passing`: the same may succeed later."""
-
-    __slots__ = ("passing",)
-    passing: bool
-
-    def __new__(cls, text: str, passing: bool = False) -> "Reason":
-        reason = super().__new__(cls, text)
-        reason.passing = passing
-        return reason
+Progress = Callable[[int, int], None]  # projects done, projects in all; raises when the run has ended
 
 
 @dataclass
 class CollectionResult:
-    """Projects measured, and why others were not; what was not read keeps its last known value.
+    """What one reading of one source measured, and why the rest was not measured.
 
-    `before`: projects that an earlier attempt of the same run had measured.
+    A project that was not read keeps its last known value.
+
+    `projects`: how many were measured; `before`: how many an earlier attempt of the same run had.
+    `failures`: by project id. `problem`: a failure of the source as a whole.
     `parts`: project -> place -> its levels, None where that place failed; of sources in several places.
-    `notes`: what the numbers leave out.
+    `requests`, `throttles`: sent, and answered with a throttle. `notes`: what the numbers leave out.
     """
 
-    source: Source
+    source: SourceName
     configured: bool = True
     projects: int = 0
     before: int = 0
     requests: int = 0
     throttles: int = 0
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, Failure] = field(default_factory=dict)
     parts: dict[int, dict[str, Any]] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
-    problem: str = ""
+    problem: Failure | None = None
 
     @property
     def sentence(self) -> str:
+        """The result on one line, for people."""
         if not self.configured:
             return f"{self.source} is not configured"
         if self.problem:
@@ -55,13 +48,13 @@ class CollectionResult:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         calls = f", {self.requests:,} calls" if self.requests else ""
         earlier = f" ({self.before} before it was taken over)" if self.before else ""
-        noted = "".join(f"; {note}" for note in sorted(self.notes))
+        notes = "".join(f"; {note}" for note in sorted(self.notes))
         measured = f"{self.before + self.projects} projects measured{earlier}"
-        return f"{self.source}: {measured}{failed}{calls}{noted}"
+        return f"{self.source}: {measured}{failed}{calls}{notes}"
 
     def record_failures(self, engine: Engine, at: datetime) -> None:
-        """Write down for each project that failed why its level is not this hour's."""
+        """Record in the hour of `at`, for each project that failed, why it was not measured."""
         for chunk in chunks(sorted(self.failures)):
             with transaction(engine) as connection:
-                reasons = {project: self.failures[project] for project in chunk}
-                record_failures(connection, self.source, reasons, at, self.parts)
+                failures = {project: self.failures[project] for project in chunk}
+                record_failures(connection, self.source, failures, at, self.parts)

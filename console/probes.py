@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.data.reading import probing
-from metering.catalogue.meters import SOURCES
+from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings, current_settings
 from metering.errors import FleetmeterError
 
@@ -35,7 +35,7 @@ METRICS = text(f"""
     " UNION ALL ".join(
         f'''SELECT 'fleetmeter_source_age_seconds', '{{source="{source}"}}',
         extract(epoch FROM :at - max({source}_measured_at)) FROM project_stats'''
-        for source in SOURCES
+        for source in SOURCE_NAMES
     )
 }
     ORDER BY name, label""")

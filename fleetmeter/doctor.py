@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from collectors.platform import rows as platform_db
+from collectors.platform.tables import missing_indexes
 from fleetmeter import schema
 from fleetmeter.cli import status as overview
 from fleetmeter.embedded import postgres
+from metering.catalogue.sources import POLLED_SOURCES
 from metering.config.settings import Settings
 from metering.db.engine import open_engine
-from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.pricing import plans
@@ -58,7 +58,7 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
         checked = "schema"
         schema.require_head(engine)
-        return settings, [*findings, Finding(checked, True, f"at head, {HEAD}")]
+        return settings, [*findings, Finding(checked, True, f"at head, {schema.head()}")]
     except FleetmeterError as error:
         return settings, [Finding(checked, False, str(error))]
 
@@ -116,19 +116,19 @@ def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator
     """Why the refresh may not update: no runner, a failing run, a source that is not read."""
     yield _runner(connection)
     yield _last_run(connection, "hourly", at - timedelta(hours=2))
-    wanted = {"s3": settings.s3_bucket, "ecr": settings.ecr_repository_uri, "platform_db": "always"}
-    for source, freshness in overview.sources(connection).items():
-        last = freshness["last_measured_at"]
-        if not wanted.get(source):
+    measured = overview.sources(connection)
+    for source in POLLED_SOURCES:
+        if not source.is_configured(settings):
             continue
+        last = measured[source.name]["last_measured_at"]
         ok = last is not None and at - last < timedelta(hours=2)
-        advice = "" if ok else f"run `fleetmeter run hourly` and read what it says of {source}"
-        yield Finding(f"source {source}", ok, f"last measured at {last or 'no time yet'}", advice)
+        advice = "" if ok else f"run `fleetmeter run hourly` and read what it says of {source.name}"
+        yield Finding(f"source {source.name}", ok, f"last measured at {last or 'no time yet'}", advice)
     yield _indexes(connection)
 
 
 def _indexes(connection: Connection) -> Finding:
-    wanting = platform_db.unindexed(connection)
+    wanting = missing_indexes(connection)
     found = "each counted table has one on created_at"
     if wanting:
         found = f"{len(wanting)} counted tables have none on created_at, and are read whole every hour"

@@ -1,6 +1,6 @@
-"""Run jobs: a heartbeat that asks for what is due, and threads that claim and execute runs.
+"""The runner: a heartbeat that asks for what is due, and loops that claim and execute runs.
 
-`schedule` is only the heartbeat. One of its jobs that raised would stop the later ones, and it works in
+`schedule` is only the heartbeat. A job of its that raises would stop the later ones, and it thinks in
 local time: so it calls one function that never raises, and what is due comes from the database.
 """
 
@@ -14,22 +14,19 @@ from datetime import UTC, datetime
 import schedule
 import structlog
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from jobs import due
+from jobs import due, execute, queue
 from jobs.listener import Listener
-from jobs.registry import TASKS
 from jobs.tasks import notify
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
-from metering.db.engine import describe_error
 from metering.db.transactions import transaction
-from metering.runs import lease
-from metering.runs.execution import execute
-from metering.runs.lease import Run
+from metering.errors import DatabaseUnavailable
 
-WORKERS = 3  # threads, each with a run of another job: a long one keeps no request waiting
+AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
 HEARTBEAT = 5  # seconds
-POLL = 3  # seconds between two looks at the queue when nobody is notified
+POLL = 3  # seconds between two looks at the queue when nothing rings
 
 log = structlog.get_logger()
 
@@ -39,37 +36,38 @@ ALIVE = text("""
 
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Work until `stop`; wait, and log it once, while the database is away."""
+    """Work until `stop`; waits, and says so once, while the database is away."""
     notify.channels(settings)  # refuses a wrong address before any work
-    name = lease.worker_name()
+    name = execute.worker_name()
     clock = schedule.Scheduler()
     clock.every(HEARTBEAT).seconds.do(_guarded, _tick, engine, name)
     _guarded(_tick, engine, name)
-    heartbeat = threading.Thread(target=_beat, args=(clock, stop), daemon=True)
-    heartbeat.start()
-    threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True).start()
-    workers = [
+    beat = threading.Thread(target=_pulse, args=(clock, stop), daemon=True)
+    beat.start()
+    watch = threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True)
+    watch.start()
+    hands = [
         threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop))
-        for number in range(WORKERS)
+        for number in range(AT_ONCE)
     ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    heartbeat.join()
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    beat.join()
     _guarded(_leave, engine, name)
 
 
 def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> None:
-    listener = Listener(engine)
+    bell = Listener(engine)
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name, stop):
-            listener.wait(POLL, stop)
-    listener.close()
+            bell.wait(POLL, stop)
+    bell.close()
 
 
-def _beat(clock: schedule.Scheduler, stop: threading.Event) -> None:
-    # `schedule` works in local time: after a clock was set back, or summer time ended, its next turn
+def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:
+    # `schedule` thinks in local time: after a clock was set back, or summer time ended, its next turn
     # would be an hour away.
     while not stop.wait(1):
         if (clock.idle_seconds or 0) > HEARTBEAT:
@@ -86,15 +84,15 @@ def _tick(engine: Engine, name: str) -> None:
 
 def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
     with transaction(engine) as connection:
-        run = lease.claim(connection, name)
+        run = queue.claim(connection, name)
     if run is None:
         return False
-    execute(settings, engine, TASKS, _timely(run, datetime.now(UTC)), leave=stop)
+    execute.execute(settings, engine, _timely(run, datetime.now(UTC)), leave=stop)
     return True
 
 
-def _timely(run: Run, now: datetime) -> Run:
-    """Let a late refresh, after an outage or as a retry, read the levels of the hour it runs in."""
+def _timely(run: queue.Run, now: datetime) -> queue.Run:
+    """A refresh that comes late, after an outage or tried again, reads levels of the hour it runs in."""
     late = run.job == "hourly" and run.trigger != "manual" and Hour.of(run.at) < Hour.of(now)
     return replace(run, at=now) if late else run
 
@@ -104,32 +102,34 @@ def _leave(engine: Engine, name: str) -> None:
         connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
 
 
-def _guarded(work: Callable[..., object], *arguments: object) -> bool:
-    """Do `work`; return whether it did something. An error is logged, and the loop goes on."""
+def _guarded(do: Callable[..., object], *arguments: object) -> bool:
+    """Do it; a database that is away is waited for, anything else is logged and the loop goes on."""
     try:
-        worked = bool(work(*arguments))
+        done = bool(do(*arguments))
         _trouble.over()
-        return worked
+        return done
+    except (DatabaseUnavailable, DBAPIError) as error:
+        _trouble.say(str(error).splitlines()[0])
     except Exception as error:
-        _trouble.report(describe_error(error))
+        _trouble.say(f"{type(error).__name__}: {error}".splitlines()[0])
     return False
 
 
 class Trouble:
-    """Logs a problem once, and once more when it is over: not twice a second while it lasts."""
+    """Says what is wrong once, and when it is over: not twice a second for as long as it lasts."""
 
     def __init__(self) -> None:
-        self.problem: str | None = None
+        self.known: str | None = None
 
-    def report(self, problem: str) -> None:
-        if self.problem is None:
+    def say(self, problem: str) -> None:
+        if self.known is None:
             log.warning("the runner waits", problem=problem)
-        self.problem = problem
+        self.known = problem
 
     def over(self) -> None:
-        if self.problem is not None:
+        if self.known is not None:
             log.info("the runner goes on")
-        self.problem = None
+        self.known = None
 
 
 _trouble = Trouble()

@@ -49,8 +49,8 @@ def read(settings: Settings, hours: Sequence[Hour], tally: RequestCount) -> Coun
                 metric = SERIES[place][0]
                 metrics[metric] = metrics.get(metric, 0) + round(value)
         except FAILURES as error:
-            why = errors.failure(error, Place("CloudWatch", region), "AWS_REGION")
-            raise SourceUnavailable(why.reason, why.passing or why.later) from error
+            failure = errors.to_failure(error, Place("CloudWatch", region), "AWS_REGION")
+            raise SourceUnavailable(failure.reason, failure.retryable) from error
     return found
 
 

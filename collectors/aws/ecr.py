@@ -7,64 +7,47 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
-from collectors import gauges
 from collectors.aws import ecr_images
 from collectors.aws.client import RequestCount, open_client, threads
 from collectors.aws.ecr_images import Images
-from collectors.aws.errors import FAILURES, Failure
-from collectors.circuit_breaker import Breaker
-from collectors.gauges import Project, Read, Sample
-from collectors.result import CollectionResult, Progress
+from collectors.aws.errors import FAILURES
+from collectors.circuit_breaker import CircuitBreaker
+from collectors.failure import Failure
+from collectors.gauge_collector import Project, Reader, Sample
+from collectors.gauges import GaugeSource
 from metering.config.aws import Place
 from metering.config.settings import Settings
 
 
-def refresh(
-    settings: Settings,
-    engine: Engine,
-    at: datetime,
-    project_id: int | None = None,
-    progress: Progress | None = None,
-    again: bool = False,
-) -> CollectionResult:
-    """Sample `docker_storage_bytes` and `ecr_image_count` of every metered project.
+@contextmanager
+def open_readers(
+    settings: Settings, requests: RequestCount, notes: set[str]
+) -> Iterator[dict[Place, Reader]]:
+    """Open a reader of `docker_storage_bytes` and `ecr_image_count` for each repository.
 
-    `again`: go on with a reading at `at` that was broken off.
+    `notes` takes what an operator should know about the numbers.
     """
-    result = CollectionResult("ecr", configured=bool(settings.repositories))
-    if not result.configured:
-        return result
-
-    @contextmanager
-    def readers(tally: RequestCount) -> Iterator[dict[Place, Read]]:
-        with ExitStack() as opened:
-            registries = {
-                place: reading(settings, place, tally, result.notes) for place in settings.repositories
-            }
-            yield {place: opened.enter_context(registry) for place, registry in registries.items()}
-
-    return gauges.refresh(result, readers, engine, at, project_id, progress, again)
+    with ExitStack() as stack:
+        yield {
+            repository: stack.enter_context(_open_reader(settings, repository, requests, notes))
+            for repository in settings.repositories
+        }
 
 
 @contextmanager
-def reading(settings: Settings, repository: Place, tally: RequestCount, notes: set[str]) -> Iterator[Read]:
-    """Reading one repository, or where its name holds {project_id} those of the projects.
-
-    `notes` takes what an operator should know of numbers that are right as far as they go.
-    """
-    breaker, client = Breaker(repository, "ECR_REPOSITORY_URI"), None
+def _open_reader(
+    settings: Settings, repository: Place, requests: RequestCount, notes: set[str]
+) -> Iterator[Reader]:
+    breaker, client = CircuitBreaker(repository, "ECR_REPOSITORY_URI"), None
     try:
-        client = open_client(settings, "ecr", repository.region, tally)
+        client = open_client(settings, "ecr", repository.region, requests)
     except FAILURES as error:
-        breaker.note(error)
+        breaker.record_failure(error)
     with threads() as pool:
         registry = Registry(client, breaker, settings.ecr_tag_prefix, pool, notes)
-        yield registry.each_its_own if "{project_id}" in repository.name else registry.shared
+        yield registry.read_own if "{project_id}" in repository.name else registry.read_shared
 
 
 @dataclass
@@ -72,37 +55,39 @@ class Registry:
     """One repository, or a repository for each project, read with threads of `pool`."""
 
     client: Any
-    breaker: Breaker
+    breaker: CircuitBreaker
     tag_prefix: str
     pool: Executor
     notes: set[str]
 
-    def each_its_own(self, found: Sequence[Project]) -> Iterable[Sample]:
-        """Every image of a project's own repository, tagged or not."""
-        self.breaker.start()
-        return self.pool.map(self._own, found)
+    def read_own(self, projects: Sequence[Project]) -> Iterable[Sample]:
+        """Count every image of each project's own repository, tagged or not."""
+        self.breaker.start_pass()
+        return self.pool.map(self._own, projects)
 
     def _own(self, project: Project) -> Sample:
         name = self.breaker.place.name.format(org_id=project[1], project_id=project[0])
-        return self.breaker.ask(lambda: self._read(name).all())
+        return self.breaker.call(lambda: self._read(name).all())
 
-    def shared(self, found: Sequence[Project]) -> Iterable[Sample]:
-        """The images of a sweep whose tags have a project's prefix; for each such project they count."""
-        self.breaker.start()
-        swept = self.breaker.ask(lambda: self._read(self.breaker.place.name))
-        if isinstance(swept, Failure):
-            return [swept] * len(found)
-        prefixes = {self.tag_prefix.format(org_id=org, project_id=project): project for project, org in found}
-        owned: dict[int, set[str]] = {project: set() for project, _ in found}
-        for digest, image in swept.manifests.items():
+    def read_shared(self, projects: Sequence[Project]) -> Iterable[Sample]:
+        """Count for each project the images of which a tag has its prefix."""
+        self.breaker.start_pass()
+        images = self.breaker.call(lambda: self._read(self.breaker.place.name))
+        if isinstance(images, Failure):
+            return [images] * len(projects)
+        prefixes = {
+            self.tag_prefix.format(org_id=org, project_id=project): project for project, org in projects
+        }
+        owned: dict[int, set[str]] = {project: set() for project, _ in projects}
+        for digest, image in images.manifests.items():
             for tag in image.get("imageTags", ()):
                 for owner in _owners(tag, prefixes):
                     owned[owner].add(digest)
-        self._note_leftovers(swept)
-        return [swept.levels(owned[project]) for project, _ in found]
+        self._note_leftovers(images)
+        return [images.levels(owned[project]) for project, _ in projects]
 
     def _read(self, name: str) -> Images:
-        """Every manifest of a repository, and what its indexes hold. Raises one of aws.FAILURES."""
+        """Return the images of the repository `name`. Raises one of FAILURES."""
         images = ecr_images.read(self.client, name, self.breaker.place.registry)
         if not images.whole:
             self.notes.add(
@@ -125,3 +110,6 @@ def _owners(tag: str, prefixes: dict[str, int]) -> Iterator[int]:
     for end in range(1, len(tag) + 1):
         if tag[:end] in prefixes:
             yield prefixes[tag[:end]]
+
+
+ECR = GaugeSource("ecr", open_readers)

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from collectors.aws.errors import ADVICE, DENIED
+from collectors.aws.errors import error_code, is_denied
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -111,8 +111,7 @@ def _platforms(
     try:
         answer = client.batch_get_image(**whose, imageIds=asked, acceptedMediaTypes=list(INDEXES))
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if ADVICE.get(code) != DENIED and code not in UNABLE:
+        if not is_denied(error) and error_code(error) not in UNABLE:
             raise
         return {}, set()
     found = {

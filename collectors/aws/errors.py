@@ -1,6 +1,4 @@
-"""What AWS's errors mean to an operator: what happened, to which bucket or repository, what to do."""
-
-from dataclasses import dataclass
+"""Tell an operator what an error of AWS means: what happened, to which place, what to do."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -22,6 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from collectors.failure import Failure
 from metering.config.aws import Place
 
 FAILURES = (ClientError, BotoCoreError, ResponseParserError)
@@ -30,7 +29,7 @@ UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionErro
 DENIED = "access denied to {it}; grant what deploy/iam lists"
 EXPIRED = "the AWS credentials have expired; renew them"
 UNKNOWN = "the AWS credentials are unknown or do not match their secret; correct them"
-ELSEWHERE = "{it} is in another region{found}; correct AWS_REGION, which goes with {variable}"
+ELSEWHERE = "{it} is in another region{actual}; correct AWS_REGION, which goes with {variable}"
 THROTTLED = "AWS throttled every attempt at {it}; the next hour tries again"
 CUT = "the answers of AWS about {it} are cut short; check the network, its proxies and AWS_ENDPOINT_URL"
 NOBODY = (
@@ -38,8 +37,9 @@ NOBODY = (
     "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
 )
 
+DENIED_CODES = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403")
 ADVICE = {
-    **dict.fromkeys(("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403"), DENIED),
+    **dict.fromkeys(DENIED_CODES, DENIED),
     "NoSuchBucket": "{it} does not exist; correct {variable}",
     "RepositoryNotFoundException": "{it} does not exist; correct {variable}",
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), EXPIRED),
@@ -62,7 +62,7 @@ ADVICE = {
     "RequestTimeout": CUT,
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
-UNASKED = (
+NOT_SENT = (
     ((NoCredentialsError, PartialCredentialsError), NOBODY),
     (ProfileNotFound, "there is no such AWS profile on this machine; correct AWS_PROFILE"),
     ((SSOError, CredentialRetrievalError), EXPIRED),
@@ -85,55 +85,58 @@ THROTTLES = {
 EVERYWHERE = {EXPIRED, UNKNOWN, ELSEWHERE, ADVICE["NoSuchBucket"], ADVICE["RequestTimeTooSkewed"], NOBODY}
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why something was not read.
+def to_failure(error: Exception, place: Place, variable: str) -> Failure:
+    """Return what went wrong at `place`, which the setting `variable` names.
 
-    `passing`: in a moment it may be; `later`: in some minutes; `whole`: so is all else of its place;
-    `silent`: no answer came in time, which took minutes to find out.
+    The reason never holds a request id or a credential.
     """
-
-    reason: str
-    passing: bool = False
-    whole: bool = False
-    later: bool = False
-    silent: bool = False
-
-
-def failure(error: Exception, place: Place, variable: str) -> Failure:
-    """What went wrong at `place`, which `variable` names; without a request id or a credential."""
     if isinstance(error, ClientError):
-        return _answered(error, place, variable)
+        return _refused(error, place, variable)
     if isinstance(error, ResponseParserError | PaginationError):
-        return Failure(CUT.format(it=_named(place, variable)), passing=True)
+        return Failure(CUT.format(it=_named(place, variable)), transient=True)
     if isinstance(error, HTTPClientError) and not isinstance(error, UNREACHABLE):
-        said = f"AWS did not answer about {_named(place, variable)} ({type(error).__name__})"
-        silent = isinstance(error, ReadTimeoutError)
-        return Failure(said, passing=not silent, later=silent, silent=silent)
-    return Failure(_not_asked(error, place, variable), whole=True, later=isinstance(error, UNREACHABLE))
+        return _unanswered(error, place, variable)
+    return Failure(_not_sent(error, place, variable), whole_place=True, later=isinstance(error, UNREACHABLE))
 
 
-def reason(error: Exception, place: Place, variable: str) -> str:
-    """The failure's sentence."""
-    return failure(error, place, variable).reason
+def error_code(error: Exception) -> str:
+    """Return AWS's code of an error that AWS answered with, "unknown" for any other."""
+    response = error.response if isinstance(error, ClientError) else {}
+    return str(response.get("Error", {}).get("Code", "unknown"))
 
 
-def _answered(error: ClientError, place: Place, variable: str) -> Failure:
-    code = str(error.response.get("Error", {}).get("Code", "unknown"))
-    meta = error.response.get("ResponseMetadata", {})
-    region = meta.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+def is_denied(error: Exception) -> bool:
+    """Return whether AWS refused because a permission is missing."""
+    return error_code(error) in DENIED_CODES
+
+
+def _unanswered(error: Exception, place: Place, variable: str) -> Failure:
+    reason = f"AWS did not answer about {_named(place, variable)} ({type(error).__name__})"
+    if isinstance(error, ReadTimeoutError):
+        return Failure(reason, "timeout", later=True, timed_out=True)
+    return Failure(reason, transient=True)
+
+
+def _refused(error: ClientError, place: Place, variable: str) -> Failure:
+    code = error_code(error)
+    metadata = error.response.get("ResponseMetadata", {})
+    region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
     template = THROTTLED if code in THROTTLES else ADVICE.get(code, "AWS answered {code} about {it}")
     reason = template.format(
-        it=_named(place, variable), variable=variable, code=code, found=f", {region}" if region else ""
+        it=_named(place, variable), variable=variable, code=code, actual=f", {region}" if region else ""
     )
-    passing = template in (THROTTLED, CUT) or meta.get("HTTPStatusCode", 0) >= 500
-    # Whether a repository is there is another question for each project that has its own.
-    missing = "{" in place.name and code == "RepositoryNotFoundException"
-    return Failure(reason, passing, whole=template in EVERYWHERE and not missing)
+    # A repository may be missing for one project and exist for another, where each has its own.
+    of_one_project = "{" in place.name and code == "RepositoryNotFoundException"
+    return Failure(
+        reason,
+        "denied" if is_denied(error) else "failed",
+        transient=template in (THROTTLED, CUT) or metadata.get("HTTPStatusCode", 0) >= 500,
+        whole_place=template in EVERYWHERE and not of_one_project,
+    )
 
 
-def _not_asked(error: Exception, place: Place, variable: str) -> str:
-    known = (said for kinds, said in UNASKED if isinstance(error, kinds))
+def _not_sent(error: Exception, place: Place, variable: str) -> str:
+    known = (sentence for kinds, sentence in NOT_SENT if isinstance(error, kinds))
     return next(known, "{it} could not be read ({kind})").format(
         it=_named(place, variable), variable=variable, kind=type(error).__name__, name=place.name
     )

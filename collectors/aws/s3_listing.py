@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError, PaginationError
+from botocore.exceptions import PaginationError
 
 from collectors.aws import s3_pages
 from collectors.aws.client import RequestCount, open_client, threads
-from collectors.aws.errors import ADVICE, DENIED, FAILURES
+from collectors.aws.errors import FAILURES, is_denied
 from collectors.aws.s3_pages import Page
-from collectors.circuit_breaker import Breaker
-from collectors.gauges import Project, Read, Sample
+from collectors.circuit_breaker import CircuitBreaker
+from collectors.gauge_collector import Project, Reader, Sample
 from metering.config.aws import Place
 from metering.config.settings import Settings
 
-APART = 100  # projects that are listed prefix by prefix: what a sweep saves on those is cents
+MAX_ONE_BY_ONE = 100  # projects that are listed prefix by prefix: what a sweep saves on those is cents
 STRIP = 250  # projects of one strip of a sweep; strips are swept at once
 MOST_PARTS = 32  # sub-prefixes read apart; a listing of more would cost more calls than it saves
 LARGE = 5  # pages after which a project met in a sweep is read by itself
@@ -35,13 +35,13 @@ class Unsorted(Exception):
 
 
 @contextmanager
-def reading(settings: Settings, bucket: Place, tally: RequestCount) -> Iterator[Read]:
-    """Reading one bucket. Raises one of aws.FAILURES when no client can be made."""
-    breaker = Breaker(bucket, "S3_BUCKET")
+def open_reader(settings: Settings, bucket: Place, requests: RequestCount) -> Iterator[Reader]:
+    """Open a reader of one bucket."""
+    breaker = CircuitBreaker(bucket, "S3_BUCKET")
     try:
-        client = open_client(settings, "s3", bucket.region, tally)
+        client = open_client(settings, "s3", bucket.region, requests)
     except FAILURES as error:
-        breaker.note(error)
+        breaker.record_failure(error)
         client = None
     else:
         s3_pages.watch(client)
@@ -54,21 +54,21 @@ class Listing:
     """One bucket, listed with threads of `pool`, each of which may use those of `parts`."""
 
     client: Any
-    breaker: Breaker
+    breaker: CircuitBreaker
     template: str
     pool: Executor
     parts: Executor
 
-    def read(self, found: Sequence[Project]) -> Iterable[Sample]:
-        """Bytes of each project; soonest where they are in the order of their prefixes."""
-        self.breaker.start()
-        prefixes = [self.template.format(org_id=org, project_id=project) for project, org in found]
-        if len(found) <= APART:
+    def read(self, projects: Sequence[Project]) -> Iterable[Sample]:
+        """Return the bytes of each project; soonest where they are in the order of their prefixes."""
+        self.breaker.start_pass()
+        prefixes = [self.template.format(org_id=org, project_id=project) for project, org in projects]
+        if len(projects) <= MAX_ONE_BY_ONE:
             return self.pool.map(self._one, prefixes)
         return self._sweep(prefixes)
 
     def _one(self, prefix: str) -> Sample:
-        return self.breaker.ask(lambda: {"s3_storage_bytes": self.stored(prefix)})
+        return self.breaker.call(lambda: {"s3_storage_bytes": self.stored(prefix)})
 
     def stored(self, prefix: str) -> int:
         """Bytes under `prefix`, every page of it; the sub-prefixes of a large one are read at once."""
@@ -111,17 +111,17 @@ class Listing:
             yield swept[prefix]
 
     def _strip(self, prefixes: list[str]) -> dict[str, Sample]:
-        if self.breaker.stopped:
-            return dict.fromkeys(prefixes, self.breaker.stopped)
+        if self.breaker.tripped_by:
+            return dict.fromkeys(prefixes, self.breaker.tripped_by)
         try:
             sizes = Strip(self, prefixes, self.template.partition("{")[0]).run()
         except Unsorted:
             return {prefix: self._one(prefix) for prefix in prefixes}
         except FAILURES as error:
-            if isinstance(error, ClientError) and ADVICE.get(error.response["Error"]["Code"]) == DENIED:
+            if is_denied(error):
                 return {prefix: self._one(prefix) for prefix in prefixes}
-            return dict.fromkeys(prefixes, self.breaker.note(error))
-        self.breaker.answered()
+            return dict.fromkeys(prefixes, self.breaker.record_failure(error))
+        self.breaker.record_success()
         return {prefix: {"s3_storage_bytes": size} for prefix, size in sizes.items()}
 
 

@@ -17,5 +17,5 @@ def publish(settings: Settings, topic_arn: str, title: str, body: str) -> None:
     try:
         client.publish(TopicArn=topic_arn, Subject=subject, Message=body)
     except FAILURES as error:
-        reason = errors.reason(error, Place(topic_arn), "FLEETMETER_ALERT_SNS_TOPIC_ARN")
+        reason = errors.to_failure(error, Place(topic_arn), "FLEETMETER_ALERT_SNS_TOPIC_ARN")
         raise DeliveryFailed(f"SNS did not take it: {reason}") from error

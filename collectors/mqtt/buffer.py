@@ -1,77 +1,81 @@
-"""What has arrived and is not committed: counts and packet ids together, cut where a commit ends."""
+"""Hold what has arrived and is not committed: counts and packet ids, in batches of one commit each."""
 
 from collections import deque
 from typing import NamedTuple
 
 from collectors.mqtt.codec import Publish
-from collectors.mqtt.counters import QOS0, QOS1, Counts, Totals, merge
+from collectors.mqtt.counters import QOS0, QOS1, TopicCounters, Totals, merge
 from collectors.mqtt.session import Cut, Session
 from collectors.mqtt.topics import Topics
 
 
 class Batch(NamedTuple):
-    """Counts and the ids that go with them, for one transaction."""
+    """Counts and the packet ids that go with them, for one transaction."""
 
-    tally: Totals
+    totals: Totals
     cut: Cut
 
 
 class Buffer:
-    """Belongs to the reading thread, like the session and the counts in it."""
+    """Belongs to the reading thread, like the session and the counters in it."""
 
     def __init__(self, topics: Topics, session: Session) -> None:
         self.session = session
-        self.counts = Counts(topics)
-        self._waiting: deque[Batch] = deque()
-        self._kept = Totals()  # what was cut before a lost connection and does not come again
+        self.counters = TopicCounters(topics)
+        self._batches: deque[Batch] = deque()
+        self._carried_over = Totals()  # cut before a lost connection, and not sent again
 
     def publish(self, message: Publish) -> None:
-        """Count one message, unless it was counted before or is a retained one, replayed."""
+        """Count one message, unless it was counted before or is a replay of a retained one."""
         if message.packet_id and not self.session.is_new(message.packet_id, message.dup):
             return
         if message.retain:
             return
-        cell = self.counts[message.topic]
+        counters = self.counters[message.topic]
         start = QOS1 if message.packet_id else QOS0
-        cell[start] += 1
-        cell[start + 1] += message.size
+        counters[start] += 1
+        counters[start + 1] += message.size
 
-    def accepted(self, kept: bool) -> None:
-        """A new connection; with `kept`, the broker sends what is uncommitted at QoS 1 again."""
-        if kept:
-            self.counts.forget_qos1()
-        tallies = [piece.tally.qos0() if kept else piece.tally for piece in self._waiting]
-        self._kept = merge([self._kept, *tallies])
-        self._waiting.clear()
-        self.session.connected(kept)
+    def connected(self, session_present: bool) -> None:
+        """Start a new connection.
+
+        With `session_present` the broker sends again what is uncommitted at QoS 1, so that is dropped.
+        """
+        if session_present:
+            self.counters.discard_qos1()
+        waiting = [batch.totals.qos0() if session_present else batch.totals for batch in self._batches]
+        self._carried_over = merge([self._carried_over, *waiting])
+        self._batches.clear()
+        self.session.connected(session_present)
 
     def cut(self) -> None:
-        """End a piece here: what arrives from now on belongs to the next one."""
-        taken = self.counts.take()
-        piece = Batch(merge([self._kept, taken]) if self._kept else taken, self.session.cut())
-        self._kept = Totals()
-        if piece.tally or piece.cut.packet_ids:
-            self._waiting.append(piece)
+        """End a batch here: what arrives from now on belongs to the next one."""
+        drained = self.counters.drain()
+        totals = merge([self._carried_over, drained]) if self._carried_over else drained
+        batch = Batch(totals, self.session.cut())
+        self._carried_over = Totals()
+        if batch.totals or batch.cut.packet_ids:
+            self._batches.append(batch)
 
-    def next(self) -> Batch | None:
-        """The oldest piece, if it may be committed now; it is the caller's then."""
-        if not self._waiting or not self.session.may_commit(self._waiting[0].cut):
+    def next_batch(self) -> Batch | None:
+        """Remove and return the oldest batch, if it may be committed now."""
+        if not self._batches or not self.session.may_commit(self._batches[0].cut):
             return None
-        piece = self._waiting.popleft()
-        self.session.committing(piece.cut)
-        return piece
+        batch = self._batches.popleft()
+        self.session.committing(batch.cut)
+        return batch
 
-    def leftover(self) -> Totals:
-        """Everything that was never handed over; for a daemon that ends without a commit."""
+    def uncommitted(self) -> Totals:
+        """Return everything that was never handed over; for a daemon that ends without a commit."""
         self.cut()
-        return merge([self._kept, *(piece.tally for piece in self._waiting)])
+        return merge([self._carried_over, *(batch.totals for batch in self._batches)])
 
     @property
     def backlog(self) -> int:
         """Messages at QoS 1 that arrived and were not handed over."""
-        return len(self.session.arrivals) + sum(len(p.cut.packet_ids) for p in self._waiting)
+        return len(self.session.arrivals) + sum(len(batch.cut.packet_ids) for batch in self._batches)
 
     @property
-    def waits(self) -> bool:
-        """True when a piece is cut and not handed over."""
-        return bool(self._waiting)
+    def has_batches(self) -> bool:
+        """True when a batch is cut and not handed over."""
+        return bool(self._batches)

@@ -20,7 +20,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from collectors.mqtt.codec import Malformed, Publish
 from collectors.mqtt.endpoint import Endpoint
-from collectors.mqtt.session import WINDOW
+from collectors.mqtt.session import RECEIVE_MAXIMUM
 from collectors.mqtt.tls import TlsStream
 
 KEEPALIVE = 30  # seconds
@@ -31,7 +31,7 @@ UNSUPPORTED_VERSION = 132  # MQTT 5 reason code; paho maps 3.1.1's code 1 to it
 class _Client(paho.Client):
     """paho's client, telling which PINGREQ a PINGRESP answers."""
 
-    def __init__(self, link: "BrokerConnection", client_id: str, v5: bool) -> None:
+    def __init__(self, connection: "BrokerConnection", client_id: str, v5: bool) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -40,60 +40,65 @@ class _Client(paho.Client):
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        self._link = link
+        self._connection = connection
 
     def _send_pingreq(self) -> MQTTErrorCode:
-        self._link.pings.append(self._link.acknowledged)
+        self._connection.pings.append(self._connection.acks_sent)
         return super()._send_pingreq()
 
     def _handle_pingresp(self) -> MQTTErrorCode:
-        if self._link.pings:
-            self._link.proven(self._link.pings.popleft())
+        if self._connection.pings:
+            self._connection.on_confirmed(self._connection.pings.popleft())
         return super()._handle_pingresp()
 
 
 class BrokerConnection:
     """One connection, from CONNECT until it is lost; make a new one to reconnect.
 
-    `accepted` is None until the broker answered, then whether it kept the session. `failure` says
-    why the connection ended or was refused; `wants_older`, that MQTT 3.1.1 is worth a try.
+    `session_present` is None until the broker has accepted, then whether it had kept the session.
+    `failure` is the reason why the connection ended or was refused; `retry_with_v311` is true if MQTT
+    3.1.1 is worth a try.
     """
 
     def __init__(
         self,
-        to: Endpoint,
+        broker: Endpoint,
         v5: bool,
-        accepted: Callable[[bool], None],
-        proven: Callable[[int], None],
+        on_connected: Callable[[bool], None],
+        on_confirmed: Callable[[int], None],
     ) -> None:
-        """`accepted(kept)` is called before any PUBLISH, `proven(n)` when n PUBACKs are processed."""
+        """Connect.
+
+        `on_connected(session_present)` is called before any PUBLISH, `on_confirmed(n)` when the broker is
+        known to have processed n PUBACKs.
+        """
         self.v5 = v5
-        self._accepted = accepted
-        self.proven = proven
+        self._on_connected = on_connected
+        self.on_confirmed = on_confirmed
         self.pings: deque[int] = deque()
-        self.acknowledged = 0
-        self.accepted: bool | None = None
+        self.acks_sent = 0
+        self.session_present: bool | None = None
         self.failure: str | None = None
-        self.wants_older = False
+        self.retry_with_v311 = False
         self.subscribed = False
-        self._client = _Client(self, to.client_id, v5)
-        self._client.username_pw_set(to.username, to.password)
-        if to.tls:
-            self._client.tls_set_context(to.tls)
+        self._client = _Client(self, broker.client_id, v5)
+        self._client.username_pw_set(broker.username, broker.password)
+        if broker.tls:
+            self._client.tls_set_context(broker.tls)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
-        self._connect(to)
+        self._connect(broker)
 
-    def _connect(self, to: Endpoint) -> None:
+    def _connect(self, broker: Endpoint) -> None:
         options: dict[str, Any] = {}
         if self.v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = NEVER
-            properties.ReceiveMaximum = WINDOW
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
             options = {"clean_start": False, "properties": properties}
         try:
-            self._client.connect(to.host, to.port, KEEPALIVE, **options)
+            self._client.connect(broker.host, broker.port, KEEPALIVE, **options)
         except (OSError, ValueError) as error:
             self.failure = str(error) or type(error).__name__
             return
@@ -108,19 +113,19 @@ class BrokerConnection:
         return self.failure is None and self.socket is not None
 
     @property
-    def want_write(self) -> bool:
+    def has_output(self) -> bool:
         return self._client.want_write()
 
-    def write(self) -> None:
+    def send_output(self) -> None:
         """Send what is queued, as far as the socket takes it."""
         self._client.loop_write()
 
-    def tend(self) -> None:
-        """Keepalive; to be called at least every second."""
+    def check_keepalive(self) -> None:
+        """Send a ping if one is due, and end a dead connection; call it at least once a second."""
         self._client.loop_misc()
 
     def subscribe(self, topic_filter: str) -> None:
-        """At QoS 1. MQTT 5 is asked not to replay retained messages and to clear the flag on live ones."""
+        """Subscribe at QoS 1; with MQTT 5 retained messages are not replayed, and live ones lose the flag."""
         if self.v5:
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
             self._client.subscribe(topic_filter, options=options)
@@ -128,27 +133,27 @@ class BrokerConnection:
             self._client.subscribe(topic_filter, qos=1)
 
     def acknowledge(self, pubacks: bytes, count: int) -> None:
-        """Send these PUBACKs and a PINGREQ whose answer proves them."""
+        """Send these PUBACKs, and a PINGREQ whose answer confirms them."""
         if not self.alive:
             return
         self._client._packet_queue(0x40, pubacks, 0, 0)
-        self.acknowledged += count
+        self.acks_sent += count
         if self.alive:
             self._client._send_pingreq()
 
-    def heard(self) -> None:
-        """Bytes came in behind paho's back; the keepalive counts from here."""
+    def note_received(self) -> None:
+        """Restart the keepalive: bytes were read without paho."""
         self._client._last_bytes_received = time.monotonic()
 
-    def stay(self) -> None:
-        """Keep the connection while nothing is read: the answers to our pings wait behind messages."""
-        self.heard()
+    def keep_alive_while_paused(self) -> None:
+        """Ping while nothing is read, and expect no answers: they wait behind unread messages."""
+        self.note_received()
         if time.monotonic() - self._client._last_msg_out > KEEPALIVE / 2:
             self._client._send_pingreq()
             self._client._ping_t = 0.0
             self._client._last_msg_out = time.monotonic()
 
-    def packet(self, header: int, body: bytes) -> None:
+    def handle_packet(self, header: int, body: bytes) -> None:
         """Let paho handle a packet that is not a PUBLISH. Raises Malformed."""
         self._client._in_packet = {
             "command": header,
@@ -166,13 +171,13 @@ class BrokerConnection:
             raise Malformed(f"packet type {header >> 4}: {error}") from error
         if code:
             self._client._loop_rc_handle(code)
-        self._hang_up_if_failed()
+        self._disconnect_if_failed()
 
     def read_with_paho(self, publish: Callable[[Publish], None]) -> None:
-        """The plain path: let paho read, decode and call back for each PUBLISH."""
+        """Let paho read and decode; `publish` is called for each PUBLISH."""
 
         def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-            if self.accepted is None or message.qos > 1 or (message.qos and not message.mid):
+            if self.session_present is None or message.qos > 1 or (message.qos and not message.mid):
                 raise Malformed("a PUBLISH before CONNACK, at QoS 2, or with packet id 0")
             packet_id = message.mid.to_bytes(2, "big") if message.qos else b""
             publish(Publish(message._topic, packet_id, message.dup, message.retain, len(message.payload)))
@@ -180,26 +185,26 @@ class BrokerConnection:
         self._client.on_message = on_message
         try:
             self._client.loop_read()
-            self._hang_up_if_failed()
+            self._disconnect_if_failed()
         except Malformed as error:
-            self.lost(str(error))
+            self.fail(str(error))
         except Exception as error:  # the same dozen kinds
-            self.lost(f"paho: {error}")
+            self.fail(f"paho: {error}")
 
-    def _hang_up_if_failed(self) -> None:
+    def _disconnect_if_failed(self) -> None:
         # Not inside a callback: paho would wait for its own lock, which it holds during one.
         if self.failure is not None and self.socket is not None:
-            self.lost(self.failure)
+            self.fail(self.failure)
 
-    def lost(self, why: str) -> None:
-        """Give the connection up because of `why`."""
+    def fail(self, reason: str) -> None:
+        """Give the connection up, for `reason`."""
         if self.failure is None:
-            self.wants_older = self.accepted is None
-            self.failure = why
+            self.retry_with_v311 = self.session_present is None
+            self.failure = reason
         self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
 
     def close(self) -> None:
-        """Say goodbye; the broker keeps the session."""
+        """Disconnect; the broker keeps the session."""
         self._client.disconnect()
         self.failure = self.failure or "closed"
 
@@ -208,12 +213,12 @@ class BrokerConnection:
     ) -> None:
         if reason.is_failure:
             self.failure = f"the broker refused: {reason}"
-            self.wants_older = reason.value == UNSUPPORTED_VERSION
-        elif self.accepted is not None:  # it would make us believe in a new session
+            self.retry_with_v311 = reason.value == UNSUPPORTED_VERSION
+        elif self.session_present is not None:  # taken at its word, it would start a new session
             self.failure = "not MQTT: a second CONNACK"
         else:
-            self.accepted = bool(flags.session_present)
-            self._accepted(self.accepted)
+            self.session_present = bool(flags.session_present)
+            self._on_connected(self.session_present)
 
     def _on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any
@@ -226,5 +231,5 @@ class BrokerConnection:
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self.failure is None:
             # A broker that does not know MQTT 5 may hang up instead of saying so.
-            self.wants_older = self.accepted is None
+            self.retry_with_v311 = self.session_present is None
             self.failure = f"connection lost: {reason}"

@@ -1,124 +1,154 @@
-"""Messages folded in memory between two commits, and the bounded cache from topic to counter.
+"""Fold messages in memory between two commits, and cache the counters of each topic.
 
-Belongs to the reading thread. What `take` returns is nobody else's and is written by another one.
+Belongs to the reading thread. What `drain` returns is a copy, which another thread may write.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collectors.mqtt.codec import Counters, Malformed
-from collectors.mqtt.topics import Address, Topics, sample
-from metering.ledger.mqtt import MAX_SAMPLES, MqttUsage
+from collectors.mqtt.topics import Topics, sample
+from metering.ledger.mqtt import MAX_SAMPLES, MalformedTopics, MqttUsage
 
-QOS0, QOS1 = 0, 2  # where a cell's pair starts
+QOS0, QOS1 = 0, 2  # index of each pair (messages, payload bytes) in Counters
 
-MOST_TOPICS = 50_000  # cached; about 10 MB
-LONGEST_CACHED = 400  # bytes of a cached topic; 64 KB topics would make the cache gigabytes
-MOST_PROJECTS = 40_000  # (project, direction) counted between two commits; about 20 MB
+MAX_TOPICS = 50_000  # cached; about 10 MB
+MAX_CACHED_LENGTH = 400  # bytes of a cached topic; 64 KB topics would make the cache gigabytes
+MAX_PROJECTS = 40_000  # counted between two commits; about 20 MB
+
+ProjectKey = tuple[int, int]  # organization id, project id
+
+
+class ProjectCounters(NamedTuple):
+    """The eight counters of a project, by direction, and one of its topics as a sample."""
+
+    topic: str
+    inbound: Counters
+    outbound: Counters
+
+    def usage(self) -> MqttUsage:
+        """Return both qualities of service together, as the ledger takes them."""
+        (m0, b0, m1, b1), (n0, c0, n1, c1) = self.inbound, self.outbound
+        return MqttUsage(m0 + m1, n0 + n1, b0 + b1, c0 + c1, self.topic)
+
+    @property
+    def messages(self) -> int:
+        return self.inbound[QOS0] + self.inbound[QOS1] + self.outbound[QOS0] + self.outbound[QOS1]
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Counts taken out of memory, to be written in one transaction."""
+    """Counts drained from memory, to be written in one transaction."""
 
-    rows: list[tuple[Address, str, Counters]] = field(default_factory=list)
+    projects: dict[ProjectKey, ProjectCounters] = field(default_factory=dict)
     malformed: Counters = field(default_factory=lambda: [0, 0, 0, 0])
     samples: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.rows) or any(self.malformed)
+        return bool(self.projects) or any(self.malformed)
 
     @property
     def messages(self) -> int:
-        return sum(c[0] + c[2] for _, _, c in self.rows) + self.malformed[0] + self.malformed[2]
+        malformed = self.malformed[QOS0] + self.malformed[QOS1]
+        return sum(counters.messages for counters in self.projects.values()) + malformed
 
     def qos0(self) -> "Totals":
-        """Without what the broker will send again."""
-        rows = [(address, topic, [*cell[:2], 0, 0]) for address, topic, cell in self.rows if cell[0]]
-        return Totals(rows, [*self.malformed[:2], 0, 0], self.samples)
+        """Return the part that the broker will not send again."""
+        projects = {
+            key: ProjectCounters(topic, [*inbound[:QOS1], 0, 0], [*outbound[:QOS1], 0, 0])
+            for key, (topic, inbound, outbound) in self.projects.items()
+            if inbound[QOS0] or outbound[QOS0]
+        }
+        return Totals(projects, [*self.malformed[:QOS1], 0, 0], self.samples)
 
-    def usage(self) -> dict[tuple[int, int], MqttUsage]:
-        """Both directions and qualities of service together, as the ledger takes them."""
-        found: dict[tuple[int, int], MqttUsage] = {}
-        for (organization, project, outbound), topic, (m0, b0, m1, b1) in self.rows:
-            key, messages, size = (organization, project), m0 + m1, b0 + b1
-            other = found.get(key)
-            if outbound:
-                used = other or MqttUsage(0, 0, 0, 0, topic)
-                found[key] = MqttUsage(used[0], messages, used[2], size, topic)
-            else:
-                used = other or MqttUsage(0, 0, 0, 0, topic)
-                found[key] = MqttUsage(messages, used[1], size, used[3], topic)
-        return found
+    def usage(self) -> dict[ProjectKey, MqttUsage]:
+        """Return the usage by project, as the ledger takes it."""
+        return {key: counters.usage() for key, counters in self.projects.items()}
 
-    def unattributed(self) -> Mapping[str, tuple[int, list[str]]]:
-        """Messages whose topic names no project at all."""
+    def malformed_topics(self) -> MalformedTopics | None:
+        """Return the messages whose topic names no project at all."""
         messages = self.malformed[QOS0] + self.malformed[QOS1]
-        return {"malformed_topic": (messages, self.samples)} if messages else {}
+        return MalformedTopics(messages, self.samples) if messages else None
 
 
-class Counts(dict[bytes, Counters]):
-    """From a topic to the counter it shares with the other topics of its project and direction."""
+class TopicCounters(dict[bytes, Counters]):
+    """Map a topic to the counters that all topics of its project and direction share."""
 
     def __init__(self, topics: Topics) -> None:
         super().__init__()
         self._topics = topics
-        self._cells: dict[Address, tuple[str, Counters]] = {}
+        self._projects: dict[ProjectKey, ProjectCounters] = {}
         self._malformed: Counters = [0, 0, 0, 0]
         self._samples: list[str] = []
 
     def __missing__(self, topic: bytes) -> Counters:
         if not topic:
             raise Malformed("an empty topic; topic aliases were not offered")
-        address = self._topics.read(topic)
+        address = self._topics.parse(topic)
         if address is None:
             if len(self._samples) < MAX_SAMPLES:
                 self._samples.append(sample(topic))
             return self._malformed
-        known = self._cells.get(address)
-        if known is None:
-            known = self._cells[address] = (sample(topic), [0, 0, 0, 0])
-        if len(topic) <= LONGEST_CACHED:
-            if len(self) >= MOST_TOPICS:
+        organization, project, outbound = address
+        counters = self._projects.get((organization, project))
+        if counters is None:
+            counters = ProjectCounters(sample(topic), [0, 0, 0, 0], [0, 0, 0, 0])
+            self._projects[organization, project] = counters
+        direction = counters.outbound if outbound else counters.inbound
+        if len(topic) <= MAX_CACHED_LENGTH:
+            if len(self) >= MAX_TOPICS:
                 self.clear()
-            self[topic] = known[1]
-        return known[1]
+            self[topic] = direction
+        return direction
 
     @property
-    def crowded(self) -> bool:
-        """True when no more may be counted before some of it is taken out."""
-        return len(self._cells) >= MOST_PROJECTS
+    def full(self) -> bool:
+        """True when counts must be drained before more projects are counted."""
+        return len(self._projects) >= MAX_PROJECTS
 
-    def take(self) -> Totals:
-        """Everything counted since the last take, which starts again at zero."""
-        rows = [(address, topic, cell[:]) for address, topic, cell in self._counted()]
-        tally = Totals(rows, self._malformed[:], self._samples)
+    def drain(self) -> Totals:
+        """Return everything counted since the last call, and start again at zero."""
+        projects = {
+            key: ProjectCounters(topic, inbound[:], outbound[:])
+            for key, (topic, inbound, outbound) in self._counted()
+        }
+        totals = Totals(projects, self._malformed[:], self._samples)
         self._malformed[:] = (0, 0, 0, 0)
         self._samples = []
-        if self.crowded:  # those that are still in use come back with their next message
+        if self.full:  # projects still in use come back with their next message
             self.clear()
-            self._cells.clear()
+            self._projects.clear()
         else:
-            for _, _, cell in self._counted():
-                cell[:] = (0, 0, 0, 0)
-        return tally
+            for _, (_, inbound, outbound) in self._counted():
+                inbound[:] = outbound[:] = (0, 0, 0, 0)
+        return totals
 
-    def forget_qos1(self) -> None:
-        """Drop what was counted at QoS 1: the broker is about to send it again."""
-        for cell in (*(cell for _, cell in self._cells.values()), self._malformed):
-            cell[QOS1:] = (0, 0)
+    def discard_qos1(self) -> None:
+        """Drop counts at QoS 1: the broker is about to send those messages again."""
+        for counters in self._projects.values():
+            counters.inbound[QOS1:] = counters.outbound[QOS1:] = (0, 0)
+        self._malformed[QOS1:] = (0, 0)
 
-    def _counted(self) -> Iterable[tuple[Address, str, Counters]]:
-        return (
-            (address, topic, cell)
-            for address, (topic, cell) in self._cells.items()
-            if cell[QOS0] or cell[QOS1]
-        )
+    def _counted(self) -> Iterable[tuple[ProjectKey, ProjectCounters]]:
+        return (item for item in self._projects.items() if item[1].messages)
 
 
-def merge(tallies: Iterable[Totals]) -> Totals:
-    """Several as one; rows of the same address stay apart."""
-    given = list(tallies)
-    rows = [row for tally in given for row in tally.rows]
-    malformed = [sum(column) for column in zip([0] * 4, *(t.malformed for t in given), strict=True)]
-    return Totals(rows, malformed, [text for tally in given for text in tally.samples][:MAX_SAMPLES])
+def merge(several: Iterable[Totals]) -> Totals:
+    """Add several totals into new ones; the inputs stay as they are."""
+    merged = Totals()
+    for totals in several:
+        for key, counters in totals.projects.items():
+            earlier = merged.projects.get(key)
+            merged.projects[key] = _add(earlier, counters) if earlier else counters
+        merged.malformed[:] = _sums(merged.malformed, totals.malformed)
+        merged.samples.extend(totals.samples[: MAX_SAMPLES - len(merged.samples)])
+    return merged
+
+
+def _add(one: ProjectCounters, other: ProjectCounters) -> ProjectCounters:
+    return ProjectCounters(one.topic, _sums(one.inbound, other.inbound), _sums(one.outbound, other.outbound))
+
+
+def _sums(one: Counters, other: Counters) -> Counters:
+    return [left + right for left, right in zip(one, other, strict=True)]

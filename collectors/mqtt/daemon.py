@@ -33,10 +33,10 @@ from metering.errors import DatabaseUnavailable, SettingsError
 LOG = structlog.get_logger("counter")
 
 STOPPED, UNSAVED, FENCED = 0, 1, 3
-LONGEST_PAUSE = 15.0  # seconds between two attempts to reach broker or database
-ANSWER_WITHIN = 10.0  # seconds that the broker gets to answer CONNECT
-GRACE = 10.0  # seconds that a stop waits for the database
-PROOF = 1.0  # seconds that a stop waits for the broker to confirm the acknowledgements
+MAX_PAUSE = 15.0  # seconds between two attempts to reach broker or database
+CONNECT_TIMEOUT = 10.0  # seconds that the broker gets to answer CONNECT
+STOP_TIMEOUT = 10.0  # seconds that a stop waits for the database
+CONFIRM_TIMEOUT = 1.0  # seconds that a stop waits for the broker to confirm the acknowledgements
 
 
 def _now() -> datetime:
@@ -59,7 +59,7 @@ def run(
     if settings.mqtt_url is None:
         raise SettingsError("MQTT_URL is not set; it takes mqtt://user:password@host:1883")
     try:
-        broker = endpoint.of(settings, gathering=not plain)
+        broker = endpoint.from_settings(settings, gathering=not plain)
     except OSError as error:
         raise SettingsError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
     claim = _claim(engine, broker, stop)
@@ -82,7 +82,7 @@ def _claim(engine: Engine, broker: Endpoint, stop: threading.Event) -> Claim | N
 
 def _pause(attempt: int) -> float:
     """Seconds before the next attempt; the jitter keeps daemons from coming back all at once."""
-    return min(LONGEST_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311
+    return min(MAX_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311
 
 
 class Daemon:
@@ -96,12 +96,12 @@ class Daemon:
         self._reader = PlainReader if plain else FastReader
         self._clock = clock
         self._session = Session(store.claim.last_packet_id)
-        self._inbox = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session)
-        self._pump = Loop(self._inbox, store, clock)
+        self._buffer = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session)
+        self._loop = Loop(self._buffer, store, clock)
         self._blind_since: datetime | None = None
 
     def run(self, stop: threading.Event) -> int:
-        """Count until `stop` or fenced; returns the exit code."""
+        """Count until `stop` is set or another daemon takes over; returns the exit code."""
         LOG.info("counter starts", broker=self._broker.name, subscribes=self._filter, decoder=DECODER)
         try:
             self._keep_connected(stop)
@@ -110,85 +110,91 @@ class Daemon:
             LOG.error(str(error))
             self._save_qos0()
             return FENCED
+        except Exception as error:
+            LOG.critical("counter ends", reason=f"{type(error).__name__}: {error}")
+            raise
         finally:
-            self._pump.close()
+            self._loop.close()
 
     def _keep_connected(self, stop: threading.Event) -> None:
         attempt, v5 = 0, True
         while not stop.is_set():
             self._require_own(stop)
-            link = BrokerConnection(self._broker, v5, self._accepted, self._session.proven)
-            self._serve(link, stop)
+            connection = BrokerConnection(self._broker, v5, self._on_connected, self._session.confirmed)
+            self._serve(connection, stop)
             if stop.is_set():
                 return
-            LOG.warning("not connected; trying again", broker=self._broker.name, reason=link.failure)
-            attempt = 0 if link.accepted is not None else attempt + 1
-            v5 = not (v5 and link.wants_older)
+            LOG.warning("not connected; trying again", broker=self._broker.name, reason=connection.failure)
+            attempt = 0 if connection.session_present is not None else attempt + 1
+            v5 = not (v5 and connection.retry_with_v311)
             self._until(stop.is_set, _pause(attempt))
 
     def _require_own(self, stop: threading.Event) -> None:
-        """Before every connect: a fenced daemon must not take the client id back."""
-        owned: list[None] = []
-        writer = self._pump.writer
-        writer.submit(lambda: writer.persist(self._store.require_own), owned.append)
-        while not owned and not stop.is_set():
-            self._pump.step()
+        """Check the epoch before every connect: a fenced daemon must not take the client id back."""
+        answers: list[None] = []
+        writer = self._loop.writer
+        writer.submit(lambda: writer.persist(self._store.require_own), answers.append)
+        while not answers and not stop.is_set():
+            self._loop.step()
 
-    def _serve(self, link: BrokerConnection, stop: threading.Event) -> None:
-        self._pump.attach(link, self._reader(link, self._inbox))
-        answer_by = time.monotonic() + ANSWER_WITHIN
-        while link.alive and not stop.is_set():
-            self._pump.step()
-            if link.accepted is None and time.monotonic() > answer_by:
-                link.lost("the broker does not answer")
-        if link.accepted is not None and not stop.is_set():
+    def _serve(self, connection: BrokerConnection, stop: threading.Event) -> None:
+        self._loop.attach(connection, self._reader(connection, self._buffer))
+        answer_by = time.monotonic() + CONNECT_TIMEOUT
+        while connection.alive and not stop.is_set():
+            self._loop.step()
+            if connection.session_present is None and time.monotonic() > answer_by:
+                connection.fail("the broker does not answer")
+        if connection.session_present is not None and not stop.is_set():
             self._blind_since = self._clock()
 
-    def _accepted(self, kept: bool) -> None:
-        """Called between the broker's answer and its first message."""
-        self._inbox.accepted(kept)
-        self._pump.pace.connected()
-        writer, store = self._pump.writer, self._store
-        link, at, since = self._pump.link, writer.instant(), self._blind_since
+    def _on_connected(self, session_present: bool) -> None:
+        """Record the broker's answer, before its first message."""
+        self._buffer.connected(session_present)
+        self._loop.flush_policy.connected()
+        writer, store = self._loop.writer, self._store
+        connection, at, since = self._loop.connection, writer.instant(), self._blind_since
         writer.submit(
-            lambda: writer.persist(lambda: store.accepted(kept, since, at)),
-            lambda gap: self._recorded(link, kept, gap),
+            lambda: writer.persist(lambda: store.record_connection(session_present, since, at)),
+            lambda gap: self._connection_recorded(connection, session_present, gap),
         )
 
-    def _recorded(self, link: BrokerConnection | None, kept: bool, gap: bool) -> None:
-        """Only now may messages of a new session come: that it is new is committed."""
-        LOG.info("connected", broker=self._broker.name, session="kept" if kept else "new")
+    def _connection_recorded(
+        self, connection: BrokerConnection | None, session_present: bool, gap: bool
+    ) -> None:
+        """Subscribe: messages of a new session may come once its start is committed."""
+        LOG.info("connected", broker=self._broker.name, session="present" if session_present else "new")
         if gap:
             LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")
         self._blind_since = None
-        if link and link.alive:
-            link.subscribe(self._filter)
+        if connection and connection.alive:
+            connection.subscribe(self._filter)
 
     def _until(self, done: Callable[[], bool], seconds: float, reading: bool = True) -> None:
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
-            self._pump.step(reading)
+            self._loop.step(reading)
 
     def _finish(self) -> int:
-        """Commit what was received, wait for its proof, say goodbye."""
-        pump, session, link = self._pump, self._session, self._pump.link
-        pump.cut()
-        if link and link.alive:
-            self._until(lambda: pump.settled and not session.unproven, PROOF)
-            pump.cut()
-        self._until(lambda: pump.settled, GRACE, reading=False)
-        if not pump.settled:
+        """Commit what was received, wait for the broker's confirmation, leave."""
+        loop, session, connection = self._loop, self._session, self._loop.connection
+        loop.cut()
+        if connection and connection.alive:
+            self._until(lambda: loop.idle and not session.unconfirmed, CONFIRM_TIMEOUT)
+            loop.cut()
+        self._until(lambda: loop.idle, STOP_TIMEOUT, reading=False)
+        if not loop.idle:
             LOG.error("stopped without the database; messages at QoS 0 since then are lost")
             return UNSAVED
-        self._store.leave()
+        self._store.release()
         LOG.info("counter stopped; everything received is counted")
         return STOPPED
 
     def _save_qos0(self) -> None:
-        """Nobody gets these again; what came at QoS 1 goes to the daemon that took over."""
-        unsaved = self._pump.writer.unsaved
-        tally = merge([self._inbox.leftover(), *([unsaved.tally] if unsaved else [])]).qos0()
+        """Save the counts at QoS 0; messages at QoS 1 go to the daemon that took over."""
+        unsaved = self._loop.writer.unsaved
+        batches = [unsaved.totals] if unsaved else []
+        totals = merge([self._buffer.uncommitted(), *batches]).qos0()
         try:
-            self._store.commit_fenced(tally, self._pump.writer.instant())
+            self._store.commit_fenced(totals, self._loop.writer.instant())
         except (DatabaseUnavailable, SQLAlchemyError) as error:
-            LOG.error("messages at QoS 0 are lost", messages=tally.messages, reason=str(error))
+            LOG.error("messages at QoS 0 are lost", messages=totals.messages, reason=str(error))

@@ -1,4 +1,4 @@
-"""Where the broker is and how to log in, out of MQTT_URL and its certificates."""
+"""Read where the broker is and how to log in from MQTT_URL and its certificates."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
 
-def of(settings: Settings, gathering: bool = False) -> Endpoint:
-    """The broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates.
+def from_settings(settings: Settings, gathering: bool = False) -> Endpoint:
+    """Return the broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates.
 
-    `gathering`: TLS is read in large chunks, which paho's own reading cannot do.
+    `gathering`: read TLS in large chunks, which paho's own reading cannot do.
     """
     parts, (host, port) = _parts(settings), address(settings)
     return Endpoint(
@@ -43,7 +43,7 @@ def of(settings: Settings, gathering: bool = False) -> Endpoint:
 
 
 def address(settings: Settings) -> tuple[str, int]:
-    """Host and port of MQTT_URL, which must be set."""
+    """Return host and port of MQTT_URL, which must be set."""
     parts = _parts(settings)
     return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 

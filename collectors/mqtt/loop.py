@@ -1,9 +1,9 @@
-"""What the reading thread does all day: wait, read, hand counts to the writer, acknowledge."""
+"""Run the reading thread: wait, read, hand batches to the writer, acknowledge."""
 
 import select
 import socket
 import time
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from collectors.mqtt import codec
@@ -14,147 +14,149 @@ from collectors.mqtt.reader import IDLE_SECONDS, Reader
 from collectors.mqtt.store import Store
 from collectors.mqtt.writer import Clock, Writer
 
-BEAT = 5.0  # seconds between two signs of life
-NARROW_SECONDS = 0.005  # between two reads of what a small window lets through
+HEARTBEAT_SECONDS = 5.0
+SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets through
 
 
 class Loop:
-    """Inbox, writer and the clockwork between them; `link` is the connection of the moment."""
+    """Connects buffer and writer; `connection` is the current connection, if any."""
 
-    def __init__(self, inbox: Buffer, store: Store, clock: Clock) -> None:
-        self.inbox = inbox
-        self.link: BrokerConnection | None = None
+    def __init__(self, buffer: Buffer, store: Store, clock: Clock) -> None:
+        self.buffer = buffer
+        self.connection: BrokerConnection | None = None
         self._reader: Reader | None = None
-        self._woken, self._waker = socket.socketpair()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
         self.writer = Writer(store, clock, self._wake)
-        self.pace = FlushPolicy()
+        self.flush_policy = FlushPolicy()
         self._store = store
-        self._unsaved = 0  # bytes read since the last cut
-        self._flying = self._beating = self._was_connected = False
-        self._heard = self._beaten = time.monotonic()
-        self._messages = self._messages_at_beat = 0
+        self._unsaved_bytes = 0  # read since the last cut
+        self._committing = self._heartbeat_pending = self._was_connected = False
+        self._last_received = self._last_heartbeat = time.monotonic()
+        self._messages = self._messages_at_heartbeat = 0
         self._flush_ms = 0.0
 
-    def attach(self, link: BrokerConnection, reader: Reader) -> None:
-        """Serve this connection from now on."""
-        self.link, self._reader = link, reader
+    def attach(self, connection: BrokerConnection, reader: Reader) -> None:
+        """Serve `connection` from now on."""
+        self.connection, self._reader = connection, reader
 
     def step(self, reading: bool = True) -> None:
-        """Wait for something to happen, then do what follows. Raises Fenced."""
-        # Out of memory for more projects until the database takes some: the broker has to wait.
-        paused = self.inbox.counts.crowded and (self.inbox.waits or self._flying)
+        """Wait for an event, then do what follows from it.
+
+        Raises Fenced if another daemon has taken over, and any exception of the writing thread.
+        """
+        # No memory for more projects until the database has taken some: the broker has to wait.
+        paused = self.buffer.counters.full and (self.buffer.has_batches or self._committing)
         reader = self._reader if reading and not paused else None
         self._wait(reader)
-        if self.link and self.link.alive:
-            self._read(self.link, reader)
+        if self.connection and self.connection.alive:
+            self._receive(self.connection, reader)
         self.writer.collect()
-        if self.writer.fenced:
-            raise self.writer.fenced
         self._cut_if_due()
         self._commit_next()
-        self._beat_if_due()
+        self._heartbeat_if_due()
 
     def cut(self) -> None:
         """Have everything that was read committed next."""
         now = time.monotonic()
-        self.pace.cut(now, len(self.inbox.session.arrivals), now - self._heard)
-        self.inbox.cut()
-        self._unsaved = 0
+        self.flush_policy.flush_started(now, len(self.buffer.session.arrivals), now - self._last_received)
+        self.buffer.cut()
+        self._unsaved_bytes = 0
 
     @property
-    def settled(self) -> bool:
-        """True when nothing that was cut waits for the database."""
-        return not (self.inbox.waits or self.writer.busy)
+    def idle(self) -> bool:
+        """True when no batch waits for the database."""
+        return not (self.buffer.has_batches or self.writer.busy)
 
     def close(self) -> None:
         """Stop writing and close what is open."""
         self.writer.close()
-        if self.link:
-            self.link.close()
-        self._woken.close()
-        self._waker.close()
+        if self.connection:
+            self.connection.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
-    def _read(self, link: BrokerConnection, reader: Reader | None) -> None:
+    def _receive(self, connection: BrokerConnection, reader: Reader | None) -> None:
         if reader is None:
-            link.stay()
-        elif came := reader.read():
-            self._heard = time.monotonic()
-            self._unsaved += came
-        link.tend()
+            connection.keep_alive_while_paused()
+        elif received := reader.receive():
+            self._last_received = time.monotonic()
+            self._unsaved_bytes += received
+        connection.check_keepalive()
 
     def _wait(self, reader: Reader | None) -> None:
-        sock = self.link.socket if self.link and self.link.alive else None
-        readable: list[Any] = [self._woken, *([sock] if sock and reader else [])]
-        writable = [sock] if sock and self.link and self.link.want_write else []
-        ready, sendable, _ = select.select(readable, writable, [], self._patience(reader))
-        if self._woken in ready:
-            self._woken.recv(4096)
-        if sendable and self.link:
-            self.link.write()
+        sock = self.connection.socket if self.connection and self.connection.alive else None
+        readable: list[Any] = [self._wake_receiver, *([sock] if sock and reader else [])]
+        writable = [sock] if sock and self.connection and self.connection.has_output else []
+        ready, sendable, _ = select.select(readable, writable, [], self._timeout(reader))
+        if self._wake_receiver in ready:
+            self._wake_receiver.recv(4096)
+        if sendable and self.connection:
+            self.connection.send_output()
 
-    def _patience(self, reader: Reader | None) -> float:
-        patience = reader.patience if reader else IDLE_SECONDS / 5
-        if self.pace.narrow and self._unsaved:
-            patience = min(patience, NARROW_SECONDS)
-        if not (self._unsaved and self.settled):
-            return patience
-        return min(patience, self.pace.remaining(time.monotonic()))
+    def _timeout(self, reader: Reader | None) -> float:
+        timeout = reader.timeout if reader else IDLE_SECONDS / 5
+        if self.flush_policy.small_window and self._unsaved_bytes:
+            timeout = min(timeout, SMALL_WINDOW_SECONDS)
+        if not (self._unsaved_bytes and self.idle):
+            return timeout
+        return min(timeout, self.flush_policy.remaining(time.monotonic()))
 
     def _wake(self) -> None:
-        self._waker.send(b"\0")
+        self._wake_sender.send(b"\0")
 
     def _cut_if_due(self) -> None:
-        arrivals = len(self.inbox.session.arrivals)
-        crowded = self.inbox.counts.crowded and not self.inbox.waits
+        arrivals = len(self.buffer.session.arrivals)
+        full = self.buffer.counters.full and not self.buffer.has_batches
         now = time.monotonic()
-        due = self.settled and self.pace.due(now, self._unsaved, now - self._heard)
-        if due or crowded or arrivals >= self.pace.cut_at:
+        due = self.idle and self.flush_policy.due(now, self._unsaved_bytes, now - self._last_received)
+        if due or full or arrivals >= self.flush_policy.cut_at:
             self.cut()
 
     def _commit_next(self) -> None:
-        piece = None if self._flying else self.inbox.next()
-        if piece is not None:
-            self._flying = True
-            started = time.monotonic()
-            self.writer.submit(lambda: self.writer.flush(piece), lambda _: self._committed(piece, started))
+        batch = None if self._committing else self.buffer.next_batch()
+        if batch is not None:
+            self._committing = True
+            committed = partial(self._committed, batch, time.monotonic())
+            self.writer.submit(partial(self.writer.flush, batch), committed)
 
-    def _committed(self, piece: Batch, started: float) -> None:
-        self._flying = False
+    def _committed(self, batch: Batch, started: float, _: object) -> None:
+        self._committing = False
         self._flush_ms = 1000 * (time.monotonic() - started)
-        self._messages += piece.tally.messages
-        packet_ids = self.inbox.session.committed(piece.cut)
-        if packet_ids and self.link and self.link.accepted is not None:
-            self.link.acknowledge(codec.puback(packet_ids), len(packet_ids))
+        self._messages += batch.totals.messages
+        packet_ids = self.buffer.session.committed(batch.cut)
+        if packet_ids and self.connection and self.connection.session_present is not None:
+            self.connection.acknowledge(codec.puback(packet_ids), len(packet_ids))
 
-    def _beat_if_due(self) -> None:
+    def _heartbeat_if_due(self) -> None:
         now = time.monotonic()
         changed = self.connected != self._was_connected
-        if self._beating or (now - self._beaten < BEAT and not changed):
+        due = changed or now - self._last_heartbeat >= HEARTBEAT_SECONDS
+        if self._heartbeat_pending or not due:
             return
         self._was_connected = self.connected
-        rate = (self._messages - self._messages_at_beat) / max(now - self._beaten, 0.001)
-        self._beaten, self._messages_at_beat, self._beating = now, self._messages, True
-        connected, figures = self.connected, self._figures(rate)
+        rate = (self._messages - self._messages_at_heartbeat) / max(now - self._last_heartbeat, 0.001)
+        self._last_heartbeat, self._messages_at_heartbeat = now, self._messages
+        self._heartbeat_pending = True
+        heartbeat = partial(self._write_heartbeat, self.connected, self._figures(rate))
+        self.writer.submit(heartbeat, self._heartbeat_written)
 
-        def beat() -> None:
-            at: datetime = self.writer.instant()
-            self.writer.persist(lambda: self._store.beat(connected, at, figures))
+    def _write_heartbeat(self, connected: bool, figures: dict[str, Any]) -> None:
+        at = self.writer.instant()
+        self.writer.persist(partial(self._store.heartbeat, connected, at, figures))
 
-        self.writer.submit(beat, self._has_beaten)
-
-    def _has_beaten(self, _: None) -> None:
-        self._beating = False
+    def _heartbeat_written(self, _: object) -> None:
+        self._heartbeat_pending = False
 
     @property
     def connected(self) -> bool:
         """True while the subscription stands."""
-        return self.link is not None and self.link.alive and self.link.subscribed
+        return self.connection is not None and self.connection.alive and self.connection.subscribed
 
     def _figures(self, rate: float) -> dict[str, Any]:
         return {
             "messages": self._messages,
             "rate_per_second": round(rate, 1),
             "connected": self.connected,
-            "backlog": self.inbox.backlog,
+            "backlog": self.buffer.backlog,
             "last_flush_ms": round(self._flush_ms, 1),
         }

@@ -1,4 +1,4 @@
-"""From the socket to the inbox: the fast path, and paho's own reading behind the same interface."""
+"""From the socket to the buffer: the fast path, and paho's own reading behind the same interface."""
 
 import contextlib
 import socket
@@ -16,148 +16,152 @@ DECODER = "interpreted" if codec.__file__.endswith(".py") else "compiled"
 
 GATHER_BYTES = 256 * 1024  # read when so much is there …
 GATHER_SECONDS = 0.15  # … or after so long; each read of two or three packets would cost ten times more
-# Of a flood at QoS 0 the socket has room for little: what does not fit, the broker's system puts together and
-# sends in large pieces. With more room each message travels on its own, which doubles the broker's work.
-# Not at QoS 1, where the broker waits for acknowledgements.
+# Under a QoS 0 flood the receive buffer is shrunk, so that the broker's kernel coalesces packets: otherwise
+# each message travels on its own, which doubles the broker's CPU and halves the speed of a backlog. Not at
+# QoS 1, where the broker waits for acknowledgements.
 FLOOD_BYTES = 512 * 1024
-ROOM_BYTES, AMPLE_BYTES = 128 * 1024, 1024 * 1024
-LARGEST_READ = 1024 * 1024
-SO_BUF_LOCK, RCVBUF_LOCKED = 72, 2  # of Linux; without the flag the system chooses the room again
-REST = 256 * 1024  # a piece of a packet that is looked at: how large will it be?
-LARGEST_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
-HEAD = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
+SMALL_BUFFER_BYTES, LARGE_BUFFER_BYTES = 128 * 1024, 1024 * 1024
+MAX_READ = 1024 * 1024
+SO_BUF_LOCK, RCVBUF_LOCKED = 72, 2  # of Linux; without the flag the kernel sizes the buffer again
+INSPECT_BYTES = 256 * 1024  # of an incomplete packet, from which on its length is looked at
+MAX_HELD = 1024 * 1024  # bytes of a packet kept until it is whole; of a larger one, only its head
+HEAD_BYTES = 128 * 1024  # holds any topic, which ends at 64 KB, and the length of the properties
 IDLE_SECONDS = 0.5
 
 
 class Reader(Protocol):
-    """Reads one connection. `patience` is how long to wait for the socket before the next read."""
+    """Reads one connection. `timeout`: seconds to wait for the socket before the next read."""
 
-    patience: float
+    timeout: float
 
-    def read(self) -> int:
-        """Take what is there; returns how many bytes, 0 when there was nothing. Errors end the link."""
+    def receive(self) -> int:
+        """Read and count what has arrived; returns the bytes read. Errors end the connection."""
 
 
 class PlainReader:
-    """paho reads, decodes and calls back."""
+    """Lets paho read, decode and call back."""
 
-    def __init__(self, link: BrokerConnection, inbox: Buffer) -> None:
-        self.patience = IDLE_SECONDS
-        self._link = link
-        self._inbox = inbox
-        self._came = 0
+    def __init__(self, connection: BrokerConnection, buffer: Buffer) -> None:
+        self.timeout = IDLE_SECONDS
+        self._connection = connection
+        self._buffer = buffer
+        self._received = 0
 
-    def read(self) -> int:
-        before = self._came
+    def receive(self) -> int:
+        before = self._received
         for _ in range(500):
-            came = self._came
-            self._link.read_with_paho(self._publish)
-            if not self._link.alive or came == self._came:
+            received = self._received
+            self._connection.read_with_paho(self._publish)
+            if not self._connection.alive or received == self._received:
                 break
-        return self._came - before
+        return self._received - before
 
     def _publish(self, message: codec.Publish) -> None:
-        self._came += len(message.topic) + message.size
-        self._inbox.publish(message)
+        self._received += len(message.topic) + message.size
+        self._buffer.publish(message)
 
 
 class FastReader:
     """Lets bytes gather, reads large chunks, counts them in one loop."""
 
-    def __init__(self, link: BrokerConnection, inbox: Buffer) -> None:
-        self.patience = IDLE_SECONDS
-        self._link = link
-        self._inbox = inbox
-        self._wakes_at = 1
-        self._rest = b""
-        self._to_skip = 0  # bytes still to come of a packet too large to hold
+    def __init__(self, connection: BrokerConnection, buffer: Buffer) -> None:
+        self.timeout = IDLE_SECONDS
+        self._connection = connection
+        self._buffer = buffer
+        self._low_water = 1
+        self._incomplete = b""
+        self._skip_bytes = 0  # bytes still to come of a packet too large to hold
         self._large: tuple[int, bytes, int] | None = None
-        self._room = AMPLE_BYTES
+        self._buffer_size = LARGE_BUFFER_BYTES
 
-    def read(self) -> int:
-        sock = self._link.socket
+    def receive(self) -> int:
+        sock = self._connection.socket
         if sock is None:
             return 0
         try:
-            chunk = sock.recv(LARGEST_READ)
+            chunk = sock.recv(MAX_READ)
         except BlockingIOError:
-            self._relax(sock)
+            self._wait_for_any(sock)
             return 0
         except OSError as error:
-            self._link.lost(str(error))
+            self._connection.fail(str(error))
             return 0
         if not chunk:
-            self._link.lost("the broker closed the connection")
+            self._connection.fail("the broker closed the connection")
             return 0
-        self._take(chunk)
+        self._process(chunk)
         self._expect_more(sock, len(chunk))
         return len(chunk)
 
-    def _take(self, chunk: bytes) -> None:
-        self._link.heard()
+    def _process(self, chunk: bytes) -> None:
+        self._connection.note_received()
         try:
-            self._consume(chunk)
+            self._decode(chunk)
         except Malformed as error:
-            self._link.lost(f"not MQTT: {error}")
+            self._connection.fail(f"not MQTT: {error}")
 
-    def _consume(self, chunk: bytes) -> None:
-        if self._to_skip:
+    def _decode(self, chunk: bytes) -> None:
+        if self._skip_bytes:
             chunk = self._skip(chunk)
-        data = self._rest + chunk if self._rest else chunk
-        if self._link.accepted is None and data[:1] != codec.CONNACK:
-            raise Malformed("something before CONNACK")
-        session = self._inbox.session
-        done = codec.fold(data, self._link.v5, self._inbox.counts, session.arrivals, self._other)
-        self._rest = data[done:]
-        if len(self._rest) > REST:
+        data = self._incomplete + chunk if self._incomplete else chunk
+        if self._connection.session_present is None and data[:1] != codec.CONNACK:
+            raise Malformed("a packet before CONNACK")
+        session = self._buffer.session
+        done = codec.fold(
+            data, self._connection.v5, self._buffer.counters, session.arrivals, self._handle_other
+        )
+        self._incomplete = data[done:]
+        if len(self._incomplete) > INSPECT_BYTES:
             self._hold_head()
 
     def _hold_head(self) -> None:
-        found = codec.length(self._rest)
-        if found is None or found[0] < LARGEST_HELD:
+        length = codec.length(self._incomplete)
+        if length is None or length[0] < MAX_HELD:
             return
-        size, start = found
-        if self._rest[0] & 0xF0 != codec.PUBLISH:
-            raise Malformed(f"packet type {self._rest[0] >> 4} of {size} bytes")
-        self._large = (self._rest[0], self._rest[start : start + HEAD], size)
-        self._to_skip = start + size - len(self._rest)
-        self._rest = b""
+        size, start = length
+        if self._incomplete[0] & 0xF0 != codec.PUBLISH:
+            raise Malformed(f"packet type {self._incomplete[0] >> 4} of {size} bytes")
+        self._large = (self._incomplete[0], self._incomplete[start : start + HEAD_BYTES], size)
+        self._skip_bytes = start + size - len(self._incomplete)
+        self._incomplete = b""
 
     def _skip(self, chunk: bytes) -> bytes:
-        skipped = min(self._to_skip, len(chunk))
-        self._to_skip -= skipped
-        if not self._to_skip and self._large:
-            self._other(*self._large)
+        skipped = min(self._skip_bytes, len(chunk))
+        self._skip_bytes -= skipped
+        if not self._skip_bytes and self._large:
+            self._handle_other(*self._large)
             self._large = None
         return chunk[skipped:]
 
-    def _other(self, header: int, body: bytes, size: int) -> None:
+    def _handle_other(self, header: int, body: bytes, size: int) -> None:
         if header & 0xF0 == codec.PUBLISH:
-            self._inbox.publish(codec.publish(header, body, size, self._link.v5))
+            self._buffer.publish(codec.publish(header, body, size, self._connection.v5))
         else:
-            self._link.packet(header, body)
+            self._connection.handle_packet(header, body)
 
     def _expect_more(self, sock: Socket, received: int) -> None:
-        self.patience = GATHER_SECONDS
-        much = ROOM_BYTES // 2 if self._room == ROOM_BYTES else FLOOD_BYTES
-        flood = received >= much and not self._inbox.session.arrivals
-        self._make_room(sock, ROOM_BYTES if flood else AMPLE_BYTES)
-        self._wake_at(sock, ROOM_BYTES // 2 if flood else GATHER_BYTES)
+        self.timeout = GATHER_SECONDS
+        flood_at = SMALL_BUFFER_BYTES // 2 if self._buffer_size == SMALL_BUFFER_BYTES else FLOOD_BYTES
+        flood = received >= flood_at and not self._buffer.session.arrivals
+        self._resize(sock, SMALL_BUFFER_BYTES if flood else LARGE_BUFFER_BYTES)
+        self._set_low_water(sock, SMALL_BUFFER_BYTES // 2 if flood else GATHER_BYTES)
 
-    def _make_room(self, sock: Socket, size: int) -> None:
-        if size != self._room:
-            self._room = size
+    def _resize(self, sock: Socket, size: int) -> None:
+        if size != self._buffer_size:
+            self._buffer_size = size
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-                sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, RCVBUF_LOCKED if size == ROOM_BYTES else 0)
+                sock.setsockopt(
+                    socket.SOL_SOCKET, SO_BUF_LOCK, RCVBUF_LOCKED if size == SMALL_BUFFER_BYTES else 0
+                )
 
-    def _relax(self, sock: Socket) -> None:
-        self.patience = IDLE_SECONDS
-        self._wake_at(sock, 1)
+    def _wait_for_any(self, sock: Socket) -> None:
+        self.timeout = IDLE_SECONDS
+        self._set_low_water(sock, 1)
 
-    def _wake_at(self, sock: Socket, size: int) -> None:
+    def _set_low_water(self, sock: Socket, size: int) -> None:
         """Have select report the socket as readable from `size` bytes on, where the system can."""
-        if size != self._wakes_at:
-            self._wakes_at = size
+        if size != self._low_water:
+            self._low_water = size
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)

@@ -2,7 +2,7 @@
 
 State. In PostgreSQL, one row for each client id (`mqtt_sessions`): `epoch`, and `last_packet_id`,
 the packet id of the last PUBLISH whose count is committed. In memory, lost by a crash: what arrived
-since, cut into pieces (`Cut`), and which acknowledgements the broker is known to have processed.
+since, cut into batches (`Cut`), and which acknowledgements the broker is known to have processed.
 
 Protocol.
  1. Start: raise `epoch` and read `last_packet_id` in one statement. Every later write of this
@@ -15,19 +15,19 @@ Protocol.
     the order of arrival.
  4. PUBACKs leave after the commit, on the connection the PUBLISHes came by, and a PINGREQ behind
     them. Its PINGRESP proves that the broker has processed them. A cut is committed only if no more
-    than `REACH` ids would then be unproven.
+    than `DEDUP_HORIZON` ids would then be unconfirmed.
  5. After a lost connection, what arrived at QoS 1 and is in no commit is forgotten: it comes again.
     This makes a lost connection and a crash the same case. (If the broker lost the session instead,
     it is kept, since nobody will send it again.)
  6. After a reconnect, PUBLISHes marked DUP are skipped, that is acknowledged and not counted, as
-    long as they are less than `REACH` ids behind `last_packet_id` and come closer to it. The first
-    one that is not, or the first PUBLISH without DUP, ends this: everything later is new.
- 7. A DUP later on the same connection is skipped if its id came by this connection and is unproven.
+    long as they are less than `DEDUP_HORIZON` ids behind `last_packet_id` and come closer to it. The
+    first one that is not, or the first PUBLISH without DUP, ends this: everything later is new.
+ 7. A DUP later on the same connection is skipped if its id came by this connection and is unconfirmed.
 
-Why it is exact. By 4, at most REACH counted ids can be unknown to the broker as acknowledged, and
-by 3 and A2 they are the last ones up to `last_packet_id`. By A1 and A3 the broker sends exactly
-those again first, in that order, marked DUP; 6 skips them, and as REACH is below 65,535 an id that
-is ahead of `last_packet_id` is never mistaken for one behind. DUP alone says nothing: it only means
+Why it is exact. By 4, at most DEDUP_HORIZON counted ids can be unknown to the broker as acknowledged,
+and by 3 and A2 they are the last ones up to `last_packet_id`. By A1 and A3 the broker sends exactly
+those again first, in that order, marked DUP; 6 skips them, and as DEDUP_HORIZON is below 65,535 an id
+that is ahead of `last_packet_id` is never mistaken for one behind. DUP alone says nothing: it only means
 that the broker tried before.
 
 Assumptions about the broker (mosquitto 2 keeps them all, as long as its queue, set as in
@@ -38,8 +38,8 @@ Assumptions about the broker (mosquitto 2 keeps them all, as long as its queue, 
  A3. It processes what a connection sent in order: PINGRESP follows the processing of every PUBACK
      sent before its PINGREQ.
  A4. It says truthfully whether it kept the session, and keeps all of it.
- A5. Between two PUBLISHes that it sends, it uses up fewer than 65,535 - REACH ids for messages that
-     it drops. Matters only if the connection and the daemon's memory are lost before the first
+ A5. Between two PUBLISHes that it sends, it uses up fewer than 65,535 - DEDUP_HORIZON ids for
+     messages that it drops. Matters only if the connection and the daemon's memory are lost before the first
      commit after such a drop.
 Not assumed: that a PUBLISH or PUBACK arrives, that DUP means counted, a size of the broker's window.
 A broker that sends again under new ids (iotcore) breaks A1: what it had not seen acknowledged when
@@ -53,9 +53,9 @@ from collections import deque
 from dataclasses import dataclass
 
 IDS = 65_535  # packet ids in a cycle
-REACH = 60_000  # ids behind the last counted one that still mean "counted"
-WINDOW = 25_000  # Receive Maximum of our CONNECT; twice of it is below REACH
-CUT = WINDOW // 2  # ids that make a cut, so that the broker's window never runs dry
+DEDUP_HORIZON = 60_000  # ids behind the last counted one that still mean "counted"
+RECEIVE_MAXIMUM = 25_000  # in our CONNECT; twice this number is below DEDUP_HORIZON
+CUT = RECEIVE_MAXIMUM // 2  # ids that make a cut, so that the broker's window never runs dry
 
 
 @dataclass(frozen=True)
@@ -68,68 +68,69 @@ class Cut:
 
 
 class Session:
-    """One daemon's view of its session. `last` is the id of the last PUBLISH handed to a commit."""
+    """A daemon's view of its session. `last` is the id of the last PUBLISH handed to a commit."""
 
     def __init__(self, last: int | None) -> None:
         self.last = last
         self.arrivals: list[bytes] = []  # ids since the last cut; the reader appends
         self._newest = last  # the last counted id
-        self._settled = 0  # how many arrivals `_newest` accounts for
+        self._processed = 0  # how many arrivals `_newest` accounts for
         self._connection = 0
-        self._cuts: deque[Cut] = deque()  # cuts of this connection, not proven
-        self._acknowledged = self._proven = self._committing = 0
-        self._resent_from = REACH  # how far behind `last` the previous resent id was; 0: no more
-        self._seen: set[bytes] = set()
-        self._seen_is_current = False
+        self._cuts: deque[Cut] = deque()  # cuts of this connection, not confirmed
+        self._acknowledged = self._confirmed = self._committing = 0
+        self._resent_from = DEDUP_HORIZON  # how far behind `last` the previous resent id was; 0: no more
+        self._known_ids: set[bytes] = set()
+        self._known_ids_valid = False
 
-    def connected(self, kept: bool) -> None:
-        """The broker accepted; `kept` when it kept the session. Uncut arrivals are forgotten then.
+    def connected(self, session_present: bool) -> None:
+        """Start a new connection, and drop arrivals that are not cut.
 
-        The caller forgets the counts that go with them, and cuts that are not handed to a commit.
+        `session_present`: the broker still had the session. The caller drops the counts of those arrivals,
+        and cuts that are not handed to a commit.
         """
         self._connection += 1
         self.arrivals.clear()
         self._cuts.clear()
-        self._acknowledged = self._proven = self._committing = self._settled = 0
-        self._resent_from = REACH if kept else 0
-        if not kept:
+        self._acknowledged = self._confirmed = self._committing = self._processed = 0
+        self._resent_from = DEDUP_HORIZON if session_present else 0
+        if not session_present:
             self.last = None
         self._newest = self.last
-        self._seen_is_current = False
+        self._known_ids_valid = False
 
     def is_new(self, packet_id: bytes, dup: bool) -> bool:
-        """True when this PUBLISH is to be counted. It is to be acknowledged in any case."""
-        self._settle()
+        """Return whether to count this PUBLISH. It is to be acknowledged in any case."""
+        self._process_arrivals()
         number = int.from_bytes(packet_id, "big")
-        new = not dup or not (self._is_resent(number) or self._has_seen(packet_id))
+        new = not dup or not (self._is_resent(number) or self._is_known(packet_id))
         self.arrivals.append(packet_id)
-        self._settled += 1
-        self._seen.add(packet_id)
+        self._processed += 1
+        self._known_ids.add(packet_id)
         if new:
             self._newest = number
             self._resent_from = 0
         return new
 
     def cut(self) -> Cut:
-        """Everything that arrived since the last cut."""
-        self._settle()
+        """Return the packet ids that arrived since the last cut."""
+        self._process_arrivals()
         cut = Cut(tuple(self.arrivals), self._newest, self._connection)
         self.arrivals.clear()
-        self._settled = 0
+        self._processed = 0
         self._cuts.append(cut)
         return cut
 
     def may_commit(self, cut: Cut) -> bool:
-        """True when `cut` may be committed without leaving more than REACH ids unproven."""
-        return self.unproven + len(cut.packet_ids) < REACH
+        """Return whether `cut` can be committed with at most DEDUP_HORIZON ids unconfirmed."""
+        return self.unconfirmed + len(cut.packet_ids) < DEDUP_HORIZON
 
     def committing(self, cut: Cut) -> None:
-        """`cut` is handed to a commit that will succeed, or this daemon is fenced."""
+        """Note that `cut` is handed to a commit, which succeeds unless this daemon is fenced."""
         self._committing = len(cut.packet_ids)
         self.last = cut.last
 
     def committed(self, cut: Cut) -> tuple[bytes, ...]:
-        """The ids to acknowledge now; none when they came by an earlier connection."""
+        """Return the ids to acknowledge now; none if they came by an earlier connection."""
         if cut.connection != self._connection:
             return ()
         self._committing = 0
@@ -138,28 +139,28 @@ class Session:
 
     @property
     def acknowledged(self) -> int:
-        """How many ids this connection has acknowledged: what a PINGREQ sent now would prove."""
+        """Ids acknowledged on this connection: what the answer to a PINGREQ sent now confirms."""
         return self._acknowledged
 
     @property
-    def unproven(self) -> int:
+    def unconfirmed(self) -> int:
         """Ids counted on this connection that the broker may not know as acknowledged."""
-        return self._acknowledged - self._proven + self._committing
+        return self._acknowledged - self._confirmed + self._committing
 
-    def proven(self, acknowledged: int) -> None:
-        """The PINGRESP came to a PINGREQ that was sent after so many acknowledgements."""
-        while self._cuts and self._proven + len(self._cuts[0].packet_ids) <= acknowledged:
-            self._proven += len(self._cuts.popleft().packet_ids)
-        self._seen_is_current = False
+    def confirmed(self, acknowledged: int) -> None:
+        """Note the answer to a PINGREQ that was sent after so many acknowledgements."""
+        while self._cuts and self._confirmed + len(self._cuts[0].packet_ids) <= acknowledged:
+            self._confirmed += len(self._cuts.popleft().packet_ids)
+        self._known_ids_valid = False
 
-    def _settle(self) -> None:
+    def _process_arrivals(self) -> None:
         """Account for what the reader appended: first deliveries, which end a resend."""
-        if len(self.arrivals) > self._settled:
+        if len(self.arrivals) > self._processed:
             self._newest = int.from_bytes(self.arrivals[-1], "big")
             self._resent_from = 0
-            if self._seen_is_current:
-                self._seen.update(self.arrivals[self._settled :])
-            self._settled = len(self.arrivals)
+            if self._known_ids_valid:
+                self._known_ids.update(self.arrivals[self._processed :])
+            self._processed = len(self.arrivals)
 
     def _is_resent(self, number: int) -> bool:
         if self.last is None:
@@ -170,9 +171,9 @@ class Session:
         self._resent_from = behind
         return True
 
-    def _has_seen(self, packet_id: bytes) -> bool:
-        if not self._seen_is_current:
-            self._seen = {known for cut in self._cuts for known in cut.packet_ids}
-            self._seen.update(self.arrivals)
-            self._seen_is_current = True
-        return packet_id in self._seen
+    def _is_known(self, packet_id: bytes) -> bool:
+        if not self._known_ids_valid:
+            self._known_ids = {known for cut in self._cuts for known in cut.packet_ids}
+            self._known_ids.update(self.arrivals)
+            self._known_ids_valid = True
+        return packet_id in self._known_ids

@@ -1,4 +1,4 @@
-"""What the daemon keeps in PostgreSQL: its session row, its counts, its sign of life."""
+"""The daemon's part of PostgreSQL: its session row, its counts, its heartbeat."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from collectors.mqtt.counters import Totals
 from metering.days import coverage
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
-from metering.ledger.mqtt import add_mqtt, add_unattributed
+from metering.ledger.mqtt import add_mqtt
 
 
 class Fenced(FleetmeterError):
@@ -23,7 +23,7 @@ class Fenced(FleetmeterError):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a daemon finds when it starts: its epoch, and what the one before it left."""
+    """The daemon's epoch, and the session as its predecessor left it."""
 
     client_id: str
     epoch: int
@@ -39,49 +39,49 @@ class Store:
         self.engine = engine
         self.claim = claim
 
-    def commit(self, tally: Totals, last_packet_id: int | None, at: datetime) -> None:
-        """Counts and the id of the last one, in one transaction. Raises Fenced.
+    def commit(self, totals: Totals, last_packet_id: int | None, at: datetime) -> None:
+        """Write counts and the id of the last one in one transaction. Raises Fenced.
 
         `at` is unique to this flush: `was_committed` knows it again by that.
         """
         with transaction(self.engine) as connection:
             self._update(connection, "last_packet_id = :last, last_seen_at = :at", last=last_packet_id, at=at)
-            _write(connection, tally, at)
+            _write(connection, totals, at)
 
     def was_committed(self, at: datetime) -> bool:
-        """Whether the flush at `at` came through, when its commit got no answer. Raises Fenced.
+        """Return whether the flush at `at` was committed, when its answer was lost. Raises Fenced.
 
         FOR UPDATE waits for a transaction that the lost connection left running.
         """
         query = "SELECT last_seen_at, epoch FROM mqtt_sessions WHERE client_id = :client FOR UPDATE"
         with transaction(self.engine) as connection:
-            seen = connection.execute(text(query), {"client": self.claim.client_id}).one_or_none()
-        if seen is not None and seen.last_seen_at == at:
+            row = connection.execute(text(query), {"client": self.claim.client_id}).one_or_none()
+        if row is not None and row.last_seen_at == at:
             return True
-        if seen is None or seen.epoch != self.claim.epoch:
+        if row is None or row.epoch != self.claim.epoch:
             raise self._fenced()
         return False
 
-    def commit_fenced(self, tally: Totals, at: datetime) -> None:
-        """Counts that no broker will send again to anybody: QoS 0, as the last thing of a fenced daemon."""
+    def commit_fenced(self, totals: Totals, at: datetime) -> None:
+        """Write the counts at QoS 0 of a fenced daemon: no broker sends them again to anybody."""
         with transaction(self.engine) as connection:
-            _write(connection, tally.qos0(), at)
+            _write(connection, totals.qos0(), at)
 
     def require_own(self) -> None:
-        """Raises Fenced when another daemon has taken over."""
+        """Check that this daemon still owns the session. Raises Fenced."""
         query = "SELECT epoch FROM mqtt_sessions WHERE client_id = :client"
         with transaction(self.engine) as connection:
             if connection.scalar(text(query), {"client": self.claim.client_id}) != self.claim.epoch:
                 raise self._fenced()
 
-    def accepted(self, kept: bool, blind_since: datetime | None, at: datetime) -> bool:
-        """Record the broker's answer; returns True when it opened a gap. Raises Fenced.
+    def record_connection(self, session_present: bool, blind_since: datetime | None, at: datetime) -> bool:
+        """Record the broker's answer; returns whether a gap was opened. Raises Fenced.
 
-        Not `kept`: the broker starts a new session at `at`, and everything between `blind_since` and
-        now is lost.
+        Without `session_present` the broker starts a new session at `at`, and everything between
+        `blind_since` and then is lost.
         """
-        started = "coalesce(m.session_started_at, :at)" if kept else ":at"
-        reset = "" if kept else "last_packet_id = NULL,"
+        started = "coalesce(m.session_started_at, :at)" if session_present else ":at"
+        reset = "" if session_present else "last_packet_id = NULL,"
         with transaction(self.engine) as connection:
             before = self._update(
                 connection,
@@ -89,21 +89,23 @@ class Store:
                 at=at,
             )
             # `at` is already there when a first attempt was committed and its answer lost.
-            lost = not kept and before.session_started_at not in (None, at)
+            lost = not session_present and before.session_started_at not in (None, at)
             if lost:
                 since = blind_since or before.last_seen_at or before.session_started_at
-                coverage.open_gap(connection, "mqtt", since, at, "the broker lost the session")
+                coverage.open_gap(
+                    connection, "mqtt", since, at, "the broker lost the session", kind="session_lost"
+                )
             return lost
 
-    def beat(self, connected: bool, at: datetime, figures: dict[str, Any]) -> None:
-        """Show that this daemon is alive, and up to when it was connected. Raises Fenced."""
-        seen = ", last_seen_at = :at" if connected else ""
+    def heartbeat(self, connected: bool, at: datetime, figures: dict[str, Any]) -> None:
+        """Record that this daemon is alive, and whether it is connected at `at`. Raises Fenced."""
+        assignment = ", last_seen_at = :at" if connected else ""
         with transaction(self.engine) as connection:
-            self._update(connection, f"connected = :connected{seen}", connected=connected, at=at)
-            connection.execute(ALIVE, {"name": self.worker, **_process(), "figures": figures})
+            self._update(connection, f"connected = :connected{assignment}", connected=connected, at=at)
+            connection.execute(HEARTBEAT, {"name": self.worker, **_process(), "figures": figures})
 
-    def leave(self) -> None:
-        """The last words of a daemon that was told to stop: everything is counted."""
+    def release(self) -> None:
+        """Leave after a clean stop: everything received is counted."""
         with transaction(self.engine) as connection:
             self._update(connection, "connected = false")
             connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": self.worker})
@@ -132,7 +134,7 @@ class Store:
         )
 
 
-ALIVE = text("""
+HEARTBEAT = text("""
     INSERT INTO workers (name, role, host, pid, figures) VALUES (:name, 'counter', :host, :pid, :figures)
     ON CONFLICT (name) DO UPDATE SET last_seen_at = now(), figures = excluded.figures,
         started_at = CASE WHEN workers.host = excluded.host AND workers.pid = excluded.pid
@@ -141,9 +143,9 @@ ALIVE = text("""
 
 
 def claim(engine: Engine, client_id: str, broker: str) -> Claim:
-    """Take the client id over: whoever held it before can commit nothing more.
+    """Take over the client id, so that its previous owner can commit nothing more.
 
-    Waits for a commit of the previous holder that is under way, so `last_packet_id` is its last word.
+    Waits for a running commit of the previous owner, so `last_packet_id` is final.
     """
     statement = text("""
         INSERT INTO mqtt_sessions AS m (client_id, epoch, broker) VALUES (:client, 1, :broker)
@@ -155,9 +157,8 @@ def claim(engine: Engine, client_id: str, broker: str) -> Claim:
     return Claim(*row)
 
 
-def _write(connection: Connection, tally: Totals, at: datetime) -> None:
-    add_mqtt(connection, tally.usage(), at)
-    add_unattributed(connection, tally.unattributed(), at)
+def _write(connection: Connection, totals: Totals, at: datetime) -> None:
+    add_mqtt(connection, totals.usage(), at, totals.malformed_topics())
 
 
 def _process() -> dict[str, Any]:

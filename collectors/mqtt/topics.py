@@ -1,14 +1,14 @@
-"""What a topic says: organization, project, direction; or that it names no project."""
+"""Parse a topic into organization, project and direction, unless it names no project."""
 
 from typing import NamedTuple
 
 from metering.ledger.mqtt import SAMPLE_LENGTH
 
-LARGEST_ID = 2**63 - 1  # the platform's ids are bigint
+MAX_ID = 2**63 - 1  # the platform's ids are bigint
 
 
 class Address(NamedTuple):
-    """Whose message it is, as its topic says; whether that is true, the ledger finds out."""
+    """The organization and project that a topic names; the ledger checks that they belong together."""
 
     organization_id: int
     project_id: int
@@ -16,14 +16,14 @@ class Address(NamedTuple):
 
 
 class Topics:
-    """Reads `{root}/{org_id}/{project_id}/{device_id}/…`, the root and the outbound levels given."""
+    """Parses `{root}/{org_id}/{project_id}/{device_id}/…`, with this root and these outbound levels."""
 
     def __init__(self, root: str, outbound_levels: tuple[str, ...]) -> None:
         self._prefix = root.encode() + b"/"
         self._outbound = frozenset(level.encode() for level in outbound_levels)
 
-    def read(self, topic: bytes) -> Address | None:
-        """The address of `topic`; None when it is malformed.
+    def parse(self, topic: bytes) -> Address | None:
+        """Return the address in `topic`, or None if it is malformed.
 
         Malformed: outside the root, fewer than three levels below it, any level empty, not UTF-8,
         with a NUL, or an id that is not a canonical decimal from 1 to 2^63-1. Two spellings of one
@@ -41,7 +41,7 @@ class Topics:
 
 
 def sample(topic: bytes) -> str:
-    """`topic` as text that PostgreSQL takes and a terminal survives, at most 200 characters."""
+    """Return `topic` as printable text of at most 200 characters."""
     text = topic[: 4 * SAMPLE_LENGTH].decode("utf-8", "backslashreplace")[:SAMPLE_LENGTH]
     if text.isprintable():
         return text
@@ -50,10 +50,10 @@ def sample(topic: bytes) -> str:
 
 
 def _id(level: bytes) -> int | None:
-    if not level.isdigit() or level.startswith(b"0") or len(level) > len(str(LARGEST_ID)):
+    if not level.isdigit() or level.startswith(b"0") or len(level) > len(str(MAX_ID)):
         return None
     number = int(level)
-    return number if number <= LARGEST_ID else None
+    return number if number <= MAX_ID else None
 
 
 def _is_text(topic: bytes) -> bool:

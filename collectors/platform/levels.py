@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from collectors.platform.tables import SOURCE
 from metering.catalogue import projects
-from metering.catalogue.meters import Source
 from metering.catalogue.periods import Hour
-from metering.db.engine import error_line, is_refused
+from metering.db.engine import is_refused
 from metering.db.transactions import chunks
+from metering.ledger.failures import SourceFailure, database_failure
 from metering.ledger.gauges import record_gauges
 
-SOURCE: Source = "platform_db"
 RECOUNT = timedelta(hours=24)
 LATE_COMMITS = timedelta(hours=1)  # rows that are younger may still be committed, and are added each time
 
@@ -46,36 +46,40 @@ LOGS = text("""
     ) parts GROUP BY project_id""")
 
 
-def sample(connection: Connection, at: datetime, project_id: int | None, whole: bool) -> dict[str, str]:
-    """Record the levels at `at`; returns why a table could not be read. Hold the source's lock.
+def sample(
+    connection: Connection, at: datetime, project_id: int | None, complete: bool
+) -> dict[str, SourceFailure]:
+    """Record the levels at `at`; return why a table could not be read. Hold the source's lock.
 
-    `whole` False: the source's counters could not all be counted, and it is not said to be measured.
+    Without `complete` the source's counters could not all be counted, and it is not marked as measured.
     """
-    failed: dict[str, str] = {}
-    read: list[Levels] = []
-    for table, levels in (("devices", _devices), ("logs", _logs)):
+    failures: dict[str, SourceFailure] = {}
+    levels: list[Levels] = []
+    for table, read in (("devices", _devices), ("logs", _logs)):
         try:
             with connection.begin():
-                read.append(levels(connection, at))
+                levels.append(read(connection, at))
         except DBAPIError as error:
             if not is_refused(error):
                 raise
-            failed[table] = error_line(error)
-    if read:
-        _record(connection, at, project_id, read, whole)
-    return failed
+            failures[table] = database_failure(error)
+    if levels:
+        _record(connection, at, project_id, levels, complete)
+    return failures
 
 
 def _record(
-    connection: Connection, at: datetime, project_id: int | None, read: list[Levels], whole: bool
+    connection: Connection, at: datetime, project_id: int | None, levels: list[Levels], complete: bool
 ) -> None:
     with connection.begin():
-        known = set.intersection(*(set(levels) for levels in read))
-        ids = [each for each in projects.ids(connection, project_id) if each in known]
+        known = set.intersection(*(set(table) for table in levels))
+        ids = [project for project in projects.ids(connection, project_id) if project in known]
     for chunk in chunks(ids):
-        samples = {each: dict(pair for levels in read for pair in levels[each].items()) for each in chunk}
+        samples = {
+            project: dict(pair for table in levels for pair in table[project].items()) for project in chunk
+        }
         with connection.begin():
-            record_gauges(connection, SOURCE, samples, at, whole=whole)
+            record_gauges(connection, SOURCE, samples, at, complete=complete)
 
 
 def _existing(connection: Connection, at: datetime) -> list[int]:
@@ -83,12 +87,12 @@ def _existing(connection: Connection, at: datetime) -> list[int]:
 
 
 def _devices(connection: Connection, at: datetime) -> Levels:
-    found = {row[0]: (row[1], row[2]) for row in connection.execute(DEVICES, {"at": at})}
-    counts = {project: found.get(project, (0, 0)) for project in _existing(connection, at)}
-    return {
-        project: {"device_count": all_, "active_device_count": active}
-        for project, (all_, active) in counts.items()
-    }
+    counts = {row[0]: (row[1], row[2]) for row in connection.execute(DEVICES, {"at": at})}
+    levels = {}
+    for project in _existing(connection, at):
+        devices, active = counts.get(project, (0, 0))
+        levels[project] = {"device_count": devices, "active_device_count": active}
+    return levels
 
 
 def _logs(connection: Connection, at: datetime) -> Levels:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.data.queries.rows import Row
-from metering.catalogue.meters import COUNTER_SOURCES, COUNTERS
+from metering.catalogue.meters import COUNTERS
+from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES
 
 BLIND = ("missing", "not_configured", "not_started")
 
@@ -21,7 +22,8 @@ def hour(row: Row) -> dict[str, Any]:
 
     Messages are added as they come: an hour without any has no mark of having been measured.
     """
-    blind = [meter for meter in COUNTERS if meter.source != "mqtt" and meter.source not in row["measured"]]
+    blind_sources = {source.name for source in POLLED_SOURCES} - set(row["measured"])
+    blind = [meter for meter in COUNTERS if meter.source in blind_sources]
     return {**row, **{meter.name: None for meter in blind}}
 
 

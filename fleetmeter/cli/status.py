@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Engine, text
 
 from metering.alerts import backlog, reconciliation
 from metering.catalogue import projects
-from metering.catalogue.meters import SOURCES
 from metering.catalogue.periods import Day, Month
+from metering.catalogue.sources import SOURCE_NAMES
 from metering.days import coverage
 from metering.db.transactions import transaction
 from metering.months import blockers
@@ -58,7 +58,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
         return {
             "at": at,
             "workers": _rows(connection, WORKERS),
-            "sources": {source: sources(connection)[source] for source in SOURCES},
+            "sources": {source: sources(connection)[source] for source in SOURCE_NAMES},
             "jobs": _rows(connection, JOBS),
             "queue": _rows(connection, WAITING)[0],
             "catch_up": backlog.plan(connection, at),
@@ -76,7 +76,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
 
 def sources(connection: Connection) -> dict[str, dict[str, Any]]:
     """How fresh each source is: None where it was never measured."""
-    return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCES}
+    return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCE_NAMES}
 
 
 def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, Any]:

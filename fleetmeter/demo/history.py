@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from collectors.platform import rows as platform_db
+from collectors.platform.source import PLATFORM_DB
 from fleetmeter.demo import world
 from fleetmeter.demo.world import PROJECTS, Project
 from metering.catalogue.periods import Day, Hour, Month, days
@@ -93,10 +93,10 @@ def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> No
     ids = [project.id for project in metered]
     _messages(connection, metered, day, until, seen)
     _samples(connection, metered, day, until - timedelta(minutes=20), seen)
-    advisory_lock(connection, platform_db.SOURCE)
-    platform_db.stage_range(connection, day.start, until)
+    advisory_lock(connection, PLATFORM_DB.name)
+    PLATFORM_DB.stage_range(connection, day.start, until)
     apply_staged(
-        connection, platform_db.SOURCE, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
+        connection, PLATFORM_DB.name, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
     )
     if day.end > now:
         return

@@ -26,15 +26,16 @@ from sqlalchemy import URL, create_engine, text
 from collectors.mqtt.endpoint import Endpoint
 from fleetmeter.drill import setup
 from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
+from metering.catalogue.meters import messages_sql
 from metering.config.settings import Settings
 from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = Console(highlight=False)
 PER_TURN = 100  # messages between two looks at the clock
-MOST_UNCONFIRMED = 5_000
-TRIED_WITHIN = 20.0  # seconds that the first message gets
-SETTLE = 60.0  # seconds that counting gets after the last fault
+MAX_UNCONFIRMED = 5_000
+FIRST_MESSAGE_TIMEOUT = 20.0  # seconds that the first message gets
+COUNT_TIMEOUT = 60.0  # seconds that counting gets after the last fault
 APPLICATION = "fleetmeter counter"
 LOST = (
     "Messages that the broker had accepted never came. It may drop what waits for a client that is away "
@@ -67,19 +68,19 @@ def run(settings: Settings, minutes: float, seed: int) -> int:
         setup.broker(settings, Path(folder)) as broker,
         setup.database(settings) as database,
     ):
-        outcome = exercise(database, broker, minutes * 60, seed)
-    show(outcome)
-    if outcome.difference:
-        OUT.print(LOST if outcome.difference < 0 else TWICE)
-    return 0 if outcome.difference == 0 else 1
+        result = exercise(database, broker, minutes * 60, seed)
+    show(result)
+    if result.difference:
+        OUT.print(LOST if result.difference < 0 else TWICE)
+    return 0 if result.difference == 0 else 1
 
 
-def show(outcome: DrillResult) -> None:
+def show(result: DrillResult) -> None:
     """The figures as a table."""
     table = Table("seed", "faults", "published", "counted", "difference")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
-    figures = (outcome.published, outcome.counted, outcome.difference)
-    table.add_row(str(outcome.seed), kinds, *(f"{figure:,}" for figure in figures))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.faults.items()))
+    figures = (result.published, result.counted, result.difference)
+    table.add_row(str(result.seed), kinds, *(f"{figure:,}" for figure in figures))
     OUT.print(table)
 
 
@@ -88,7 +89,7 @@ def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> Dril
     drill = _Drill(database, broker, seed)
     try:
         drill.break_things(seconds)
-        return drill.settle()
+        return drill.await_counts()
     finally:
         drill.close()
 
@@ -96,16 +97,16 @@ def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> Dril
 class _Drill:
     def __init__(self, database: URL, broker: Endpoint, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
-        self._outcome = DrillResult(seed)
+        self._result = DrillResult(seed)
         self._engine = create_engine(database)
         self._topics = setup.fill(self._engine)
         self._name = f"fleetmeter-drill-{os.getpid()}"
         self._root = f"fleetmeter-drill/{os.getpid()}"
         self._broker = broker
-        self._cable = FaultProxy(broker.host, broker.port, seed, broker.tls)
+        self._proxy = FaultProxy(broker.host, broker.port, seed, broker.tls)
         self._environment = {
             "DATABASE_URL": database.render_as_string(hide_password=False),
-            "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._cable.port}",
+            "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._proxy.port}",
             "MQTT_TOPIC_ROOT": self._root,
             "MQTT_CLIENT_ID": self._name,
         }
@@ -127,7 +128,7 @@ class _Drill:
             if now >= next_fault:
                 fault = self._random.choice(faults)
                 fault()
-                self._outcome.faults[fault.__name__.replace("_", " ")] += 1
+                self._result.faults[fault.__name__.replace("_", " ")] += 1
                 next_fault = time.monotonic() + self._random.uniform(0.2, 2.5)
 
     def kill(self) -> None:
@@ -139,7 +140,7 @@ class _Drill:
         self._reap()
 
     def cut(self) -> None:
-        self._cable.cut()
+        self._proxy.cut()
 
     def disconnect_database(self) -> None:
         with self._engine.begin() as connection:
@@ -153,16 +154,16 @@ class _Drill:
         """A second daemon under the same client id; the first finds out and stops."""
         self._daemons.append(self._start())
 
-    def settle(self) -> DrillResult:
+    def await_counts(self) -> DrillResult:
         """No more faults: wait until everything that the broker accepted is counted."""
         self._await_acceptance()
-        until = time.monotonic() + SETTLE
-        while self._count() < self._outcome.published and time.monotonic() < until:
+        until = time.monotonic() + COUNT_TIMEOUT
+        while self._count() < self._result.published and time.monotonic() < until:
             self._revive()
             time.sleep(0.5)
         time.sleep(2)  # whatever is counted twice comes now
-        self._outcome.counted = self._count()
-        return self._outcome
+        self._result.counted = self._count()
+        return self._result
 
     def close(self) -> None:
         """Stop everything and have the broker forget the session."""
@@ -175,7 +176,7 @@ class _Drill:
             forgetting.loop_start()
             forgetting.disconnect()
             forgetting.loop_stop()
-        self._cable.close()
+        self._proxy.close()
         self._engine.dispose()
         self._log.close()
 
@@ -183,9 +184,9 @@ class _Drill:
         """A broker whose access list forbids these topics drops them, and says so to nobody."""
         topic = f"{self._root}/{self._topics[0]}"
         self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
-        self._outcome.published = 1
+        self._result.published = 1
         self._await_acceptance()
-        until = time.monotonic() + TRIED_WITHIN
+        until = time.monotonic() + FIRST_MESSAGE_TIMEOUT
         while self._count() < 1:
             if time.monotonic() > until:
                 raise FleetmeterError(
@@ -201,9 +202,9 @@ class _Drill:
             payload = bytes(self._random.randrange(100))
             info = self._publisher.publish(topic, payload, qos=self._random.choice((1, 1, 1, 2)))
             self._unconfirmed.append(info)
-        self._outcome.published += PER_TURN
+        self._result.published += PER_TURN
         time.sleep(PER_TURN / 5_000)
-        if len(self._unconfirmed) > MOST_UNCONFIRMED:
+        if len(self._unconfirmed) > MAX_UNCONFIRMED:
             self._await_acceptance()
 
     def _await_acceptance(self) -> None:
@@ -214,14 +215,14 @@ class _Drill:
         self._unconfirmed.clear()
 
     def _count(self) -> int:
-        query = text("""SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM usage_hourly), 0)
+        query = text(f"""SELECT coalesce((SELECT sum({messages_sql()}) FROM usage_hourly), 0)
             + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)""")
         with self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         environment = override(os.environ, self._environment)
-        command = [sys.executable, "-P", "-m", "fleetmeter.cli", "counter"]
+        command = [sys.executable, "-m", "fleetmeter.cli", "counter"]
         return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
 
     def _revive(self) -> None:
@@ -242,8 +243,8 @@ class _Drill:
                     return
             time.sleep(0.1)
         self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
-        raise FleetmeterError(f"the counter does not reach the broker; it said: {said[-1]}")
+        lines = self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+        raise FleetmeterError(f"the counter does not reach the broker; its last line: {lines[-1]}")
 
     def _client(self, client_id: str) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)

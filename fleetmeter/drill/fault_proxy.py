@@ -1,4 +1,4 @@
-"""A TCP cable between two programs of a drill, that can be cut in the middle of a packet."""
+"""Forward TCP between two programs of a drill, and cut it in the middle of a packet."""
 
 import contextlib
 import random
@@ -8,7 +8,7 @@ import ssl
 import threading
 
 LOOPBACK = "127.0.0.1"
-MOST = 65_536  # bytes forwarded at once
+MAX_CHUNK = 65_536  # bytes forwarded at once
 
 
 class FaultProxy:
@@ -62,7 +62,7 @@ class FaultProxy:
         while True:
             held = isinstance(far, ssl.SSLSocket) and far.pending()
             for source in [far] if held else select.select([near, far], [], [])[0]:
-                data = source.recv(MOST)
+                data = source.recv(MAX_CHUNK)
                 if not data:
                     return
                 sink = near if source is far else far

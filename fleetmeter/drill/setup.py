@@ -56,7 +56,7 @@ def broker(settings: Settings, folder: Path) -> Iterator[Endpoint]:
 
 def _endpoint(settings: Settings) -> Endpoint:
     try:
-        return endpoint.of(settings)
+        return endpoint.from_settings(settings)
     except OSError as error:
         raise FleetmeterError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 
 from collectors.aws import errors
 from collectors.aws.client import open_client
+from jobs.context import Context
 from metering.archive import retention
 from metering.catalogue.periods import Month
 from metering.config.aws import Place
@@ -26,7 +27,6 @@ from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports.export import Export
 from metering.exports.write import write
 from metering.proof import offline
-from metering.runs.context import Context
 
 CHUNK = 1 << 20
 
@@ -189,5 +189,5 @@ def _asked(what: str, request: Callable[[], None]) -> None:
 
 
 def _refused(what: str, error: Exception, bucket: str) -> SourceUnavailable:
-    why = errors.failure(error, Place(bucket), "FLEETMETER_ARCHIVE_BUCKET")
-    return SourceUnavailable(f"{what}: {why.reason}", why.passing or why.later)
+    failure = errors.to_failure(error, Place(bucket), "FLEETMETER_ARCHIVE_BUCKET")
+    return SourceUnavailable(f"{what}: {failure.reason}", failure.retryable)

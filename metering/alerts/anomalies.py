@@ -18,6 +18,8 @@ from sqlalchemy import Connection, Engine, text
 from metering.alerts import forecast
 from metering.catalogue import projects
 from metering.catalogue.meters import COUNTERS, columns
+from metering.catalogue.sources import COUNTER_SOURCES
+from metering.days.coverage import unknown_on_day
 from metering.db.transactions import CHUNK, advisory_lock, chunks, transaction
 
 STREAK = 2  # days out of the band in one direction, after which it is the new level
@@ -32,8 +34,7 @@ LOADED = text(f"""
         WHERE d.project_id = ANY(:ids)
             AND d.created_at > coalesce(s.judged_at - interval '{OVERLAP}', '-infinity'))
     SELECT d.project_id, d.date, due.date IS NOT NULL AS due, {columns("d.{0}")},
-        d.coverage->'mqtt'->>'state' IN ('partial', 'missing') AS mqtt_unknown,
-        d.coverage->'platform_db'->>'state' IN ('partial', 'missing') AS platform_db_unknown
+        {columns(unknown_on_day("{0}", "d") + " AS {0}_unknown", COUNTER_SOURCES)}
     FROM daily_stats d LEFT JOIN due USING (project_id, date)
     WHERE d.project_id = ANY(:ids) AND d.date >= (SELECT min(date) FROM due) - CAST(:reach AS int)
     ORDER BY d.date""")

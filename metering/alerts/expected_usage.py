@@ -10,13 +10,14 @@ from sqlalchemy import Connection, text
 from metering.alerts import forecast
 from metering.catalogue.meters import COUNTERS
 from metering.catalogue.periods import Day, days
+from metering.days.coverage import unknown_on_day
 from metering.errors import FleetmeterError
 
-_UNKNOWN = "coverage->'{0}'->>'state' IN ('partial', 'missing')"
 _QUERIES = {
     meter.name: text(f"""
-        SELECT date, CASE WHEN {_UNKNOWN.format(meter.source)} THEN NULL ELSE {meter.name} END AS used
-        FROM daily_stats WHERE project_id = :id AND date >= :first AND date <= :last""")
+        SELECT date, CASE WHEN {unknown_on_day(meter.source, "d")} THEN NULL
+            ELSE {meter.name} END AS used
+        FROM daily_stats d WHERE project_id = :id AND date >= :first AND date <= :last""")
     for meter in COUNTERS
 }
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.meters import columns
+from metering.catalogue.meters import messages_sql
 from metering.catalogue.periods import Hour
 
 CLOUDWATCH, BROKER = "cloudwatch", "broker"
@@ -23,15 +23,14 @@ KEPT = timedelta(days=8)
 # After its beginning: CloudWatch may still add to an hour for some minutes after its end.
 SETTLES = timedelta(minutes=75)
 
-OURS = text("""
-    SELECT (SELECT coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint FROM usage_hourly
+OURS = text(f"""
+    SELECT (SELECT coalesce(sum({messages_sql()}), 0)::bigint FROM usage_hourly
             WHERE hour = :hour)
         + (SELECT coalesce(sum(messages), 0)::bigint FROM unattributed_messages WHERE hour = :hour)""")
 
 EVER_COUNTED = text(f"""
-    SELECT (SELECT coalesce(sum({
-    columns("{0} + lifetime_{0}", ("mqtt_inbound", "mqtt_outbound"), " + ")
-}), 0)::bigint FROM project_stats)
+    SELECT (SELECT coalesce(sum({messages_sql()} + {messages_sql("lifetime_")}), 0)::bigint
+        FROM project_stats)
         + (SELECT coalesce(sum(messages), 0)::bigint FROM unattributed_messages)""")
 
 RECORD = text("""

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from metering.catalogue.sources import quoted
 from metering.days import coverage
 from metering.running import allowances
 
@@ -88,7 +89,7 @@ COUNTER_SILENT = """
 SESSION_LOST = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, 'gap ' || g.id AS subject,
         jsonb_build_object('gap', g.id, 'from', g.starts_at, 'to', g.ends_at, 'reason', g.reason) AS detail
-    FROM gaps g WHERE g.source = 'mqtt' AND g.reason = 'the broker lost the session'
+    FROM gaps g WHERE g.source = 'mqtt' AND g.kind = 'session_lost'
         AND g.covered_at IS NULL AND g.accepted_at IS NULL"""
 
 SNAPSHOT_MISSING = f"""
@@ -102,7 +103,7 @@ UNCOVERED = f"""
             'hours', sum((source.value->>'hours')::int), 'of', sum((source.value->>'of')::int)) AS detail
     FROM daily_stats d CROSS JOIN LATERAL jsonb_each(d.coverage) AS source
     WHERE {coverage.INCOMPLETE.format("d")} AND d.date >= (CAST(:at AS timestamptz) - interval '7 days')::date
-        AND source.value->>'state' IN ('partial', 'missing', 'denied', 'failed')
+        AND source.value->>'state' IN {quoted(coverage.INCOMPLETE_STATES)}
     GROUP BY d.project_id, source.key"""
 
 LIMIT = f"""

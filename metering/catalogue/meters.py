@@ -1,26 +1,26 @@
-"""The catalogue: every counter and gauge with its unit and source. Columns derive from it.
+"""The catalogue of meters: every counter and gauge with its unit and source. Columns derive from it.
 
 A counter is summed over a period. A gauge is a level, sampled; NULL means never sampled.
-A source is what is measured at one time: it is either read whole or it is blind.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Source = Literal["mqtt", "platform_db", "s3", "ecr"]
-Unit = Literal["count", "bytes"]
+from metering.catalogue.sources import SourceName
 
-SOURCES: tuple[Source, ...] = ("mqtt", "platform_db", "s3", "ecr")
-COUNTER_SOURCES: tuple[Source, ...] = ("mqtt", "platform_db")
+Unit = Literal["count", "bytes"]
 
 
 @dataclass(frozen=True)
 class Counter:
-    """A sum of events: `name` is its column everywhere; `since` is its first form (see `forms`)."""
+    """A quantity that adds up over a period.
+
+    `name` is its column in every table; `since` is its first form (see `forms`).
+    """
 
     name: str
     unit: Unit
-    source: Source
+    source: SourceName
     label: str
     since: int
 
@@ -35,7 +35,7 @@ class Gauge:
     name: str
     live: str
     unit: Unit
-    source: Source | None
+    source: SourceName | None
     label: str
     since: int
 
@@ -75,16 +75,33 @@ METERS: dict[str, Counter | Gauge] = {
 }
 
 
-def counters_of(source: Source) -> tuple[str, ...]:
-    """Names of the counters that `source` measures."""
+MESSAGE_COUNTERS = ("mqtt_inbound", "mqtt_outbound")
+
+
+def counters_of(source: SourceName) -> tuple[str, ...]:
+    """Return the names of the counters that `source` measures."""
     return tuple(counter.name for counter in COUNTERS if counter.source == source)
 
 
-def gauges_of(source: Source) -> tuple[Gauge, ...]:
-    """Gauges that `source` samples."""
+def gauges_of(source: SourceName) -> tuple[Gauge, ...]:
+    """Return the gauges that `source` samples."""
     return tuple(gauge for gauge in GAUGES if gauge.source == source)
 
 
 def columns(template: str, names: tuple[str, ...] = COUNTER_NAMES, joiner: str = ", ") -> str:
-    """SQL made by filling `{0}` of `template` with each name: the catalogue, never input."""
+    """Return SQL: `template` with `{0}` replaced by each of `names`, which are of the catalogue."""
     return joiner.join(template.format(name) for name in names)
+
+
+def messages_sql(prefix: str = "") -> str:
+    """Return SQL of the MQTT messages of a row, both directions; `prefix` stands before each column."""
+    return columns(f"{prefix}{{0}}", MESSAGE_COUNTERS, " + ")
+
+
+def is_zero(source: SourceName, row: str) -> str:
+    """Return SQL that is true where everything `source` measures is 0 or NULL in `row`.
+
+    A source of counters is judged by its counters alone, also where it samples levels too.
+    """
+    names = counters_of(source) or tuple(gauge.name for gauge in gauges_of(source))
+    return columns(f"coalesce({row}.{{0}}, 0) = 0", names, " AND ")

@@ -11,12 +11,15 @@ levels, null where it was not read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.meters import Source, columns, counters_of, gauges_of
+from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
+from metering.catalogue.sources import SOURCES, SourceInfo, SourceName
+from metering.ledger.failures import failure_state
 
 # The first expected day of `projects p`: creation or installation, unless a backfill went earlier.
 EXPECTED_FROM = f"""least(
@@ -24,7 +27,7 @@ EXPECTED_FROM = f"""least(
     (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id))"""
 
 # Hours of the day `[:start, :end)` in which some counter daemon held its session, gaps taken out.
-_MQTT_HOURS = """
+_SESSION_HOURS = """
     SELECT count(*) FROM generate_series(
         greatest(CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC')),
         CAST(:end AS timestamptz) - interval '1 hour', interval '1 hour') AS h (hour)
@@ -41,35 +44,41 @@ _EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
     CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC'))) / 3600)::int"""
 
 
-def _is_zero(source: Source) -> str:
-    names = counters_of(source) or tuple(gauge.name for gauge in gauges_of(source))
-    return columns("coalesce(h.{0}, 0) = 0", names, " AND ")
+_NEVER_READ = {
+    "sessions": "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
+    "hours": "s.{0}_measured_at IS NULL",
+}
+_MEASURED_HOURS = {"sessions": f"({_SESSION_HOURS})::int", "hours": "h.{0}_hours::int"}
 
 
-def _counted(source: Source, hours: str, never: str, why: str = "NULL::text") -> str:
+def _counted(source: SourceInfo) -> str:
+    hours = _MEASURED_HOURS[source.measured_by].format(source.name)
+    never = _NEVER_READ[source.measured_by].format(source.name)
+    reason = f"h.{source.name}_failed->>'reason'" if source.is_polled else "NULL::text"
+    zero = is_zero(source.name, "h")
     return f"""(SELECT CASE WHEN {never} THEN jsonb_build_object('state', 'not_started') ELSE
         jsonb_strip_nulls(jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
-            WHEN n >= {_EXPECTED_HOURS} THEN CASE WHEN {_is_zero(source)} THEN 'zero' ELSE 'measured' END
+            WHEN n >= {_EXPECTED_HOURS} THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
             WHEN n > 0 THEN 'partial'
-            ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {why} END))
+            ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {reason} END))
         END FROM (SELECT {hours}) AS c (n))"""
 
 
-def _sampled(source: Source) -> str:
-    carried = f"previous.coverage->'{source}'->>'sampled_at'"
-    parts = f"""CASE WHEN h.{source}_parts IS NULL THEN '{{}}'
-        ELSE jsonb_build_object('parts', h.{source}_parts) END"""
-    sampled = f"CAST(h.{source}_sampled_at AS timestamptz)"
+def _sampled(source: SourceInfo) -> str:
+    name = source.name
+    previous_sample = f"previous.coverage->'{name}'->>'sampled_at'"
+    parts = f"""CASE WHEN h.{name}_parts IS NULL THEN '{{}}'
+        ELSE jsonb_build_object('parts', h.{name}_parts) END"""
+    sampled = f"CAST(h.{name}_sampled_at AS timestamptz)"
     return f"""CASE
-        WHEN {sampled} >= :start THEN jsonb_build_object('sampled_at', h.{source}_sampled_at,
-            'state', CASE WHEN {_is_zero(source)} THEN 'zero' ELSE 'measured' END) || {parts}
-        WHEN {sampled} IS NOT NULL THEN {_carried(f"h.{source}_sampled_at")} || {parts}
-        WHEN h.{source}_failed IS NOT NULL THEN coalesce({_carried(carried)}, '{{}}')
-            || jsonb_build_object('state',
-                CASE WHEN h.{source}_failed LIKE 'access denied%' THEN 'denied' ELSE 'failed' END,
-                'reason', h.{source}_failed) || {parts}
-        WHEN {carried} IS NOT NULL THEN {_carried(carried)}
-        WHEN EXISTS (SELECT FROM project_stats WHERE {source}_measured_at IS NOT NULL) THEN
+        WHEN {sampled} >= :start THEN jsonb_build_object('sampled_at', h.{name}_sampled_at,
+            'state', CASE WHEN {is_zero(name, "h")} THEN 'zero' ELSE 'measured' END) || {parts}
+        WHEN {sampled} IS NOT NULL THEN {_carried(f"h.{name}_sampled_at")} || {parts}
+        WHEN h.{name}_failed IS NOT NULL THEN coalesce({_carried(previous_sample)}, '{{}}')
+            || jsonb_build_object('state', {failure_state(f"h.{name}_failed")},
+                'reason', h.{name}_failed->>'reason') || {parts}
+        WHEN {previous_sample} IS NOT NULL THEN {_carried(previous_sample)}
+        WHEN EXISTS (SELECT FROM project_stats WHERE {name}_measured_at IS NOT NULL) THEN
             jsonb_build_object('state', 'missing')
         ELSE jsonb_build_object('state', 'not_configured') END"""
 
@@ -81,48 +90,74 @@ def _carried(sampled_at: str) -> str:
             CAST(:end AS timestamptz) - CAST({sampled_at} AS timestamptz)) / 3600)::int) END"""
 
 
-# SQL of a day's coverage, over `projects p`, `project_stats s`, the day's hours `h` and the
-# `previous` sealed day, as the seal joins them.
-OF_DAY = f"""jsonb_build_object(
-    'mqtt', {
-    _counted(
-        "mqtt",
-        f"({_MQTT_HOURS})::int",
-        "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
-    )
-},
-    'platform_db', {
-    _counted(
-        "platform_db", "h.platform_db_hours::int", "s.platform_db_measured_at IS NULL", "h.platform_db_failed"
-    )
-},
-    's3', {_sampled("s3")},
-    'ecr', {_sampled("ecr")})"""
+def _of_source(source: SourceInfo) -> str:
+    return f"'{source.name}', " + (_counted(source) if source.is_counter else _sampled(source))
 
 
-# Of a day `{0}`: some source was not read for all of it. Word for word the predicate of a partial index.
+# SQL of a day's coverage, over `projects p`, `project_stats s`, the day's hours `h` (with HOUR_COLUMNS)
+# and the `previous` sealed day, as the seal joins them.
+OF_DAY = f"jsonb_build_object({', '.join(map(_of_source, SOURCES))})"
+
+_LAST_FAILURE = """(array_agg(measured->'{0}_failed' ORDER BY hour DESC)
+    FILTER (WHERE measured ? '{0}_failed'))[1] AS {0}_failed"""
+# Parts of the sample used for the day, or of the last failed read if there was no sample.
+_LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC, hour DESC)
+    FILTER (WHERE measured ? '{0}_parts'))[1] AS {0}_parts"""
+_COMPLETE_HOURS = """count(*) FILTER (WHERE CAST(measured->>'{0}' AS timestamptz)
+    >= hour + interval '1 hour' AND hour >= date_trunc('hour', p.created_at, 'UTC')) AS {0}_hours"""
+
+
+def _hour_columns(source: SourceInfo) -> list[str]:
+    templates = {
+        "sessions": (),
+        "hours": (_LAST_FAILURE, _COMPLETE_HOURS),
+        "samples": ("max(measured->>'{0}') AS {0}_sampled_at", _LAST_FAILURE, _LAST_PARTS),
+    }[source.measured_by]
+    return [template.format(source.name) for template in templates]
+
+
+# SQL of what OF_DAY needs of the day's hours, as aggregates over usage_hourly of `projects p`.
+HOUR_COLUMNS = ",\n".join(column for source in SOURCES for column in _hour_columns(source))
+
+
+# silent        not read since; ends by itself when its source is read again
+# session_lost  the broker discarded the session of a counter daemon, and its messages
+# other         anything else, such as a gap that an operator records
+GapKind = Literal["silent", "session_lost", "other"]
+INCOMPLETE_STATES = ("partial", "missing", "denied", "failed")  # not read for all of the day
+# Of a day `{0}`: some source is in one of INCOMPLETE_STATES. Word for word the predicate of a partial index.
 INCOMPLETE = (
     """{0}.coverage @? '$.*.state ? (@ == "partial" || @ == "missing" || @ == "denied" || @ == "failed")'"""
 )
 
 
+def unknown_on_day(source: str, day: str) -> str:
+    """Return SQL that is true where the counters of `source` are not known for all of the row `day`."""
+    return f"{day}.coverage->'{source}'->>'state' IN ('partial', 'missing')"
+
+
 def open_gap(
     connection: Connection,
-    source: Source,
+    source: SourceName,
     starts_at: datetime,
     ends_at: datetime | None,
     reason: str,
     project_ids: Sequence[int] | None = None,
+    kind: GapKind = "other",
 ) -> None:
-    """Record that `source` was blind in `[starts_at, ends_at)`, for those projects or for all."""
+    """Record that `source` was blind in `[starts_at, ends_at)`, for those projects or for all.
+
+    `reason` is a sentence for people; `kind` decides who is alerted and how the gap is covered.
+    """
     connection.execute(
         text("""
-            INSERT INTO gaps (source, starts_at, ends_at, reason, project_ids)
-            VALUES (:source, :starts_at, :ends_at, :reason, :projects)"""),
+            INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
+            VALUES (:source, :starts_at, :ends_at, :kind, :reason, :projects)"""),
         {
             "source": source,
             "starts_at": starts_at,
             "ends_at": ends_at,
+            "kind": kind,
             "reason": reason,
             "projects": None if project_ids is None else list(project_ids),
         },

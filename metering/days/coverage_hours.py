@@ -10,9 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.meters import COUNTER_SOURCES, SOURCES, Source, columns, counters_of, gauges_of
+from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.sources import SOURCE_NAMES, SOURCES, SourceInfo, SourceName
+from metering.ledger.failures import failure_state
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,9 @@ class HourCell:
     """
 
     hour: datetime
-    source: Source
+    source: SourceName
     state: str
     detail: dict[str, Any]
-
-
-def _is_zero(source: Source) -> str:
-    names = counters_of(source) if source in COUNTER_SOURCES else [gauge.name for gauge in gauges_of(source)]
-    return columns("coalesce(u.{0}, 0) = 0", tuple(names), " AND ")
 
 
 # A level's last sample before the hour is sought in the hours that are kept of the last month.
@@ -39,12 +36,12 @@ _SAMPLED = """
             WHEN own.at < h.hour THEN 'carried'
             WHEN u.measured ? '{0}' THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
             WHEN u.measured ? '{0}_failed' THEN
-                CASE WHEN u.measured->>'{0}_failed' LIKE 'access denied%' THEN 'denied' ELSE 'failed' END
+                {failure}
             WHEN NOT EXISTS (SELECT FROM project_stats WHERE {0}_measured_at IS NOT NULL)
                 THEN 'not_configured'
             WHEN h.ends > :at THEN 'running'
             WHEN last.at IS NOT NULL THEN 'carried' ELSE 'missing' END AS state,
-        jsonb_build_object('reason', u.measured->>'{0}_failed', 'parts', u.measured->'{0}_parts',
+        jsonb_build_object('reason', u.measured->'{0}_failed'->>'reason', 'parts', u.measured->'{0}_parts',
             'sampled_at', coalesce(u.measured->>'{0}', last.at),
             'age_hours', CASE WHEN own.at IS NULL OR own.at < h.hour THEN
                 round(extract(epoch FROM least(h.ends, :at)
@@ -56,22 +53,22 @@ _SAMPLED = """
         AND b.measured ? '{0}' ORDER BY b.hour DESC LIMIT 1) last ON true"""
 
 _COUNTED = """
-    SELECT h.hour, 'platform_db' AS source, CASE
-            WHEN CAST(u.measured->>'platform_db' AS timestamptz) >= h.ends THEN
+    SELECT h.hour, '{0}' AS source, CASE
+            WHEN CAST(u.measured->>'{0}' AS timestamptz) >= h.ends THEN
                 CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
-            WHEN u.measured->>'platform_db_failed' LIKE '%permission denied%' THEN 'denied'
-            WHEN u.measured ? 'platform_db_failed' THEN 'partial'
+            WHEN u.measured->'{0}_failed'->>'kind' = 'denied' THEN 'denied'
+            WHEN u.measured ? '{0}_failed' THEN 'partial'
             WHEN h.ends > :at THEN 'running'
-            WHEN u.measured ? 'platform_db' THEN 'partial'
-            WHEN (SELECT platform_db_measured_at FROM project_stats WHERE project_id = :project_id) IS NULL
+            WHEN u.measured ? '{0}' THEN 'partial'
+            WHEN (SELECT {0}_measured_at FROM project_stats WHERE project_id = :project_id) IS NULL
                 THEN 'not_started'
             ELSE 'missing' END,
-        jsonb_build_object('reason', u.measured->>'platform_db_failed',
-            'sampled_at', u.measured->>'platform_db')
+        jsonb_build_object('reason', u.measured->'{0}_failed'->>'reason',
+            'sampled_at', u.measured->>'{0}')
     FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour"""
 
 _MESSAGES = """
-    SELECT h.hour, 'mqtt', CASE
+    SELECT h.hour, '{0}' AS source, CASE
             WHEN NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < h.ends) THEN 'not_started'
             WHEN blind.reason IS NOT NULL THEN
                 CASE WHEN blind.starts_at <= h.hour AND blind.ends_at >= h.ends THEN 'missing'
@@ -79,21 +76,25 @@ _MESSAGES = """
             WHEN h.ends > :at THEN 'running'
             WHEN NOT EXISTS (SELECT FROM mqtt_sessions m WHERE m.session_started_at < h.ends
                 AND m.last_seen_at >= h.ends - interval '1 minute') THEN 'missing'
-            WHEN {zero} THEN 'zero' ELSE 'measured' END,
-        jsonb_build_object('reason', blind.reason)
+            WHEN {zero} THEN 'zero' ELSE 'measured' END AS state,
+        jsonb_build_object('reason', blind.reason) AS detail
     FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour
     LEFT JOIN LATERAL (
         SELECT string_agg(g.reason, '; ') AS reason, min(g.starts_at) AS starts_at,
             max(coalesce(g.ends_at, 'infinity')) AS ends_at
-        FROM gaps g WHERE g.source = 'mqtt' AND g.starts_at < h.ends
+        FROM gaps g WHERE g.source = '{0}' AND g.starts_at < h.ends
         AND coalesce(g.ends_at, 'infinity') > h.hour AND g.covered_at IS NULL
         AND (g.project_ids IS NULL OR :project_id = ANY(g.project_ids))) blind ON true"""
 
-_PARTS = [
-    _MESSAGES.format(zero=_is_zero("mqtt")),
-    _COUNTED.format(zero=_is_zero("platform_db")),
-    *(_SAMPLED.format(source, zero=_is_zero(source)) for source in ("s3", "ecr")),
-]
+_TEMPLATES = {"sessions": _MESSAGES, "hours": _COUNTED, "samples": _SAMPLED}
+
+
+def _cells(source: SourceInfo) -> str:
+    name = source.name
+    failure = failure_state(f"u.measured->'{name}_failed'")
+    return _TEMPLATES[source.measured_by].format(name, zero=is_zero(name, "u"), failure=failure)
+
+
 HOURS = text(f"""
     WITH hours AS (
         SELECT hour.hour, hour.hour + interval '1 hour' AS ends FROM projects p CROSS JOIN generate_series(
@@ -106,11 +107,17 @@ HOURS = text(f"""
     SELECT hour, source, state, jsonb_strip_nulls(detail - 'parts')
         || CASE WHEN coalesce(detail->'parts', 'null') = 'null' THEN '{{}}'
             ELSE jsonb_build_object('parts', detail->'parts') END
-    FROM ({" UNION ALL ".join(_PARTS)}) AS cells (hour, source, state, detail)
+    FROM ({" UNION ALL ".join(map(_cells, SOURCES))}) AS cells (hour, source, state, detail)
     ORDER BY hour, array_position(CAST(:sources AS text[]), source)""")
 
 
 def hours(connection: Connection, project_id: int, day: Day, at: datetime) -> list[HourCell]:
     """Every source in each hour of `day` in which the project was metered, up to the hour of `at`."""
-    given = {"project_id": project_id, "start": day.start, "end": day.end, "at": at, "sources": list(SOURCES)}
+    given = {
+        "project_id": project_id,
+        "start": day.start,
+        "end": day.end,
+        "at": at,
+        "sources": list(SOURCE_NAMES),
+    }
     return [HourCell(*row) for row in connection.execute(HOURS, given)]

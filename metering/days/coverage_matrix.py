@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.meters import COUNTER_SOURCES, SOURCES, Source, counters_of, gauges_of
+from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
-from metering.days.coverage import EXPECTED_FROM, INCOMPLETE
+from metering.catalogue.sources import SOURCE_NAMES, SourceName, quoted
+from metering.days.coverage import EXPECTED_FROM, INCOMPLETE, INCOMPLETE_STATES
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,12 @@ class Cell:
     project: str
     organization_id: int
     date: date
-    source: Source
+    source: SourceName
     state: str
     detail: dict[str, Any]
 
 
-def _is_zero(source: Source) -> str:
-    if source in COUNTER_SOURCES:
-        names = counters_of(source)
-    else:
-        names = tuple(gauge.name for gauge in gauges_of(source))
-    return f"source.name = '{source}' AND " + " AND ".join(f"coalesce(d.{name}, 0) = 0" for name in names)
-
-
-_ZERO = " OR ".join(f"({_is_zero(source)})" for source in SOURCES)
+_ZERO = " OR ".join(f"(source.name = '{name}' AND {is_zero(name, 'd')})" for name in SOURCE_NAMES)
 
 # Pages come first: only the days of the projects on the page are read, by the key of daily_stats; and
 # a project's first day ever, which is sought in every month, only where it may lie in the range.
@@ -82,11 +75,11 @@ LACKING = text(f"""
     SELECT DISTINCT d.project_id FROM daily_stats d
     WHERE d.date >= :first AND d.date <= :last AND {INCOMPLETE.format("d")}
         AND EXISTS (SELECT FROM unnest(CAST(:sources AS text[])) AS source (name)
-            WHERE d.coverage->source.name->>'state' IN ('partial', 'missing', 'denied', 'failed'))""")
+            WHERE d.coverage->source.name->>'state' IN {quoted(INCOMPLETE_STATES)})""")
 
 
 def lacking(
-    connection: Connection, first: Day, last: Day, sources: Sequence[Source] = SOURCES
+    connection: Connection, first: Day, last: Day, sources: Sequence[SourceName] = SOURCE_NAMES
 ) -> frozenset[int]:
     """Projects of which a sealed day, `first` to `last`, was not read whole from one of `sources`."""
     given = {"first": first.date, "last": last.date, "sources": list(sources)}
@@ -100,7 +93,7 @@ def matrix(
     at: datetime,
     after: int = 0,
     most: int = 50,
-    sources: Sequence[Source] = SOURCES,
+    sources: Sequence[SourceName] = SOURCE_NAMES,
     only: Sequence[int] | None = None,
 ) -> list[Cell]:
     """The cells of `sources` on days `first` to `last`, both included, for `most` projects above `after`.

@@ -11,7 +11,7 @@ from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.catalogue.tiers import AT_END
-from metering.days.coverage import OF_DAY
+from metering.days.coverage import HOUR_COLUMNS, OF_DAY
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
 from metering.errors import PeriodError
@@ -28,12 +28,6 @@ def row_hash(row: str) -> str:
 
 
 _LAST_SAMPLE = "(array_agg({0} ORDER BY hour DESC) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
-_LAST_FAILURE = """(array_agg(measured->>'{0}_failed' ORDER BY hour DESC)
-    FILTER (WHERE measured ? '{0}_failed'))[1] AS {0}_failed"""
-# Of the sample that the day shows, or of the last failure where there is none.
-_LAST_PARTS = """(array_agg(measured->'{0}_parts' ORDER BY measured ? '{0}' DESC, hour DESC)
-    FILTER (WHERE measured ? '{0}_parts'))[1] AS {0}_parts"""
-
 SEAL = text(f"""
     INSERT INTO daily_stats (project_id, date, organization_id, year, month, day,
         {columns("{0}")}, {columns("{0}", SAMPLED)}, storage_bytes, tier, coverage, form, meters, row_hash)
@@ -54,12 +48,7 @@ SEAL = text(f"""
             CROSS JOIN LATERAL (
                 SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)},
-                    max(measured->>'s3') AS s3_sampled_at, max(measured->>'ecr') AS ecr_sampled_at,
-                    {columns(_LAST_FAILURE, ("platform_db", "s3", "ecr"))},
-                    {columns(_LAST_PARTS, ("s3", "ecr"))},
-                    count(*) FILTER (WHERE CAST(measured->>'platform_db' AS timestamptz)
-                        >= hour + interval '1 hour' AND hour >= date_trunc('hour', p.created_at, 'UTC'))
-                        AS platform_db_hours
+                    {HOUR_COLUMNS}
                 FROM usage_hourly u
                 WHERE u.project_id = s.project_id AND u.hour >= :start AND u.hour < :end) h
             LEFT JOIN LATERAL (

@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, GAUGES, SOURCES
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, GAUGES
+from metering.catalogue.sources import SOURCES
 
 NAMING = {
     "pk": "%(table_name)s_pkey",
@@ -164,7 +165,7 @@ class ProjectStats(Base):
         _meters("lifetime_meters"),
         Column("open_from", DateTime(timezone=True), nullable=False),
         Column("updated_at", DateTime(timezone=True), nullable=False),
-        *(Column(f"{source}_measured_at", DateTime(timezone=True)) for source in SOURCES),
+        *(Column(source.measured_at, DateTime(timezone=True)) for source in SOURCES),
         Column("judged_at", DateTime(timezone=True)),
         Index("project_stats_open_from_idx", "open_from"),
     )
@@ -305,6 +306,7 @@ class Gap(Base):
     source: Mapped[str]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
+    kind: Mapped[str] = mapped_column(server_default=text("'other'"))
     reason: Mapped[str]
     project_ids: Mapped[list[int] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

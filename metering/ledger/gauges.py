@@ -1,6 +1,5 @@
-"""Record sampled gauges, and failures to sample them, in the running hour."""
+"""Record sampled gauges in the running hour."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,29 +7,29 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
-from metering.catalogue.meters import GAUGES, STORAGE_PARTS, Source, columns, gauges_of
+from metering.catalogue.meters import GAUGES, STORAGE_PARTS, columns, gauges_of
 from metering.catalogue.periods import Hour
-
-Parts = Mapping[int, Mapping[str, Any]]  # project id -> place -> its levels, None where it was not read
+from metering.catalogue.sources import SourceName
+from metering.ledger.parts import Parts, parts_json
 
 
 def record_gauges(
     connection: Connection,
-    source: Source,
+    source: SourceName,
     samples: Mapping[int, Mapping[str, int]],
     at: datetime,
     parts: Parts | None = None,
-    whole: bool = True,
-    earlier: Mapping[int, datetime] | None = None,
+    complete: bool = True,
+    stale: Mapping[int, datetime] | None = None,
 ) -> None:
     """Write the levels of `source`, project id -> gauge name -> value, sampled at `at`.
 
-    Those of a project in `earlier` were read at `at` and are as of that instant: they are taken unless
+    Those of a project in `stale` were read at `at` and are as of that instant: they are taken unless
     a younger sample is known, and are carried into the hour of `at` with their age.
 
     A project that is not in `samples` keeps its last known values and their age. `parts` are those of
     a source in several places, and are kept beside the sum. Where something else of the source could
-    not be read it is not `whole`, and is not said to be measured.
+    not be read it is not `complete`, and is not said to be measured.
     """
     ids = sorted(samples)
     projects.ensure(connection, ids, at)
@@ -38,56 +37,12 @@ def record_gauges(
     gauges = gauges_of(source)
     values = {gauge.name: [samples[project].get(gauge.name) for project in ids] for gauge in gauges}
     connection.execute(
-        _record_gauges(source, whole),
+        _record_gauges(source, complete),
         values
         | {"ids": ids, "hour": Hour.of(at).start, "at": at, "source": source}
-        | {"sampled": [(earlier or {}).get(project, at) for project in ids]}
-        | {"parts": _parts_json(source, ids, parts or {})},
+        | {"sampled": [(stale or {}).get(project, at) for project in ids]}
+        | {"parts": parts_json(source, ids, parts or {})},
     )
-
-
-def _parts_json(source: Source, ids: Sequence[int], parts: Parts) -> list[str]:
-    return [json.dumps({f"{source}_parts": parts[project]} if project in parts else {}) for project in ids]
-
-
-def record_failures(
-    connection: Connection,
-    source: Source,
-    reasons: Mapping[int, str],
-    at: datetime,
-    parts: Parts | None = None,
-) -> None:
-    """Say in the hour of `at` why `source` could not be read, project id -> reason; no level changes.
-
-    A sample of the same hour, before or after, takes the reason's place: a level is one for the hour,
-    where rows are counted until its end. Of `parts`, those that were
-    read are kept; a sum without the others would be too small and is not.
-    """
-    ids = sorted(reasons)
-    projects.ensure(connection, ids, at)
-    projects.lock(connection, ids)
-    connection.execute(
-        RECORD_FAILURES,
-        {
-            "ids": ids,
-            "reasons": [reasons[project] for project in ids],
-            "parts": _parts_json(source, ids, parts or {}),
-            "hour": Hour.of(at).start,
-            "source": source,
-            "key": f"{source}_failed",
-        },
-    )
-
-
-RECORD_FAILURES = text("""
-    INSERT INTO usage_hourly AS u (project_id, hour, measured)
-    SELECT s.project_id, greatest(:hour, s.open_from),
-        jsonb_build_object(CAST(:key AS text), g.reason) || CAST(g.parts AS jsonb)
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:parts AS text[]))
-        AS g (project_id, reason, parts)
-    JOIN project_stats s USING (project_id) ORDER BY s.project_id
-    ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
-        WHERE NOT u.measured ? CAST(:source AS text) OR CAST(:source AS text) = 'platform_db'""")
 
 
 def known_sum(names: Sequence[str], prefix: str = "") -> str:
@@ -96,10 +51,10 @@ def known_sum(names: Sequence[str], prefix: str = "") -> str:
     return f"CASE WHEN num_nonnulls({', '.join(prefix + n for n in names)}) > 0 THEN {total} END"
 
 
-def _record_gauges(source: Source, whole: bool) -> Any:
-    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, g.sampled)," if whole else ""
-    mark = "jsonb_build_object(CAST(:source AS text), sampled)" if whole else "jsonb '{}'"
-    kept = f"u.measured - '{source}_failed'" if whole else "u.measured"
+def _record_gauges(source: SourceName, complete: bool) -> Any:
+    measured = f"{source}_measured_at = greatest(s.{source}_measured_at, g.sampled)," if complete else ""
+    mark = "jsonb_build_object(CAST(:source AS text), sampled)" if complete else "jsonb '{}'"
+    kept = f"u.measured - '{source}_failed'" if complete else "u.measured"
     gauges = gauges_of(source)
     names = tuple(gauge.name for gauge in gauges)
     live = {gauge.name: gauge.live for gauge in GAUGES}

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
-from metering.catalogue.meters import Source, columns, counters_of
+from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.sources import SourceName
 
 WAIT = timedelta(hours=24)
 ACTOR = "fleetmeter"
@@ -39,7 +40,7 @@ class Begins:
     pruned: bool
 
 
-def waiting(connection: Connection, source: Source, at: datetime) -> Sealed:
+def waiting(connection: Connection, source: SourceName, at: datetime) -> Sealed:
     """The seals that are a day old at `at` and younger than those of the last recount."""
     query = text("""
         SELECT coalesce(max(CAST(after->>'sealed_until' AS timestamptz)), '0001-01-01Z')
@@ -69,7 +70,7 @@ def begins(connection: Connection, counter: str, day: Day, hour: datetime | None
 
 def post(
     connection: Connection,
-    source: Source,
+    source: SourceName,
     day: Day,
     project_ids: Sequence[int],
     sealed: Sealed,
@@ -132,7 +133,9 @@ _POST = f"""
     FROM posted ORDER BY id"""
 
 
-def finish(connection: Connection, source: Source, days: Sequence[Day], sealed: Sealed, at: datetime) -> None:
+def finish(
+    connection: Connection, source: SourceName, days: Sequence[Day], sealed: Sealed, at: datetime
+) -> None:
     """Note that these days were recounted, so that none is again."""
     after = {"days": [str(day) for day in days], "sealed_until": sealed.until.isoformat()}
     connection.execute(

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from metering.catalogue import projects
-from metering.catalogue.meters import Source, columns, counters_of
+from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
-from metering.db.engine import error_line, is_refused
+from metering.catalogue.sources import SourceName
+from metering.db.engine import is_refused
+from metering.ledger.failures import SourceFailure, database_failure
 
 
 class TableCount(NamedTuple):
@@ -25,11 +27,14 @@ class TableCount(NamedTuple):
 
 
 def stage(
-    connection: Connection, source: Source, selects: Mapping[str, TableCount], parameters: Mapping[str, Any]
-) -> dict[str, str]:
+    connection: Connection,
+    source: SourceName,
+    selects: Mapping[str, TableCount],
+    parameters: Mapping[str, Any],
+) -> dict[str, SourceFailure]:
     """Count `source` into a table of this session, one statement for each of its tables.
 
-    Returns why a table could not be counted; what the others hold is counted all the same. Hold the
+    Returns why a table could not be counted; the other tables are counted nevertheless. Hold the
     advisory lock of the source from before this until the last `apply_staged`, or an older count may
     be applied over a newer one.
     """
@@ -38,9 +43,9 @@ def stage(
     rows = columns("{0} bigint DEFAULT 0", names)
     connection.execute(text(f"CREATE TEMP TABLE staged_rows (project_id bigint, hour timestamptz, {rows})"))
     failed = {
-        table: reason
+        table: failure
         for table, counting in selects.items()
-        if (reason := _stage_table(connection, counting, parameters))
+        if (failure := _stage_table(connection, counting, parameters))
     }
     sums = columns("sum({0})::bigint AS {0}", names)
     connection.execute(
@@ -53,7 +58,9 @@ def stage(
     return failed
 
 
-def _stage_table(connection: Connection, counting: TableCount, parameters: Mapping[str, Any]) -> str:
+def _stage_table(
+    connection: Connection, counting: TableCount, parameters: Mapping[str, Any]
+) -> SourceFailure | None:
     names = columns("{0}", counting.counters)
     try:
         with connection.begin_nested():
@@ -62,11 +69,11 @@ def _stage_table(connection: Connection, counting: TableCount, parameters: Mappi
     except DBAPIError as error:
         if not is_refused(error):
             raise
-        return error_line(error)
-    return ""
+        return database_failure(error)
+    return None
 
 
-def keep_staged(connection: Connection, source: Source, start: datetime, end: datetime) -> None:
+def keep_staged(connection: Connection, source: SourceName, start: datetime, end: datetime) -> None:
     """Let no staged count of `[start, end)` be less than what the ledger has.
 
     Rows that were counted may be gone since: pruned, or taken back, which the recount after the seal
@@ -90,7 +97,7 @@ def keep_staged(connection: Connection, source: Source, start: datetime, end: da
 
 def apply_staged(
     connection: Connection,
-    source: Source,
+    source: SourceName,
     project_ids: Sequence[int],
     start: datetime,
     end: datetime,
@@ -120,7 +127,7 @@ def apply_staged(
 
 
 def fill_sealed_day(
-    connection: Connection, source: Source, project_ids: Sequence[int], day: Day, at: datetime
+    connection: Connection, source: SourceName, project_ids: Sequence[int], day: Day, at: datetime
 ) -> None:
     """Set the 24 hours of `day` to what was staged, before `open_from`: for a backfill only.
 
@@ -138,7 +145,7 @@ def fill_sealed_day(
     )
 
 
-def _set_hours(source: Source, target: str, without: Collection[str] = ()) -> Any:
+def _set_hours(source: SourceName, target: str, without: Collection[str] = ()) -> Any:
     names = tuple(name for name in counters_of(source) if name not in without)
     measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if not without else ""
     mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"

@@ -11,16 +11,17 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.db.transactions import advisory_lock
 from metering.errors import PlanError
 from metering.pricing.plans import Plans
 
 _UNTIL = f"least(CAST(:end AS timestamptz), {METERED_UNTIL})"
-SILENT = "not read since"  # the reason of a gap that ends by itself when its source is read again
+SILENT = "silent"  # the kind of gap that ends by itself when its source is read again
 
 COVER = text(f"""
     UPDATE gaps g SET covered_at = :at
-    WHERE g.reason = '{SILENT}' AND g.covered_at IS NULL AND g.accepted_at IS NULL AND CASE g.source
+    WHERE g.kind = '{SILENT}' AND g.covered_at IS NULL AND g.accepted_at IS NULL AND CASE g.source
         WHEN 'mqtt' THEN EXISTS (SELECT FROM mqtt_sessions m
             WHERE m.session_started_at <= g.starts_at AND m.last_seen_at >= g.ends_at)
         ELSE NOT EXISTS (SELECT FROM project_stats s JOIN projects p ON p.id = s.project_id
@@ -29,17 +30,18 @@ COVER = text(f"""
 
 # The broker keeps a counter's session while no daemon runs, so the messages are late, not lost.
 MQTT_SILENT = text(f"""
-    INSERT INTO gaps (source, starts_at, ends_at, reason)
-    SELECT 'mqtt', greatest(max(last_seen_at), :start), :end, '{SILENT}' FROM mqtt_sessions
+    INSERT INTO gaps (source, starts_at, ends_at, kind, reason)
+    SELECT 'mqtt', greatest(max(last_seen_at), :start), :end, '{SILENT}', 'not read since' FROM mqtt_sessions
     WHERE session_started_at < :end HAVING max(last_seen_at) < :end AND NOT EXISTS (
-        SELECT FROM gaps g WHERE (g.source, g.reason, g.ends_at) = ('mqtt', '{SILENT}', :end))""")
+        SELECT FROM gaps g WHERE (g.source, g.kind, g.ends_at) = ('mqtt', '{SILENT}', :end))""")
 
 PLATFORM_SILENT = text(f"""
-    INSERT INTO gaps (source, starts_at, ends_at, reason, project_ids)
-    SELECT 'platform_db', greatest(s.platform_db_measured_at, :start), :end, '{SILENT}', array_agg(p.id)
+    INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
+    SELECT 'platform_db', greatest(s.platform_db_measured_at, :start), :end, '{SILENT}', 'not read since',
+        array_agg(p.id)
     FROM projects p JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = ANY(:ids) AND s.platform_db_measured_at < {_UNTIL} AND NOT EXISTS (
-        SELECT FROM gaps g WHERE (g.source, g.reason, g.ends_at) = ('platform_db', '{SILENT}', :end)
+        SELECT FROM gaps g WHERE (g.source, g.kind, g.ends_at) = ('platform_db', '{SILENT}', :end)
         AND p.id = ANY(g.project_ids))
     GROUP BY 2""")
 
@@ -56,7 +58,7 @@ BLOCKED = text(f"""
             g.source, to_char(g.starts_at, 'YYYY-MM-DD HH24:MI'),
             coalesce(to_char(g.ends_at, 'YYYY-MM-DD HH24:MI'), 'now'), g.reason, g.id)
         FROM projects p JOIN gaps g ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
-        WHERE p.id = ANY(:ids) AND g.source IN ('mqtt', 'platform_db')
+        WHERE p.id = ANY(:ids) AND g.source IN {quoted(COUNTER_SOURCES)}
             AND g.covered_at IS NULL AND g.accepted_at IS NULL AND g.starts_at < {_UNTIL}
             AND coalesce(g.ends_at, 'infinity') > greatest(:start, p.created_at)
     ) reasons GROUP BY project_id""")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import projects
 from metering.catalogue.meters import COUNTER_NAMES, METERS, STORAGE_PARTS
 from metering.catalogue.periods import Month
+from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import PeriodError
 from metering.months import proration, rerate
 from metering.pricing import rating
@@ -88,9 +89,9 @@ HOURS = text("""
 POSTED = text("""
     SELECT id, meter, quantity, amount, usage_date, reason, actor FROM adjustments
     WHERE project_id = :project AND posted_month = :first ORDER BY id""")
-GAPS = text("""
+GAPS = text(f"""
     SELECT id, source, starts_at, ends_at, reason, covered_at, accepted_by, accepted_reason FROM gaps
-    WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN ('mqtt', 'platform_db')
+    WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN {quoted(COUNTER_SOURCES)}
         AND starts_at < :end AND coalesce(ends_at, 'infinity') > :start ORDER BY starts_at, id""")
 LEVELS = text(f"""
     SELECT {proration.AVERAGES} FROM daily_stats

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.periods import Month
+from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import UnknownGap
 from metering.months import blockers, proration
 from metering.pricing import rating
@@ -139,11 +140,11 @@ def at_risk(connection: Connection, project_id: int, start: datetime, end: datet
     return Risk(project_id, near["days"], round(length, 2), usage, charge, version.currency)
 
 
-OPEN_OF = text("""
+OPEN_OF = text(f"""
     SELECT p.id, greatest(g.starts_at, :start) AS starts_at, least(coalesce(g.ends_at, :end), :end) AS ends_at
     FROM gaps g JOIN projects p ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
     WHERE p.id = ANY(:ids) AND g.covered_at IS NULL AND g.accepted_at IS NULL
-        AND g.source IN ('mqtt', 'platform_db')
+        AND g.source IN {quoted(COUNTER_SOURCES)}
         AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
     ORDER BY p.id, g.starts_at LIMIT :most""")
 

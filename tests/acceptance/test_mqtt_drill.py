@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("FLEETMETER_DRILL_SECONDS", "60"))
 def test_nothing_is_lost_or_counted_twice(empty_url: URL, tmp_path: Path, seed: int) -> None:
     with Mosquitto(tmp_path, window=65_534) as broker:
         outcome = drill.exercise(
-            empty_url, endpoint.of(Settings(mqtt_url=SecretStr(broker.url))), SECONDS, seed
+            empty_url, endpoint.from_settings(Settings(mqtt_url=SecretStr(broker.url))), SECONDS, seed
         )
     drill.show(outcome)
     assert outcome.published > 1000
@@ -54,7 +54,7 @@ def test_on_a_broker_of_ones_own_with_tls_and_a_password(empty_url: URL, tmp_pat
     more = f"cafile {cert}\ncertfile {cert}\nkeyfile {tmp_path / 'key.pem'}"
     with Mosquitto(tmp_path, window=65_534, more=more, password="p@ss:/word") as broker:
         url = f"mqtts://counter:p%40ss%3A%2Fword@localhost:{broker.port}"
-        found = endpoint.of(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
+        found = endpoint.from_settings(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
         outcome = drill.exercise(empty_url, found, SECONDS / 2, seed=4)
     drill.show(outcome)
     assert outcome.published > 1000

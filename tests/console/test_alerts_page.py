@@ -8,9 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from console.views.alerts.alert import sentence
 from console.views.snapshots import matrix
-from metering.catalogue.meters import SOURCES
+from jobs import execute
+from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings
-from tests.support import runs
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
 
@@ -86,7 +86,7 @@ def test_a_preview_is_a_trial_run_that_shows_what_would_change(
     assert platform.rows("SELECT job, dry_run, state FROM job_runs") == [("daily", True, "queued")]
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'preview'") == 1
     days = platform.scalar("SELECT count(*) FROM daily_stats")
-    runs.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
+    execute.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
     page.run()
     assert platform.scalar("SELECT count(*) FROM daily_stats") == days
     said = " ".join(caption.value for caption in page.caption)
@@ -130,7 +130,7 @@ def test_only_the_failures_that_the_filter_leaves_are_tried_again(
 def test_the_matrix_shows_how_well_each_day_was_measured(open_page: Open, fleet: Fleet) -> None:
     page = open_page("snapshots")
     grid = next(frame.value for frame in page.dataframe if frame.key == "matrix" or "●" in str(frame.value))
-    assert len(grid) == len(fleet.projects) * len(SOURCES)
+    assert len(grid) == len(fleet.projects) * len(SOURCE_NAMES)
     cells = {icon for column in grid.columns[2:] for cell in grid[column] for icon in cell}
     assert cells <= {*matrix.ICONS.values(), matrix.NOT_EXPECTED}
     if fleet.missing:
@@ -160,7 +160,7 @@ def test_the_matrix_leaves_projects_whose_days_were_read_in_part(
     )
     said = {"from": str(yesterday), "to": str(yesterday), "only": "missing"}
     grid = open_page("snapshots", **said).dataframe[-1].value
-    assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCES)
+    assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCE_NAMES)
     page = open_page("snapshots", **said, source="mqtt")
     assert "were read whole" in page.info[-1].value
 

@@ -14,7 +14,7 @@ from console.pages import TITLES
 from console.ui import escape
 from metering.catalogue.periods import Day, Month
 from metering.days import coverage
-from metering.ledger.mqtt import MqttUsage, add_mqtt, add_unattributed
+from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from tests.support.browser_site import Site, choose, listing, open_list, press, visit
@@ -59,7 +59,12 @@ def _spoil(site: Site, organization: int, project: int, word: str, at: datetime)
     with site.engine.begin() as connection:
         usage = MqttUsage(2_000_000, 10, 5000, 50, word)
         add_mqtt(connection, {(organization, project): usage}, at)
-        add_unattributed(connection, {word[:200]: (7, [word, f"roboticks/{word}/x"])}, at)
+        connection.execute(
+            text("""
+                INSERT INTO unattributed_messages (hour, reason, messages, sample_topics, updated_at)
+                VALUES (date_trunc('hour', CAST(:at AS timestamptz)), :reason, 7, :topics, :at)"""),
+            {"at": at, "reason": word[:200], "topics": [word, f"roboticks/{word}/x"]},
+        )
         coverage.open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
         wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
         adjustments.post(connection, wanted, at)

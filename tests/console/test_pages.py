@@ -15,7 +15,7 @@ from metering.catalogue.periods import Day, Month
 from metering.days import completeness, coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.ledger.mqtt import MqttUsage, add_mqtt, add_unattributed
+from metering.ledger.mqtt import MalformedTopics, MqttUsage, add_mqtt
 from metering.pricing import plans
 from tests.support.fleet import FORMULA, HOSTILE, Fleet, fill
 from tests.support.platform import Platform
@@ -402,7 +402,7 @@ class TestHealth:
 
     def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         with engine.begin() as connection:
-            add_unattributed(connection, {"bad_topic": (7, ["a/<b>/c"])}, datetime.now(UTC))
+            add_mqtt(connection, {}, datetime.now(UTC), MalformedTopics(7, ["a/<b>/c"]))
         table = open_page("health").dataframe[-1].value
         assert list(table["messages"]) == [7]
 

@@ -22,8 +22,8 @@ from console.access import tenancy
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
 from metering.alerts import alerts as domain_alerts
-from metering.catalogue.meters import SOURCES
 from metering.catalogue.periods import Day, Month
+from metering.catalogue.sources import SOURCE_NAMES
 from metering.days import completeness, coverage, coverage_matrix
 from metering.days.completeness import SealedDay
 from metering.db.tables import Base
@@ -60,7 +60,7 @@ GIVEN: dict[str, Any] = {
     "month": Month.of(AT).previous(),
     "state": None,
     "skipped": 0,
-    "sources": SOURCES,
+    "sources": SOURCE_NAMES,
     "only": None,
     "job": None,
     "before": None,

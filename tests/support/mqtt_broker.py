@@ -36,9 +36,9 @@ def free_port() -> int:
 
 
 def require_mosquitto() -> str:
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if found:
-        return found
+    path = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if path:
+        return path
     sentence = "mosquitto is not installed; get it with: make extras"
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from collectors.mqtt import daemon
 from metering.config.settings import Settings
@@ -13,17 +14,17 @@ from tests.support.platform import Platform
 class Running:
     """A daemon on a thread of the test."""
 
-    def __init__(self, settings: Settings, plain: bool = False) -> None:
+    def __init__(self, settings: Settings, plain: bool = False, **options: Any) -> None:
         self.stop = threading.Event()
         self.code: int | None = None
         self.error: Exception | None = None
         self._engine = open_engine(settings)
-        self._thread = threading.Thread(target=self._run, args=(settings, plain), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(settings, plain), kwargs=options, daemon=True)
         self._thread.start()
 
-    def _run(self, settings: Settings, plain: bool) -> None:
+    def _run(self, settings: Settings, plain: bool, **options: Any) -> None:
         try:
-            self.code = daemon.run(settings, self._engine, self.stop, plain=plain)
+            self.code = daemon.run(settings, self._engine, self.stop, plain=plain, **options)
         except Exception as error:
             self.error = error
 

@@ -1,6 +1,6 @@
 """A broker, daemons and a database small enough to interleave in every order.
 
-The daemons are the real `Inbox` and `Session`; broker, network and database are models that do what
+The daemons are the real `Buffer` and `Session`; broker, network and database are models that do what
 the assumptions in `collectors.mqtt.session` allow and no more. Each message has a project of its
 own, so the database says which message was counted how often.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from collectors.mqtt import session as protocol
 from collectors.mqtt.buffer import Batch, Buffer
 from collectors.mqtt.codec import Publish
+from collectors.mqtt.counters import merge
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
 
@@ -85,16 +86,16 @@ class Database:
 
 
 class Daemon:
-    """What `daemon`, `pump` and `writer` do, one step at a time."""
+    """What `daemon`, `loop` and `writer` do, one step at a time."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.epoch, last = database.claim()
         self.session = Session(last)
-        self.inbox = Buffer(Topics("r", ()), self.session)
+        self.buffer = Buffer(Topics("r", ()), self.session)
         self.connection: Connection | None = None
         self.may_connect = self.answered = self.fenced = False
-        self.flying: Batch | None = None
+        self.committing: Batch | None = None
         self.done: Batch | None = None
         self.unreliable: set[int] = set()  # received at QoS 0, not committed
 
@@ -112,11 +113,11 @@ class Daemon:
             return
         if not self.answered:
             self.answered = True
-            self.inbox.accepted(True)
+            self.buffer.connected(True)
         for _ in range(min(most, len(self.connection.down))):
             kind, value, *more = self.connection.down.popleft()
             if kind == "pingresp":
-                self.session.proven(value)  # type: ignore[arg-type]
+                self.session.confirmed(value)  # type: ignore[arg-type]
             else:
                 self._publish(value, *more)  # type: ignore[arg-type]
             if len(self.session.arrivals) >= CUT:
@@ -133,29 +134,29 @@ class Daemon:
         identifier = packet_id.to_bytes(2, "big") if packet_id else b""
         if packet_id and not dup:  # as the fast path does
             self.session.arrivals.append(identifier)
-            self.inbox.counts[topic][2] += 1
+            self.buffer.counters[topic][2] += 1
         else:
-            self.inbox.publish(Publish(topic, identifier, dup, False, 0))
+            self.buffer.publish(Publish(topic, identifier, dup, False, 0))
         if not packet_id:
             self.unreliable.add(message)
 
     def cut(self) -> None:
-        self.inbox.cut()
+        self.buffer.cut()
 
     def hand_over(self) -> None:
-        if not (self.flying or self.done or self.fenced):
-            self.flying = self.inbox.next()
+        if not (self.committing or self.done or self.fenced):
+            self.committing = self.buffer.next_batch()
 
     def commit(self) -> None:
         """The transaction: all of it or nothing, and only under the own epoch."""
-        if self.flying is None:
+        if self.committing is None:
             return
         if self.database.epoch != self.epoch:
             self._stop_fenced()
             return
-        self.database.last = self.flying.cut.last
-        self._count(self.flying)
-        self.done, self.flying = self.flying, None
+        self.database.last = self.committing.cut.last
+        self._count(self.committing)
+        self.done, self.committing = self.committing, None
 
     def acknowledge(self) -> None:
         if self.done is None:
@@ -167,22 +168,22 @@ class Daemon:
             up.extend(("puback", int.from_bytes(packet_id, "big")) for packet_id in packet_ids)
             up.append(("pingreq", self.session.acknowledged))
 
-    def _count(self, piece: Batch) -> None:
-        for address, _, cell in piece.tally.rows:
-            message = address.project_id - 1
-            self.database.counted[message] += cell[0] + cell[2]
-            if cell[0]:
+    def _count(self, batch: Batch) -> None:
+        for (_, project), counters in batch.totals.projects.items():
+            message = project - 1
+            self.database.counted[message] += counters.messages
+            if counters.inbound[0]:
                 self.unreliable.discard(message)
 
     def _stop_fenced(self) -> None:
         if self.fenced:
             return
         self.fenced = True
-        rows = [*(self.flying.tally.qos0().rows if self.flying else ())]
-        for address, _, cell in [*rows, *self.inbox.leftover().qos0().rows]:
-            self.database.counted[address.project_id - 1] += cell[0]
-            self.unreliable.discard(address.project_id - 1)
-        self.flying = None
+        batches = [self.buffer.uncommitted(), *([self.committing.totals] if self.committing else [])]
+        for (_, project), counters in merge(batches).qos0().projects.items():
+            self.database.counted[project - 1] += counters.messages
+            self.unreliable.discard(project - 1)
+        self.committing = None
 
 
 def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
@@ -201,6 +202,6 @@ def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
         if daemon.connection:
             broker.process(daemon.connection, 50)
         quiet = daemon.connection and not (daemon.connection.down or daemon.connection.up)
-        if quiet and not (broker.queue or broker.in_flight or daemon.inbox.waits or daemon.flying):
+        if quiet and not (broker.queue or broker.in_flight or daemon.buffer.has_batches or daemon.committing):
             return
     raise AssertionError("stalled")

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from collectors.mqtt import session as protocol
 from tests.support.mqtt_model import Broker, Daemon, Database, process_until_quiet
 
-IDS, REACH = 50, 45
+IDS, DEDUP_HORIZON = 50, 45
 
 few = st.integers(0, 30)
 which = st.sampled_from([0, 0, 0, 1])  # of the daemons
@@ -27,7 +27,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @initialize(window=st.sampled_from([1, 2, 7, 22, 44, 50]))
     def begin(self, window: int) -> None:
-        protocol.IDS, protocol.REACH = IDS, REACH
+        protocol.IDS, protocol.DEDUP_HORIZON = IDS, DEDUP_HORIZON
         self.broker = Broker(window)
         self.database = Database()
         self.daemons = [Daemon(self.database)]
@@ -141,7 +141,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         try:
             self._everything_is_counted_once()
         finally:
-            protocol.IDS, protocol.REACH = 65_535, 60_000
+            protocol.IDS, protocol.DEDUP_HORIZON = 65_535, 60_000
 
     def _everything_is_counted_once(self) -> None:
         newest = max(self.daemons, key=lambda daemon: daemon.epoch)

@@ -1,4 +1,4 @@
-"""A visit to the broker by paho's own means, under a name that is nobody's: for `checkup`."""
+"""A short connection to the broker on paho's public parts, under a client id of its own: for `checks`."""
 
 import contextlib
 import time
@@ -13,50 +13,51 @@ from paho.mqtt.properties import Properties
 
 from collectors.mqtt.endpoint import Endpoint
 
-ANSWER_WITHIN = 5.0  # seconds that the broker gets for anything it is asked
-WINDOW = 65_535  # what MQTT 5 lets a broker send ahead of our acknowledgements
+ANSWER_TIMEOUT = 5.0  # seconds that the broker gets for each answer
+RECEIVE_MAXIMUM = 65_535  # the most that MQTT 5 lets a broker send ahead of our acknowledgements
 EXPIRY = 60  # seconds after which the broker forgets a session that we could not remove
+UNSUPPORTED_VERSION = 132  # MQTT 5 reason code
 
 
-class Refused(Exception):
-    """The broker does not let us in; `older` when MQTT 3.1.1 is worth a try."""
+class ConnectionRefused(Exception):
+    """The broker refuses the connection; `retry_with_v311` is true if MQTT 3.1.1 is worth a try."""
 
-    def __init__(self, reason: str, older: bool) -> None:
+    def __init__(self, reason: str, retry_with_v311: bool) -> None:
         super().__init__(reason)
-        self.older = older
+        self.retry_with_v311 = retry_with_v311
 
 
-class Visitor:
-    """One connection, from CONNECT to `leave`. Nothing is acknowledged unless it is asked for.
+class ProbeClient:
+    """One connection, from CONNECT to `disconnect`. Nothing is acknowledged unless asked for.
 
-    Raises OSError when the broker cannot be reached or trusted, Refused when it says no.
+    Raises OSError if the broker cannot be reached or trusted, ConnectionRefused if it refuses.
     """
 
-    def __init__(self, broker: Endpoint, name: str, v5: bool, clean: bool = False) -> None:
+    def __init__(self, broker: Endpoint, client_id: str, v5: bool, clean: bool = False) -> None:
         self.v5 = v5
-        self.kept = False
-        self.granted: dict[str, Any] = {}
+        self.session_present = False
+        self.limits: dict[str, Any] = {}  # what an MQTT 5 broker says of itself in CONNACK
         self.messages: deque[paho.MQTTMessage] = deque()
-        self._answers: dict[int, bool] = {}
+        self._subscriptions: dict[int, bool] = {}  # packet id -> granted
         self._refusal: tuple[str, int] | None = None
         self._lost: str | None = None
-        self._accepted = False
-        self._client = self._make(broker, name, clean)
-        options: dict[str, Any] = {"clean_start": clean, "properties": _wishes(clean)} if v5 else {}
+        self._connected = False
+        self._client = self._create(broker, client_id, clean)
+        options: dict[str, Any] = {"clean_start": clean, "properties": _properties(clean)} if v5 else {}
         self._client.connect(broker.host, broker.port, keepalive=30, **options)
-        self.wait(lambda: self._accepted or self._refusal is not None or self._lost is not None)
-        self._require_welcome()
+        self.wait(lambda: self._connected or self._refusal is not None or self._lost is not None)
+        self._require_connection()
 
-    def _make(self, broker: Endpoint, name: str, clean: bool) -> paho.Client:
+    def _create(self, broker: Endpoint, client_id: str, clean: bool) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=name,
+            client_id=client_id,
             clean_session=None if self.v5 else clean,
             protocol=MQTTProtocolVersion.MQTTv5 if self.v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        client.connect_timeout = ANSWER_WITHIN
+        client.connect_timeout = ANSWER_TIMEOUT
         client.max_inflight_messages_set(1000)
         client.username_pw_set(broker.username, broker.password)
         if broker.tls:
@@ -65,43 +66,45 @@ class Visitor:
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
         return client
 
-    def _require_welcome(self) -> None:
+    def _require_connection(self) -> None:
         if self._refusal is not None:
-            reason, value = self._refusal
-            raise Refused(reason, older=value == 132)  # unsupported protocol version
-        if not self._accepted:
-            raise Refused(self._lost or "it does not answer", older=self.v5 and self._lost is not None)
+            reason, code = self._refusal
+            raise ConnectionRefused(reason, retry_with_v311=code == UNSUPPORTED_VERSION)
+        if not self._connected:
+            # A broker that does not know MQTT 5 may hang up instead of saying so.
+            hung_up = self._lost is not None
+            raise ConnectionRefused(self._lost or "it does not answer", retry_with_v311=self.v5 and hung_up)
 
-    def wait(self, done: Callable[[], bool], seconds: float = ANSWER_WITHIN) -> bool:
-        """Serve the connection until `done`, it is lost, or the time is over; returns whether done."""
+    def wait(self, done: Callable[[], bool], seconds: float = ANSWER_TIMEOUT) -> bool:
+        """Serve the connection until `done()`, its end, or a timeout; returns `done()`."""
         until = time.monotonic() + seconds
         while not done() and self._lost is None and time.monotonic() < until:
             self._client.loop(0.02)
         return done()
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
-        """Whether the broker granted it."""
-        number = self._client.subscribe(topic_filter, qos)[1]
-        self.wait(lambda: number in self._answers)
-        return number is not None and self._answers.get(number, False)
+        """Subscribe; returns whether the broker granted it."""
+        packet_id = self._client.subscribe(topic_filter, qos)[1]
+        self.wait(lambda: packet_id in self._subscriptions)
+        return packet_id is not None and self._subscriptions.get(packet_id, False)
 
     def publish(self, topic: str, count: int) -> bool:
-        """`count` empty messages at QoS 1; whether the broker accepted them all."""
-        sent = [self._client.publish(topic, b"", qos=1) for _ in range(count)]
-        return self.wait(lambda: all(info.is_published() for info in sent))
+        """Publish `count` empty messages at QoS 1; returns whether the broker accepted all of them."""
+        published = [self._client.publish(topic, b"", qos=1) for _ in range(count)]
+        return self.wait(lambda: all(info.is_published() for info in published))
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._client.unsubscribe(topic_filter)
 
     def acknowledge(self) -> int:
-        """Everything that came; forgets it, and returns how much it was."""
+        """Acknowledge and forget every message received; returns their number."""
         count = len(self.messages)
         for _ in range(count):
             message = self.messages.popleft()
             self._client.ack(message.mid, message.qos)
         return count
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         self._client.disconnect()
         with contextlib.suppress(OSError):
             self.wait(lambda: not self._client.want_write(), 1)
@@ -110,21 +113,21 @@ class Visitor:
         if reason.is_failure:
             self._refusal = (str(reason), reason.value)
             return
-        self._accepted, self.kept = True, bool(flags.session_present)
-        self.granted = properties.json() if properties else {}  # type: ignore[no-untyped-call]
+        self._connected, self.session_present = True, bool(flags.session_present)
+        self.limits = properties.json() if properties else {}  # type: ignore[no-untyped-call]
 
     def _on_disconnect(self, _c: Any, _d: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._lost = self._lost or f"it hung up: {reason}"
+        self._lost = self._lost or f"it closed the connection: {reason}"
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self.messages.append(message)
 
-    def _on_subscribe(self, _c: Any, _d: Any, number: int, reasons: list[Any], _properties: Any) -> None:
-        self._answers[number] = not any(reason.is_failure for reason in reasons)
+    def _on_subscribe(self, _c: Any, _d: Any, packet_id: int, reasons: list[Any], _properties: Any) -> None:
+        self._subscriptions[packet_id] = not any(reason.is_failure for reason in reasons)
 
 
-def _wishes(clean: bool) -> Properties:
+def _properties(clean: bool) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0 if clean else EXPIRY
-    properties.ReceiveMaximum = WINDOW
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
     return properties

@@ -1,6 +1,6 @@
-"""A session tried out: left behind, filled by another client, taken up again, removed.
+"""Try a session: leave it behind, fill it by another client, take it up again, remove it.
 
-Up to TRIED empty messages go through the broker under `fleetmeter-doctor/`, outside the topic root:
+Up to MESSAGES empty messages go through the broker under `fleetmeter-doctor/`, outside the topic root, so
 nothing is counted. MQTT has no other way to learn whether a broker drops what it has accepted.
 """
 
@@ -8,80 +8,80 @@ import contextlib
 import secrets
 from typing import NamedTuple
 
-from collectors.mqtt.diagnostics.probe_client import Refused, Visitor
+from collectors.mqtt.diagnostics.probe_client import ConnectionRefused, ProbeClient
 from collectors.mqtt.endpoint import Endpoint
 
-TRIED = 1_200  # messages: mosquitto drops all but the first 1000 unless told otherwise
+MESSAGES = 1_200  # mosquitto drops all but the first 1000 unless told otherwise
 SILENCE = 0.5  # seconds without a message that mean there is no more
 
 
 class ProbeResult(NamedTuple):
-    """What became of the session, and of TRIED messages that were sent while its client was away.
+    """What became of the session, and of the messages sent while its client was away.
 
-    `readable`: our topics pass the broker's access list. `window`: how many messages it sends ahead of
-    their acknowledgement; `came`: how many it had kept.
+    `session_present`: the broker kept the session. `readable`: its access list lets our topics pass.
+    `window`: messages it sends ahead of their acknowledgement; `delivered`: messages it had kept.
     """
 
-    kept: bool
+    session_present: bool
     readable: bool
     window: int = 0
-    came: int = 0
+    delivered: int = 0
 
 
-def run(broker: Endpoint, name: str, v5: bool) -> ProbeResult:
-    """Try it, under client ids that begin with `name`. Raises OSError, Refused."""
+def run(broker: Endpoint, client_id: str, v5: bool) -> ProbeResult:
+    """Try it, under client ids that begin with `client_id`. Raises OSError, ConnectionRefused."""
     topic = f"fleetmeter-doctor/{secrets.token_hex(4)}"
     try:
-        readable = _leave_behind(broker, name, v5, topic)
+        readable = _start_session(broker, client_id, v5, topic)
         if readable:
-            _fill(broker, f"{name}-publisher", v5, topic)
-        return _take_up(broker, name, v5, readable)
+            _fill_queue(broker, f"{client_id}-publisher", v5, topic)
+        return _resume_session(broker, client_id, v5, readable)
     finally:
-        forget(broker, name, v5)
+        remove_session(broker, client_id, v5)
 
 
-def forget(broker: Endpoint, name: str, v5: bool) -> None:
-    """Have the broker remove a session of ours; one of MQTT 5 it removes by itself after a minute."""
-    with contextlib.suppress(OSError, Refused):
-        Visitor(broker, name, v5, clean=True).leave()
+def remove_session(broker: Endpoint, client_id: str, v5: bool) -> None:
+    """Have the broker remove a session of ours; those of MQTT 5 also expire after a minute."""
+    with contextlib.suppress(OSError, ConnectionRefused):
+        ProbeClient(broker, client_id, v5, clean=True).disconnect()
 
 
-def _leave_behind(broker: Endpoint, name: str, v5: bool, topic: str) -> bool:
-    visitor = Visitor(broker, name, v5)
-    readable = visitor.subscribe(f"{topic}/#", 1)
+def _start_session(broker: Endpoint, client_id: str, v5: bool, topic: str) -> bool:
+    client = ProbeClient(broker, client_id, v5)
+    readable = client.subscribe(f"{topic}/#", 1)
     if readable:
-        visitor.publish(f"{topic}/first", 1)
-        readable = visitor.wait(lambda: bool(visitor.messages), SILENCE)
-    visitor.acknowledge()
-    visitor.leave()
+        client.publish(f"{topic}/first", 1)
+        readable = client.wait(lambda: bool(client.messages), SILENCE)
+    client.acknowledge()
+    client.disconnect()
     return readable
 
 
-def _fill(broker: Endpoint, name: str, v5: bool, topic: str) -> None:
-    visitor = Visitor(broker, name, v5, clean=True)
-    accepted = visitor.publish(f"{topic}/queued", TRIED)
-    visitor.leave()
+def _fill_queue(broker: Endpoint, client_id: str, v5: bool, topic: str) -> None:
+    client = ProbeClient(broker, client_id, v5, clean=True)
+    accepted = client.publish(f"{topic}/queued", MESSAGES)
+    client.disconnect()
     if not accepted:
-        raise Refused(f"it does not accept {TRIED:,} messages in time", older=False)
+        raise ConnectionRefused(f"it does not accept {MESSAGES:,} messages in time", retry_with_v311=False)
 
 
-def _take_up(broker: Endpoint, name: str, v5: bool, readable: bool) -> ProbeResult:
-    visitor = Visitor(broker, name, v5)
+def _resume_session(broker: Endpoint, client_id: str, v5: bool, readable: bool) -> ProbeResult:
+    client = ProbeClient(broker, client_id, v5)
     try:
-        if not (visitor.kept and readable):
-            return ProbeResult(visitor.kept, readable)
-        window = _arrived(visitor)
-        came = visitor.acknowledge()
-        while came < TRIED and visitor.wait(lambda: bool(visitor.messages), SILENCE):
-            came += visitor.acknowledge()
-        return ProbeResult(True, readable, window, came)
+        if not (client.session_present and readable):
+            return ProbeResult(client.session_present, readable)
+        window = _receive_window(client)
+        delivered = client.acknowledge()
+        while delivered < MESSAGES and client.wait(lambda: bool(client.messages), SILENCE):
+            delivered += client.acknowledge()
+        return ProbeResult(True, readable, window, delivered)
     finally:
-        visitor.leave()
+        client.disconnect()
 
 
-def _arrived(visitor: Visitor) -> int:
-    """How many messages come until there is silence, or all have come."""
-    while (seen := len(visitor.messages)) < TRIED:
-        if not visitor.wait(lambda seen=seen: len(visitor.messages) > seen, SILENCE):  # type: ignore[misc]
+def _receive_window(client: ProbeClient) -> int:
+    """Receive until there is silence, or everything has come; returns the number of messages."""
+    while (count := len(client.messages)) < MESSAGES:
+        if not client.wait(lambda count=count: len(client.messages) > count, SILENCE):  # type: ignore[misc]
             break
-    return len(visitor.messages)
+    return len(client.messages)

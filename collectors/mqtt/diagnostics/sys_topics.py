@@ -1,6 +1,7 @@
-"""How many messages a broker says it received: mosquitto's `$SYS` topics, read over a connection of its own.
+"""Read how many messages a broker says it received, from mosquitto's `$SYS` topics.
 
-mosquitto publishes them every `sys_interval`, ten seconds by default, and keeps the last ones.
+A connection of its own reads them. mosquitto publishes them every `sys_interval`, ten seconds by default,
+as retained messages.
 """
 
 import secrets
@@ -17,12 +18,12 @@ from metering.config.settings import Settings
 from metering.errors import SourceUnavailable
 
 RECEIVED, UPTIME = "$SYS/broker/publish/messages/received", "$SYS/broker/uptime"
-KNOWN_WITHIN = 3.0  # seconds: a broker that has these topics sends what it kept at once
-FRESH_WITHIN = 11.0  # seconds: one default interval
-TOGETHER = 0.3  # seconds within which a broker publishes all its counters
+RETAINED_TIMEOUT = 3.0  # seconds: a broker that has these topics sends the retained values at once
+LIVE_TIMEOUT = 11.0  # seconds: one default interval
+SAME_INTERVAL = 0.3  # seconds within which a broker publishes all its counters
 
 
-class OwnCount(NamedTuple):
+class BrokerCount(NamedTuple):
     """Messages received since the broker started, and for how many seconds it has run."""
 
     broker: str
@@ -31,18 +32,18 @@ class OwnCount(NamedTuple):
 
 
 class _Listener:
-    """The latest of both topics; `fresh` once they came live and not as what was kept."""
+    """Collects the latest value of both topics; `live` is set once they were published, not retained."""
 
     def __init__(self, broker: Endpoint) -> None:
         self.broker = broker
         self.values: dict[str, int] = {}
-        self.known, self.fresh = threading.Event(), threading.Event()
+        self.complete, self.live = threading.Event(), threading.Event()
         self.failure = ""
 
     def on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
         if reason.is_failure:
             self.failure = f"the broker refused the connection: {reason}"
-            self.known.set()
+            self.complete.set()
             return
         client.subscribe([(RECEIVED, 0), (UPTIME, 0)])
 
@@ -51,32 +52,32 @@ class _Listener:
         if digits.isdigit():
             self.values[message.topic] = int(digits)
         if len(self.values) == 2:
-            self.known.set()
-        # The uptime is the one that always changes: of the others only those that did are published.
+            self.complete.set()
+        # Only values that changed are published, and the uptime always changes.
         if message.topic == UPTIME and not message.retain:
-            self.fresh.set()
+            self.live.set()
 
 
-def read(settings: Settings) -> OwnCount | None:
-    """What the broker of MQTT_URL says now, None where it says nothing; takes up to eleven seconds.
+def read(settings: Settings) -> BrokerCount | None:
+    """Return the current count of the broker of MQTT_URL, None if it has none; takes up to 14 seconds.
 
-    Raises SourceUnavailable when it cannot be reached.
+    Raises SourceUnavailable if the broker cannot be reached.
     """
     try:
-        broker = endpoint.of(settings)
+        broker = endpoint.from_settings(settings)
         listener = _Listener(broker)
-        client = _connected(broker, listener)
+        client = _connect(broker, listener)
     except (OSError, ValueError) as error:
         raise SourceUnavailable(f"the broker of MQTT_URL cannot be reached: {error}") from error
     client.loop_start()
     try:
-        return _heard(listener)
+        return _await_count(listener)
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def _connected(broker: Endpoint, listener: _Listener) -> paho.Client:
+def _connect(broker: Endpoint, listener: _Listener) -> paho.Client:
     name = f"{broker.client_id}-reconcile-{secrets.token_hex(4)}"
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, reconnect_on_failure=False)
     client.username_pw_set(broker.username, broker.password)
@@ -87,12 +88,12 @@ def _connected(broker: Endpoint, listener: _Listener) -> paho.Client:
     return client
 
 
-def _heard(listener: _Listener) -> OwnCount | None:
-    listener.known.wait(KNOWN_WITHIN)
+def _await_count(listener: _Listener) -> BrokerCount | None:
+    listener.complete.wait(RETAINED_TIMEOUT)
     if listener.failure:
         raise SourceUnavailable(listener.failure)
     if len(listener.values) < 2:
         return None
-    if listener.fresh.wait(FRESH_WITHIN):
-        time.sleep(TOGETHER)
-    return OwnCount(listener.broker.name, listener.values[RECEIVED], listener.values[UPTIME])
+    if listener.live.wait(LIVE_TIMEOUT):
+        time.sleep(SAME_INTERVAL)
+    return BrokerCount(listener.broker.name, listener.values[RECEIVED], listener.values[UPTIME])

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from console.data import unknowns
 from console.data.queries.rows import Row, every
 from console.data.unknowns import looked_in_month
-from metering.catalogue.meters import columns
+from metering.catalogue.meters import columns, messages_sql
 from metering.catalogue.periods import Month
 
 MONTHS = text("""
@@ -42,12 +42,12 @@ LINES = text("""
     GROUP BY m.currency, line->>'meter' ORDER BY charge DESC, meter""")
 
 # The projects without a bill first: in a closed month they are none, and no day is read.
-UNBILLED = text("""
+UNBILLED = text(f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
         days.messages, days.api_calls
     FROM projects p JOIN organizations o ON o.id = p.organization_id
     CROSS JOIN LATERAL (
-        SELECT count(*) AS days_present, sum(mqtt_inbound + mqtt_outbound)::bigint AS messages,
+        SELECT count(*) AS days_present, sum({messages_sql()})::bigint AS messages,
             sum(api_calls)::bigint AS api_calls
         FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
     WHERE days.days_present > 0 AND NOT EXISTS (

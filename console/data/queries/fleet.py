@@ -9,36 +9,39 @@ from sqlalchemy import Connection, text
 from console.access.tenancy import OPTION, Scope
 from console.data.queries.rows import Row, every, one
 from console.data.unknowns import looked
+from metering.catalogue.meters import messages_sql
 from metering.days.completeness import SealedDay
 
-TOTALS = text("""
-    SELECT count(*) AS projects, coalesce(sum(mqtt_inbound + mqtt_outbound), 0)::bigint AS messages,
+MESSAGES, LIFETIME_MESSAGES = messages_sql(), messages_sql("lifetime_")
+
+TOTALS = text(f"""
+    SELECT count(*) AS projects, coalesce(sum({MESSAGES}), 0)::bigint AS messages,
         sum(api_calls) FILTER (WHERE platform_db_measured_at IS NOT NULL)::bigint AS api_calls,
         sum(total_storage_bytes)::bigint AS storage_bytes, count(total_storage_bytes) AS storage_known,
         sum(active_devices)::bigint AS active_devices, sum(total_devices)::bigint AS devices,
-        coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
+        coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
             ::bigint AS messages_ever, max(mqtt_measured_at) AS mqtt_measured_at
     FROM project_stats""")
 
-COUNTED = text("""
-    SELECT coalesce(sum(mqtt_inbound + mqtt_outbound + lifetime_mqtt_inbound + lifetime_mqtt_outbound), 0)
+COUNTED = text(f"""
+    SELECT coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
 DAY = text(f"""
     SELECT date, count(*) AS projects,
-        sum(mqtt_inbound + mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS messages,
+        sum({MESSAGES}) FILTER (WHERE {looked("mqtt")})::bigint AS messages,
         sum(mqtt_inbound) FILTER (WHERE {looked("mqtt")})::bigint AS inbound,
         sum(mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS outbound,
         sum(api_calls) FILTER (WHERE {looked("platform_db")})::bigint AS api_calls,
         sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
     FROM daily_stats WHERE date = :date GROUP BY date""")
 
-TOP = text("""
+TOP = text(f"""
     SELECT s.project_id, p.name AS project, o.name AS organization, o.tier,
-        s.mqtt_inbound + s.mqtt_outbound AS messages,
+        {messages_sql("s.")} AS messages,
         CASE WHEN s.platform_db_measured_at IS NOT NULL THEN s.api_calls END AS api_calls,
         s.total_storage_bytes AS storage_bytes, s.active_devices
-    FROM (SELECT * FROM project_stats ORDER BY mqtt_inbound + mqtt_outbound DESC, project_id LIMIT :most) s
+    FROM (SELECT * FROM project_stats ORDER BY {MESSAGES} DESC, project_id LIMIT :most) s
     JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
     ORDER BY messages DESC, s.project_id""")
 

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every, one
-from metering.catalogue.meters import SOURCES
+from metering.catalogue.sources import SOURCE_NAMES
 
 WORKERS = text("""
     SELECT name, role, host, pid, started_at, last_seen_at,
@@ -39,9 +39,9 @@ FRESHNESS = text(f"""
         SELECT errors FROM job_runs WHERE job >= 'hourly' AND job <= 'hourly' AND NOT dry_run
             AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1
     ), counted AS (
-        SELECT count(*) AS projects, {", ".join(COUNTED.format(source) for source in SOURCES)}
+        SELECT count(*) AS projects, {", ".join(COUNTED.format(source) for source in SOURCE_NAMES)}
         FROM project_stats s JOIN projects p ON p.id = s.project_id WHERE p.is_active)
-    {" UNION ALL ".join(SOURCE.format(source) for source in SOURCES)}""")
+    {" UNION ALL ".join(SOURCE.format(source) for source in SOURCE_NAMES)}""")
 
 QUEUE = text("""
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,

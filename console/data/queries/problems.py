@@ -10,20 +10,12 @@ from sqlalchemy import Connection, text
 from console.data.queries import runs
 from console.data.queries.rows import Row, every, one
 from console.ui import escape, format
-from metering.catalogue.meters import SOURCES, Source
+from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES, SOURCE_LABELS, quoted
 from metering.days.coverage import MissingDay
 from metering.months.close import due_months
 
 STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one
-SOURCE_NAMES: dict[Source, str] = {
-    "mqtt": "MQTT",
-    "platform_db": "Platform database",
-    "s3": "S3",
-    "ecr": "ECR",
-}
-
-
-READ: tuple[Source, ...] = tuple(source for source in SOURCES if source != "mqtt")  # hour by hour
+POLLED = tuple(source.name for source in POLLED_SOURCES)
 Kind = Literal["day", "run", "alert", "other"]
 
 
@@ -60,14 +52,14 @@ FRESHNESS = text(
     + ", ".join(
         f"max({source}_measured_at) AS {source}, count(*) FILTER "
         f"(WHERE {source}_measured_at < CAST(:before AS timestamptz)) AS {source}_behind"
-        for source in READ
+        for source in POLLED
     )
     + " FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"
 )
 
-GAPS = text("""
+GAPS = text(f"""
     SELECT count(*) AS gaps FROM gaps
-    WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN ('mqtt', 'platform_db')""")
+    WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN {quoted(COUNTER_SOURCES)}""")
 
 ALERTS = text("""
     SELECT a.severity, count(*) AS alerts, (array_agg(a.kind ORDER BY a.id DESC))[1] AS kind,
@@ -125,8 +117,8 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
 def _sources(connection: Connection, at: datetime) -> list[Problem]:
     row = one(connection, FRESHNESS, before=at - STALE)
     found = []
-    for source in READ:
-        name, newest, behind = SOURCE_NAMES[source], row[source], row[f"{source}_behind"]
+    for source in POLLED:
+        name, newest, behind = SOURCE_LABELS[source], row[source], row[f"{source}_behind"]
         if newest is not None and at - newest > STALE:
             found.append(f"{name} was last measured {format.age(newest, at)}")
         elif behind:

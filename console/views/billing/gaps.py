@@ -10,6 +10,7 @@ from console.data.queries.rows import Row, every
 from console.data.reading import may, reading
 from console.ui import confirm_dialog, escape
 from metering.catalogue.periods import Month
+from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.config.settings import current_settings
 from metering.errors import FleetmeterError
 from metering.months import gaps
@@ -17,10 +18,10 @@ from metering.pricing import plans
 
 ESTIMATED, SHOWN = 5, 2  # projects of a gap whose charge at risk is estimated
 
-OPEN = text("""
+OPEN = text(f"""
     SELECT g.*, coalesce(g.project_ids, ARRAY(SELECT id FROM projects ORDER BY id LIMIT 5)) AS some
     FROM gaps g WHERE g.covered_at IS NULL AND g.accepted_at IS NULL
-        AND g.source IN ('mqtt', 'platform_db')
+        AND g.source IN {quoted(COUNTER_SOURCES)}
         AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
     ORDER BY g.starts_at LIMIT 20""")
 

@@ -10,7 +10,7 @@ import streamlit as st
 from sqlalchemy import text
 
 from console.data.queries import health
-from console.data.queries.problems import SOURCE_NAMES, STALE
+from console.data.queries.problems import STALE
 from console.data.queries.rows import Row
 from console.data.reading import reading, seen
 from console.ui import format
@@ -19,6 +19,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.health import doctor
 from console.views.overview import page as overview
+from metering.catalogue.sources import SOURCE_LABELS
 
 WORKERS = (
     Column("state", "State"),
@@ -133,7 +134,7 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
     rows = [
         {
             **row,
-            "label": SOURCE_NAMES[row["source"]],
+            "label": SOURCE_LABELS[row["source"]],
             "state": _state(row, at),
             "age": format.age(row["newest"], at),
             "oldest_age": format.age(row["oldest"], at),
@@ -177,7 +178,7 @@ def _gaps(gaps: Sequence[Row]) -> None:
         "While one of these touches a month, that month cannot close for the projects it concerns. Cover it "
         "with a backfill, or accept it: `fleetmeter accept-gap`."
     )
-    rows = [{**row, "label": SOURCE_NAMES.get(row["source"], row["source"])} for row in gaps]
+    rows = [{**row, "label": SOURCE_LABELS.get(row["source"], row["source"])} for row in gaps]
     table(rows, GAPS, "gaps", "Gaps that are neither covered nor accepted", placeholder="—")
 
 

@@ -10,9 +10,8 @@ from console.data.queries.rows import Row
 from console.data.reading import reading
 from console.ui import progress
 from console.ui.table import Column, table
-from jobs import queue
 
-JOBS = tuple(queue.BY_NAME)
+JOBS = ("hourly", "daily", "monthly", "backfill", "anomalies", "archive", "retention", "reconcile")
 COLUMNS = (
     Column("id", "Run", "id"),
     Column("job", "Job"),

@@ -7,19 +7,19 @@ from typing import Any
 import streamlit as st
 
 from console import address
-from console.data.queries.problems import SOURCE_NAMES
 from console.data.queries.rows import Row
 from console.ui import charts, escape, format
 from console.ui.states import LEGEND, STATES
 from console.ui.table import Column, table
 from console.views.project import hours
 from metering.catalogue.meters import METERS, Counter, Gauge
+from metering.catalogue.sources import SOURCE_LABELS
 
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
 DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
 COVERAGE = (
     Column("date", "Day", "date"),
-    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+    *(Column(source, label) for source, label in SOURCE_LABELS.items()),
 )
 
 
@@ -97,10 +97,10 @@ def _expected(day: date, project: Row) -> bool:
 def _covered(row: Row, project: Row) -> Row:
     if row["coverage"] is None:
         state = "○ not sealed" if _expected(row["date"], project) else "– not expected"
-        return {"date": row["date"], **dict.fromkeys(SOURCE_NAMES, state)}
+        return {"date": row["date"], **dict.fromkeys(SOURCE_LABELS, state)}
     return {
         "date": row["date"],
-        **{source: _state(row["coverage"].get(source, {})) for source in SOURCE_NAMES},
+        **{source: _state(row["coverage"].get(source, {})) for source in SOURCE_LABELS},
     }
 
 

@@ -7,7 +7,6 @@ from itertools import groupby
 import streamlit as st
 
 from console.data.queries import projects
-from console.data.queries.problems import SOURCE_NAMES
 from console.data.queries.rows import Row
 from console.data.reading import reading
 from console.ui import charts, error_boundary
@@ -15,6 +14,7 @@ from console.ui.states import STATES
 from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Day
+from metering.catalogue.sources import SOURCE_LABELS
 from metering.days import coverage_hours
 from metering.days.coverage_hours import HourCell
 
@@ -22,7 +22,7 @@ WORDS = STATES | {"running": "… running"}
 AGED = ("carried", "denied", "failed")  # whose level is an earlier one
 MEASURED = (
     Column("hour", "Hour (UTC)", "instant"),
-    *(Column(source, label) for source, label in SOURCE_NAMES.items()),
+    *(Column(source, label) for source, label in SOURCE_LABELS.items()),
     Column("why", "Why"),
 )
 
@@ -59,7 +59,7 @@ def _why(cell: HourCell) -> str:
     for place, levels in (cell.detail.get("parts") or {}).items():
         sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items() if name in METERS]
         found.append(f"{place} " + (", ".join(sums) or "unknown"))
-    return f"{SOURCE_NAMES[cell.source]}: {'; '.join(found)}" if found else ""
+    return f"{SOURCE_LABELS[cell.source]}: {'; '.join(found)}" if found else ""
 
 
 def _counted(hours: Sequence[Row], day: date, name: str) -> None:

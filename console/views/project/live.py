@@ -5,11 +5,11 @@ from datetime import datetime
 import streamlit as st
 
 from console.data.queries import projects
-from console.data.queries.problems import SOURCE_NAMES
 from console.data.queries.rows import Row
 from console.data.reading import reading
 from console.ui import error_boundary, format
 from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
+from metering.catalogue.sources import SOURCE_LABELS
 
 
 @st.fragment(run_every=2)
@@ -49,6 +49,6 @@ def _exact(live: Row, meter: Counter) -> str:
 
 def _measured(live: Row, at: datetime) -> str:
     ages = (
-        f"{name} {format.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_NAMES.items()
+        f"{name} {format.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_LABELS.items()
     )
     return "Last measured: " + ", ".join(ages)

@@ -10,12 +10,11 @@ import streamlit as st
 
 from console import address
 from console.access.tenancy import Scope
-from console.data.queries.problems import SOURCE_NAMES
 from console.data.reading import kept, reading_as, seen
 from console.ui import escape
 from console.ui.states import LEGEND, STATES
-from metering.catalogue.meters import SOURCES, Source
 from metering.catalogue.periods import Day, days
+from metering.catalogue.sources import SOURCE_LABELS, SOURCE_NAMES, SourceName
 from metering.days import coverage_matrix
 from metering.days.coverage_matrix import Cell
 
@@ -37,7 +36,7 @@ def read(
     first: date,
     last: date,
     after: int,
-    sources: Sequence[Source],
+    sources: Sequence[SourceName],
     only: tuple[int, ...] | None,
 ) -> list[Cell]:
     """A page of cells."""
@@ -49,7 +48,7 @@ def read(
 
 # Read only when it is asked for.
 @kept
-def partial(scope: Scope, first: date, last: date, sources: Sequence[Source]) -> frozenset[int]:
+def partial(scope: Scope, first: date, last: date, sources: Sequence[SourceName]) -> frozenset[int]:
     """The projects of which a sealed day was not read whole."""
     with reading_as(scope) as page:
         return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
@@ -81,9 +80,9 @@ def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
     st.caption(f"{LEGEND} · □ not sealed · … still running · {NOT_EXPECTED} not expected")
 
 
-def _choose() -> tuple[Sequence[Source], bool]:
+def _choose() -> tuple[Sequence[SourceName], bool]:
     """The sources to show, and whether only projects that lack something in them."""
-    options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_NAMES.items()}
+    options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_LABELS.items()}
     address.read("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
     address.read("only", _is_missing, "`missing`")
     st.session_state.setdefault("source", EVERY)
@@ -99,7 +98,7 @@ def _choose() -> tuple[Sequence[Source], bool]:
     only = st.toggle("Only with missing or partial days", key="only", on_change=_go, args=(0,))
     address.write("source", None if source == EVERY else source)
     address.write("only", "missing" if only else None)
-    sources = [name for name in SOURCES if source in (EVERY, name)]
+    sources = [name for name in SOURCE_NAMES if source in (EVERY, name)]
     return sources, only
 
 
@@ -113,7 +112,7 @@ def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
     headings = {day.date: f"{day.date:%m-%d}" for day in days(first, last)}
     whose = {cell.project_id: cell.project for cell in cells}
     named = {one: escape.cell(escape.project(one, name)) for one, name in whose.items()}
-    rows: dict[tuple[int, Source], dict[date, list[str]]] = {}
+    rows: dict[tuple[int, SourceName], dict[date, list[str]]] = {}
     for cell in cells:
         key = cell.project_id, cell.source
         rows.setdefault(key, {})[cell.date] = [ICONS.get(cell.state, cell.state)]
@@ -125,7 +124,7 @@ def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
         pa.table(
             {
                 "Project": [named[project] for project, _ in rows],
-                "Source": [SOURCE_NAMES[source] for _, source in rows],
+                "Source": [SOURCE_LABELS[source] for _, source in rows],
                 **pills,
             }
         ),

@@ -15,9 +15,11 @@ import pytest
 from botocore.config import Config
 from sqlalchemy import Engine
 
-from collectors import circuit_breaker, gauges
-from collectors.aws import client, cloudwatch, ecr, response_checks, s3, s3_listing
+from collectors import circuit_breaker, gauge_collector
+from collectors.aws import client, cloudwatch, response_checks, s3_listing
 from collectors.aws.client import CONCURRENCY, RETRIES, RequestCount
+from collectors.aws.ecr import ECR
+from collectors.aws.s3 import S3
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings, load_settings
 from tests.support import retries
@@ -164,7 +166,7 @@ def _listing(page: list[tuple[str, int | None]], token: str | None) -> str:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauges, "PAUSES", ())
+    monkeypatch.setattr(gauge_collector, "PAUSES", ())
     retries.at_once(monkeypatch)
 
 
@@ -223,9 +225,9 @@ def test_a_fault_in_mid_listing_changes_no_number(
 ) -> None:
     fill(cloud, platform)
     cloud.faults = [of_s3, "", of_s3]
-    stored = s3.refresh(settings_for(cloud), engine, AT)
+    stored = S3.refresh(settings_for(cloud), engine, AT)
     cloud.faults = [of_ecr, "", of_ecr]
-    images = ecr.refresh(settings_for(cloud), engine, AT)
+    images = ECR.refresh(settings_for(cloud), engine, AT)
     assert (stored.failures, images.failures) == ({}, {})
     assert platform.rows(LEVELS) == [(18, 7, 70)]
     throttled = of_s3 == "503 SlowDown"
@@ -248,29 +250,29 @@ def test_what_cannot_be_read_is_told_apart_and_stays_unknown(
 ) -> None:
     project = fill(cloud, platform)
     cloud.faults = [fault] * 5
-    measured = s3.refresh(settings_for(cloud), engine, AT)
-    assert said in measured.failures[project]
+    measured = S3.refresh(settings_for(cloud), engine, AT)
+    assert said in str(measured.failures[project])
     assert platform.rows("SELECT 1 FROM project_stats WHERE total_s3_storage_bytes IS NOT NULL") == []
 
 
 def test_a_repository_for_each_project(cloud: Cloud, engine: Engine, platform: Platform) -> None:
     one, absent = fill(cloud, platform), platform.project()
     cloud.repositories[f"fleet/{one}"] = cloud.repositories.pop("shared")
-    measured = ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT)
+    measured = ECR.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT)
     assert platform.rows("SELECT project_id, current_ecr_images FROM project_stats ORDER BY 1") == [
         (one, 7),
         (absent, None),
     ]
-    assert "does not exist" in measured.failures[absent]
+    assert "does not exist" in str(measured.failures[absent])
 
 
 TWO = {"aws_region": ("eu-west-1", "us-east-1"), "s3_bucket": "here,there"}
-MEASURED = "SELECT measured->'s3_parts', measured->>'s3_failed' FROM usage_hourly"
+MEASURED = "SELECT measured->'s3_parts', measured->'s3_failed'->>'reason' FROM usage_hourly"
 
 
 def test_regions_are_summed_and_their_parts_kept(cloud: Cloud, engine: Engine, platform: Platform) -> None:
     fill(cloud, platform)
-    assert s3.refresh(settings_for(cloud, **TWO), engine, AT).failures == {}
+    assert S3.refresh(settings_for(cloud, **TWO), engine, AT).failures == {}
     assert platform.rows(LEVELS) == [(36, None, None)]
     part = {"s3_storage_bytes": 18}
     assert platform.rows(MEASURED) == [({"eu-west-1/here": part, "us-east-1/there": part}, None)]
@@ -280,15 +282,15 @@ def test_a_region_that_is_denied_leaves_no_smaller_sum(
     cloud: Cloud, engine: Engine, platform: Platform
 ) -> None:
     project = fill(cloud, platform)
-    s3.refresh(settings_for(cloud, **TWO), engine, AT)
+    S3.refresh(settings_for(cloud, **TWO), engine, AT)
     cloud.refused = {"there": "403 AccessDenied"}
     cloud.objects = dict.fromkeys(cloud.objects, 3)
-    measured = s3.refresh(settings_for(cloud, **TWO), engine, AT + timedelta(hours=1))
-    assert measured.failures[project].startswith("access denied to the bucket there (us-east-1)")
+    measured = S3.refresh(settings_for(cloud, **TWO), engine, AT + timedelta(hours=1))
+    assert measured.failures[project].reason.startswith("access denied to the bucket there (us-east-1)")
     assert platform.scalar("SELECT total_s3_storage_bytes FROM project_stats") == 36
     parts, failed = platform.rows(MEASURED + " ORDER BY hour")[1]
     assert (parts["eu-west-1/here"], parts["us-east-1/there"]) == ({"s3_storage_bytes": 27}, None)
-    assert failed == measured.failures[project]
+    assert failed == measured.failures[project].reason
 
 
 def crowd(cloud: Cloud, platform: Platform, projects: int = 120) -> dict[int, int]:
@@ -315,7 +317,7 @@ def test_many_projects_are_read_in_one_sweep(
 ) -> None:
     sizes = crowd(cloud, platform)
     cloud.faults = [fault, "", "", fault] if fault else []
-    measured = s3.refresh(settings_for(cloud), engine, AT)
+    measured = S3.refresh(settings_for(cloud), engine, AT)
     assert measured.failures == {}
     assert dict(platform.rows(SIZES)) == sizes
     pages = sum(max(1, -(-size // PAGE)) for size in sizes.values())
@@ -327,7 +329,7 @@ def test_where_only_prefixes_may_be_listed_each_is(cloud: Cloud, engine: Engine,
     denied = list(sizes)[3]
     organization = platform.scalar("SELECT organization_id FROM projects LIMIT 1")
     cloud.refused = {"": "403 AccessDenied", f"{organization}/{denied}/": "403 AccessDenied"}
-    measured = s3.refresh(settings_for(cloud), engine, AT)
+    measured = S3.refresh(settings_for(cloud), engine, AT)
     assert list(measured.failures) == [denied]
     known = {project: size for project, size in sizes.items() if project != denied}
     assert dict(platform.rows(SIZES + " LIMIT 500")) == known | {denied: None}
@@ -336,7 +338,7 @@ def test_where_only_prefixes_may_be_listed_each_is(cloud: Cloud, engine: Engine,
 def test_what_is_the_same_for_all_is_asked_once(cloud: Cloud, engine: Engine, platform: Platform) -> None:
     crowd(cloud, platform, 90)
     cloud.refused = {"fleet-bucket": "403 ExpiredToken"}
-    measured = s3.refresh(settings_for(cloud), engine, AT)
+    measured = S3.refresh(settings_for(cloud), engine, AT)
     assert len(measured.failures) == 90
     assert measured.requests <= CONCURRENCY
 
@@ -347,9 +349,9 @@ def test_an_answer_that_drips_is_asked_for_again(
     fill(cloud, platform)
     monkeypatch.setattr(response_checks, "WITHIN", 0.5)
     cloud.faults = ["drip", "", "drip"]
-    assert s3.refresh(settings_for(cloud), engine, AT).failures == {}
+    assert S3.refresh(settings_for(cloud), engine, AT).failures == {}
     cloud.faults = ["drip"]
-    assert ecr.refresh(settings_for(cloud), engine, AT).failures == {}
+    assert ECR.refresh(settings_for(cloud), engine, AT).failures == {}
     assert platform.rows(LEVELS) == [(18, 7, 70)]
 
 
@@ -369,9 +371,9 @@ def test_a_place_that_answers_nobody_is_not_asked_for_every_project(
         monkeypatch.setattr(client, "RETRIES", RETRIES.merge(Config(read_timeout=0.2)))
         monkeypatch.setattr(response_checks, "WITHIN", 0.2)
     cloud.refused = {"fleet-bucket": fault}
-    measured = s3.refresh(settings_for(cloud), engine, AT)
+    measured = S3.refresh(settings_for(cloud), engine, AT)
     assert len(measured.failures) == 90
-    assert all(said in reason and reason.passing for reason in measured.failures.values())
+    assert all(said in str(reason) and reason.retryable for reason in measured.failures.values())
     assert measured.requests <= 5 * 2 * CONCURRENCY, "of 450 attempts"
 
 
@@ -407,10 +409,10 @@ def test_an_index_is_one_image_with_the_bytes_of_its_platforms(
     cloud.platforms = {"index": ["amd64", "arm64", "never listed"]}
     tag = f"{platform.scalar('SELECT organization_id FROM projects')}-{project}-"
     cloud.repositories = {"shared": multi_arch(tag), f"fleet/{project}": multi_arch("")}
-    measured = ecr.refresh(settings_for(cloud), engine, AT)
+    measured = ECR.refresh(settings_for(cloud), engine, AT)
     assert platform.rows(IMAGES) == [(2, 117)]
     assert "1 untagged images of 3 bytes in shared belong to no project" in measured.sentence
-    ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT + timedelta(hours=1))
+    ECR.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT + timedelta(hours=1))
     assert platform.rows(IMAGES) == [(3, 120)], "what has no tag is the project's as well"
 
 
@@ -420,7 +422,7 @@ def test_where_manifests_may_not_be_read_an_index_is_one_image_and_it_is_said(
     project = fill(cloud, platform)
     cloud.repositories = {f"fleet/{project}": multi_arch("")}
     cloud.faults = ["400 AccessDeniedException", "", ""]
-    measured = ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT)
+    measured = ECR.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT)
     assert platform.rows(IMAGES) == [(2, 120)], "all of it is stored, but what has no tag may be a platform"
     assert "no ecr:BatchGetImage" in measured.sentence
 
@@ -430,7 +432,7 @@ def test_an_index_that_expires_meanwhile_is_no_error(
 ) -> None:
     project = fill(cloud, platform)
     cloud.repositories = {f"fleet/{project}": multi_arch("")}
-    assert ecr.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT).failures == {}
+    assert ECR.refresh(settings_for(cloud, "fleet/{project_id}"), engine, AT).failures == {}
     assert platform.rows(IMAGES) == [(4, 120)]
 
 
@@ -439,8 +441,8 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
 ) -> None:
     fill(cloud, platform)
     cloud.repositories["shared"] += multi_arch("")
-    s3.refresh(settings_for(cloud), engine, AT)
-    ecr.refresh(settings_for(cloud), engine, AT)
+    S3.refresh(settings_for(cloud), engine, AT)
+    ECR.refresh(settings_for(cloud), engine, AT)
     cloudwatch.read(settings_for(cloud), [Hour.of(AT)], RequestCount())
     statements = json.loads(POLICY.read_text())["Statement"]
     allowed = {action for each in statements for action in each["Action"]}
@@ -455,8 +457,8 @@ class Killed(Exception):
 def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
     cloud: Cloud, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    monkeypatch.setattr(gauges, "SOON", -1.0)
-    monkeypatch.setattr(s3_listing, "APART", apart)
+    monkeypatch.setattr(gauge_collector, "RECORD_AFTER", -1.0)
+    monkeypatch.setattr(s3_listing, "MAX_ONE_BY_ONE", apart)
     monkeypatch.setattr(s3_listing, "STRIP", 2)
     monkeypatch.setattr(client, "CONCURRENCY", 1)
     monkeypatch.setattr(circuit_breaker, "CONCURRENCY", 1)
@@ -471,11 +473,11 @@ def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
             raise Killed
 
     with pytest.raises(Killed):
-        s3.refresh(settings_for(cloud), engine, AT, None, killed)
+        S3.refresh(settings_for(cloud), engine, AT, None, killed)
     assert platform.scalar(reached, at=AT) == ids[:4]
     cloud.actions.clear()
     cloud.objects |= {f"{organization}/{one}/late": 1_000 for one in ids}
-    measured = s3.refresh(settings_for(cloud), engine, AT, None, None, True)
+    measured = S3.refresh(settings_for(cloud), engine, AT, None, None, True)
     assert (measured.before, measured.projects) == (4, 5)
     assert cloud.actions["s3:ListBucket"] <= 5, "nothing is listed once more"
     stored = dict(platform.rows("SELECT project_id, total_s3_storage_bytes FROM project_stats"))  # type: ignore[arg-type]

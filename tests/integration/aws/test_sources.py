@@ -13,7 +13,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from collectors.aws import ecr, s3
+from collectors.aws.ecr import ECR
+from collectors.aws.s3 import S3
 from fleetmeter.demo.cloud import denying
 from metering.config.settings import Settings, load_settings
 from tests.support import retries
@@ -62,14 +63,14 @@ def test_s3_counts_every_page_of_each_prefix(
         storage.put_object(Bucket=bucket, Key=f"{organization}/{one}/{number}", Body=b"x")
     storage.put_object(Bucket=bucket, Key=f"{organization}/{other}/ü = +/名", Body=b"12345")
     storage.put_object(Bucket=bucket, Key=f"{organization}/{one}0/neighbour", Body=b"not one's")
-    measured = s3.refresh(settings_for(cloud, s3_bucket=bucket), engine, AT)
+    measured = S3.refresh(settings_for(cloud, s3_bucket=bucket), engine, AT)
     assert (measured.projects, measured.failures) == (3, {})
     rows = platform.rows("SELECT project_id, total_s3_storage_bytes FROM project_stats ORDER BY 1")
     assert rows == [(one, 105), (other, 5), (empty, 0)]
 
 
 def test_a_source_that_is_not_configured_says_so(configured: Settings, engine: Engine) -> None:
-    for source in (s3, ecr):
+    for source in (S3, ECR):
         measured = source.refresh(configured, engine, AT)
         assert "is not configured" in measured.sentence
 
@@ -83,10 +84,9 @@ def test_a_missing_bucket_leaves_the_last_known_value(cloud: str, engine: Engine
         id=project,
         at=AT,
     )
-    measured = s3.refresh(settings_for(cloud, s3_bucket="no-such-bucket-anywhere"), engine, AT)
-    assert measured.failures == {
-        project: "the bucket no-such-bucket-anywhere (eu-west-1) does not exist; correct S3_BUCKET"
-    }
+    measured = S3.refresh(settings_for(cloud, s3_bucket="no-such-bucket-anywhere"), engine, AT)
+    reason = "the bucket no-such-bucket-anywhere (eu-west-1) does not exist; correct S3_BUCKET"
+    assert {number: str(failure) for number, failure in measured.failures.items()} == {project: reason}
     assert platform.rows("SELECT total_s3_storage_bytes, s3_measured_at FROM project_stats") == [
         (77, datetime(2026, 11, 20, tzinfo=UTC))
     ]
@@ -108,10 +108,10 @@ def test_one_denied_prefix_does_not_stop_the_others(
     client("s3", endpoint).create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
-    measured = s3.refresh(settings_for(endpoint, s3_bucket=bucket), engine, AT)
+    measured = S3.refresh(settings_for(endpoint, s3_bucket=bucket), engine, AT)
     server.shutdown()
     assert list(measured.failures) == [denied], measured.failures
-    assert "access denied" in measured.failures[denied]
+    assert "access denied" in str(measured.failures[denied])
     assert platform.rows("SELECT project_id FROM project_stats WHERE s3_measured_at IS NOT NULL") == [
         (allowed,)
     ]
@@ -122,8 +122,8 @@ def test_an_absent_cloud_is_a_reason_for_each_project(
 ) -> None:
     project = platform.project()
     absent = settings_for("http://127.0.0.1:9", s3_bucket="b", ecr_repository_uri=REPOSITORY)
-    for source in (s3, ecr):
-        assert "cannot be reached" in source.refresh(absent, engine, AT).failures[project]
+    for source in (S3, ECR):
+        assert "cannot be reached" in str(source.refresh(absent, engine, AT).failures[project])
 
 
 class Pages(BaseHTTPRequestHandler):
@@ -182,7 +182,7 @@ def test_ecr_counts_each_image_of_every_page_once_for_its_project(
         image("e", "unrelated", size=9_999),
         image("b", f"{mine}v2", size=50),
     )
-    measured = ecr.refresh(settings_for(registry, ecr_repository_uri=REPOSITORY), engine, AT)
+    measured = ECR.refresh(settings_for(registry, ecr_repository_uri=REPOSITORY), engine, AT)
     assert measured.failures == {}
     assert platform.rows(
         "SELECT project_id, current_ecr_images, total_docker_storage_bytes FROM project_stats ORDER BY 1"
@@ -194,6 +194,6 @@ def test_a_throttled_registry_ends_late_rather_than_wrong(
 ) -> None:
     project = platform.project()
     Pages.images, Pages.throttles = (), 3
-    measured = ecr.refresh(settings_for(registry, ecr_repository_uri=REPOSITORY), engine, AT)
+    measured = ECR.refresh(settings_for(registry, ecr_repository_uri=REPOSITORY), engine, AT)
     assert measured.failures == {}
     assert platform.rows("SELECT project_id, current_ecr_images FROM project_stats") == [(project, 0)]

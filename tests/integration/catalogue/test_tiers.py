@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from collectors.platform import rows as platform_db
+from collectors.platform.source import PLATFORM_DB
 from metering.catalogue import tiers
 from metering.config.settings import Settings
 from metering.days.seal import seal_through
@@ -130,6 +130,6 @@ def test_readings_in_any_order_make_intervals_that_do_not_overlap(
 def test_the_hourly_refresh_sees_the_tiers(configured: Settings, engine: Engine, platform: Platform) -> None:
     platform.project(platform.organization("starter"), created_at=OCTOBER.start)
     for hour in (1, 2):
-        platform_db.refresh(configured, engine, october(3, hour))
+        PLATFORM_DB.refresh(configured, engine, october(3, hour))
     found: list[Any] = platform.rows("SELECT tier, seen_from, seen_until FROM tiers_seen")
     assert [tuple(row) for row in found] == [("starter", october(3, 1), october(3, 2))]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from collectors.platform import rows
+from collectors.platform.source import PLATFORM_DB
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
@@ -13,7 +13,8 @@ from metering.days import coverage_hours, coverage_matrix
 from metering.days.coverage_matrix import Cell
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.ledger.gauges import record_failures, record_gauges
+from metering.ledger.failures import FailureKind, SourceFailure, record_failures
+from metering.ledger.gauges import record_gauges
 from metering.proof.verify import verify
 from tests.support.platform import Platform, hours
 
@@ -26,9 +27,9 @@ def sample(engine: Engine, project: int, at: datetime, size: int) -> None:
         record_gauges(connection, "s3", {project: {"s3_storage_bytes": size}}, at)
 
 
-def fail(engine: Engine, project: int, at: datetime, reason: str) -> None:
+def fail(engine: Engine, project: int, at: datetime, kind: FailureKind = "failed", reason: str = "x") -> None:
     with transaction(engine) as connection:
-        record_failures(connection, "s3", {project: reason}, at)
+        record_failures(connection, "s3", {project: SourceFailure(reason, kind)}, at)
 
 
 def seal(engine: Engine, last: datetime) -> None:
@@ -46,15 +47,15 @@ def s3_states(engine: Engine, last: datetime) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("reason", "state"), [("access denied; grant it", "denied"), ("AWS answered 500", "failed")]
+    ("kind", "state"), [("denied", "denied"), ("failed", "failed"), ("timeout", "failed")]
 )
 def test_a_failed_day_carries_its_level_with_age_and_reason(
-    engine: Engine, platform: Platform, reason: str, state: str
+    engine: Engine, platform: Platform, kind: FailureKind, state: str
 ) -> None:
     project = platform.project(created_at=FIRST)
     sample(engine, project, FIRST, 7)
     seal(engine, FIRST)
-    fail(engine, project, FIRST + DAY, reason)
+    fail(engine, project, FIRST + DAY, kind, reason := "access denied to x")
     seal(engine, FIRST + DAY)
     assert platform.rows("SELECT s3_storage_bytes FROM daily_stats ORDER BY date") == [(7,), (7,)]
     failed = [cell for cell in cells(engine, FIRST + 2 * DAY) if cell.source == "s3"][1]
@@ -63,9 +64,9 @@ def test_a_failed_day_carries_its_level_with_age_and_reason(
 
 def test_a_sample_of_the_same_hour_takes_the_failures_place(engine: Engine, platform: Platform) -> None:
     project = platform.project(created_at=FIRST)
-    fail(engine, project, FIRST, "AWS answered 500")
+    fail(engine, project, FIRST)
     sample(engine, project, FIRST, 7)
-    fail(engine, project, FIRST, "AWS answered 500")
+    fail(engine, project, FIRST)
     assert list(platform.scalar("SELECT measured FROM usage_hourly")) == ["s3"]
     seal(engine, FIRST)
     assert s3_states(engine, FIRST + DAY) == ["measured", "running"]
@@ -96,18 +97,18 @@ def test_a_page_starts_after_the_last_one(engine: Engine, platform: Platform) ->
 def test_each_hour_of_a_day_says_how_it_was_measured(engine: Engine, platform: Platform) -> None:
     project = platform.project(created_at=FIRST)
     sample(engine, project, FIRST, 7)
-    fail(engine, project, FIRST + hours(1), "access denied to the bucket b; grant it")
+    fail(engine, project, FIRST + hours(1), "denied")
     sample(engine, project, FIRST + hours(2), 0)
     parts = {project: {"eu-west-1/a": {"s3_storage_bytes": 1}, "us-east-1/b": None}}
     with transaction(engine) as connection:
-        reasons = {project: "AWS answered 500"}
-        record_failures(connection, "s3", reasons, FIRST + hours(4), parts)
+        failures = {project: SourceFailure("x")}
+        record_failures(connection, "s3", failures, FIRST + hours(4), parts)
         found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(5.5))
     cells = {(cell.hour.hour, cell.source): cell for cell in found}
     assert [cells[hour, "s3"].state for hour in range(10, 16)] == [
         *("measured", "denied", "zero", "carried", "failed", "running")
     ]
-    assert cells[11, "s3"].detail["reason"].startswith("access denied")
+    assert cells[11, "s3"].detail["reason"] == "x"
     assert (cells[13, "s3"].detail["age_hours"], cells[14, "s3"].detail["age_hours"]) == (2, 3)
     assert cells[14, "s3"].detail["parts"] == parts[project]
     assert {cells[hour, "ecr"].state for hour in range(10, 15)} == {"not_configured"}
@@ -119,9 +120,9 @@ def test_an_hour_of_the_platforms_tables_is_partial_while_one_is_missing(
 ) -> None:
     project = platform.project(created_at=FIRST)
     platform.logs(project, FIRST + hours(0.5), 3)
-    rows.refresh(configured, engine, FIRST + hours(2))
+    PLATFORM_DB.refresh(configured, engine, FIRST + hours(2))
     platform.sql("ALTER TABLE sessions RENAME TO elsewhere")
-    rows.refresh(configured, engine, FIRST + hours(3.5))
+    PLATFORM_DB.refresh(configured, engine, FIRST + hours(3.5))
     with transaction(engine) as connection:
         found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(4))
     states = [(cell.state, cell.detail.get("reason")) for cell in found if cell.source == "platform_db"]
@@ -138,7 +139,7 @@ def test_a_days_coverage_keeps_the_parts_of_its_sum(engine: Engine, platform: Pl
     parts = {project: {"eu-west-1/a": {"s3_storage_bytes": 3}, "us-east-1/b": {"s3_storage_bytes": 4}}}
     with transaction(engine) as connection:
         record_gauges(connection, "s3", {project: {"s3_storage_bytes": 7}}, FIRST, parts)
-    fail(engine, project, FIRST + hours(1), "AWS answered 500")
+    fail(engine, project, FIRST + hours(1))
     seal(engine, FIRST)
     assert platform.rows("SELECT s3_storage_bytes, coverage->'s3'->'parts' FROM daily_stats") == [
         (7, parts[project])

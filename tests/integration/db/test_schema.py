@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
-from metering.db.schema_head import HEAD
 from metering.db.tables import OWN_TABLES
 from metering.errors import SchemaError
 
@@ -31,7 +30,7 @@ def tables(engine: Engine) -> set[str]:
 
 
 def test_up_down_and_up_again(empty: Engine) -> None:
-    assert schema.migrate(empty) == HEAD == schema.revisions()[0].revision
+    assert schema.migrate(empty) == schema.head() == schema.revisions()[0].revision
     assert set(OWN_TABLES) < tables(empty)
     schema.downgrade(empty)
     assert not set(OWN_TABLES) & tables(empty)
@@ -91,7 +90,7 @@ MIGRATE = (
 def test_two_processes_migrating_at_once_both_succeed(empty: Engine) -> None:
     command = [sys.executable, "-c", MIGRATE, empty.url.render_as_string(hide_password=False)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0].strip() for process in started] == [HEAD] * 3
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == [schema.head()] * 3
 
 
 def test_a_database_that_is_not_at_head_is_refused_with_the_command_that_helps(empty: Engine) -> None:
@@ -99,8 +98,33 @@ def test_a_database_that_is_not_at_head_is_refused_with_the_command_that_helps(e
         schema.require_head(empty)
 
 
-def test_a_database_that_is_newer_than_the_code_says_that_the_code_is_older(empty: Engine) -> None:
+def test_failures_and_gaps_recorded_before_they_had_a_kind_keep_their_reading(empty: Engine) -> None:
+    schema.migrate(empty, "q2345678901m")
+    execute(empty, "INSERT INTO organizations (id, name) OVERRIDING SYSTEM VALUE VALUES (1, 'o')")
+    execute(
+        empty, "INSERT INTO projects (id, organization_id, name) OVERRIDING SYSTEM VALUE VALUES (1, 1, 'p')"
+    )
+    reasons = ("access denied to x", "AWS answered 500", "logs: permission denied for table logs")
+    for hour, (source, reason) in enumerate(zip(("s3", "ecr", "platform_db"), reasons, strict=True)):
+        execute(
+            empty,
+            f"""INSERT INTO usage_hourly (project_id, hour, measured)
+                VALUES (1, '2026-11-01 0{hour}:00Z', '{{"{source}_failed": "{reason}", "other": 1}}')""",
+        )
+    for reason in ("not read since", "the broker lost the session", "x"):
+        execute(empty, f"INSERT INTO gaps (source, starts_at, reason) VALUES ('mqtt', now(), '{reason}')")
+    before = "SELECT measured FROM usage_hourly ORDER BY hour"
+    with empty.connect() as connection:
+        recorded = list(connection.scalars(text(before)))
     schema.migrate(empty)
-    execute(empty, "UPDATE fleetmeter_version SET version_num = 'z9999999999z'")
-    with pytest.raises(SchemaError, match="the database is newer"):
-        schema.require_head(empty)
+    with empty.connect() as connection:
+        kinds = [
+            {key: value["kind"] for key, value in measured.items() if key != "other"}
+            for measured in connection.scalars(text(before))
+        ]
+        of_gaps = list(connection.scalars(text("SELECT kind FROM gaps ORDER BY id")))
+    assert of_gaps == ["silent", "session_lost", "other"]
+    assert kinds == [{"s3_failed": "denied"}, {"ecr_failed": "failed"}, {"platform_db_failed": "denied"}]
+    schema.downgrade(empty, "q2345678901m")
+    with empty.connect() as connection:
+        assert list(connection.scalars(text(before))) == recorded

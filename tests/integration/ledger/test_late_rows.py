@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from collectors.platform import rows
+from collectors.platform.source import PLATFORM_DB
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
 from metering.days.seal import seal_through
@@ -29,7 +29,7 @@ def project_of(platform: Platform) -> int:
 
 
 def seal(settings: Settings, engine: Engine, *projects: int) -> None:
-    rows.refresh(settings, engine, NOW)
+    PLATFORM_DB.refresh(settings, engine, NOW)
     with transaction(engine) as connection:
         seal_through(connection, YESTERDAY, projects, NOW)
 
@@ -52,7 +52,7 @@ def test_a_row_committed_after_the_seal_becomes_one_adjustment(
     platform.logs(project, YESTERDAY.end - hours(0.1), 2)
     platform.transfer(project, "data", 700, YESTERDAY.start)
     before = platform.rows("SELECT project_id, date, logs, row_hash FROM daily_stats ORDER BY 1, 2")
-    rows.recount_late(engine, LATER)
+    PLATFORM_DB.recount_late(engine, LATER)
     expected = [
         (project, "data_transfer_bytes", 700, YESTERDAY.date, "late_rows"),
         (project, "logs", 2, YESTERDAY.date, "late_rows"),
@@ -67,14 +67,14 @@ def test_what_is_written_late_but_before_the_seal_is_in_the_day(
 ) -> None:
     project, other = project_of(platform), project_of(platform)
     platform.logs(project, YESTERDAY.start + hours(3), 5)
-    rows.refresh(configured, engine, YESTERDAY.end)
+    PLATFORM_DB.refresh(configured, engine, YESTERDAY.end)
     platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs LIMIT 2)")
     platform.logs(project, YESTERDAY.start + hours(9), 4)
     platform.logs(other, YESTERDAY.start + hours(9), 1)
-    rows.refresh(configured, engine, YESTERDAY.end + hours(3))
+    PLATFORM_DB.refresh(configured, engine, YESTERDAY.end + hours(3))
     day = "SELECT sum(logs)::int FROM usage_hourly WHERE project_id = :id"
     assert [platform.scalar(day, id=one) for one in (project, other)] == [5, 0]
-    rows.refresh(configured, engine, YESTERDAY.end + hours(3.1), sealing=True)
+    PLATFORM_DB.refresh(configured, engine, YESTERDAY.end + hours(3.1), sealing=True)
     assert [platform.scalar(day, id=one) for one in (project, other)] == [9, 1], (
         "and what is gone may be pruned"
     )
@@ -84,9 +84,9 @@ def test_what_is_written_late_but_before_the_seal_is_in_the_day(
 def test_a_day_is_recounted_once(configured: Settings, engine: Engine, platform: Platform) -> None:
     project = project_of(platform)
     seal(configured, engine, project)
-    assert rows.recount_late(engine, LATER)["days"] > 0
+    assert PLATFORM_DB.recount_late(engine, LATER)["days"] > 0
     platform.logs(project, YESTERDAY.start, 2)
-    assert rows.recount_late(engine, LATER + hours(1)) == {"days": 0, "adjustments": 0}
+    assert PLATFORM_DB.recount_late(engine, LATER + hours(1)) == {"days": 0, "adjustments": 0}
 
 
 def test_a_day_is_not_recounted_before_it_is_a_day_old(
@@ -95,7 +95,7 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
     project = project_of(platform)
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
-    assert rows.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
+    assert PLATFORM_DB.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
     assert platform.rows(POSTED) == []
 
 
@@ -103,7 +103,7 @@ def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine
     project = sealed_with(configured, engine, platform, {3: 5, 9: 4})
     platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id DESC LIMIT 3)")
     for _ in range(2):
-        rows.recount_late(engine, LATER)
+        PLATFORM_DB.recount_late(engine, LATER)
     assert platform.rows(POSTED) == [(project, "logs", -3, YESTERDAY.date, "late_rows")]
     assert verify(engine).sound
 
@@ -114,7 +114,7 @@ def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
     project = sealed_with(configured, engine, platform, {3: 5, 9: 4})
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9))
     platform.logs(project, YESTERDAY.start + hours(10), 2)
-    rows.recount_late(engine, LATER)
+    PLATFORM_DB.recount_late(engine, LATER)
     assert platform.rows(POSTED) == [(project, "logs", 2, YESTERDAY.date, "late_rows")]
 
 
@@ -123,7 +123,7 @@ def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
 ) -> None:
     sealed_with(configured, engine, platform, {3: 5, 9.1: 4, 9.9: 3})
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9.5))
-    rows.recount_late(engine, LATER)
+    PLATFORM_DB.recount_late(engine, LATER)
     assert platform.rows(POSTED) == []
 
 
@@ -134,7 +134,7 @@ def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
     platform.logs(project, YESTERDAY.start + hours(9), 4)
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs WHERE id = (SELECT min(id) FROM logs)")
-    rows.recount_late(engine, LATER)
+    PLATFORM_DB.recount_late(engine, LATER)
     assert platform.rows(POSTED) == [(project, "logs", -1, YESTERDAY.date, "late_rows")]
 
 
@@ -143,7 +143,7 @@ def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platfo
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda _: rows.recount_late(engine, LATER), range(4)))
+        done = list(pool.map(lambda _: PLATFORM_DB.recount_late(engine, LATER), range(4)))
     assert sum(found["adjustments"] for found in done) == 1
     assert len(platform.rows(POSTED)) == 1
 
@@ -155,7 +155,7 @@ def test_rows_that_the_platform_pruned_take_nothing_back(
     platform.logs(project, YESTERDAY.start, 5)
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs")
-    assert rows.recount_late(engine, LATER)["adjustments"] == 0
+    assert PLATFORM_DB.recount_late(engine, LATER)["adjustments"] == 0
 
 
 def test_a_missing_table_leaves_the_days_due(
@@ -166,6 +166,6 @@ def test_a_missing_table_leaves_the_days_due(
     platform.logs(project, YESTERDAY.start, 2)
     platform.sql("ALTER TABLE sessions RENAME TO sessions_elsewhere")
     with pytest.raises(SourceUnavailable, match="sessions"):
-        rows.recount_late(engine, LATER)
+        PLATFORM_DB.recount_late(engine, LATER)
     platform.sql("ALTER TABLE sessions_elsewhere RENAME TO sessions")
-    assert rows.recount_late(engine, LATER)["adjustments"] == 1
+    assert PLATFORM_DB.recount_late(engine, LATER)["adjustments"] == 1

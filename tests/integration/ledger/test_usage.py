@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from metering.catalogue.periods import Hour
 from metering.db.transactions import transaction
 from metering.ledger.gauges import record_gauges
-from metering.ledger.mqtt import MAX_SAMPLES, SAMPLE_LENGTH, MqttUsage, add_mqtt, add_unattributed
+from metering.ledger.mqtt import MAX_SAMPLES, SAMPLE_LENGTH, MalformedTopics, MqttUsage, add_mqtt
 from metering.ledger.partitions import ensure_partitions
 from tests.support.platform import Platform, hours
 
@@ -96,7 +96,7 @@ def test_samples_of_unattributed_topics_stay_few_and_short(engine: Engine, platf
     topics = [f"{number}/{'x' * 5_000}" for number in range(50)]
     for first in range(0, 50, 10):
         with transaction(engine) as connection:
-            add_unattributed(connection, {"malformed_topic": (10, topics[first : first + 10])}, AT)
+            add_mqtt(connection, {}, AT, MalformedTopics(10, topics[first : first + 10]))
     ((messages, samples),) = platform.rows("SELECT messages, sample_topics FROM unattributed_messages")
     assert messages == 50
     assert len(samples) == MAX_SAMPLES

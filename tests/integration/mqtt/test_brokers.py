@@ -43,16 +43,16 @@ def test_refused_credentials_are_said_and_tried_again(
 ) -> None:
     heard: list[str] = []
 
-    def said() -> str:
+    def log() -> str:
         heard.append(capsys.readouterr().out)
         return "".join(heard)
 
     with Mosquitto(tmp_path, password="right") as broker:
         wrong = start(f"mqtt://counter:wrong-one@127.0.0.1:{broker.port}")
-        eventually(lambda: "refused" in said(), 30)
+        eventually(lambda: "refused" in log(), 30)
         assert wrong.finish() == daemon.STOPPED
-        assert "wrong-one" not in said()
-        assert "Traceback" not in said()
+        assert "wrong-one" not in log()
+        assert "Traceback" not in log()
         start(f"mqtt://counter:right@127.0.0.1:{broker.port}")
         eventually(lambda: connected(platform))
 

@@ -10,23 +10,23 @@ import pytest
 from pydantic import SecretStr
 
 from collectors.mqtt.diagnostics import checks
-from collectors.mqtt.diagnostics.checks import Answer
+from collectors.mqtt.diagnostics.checks import CheckResult
 from fleetmeter.embedded import broker as embedded
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.mqtt_daemon import Running, connected, counted, eventually
 from tests.support.platform import Platform
 
-Examine = Callable[..., dict[str, Answer]]
+Examine = Callable[..., dict[str, CheckResult]]
 
 
 @pytest.fixture
 def examine(monkeypatch: pytest.MonkeyPatch) -> Examine:
-    monkeypatch.setattr(checks, "TRAFFIC_WITHIN", 0.2)
+    monkeypatch.setattr(checks, "TRAFFIC_TIMEOUT", 0.2)
 
-    def examine(url: str, **more: object) -> dict[str, Answer]:
+    def examine(url: str, **more: object) -> dict[str, CheckResult]:
         settings = Settings(mqtt_url=SecretStr(url)).model_copy(update=more)
-        return {answer.checked: answer for answer in checks.examine(settings)}
+        return {result.checked: result for result in checks.examine(settings)}
 
     return examine
 
@@ -36,9 +36,9 @@ def test_a_broker_that_a_counter_may_rely_on(tmp_path: Path, examine: Examine) -
     with Mosquitto(tmp_path) as broker:
         answers = examine(broker.url)
     assert all(answer.ok for answer in answers.values())
-    assert "MQTT 5" in answers["broker"].found
-    assert "mosquitto" in answers["broker's version"].found
-    assert "kept 1,200" in answers["queue"].found
+    assert "MQTT 5" in answers["broker"].message
+    assert "mosquitto" in answers["broker's version"].message
+    assert "kept 1,200" in answers["queue"].message
     assert answers["window"].advice == ""
 
 
@@ -63,7 +63,7 @@ def test_nothing_of_the_counters_is_touched_and_nothing_counted(
         publisher = Publisher(broker)
         publisher.send(topic, 10, retain=True)
         publisher.wait()
-        assert "arrive" in examine(broker.url)["topic root"].found
+        assert "arrive" in examine(broker.url)["topic root"].message
         publisher.send(topic, 10)
         publisher.close()
         eventually(lambda: counted(platform) == 20)
@@ -82,10 +82,10 @@ def test_who_is_shut_out_is_told_why(tmp_path: Path, examine: Examine) -> None:
         admitted = examine(f"mqtt://counter:right@127.0.0.1:{broker.port}")["broker"]
     assert (refused.ok, encrypted.ok, admitted.ok) == (False, False, True)
     assert "password" in refused.advice
-    assert "wrong-one" not in refused.found + refused.advice
-    assert "as counter" in admitted.found
+    assert "wrong-one" not in refused.message + refused.advice
+    assert "as counter" in admitted.message
     absent = examine(broker.url)["broker"]
-    assert "cannot be reached" in absent.found
+    assert "cannot be reached" in absent.message
 
 
 @pytest.mark.mosquitto
@@ -111,10 +111,10 @@ def test_trust_in_tls_is_told_from_absence(tmp_path: Path, examine: Examine) -> 
     with Mosquitto(tmp_path, more=listener) as broker:
         url = f"mqtts://localhost:{broker.port}"
         assert "MQTT_CA_FILE" in examine(url)["broker"].advice
-        assert "over TLS" in examine(url, mqtt_ca_file=cert)["broker"].found
+        assert "over TLS" in examine(url, mqtt_ca_file=cert)["broker"].message
         missing = examine(url, mqtt_ca_file=tmp_path / "absent.pem")["broker"]
     assert not missing.ok
-    assert "read" in missing.found
+    assert "read" in missing.message
 
 
 def test_a_broker_of_mqtt_3(tmp_path: Path, examine: Examine) -> None:
@@ -123,7 +123,7 @@ def test_a_broker_of_mqtt_3(tmp_path: Path, examine: Examine) -> None:
         answers = examine(broker.url)
     finally:
         broker.stop()
-    assert "MQTT 3.1.1" in answers["broker"].found
+    assert "MQTT 3.1.1" in answers["broker"].message
     assert answers["session"].ok
     assert "max_inflight_messages" in answers["window"].advice
 
@@ -140,4 +140,4 @@ def test_whatever_else_answers_on_that_port_is_no_broker(examine: Examine) -> No
         threading.Thread(target=greet, daemon=True).start()
         answer = examine(f"mqtt://127.0.0.1:{server.getsockname()[1]}")["broker"]
     assert not answer.ok
-    assert "Traceback" not in answer.found
+    assert "Traceback" not in answer.message

@@ -88,10 +88,10 @@ class Hostile:
         suback = b"\x90\4" + subscribe[2:4] + b"\0%c" % grant
         client.sendall(suback + b"".join(again + first) + more)
         client.settimeout(60 if self.connections == len(self._scripts) else 0.5)
-        while said := client.recv(2):
-            if said == PUBACK:
+        while packet := client.recv(2):
+            if packet == PUBACK:
                 self._in_flight.pop(int.from_bytes(client.recv(2), "big"), None)
-            elif said == PINGREQ:
+            elif packet == PINGREQ:
                 client.sendall(PINGRESP)
 
 

@@ -9,10 +9,9 @@ from sqlalchemy import Engine
 
 from collectors.mqtt import store as stores
 from collectors.mqtt.buffer import Batch
-from collectors.mqtt.counters import Totals
+from collectors.mqtt.counters import ProjectCounters, Totals
 from collectors.mqtt.session import Cut
 from collectors.mqtt.store import Fenced, Store
-from collectors.mqtt.topics import Address
 from collectors.mqtt.writer import Writer
 from metering.errors import DatabaseUnavailable
 from tests.support.platform import Platform
@@ -26,10 +25,11 @@ def store(engine: Engine) -> Store:
 
 
 @pytest.fixture
-def piece(platform: Platform) -> Batch:
+def batch(platform: Platform) -> Batch:
     organization = platform.organization()
-    address = Address(organization, platform.project(organization), False)
-    return Batch(Totals([(address, "a/topic", [3, 30, 4, 40])]), Cut((b"\0\7",), 7, 1))
+    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0])
+    totals = Totals({(organization, platform.project(organization)): counters})
+    return Batch(totals, Cut((b"\0\7",), 7, 1))
 
 
 def writer(store: Store) -> Writer:
@@ -40,10 +40,10 @@ def fail_once(store: Store, monkeypatch: pytest.MonkeyPatch, committed: bool) ->
     attempts: list[datetime] = []
     commit: Callable[..., None] = store.commit
 
-    def failing(tally: Totals, last: int | None, at: datetime) -> None:
+    def failing(totals: Totals, last: int | None, at: datetime) -> None:
         attempts.append(at)
         if committed or len(attempts) > 1:
-            commit(tally, last, at)
+            commit(totals, last, at)
         if len(attempts) == 1:
             raise DatabaseUnavailable("the answer got lost")
 
@@ -55,31 +55,31 @@ def fail_once(store: Store, monkeypatch: pytest.MonkeyPatch, committed: bool) ->
 def test_a_lost_answer_is_looked_up(
     platform: Platform,
     store: Store,
-    piece: Batch,
+    batch: Batch,
     monkeypatch: pytest.MonkeyPatch,
     committed: bool,
     attempts: int,
 ) -> None:
-    seen = fail_once(store, monkeypatch, committed)
+    attempted = fail_once(store, monkeypatch, committed)
     own = writer(store)
-    own.flush(piece)
+    own.flush(batch)
     own.close()
-    assert len(seen) == len(set(seen)) == attempts
+    assert len(attempted) == len(set(attempted)) == attempts
     assert platform.rows("SELECT mqtt_inbound, mqtt_inbound_bytes FROM project_stats") == [(7, 70)]
     assert platform.rows("SELECT last_packet_id FROM mqtt_sessions") == [(7,)]
 
 
 def test_a_fenced_daemon_commits_nothing_and_says_so(
-    platform: Platform, engine: Engine, store: Store, piece: Batch
+    platform: Platform, engine: Engine, store: Store, batch: Batch
 ) -> None:
     stores.claim(engine, "counter", "nowhere")
     own = writer(store)
     with pytest.raises(Fenced, match="client id counter"):
-        own.flush(piece)
-    assert own.unsaved == piece
+        own.flush(batch)
+    assert own.unsaved == batch
     own.close()
     assert platform.rows("SELECT * FROM project_stats") == []
-    store.commit_fenced(piece.tally, AT)
+    store.commit_fenced(batch.totals, AT)
     assert platform.rows("SELECT mqtt_inbound FROM project_stats") == [(3,)]
 
 
@@ -91,10 +91,10 @@ def test_each_start_raises_the_epoch_and_keeps_the_last_id(engine: Engine, store
 
 def test_a_new_session_is_recorded_once_however_often_it_is_tried(platform: Platform, store: Store) -> None:
     later = AT.replace(hour=11)
-    assert not store.accepted(False, None, AT)
+    assert not store.record_connection(False, None, AT)
     store.commit(Totals(), 41, AT.replace(minute=45))
-    assert store.accepted(False, None, later)
-    assert not store.accepted(False, None, later)
+    assert store.record_connection(False, None, later)
+    assert not store.record_connection(False, None, later)
     gaps: list[Any] = platform.rows("SELECT starts_at, ends_at FROM gaps")
     assert gaps == [(AT.replace(minute=45), later)]
     assert platform.rows("SELECT last_packet_id FROM mqtt_sessions") == [(None,)]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from collectors.platform import rows
+from collectors.platform.source import PLATFORM_DB
+from collectors.platform.tables import SELECTS, TABLES, missing_indexes
 from metering.config.settings import Settings
 from metering.proof.verify import verify
 from tests.support.platform import Platform, hours
@@ -24,7 +25,7 @@ def test_each_row_is_counted_in_its_hour(configured: Settings, engine: Engine, p
         platform.sql(
             f"INSERT INTO {table} (project_id, created_at) VALUES (:id, :at)", id=project, at=AT - hours(1)
         )
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.rows(
         """SELECT logs, sessions, api_calls, deployments, docker_upload_bytes, docker_download_bytes,
             data_transfer_bytes FROM project_stats"""
@@ -42,7 +43,7 @@ def test_the_first_reading_starts_with_the_month(
     project = platform.project()
     platform.logs(project, datetime(2026, 11, 1, tzinfo=UTC), 4)
     platform.logs(project, datetime(2026, 10, 31, 23, 59, tzinfo=UTC), 9)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.scalar("SELECT logs FROM project_stats") == 4
 
 
@@ -51,11 +52,11 @@ def test_reading_again_counts_nothing_twice_and_finds_what_committed_late(
 ) -> None:
     project = platform.project()
     platform.logs(project, AT - hours(0.1), 2)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     platform.logs(project, AT - hours(0.6), 1)
     platform.logs(project, AT + hours(1), 1)
-    rows.refresh(configured, engine, AT + hours(1.1))
-    rows.refresh(configured, engine, AT + hours(1.1))
+    PLATFORM_DB.refresh(configured, engine, AT + hours(1.1))
+    PLATFORM_DB.refresh(configured, engine, AT + hours(1.1))
     assert platform.scalar("SELECT logs FROM project_stats") == 4
     assert verify(engine).sound
 
@@ -64,7 +65,7 @@ def test_rows_of_the_future_are_not_counted_yet(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     platform.logs(platform.project(), AT + hours(0.1), 2)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.scalar("SELECT logs FROM project_stats") == 0
 
 
@@ -72,7 +73,7 @@ def test_an_hour_in_which_nothing_happened_is_measured(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     platform.project(created_at=AT - hours(10.5))
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     marks = platform.rows(
         "SELECT hour, logs, (measured->>'platform_db')::timestamptz FROM usage_hourly ORDER BY 1"
     )
@@ -92,7 +93,7 @@ def test_levels_are_sampled(configured: Settings, engine: Engine, platform: Plat
             at=AT - hours(100),
         )
     platform.logs(project, AT - hours(5), 3, size_bytes=50)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.rows(
         """SELECT total_devices, active_devices, total_logs_storage_bytes, total_storage_bytes,
             total_s3_storage_bytes FROM project_stats"""
@@ -119,11 +120,11 @@ def test_what_is_missing_is_named_and_the_other_tables_are_counted(
 ) -> None:
     project = platform.project()
     add_one_of_each(platform, project, AT - hours(1))
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     add_one_of_each(platform, project, AT)
     platform.sql(broken)
-    measured = rows.refresh(configured, engine, AT + hours(1))
-    assert measured.problem == named
+    measured = PLATFORM_DB.refresh(configured, engine, AT + hours(1))
+    assert str(measured.problem) == named
     missing = named.partition(":")[0]
     assert platform.rows("SELECT logs, sessions, data_transfer_bytes FROM project_stats") == [
         (2, 1 if missing == "sessions" else 2, 1 if missing == "data_transfers" else 2)
@@ -131,10 +132,10 @@ def test_what_is_missing_is_named_and_the_other_tables_are_counted(
     assert platform.scalar("SELECT platform_db_measured_at FROM project_stats") == AT, (
         "not all is known since"
     )
-    failed = "SELECT measured->>'platform_db_failed' FROM usage_hourly ORDER BY hour DESC LIMIT 1"
+    failed = "SELECT measured->'platform_db_failed'->>'reason' FROM usage_hourly ORDER BY hour DESC LIMIT 1"
     assert platform.scalar(failed) == named
     platform.sql(mended)
-    assert rows.refresh(configured, engine, AT + hours(2)).problem == ""
+    assert PLATFORM_DB.refresh(configured, engine, AT + hours(2)).problem is None
     assert platform.rows("SELECT logs, sessions, data_transfer_bytes FROM project_stats") == [(2, 2, 2)]
     assert platform.scalar(failed) is None
     assert verify(engine).sound
@@ -152,13 +153,13 @@ def test_the_bytes_of_old_logs_are_summed_once_a_day(
     project = platform.project()
     level = "SELECT total_logs_storage_bytes FROM project_stats"
     platform.logs(project, AT - hours(5), 3, size_bytes=50)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.scalar(level) == 150
     platform.sql("DELETE FROM logs")
     platform.logs(project, AT - hours(0.7), 1, size_bytes=7)
-    rows.refresh(configured, engine, AT + hours(1))
+    PLATFORM_DB.refresh(configured, engine, AT + hours(1))
     assert platform.scalar(level) == 157, "what was pruned is noticed by the next sum of all"
-    rows.refresh(configured, engine, AT + hours(25))
+    PLATFORM_DB.refresh(configured, engine, AT + hours(25))
     assert platform.scalar(level) == 7
 
 
@@ -168,7 +169,7 @@ def test_rows_at_the_edge_of_an_hour_are_in_the_hour_that_begins(
     project, hour = platform.project(), datetime(2026, 11, 24, 8, tzinfo=UTC)
     for moment in (hour, hour - timedelta(microseconds=1), hour + timedelta(hours=1, microseconds=-1)):
         platform.logs(project, moment)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.rows("SELECT hour, logs FROM usage_hourly WHERE logs > 0 ORDER BY hour") == [
         (hour - hours(1), 1),
         (hour, 2),
@@ -181,15 +182,15 @@ def test_each_table_is_one_statement_by_its_index_however_many_projects(
     organization = platform.organization()
     for _ in range(30):
         platform.logs(platform.project(organization), AT - hours(1))
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     asked: list[str] = []
 
     def note(*given: Any) -> None:
         asked.append(given[2])
 
     event.listen(engine, "before_cursor_execute", note)
-    rows.refresh(configured, engine, AT + hours(0.2))
-    for table in rows.TABLES:
+    PLATFORM_DB.refresh(configured, engine, AT + hours(0.2))
+    for table in TABLES:
         counted = [statement for statement in asked if f"FROM {table} WHERE" in statement]
         assert len(counted) == (2 if table == "logs" else 1), "logs: counted, and their newest bytes"
     platform.sql(
@@ -198,18 +199,18 @@ def test_each_table_is_one_statement_by_its_index_however_many_projects(
     )
     platform.sql("ANALYZE logs")
     bounds = {"start": AT - hours(1), "end": AT}
-    plan = platform.rows(f"EXPLAIN {rows.SELECTS['logs'].select}", **bounds)
+    plan = platform.rows(f"EXPLAIN {SELECTS['logs'].select}", **bounds)
     assert "logs_created_at_idx" in str(plan)
 
 
 def test_a_table_without_an_index_is_named_with_what_to_do(engine: Engine, platform: Platform) -> None:
     with engine.begin() as connection:
-        assert rows.unindexed(connection) == []
+        assert missing_indexes(connection) == []
         connection.execute(text("DROP INDEX logs_created_at_idx"))
         connection.execute(text("CREATE INDEX ON logs (project_id, created_at)"))
         connection.execute(text("ALTER TABLE sessions RENAME TO elsewhere"))
         connection.execute(text("CREATE VIEW sessions AS SELECT * FROM elsewhere"))
-        assert rows.unindexed(connection) == ["CREATE INDEX CONCURRENTLY ON logs (created_at)"]
+        assert missing_indexes(connection) == ["CREATE INDEX CONCURRENTLY ON logs (created_at)"]
 
 
 def test_a_deactivated_project_is_counted_to_the_end_of_its_day(
@@ -219,5 +220,5 @@ def test_a_deactivated_project_is_counted_to_the_end_of_its_day(
     platform.deactivate(project, AT - hours(48))
     platform.logs(project, AT - hours(40), 1)
     platform.logs(project, AT - hours(20), 1)
-    rows.refresh(configured, engine, AT)
+    PLATFORM_DB.refresh(configured, engine, AT)
     assert platform.scalar("SELECT logs FROM project_stats") == 1

@@ -1,6 +1,7 @@
 """The catalogue and the tables say the same."""
 
-from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, GAUGES, METERS, SOURCES
+from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, GAUGES, METERS
+from metering.catalogue.sources import SOURCE_NAMES
 from metering.db.tables import OWN_TABLES
 
 
@@ -21,4 +22,4 @@ def test_the_design_names_these_meters() -> None:
     assert len(COUNTERS) == 11
     assert len(GAUGES) == 7
     assert len(METERS) == 18
-    assert {meter.source for meter in METERS.values()} == {*SOURCES, None}
+    assert {meter.source for meter in METERS.values()} == {*SOURCE_NAMES, None}

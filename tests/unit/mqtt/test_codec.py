@@ -16,8 +16,8 @@ from paho.mqtt.properties import Properties
 from collectors.mqtt import codec
 from collectors.mqtt.buffer import Buffer
 from collectors.mqtt.codec import Malformed
-from collectors.mqtt.counters import Counts
-from collectors.mqtt.reader import DECODER, HEAD, FastReader
+from collectors.mqtt.counters import TopicCounters
+from collectors.mqtt.reader import DECODER, HEAD_BYTES, FastReader
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
 
@@ -70,42 +70,43 @@ INTERPRETED = _interpreted()
 
 
 class Fake:
-    """A link without a network."""
+    """A connection without a network."""
 
     v5 = False
-    accepted = True
+    session_present = True
 
     def __init__(self) -> None:
         self.others: list[tuple[int, bytes]] = []
 
-    def packet(self, header: int, body: bytes) -> None:
+    def handle_packet(self, header: int, body: bytes) -> None:
         self.others.append((header, body))
 
 
-def inbox() -> Buffer:
+def buffer() -> Buffer:
     return Buffer(Topics("r", ("cmd",)), Session(None))
 
 
-def counted(box: Buffer) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
-    tally = box.counts.take()
-    usage = {key: used[:4] for key, used in tally.usage().items()}
-    return usage, sum(messages for messages, _ in tally.unattributed().values())
+def counted(pending: Buffer) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+    totals = pending.counters.drain()
+    usage = {key: used[:4] for key, used in totals.usage().items()}
+    malformed = totals.malformed_topics()
+    return usage, malformed.messages if malformed else 0
 
 
-@given(given=st.lists(packets, max_size=20), sizes=st.lists(st.integers(1, 700), min_size=1))
-def test_any_chunking_counts_what_paho_decodes(given: list[bytes], sizes: list[int]) -> None:
-    fast, expected = inbox(), inbox()
+@given(messages=st.lists(packets, max_size=20), sizes=st.lists(st.integers(1, 700), min_size=1))
+def test_any_chunking_counts_what_paho_decodes(messages: list[bytes], sizes: list[int]) -> None:
+    fast, expected = buffer(), buffer()
     reader = FastReader(Fake(), fast)  # type: ignore[arg-type]
-    data, turn = b"".join(given), 0
+    data, turn = b"".join(messages), 0
     while data:
         size = sizes[turn % len(sizes)]
-        reader._consume(data[:size])
+        reader._decode(data[:size])
         data, turn = data[size:], turn + 1
-    for one in given:
+    for one in messages:
         start = codec.length(one)[1]  # type: ignore[index]
-        seen = _packet.decode_publish(one[0], one[start:], MQTTProtocolVersion.MQTTv311)
-        identifier = seen.mid.to_bytes(2, "big") if seen.qos else b""
-        expected.publish(codec.Publish(seen.topic, identifier, False, False, len(seen.payload)))
+        decoded = _packet.decode_publish(one[0], one[start:], MQTTProtocolVersion.MQTTv311)
+        identifier = decoded.mid.to_bytes(2, "big") if decoded.qos else b""
+        expected.publish(codec.Publish(decoded.topic, identifier, False, False, len(decoded.payload)))
     assert fast.session.arrivals == expected.session.arrivals
     assert counted(fast) == counted(expected)
 
@@ -126,8 +127,8 @@ def test_mqtt_5_properties_are_not_payload(header: int, topic: bytes, payload: b
     size, start = codec.length(one)  # type: ignore[misc]
     if qos > 1:
         return
-    seen = codec.publish(one[0], one[start:], size, True)
-    assert (seen.topic, seen.size) == (topic, len(payload))
+    decoded = codec.publish(one[0], one[start:], size, True)
+    assert (decoded.topic, decoded.size) == (topic, len(payload))
     arrivals: list[bytes] = []
     cells = {topic: [0, 0, 0, 0]}
     if not header & 1:
@@ -138,7 +139,7 @@ def test_mqtt_5_properties_are_not_payload(header: int, topic: bytes, payload: b
 @given(data=st.binary(max_size=200), v5=st.booleans())
 def test_any_bytes_are_counted_refused_or_waited_for(data: bytes, v5: bool) -> None:
     """Never another error, never a position outside of what came."""
-    counts, arrivals = Counts(Topics("r", ())), []  # type: ignore[var-annotated]
+    counts, arrivals = TopicCounters(Topics("r", ())), []  # type: ignore[var-annotated]
 
     def other(header: int, body: bytes, size: int) -> None:
         assert len(body) == size
@@ -204,23 +205,23 @@ def test_what_is_compiled_is_this_source() -> None:
     ],
 )
 def test_what_is_not_mqtt_is_refused(data: bytes) -> None:
-    reader = FastReader(Fake(), inbox())  # type: ignore[arg-type]
+    reader = FastReader(Fake(), buffer())  # type: ignore[arg-type]
     with pytest.raises(Malformed):
-        reader._consume(data)
+        reader._decode(data)
 
 
 def test_a_packet_too_large_to_hold_is_counted_without_being_held() -> None:
-    box = inbox()
-    reader = FastReader(Fake(), box)  # type: ignore[arg-type]
+    pending = buffer()
+    reader = FastReader(Fake(), pending)  # type: ignore[arg-type]
     payload = 5_000_000
     one = packet(b"r/1/2/d", bytes(payload), 9) + packet(b"r/1/2/d", b"abc", 10)
     most = 0
     for start in range(0, len(one), 65_536):
-        reader._consume(one[start : start + 65_536])
-        most = max(most, len(reader._rest))
-    assert most <= 4 * HEAD
-    assert counted(box) == ({(1, 2): (2, 0, payload + 3, 0)}, 0)
-    assert box.session.arrivals == [b"\x00\x09", b"\x00\x0a"]
+        reader._decode(one[start : start + 65_536])
+        most = max(most, len(reader._incomplete))
+    assert most <= 4 * HEAD_BYTES
+    assert counted(pending) == ({(1, 2): (2, 0, payload + 3, 0)}, 0)
+    assert pending.session.arrivals == [b"\x00\x09", b"\x00\x0a"]
 
 
 def test_acknowledgements_are_one_run_of_bytes() -> None:

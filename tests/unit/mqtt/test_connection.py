@@ -1,4 +1,4 @@
-"""The parts of paho that are not public are there and do what `link` relies on."""
+"""The parts of paho that are not public are there and do what the module `connection` relies on."""
 
 import inspect
 
@@ -45,9 +45,9 @@ def test_a_packet_is_handled_from_in_packet() -> None:
 
 def test_a_broker_that_is_not_there_is_a_failure_and_not_an_error() -> None:
     nowhere = Endpoint("127.0.0.1", 1, None, "me", "secret", "id")
-    link = BrokerConnection(nowhere, True, lambda _kept: None, lambda _count: None)
-    assert not link.alive
-    assert "refused" in str(link.failure)
+    connection = BrokerConnection(nowhere, True, lambda _present: None, lambda _count: None)
+    assert not connection.alive
+    assert "refused" in str(connection.failure)
     assert "secret" not in repr(nowhere)
-    link.acknowledge(b"\x40\x02\x00\x01", 1)
-    link.close()
+    connection.acknowledge(b"\x40\x02\x00\x01", 1)
+    connection.close()

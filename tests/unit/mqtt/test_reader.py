@@ -5,7 +5,14 @@ import socket
 import pytest
 
 from collectors.mqtt.buffer import Buffer
-from collectors.mqtt.reader import AMPLE_BYTES, FLOOD_BYTES, GATHER_BYTES, ROOM_BYTES, SO_BUF_LOCK, FastReader
+from collectors.mqtt.reader import (
+    FLOOD_BYTES,
+    GATHER_BYTES,
+    LARGE_BUFFER_BYTES,
+    SMALL_BUFFER_BYTES,
+    SO_BUF_LOCK,
+    FastReader,
+)
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
 
@@ -29,14 +36,14 @@ class Wire:
 
 
 class Connected:
-    """A link that is up."""
+    """A connection that is up."""
 
-    v5, accepted = False, True
+    v5, session_present = False, True
 
     def __init__(self, wire: Wire) -> None:
         self.socket = wire
 
-    def heard(self) -> None:
+    def note_received(self) -> None:
         """A keepalive has nothing to count here."""
 
 
@@ -48,19 +55,19 @@ def messages(size: int, packet_id: int = 0) -> bytes:
 
 def read(chunks: list[bytes]) -> list[dict[int, int]]:
     """What was set after each chunk was read."""
-    wire, found = Wire(list(chunks)), []
+    wire, options = Wire(list(chunks)), []
     reader = FastReader(Connected(wire), Buffer(Topics("r", ("cmd",)), Session(None)))  # type: ignore[arg-type]
     for _ in chunks:
-        reader.read()
-        found.append(dict(wire.options))
-    return found
+        reader.receive()
+        options.append(dict(wire.options))
+    return options
 
 
 def test_in_a_flood_at_qos_0_the_socket_has_little_room_until_it_is_over() -> None:
-    flood, still, over = read([messages(FLOOD_BYTES), messages(ROOM_BYTES // 2), messages(1000)])
-    assert (flood[ROOM], flood[LOCK], flood[WAITED_FOR]) == (ROOM_BYTES, 2, ROOM_BYTES // 2)
+    flood, still, over = read([messages(FLOOD_BYTES), messages(SMALL_BUFFER_BYTES // 2), messages(1000)])
+    assert (flood[ROOM], flood[LOCK], flood[WAITED_FOR]) == (SMALL_BUFFER_BYTES, 2, SMALL_BUFFER_BYTES // 2)
     assert still == flood
-    assert (over[ROOM], over[LOCK], over[WAITED_FOR]) == (AMPLE_BYTES, 0, GATHER_BYTES)
+    assert (over[ROOM], over[LOCK], over[WAITED_FOR]) == (LARGE_BUFFER_BYTES, 0, GATHER_BYTES)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from collectors.mqtt import session as protocol
 from tests.support.mqtt_model import Broker, Daemon, Database, process_until_quiet
-from tests.support.mqtt_schedules import IDS, REACH, ExactlyOnce, schedules
+from tests.support.mqtt_schedules import DEDUP_HORIZON, IDS, ExactlyOnce, schedules
 
 TestExactlyOnce = ExactlyOnce.TestCase
 TestExactlyOnce.settings = schedules(100)
@@ -12,7 +12,7 @@ TestExactlyOnce.settings = schedules(100)
 
 def small_cycle(monkeypatch: pytest.MonkeyPatch) -> tuple[Broker, Database]:
     monkeypatch.setattr(protocol, "IDS", IDS)
-    monkeypatch.setattr(protocol, "REACH", REACH)
+    monkeypatch.setattr(protocol, "DEDUP_HORIZON", DEDUP_HORIZON)
     return Broker(window=IDS), Database()
 
 
@@ -36,7 +36,7 @@ def test_a_full_window_that_nobody_acknowledged_is_not_committed_at_once(
     broker.send()
     daemon.read(IDS)
     commit_all(daemon)
-    assert 30 <= sum(database.counted.values()) < REACH
+    assert 30 <= sum(database.counted.values()) < DEDUP_HORIZON
     successor = Daemon(database)
     process_until_quiet(broker, successor)
     assert database.counted == dict.fromkeys(range(IDS), 1)
@@ -54,7 +54,7 @@ def test_a_message_that_comes_twice_on_one_connection_counts_once() -> None:
     assert not session.is_new(b"\0\1", dup=True)
     session.committing(again := session.cut())
     session.committed(again)
-    session.proven(session.acknowledged)
+    session.confirmed(session.acknowledged)
     assert session.is_new(b"\0\1", dup=True)
 
 
@@ -75,4 +75,4 @@ def test_what_came_by_a_lost_connection_is_not_acknowledged_on_the_next_one() ->
     session.committing(cut := session.cut())
     session.connected(True)
     assert session.committed(cut) == ()
-    assert session.unproven == 0
+    assert session.unconfirmed == 0

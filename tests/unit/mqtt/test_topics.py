@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.mqtt.counters import MOST_PROJECTS, MOST_TOPICS, Counts
+from collectors.mqtt.counters import MAX_PROJECTS, MAX_TOPICS, TopicCounters
 from collectors.mqtt.topics import Address, Topics, sample
 
 TOPICS = Topics("acme/robots", ("cmd", "ota"))
@@ -38,12 +38,12 @@ TOPICS = Topics("acme/robots", ("cmd", "ota"))
     ],
 )
 def test_reading(below: str, expected: Address | None) -> None:
-    assert TOPICS.read(b"acme/robots/" + below.encode()) == expected
+    assert TOPICS.parse(b"acme/robots/" + below.encode()) == expected
 
 
 @pytest.mark.parametrize("topic", [b"acme/robots", b"acme/robot/1/2/d", b"acme/robots/1/2/\xff", b"x"])
 def test_what_lies_elsewhere_is_malformed(topic: bytes) -> None:
-    assert TOPICS.read(topic) is None
+    assert TOPICS.parse(topic) is None
 
 
 @given(st.binary(max_size=1000))
@@ -55,18 +55,18 @@ def test_samples_are_short_printable_text(topic: bytes) -> None:
 
 
 def test_a_million_topics_take_bounded_memory() -> None:
-    counts = Counts(TOPICS)
+    counts = TopicCounters(TOPICS)
     for number in range(120_000):
         counts[b"acme/robots/1/2/%d" % number][0] += 1
-    assert len(counts) <= MOST_TOPICS
-    assert counts.take().usage()[1, 2].inbound == 120_000
+    assert len(counts) <= MAX_TOPICS
+    assert counts.drain().usage()[1, 2].inbound == 120_000
 
 
 def test_too_many_projects_say_so_and_start_again() -> None:
-    counts = Counts(TOPICS)
-    for number in range(1, MOST_PROJECTS + 1):
+    counts = TopicCounters(TOPICS)
+    for number in range(1, MAX_PROJECTS + 1):
         counts[b"acme/robots/1/%d/d" % number][2] += 1
-    assert counts.crowded
-    assert len(counts.take().usage()) == MOST_PROJECTS
-    assert not counts.crowded
-    assert not counts.take()
+    assert counts.full
+    assert len(counts.drain().usage()) == MAX_PROJECTS
+    assert not counts.full
+    assert not counts.drain()

@@ -1,0 +1,38 @@
+"""A failed read: the sentence and the kind that are recorded, and whether another attempt makes sense."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metering.ledger.failures import SourceFailure, combined
+
+
+@dataclass(frozen=True)
+class Failure(SourceFailure):
+    """Why something was not read.
+
+    `transient`: the same read may succeed within a minute. `later`: it may within some minutes.
+    `whole_place`: everything else in that bucket or repository fails for the same reason.
+    `timed_out`: no answer came in time; each such attempt costs minutes.
+    """
+
+    transient: bool = False
+    later: bool = False
+    whole_place: bool = False
+    timed_out: bool = False
+
+    @property
+    def retryable(self) -> bool:
+        """True when a later attempt of the job may succeed without anybody's help."""
+        return self.transient or self.later
+
+
+def failure_of_places(failures: Iterable[Failure]) -> Failure:
+    """Return the failure of a sum of which the places in `failures` are missing."""
+    each = list(failures)
+    cause = combined(each)
+    return Failure(
+        cause.reason,
+        cause.kind,
+        transient=all(failure.transient for failure in each),
+        later=all(failure.retryable for failure in each),
+    )

@@ -1,0 +1,74 @@
+"""The platform's own database as a source: rows are counted, levels are sampled, tiers are noted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from collectors.platform import late_rows, levels, tables
+from collectors.platform.rows import RowCount
+from collectors.platform.tables import SOURCE, failure_of_tables
+from collectors.result import CollectionResult, Progress
+from metering.catalogue import tiers
+from metering.catalogue.sources import SourceName
+from metering.config.settings import Settings
+from metering.db.engine import is_away, is_passing
+from metering.db.transactions import session_lock
+from metering.ledger.failures import database_failure
+
+
+@dataclass(frozen=True)
+class PlatformDb:
+    """The platform's tables (see collectors.source.CounterSource)."""
+
+    name: SourceName = SOURCE
+    calls_out: bool = False
+
+    def refresh(
+        self,
+        settings: Settings,
+        engine: Engine,
+        at: datetime,
+        project_id: int | None = None,
+        progress: Progress | None = None,
+        resume: bool = False,
+        sealing: bool = False,
+    ) -> CollectionResult:
+        """Count every hour touched since the last reading, the running one included; sample levels.
+
+        The first reading starts where a project is open from. Rows created at `at` or later are not
+        counted yet. A table or column that is missing is named in `problem`; it is not taken as zero,
+        and the other tables are counted.
+        """
+        result, transient = CollectionResult(self.name), False
+        try:
+            with session_lock(engine, self.name) as connection:
+                with connection.begin():
+                    tiers.note(connection, at)
+                failures = RowCount(connection, result, at, project_id, progress, resume, sealing).run()
+                failures |= levels.sample(connection, at, project_id, not failures)
+        except DBAPIError as error:
+            if is_away(error):
+                raise
+            failures, transient = {"projects": database_failure(error)}, is_passing(error)
+        if failures:
+            result.problem = failure_of_tables(failures, transient)
+        return result
+
+    def recount_late(self, engine: Engine, at: datetime) -> dict[str, int]:
+        """Recount each day once, 24 h after its seal; return days recounted and adjustments posted.
+
+        Raises SourceUnavailable when a table cannot be read: the days stay due.
+        """
+        return late_rows.recount_late(engine, at)
+
+    def stage_range(self, connection: Connection, start: datetime, end: datetime) -> None:
+        """Count the rows of `[start, end)` into the session's staged counts; hold the source's lock.
+
+        Raises SourceUnavailable unless every table can be counted.
+        """
+        tables.stage_range(connection, start, end)
+
+
+PLATFORM_DB = PlatformDb()

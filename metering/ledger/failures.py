@@ -1,0 +1,100 @@
+"""Record why a source could not be read for a project, in the hour in which it was tried.
+
+An hour holds `<source>_failed` in `usage_hourly.measured`: `{"reason": sentence, "kind": kind}`. Only the
+kind decides anything; the reason is for people and may be worded anew at any time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from metering.catalogue import projects
+from metering.catalogue.periods import Hour
+from metering.catalogue.sources import SourceName, source_info
+from metering.db.engine import error_line
+from metering.ledger.parts import Parts, parts_json
+
+# In order of rank: of several failures at once the first is the one to act on.
+#   denied   a right is missing: a person has to grant it
+#   failed   anything else, such as no answer or an answer that makes no sense
+#   timeout  the source was given up after a time limit
+FailureKind = Literal["denied", "failed", "timeout"]
+RANK: tuple[FailureKind, ...] = ("denied", "failed", "timeout")
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+KIND_OF_SQLSTATE: dict[str, FailureKind] = {"42501": "denied", "57014": "timeout"}
+
+
+@dataclass(frozen=True)
+class SourceFailure:
+    """Why a source was not read: `reason` is a sentence for the operator, `kind` decides the state."""
+
+    reason: str
+    kind: FailureKind = "failed"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def combined(failures: Iterable[SourceFailure]) -> SourceFailure:
+    """Return the failure of a source of which several parts failed, the same in any order of them."""
+    distinct = {(RANK.index(failure.kind), failure.reason) for failure in failures}
+    reasons = dict.fromkeys(reason for _, reason in sorted(distinct))
+    return SourceFailure("; ".join(reasons), RANK[min(distinct)[0]])
+
+
+def database_failure(error: DBAPIError) -> SourceFailure:
+    """Return the failure that PostgreSQL's refusal of a statement means."""
+    code = getattr(error.orig, "pgcode", None) or ""
+    return SourceFailure(error_line(error), KIND_OF_SQLSTATE.get(code, "failed"))
+
+
+def failure_state(failure: str) -> str:
+    """Return SQL of the coverage state, `denied` or `failed`, that a recorded `failure` (jsonb) means."""
+    return f"CASE WHEN {failure}->>'kind' = 'denied' THEN 'denied' ELSE 'failed' END"
+
+
+RECORD_FAILURES = text("""
+    INSERT INTO usage_hourly AS u (project_id, hour, measured)
+    SELECT s.project_id, greatest(:hour, s.open_from), jsonb_build_object(CAST(:key AS text),
+        jsonb_build_object('reason', f.reason, 'kind', f.kind)) || CAST(f.parts AS jsonb)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:kinds AS text[]),
+        CAST(:parts AS text[])) AS f (project_id, reason, kind, parts)
+    JOIN project_stats s USING (project_id) ORDER BY s.project_id
+    ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
+        WHERE NOT u.measured ? CAST(:source AS text) OR :counted""")
+
+
+def record_failures(
+    connection: Connection,
+    source: SourceName,
+    failures: Mapping[int, SourceFailure],
+    at: datetime,
+    parts: Parts | None = None,
+) -> None:
+    """Record in the hour of `at` why `source` could not be read, by project id; no level changes.
+
+    A sample of the same hour, before or after, takes the failure's place: one level is enough for an
+    hour, whereas rows are counted until its end. `parts` are the levels of the places that were read;
+    their sum is not recorded, because it would be too small.
+    """
+    ids = sorted(failures)
+    projects.ensure(connection, ids, at)
+    projects.lock(connection, ids)
+    connection.execute(
+        RECORD_FAILURES,
+        {
+            "ids": ids,
+            "reasons": [failures[project].reason for project in ids],
+            "kinds": [failures[project].kind for project in ids],
+            "parts": parts_json(source, ids, parts or {}),
+            "hour": Hour.of(at).start,
+            "source": source,
+            "key": f"{source}_failed",
+            "counted": source_info(source).is_counter,
+        },
+    )

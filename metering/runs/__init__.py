@@ -1,1 +1,0 @@
-"""What a job run is and does: definitions, requests, lease, execution, dry run, and the bodies."""
