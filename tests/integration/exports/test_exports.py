@@ -2,18 +2,23 @@
 
 import csv
 import io
+import subprocess
+import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from metering.errors import FleetmeterError
 from metering.exports import csv_format
 from metering.exports.export import Export
 from metering.exports.parquet import schema
-from tests.support.closed_months import OCTOBER, closed_october, export_days, export_month
+from metering.months.close import close_month
+from metering.pricing import plans
+from tests.support.closed_months import OCTOBER, closed_october, count, export_days, export_month
 from tests.support.platform import Platform
 
 
@@ -41,6 +46,31 @@ def test_the_days_of_a_month(engine: Engine, platform: Platform, tmp_path: Path)
     assert tuple(found[0]) == Export.for_days(OCTOBER.first, OCTOBER.last).names
     assert [row["date"] for row in found][::30] == ["2026-10-01", "2026-10-31"]
     assert sum(int(row["mqtt_inbound"]) for row in found) == 1_500_000
+
+
+def test_a_close_between_the_rows_and_the_notice_changes_neither(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    """The notice waits for the lock on gaps; the close commits meanwhile, and the notice is of before it."""
+    closed_october(engine, platform)
+    organization = platform.organization("starter")
+    late = platform.project(organization, created_at=OCTOBER.start)
+    count(engine, organization, late, 5)
+    output = tmp_path / "bills.csv"
+    command = [sys.executable, "-m", "fleetmeter.cli", "export", "monthly", "--month", "2026-10"]
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE gaps"))
+        with subprocess.Popen(
+            [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True
+        ) as child:
+            while not output.exists():
+                assert child.poll() is None
+                time.sleep(0.05)
+            close_month(connection, OCTOBER, [late], plans.load(None), OCTOBER.end, "operator@cli")
+            connection.commit()
+            _, notice = child.communicate(timeout=60)
+    assert len(output.read_text().splitlines()) == 2
+    assert "2026-10: 1 without a bill yet, and so without a row" in notice
 
 
 def test_parquet_holds_the_same_with_types(engine: Engine, platform: Platform, tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""A meter can be added: what was sealed before verifies for ever, and a changed cell in any form is named.
+
+tests/data/form_1 was made by commit 934929c, which knew no forms: September of two projects closed,
+October sealed up to the 15th, September exported and archived.
+"""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+
+from fleetmeter import schema
+from metering.archive.restore import Restored, restore_rows
+from metering.catalogue.periods import Day, Month
+from metering.days.seal import seal_through
+from metering.db.transactions import transaction
+from metering.proof import offline
+from metering.proof.verify import verify
+from tests.support.platform import Platform
+
+ROOT = Path(__file__).parents[3]
+FORM_1 = ROOT / "tests" / "data" / "form_1"
+SEPTEMBER = Month(2026, 9)
+KINDS = ("csv", "json", "parquet")
+REVISION = "p1234567890l"  # the schema of commit 934929c
+
+
+@pytest.fixture
+def upgraded(empty_url: URL) -> Iterator[Engine]:
+    """What commit 934929c sealed, upgraded to this schema."""
+    engine = create_engine(empty_url, connect_args={"options": "-c timezone=UTC"})
+    schema.migrate(engine, REVISION)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER USER"))
+        connection.execute(text("DELETE FROM audit_log"))
+        connection.exec_driver_sql((FORM_1 / "sealed.sql").read_text())
+        for name in ("sealed", "kept"):
+            connection.execute(text(f"ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_{name}"))
+    schema.migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def extended(upgraded: Engine, tmp_path: Path) -> Engine:
+    """October sealed in form 1 up to the 15th, in form 2 up to the 20th, then in form 3."""
+    with transaction(upgraded) as connection:
+        seal_through(connection, Day(date(2026, 10, 20)), [1, 2], datetime(2026, 10, 21, tzinfo=UTC))
+    more_meters("seal", upgraded, str(tmp_path))
+    return upgraded
+
+
+def more_meters(command: str, engine: Engine, *arguments: str) -> str:
+    url = engine.url.render_as_string(hide_password=False)
+    line = [sys.executable, "-m", "tests.support.more_meters", command, url, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def discrepancies(engine: Engine, *groups: tuple[Path, ...]) -> list[list[str]]:
+    """What the code with more meters finds wrong in the database, and in each group of files."""
+    arguments = (",".join(map(str, group)) for group in groups)
+    broken: list[list[str]] = json.loads(more_meters("verify", engine, *arguments))
+    return broken
+
+
+CHANGED_DAYS = {
+    "'2026-10-03'": "tier = 'pro'",
+    "'2026-10-04'": """meters = '{"x": 1}'""",
+    "'2026-10-05'": "camera_count = 1",
+    "'2026-10-17'": """meters = '{"x": 1}'""",
+    "'2026-10-18'": "form = 1",
+    "'2026-10-19'": "form = 9",
+    "'2026-10-25'": "camera_count = 9",
+    "'2026-10-26'": "form = 2",
+}
+CHANGED_BILLS = {
+    "(1, 9)": "peak_camera_count = 1",
+    "(2, 9)": "closed_by = 'x'",
+    "(1, 10)": """meters = '{"x": 1}'""",
+    "(2, 10)": "form = 1",
+}
+
+
+def tamper(engine: Engine, table: str, key: str, changes: Mapping[str, str]) -> None:
+    """Change rows behind the triggers."""
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        for row, change in changes.items():
+            connection.exec_driver_sql(f"UPDATE {table} SET {change} WHERE {key} = {row}")
+
+
+def test_days_and_bills_of_every_form_verify_after_a_meter_was_added(
+    extended: Engine, tmp_path: Path
+) -> None:
+    days = Platform(extended).rows("SELECT form, count(*) FROM daily_stats GROUP BY form ORDER BY form")
+    assert [tuple(row) for row in days] == [(1, 21 + 30 + 2 * 15), (2, 10), (3, 22)]
+    bills = Platform(extended).rows(
+        "SELECT month, form, video_minutes, peak_camera_count FROM monthly_stats"
+        " WHERE project_id = 1 ORDER BY month"
+    )
+    assert [tuple(row) for row in bills] == [(9, 1, 0, None), (10, 3, 70, 3)]
+    groups = [(tmp_path / f"october.{kind}", tmp_path / "october-days.csv") for kind in KINDS]
+    groups += [(FORM_1 / f"bills.{kind}", FORM_1 / "days.csv") for kind in KINDS]
+    assert discrepancies(extended, *groups) == [[]] * 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_old_export_verifies_with_new_code(kind: str) -> None:
+    result = offline.verify([FORM_1 / f"bills.{kind}", FORM_1 / "days.csv"])
+    assert result == ({"bills": 2, "days": 81}, [])
+
+
+def test_a_changed_cell_in_any_form_is_named(extended: Engine) -> None:
+    tamper(extended, "daily_stats", "project_id = 1 AND date", CHANGED_DAYS)
+    tamper(extended, "monthly_stats", "(project_id, month)", CHANGED_BILLS)
+    laws = ("a sealed day is as it was sealed", "a closed month is as it was sealed")
+    (broken,) = discrepancies(extended)
+    for place in (*(day.strip("'") for day in CHANGED_DAYS), "2026-09", "2026-10"):
+        assert any(sentence.startswith(laws) and f", {place}," in sentence for sentence in broken), place
+
+
+def test_a_changed_cell_of_a_file_is_named(extended: Engine, tmp_path: Path) -> None:
+    copies = {}
+    for path, place in ((FORM_1 / "bills.csv", "2026-09"), (tmp_path / "october.csv", "2026-10")):
+        with path.open(newline="") as stream:
+            header, *rows = list(csv.reader(stream))
+        for column in {"mqtt_inbound", "form", "meters", "video_minutes", "closed_by"} & set(header):
+            changed = [list(row) for row in rows]
+            changed[0][header.index(column)] = "7"
+            copy = tmp_path / f"{place}-{column}.csv"
+            copies[copy] = f"project 1, {place}"
+            with copy.open("w", newline="") as stream:
+                csv.writer(stream).writerows([header, *changed])
+    _, *broken = discrepancies(extended, *((copy,) for copy in copies))
+    for (copy, place), sentences in zip(copies.items(), broken, strict=True):
+        assert any(place in sentence for sentence in sentences), copy
+
+
+def test_a_file_of_a_newer_form_is_one_sentence(extended: Engine, tmp_path: Path) -> None:
+    broken = offline.verify([tmp_path / "october.csv"])[1]
+    assert "form 3 is not known to this version of Fleetmeter" in broken[0]
+
+
+def test_an_old_archive_is_restored(upgraded: Engine, tmp_path: Path) -> None:
+    before = Platform(upgraded).rows("SELECT * FROM daily_stats ORDER BY project_id, date")
+    platform = Platform(upgraded)
+    platform.sql("ALTER TABLE daily_stats DISABLE TRIGGER USER")
+    platform.sql("ALTER TABLE daily_stats_default DISABLE TRIGGER USER")
+    platform.sql("DELETE FROM daily_stats WHERE month = 9 AND day > 7")
+    folder = tmp_path / "archive"
+    shutil.copytree(FORM_1 / "archive", folder)
+    with transaction(upgraded) as connection:
+        restored = restore_rows(connection, SEPTEMBER, folder, "a@cli", datetime(2026, 11, 24, tzinfo=UTC))
+    assert restored == Restored(days=44)
+    assert platform.rows("SELECT * FROM daily_stats ORDER BY project_id, date") == before
+    assert verify(upgraded).discrepancies == []

@@ -1,0 +1,77 @@
+"""Fleetmeter with a counter and a gauge more, of form 3: `python -m tests.support.more_meters …`.
+
+`seal URL FOLDER` adds their columns, counts them, seals and closes October and exports it to FOLDER;
+`verify URL FILE,FILE ...` prints a JSON array: the discrepancies of the database, then those of each
+group of files.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from sqlalchemy import create_engine, text
+
+COUNTER = 'Counter("video_minutes", "count", "platform_db", "Video minutes", since=3),'
+GAUGE = 'Gauge("camera_count", "current_cameras", "count", "platform_db", "Cameras", since=3),'
+COLUMNS = """
+    ALTER TABLE usage_hourly ADD video_minutes bigint NOT NULL DEFAULT 0, ADD camera_count bigint;
+    ALTER TABLE project_stats ADD video_minutes bigint NOT NULL DEFAULT 0,
+        ADD lifetime_video_minutes bigint NOT NULL DEFAULT 0, ADD current_cameras bigint;
+    ALTER TABLE daily_stats ADD video_minutes bigint NOT NULL DEFAULT 0, ADD camera_count bigint;
+    ALTER TABLE monthly_stats ADD video_minutes bigint NOT NULL DEFAULT 0, ADD peak_camera_count bigint"""
+COUNTED = """
+    UPDATE project_stats SET video_minutes = video_minutes + 70 WHERE project_id = 1;
+    INSERT INTO usage_hourly (project_id, hour, video_minutes, camera_count)
+        VALUES (1, '2026-10-25 06:00Z', 70, 3)"""
+
+
+def extend_catalogue() -> ModuleType:
+    """Import the catalogue's own source with two meters more, before anything else imports it."""
+    spec = importlib.util.find_spec("metering.catalogue.meters")
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    for start, line in (
+        ("COUNTERS: tuple[Counter, ...] = (", COUNTER),
+        ("GAUGES: tuple[Gauge, ...] = (", GAUGE),
+    ):
+        assert start in source
+        source = source.replace(start, f"{start}\n    {line}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    exec(compile(source, spec.origin, "exec"), module.__dict__)  # noqa: S102 - our own file
+    return module
+
+
+def seal(url: str, folder: Path) -> None:
+    from metering.catalogue.periods import Month
+    from tests.support.closed_months import close, export_days, export_month
+
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    october = Month(2026, 10)
+    with engine.begin() as connection:
+        connection.execute(text(COLUMNS))
+        connection.execute(text(COUNTED))
+    close(engine, [1, 2], october)
+    for file_format in ("csv", "json", "parquet"):
+        export_month(engine, october, folder / f"october.{file_format}", file_format)
+    export_days(engine, october, folder / "october-days.csv")
+
+
+def verify(url: str, groups: list[list[Path]]) -> None:
+    from metering.proof import offline, verify
+
+    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
+    report = verify.verify(engine)
+    print(json.dumps([list(map(str, report.discrepancies)), *(offline.verify(files)[1] for files in groups)]))
+
+
+if __name__ == "__main__":
+    extend_catalogue()
+    command, url, *arguments = sys.argv[1:]
+    if command == "seal":
+        seal(url, Path(arguments[0]))
+    else:
+        verify(url, [[Path(name) for name in group.split(",")] for group in arguments])
