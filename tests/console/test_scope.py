@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from streamlit.testing.v1 import AppTest
 
-from console import queries
 from console.access import tenancy
+from console.data import queries
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
 from metering.alerts import alerts as domain_alerts
