@@ -211,7 +211,7 @@ def _serving(given: dict[str, str]) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = server.command(port, load_settings())
     if given:
-        command[1:3] = ["-m", "benchmarks._timed"]
+        command[1:4] = ["-m", "benchmarks._timed"]
     else:
         command[4] = str(Path(__file__).with_name("_hello.py"))
     process = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL, stderr=sys.stderr)

@@ -5,7 +5,7 @@ A job is asked for, a request in the queue that a runner takes up; a page never 
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +18,11 @@ from metering.config.oidc import Role
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
+from metering.runs.requests import Request
 
 # A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
 # one after the other, and the second finds the first in the database.
-ASKED = text("""
-    SELECT id FROM job_runs WHERE job = :job AND period = :period AND dry_run = :dry_run
-        AND project_id IS NOT DISTINCT FROM CAST(:project_id AS bigint)
-        AND trigger = :trigger AND requested_by = :actor AND created_at > now() - interval '3 seconds'
-    ORDER BY id DESC LIMIT 1""")
+DOUBLE_CLICK = timedelta(seconds=3)
 POSTED = text("""
     SELECT id FROM adjustments WHERE project_id = :project_id AND actor = :actor AND reason = :reason
         AND usage_date = :usage_date AND meter IS NOT DISTINCT FROM CAST(:meter AS text)
@@ -57,23 +54,19 @@ def ask(
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
     with writing(needed(job, dry_run)) as by:
-        before = _asked(by, "console", job, period, project_id, dry_run)
+        request = Request(job, period, at, "console", by.actor, project_id, dry_run, arguments or {})
+        before = _asked(by, request)
         if before is not None:
             return before
-        given = (job, period, at, "console", by.actor, project_id, dry_run, dict(arguments or {}))
-        run = queue.enqueue(by.connection, *given) or 0
+        run = queue.enqueue(by.connection, request) or 0
         _note(by, "preview" if dry_run else "request", f"{job} {period}", None, _run(by, run))
     return run
 
 
-def _asked(
-    by: Writing, trigger: str, job: str, period: str, project_id: int | None, dry_run: bool
-) -> int | None:
-    """The run that this person asked for a moment ago in the same words; whoever asks next waits."""
+def _asked(by: Writing, request: Request) -> int | None:
+    """Return the run of the same request by this person a moment ago; serialises requests."""
     advisory_lock(by.connection, "ask")
-    given = {"trigger": trigger, "job": job, "period": period, "project_id": project_id, "dry_run": dry_run}
-    found = by.connection.scalar(ASKED, given | {"actor": by.actor})
-    return None if found is None else int(found)
+    return queue.recent(by.connection, request, DOUBLE_CLICK)
 
 
 def cancel(run: int) -> None:
@@ -87,15 +80,16 @@ def cancel(run: int) -> None:
 def retry(run: int) -> int:
     """Queue again what failed or was left out; returns the run's id."""
     with writing("operator") as by:
-        before = _run(by, run)
+        before = queue.find_run(by.connection, run)
     if before is None:
         return run
     with writing(needed(before["job"], before["dry_run"])) as by:
-        what = (before["job"], before["period"], before["project_id"], before["dry_run"])
-        again = _asked(by, "retry", *what)
+        names = ("job", "period", "at", "project_id", "dry_run")
+        repeated = {name: before[name] for name in names}
+        again = _asked(by, Request(**repeated, trigger="retry", requested_by=by.actor))
         if again is None:
             again = int(queue.retry(by.connection, run, by.actor) or run)
-            _note(by, "retry", f"run {run}", before, _run(by, again))
+            _note(by, "retry", f"run {run}", _run(by, run), _run(by, again))
     return again
 
 
@@ -152,11 +146,9 @@ def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
 
 
 def _run(by: Writing, run: int) -> Run | None:
-    query = text("""
-        SELECT id AS run, job, period, project_id, dry_run, state, attempt, arguments
-        FROM job_runs WHERE id = :id""")
-    row = by.connection.execute(query, {"id": run}).mappings().one_or_none()
-    return None if row is None else dict(row)
+    row = queue.find_run(by.connection, run)
+    names = ("job", "period", "project_id", "dry_run", "state", "attempt", "arguments")
+    return None if row is None else {"run": row["id"]} | {name: row[name] for name in names}
 
 
 def _note(by: Writing, action: str, subject: str, before: Run | None, after: Run | None) -> None:

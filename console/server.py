@@ -62,4 +62,4 @@ def command(port: int, found: Settings) -> list[str]:
     if found.sign_in:
         options["server.corsAllowedOrigins"] = origin(found)
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+    return [sys.executable, "-P", "-m", "streamlit", "run", str(app), *flags]

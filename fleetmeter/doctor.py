@@ -18,6 +18,7 @@ from fleetmeter.embedded import postgres
 from metering.catalogue.sources import POLLED_SOURCES
 from metering.config.settings import Settings
 from metering.db.engine import open_engine
+from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.pricing import plans
@@ -58,7 +59,7 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
         checked = "schema"
         schema.require_head(engine)
-        return settings, [*findings, Finding(checked, True, f"at head, {schema.head()}")]
+        return settings, [*findings, Finding(checked, True, f"at head, {HEAD}")]
     except FleetmeterError as error:
         return settings, [Finding(checked, False, str(error))]
 

@@ -1,4 +1,7 @@
-"""StatsUpdaterService: the jobs and the counters, for the platform's backend. Thin by design."""
+"""StatsUpdaterService: refresh, count, seal and close, for the platform's backend.
+
+It uses the domain and the collectors, and never `jobs`: a backend may have a package of that name.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,21 +9,31 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from collectors.platform.source import PLATFORM_DB
+from collectors.sources import SOURCES
 from fleetmeter import environment
-from jobs import execute
-from jobs.execute import Outcome
 from metering.catalogue import projects
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.ledger.partitions import ensure_partitions
+from metering.runs import close_months, definitions, refresh, seal_days
+from metering.runs.execution import Tasks
+from metering.runs.foreground import run_now
+from metering.runs.outcome import Outcome
+
+TASKS: Tasks = {
+    "hourly": lambda context: refresh.run(context, SOURCES),
+    "daily": lambda context: seal_days.run(context, PLATFORM_DB),
+    "monthly": lambda context: close_months.run(context, PLATFORM_DB),
+}
 
 
 class StatsUpdaterService:
-    """Refresh, count, snapshot and close. A project is its id, or anything that has an `.id`.
+    """Refresh, count, seal and close. A project is its id, or any object with an `id`.
 
-    Without arguments it uses the settings of the environment. Every method raises a
-    FleetmeterError whose message says what to do: UnknownProject, DatabaseUnavailable, SchemaError.
+    Without arguments it uses the settings of the environment. Every method raises a FleetmeterError
+    whose message says what to do: UnknownProject, DatabaseUnavailable, SchemaError.
     """
 
     def __init__(
@@ -29,12 +42,13 @@ class StatsUpdaterService:
         engine: Engine | None = None,
         clock: Callable[[], datetime] = environment.now,
     ) -> None:
+        """Connect to the database of the settings. `clock` returns the present instant, in UTC."""
         self.settings = settings or environment.load()
         self.engine = engine or environment.engine(self.settings, "fleetmeter facade")
         self.clock = clock
 
     def update_all_projects(self) -> Outcome:
-        """Read every source for every project: job `hourly`, now."""
+        """Read every source for every project, now: job `hourly`."""
         return self._run("hourly")
 
     def update_project_stats(self, project: Any) -> Outcome:
@@ -42,11 +56,11 @@ class StatsUpdaterService:
         return self._run("hourly", project)
 
     def increment_mqtt_inbound(self, project_id: int, count: int) -> None:
-        """Add `count` messages from devices; use it where messages do not pass the counter."""
+        """Add `count` messages from devices that do not pass the counter daemon."""
         self._increment(project_id, inbound=count)
 
     def increment_mqtt_outbound(self, project_id: int, count: int) -> None:
-        """Add `count` messages to devices."""
+        """Add `count` messages to devices that do not pass the counter daemon."""
         self._increment(project_id, outbound=count)
 
     def create_daily_snapshot(self, project: Any) -> Outcome:
@@ -58,22 +72,17 @@ class StatsUpdaterService:
         return self._run("daily")
 
     def reset_monthly_stats(self, project: Any) -> Outcome:
-        """Close one project's months before the running one, if still open, and nothing else."""
+        """Close one project's months before the running one, as far as they are open."""
         return self._run("monthly", project)
 
     def reset_all_monthly_stats(self) -> Outcome:
-        """Close every project's months before the running one, if still open, and nothing else."""
+        """Close every project's months before the running one, as far as they are open."""
         return self._run("monthly")
 
     def _run(self, job: str, project: Any = None) -> Outcome:
-        return execute.run_now(
-            self.settings,
-            self.engine,
-            job,
-            self.clock(),
-            project_id=None if project is None else int(getattr(project, "id", project)),
-            requested_by="library",
-        )
+        project_id = None if project is None else int(getattr(project, "id", project))
+        request = definitions.request(job, self.clock(), "manual", "library", project_id)
+        return run_now(self.settings, self.engine, TASKS, request)
 
     def _increment(self, project_id: int, inbound: int = 0, outbound: int = 0) -> None:
         if inbound < 0 or outbound < 0:

@@ -76,7 +76,7 @@ class Process:
 
 def fleetmeter(*arguments: str) -> list[str]:
     """The command line of a Fleetmeter command in this environment."""
-    return [sys.executable, "-m", "fleetmeter.cli", *arguments]
+    return [sys.executable, "-P", "-m", "fleetmeter.cli", *arguments]
 
 
 def supervise(processes: Sequence[Process], stop: threading.Event, keep: Callable[[], None]) -> None:

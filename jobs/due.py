@@ -1,41 +1,41 @@
-"""What is due, from the database: every hour once, every open day in order, every open month."""
+"""Ask for what is due, by the database: every hour once, every open day in order, every open month."""
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from jobs import queue
-from metering.alerts import backlog, reconciliation
-from metering.catalogue.periods import Day, Hour
+from metering.alerts import backlog
+from metering.runs import requests
+from metering.runs.definitions import find
+from metering.runs.requests import Request
 
-# A counter shows up to when it has counted every few seconds; a month that closes before it could do
-# so after midnight would find it blind.
+# A counter daemon commits every few seconds: a month that closed at once would find it blind.
 GRACE = timedelta(minutes=1)
+RETRY_MONTH = timedelta(hours=1)  # a month that a gap keeps open is tried again this often
 
-# A month that stays open, because a gap blocks a project, is tried again every hour.
-TRIED = text("""
-    SELECT 1 FROM job_runs WHERE job = 'monthly' AND NOT dry_run
-        AND (state IN ('queued', 'running') OR at > CAST(:at AS timestamptz) - interval '1 hour')
-    LIMIT 1""")
-
-
-# What looks at the sealed days, once a day and when no seal or close is under way.
-AFTER_THE_SEAL = ("anomalies", "archive", "retention")
-SEALING = text("""
-    SELECT 1 FROM job_runs WHERE state IN ('queued', 'running') AND job IN ('daily', 'monthly') LIMIT 1""")
+EVERY_HOUR = ("hourly", "reconcile")
+AFTER_THE_SEAL = ("anomalies", "archive", "retention")  # once a day, while no seal or close is active
 
 
 def enqueue_due(connection: Connection, at: datetime) -> None:
     """Ask for everything that is due at `at` and was not asked for yet."""
-    queue.enqueue(connection, "hourly", str(Hour.of(at)), at, "schedule", "schedule")
+    for job in EVERY_HOUR:
+        _enqueue(connection, job, at)
     for day in backlog.open_days(connection, at):
-        queue.enqueue(connection, "daily", str(day), day.end, "schedule", "schedule")
+        _enqueue(connection, "daily", day.end)
     months = backlog.open_months(connection, at - GRACE)
     for month in months:
-        queue.enqueue(connection, "monthly", str(month), at, "schedule", "schedule")
-    if months and not connection.scalar(TRIED, {"at": at}):
-        queue.enqueue(connection, "monthly", str(months[-1]), at, "retry", "schedule")
-    queue.enqueue(connection, "reconcile", str(reconciliation.settled(at)), at, "schedule", "schedule")
-    if not connection.scalar(SEALING):
+        _enqueue(connection, "monthly", at, of=month.end)
+    if months and not requests.is_recent(connection, "monthly", at - RETRY_MONTH):
+        _enqueue(connection, "monthly", at, of=months[-1].end, trigger="retry")
+    if not requests.is_active(connection, ("daily", "monthly")):
         for job in AFTER_THE_SEAL:
-            queue.enqueue(connection, job, str(Day.of(at).previous()), at, "schedule", "schedule")
+            _enqueue(connection, job, at)
+
+
+def _enqueue(
+    connection: Connection, job: str, at: datetime, of: datetime | None = None, trigger: str = "schedule"
+) -> None:
+    """Ask for `job` at `at`, about the period that it works on at `of` (default `at`)."""
+    period = find(job).period(of or at, {})
+    requests.enqueue(connection, Request(job, period, at, trigger, "schedule"))

@@ -1,4 +1,4 @@
-"""Waiting for a request: PostgreSQL's NOTIFY wakes the runner, so that a request starts at once."""
+"""Wait for a request: PostgreSQL's NOTIFY wakes the runner, so that a request starts at once."""
 
 import select
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs.queue import CHANNEL
+from metering.runs.requests import CHANNEL
 
 TICK = 0.25  # seconds between two looks at `stop`
 
@@ -21,21 +21,21 @@ class Listener:
         self.connection: Connection | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Until somebody asks for a run, `seconds` have passed, or `stop`."""
+        """Wait until somebody asks for a run, `seconds` have passed, or `stop` is set."""
         fresh = self.connection is None
         driver = self._listening()
         if fresh and driver is not None:
-            return  # what was asked for before it listened did not ring: look once more
+            return  # requests made before it listened sent nothing: look once more
         end = time.monotonic() + seconds
         while driver is not None and not stop.is_set() and time.monotonic() < end:
             if select.select([driver], [], [], TICK)[0]:
-                self._heard(driver)
+                self._drain(driver)
                 return
         if driver is None:
             stop.wait(min(seconds, 1))
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self.connection is not None:
             self.connection.invalidate()  # a pooled connection would go on listening
             self.connection.close()
@@ -51,7 +51,7 @@ class Listener:
             self.close()
             return None
 
-    def _heard(self, driver: Any) -> None:
+    def _drain(self, driver: Any) -> None:
         try:
             driver.poll()
             driver.notifies.clear()

@@ -1,6 +1,6 @@
-"""The runner: a heartbeat that asks for what is due, and loops that claim and execute runs.
+"""Run jobs: a heartbeat that asks for what is due, and threads that claim and execute runs.
 
-`schedule` is only the heartbeat. A job of its that raises would stop the later ones, and it thinks in
+`schedule` is only the heartbeat. One of its jobs that raised would stop the later ones, and it works in
 local time: so it calls one function that never raises, and what is due comes from the database.
 """
 
@@ -14,19 +14,22 @@ from datetime import UTC, datetime
 import schedule
 import structlog
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 
-from jobs import due, execute, queue
+from jobs import due
 from jobs.listener import Listener
+from jobs.registry import TASKS
 from jobs.tasks import notify
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
+from metering.db.engine import describe_error
 from metering.db.transactions import transaction
-from metering.errors import DatabaseUnavailable
+from metering.runs import lease
+from metering.runs.execution import execute
+from metering.runs.lease import Run
 
-AT_ONCE = 3  # runs of different jobs: a long reading keeps no request from starting
+WORKERS = 3  # threads, each with a run of another job: a long one keeps no request waiting
 HEARTBEAT = 5  # seconds
-POLL = 3  # seconds between two looks at the queue when nothing rings
+POLL = 3  # seconds between two looks at the queue when nobody is notified
 
 log = structlog.get_logger()
 
@@ -36,38 +39,37 @@ ALIVE = text("""
 
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Work until `stop`; waits, and says so once, while the database is away."""
+    """Work until `stop`; wait, and log it once, while the database is away."""
     notify.channels(settings)  # refuses a wrong address before any work
-    name = execute.worker_name()
+    name = lease.worker_name()
     clock = schedule.Scheduler()
     clock.every(HEARTBEAT).seconds.do(_guarded, _tick, engine, name)
     _guarded(_tick, engine, name)
-    beat = threading.Thread(target=_pulse, args=(clock, stop), daemon=True)
-    beat.start()
-    watch = threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True)
-    watch.start()
-    hands = [
+    heartbeat = threading.Thread(target=_beat, args=(clock, stop), daemon=True)
+    heartbeat.start()
+    threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True).start()
+    workers = [
         threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop))
-        for number in range(AT_ONCE)
+        for number in range(WORKERS)
     ]
-    for hand in hands:
-        hand.start()
-    for hand in hands:
-        hand.join()
-    beat.join()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    heartbeat.join()
     _guarded(_leave, engine, name)
 
 
 def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> None:
-    bell = Listener(engine)
+    listener = Listener(engine)
     while not stop.is_set():
         if not _guarded(_work, settings, engine, name, stop):
-            bell.wait(POLL, stop)
-    bell.close()
+            listener.wait(POLL, stop)
+    listener.close()
 
 
-def _pulse(clock: schedule.Scheduler, stop: threading.Event) -> None:
-    # `schedule` thinks in local time: after a clock was set back, or summer time ended, its next turn
+def _beat(clock: schedule.Scheduler, stop: threading.Event) -> None:
+    # `schedule` works in local time: after a clock was set back, or summer time ended, its next turn
     # would be an hour away.
     while not stop.wait(1):
         if (clock.idle_seconds or 0) > HEARTBEAT:
@@ -84,15 +86,15 @@ def _tick(engine: Engine, name: str) -> None:
 
 def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
     with transaction(engine) as connection:
-        run = queue.claim(connection, name)
+        run = lease.claim(connection, name)
     if run is None:
         return False
-    execute.execute(settings, engine, _timely(run, datetime.now(UTC)), leave=stop)
+    execute(settings, engine, TASKS, _timely(run, datetime.now(UTC)), leave=stop)
     return True
 
 
-def _timely(run: queue.Run, now: datetime) -> queue.Run:
-    """A refresh that comes late, after an outage or tried again, reads levels of the hour it runs in."""
+def _timely(run: Run, now: datetime) -> Run:
+    """Let a late refresh, after an outage or as a retry, read the levels of the hour it runs in."""
     late = run.job == "hourly" and run.trigger != "manual" and Hour.of(run.at) < Hour.of(now)
     return replace(run, at=now) if late else run
 
@@ -102,34 +104,32 @@ def _leave(engine: Engine, name: str) -> None:
         connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
 
 
-def _guarded(do: Callable[..., object], *arguments: object) -> bool:
-    """Do it; a database that is away is waited for, anything else is logged and the loop goes on."""
+def _guarded(work: Callable[..., object], *arguments: object) -> bool:
+    """Do `work`; return whether it did something. An error is logged, and the loop goes on."""
     try:
-        done = bool(do(*arguments))
+        worked = bool(work(*arguments))
         _trouble.over()
-        return done
-    except (DatabaseUnavailable, DBAPIError) as error:
-        _trouble.say(str(error).splitlines()[0])
+        return worked
     except Exception as error:
-        _trouble.say(f"{type(error).__name__}: {error}".splitlines()[0])
+        _trouble.report(describe_error(error))
     return False
 
 
 class Trouble:
-    """Says what is wrong once, and when it is over: not twice a second for as long as it lasts."""
+    """Logs a problem once, and once more when it is over: not twice a second while it lasts."""
 
     def __init__(self) -> None:
-        self.known: str | None = None
+        self.problem: str | None = None
 
-    def say(self, problem: str) -> None:
-        if self.known is None:
+    def report(self, problem: str) -> None:
+        if self.problem is None:
             log.warning("the runner waits", problem=problem)
-        self.known = problem
+        self.problem = problem
 
     def over(self) -> None:
-        if self.known is not None:
+        if self.problem is not None:
             log.info("the runner goes on")
-        self.known = None
+        self.problem = None
 
 
 _trouble = Trouble()

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,6 @@ from fleetmeter import environment, schema
 from fleetmeter.cli import alerts, corrections, exports, months, output, restore, spend
 from fleetmeter.embedded import postgres
 from fleetmeter.extras import require_extra
-from jobs import queue
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.config.settings import load_settings
@@ -31,6 +31,8 @@ from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.pricing import plans
 from metering.proof import offline
 from metering.proof.verify import verify as verify_books
+from metering.runs import definitions, requests
+from metering.runs.foreground import run_now
 
 OUT = output.console()
 ERR = Console(stderr=True, highlight=False)
@@ -228,26 +230,24 @@ def backfill(
     _run("backfill", None, project, as_json, dry_run=dry_run, arguments={"from": first, "to": last})
 
 
-def _run(job: str, at: str | None, project: int | None, as_json: bool, **options: Any) -> None:
-    from jobs import execute  # noqa: PLC0415 - boto3 is slow to import
+def _run(
+    job: str,
+    at: str | None,
+    project: int | None,
+    as_json: bool,
+    dry_run: bool,
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
+    from jobs.registry import TASKS  # noqa: PLC0415 - boto3 is slow to import
 
     _log_to_stderr(logging.ERROR)  # the result says everything once; the log is for those nobody watches
     found = environment.load()
     now = environment.instant(at)
+    request = definitions.request(job, now, "manual", corrections.actor(), project, dry_run, arguments)
     leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     with output.progress(ERR) as report:
-        outcome = execute.run_now(
-            found,
-            environment.engine(found),
-            job,
-            now,
-            project_id=project,
-            requested_by=corrections.actor(),
-            progress=report,
-            leave=leave,
-            **options,
-        )
+        outcome = run_now(found, environment.engine(found), TASKS, request, report, leave)
     output.outcome(OUT, outcome, as_json)
     raise typer.Exit(outcome.exit_code)
 
@@ -326,14 +326,14 @@ def jobs_history(context: typer.Context, as_json: AsJson = False) -> None:
     """The latest runs, newest first."""
     if context.invoked_subcommand is None:
         with transaction(environment.engine(environment.load())) as connection:
-            output.runs(OUT, queue.history(connection), as_json)
+            output.runs(OUT, requests.history(connection), as_json)
 
 
 @jobs.command("cancel")
 def jobs_cancel(run_id: int) -> None:
     """Cancel a run that waits or runs; a running one stops after its chunk."""
     with transaction(environment.engine(environment.load())) as connection:
-        if not queue.cancel(connection, run_id):
+        if not requests.cancel(connection, run_id):
             raise FleetmeterError(f"run {run_id} is neither waiting nor running; see: fleetmeter jobs")
     OUT.print(f"run {run_id} is cancelled")
 
@@ -342,7 +342,7 @@ def jobs_cancel(run_id: int) -> None:
 def jobs_discard(run_id: int) -> None:
     """Let a dead letter rest: it is not asked for again, and its alert ends."""
     with transaction(environment.engine(environment.load())) as connection:
-        if not queue.discard(connection, run_id):
+        if not requests.discard(connection, run_id):
             raise FleetmeterError(f"run {run_id} is no dead letter; see: fleetmeter jobs")
     OUT.print(f"run {run_id} is discarded")
 
@@ -351,7 +351,7 @@ def jobs_discard(run_id: int) -> None:
 def jobs_retry(run_id: int) -> None:
     """Ask again for a run that failed, died or was cancelled, or for the projects it left out."""
     with transaction(environment.engine(environment.load())) as connection:
-        again = queue.retry(connection, run_id, corrections.actor())
+        again = requests.retry(connection, run_id, corrections.actor())
     if again is None:
         raise FleetmeterError(f"run {run_id} left nothing undone; see: fleetmeter jobs")
     OUT.print(f"run {again} asks for it again")

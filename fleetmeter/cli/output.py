@@ -13,17 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from jobs import queue
 from metering.alerts import backlog
 from metering.catalogue.periods import Day
 from metering.days.coverage import MissingDay
 from metering.days.coverage_hours import HourCell
 from metering.errors import PeriodError
 from metering.proof.verify import Report
+from metering.runs.lease import ATTEMPTS
 
 if TYPE_CHECKING:  # both are slow to import
     from fleetmeter.doctor import Finding
-    from jobs.execute import Outcome
+    from metering.runs.outcome import Outcome
 
 FIRST = 20  # periods of a catch-up plan shown one by one
 
@@ -129,7 +129,7 @@ def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) ->
     rows = [
         {
             "run": row["id"],
-            "job": row["job"] + (" (trial)" if row["dry_run"] else ""),
+            "job": row["job"] + (" (dry run)" if row["dry_run"] else ""),
             "period": row["period"],
             "project": "all" if row["project_id"] is None else row["project_id"],
             "state": _state(row),
@@ -151,7 +151,7 @@ def _state(row: Mapping[str, Any]) -> str:
     if row["lost_workers"]:
         said += f", {row['lost_workers']} workers lost"
     if row["failed_attempts"]:
-        said += f", attempt {row['failed_attempts']} of {queue.ATTEMPTS} failed"
+        said += f", attempt {row['failed_attempts']} of {ATTEMPTS} failed"
         if row["state"] == "queued":
             said += f", next at {row['next_attempt_at']:%H:%M:%S}Z"
     return said

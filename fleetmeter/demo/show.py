@@ -36,7 +36,7 @@ def run(reset: bool, port: int, stop: threading.Event) -> None:
     aws = cloud.start()
     OUT.print(f"AWS: simulated on {aws['AWS_ENDPOINT_URL']}")
     url = found.database.render_as_string(hide_password=False)
-    fleet = Process("fleet", [sys.executable, "-m", "fleetmeter.demo.fleet"], {"DATABASE_URL": url})
+    fleet = Process("fleet", [sys.executable, "-P", "-m", "fleetmeter.demo.fleet"], {"DATABASE_URL": url})
     supervisor.run(found, True, port, [fleet], stop, aws)
 
 

@@ -222,7 +222,7 @@ class _Drill:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         environment = override(os.environ, self._environment)
-        command = [sys.executable, "-m", "fleetmeter.cli", "counter"]
+        command = [sys.executable, "-P", "-m", "fleetmeter.cli", "counter"]
         return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
 
     def _revive(self) -> None:

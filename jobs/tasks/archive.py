@@ -18,7 +18,6 @@ from sqlalchemy import Engine, text
 
 from collectors.aws import errors
 from collectors.aws.client import open_client
-from jobs.context import Context
 from metering.archive import retention
 from metering.catalogue.periods import Month
 from metering.config.aws import Place
@@ -27,6 +26,7 @@ from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports.export import Export
 from metering.exports.write import write
 from metering.proof import offline
+from metering.runs.context import Context
 
 CHUNK = 1 << 20
 

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 
 from collectors.aws import sns
-from jobs import backoff
+from metering import backoff
 from metering.alerts import alerts
 from metering.config.settings import Settings
 from metering.db.transactions import transaction

@@ -8,11 +8,11 @@ from typing import Any
 from collectors.aws import cloudwatch
 from collectors.aws.client import RequestCount
 from collectors.mqtt.diagnostics import sys_topics
-from jobs.context import Context
 from metering.alerts import reconciliation
 from metering.alerts.reconciliation import CLOUDWATCH
 from metering.db.transactions import transaction
 from metering.errors import SourceUnavailable
+from metering.runs.context import Context
 
 CATCH_UP = 10.0  # seconds that the counter gets to have counted what its broker has
 

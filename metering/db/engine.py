@@ -4,6 +4,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from metering.config.settings import Settings
+from metering.errors import FleetmeterError
 
 # Compiling a statement takes longer than running most of ours does.
 # What a frozen or vanished process held would keep everybody waiting: PostgreSQL ends its
@@ -45,9 +46,16 @@ def is_refused(error: DBAPIError) -> bool:
     return (getattr(error.orig, "pgcode", None) or "")[:2] == "42"
 
 
-def error_line(error: DBAPIError) -> str:
-    """PostgreSQL's own sentence, without the statement."""
-    return str(error.orig).strip().splitlines()[0]
+def error_line(error: BaseException) -> str:
+    """Return the first line of an error's message; of a database error without the statement."""
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.splitlines()[0] if message else ""
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the first line of an error's message; unexpected exceptions are prefixed with their type."""
+    expected = isinstance(error, (FleetmeterError, DBAPIError))
+    return error_line(error) if expected else f"{type(error).__name__}: {error_line(error)}"
 
 
 def is_passing(error: DBAPIError) -> bool:
@@ -58,7 +66,7 @@ def is_passing(error: DBAPIError) -> bool:
 
 def _unreachable(engine: Engine, error: DBAPIError) -> str:
     url = engine.url
-    reason = str(error.orig).strip().splitlines()[0] if error.orig else "no reason given"
+    reason = error_line(error) or "no reason given"
     return (
         f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}/{url.database} "
         f"cannot be reached ({reason}); check that it runs and that DATABASE_URL is right"

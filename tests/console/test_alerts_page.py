@@ -8,9 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from console.views.alerts.alert import sentence
 from console.views.snapshots import matrix
-from jobs import execute
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings
+from tests.support import runs
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
 
@@ -86,7 +86,7 @@ def test_a_preview_is_a_trial_run_that_shows_what_would_change(
     assert platform.rows("SELECT job, dry_run, state FROM job_runs") == [("daily", True, "queued")]
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'preview'") == 1
     days = platform.scalar("SELECT count(*) FROM daily_stats")
-    execute.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
+    runs.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
     page.run()
     assert platform.scalar("SELECT count(*) FROM daily_stats") == days
     said = " ".join(caption.value for caption in page.caption)

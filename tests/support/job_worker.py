@@ -2,21 +2,23 @@
 
 import os
 
-from jobs import execute, queue
+from jobs.registry import TASKS
 from metering.config.settings import load_settings
 from metering.db.engine import open_engine
 from metering.db.transactions import transaction
+from metering.runs import lease
+from metering.runs.execution import execute
 
 
 def work(url: str) -> None:
     """Work off the queue of the database at `url`."""
     os.environ["DATABASE_URL"] = url
-    found = load_settings()
-    engine = open_engine(found)
-    name = execute.worker_name()
+    settings = load_settings()
+    engine = open_engine(settings)
+    name = lease.worker_name()
     while True:
         with transaction(engine) as connection:
-            run = queue.claim(connection, name)
+            run = lease.claim(connection, name)
         if run is None:
             return
-        execute.execute(found, engine, run)
+        execute(settings, engine, TASKS, run)

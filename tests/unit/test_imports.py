@@ -31,6 +31,9 @@ CHAPTERS = (
     {"runs"},
 )
 
+# Modules at the root of metering, which every chapter may import.
+ROOT_MODULES = ("errors", "backoff")
+
 # third party -> where it lives.
 HOMES = {
     "paho": ("collectors/mqtt", "fleetmeter/demo", "fleetmeter/drill", "benchmarks"),
@@ -74,7 +77,7 @@ def chapters() -> list[Path]:
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.name)
 def test_a_chapter_imports_only_earlier_chapters(chapter: Path) -> None:
     (place,) = (number for number, names in enumerate(CHAPTERS) if chapter.name in names)
-    earlier = {chapter.name, "errors"}.union(*CHAPTERS[:place])
+    earlier = {chapter.name, *ROOT_MODULES}.union(*CHAPTERS[:place])
     imported = {
         name.split(".")[1]
         for path in chapter.rglob("*.py")
@@ -94,6 +97,34 @@ def test_a_library_is_used_in_its_home_only(path: Path) -> None:
         if within(name, library) and not any(where.startswith(home) for home in homes)
     ]
     assert foreign == []
+
+
+def reached(module: str) -> set[str]:
+    """Every module of ours that `module` imports, directly or not, now or later."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = file_of(name)
+        if path is None or name in seen:
+            continue
+        seen.add(name)
+        ours = [imported for imported in imports(path) if imported.split(".")[0] in OURS]
+        waiting += [part for imported in ours for part in (imported, imported.rpartition(".")[0])]
+    return seen
+
+
+def file_of(module: str) -> Path | None:
+    place = ROOT.joinpath(*module.split("."))
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def test_the_facade_reaches_nothing_that_a_backend_may_have_itself() -> None:
+    modules = reached("fleetmeter")
+    assert {"fleetmeter.stats_updater", "metering.runs.execution", "collectors.sources"} < modules
+    packages = {name.split(".")[0] for name in modules}
+    assert packages == {"fleetmeter", "metering", "collectors"}
 
 
 def test_a_revision_imports_nothing_of_ours() -> None:

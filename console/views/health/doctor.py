@@ -29,7 +29,7 @@ def show() -> None:
 
 def _examine() -> str:
     # A process of its own: the console may not import the front door, and a hung check is ended.
-    command = [sys.executable, "-m", "fleetmeter.cli", "doctor"]
+    command = [sys.executable, "-P", "-m", "fleetmeter.cli", "doctor"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL

@@ -10,8 +10,9 @@ from console.data.queries.rows import Row
 from console.data.reading import reading
 from console.ui import progress
 from console.ui.table import Column, table
+from jobs import queue
 
-JOBS = ("hourly", "daily", "monthly", "backfill", "anomalies", "archive", "retention", "reconcile")
+JOBS = tuple(queue.BY_NAME)
 COLUMNS = (
     Column("id", "Run", "id"),
     Column("job", "Job"),

@@ -12,47 +12,25 @@ from console.data.queries.rows import Row
 from console.data.reading import may
 from console.ui import confirm_dialog, format, progress
 from console.ui import escape as names
-from metering.alerts import reconciliation
-from metering.catalogue.periods import Day, Hour, Month
+from jobs import queue
+from metering.runs.definitions import JobDefinition
 
-JOBS = {
-    "hourly": ("Hourly refresh", "Reads every source, updates totals."),
-    "daily": ("Daily snapshot", "Seals the day before for every project."),
-    "monthly": ("Monthly close", "Closes the month before into bills."),
-    "anomalies": ("Anomalies", "Judges each sealed day."),
-    "reconcile": ("Reconcile", "Compares with the broker's own count."),
-    "archive": ("Archive", "Stores closed months outside."),
-    "retention": ("Retention", "Drops what is kept no longer."),
-}
+# The jobs that the schedule asks for, in the order in which the page lists them.
+JOBS = {job.name: job for job in queue.DEFINITIONS if job.due}
 WIDTH, HEIGHT, GAP, COLOUR = 120, 36, 2, "#3a8fcb"  # the sparkline, in pixels; seen on light and dark
-
-
-def period(job: str, at: datetime) -> str:
-    """The period a run of `job` asked for at `at` works on."""
-    hours = {"hourly": Hour.of(at), "reconcile": reconciliation.settled(at)}
-    if job in hours:
-        return str(hours[job])
-    return str(Month.of(at).previous() if job == "monthly" else Day.of(at).previous())
-
-
-def due(job: str, at: datetime) -> datetime:
-    """When the schedule asks for `job` next after `at`."""
-    if job == "reconcile":
-        return reconciliation.settled(at).end + reconciliation.SETTLES
-    return {"hourly": Hour.of(at).end, "monthly": Month.of(at).end}.get(job, Day.of(at).end)
 
 
 def line(row: Row, at: datetime) -> None:
     """The job of a row of `runs.latest`."""
     job = row["job"]
-    title, what = JOBS[job]
+    definition = JOBS[job]
     with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
-        st.markdown(f"**{title}**  \n:gray[{what}]", width=260)
+        st.markdown(f"**{definition.title}**  \n:gray[{definition.description}]", width=260)
         st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=330)
         if row["seconds"]:
-            st.html(sparkline(title, row["seconds"]), width=WIDTH)
+            st.html(sparkline(definition.title, row["seconds"]), width=WIDTH)
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
-            _offer(job, title, at)
+            _offer(definition, at)
 
 
 def _state(row: Row) -> str:
@@ -64,7 +42,8 @@ def _state(row: Row) -> str:
 
 
 def _when(row: Row, at: datetime) -> str:
-    then = f"next {due(row['job'], at):%Y-%m-%d %H:%M} UTC"
+    due = JOBS[row["job"]].due
+    then = f"next {due(at):%Y-%m-%d %H:%M} UTC" if due else ""
     if row["id"] is None:
         return then
     ended = format.age(row["finished_at"] or row["created_at"], at)
@@ -88,21 +67,27 @@ def _bar(left: float, width: float, tall: float) -> str:
     return f"<rect x='{left:.1f}' y='{HEIGHT - tall:.1f}' width='{width:.1f}' height='{tall:.1f}'/>"
 
 
-def _offer(job: str, title: str, at: datetime) -> None:
+def _offer(definition: JobDefinition, at: datetime) -> None:
+    job = definition.name
     if may(needed(job)):
         confirm_dialog.button("Run now", f"run-{job}", ":material/play_arrow:")
     if may(needed(job, True)) and st.button("Preview", key=f"preview-{job}", icon=":material/visibility:"):
-        progress.started("jobs", [ask(job, period(job, at), at, dry_run=True)])
+        progress.started("jobs", [_ask(definition, at, dry_run=True)])
         st.rerun()
     confirm_dialog.ask(
-        f"run-{job}", f"{title} now?", lambda: _explain(job, at), "Run it", lambda: _run(job, at)
+        f"run-{job}",
+        f"{definition.title} now?",
+        lambda: _explain(definition, at),
+        "Run it",
+        lambda: progress.started("jobs", [_ask(definition, at)]),
     )
 
 
-def _explain(job: str, at: datetime) -> None:
-    st.markdown(f"{JOBS[job][1]} This run works on **{period(job, at)}**, for every project.")
+def _explain(definition: JobDefinition, at: datetime) -> None:
+    period = definition.period(at, {})
+    st.markdown(f"{definition.description} This run works on **{period}**, for every project.")
     st.caption("Safe to repeat: what is sealed or closed already stays as it is.")
 
 
-def _run(job: str, at: datetime) -> None:
-    progress.started("jobs", [ask(job, period(job, at), at)])
+def _ask(definition: JobDefinition, at: datetime, dry_run: bool = False) -> int:
+    return ask(definition.name, definition.period(at, {}), at, dry_run=dry_run)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from jobs import queue
 from metering.alerts import alerts
 from metering.alerts.alerts import Changes
 from metering.catalogue import projects
@@ -19,6 +18,8 @@ from metering.errors import UnknownAlert
 from metering.ledger.partitions import ensure_partitions
 from metering.months import gaps
 from metering.pricing import plans
+from metering.runs import lease, requests
+from tests.support import runs
 from tests.support.platform import Platform, hours
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -59,10 +60,10 @@ def open_alerts(platform: Platform, kind: str) -> list[tuple[str, str, int | Non
 def finish(engine: Engine, state: str, errors: list[object], job: str = "hourly", period: str = "p") -> int:
     with transaction(engine) as connection:
         # The database tells by its own clock when a run ended, so it is asked for by that clock too.
-        run_id = queue.enqueue(connection, job, period, datetime.now(UTC), "console", "somebody")
-        run = queue.claim(connection, "one", run_id)
+        run_id = runs.enqueue(connection, job, period, datetime.now(UTC), "console", "somebody")
+        run = lease.claim(connection, "one", run_id)
         assert run
-        queue.finish(connection, run, state, {}, errors)
+        lease.finish(connection, run, state, {}, errors)
         return run.id
 
 
@@ -109,19 +110,19 @@ def test_a_dead_letter_waits_until_it_is_asked_for_again(
     engine: Engine, platform: Platform, look: Look
 ) -> None:
     with transaction(engine) as connection:
-        run_id = queue.enqueue(connection, "daily", "2026-11-23", AT, "schedule", "schedule")
+        run_id = runs.enqueue(connection, "daily", "2026-11-23", AT, "schedule", "schedule")
     platform.sql("UPDATE job_runs SET state = 'dead', finished_at = now(), attempt = 5")
     look()
     assert open_alerts(platform, "dead_letter") == [("daily 2026-11-23", "critical", None)]
     with transaction(engine) as connection:
-        assert queue.retry(connection, int(run_id or 0), "somebody")
+        assert requests.retry(connection, int(run_id or 0), "somebody")
     look()
     assert open_alerts(platform, "dead_letter") == []
 
 
 def test_a_request_nobody_works_on_is_late(engine: Engine, platform: Platform, look: Look) -> None:
     with transaction(engine) as connection:
-        queue.enqueue(connection, "daily", "2026-11-23", AT, "schedule", "schedule")
+        runs.enqueue(connection, "daily", "2026-11-23", AT, "schedule", "schedule")
     now = datetime.now(UTC)
     look(now)
     assert open_alerts(platform, "job_late") == []
@@ -135,10 +136,10 @@ def test_a_month_that_leaves_projects_open_is_named_until_a_close_leaves_none(
     now = datetime.now(UTC)
     for blocked in ({"7 in 2026-10": "gap 1: mqtt was blind"}, {}):
         with transaction(engine) as connection:
-            run_id = queue.enqueue(connection, "monthly", "2026-10", now, "console", "somebody")
-            run = queue.claim(connection, "one", run_id)
+            run_id = runs.enqueue(connection, "monthly", "2026-10", now, "console", "somebody")
+            run = lease.claim(connection, "one", run_id)
             assert run
-            queue.finish(connection, run, "succeeded", {"blocked": blocked}, [])
+            lease.finish(connection, run, "succeeded", {"blocked": blocked}, [])
         look(now)
         expected = [("monthly", "warning", None)] if blocked else []
         assert open_alerts(platform, "month_blocked") == expected

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from jobs import execute
 from metering.alerts import alerts, anomalies, expected_usage
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
 from metering.db.transactions import chunks, transaction
 from metering.pricing import plans
+from tests.support import runs
 from tests.support.platform import Platform
 
 FIRST = date(2026, 5, 4)
@@ -77,7 +77,7 @@ def found(platform: Platform) -> list[tuple[int, str]]:
 
 
 def run(configured: Settings, engine: Engine) -> int:
-    return int(execute.run_now(configured, engine, "anomalies", AT).result["anomalies"])
+    return int(runs.run_now(configured, engine, "anomalies", AT).result["anomalies"])
 
 
 @pytest.fixture

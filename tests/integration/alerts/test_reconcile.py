@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import Engine
 
 from collectors.mqtt import daemon
-from jobs import execute
 from jobs.tasks import reconcile
 from metering.alerts import alerts, reconciliation
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.pricing import plans
+from tests.support import runs
 from tests.support.mqtt_broker import Mosquitto, Publisher, free_port, require_mosquitto
 from tests.support.platform import Platform, hours
 
@@ -133,7 +133,7 @@ def test_every_page_and_region_is_compared_hour_by_hour(
     count(engine, platform)
     metrics.throttles = 2
     for _ in range(2):
-        outcome = execute.run_now(settings_for(metrics), engine, "reconcile", AT)
+        outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
         assert (outcome.errors, outcome.result["theirs"], outcome.result["ours"]) == ([], 50, 49)
     hour = COUNTED.replace(minute=0)
     assert platform.rows(ROWS) == [
@@ -151,9 +151,9 @@ def test_every_page_and_region_is_compared_hour_by_hour(
 def test_hours_missed_by_an_outage_are_compared_in_one_go(
     metrics: Metrics, engine: Engine, platform: Platform
 ) -> None:
-    execute.run_now(settings_for(metrics), engine, "reconcile", AT)
+    runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     requests = metrics.requests
-    outcome = execute.run_now(settings_for(metrics), engine, "reconcile", AT + timedelta(hours=9))
+    outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT + timedelta(hours=9))
     assert outcome.result["hours"] == 9
     assert platform.scalar("SELECT count(*) FROM reconciliations") == 12
     assert metrics.requests - requests <= 4
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_leaves_no_sum(
     metrics: Metrics, engine: Engine, platform: Platform, denied: str, status: str
 ) -> None:
     metrics.denied, metrics.last_status = denied, status
-    outcome = execute.run_now(settings_for(metrics), engine, "reconcile", AT)
+    outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     assert len(outcome.errors) == 1
     assert platform.scalar("SELECT count(*) FROM reconciliations") == 0
 
@@ -176,20 +176,20 @@ def test_an_account_without_the_broker_is_unknown_and_no_drift(
 ) -> None:
     count(engine, platform)
     metrics.counts = {"eu-west-1": {}, "us-east-1": {}}
-    outcome = execute.run_now(settings_for(metrics), engine, "reconcile", AT)
+    outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     assert "AWS_REGION" in outcome.errors[0]["error"]
     assert platform.scalar("SELECT count(*) FROM reconciliations") == 0
 
 
 def test_a_dry_run_keeps_nothing(metrics: Metrics, engine: Engine, platform: Platform) -> None:
     count(engine, platform)
-    outcome = execute.run_now(settings_for(metrics), engine, "reconcile", AT, dry_run=True)
+    outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT, dry_run=True)
     assert outcome.result["theirs"] == 50
     assert platform.scalar("SELECT count(*) FROM reconciliations") == 0
 
 
 def test_without_a_broker_it_is_not_configured(configured: Settings, engine: Engine) -> None:
-    outcome = execute.run_now(configured, engine, "reconcile", AT)
+    outcome = runs.run_now(configured, engine, "reconcile", AT)
     assert "not configured" in outcome.result["cloudwatch"]
 
 
@@ -199,7 +199,7 @@ def test_a_drift_above_the_threshold_opens_an_alert(
 ) -> None:
     count(engine, platform, inbound=1_000)
     metrics.counts["eu-west-1"][COUNTED.replace(minute=0)] = 1_150.0
-    execute.run_now(settings_for(metrics), engine, "reconcile", AT)
+    runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None), percent)
         found = alerts.listed(connection, kind="drift")
@@ -255,7 +255,7 @@ def counting(mosquitto: Mosquitto, engine: Engine) -> Iterator[Settings]:
 def now_compared(where: Settings, engine: Engine, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """What reconcile says once it is `wanted`; daemon and broker take some moments to be there."""
     for _ in range(20):
-        found = execute.run_now(where, engine, "reconcile", datetime.now(UTC)).result
+        found = runs.run_now(where, engine, "reconcile", datetime.now(UTC)).result
         if wanted(found):
             return found
     raise AssertionError(found)
@@ -285,10 +285,10 @@ def test_a_broker_nobody_counts_from_is_unknown(
     monkeypatch.setattr(reconcile, "CATCH_UP", 0.5)
     where = load_settings(mqtt_url=mosquitto.url)
     assert "no counter" in now_compared(where, engine, lambda found: "no $SYS" not in str(found))["broker"]
-    assert "past" in execute.run_now(where, engine, "reconcile", AT).result["broker"]
+    assert "past" in runs.run_now(where, engine, "reconcile", AT).result["broker"]
 
 
 def test_a_broker_that_is_away_fails_with_its_reason(configured: Settings, engine: Engine) -> None:
     where = load_settings(mqtt_url=f"mqtt://127.0.0.1:{free_port()}")
-    outcome = execute.run_now(where, engine, "reconcile", datetime.now(UTC))
+    outcome = runs.run_now(where, engine, "reconcile", datetime.now(UTC))
     assert "cannot be reached" in outcome.errors[0]["error"]

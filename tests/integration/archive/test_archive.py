@@ -12,12 +12,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from jobs import execute
 from jobs.tasks import archive
 from metering.archive import retention
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
+from tests.support import runs
 from tests.support.closed_months import OCTOBER, closed_october
 from tests.support.platform import Platform
 
@@ -118,17 +118,17 @@ def test_the_job_archives_what_is_closed_once_and_says_when_nothing_is_configure
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     closed_october(engine, platform, projects=2)
     at = datetime(2026, 11, 24, tzinfo=UTC)
-    nothing = execute.run_now(configured, engine, "archive", at)
+    nothing = runs.run_now(configured, engine, "archive", at)
     assert (nothing.exit_code, nothing.result["archived"]) == (0, "nothing: set FLEETMETER_ARCHIVE_BUCKET")
     found = load_settings(
         archive_bucket=BUCKET, aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
     )
-    seen = execute.run_now(found, engine, "archive", at, dry_run=True)
+    seen = runs.run_now(found, engine, "archive", at, dry_run=True)
     assert (seen.result["would_archive"], keys(s3)) == (["2026-10"], [])
-    done = execute.run_now(found, engine, "archive", at)
+    done = runs.run_now(found, engine, "archive", at)
     assert list(done.result["archived"]) == ["2026-10"]
     assert keys(s3)[0].startswith("fleetmeter/2026-10/")
-    assert execute.run_now(found, engine, "archive", at).result["archived"] == {}
+    assert runs.run_now(found, engine, "archive", at).result["archived"] == {}
     with transaction(engine) as connection:
         assert retention.archived(connection) == [OCTOBER]
 
@@ -142,7 +142,7 @@ def test_an_archive_that_is_denied_is_named_and_stays_due(
     found = load_settings(
         archive_bucket="elsewhere", aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
     )
-    done = execute.run_now(found, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    done = runs.run_now(found, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
     assert done.result["archived"] == {}
     assert done.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
     with transaction(engine) as connection:
@@ -167,7 +167,7 @@ def test_an_archived_month_comes_back_as_files_that_verify(
     closed_october(engine, platform, projects=2)
     with pytest.raises(PeriodError, match="2026-10 is not archived"):
         commands.restore("2026-10", tmp_path / "back")
-    execute.run_now(load_settings(), engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    runs.run_now(load_settings(), engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
     commands.restore("2026-10", tmp_path / "back")
     assert "2 bills and 62 days verify" in capsys.readouterr().out
     assert (tmp_path / "back" / "bills.parquet").exists()

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from jobs import execute
 from metering.archive import retention
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.ledger.partitions import ensure_partitions
 from metering.proof.verify import verify
+from tests.support import runs
 from tests.support.closed_months import OCTOBER, closed_october
 from tests.support.platform import Platform
 
@@ -21,7 +21,7 @@ MUCH_LATER = datetime(2027, 3, 10, 12, tzinfo=UTC)
 
 def shorten(engine: Engine, at: datetime = MUCH_LATER, **keep: Any) -> dict[str, Any]:
     found = load_settings(**keep)
-    return execute.run_now(found, engine, "retention", at).result
+    return runs.run_now(found, engine, "retention", at).result
 
 
 def archive_october(engine: Engine, bills: int) -> None:
@@ -153,9 +153,9 @@ def test_a_preview_drops_nothing_and_says_what_the_run_then_drops(
     )
     before = counts(platform)
     found = load_settings(keep_hours_days="30", keep_days_months="2")
-    seen = execute.run_now(found, engine, "retention", MUCH_LATER, dry_run=True).result
+    seen = runs.run_now(found, engine, "retention", MUCH_LATER, dry_run=True).result
     assert counts(platform) == before
-    done = execute.run_now(found, engine, "retention", MUCH_LATER).result
+    done = runs.run_now(found, engine, "retention", MUCH_LATER).result
     assert {name: seen[name] for name in done} == done
     rows = {name: -rows for name, rows in seen["preview"]["rows"].items() if rows}
     assert rows == {name: count for name, count in done["removed"].items() if count}

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
+from metering.db.schema_head import HEAD
 from metering.db.tables import OWN_TABLES
 from metering.errors import SchemaError
 
@@ -30,7 +31,7 @@ def tables(engine: Engine) -> set[str]:
 
 
 def test_up_down_and_up_again(empty: Engine) -> None:
-    assert schema.migrate(empty) == schema.head() == schema.revisions()[0].revision
+    assert schema.migrate(empty) == HEAD == schema.revisions()[0].revision
     assert set(OWN_TABLES) < tables(empty)
     schema.downgrade(empty)
     assert not set(OWN_TABLES) & tables(empty)
@@ -90,11 +91,18 @@ MIGRATE = (
 def test_two_processes_migrating_at_once_both_succeed(empty: Engine) -> None:
     command = [sys.executable, "-c", MIGRATE, empty.url.render_as_string(hide_password=False)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0].strip() for process in started] == [schema.head()] * 3
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == [HEAD] * 3
 
 
 def test_a_database_that_is_not_at_head_is_refused_with_the_command_that_helps(empty: Engine) -> None:
     with pytest.raises(SchemaError, match="fleetmeter migrate"):
+        schema.require_head(empty)
+
+
+def test_a_database_that_is_newer_than_the_code_says_that_the_code_is_older(empty: Engine) -> None:
+    schema.migrate(empty)
+    execute(empty, "UPDATE fleetmeter_version SET version_num = 'z9999999999z'")
+    with pytest.raises(SchemaError, match="the database is newer"):
         schema.require_head(empty)
 
 

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Engine
 
 from fleetmeter.demo import history, world
-from jobs import execute
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
 from metering.days import coverage
@@ -14,6 +13,7 @@ from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.proof.verify import verify
 from metering.running.limits import LimitService
+from tests.support import runs
 from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -45,7 +45,7 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
         (world.MISSING_DAYS, day) for day in world.missing_days(NOW)
     }
     days = {"from": "2026-11-01", "to": "2026-11-23"}
-    repaired = execute.run_now(configured, engine, "backfill", NOW, arguments=days)
+    repaired = runs.run_now(configured, engine, "backfill", NOW, arguments=days)
     assert repaired.result["days_sealed"] == 3
     assert platform.scalar(
         "SELECT min(logs) > 0 FROM daily_stats WHERE project_id = :id AND date >= '2026-11-15'",

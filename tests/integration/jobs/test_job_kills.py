@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, text
 
-from jobs import due, execute, queue
+from jobs import due
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, days
 from metering.config.settings import Settings
@@ -24,7 +24,8 @@ from metering.db.engine import open_engine
 from metering.db.transactions import chunks, transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.proof.verify import verify
-from tests.support import job_worker
+from metering.runs import lease
+from tests.support import job_worker, runs
 from tests.support.platform import Platform, hours
 
 AT = datetime(2026, 11, 3, 10, 30, tzinfo=UTC)
@@ -168,8 +169,8 @@ def test_a_runner_told_to_stop_finishes_its_chunk_and_leaves_the_rest(
     a_fleet(engine, platform)
     monkeypatch.setattr(chunks, "__defaults__", (3,))
     with transaction(engine) as connection:
-        run_id = queue.enqueue(connection, "daily", "2026-11-02", AT, "schedule", "schedule")
-        run = queue.claim(connection, "leaving", run_id)
+        run_id = runs.enqueue(connection, "daily", "2026-11-02", AT, "schedule", "schedule")
+        run = lease.claim(connection, "leaving", run_id)
     assert run is not None
     leave = threading.Event()
 
@@ -177,13 +178,13 @@ def test_a_runner_told_to_stop_finishes_its_chunk_and_leaves_the_rest(
         if what == "sealing" and done == 3:
             leave.set()
 
-    left_it = execute.execute(configured, engine, run, after_the_first_chunk, leave)
+    left_it = runs.execute(configured, engine, run, after_the_first_chunk, leave)
     assert left_it.state == "queued"
     assert platform.scalar("SELECT count(DISTINCT project_id) FROM daily_stats") == 3
     with transaction(engine) as connection:
-        again = queue.claim(connection, "next")
+        again = lease.claim(connection, "next")
     assert again is not None
-    assert execute.execute(configured, engine, again).state == "succeeded"
+    assert runs.execute(configured, engine, again).state == "succeeded"
     assert platform.scalar("SELECT count(DISTINCT project_id) FROM daily_stats") == PROJECTS
     assert verify(engine).sound
 
@@ -195,7 +196,7 @@ def test_eight_closers_at_once_make_one_bill_a_project(
     outcomes = []
     closers = [
         threading.Thread(
-            target=lambda: outcomes.append(execute.run_now(configured, engine, "monthly", AT).state)
+            target=lambda: outcomes.append(runs.run_now(configured, engine, "monthly", AT).state)
         )
         for _ in range(8)
     ]
@@ -251,10 +252,10 @@ def test_a_clock_that_jumps_changes_nothing(configured: Settings, engine: Engine
             due.enqueue_due(connection, at)
         while True:
             with transaction(engine) as connection:
-                run = queue.claim(connection, "one")
+                run = lease.claim(connection, "one")
             if run is None:
                 return
-            execute.execute(configured, engine, run)
+            runs.execute(configured, engine, run)
 
     work_off(AT)
     before = books(platform)[:3]

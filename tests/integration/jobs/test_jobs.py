@@ -13,14 +13,17 @@ from sqlalchemy import Engine
 from collectors.failure import Failure
 from collectors.gauges import GaugeSource
 from collectors.result import CollectionResult
-from jobs import due, execute, queue, runner
-from jobs.queue import LeaseLost, Run
+from jobs import due, runner
 from metering.alerts import alerts, backlog, reconciliation
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import MonthClosed, PeriodError
 from metering.pricing import plans
 from metering.proof.verify import verify
+from metering.runs import lease, requests
+from metering.runs.lease import LeaseLost, Run
+from metering.runs.outcome import Outcome
+from tests.support import runs
 from tests.support.platform import Platform, hours
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -35,12 +38,12 @@ def until(true: Callable[[], object], seconds: float = 20) -> None:
 
 def ask(engine: Engine, job: str = "hourly", period: str = "p", trigger: str = "console") -> int | None:
     with transaction(engine) as connection:
-        return queue.enqueue(connection, job, period, AT, trigger, "somebody")
+        return runs.enqueue(connection, job, period, AT, trigger, "somebody")
 
 
 def claim(engine: Engine, worker: str = "one") -> Run | None:
     with transaction(engine) as connection:
-        return queue.claim(connection, worker)
+        return lease.claim(connection, worker)
 
 
 def test_asking_twice_is_asking_once(engine: Engine) -> None:
@@ -52,7 +55,7 @@ def test_a_scheduled_run_is_made_once_ever(engine: Engine) -> None:
     run = claim(engine)
     assert run
     with transaction(engine) as connection:
-        queue.finish(connection, run, "succeeded", {}, [])
+        lease.finish(connection, run, "succeeded", {}, [])
     assert ask(engine, trigger="schedule") is None
     assert ask(engine, trigger="console") is not None
 
@@ -66,7 +69,7 @@ def test_two_workers_never_hold_the_same_run(engine: Engine) -> None:
         while (run := claim(engine, name)) is not None:
             held.append(run.id)
             with transaction(engine) as connection:
-                queue.finish(connection, run, "succeeded", {}, [])
+                lease.finish(connection, run, "succeeded", {}, [])
 
     workers = [threading.Thread(target=work, args=(str(n),)) for n in range(4)]
     for worker in workers:
@@ -91,8 +94,8 @@ def test_a_dead_workers_run_is_taken_over_and_its_late_words_do_not_land(
     assert second is not None
     assert (second.id, second.attempt) == (frozen.id, 2)
     for late in (
-        lambda connection: queue.heartbeat(connection, frozen, {}),
-        lambda connection: queue.finish(connection, frozen, "succeeded", {}, []),
+        lambda connection: lease.heartbeat(connection, frozen, {}),
+        lambda connection: lease.finish(connection, frozen, "succeeded", {}, []),
     ):
         with pytest.raises(LeaseLost), transaction(engine) as connection:
             late(connection)
@@ -103,25 +106,25 @@ def test_what_fails_for_a_passing_reason_is_tried_again_and_then_a_dead_letter(
     engine: Engine, platform: Platform
 ) -> None:
     ask(engine)
-    for attempt in range(queue.ATTEMPTS):
+    for attempt in range(lease.ATTEMPTS):
         run = claim(engine)
         assert run is not None, attempt
         with transaction(engine) as connection:
-            queue.retry_later(connection, run, [{"error": "connection lost"}], 0)
+            lease.retry_later(connection, run, [{"error": "connection lost"}], 0)
     assert claim(engine) is None
     assert platform.rows("SELECT state, errors->0->>'error' FROM job_runs") == [("dead", "connection lost")]
 
 
 def test_a_run_whose_workers_were_killed_is_not_worn_out(engine: Engine, platform: Platform) -> None:
     ask(engine)
-    for number in range(3 * queue.ATTEMPTS):
+    for number in range(3 * lease.ATTEMPTS):
         run = claim(engine, str(number))
         platform.sql("UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '31 seconds'")
     assert run is not None
     with transaction(engine) as connection:
-        run = queue.claim(connection, "last")
+        run = lease.claim(connection, "last")
         assert run is not None
-        assert queue.retry_later(connection, run, [{"error": "connection lost"}], 0) == "queued"
+        assert lease.retry_later(connection, run, [{"error": "connection lost"}], 0) == "queued"
 
 
 def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dead_letter(
@@ -130,7 +133,7 @@ def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dea
     ask(engine, "hourly", "poison")
     ask(engine, "reconcile", "other")
     lapse = "UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '31 seconds'"
-    for _ in range(queue.DEPRIORITIZE_AFTER + 1):
+    for _ in range(lease.DEPRIORITIZE_AFTER + 1):
         run = claim(engine)
         assert run is not None
         assert run.period == "poison"
@@ -139,7 +142,7 @@ def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dea
     assert other is not None
     assert other.period == "other", "what may be harmless goes first"
     with transaction(engine) as connection:
-        queue.finish(connection, other, "succeeded", {}, [])
+        lease.finish(connection, other, "succeeded", {}, [])
         alerts.refresh(connection, AT, plans.load(None))
     kinds = "SELECT kind FROM alerts WHERE resolved_at IS NULL AND kind IN ('worker_lost', 'dead_letter')"
     assert platform.rows(kinds) == [("worker_lost",)]
@@ -147,7 +150,7 @@ def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dea
         platform.sql(lapse)
     ended = "SELECT state, lost_workers, errors->0->>'error' FROM job_runs WHERE period = 'poison'"
     state, lost, error = platform.rows(ended)[0]
-    assert (state, lost) == ("dead", queue.MAX_LOST_WORKERS)
+    assert (state, lost) == ("dead", lease.MAX_LOST_WORKERS)
     assert "20 workers died" in error
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None))
@@ -161,7 +164,7 @@ def test_a_mistake_of_ours_fails_the_run_instead_of_being_taken_over_for_ever(
     ask(engine, trigger="schedule")
     run = claim(engine)
     assert run is not None
-    ended = execute.execute(configured, engine, run)
+    ended = runs.execute(configured, engine, run)
     assert (ended.state, ended.errors[0]["error"]) == ("failed", "KeyError: 'mistake'")
 
 
@@ -181,25 +184,25 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
 
     monkeypatch.setattr(GaugeSource, "refresh", refresh)
     run_id = ask(engine, trigger="schedule")
-    for attempt in range(queue.ATTEMPTS):
+    for attempt in range(lease.ATTEMPTS):
         platform.sql("UPDATE job_runs SET next_attempt_at = now()")
         run = claim(engine)
         assert run is not None
-        ended = execute.execute(configured, engine, run)
-        assert ended.state == ("dead" if attempt == queue.ATTEMPTS - 1 else "queued")
-    assert asked == [None] + [throttled] * (queue.ATTEMPTS - 1)
+        ended = runs.execute(configured, engine, run)
+        assert ended.state == ("dead" if attempt == lease.ATTEMPTS - 1 else "queued")
+    assert asked == [None] + [throttled] * (lease.ATTEMPTS - 1)
     named = platform.scalar("SELECT jsonb_path_query_array(errors, '$[*].project_id') FROM job_runs")
     assert named == [denied, throttled]
     reasons.clear()
     with transaction(engine) as connection:
         assert alerts.refresh(connection, AT, plans.load(None)).opened
-        again = queue.retry(connection, int(run_id or 0), "somebody")
-        run = queue.claim(connection, "one", again)
+        again = requests.retry(connection, int(run_id or 0), "somebody")
+        run = lease.claim(connection, "one", again)
     dead = "SELECT subject, detail->'projects', resolved_at IS NULL FROM alerts WHERE kind = 'dead_letter'"
     assert platform.rows(dead) == [("hourly p", [denied, throttled], True)]
     assert run is not None
     assert (run.arguments["projects"], run.arguments["sources"]) == ([denied, throttled], ["s3"])
-    assert execute.execute(configured, engine, run).errors == []
+    assert runs.execute(configured, engine, run).errors == []
     assert asked[-2:] == [denied, throttled]
     assert whole not in asked
     with transaction(engine) as connection:
@@ -215,7 +218,7 @@ def test_a_month_waits_for_its_days(engine: Engine) -> None:
     assert first.id == day
     assert claim(engine) is None, "neither its month nor another day at the same time"
     with transaction(engine) as connection:
-        queue.finish(connection, first, "succeeded", {}, [])
+        lease.finish(connection, first, "succeeded", {}, [])
     assert {run.id for run in (claim(engine), claim(engine)) if run} == {month, later}
 
 
@@ -226,7 +229,7 @@ def test_a_slip_of_the_hand_is_no_failed_run(
     today = str(AT.date())
     for wrong in ({}, {"from": "x", "to": today}, {"from": today, "to": today}):
         with pytest.raises(PeriodError):
-            execute.run_now(configured, engine, "backfill", AT, arguments=wrong)
+            runs.run_now(configured, engine, "backfill", AT, arguments=wrong)
     assert platform.scalar("SELECT count(*) FROM job_runs") == 0
 
 
@@ -241,7 +244,7 @@ def test_what_is_behind_is_a_plan_that_anybody_may_see(engine: Engine, platform:
     with transaction(engine) as connection:
         assert {row["state"] for row in backlog.plan(connection, at)} == {"not asked for"}
         due.enqueue_due(connection, at)
-        queue.claim(connection, "one", queue.enqueue(connection, "daily", "2026-10-30", at, "console", "x"))
+        lease.claim(connection, "one", runs.enqueue(connection, "daily", "2026-10-30", at, "console", "x"))
         found = backlog.plan(connection, at)
     assert [(row["period"], row["state"]) for row in found] == [
         ("2026-10-30", "running"),
@@ -266,7 +269,7 @@ def test_nothing_of_a_run_lands_once_it_was_taken_over(
         run = claim(engine)
         assert run is not None
         platform.sql("UPDATE job_runs SET worker = 'another', attempt = attempt + 1")
-        assert execute.execute(configured, engine, run).state == "running"
+        assert runs.execute(configured, engine, run).state == "running"
     written = "SELECT (SELECT count(*) FROM {}) + (SELECT count(*) FROM {}) + (SELECT count(*) FROM {})"
     assert platform.scalar(written.format("usage_hourly", "daily_stats", "project_stats")) == 0
 
@@ -285,7 +288,7 @@ def test_after_an_outage_every_missed_day_is_due_in_order(engine: Engine, platfo
     while (run := claim(engine)) is not None:
         claimed.append(f"{run.job} {run.period}")
         with transaction(engine) as connection:
-            queue.finish(connection, run, "succeeded", {}, [])
+            lease.finish(connection, run, "succeeded", {}, [])
     assert claimed == [
         "hourly 2026-11-24T10:00Z",
         "daily 2026-11-21",
@@ -328,9 +331,9 @@ def test_a_job_asked_for_while_another_process_holds_it_returns_that_result(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     platform.project()
-    outcomes: list[execute.Outcome] = []
+    outcomes: list[Outcome] = []
     threads = [
-        threading.Thread(target=lambda: outcomes.append(execute.run_now(configured, engine, "daily", AT)))
+        threading.Thread(target=lambda: outcomes.append(runs.run_now(configured, engine, "daily", AT)))
         for _ in range(3)
     ]
     for thread in threads:
@@ -347,7 +350,7 @@ def test_one_broken_project_does_not_stop_the_others(
     created = AT - hours(24)
     broken, whole = platform.project(created_at=created), platform.project(created_at=created)
     platform.sql(f"ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (project_id <> {broken})")
-    outcome = execute.run_now(configured, engine, "daily", AT)
+    outcome = runs.run_now(configured, engine, "daily", AT)
     assert outcome.state == "succeeded"
     assert [error["project_id"] for error in outcome.errors] == [broken]
     assert platform.rows("SELECT DISTINCT project_id FROM daily_stats") == [(whole,)]
@@ -357,9 +360,9 @@ def test_a_dry_run_changes_nothing_and_counts_what_would(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     platform.project(created_at=AT - hours(24))
-    preview = execute.run_now(configured, engine, "daily", AT, dry_run=True)
+    preview = runs.run_now(configured, engine, "daily", AT, dry_run=True)
     assert platform.scalar("SELECT count(*) FROM daily_stats") == 0
-    done = execute.run_now(configured, engine, "daily", AT)
+    done = runs.run_now(configured, engine, "daily", AT)
     assert preview.result["days_sealed"] == done.result["days_sealed"] == 1
 
 
@@ -367,15 +370,11 @@ def test_a_backfill_refuses_a_closed_month_and_the_future(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     platform.project(created_at="2026-10-05T00:00:00Z")
-    execute.run_now(configured, engine, "monthly", AT)
+    runs.run_now(configured, engine, "monthly", AT)
     with pytest.raises(MonthClosed, match="2026-10 is closed"):
-        execute.run_now(
-            configured, engine, "backfill", AT, arguments={"from": "2026-10-06", "to": "2026-10-07"}
-        )
+        runs.run_now(configured, engine, "backfill", AT, arguments={"from": "2026-10-06", "to": "2026-10-07"})
     with pytest.raises(PeriodError, match="is not over"):
-        execute.run_now(
-            configured, engine, "backfill", AT, arguments={"from": "2026-11-24", "to": "2026-11-24"}
-        )
+        runs.run_now(configured, engine, "backfill", AT, arguments={"from": "2026-11-24", "to": "2026-11-24"})
 
 
 def test_a_backfill_reaches_a_project_that_ended_before_this_month(
@@ -386,8 +385,8 @@ def test_a_backfill_reaches_a_project_that_ended_before_this_month(
     platform.logs(project, datetime(2026, 10, 20, 9, tzinfo=UTC), 3)
     platform.deactivate(project, datetime(2026, 10, 20, 10, tzinfo=UTC))
     days = {"from": "2026-10-01", "to": "2026-10-31"}
-    execute.run_now(configured, engine, "backfill", AT, arguments=days)
-    execute.run_now(configured, engine, "monthly", AT)
+    runs.run_now(configured, engine, "backfill", AT, arguments=days)
+    runs.run_now(configured, engine, "monthly", AT)
     bills = "SELECT month, days_present, days_expected, logs FROM monthly_stats"
     assert platform.rows(bills) == [(10, 16, 16, 3)]
     assert verify(engine).discrepancies == []
@@ -397,8 +396,8 @@ def test_an_interrupted_run_frees_its_period(engine: Engine, platform: Platform)
     run = ask(engine)
     claim(engine)
     with transaction(engine) as connection:
-        assert queue.cancel(connection, int(run or 0))
-        assert not queue.cancel(connection, int(run or 0))
+        assert requests.cancel(connection, int(run or 0))
+        assert not requests.cancel(connection, int(run or 0))
     assert ask(engine) != run
 
 
@@ -408,15 +407,15 @@ def test_a_retry_does_only_the_projects_that_were_left_out(
     created = AT - hours(24)
     broken, whole = platform.project(created_at=created), platform.project(created_at=created)
     platform.sql(f"ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (project_id <> {broken})")
-    failed = execute.run_now(configured, engine, "daily", AT)
+    failed = runs.run_now(configured, engine, "daily", AT)
     platform.sql("ALTER TABLE daily_stats DROP CONSTRAINT broken")
     with transaction(engine) as connection:
-        again = queue.retry(connection, failed.run_id, "somebody")
+        again = requests.retry(connection, failed.run_id, "somebody")
         assert again is not None
-        run = queue.claim(connection, "one", again)
+        run = lease.claim(connection, "one", again)
     assert run is not None
     assert run.arguments == {"projects": [broken], "of": failed.run_id}
-    outcome = execute.execute(configured, engine, run)
+    outcome = runs.execute(configured, engine, run)
     assert outcome.errors == []
     assert list(outcome.result["projects"]) == [str(broken)]
     assert platform.rows("SELECT project_id FROM daily_stats ORDER BY 1") == [(broken,), (whole,)]
@@ -477,7 +476,7 @@ def test_a_refresh_that_comes_late_samples_the_hour_in_which_it_runs(
     monkeypatch.setattr(GaugeSource, "refresh", refresh)
     began = datetime.now(UTC)
     with transaction(engine) as connection:
-        queue.enqueue(connection, "hourly", "late", began - hours(5), "console", "somebody")
+        runs.enqueue(connection, "hourly", "late", began - hours(5), "console", "somebody")
     with running(configured, engine):
         until(lambda: len(read) >= 2, 60)  # that one, and the one that is due
     assert min(read) >= began - hours(1)
@@ -497,6 +496,6 @@ def test_a_discarded_dead_letter_rests(engine: Engine, platform: Platform) -> No
     assert run_id
     platform.sql("UPDATE job_runs SET state = 'dead', finished_at = now()")
     with transaction(engine) as connection:
-        assert queue.discard(connection, run_id)
-        assert not queue.discard(connection, run_id)
+        assert requests.discard(connection, run_id)
+        assert not requests.discard(connection, run_id)
     assert platform.rows("SELECT state FROM job_runs") == [("cancelled",)]

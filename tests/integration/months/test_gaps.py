@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from jobs import execute
 from metering.config.settings import Settings
 from metering.days import coverage
 from metering.db.transactions import transaction
@@ -14,6 +13,7 @@ from metering.errors import UnknownGap
 from metering.months import blockers, gaps
 from metering.months.close import Closed, close_month
 from metering.pricing import plans
+from tests.support import runs
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, count
 from tests.support.platform import Platform
 
@@ -99,7 +99,7 @@ def test_a_blocked_close_names_what_is_at_risk_as_an_estimate(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     project = blind(engine, platform)
-    done = execute.run_now(configured, engine, "monthly", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
+    done = runs.run_now(configured, engine, "monthly", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
     assert done.result["closed"] == 0
     [sentence] = done.result["charge_at_risk"]
     assert sentence.startswith(f"project {project}: about ")

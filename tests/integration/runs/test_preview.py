@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from sqlalchemy import Engine
 
-from jobs import execute
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.pricing import plans
 from metering.proof.verify import verify
 from metering.running import spend
+from tests.support import runs
 from tests.support.closed_months import count
 from tests.support.platform import Platform, hours
 
@@ -43,9 +43,9 @@ def test_the_preview_of_a_close_is_what_the_close_does(
     project = a_month(engine, platform)
     before = state(platform)
     held = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in TABLES}
-    seen = execute.run_now(configured, engine, "monthly", AT, dry_run=True)
+    seen = runs.run_now(configured, engine, "monthly", AT, dry_run=True)
     assert state(platform) == before
-    done = execute.run_now(configured, engine, "monthly", AT)
+    done = runs.run_now(configured, engine, "monthly", AT)
     preview = seen.result.pop("preview")
     assert {**done.result, "dry_run": True} == seen.result
     days, logs = platform.rows("SELECT count(*), sum(logs)::int FROM daily_stats")[0]
@@ -65,13 +65,13 @@ def test_the_preview_of_a_backfill_counts_what_the_platform_wrote_late(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     project = platform.project(created_at="2026-11-10T00:00:00Z")
-    execute.run_now(configured, engine, "hourly", AT)
+    runs.run_now(configured, engine, "hourly", AT)
     platform.logs(project, datetime(2026, 11, 12, 9, tzinfo=UTC), 5)
     asked = {"from": "2026-11-10", "to": "2026-11-12"}
     before = state(platform)
-    seen = execute.run_now(configured, engine, "backfill", AT, dry_run=True, arguments=asked)
+    seen = runs.run_now(configured, engine, "backfill", AT, dry_run=True, arguments=asked)
     assert state(platform) == before
-    execute.run_now(configured, engine, "backfill", AT, arguments=asked)
+    runs.run_now(configured, engine, "backfill", AT, arguments=asked)
     assert seen.result["preview"]["rows"]["daily_stats"] == 3
     assert platform.scalar("SELECT count(*) FROM daily_stats") == 3
 
@@ -93,9 +93,9 @@ def test_the_preview_of_a_refresh_says_what_would_be_counted_and_its_money(
             return sum((one.so_far for one in spend.by_project(connection, plans.load(None), AT)), Decimal(0))
 
     before, paid = state(platform), charged()
-    seen = execute.run_now(configured, engine, "hourly", AT, dry_run=True).result["preview"]
+    seen = runs.run_now(configured, engine, "hourly", AT, dry_run=True).result["preview"]
     assert (state(platform), charged()) == (before, paid)
-    execute.run_now(configured, engine, "hourly", AT)
+    runs.run_now(configured, engine, "hourly", AT)
     assert seen["usage"] == {"logs": 11, "api_calls": 300000}
     assert {k: Decimal(v) for k, v in seen["month_to_date"].items()} == {"USD": charged() - paid}
     assert seen["rows"]["usage_hourly"] == platform.scalar("SELECT count(*) FROM usage_hourly") > 0
@@ -109,11 +109,11 @@ def test_the_preview_of_the_judgement_names_the_alerts_it_would_open(
     for number in range(84):
         day = datetime(2026, 9, 1, 9, tzinfo=UTC) + hours(24 * number)
         count(engine, organization, project, 9_000 if number == 81 else 1_000 + number % 7, day)
-    execute.run_now(configured, engine, "daily", AT)
+    runs.run_now(configured, engine, "daily", AT)
     before = state(platform)
-    seen = execute.run_now(configured, engine, "anomalies", AT, dry_run=True).result["preview"]
+    seen = runs.run_now(configured, engine, "anomalies", AT, dry_run=True).result["preview"]
     assert state(platform) == before
-    done = execute.run_now(configured, engine, "anomalies", AT)
+    done = runs.run_now(configured, engine, "anomalies", AT)
     opened = platform.rows("SELECT project_id, subject, detail FROM alerts ORDER BY id")
     assert done.result["anomalies"] == seen["rows"]["alerts"] == len(opened) > 0
     assert [(one["project_id"], one["subject"], one["detail"]) for one in seen["alerts"]] == opened
@@ -137,7 +137,7 @@ def test_messages_counted_while_a_preview_runs_are_kept(
     counter = threading.Thread(target=flush)
     counter.start()
     for _ in range(3):
-        execute.run_now(configured, engine, "monthly", AT, dry_run=True)
+        runs.run_now(configured, engine, "monthly", AT, dry_run=True)
     stop.set()
     counter.join()
     assert sent > 0
@@ -152,7 +152,7 @@ def test_a_failing_preview_leaves_nothing_behind(
     a_month(engine, platform)
     platform.sql("ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (date < '2026-10-27')")
     before = state(platform)
-    seen = execute.run_now(configured, engine, "daily", AT, dry_run=True)
+    seen = runs.run_now(configured, engine, "daily", AT, dry_run=True)
     assert state(platform) == before
     assert seen.errors
     assert seen.result["preview"]["rows"]["daily_stats"] == 0
@@ -163,7 +163,7 @@ def test_a_backfill_names_the_days_that_are_sealed_already(
 ) -> None:
     platform.project(created_at="2026-11-20T00:00:00Z")
     days = {"from": "2026-11-20", "to": "2026-11-21"}
-    execute.run_now(configured, engine, "backfill", AT, arguments=days)
-    again = execute.run_now(configured, engine, "backfill", AT, arguments=days | {"to": "2026-11-22"})
+    runs.run_now(configured, engine, "backfill", AT, arguments=days)
+    again = runs.run_now(configured, engine, "backfill", AT, arguments=days | {"to": "2026-11-22"})
     assert again.result["already_sealed"] == {"2026-11-20": 1, "2026-11-21": 1}
     assert "2026-11-21" in again.sentence

@@ -1,4 +1,4 @@
-"""What a rehearsed run would change: rows, usage and money, in all and by project."""
+"""Measure what a dry run would change: rows, usage and money, in all and by project."""
 
 from datetime import datetime
 from decimal import Decimal

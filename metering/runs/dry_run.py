@@ -1,7 +1,7 @@
-"""A dry run is the run itself in one transaction that is rolled back, so that they cannot differ.
+"""Dry-run a job: the run itself, in one transaction that is rolled back, so that they cannot differ.
 
 What a job commits becomes a savepoint: its later steps see what its earlier ones wrote, nobody else
-does, and in the end it is undone. The rows it touched stay locked meanwhile: counting waits for
+does, and at the end it is rolled back. The rows it touched stay locked meanwhile: counting waits for
 them, loses nothing, and catches up.
 """
 
@@ -18,61 +18,61 @@ from metering.db.transactions import connected
 
 
 class RollbackConnection(psycopg2.extensions.connection):
-    """A connection that never commits. `keep` False: what would be committed is undone at once."""
+    """A connection that never commits; with `keep` False, each transaction is rolled back at its end."""
 
     marked = False
     keep = True
 
     def mark(self) -> None:
-        """From here on, everything is undone at the end."""
-        self._say("SAVEPOINT rehearsal")
+        """Set the savepoint: everything from here on is rolled back by `end`."""
+        self._execute("SAVEPOINT dry_run")
         self.marked = True
 
     def commit(self) -> None:
         if self.marked and self.keep:
-            self._say("RELEASE SAVEPOINT rehearsal; SAVEPOINT rehearsal")
+            self._execute("RELEASE SAVEPOINT dry_run; SAVEPOINT dry_run")
         else:
             self.rollback()
 
     def rollback(self) -> None:
         if self.marked and self.keep:
-            self._say("ROLLBACK TO SAVEPOINT rehearsal")
+            self._execute("ROLLBACK TO SAVEPOINT dry_run")
         else:
             super().rollback()
 
     def close(self) -> None:
-        """Stay open: a connection of a lock is closed to free it, and this is everybody's."""
+        """Stay open: closing a lock's connection would close the one that all share."""
 
     def end(self) -> None:
-        """Undo everything."""
+        """Roll everything back and close the connection."""
         super().close()
 
-    def _say(self, statement: str) -> None:
+    def _execute(self, statement: str) -> None:
         with self.cursor() as cursor:
             cursor.execute(statement)
 
 
 @contextmanager
 def dry_run(engine: Engine, keep: bool = True) -> Iterator[Engine]:
-    """An engine of one connection, whose every change is undone at the end.
+    """Yield an engine of one connection whose every change is rolled back at the end.
 
-    `keep` False undoes each transaction at its end, and so holds no lock between them: for work
+    `keep` False rolls back each transaction at its end, and so holds no lock between them: for work
     whose transactions do not build on each other and have slow calls in between.
     """
     options = dict(engine.dialect.create_connect_args(engine.url)[1])
     session = " ".join(f"-c {setting}" for setting in SESSION)
     options |= {"connection_factory": RollbackConnection, "options": session}
     with connected(engine):
-        pass  # says in the usual words when the database is away
-    undone = psycopg2.connect(**options)
-    undone.keep = keep
-    rehearsed = create_engine(engine.url, creator=lambda: undone, poolclass=StaticPool)
-    event.listen(rehearsed, "connect", _mark)
+        pass  # raises DatabaseUnavailable
+    connection = psycopg2.connect(**options)
+    connection.keep = keep
+    isolated = create_engine(engine.url, creator=lambda: connection, poolclass=StaticPool)
+    event.listen(isolated, "connect", _mark)
     try:
-        yield rehearsed
+        yield isolated
     finally:
-        undone.end()
-        rehearsed.dispose()
+        connection.end()
+        isolated.dispose()
 
 
 def _mark(connection: Any, _: Any) -> None:

@@ -1,0 +1,77 @@
+"""Renew a run's lease in a thread while the job works, and store its progress."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from metering.db.transactions import transaction
+from metering.errors import DatabaseUnavailable
+from metering.runs import lease
+from metering.runs.lease import LeaseLost, Run
+
+RENEW = 5.0  # seconds between two heartbeats
+LOOK = 0.5  # seconds after which new progress is stored
+
+Advance = Callable[[str, int, int], None]  # what is being done, how many are done, how many in all
+
+
+class ShutdownRequested(Exception):
+    """This process was told to stop between two chunks."""
+
+
+class Heartbeat:
+    """A context in which the run's lease is renewed.
+
+    `advance` is called by the job between two chunks. It raises LeaseLost once the run has another
+    worker or was cancelled, and ShutdownRequested once `leave` is set.
+    """
+
+    def __init__(
+        self, engine: Engine, run: Run, report: Advance | None, leave: threading.Event | None
+    ) -> None:
+        self._engine, self._run = engine, run
+        self._report, self._leave = report, leave
+        self._progress: dict[str, Any] = {}
+        self._stop, self._lost = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        self._progress.update(what=what, done=done, total=total)
+        if self._report:
+            self._report(what, done, total)
+        if self._lost.is_set():
+            raise LeaseLost(f"run {self._run.id} was cancelled or taken over")
+        if self._leave is not None and self._leave.is_set():
+            raise ShutdownRequested
+
+    def _renew(self) -> None:
+        stored: dict[str, Any] = {}
+        renewed_at = time.monotonic()
+        while not self._stop.wait(LOOK):
+            progress = dict(self._progress)
+            if progress == stored and time.monotonic() - renewed_at < RENEW:
+                continue
+            try:
+                with transaction(self._engine) as connection:
+                    lease.heartbeat(connection, self._run, progress or None)
+                stored, renewed_at = progress, time.monotonic()
+            except LeaseLost:
+                self._lost.set()
+                return
+            except (DatabaseUnavailable, DBAPIError):
+                continue
