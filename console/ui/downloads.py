@@ -13,21 +13,27 @@ from console.data.queries.rows import Row
 from console.data.reading import later, reading
 from console.ui import format
 from metering.catalogue.periods import Month
-from metering.exports import csv_format, parquet
+from metering.exports import csv_format, manifest, parquet
 from metering.exports.export import Export
+from metering.exports.manifest import Contents
 
 
 def monthly(month: Month, rows: int) -> None:
-    """The bills of `month` as CSV and as Parquet; the digest is of the CSV."""
-    for kind, make, mime in (("csv", _csv, "text/csv"), ("parquet", _parquet, "application/octet-stream")):
+    """Offer the bills of `month` as CSV and as Parquet, and the manifest to verify either with."""
+    count = format.many(rows, "row")
+    for key, label, ending, make, mime in (
+        ("csv", f"Download CSV · {count}", "csv", _csv, "text/csv"),
+        ("parquet", f"Download Parquet · {count}", "parquet", _parquet, "application/octet-stream"),
+        ("manifest", "Download manifest", "manifest.json", _manifest, "application/json"),
+    ):
         st.download_button(
-            f"Download {kind.upper() if kind == 'csv' else 'Parquet'} · {format.many(rows, 'row')}",
+            label,
             data=later(partial(make, month)),
-            file_name=f"fleetmeter-{month}.{kind}",
+            file_name=f"fleetmeter-{month}.{ending}",
             mime=mime,
             icon=":material/download:",
             on_click="ignore",
-            key=kind,
+            key=key,
         )
 
 
@@ -51,10 +57,20 @@ def checked(month: Month, totals: Sequence[Row]) -> None:
 
 
 def _csv(month: Month) -> str:
-    stream, export = io.StringIO(), Export.for_month(month)
+    return _csv_counted(month)[0]
+
+
+def _csv_counted(month: Month) -> tuple[str, Contents]:
+    stream, export, contents = io.StringIO(), Export.for_month(month), Contents()
     with reading() as page:
-        csv_format.write(export.rows(page.connection), export.names, stream)
-    return stream.getvalue()
+        rows = contents.counted(export.names, export.rows(page.connection))
+        csv_format.write(rows, export.names, stream)
+    return stream.getvalue(), contents
+
+
+def _manifest(month: Month) -> str:
+    made, contents = _csv_counted(month)
+    return manifest.as_text(f"fleetmeter-{month}.csv", contents, hashlib.sha256(made.encode()).hexdigest())
 
 
 def _parquet(month: Month) -> bytes:

@@ -12,6 +12,7 @@ from fleetmeter import environment
 from fleetmeter.cli import output as show
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
+from metering.exports import manifest
 from metering.exports.csv_format import Style
 from metering.exports.export import Export
 from metering.exports.write import write
@@ -38,7 +39,7 @@ def monthly(
     """Export the bills of a closed month: one header, one row for each project, nothing else."""
     period, style = Month.parse(month), Style.of(separator, decimal, bom)
     with read_snapshot(environment.engine(environment.load())) as connection:
-        write(connection, Export.for_month(period), file_format, output, style)
+        _write(connection, Export.for_month(period), file_format, output, style)
         notice = _unbilled(connection, period, environment.now())
     if notice:  # on standard error, so that the file stays the file
         print(notice, file=sys.stderr)
@@ -64,7 +65,7 @@ def daily(
 ) -> None:
     """Export the sealed days of a range, both ends included."""
     export = Export.for_days(*show.day_range(first, last, environment.now()))
-    _write(export, file_format, output, Style.of(separator, decimal, bom))
+    _export(export, file_format, output, Style.of(separator, decimal, bom))
 
 
 @app.command("adjustments")
@@ -78,9 +79,18 @@ def adjustments_(
 ) -> None:
     """Export the corrections that were posted to a month."""
     export = Export.for_adjustments(Month.parse(month))
-    _write(export, file_format, output, Style.of(separator, decimal, bom))
+    _export(export, file_format, output, Style.of(separator, decimal, bom))
 
 
-def _write(export: Export, file_format: str, output: Path | None, style: Style) -> None:
+def _export(export: Export, file_format: str, output: Path | None, style: Style) -> None:
     with read_snapshot(environment.engine(environment.load())) as connection:
-        write(connection, export, file_format, output, style)
+        _write(connection, export, file_format, output, style)
+
+
+def _write(
+    connection: Connection, export: Export, file_format: str, output: Path | None, style: Style
+) -> None:
+    """Write the file and, beside it, its manifest; a device or a pipe has none."""
+    contents = write(connection, export, file_format, output, style)
+    if output is not None and output.is_file():
+        manifest.save(output, contents)

@@ -45,8 +45,8 @@ def restore(
 def _fetched(found: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
     if source is not None and not source.startswith("s3://"):
         read = offline.examine([Path(source)])
-        if read.found:
-            raise RestoreRefused(f"the archive in {source} does not verify: {read.found[0]}")
+        if read.discrepancies:
+            raise RestoreRefused(f"the archive in {source} does not verify: {read.discrepancies[0]}")
         if any((year, number) != (month.year, month.month) for _, year, number in read.bills):
             raise RestoreRefused(f"the archive in {source} is not of {month}")
         print(f"{month} from {source}: {len(read.bills):,} bills and {len(read.days):,} days verify")

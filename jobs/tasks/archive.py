@@ -5,7 +5,6 @@ one, when a project that was blocked has closed, stands beside it. Nothing is ev
 """
 
 import base64
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from metering.config.aws import Place
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports.export import Export
+from metering.exports.manifest import sha256
 from metering.exports.write import write
 from metering.proof import offline
 from metering.runs.context import Context
@@ -105,15 +105,6 @@ def restore(client: Any, bucket: str, place: str, folder: Path) -> dict[str, int
     return checked
 
 
-def sha256(path: Path) -> str:
-    """The hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _identity(engine: Engine, month: Month) -> tuple[str, int]:
     query = text("""
         SELECT encode(sha256(convert_to(string_agg(seal, E'\\n' ORDER BY project_id), 'UTF8')), 'hex'),
@@ -130,12 +121,12 @@ def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
         "days": Export.for_days(month.first, month.last),
         "adjustments": Export.for_adjustments(month),
     }
-    made = []
+    made, contents = [], {}
     with read_snapshot(engine) as connection:
         for name, export in exports.items():
             for kind in ("csv", "parquet"):
                 made.append(folder / f"{name}.{kind}")
-                write(connection, export, kind, made[-1])
+                contents[name] = write(connection, export, kind, made[-1]).as_json()
         made.append(folder / "plans.json")
         query = text("""
             SELECT hash, content FROM plan_versions WHERE hash IN (
@@ -144,7 +135,8 @@ def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
         made[-1].write_text(json.dumps({version: content for version, content in rows}, indent=1))  # noqa: C416
     manifest = folder / "manifest.json"
     digests = {path.name: sha256(path) for path in made}
-    manifest.write_text(json.dumps({"month": str(month), "files": digests}, indent=1, sort_keys=True))
+    noted = {"month": str(month), "files": digests, "contents": contents}
+    manifest.write_text(json.dumps(noted, indent=1, sort_keys=True))
     return [*made, manifest]  # the manifest last: an archive without one was not finished
 
 

@@ -16,6 +16,7 @@ from metering.errors import FleetmeterError
 from metering.exports import csv_format
 from metering.exports.csv_format import PLAIN, Style
 from metering.exports.export import Export
+from metering.exports.manifest import Contents
 
 FORMATS = ("csv", "json", "parquet")
 
@@ -26,8 +27,8 @@ def write(
     file_format: str = "csv",
     output: Path | None = None,
     style: Style = PLAIN,
-) -> int:
-    """Write `export` to `output`, or as CSV or JSON to standard output; returns the rows written.
+) -> Contents:
+    """Write `export` to `output`, or as CSV or JSON to standard output; returns what the file holds.
 
     Raises FleetmeterError if the format is unknown or the file cannot be written.
     """
@@ -35,24 +36,29 @@ def write(
         raise FleetmeterError(f"--format takes one of {', '.join(FORMATS)}, not {file_format!r}")
     if file_format == "parquet" and output is None:
         raise FleetmeterError("Parquet is binary: name a file with --output")
-    rows = export.rows(connection)
+    contents = Contents()
+    rows = contents.counted(export.names, export.rows(connection))
     if output is None:
-        return _write_text(rows, export, file_format, _standard_output(), style)
+        _write_text(rows, export, file_format, _standard_output(), style)
+        return contents
     with _whole_file(output) as partial:
         if file_format == "parquet":
             from metering.exports import parquet  # noqa: PLC0415 - pyarrow is slow to import
 
-            return parquet.write(rows, export.columns, partial)
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            return _write_text(rows, export, file_format, stream, style)
+            parquet.write(rows, export.columns, partial)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as stream:
+                _write_text(rows, export, file_format, stream, style)
+    return contents
 
 
 def _write_text(
     rows: Iterable[tuple[Any, ...]], export: Export, file_format: str, stream: IO[str], style: Style
-) -> int:
+) -> None:
     if file_format == "json":
-        return csv_format.write_json(rows, export.names, stream)
-    return csv_format.write(rows, export.names, stream, style)
+        csv_format.write_json(rows, export.names, stream)
+    else:
+        csv_format.write(rows, export.names, stream, style)
 
 
 def _standard_output() -> IO[str]:

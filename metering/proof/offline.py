@@ -1,150 +1,138 @@
 """Verify exported months with nothing but their files: `python -m metering.offline FILE...`
 
 Takes the CSV, in any of its styles, the JSON or the Parquet of `fleetmeter export monthly` and, where
-they are given, of `fleetmeter export daily`; or the folder of a restored archive. docs/proof.md
-specifies what is checked, in any language's terms. Rows are checked as they are read: of each only
-its hashes are kept.
+they are given, of `fleetmeter export daily`; or the folder of a restored archive. A manifest beside a
+file is used. docs/proof.md specifies the checks, in any language's terms. Rows are checked as they are
+read: only the hashes of each are held.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 from metering.errors import FleetmeterError
-from metering.exports.columns import MONEY
-from metering.exports.export_hash import WRONG, Row, export_hash, row_hash, seal
-from metering.exports.export_rows import rows
+from metering.exports.export_hash import WRONG, Row
+from metering.exports.export_rows import ExportedFile
+from metering.exports.manifest import Contents, Manifest
+from metering.proof.row_checks import broken
 
 
 class ExportedBill(NamedTuple):
-    """What is kept of a bill: its seal, the one before, and the hashes of its days."""
+    """The hashes of a bill: its seal, the one before, those of its days; and a hash of all its cells."""
 
     seal: str
     previous_seal: str
     day_hashes: list[str]
-    whole: int
+    cells: int
 
 
 class ExportedDay(NamedTuple):
-    """What is kept of a day."""
+    """The hash of a day, and a hash of all its cells."""
 
     row_hash: str
-    whole: int
+    cells: int
 
 
 @dataclass
-class ExportContents:
-    """Bills by project, year and month, days by project and date, and a sentence for each discrepancy."""
+class Examination:
+    """The rows of exported files, and what is wrong with them.
+
+    `bills` are by project, year and month, `days` by project and date. `discrepancies` has a sentence for
+    each check that failed, `notes` one for each that could not be made.
+    """
 
     bills: dict[tuple[int, int, int], ExportedBill] = field(default_factory=dict)
     days: dict[tuple[int, str], ExportedDay] = field(default_factory=dict)
-    found: list[str] = field(default_factory=list)
+    discrepancies: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def verify(paths: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
-    """Rows checked, by kind, and a sentence for each discrepancy. Raises FleetmeterError."""
-    read = examine(paths)
-    return {"bills": len(read.bills), "days": len(read.days)}, read.found
+    """Return the rows checked, by kind, and a sentence for each discrepancy. Raises FleetmeterError."""
+    examination = examine(paths)
+    counts = {"bills": len(examination.bills), "days": len(examination.days)}
+    return counts, examination.discrepancies
 
 
-def examine(paths: Iterable[Path]) -> ExportContents:
+def examine(paths: Iterable[Path]) -> Examination:
     """Check every row of those files, and then the rows against each other. Raises FleetmeterError."""
-    read = ExportContents()
+    examination = Examination()
     for path in (file for each in paths for file in _files(each)):
-        for number, row in enumerate(rows(path), 1):
-            try:
-                _keep(row, read)
-            except WRONG as error:
-                read.found.append(f"{path.name}, row {number}: it was rewritten ({error})")
-                continue
-            read.found.extend(_broken(row))
-    read.found += [*_broken_chain(read), *_unlike(read)]
-    return read
+        _examine_file(path, examination)
+    examination.discrepancies += [*_broken_chain(examination), *_other_days(examination)]
+    return examination
 
 
 def _files(path: Path) -> list[Path]:
-    """Of a folder the two files that an archive has."""
+    """Return the two files of an archive's folder, or the file itself."""
     return [path / "bills.csv", path / "days.csv"] if path.is_dir() else [path]
 
 
-def _keep(row: Row, read: ExportContents) -> None:
-    project, whole = int(row["project_id"]), hash(tuple(row.items()))
-    if "seal" in row:
-        month = (project, int(row["year"]), int(row["month"]))
-        bill = ExportedBill(row["seal"], row["previous_seal"], row["day_hashes"].split(), whole)
-        if read.bills.setdefault(month, bill) != bill:
-            raise ValueError(f"a second bill of project {project} for {month[1]}-{month[2]:02d}")
+def _examine_file(path: Path, examination: Examination) -> None:
+    file, contents, keys = ExportedFile(path), Contents(), set[tuple[int, ...] | tuple[int, str]]()
+    examination.discrepancies += [
+        f"{path.name}: the column {name} is not part of the export" for name in file.unknown
+    ]
+    for number, row in enumerate(file, 1):
+        try:
+            key = _register(row, examination)
+            if key in keys:
+                raise ValueError("the same row stands twice in this file")
+            keys.add(key)
+            contents.add(row)
+            examination.discrepancies.extend(broken(row))
+        except WRONG as error:
+            examination.discrepancies.append(f"{path.name}, row {number}: it was rewritten ({error})")
+    manifest = Manifest.beside(path)
+    if manifest is None:
+        examination.notes.append(
+            f"{path.name} has no manifest beside it: whether a row is missing is unknown"
+        )
     else:
-        date.fromisoformat(row["date"])
-        day = ExportedDay(row["row_hash"], whole)
-        if (
-            int(row["year"])
-            and int(row["month"])
-            and read.days.setdefault((project, row["date"]), day) != day
-        ):
-            raise ValueError(f"a second {row['date']} of project {project}")
+        examination.discrepancies.extend(manifest.differences(path, contents))
 
 
-def _broken(row: Row) -> Iterator[str]:
+def _register(row: Row, examination: Examination) -> tuple[int, ...] | tuple[int, str]:
+    """Note the hashes of the row; returns its key. Raises ValueError if it differs from an earlier one."""
+    project, cells = int(row["project_id"]), hash(tuple(row.items()))
+    year, month = int(row["year"]), int(row["month"])
     if "seal" in row:
-        where = f"project {row['project_id']}, {row['year']}-{int(row['month']):02d}"
-        what, check = "month", _broken_bill
-    else:
-        where, what, check = f"project {row['project_id']}, {row['date']}", "day", _broken_day
-    try:
-        yield from check(where, row)
-    except WRONG as error:
-        yield f"{where}: the {what} is not as it was sealed: a cell was rewritten ({error})"
-    yield from _rewritten(where, row)
+        bill = ExportedBill(row["seal"], row["previous_seal"], row["day_hashes"].split(), cells)
+        if examination.bills.setdefault((project, year, month), bill) != bill:
+            raise ValueError(f"a second bill of project {project} for {year}-{month:02d}")
+        return project, year, month
+    date.fromisoformat(row["date"])
+    day = ExportedDay(row["row_hash"], cells)
+    if examination.days.setdefault((project, row["date"]), day) != day:
+        raise ValueError(f"a second {row['date']} of project {project}")
+    return project, row["date"]
 
 
-def _broken_day(where: str, row: Row) -> Iterator[str]:
-    if row_hash(row) != row["row_hash"]:
-        yield f"{where}: the day is not as it was sealed (row_hash)"
-
-
-def _broken_bill(where: str, row: Row) -> Iterator[str]:
-    if seal(row) != row["seal"]:
-        yield f"{where}: the month is not as it was sealed (seal)"
-    fee, overage, adjusted, total = (Decimal(row[name].replace(",", ".")) for name in MONEY)
-    charges = sum(Decimal(line["charge"]) for line in json.loads(row["exceeded_limits"]))
-    if fee + overage + adjusted != total or charges != overage:
-        yield f"{where}: the bill does not add up"
-
-
-def _rewritten(where: str, row: Row) -> Iterator[str]:
-    plain = {name: cell.replace(",", ".") if name in MONEY else cell for name, cell in row.items()}
-    if export_hash(plain) != row.get("export_hash", export_hash(plain)):
-        yield f"{where}: the row is not as it was exported (export_hash)"
-
-
-def _broken_chain(read: ExportContents) -> Iterator[str]:
-    for (project, year, month), bill in read.bills.items():
-        before = read.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
+def _broken_chain(examination: Examination) -> Iterator[str]:
+    for (project, year, month), bill in examination.bills.items():
+        before = examination.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
         if before and before.seal != bill.previous_seal:
             where = f"project {project}, {year}-{month:02d}"
             yield f"{where}: it does not follow the month before (previous_seal)"
 
 
-def _unlike(read: ExportContents) -> Iterator[str]:
-    """Where days are given too: the ones that a bill was made of are those, and no others."""
+def _other_days(examination: Examination) -> Iterator[str]:
+    """Yield a sentence for each bill whose days are in the files and are not the days it was made of."""
     hashes: dict[tuple[int, int, int], list[str]] = {}
-    for (project, when), day in sorted(read.days.items()):
-        of = date.fromisoformat(when)
-        hashes.setdefault((project, of.year, of.month), []).append(day.row_hash)
-    for key, found in hashes.items():
-        if key in read.bills and read.bills[key].day_hashes != found:
+    for (project, name), day in sorted(examination.days.items()):
+        when = date.fromisoformat(name)
+        hashes.setdefault((project, when.year, when.month), []).append(day.row_hash)
+    for key, day_hashes in hashes.items():
+        if key in examination.bills and examination.bills[key].day_hashes != day_hashes:
             project, year, month = key
             yield f"project {project}, {year}-{month:02d}: these are not the days that it was made of"
 
 
 def main(arguments: list[str]) -> int:
-    """Print what was checked and found; 0 sound, 1 not, 2 nothing to check."""
+    """Print the result of the checks; returns 0 if all hold, 1 if not, 2 if there is nothing to check."""
     if not arguments:
         print(
             "usage: python -m metering.offline FILE...: months and days as CSV, JSON or Parquet",
@@ -152,12 +140,15 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     try:
-        checked, found = verify(Path(name) for name in arguments)
+        examination = examine(Path(name) for name in arguments)
     except FleetmeterError as error:
         print(error, file=sys.stderr)
         return 2
-    print("\n".join(found) or "every seal holds", f"({checked['bills']:,} bills, {checked['days']:,} days)")
-    return 1 if found else 0
+    bills, days = len(examination.bills), len(examination.days)
+    verdict = "\n".join(examination.discrepancies) or "every seal holds"
+    print(f"{verdict} ({bills:,} bills, {days:,} days)")
+    print(*examination.notes, sep="\n", end="\n" if examination.notes else "")
+    return 1 if examination.discrepancies else 0
 
 
 if __name__ == "__main__":

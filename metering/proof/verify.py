@@ -103,7 +103,9 @@ KEPT_DAYS = KEPT.format(name="row_hash", table="daily_stats", key="k.date = e.pe
 def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
     """What a superuser rewrote whole, its hashes too, differs from what was exported before."""
     read = offline.examine(exported)
-    found = [Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.found]
+    found = [
+        Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.discrepancies
+    ]
     seals = {
         (project, f"{year}-{month:02d}"): bill.seal for (project, year, month), bill in read.bills.items()
     }

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from console.pages import SECTIONS, TITLES
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
+from metering.proof import offline
 from tests.support.browser_site import (
     Site,
     choose,
@@ -297,6 +298,20 @@ def test_the_parquet_is_the_csv_is_the_digest_shown(page: Page, site: Site, tmp_
     assert [float(row["total_charge"]) for row in rows] == [float(row["total_charge"]) for row in table]
     sealed = site.scalar("SELECT array_agg(seal ORDER BY organization_id, project_id) FROM monthly_stats")
     assert [row["seal"] for row in rows] == sealed
+
+
+def test_the_manifest_verifies_both_downloads(page: Page, site: Site, tmp_path: Path) -> None:
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    for name in ("Download CSV", "Download Parquet", "Download manifest"):
+        with page.expect_download() as started:
+            page.get_by_role("button", name=name).click()
+        started.value.save_as(tmp_path / started.value.suggested_filename)
+    for ending in ("csv", "parquet"):
+        examination = offline.examine([tmp_path / f"fleetmeter-{site.fleet.closed}.{ending}"])
+        assert (examination.discrepancies, examination.notes) == ([], [])
+    path = tmp_path / f"fleetmeter-{site.fleet.closed}.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert "but its manifest says" in offline.examine([path]).discrepancies[0]
 
 
 def test_a_bill_that_is_ticked_is_explained(page: Page, site: Site) -> None:

@@ -47,11 +47,11 @@ def export_month(
     engine: Engine, month: Month, output: Path | None, file_format: str = "csv", style: Style = PLAIN
 ) -> int:
     with read_snapshot(engine) as connection:
-        return write(connection, Export.for_month(month), file_format, output, style)
+        return write(connection, Export.for_month(month), file_format, output, style).rows
 
 
 def export_days(
     engine: Engine, month: Month, output: Path | None, file_format: str = "csv", style: Style = PLAIN
 ) -> int:
     with read_snapshot(engine) as connection:
-        return write(connection, Export.for_days(month.first, month.last), file_format, output, style)
+        return write(connection, Export.for_days(month.first, month.last), file_format, output, style).rows

@@ -1,16 +1,23 @@
 """Proof: an exported month verifies with its file alone, and shows what was changed since."""
 
+import csv
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from metering.db.transactions import transaction
+from metering.db.transactions import read_snapshot, transaction
 from metering.errors import PlanError
+from metering.exports import manifest
+from metering.exports.columns import MONEY
 from metering.exports.csv_format import Style
+from metering.exports.export import Export
+from metering.exports.write import write
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
@@ -68,7 +75,7 @@ def test_the_documented_script_computes_the_same_hashes(
     [
         (",1500000,", ",1400000,", "the month is not as it was sealed"),
         ('""charge"":""1.00""', '""charge"":""0.10""', "the bill does not add up"),
-        (",operator@cli,", ",nobody@cli,", "the month is not as it was sealed"),
+        (',"operator@cli",', ',"nobody@cli",', "the month is not as it was sealed"),
         (",30.00,", ",3.00,", "the bill does not add up"),
     ],
 )
@@ -83,6 +90,111 @@ def test_a_changed_bill_shows(
     result = verify_files(months)
     assert result.returncode == 1
     assert says in result.stdout
+
+
+def resaved(path: Path, cell: Callable[[str, str], str], **more: str) -> None:
+    """Write the CSV again as another program does: `cell` gives its spelling of a column's value."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [{name: cell(name, value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [*rows[0], *more])
+        writer.writeheader()
+        writer.writerows([row | more for row in rows])
+
+
+def as_spreadsheet(name: str, value: str) -> str:
+    """100.00 becomes 100, 29.50 becomes 29.5; a date is in another country's order."""
+    if name in MONEY:
+        return f"{Decimal(value).normalize():f}"
+    return f"{value[8:]}/{value[5:7]}/{value[:4]}" if name == "date" else value
+
+
+def as_pandas(name: str, value: str) -> str:
+    """Whole numbers of a column with gaps become floats."""
+    return f"{value}.0" if value and name.startswith(("peak_", "device_count", "mqtt_")) else value
+
+
+@pytest.mark.parametrize("cell", [as_spreadsheet, as_pandas])
+def test_a_file_that_another_program_saved_again_verifies(
+    engine: Engine, platform: Platform, tmp_path: Path, cell: Callable[[str, str], str]
+) -> None:
+    closed_october(engine, platform, projects=2)
+    months, days = exported(engine, tmp_path)
+    before = months.read_text()
+    resaved(months, cell)
+    resaved(days, cell)
+    assert months.read_text() != before
+    assert offline.verify([months, days]) == ({"bills": 2, "days": 62}, [])
+    months.write_text(months.read_text().replace("1500000", "1500001", 1))
+    assert "project 1, 2026-10: the month is not as it was sealed" in offline.verify([months])[1][0]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_a_file_in_another_encoding_verifies(
+    engine: Engine, platform: Platform, tmp_path: Path, encoding: str
+) -> None:
+    closed_october(engine, platform)
+    platform.sql("UPDATE projects SET name = 'Zürich; =1'")
+    months, _ = exported(engine, tmp_path)
+    months.write_bytes(months.read_text("utf-8").encode(encoding))
+    assert offline.verify([months]) == ({"bills": 1, "days": 0}, [])
+
+
+def test_a_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "bills.xlsx"
+    path.write_bytes(b"PK\x03\x04 and so on")
+    result = verify_files(path)
+    assert (result.returncode, "save its sheet as CSV" in result.stderr) == (2, True)
+
+
+def test_a_column_of_somebody_else_is_named(engine: Engine, platform: Platform, tmp_path: Path) -> None:
+    closed_october(engine, platform, projects=2)
+    months, _ = exported(engine, tmp_path)
+    resaved(months, lambda name, value: value, cost_centre="42")
+    assert offline.verify([months])[1] == ["months.csv: the column cost_centre is not part of the export"]
+
+
+def test_a_changed_name_is_told_from_a_changed_bill(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    closed_october(engine, platform)
+    months, _ = exported(engine, tmp_path)
+    resaved(months, lambda name, value: "Other" if name == "project_name" else value)
+    (sentence,) = offline.verify([months])[1]
+    assert sentence.startswith("project 1, 2026-10: the row is not as it was exported")
+    assert "outside the seal" in sentence
+
+
+def test_a_row_that_was_removed_shows_against_the_manifest(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    closed_october(engine, platform, projects=3)
+    months, _ = exported(engine, tmp_path)
+    with read_snapshot(engine) as connection:
+        contents = write(connection, Export.for_month(OCTOBER), output=months)
+    manifest.save(months, contents)
+    assert offline.examine([months]).notes == []
+    resaved(months, as_spreadsheet)
+    assert offline.examine([months]).discrepancies == []
+    lines = months.read_text().splitlines(keepends=True)
+    months.write_text("".join(lines[:-1]))
+    assert offline.verify([months])[1] == [
+        "months.csv holds 2 rows, but its manifest says 3",
+        "months.csv: the total in USD is 60.00, but its manifest says 90.00",
+    ]
+    months.write_text("".join([*lines, lines[-1]]))
+    assert "the same row stands twice" in offline.verify([months])[1][0]
+
+
+def test_without_a_manifest_a_removed_row_is_said_to_be_unknown(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    closed_october(engine, platform, projects=2)
+    months, _ = exported(engine, tmp_path)
+    months.write_text("".join(months.read_text().splitlines(keepends=True)[:-1]))
+    result = verify_files(months)
+    assert result.returncode == 0
+    assert "has no manifest beside it: whether a row is missing is unknown" in result.stdout
 
 
 def test_a_changed_day_and_an_exchanged_day_show(engine: Engine, platform: Platform, tmp_path: Path) -> None:
@@ -117,7 +229,7 @@ def test_a_superusers_edit_shows_against_an_export(
     ("content", "says"),
     [
         (b"", "no rows"),
-        (b"a,b\n1,2\n", "no export"),
+        (b"a,b\n1,2\n", "not an export"),
         (b"\xff\xfe\n", "UTF-8"),
         (b"[1]", "array of objects"),
         (None, "cannot be read"),

@@ -162,7 +162,7 @@ def test_a_row_given_twice_or_cut_short_is_named(engine: Engine, platform: Platf
     days.write_text(whole + whole.splitlines()[1].replace("2026,10,1,", "2026,10,1,x") + "\n")
     assert "a second 2026-10-01 of project" in offline.verify([months, days])[1][0]
     days.write_text(whole.rsplit(",", 1)[0] + "\n")
-    with pytest.raises(Exception, match="row 31 has not the cells of the header"):
+    with pytest.raises(Exception, match="row 31 does not have the cells of the header"):
         offline.verify([days])
 
 
