@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
+from benchmarks import _database
 from fleetmeter import schema
-from fleetmeter.embedded import postgres
 from metering.catalogue.meters import COUNTERS, GAUGES
 from metering.catalogue.periods import Day, Month, days
 from metering.ledger.partitions import ensure_partition
@@ -86,7 +86,7 @@ RUNS = """
 
 def ready(folder: Path, projects: int, runs: int, at: datetime) -> URL:
     """The URL of that folder's database, filled up to `at`."""
-    url = postgres.ensure_running(folder)
+    url = _database.start(folder)
     engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
     schema.migrate(engine)
     first = Day(Day.of(at).date - timedelta(days=DAYS))

@@ -19,9 +19,9 @@ from rich.table import Table
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from benchmarks import _database
 from benchmarks._console_fleet import DAILY, LIVE, NAMES, usage
 from fleetmeter import LimitService, environment, schema
-from fleetmeter.embedded import postgres
 from metering.catalogue.periods import Month
 from metering.config.settings import load_settings
 from metering.db import tables
@@ -58,7 +58,7 @@ Ask = Callable[[int, int], object]
 
 def ready(folder: Path) -> str:
     """The URL of that folder's database; it is filled where it is empty."""
-    url = postgres.ensure_running(folder)
+    url = _database.start(folder)
     where = load_settings(database_url=url.render_as_string(hide_password=False))
     engine = open_engine(where)
     schema.migrate(engine)

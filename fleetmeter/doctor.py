@@ -59,9 +59,25 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
         findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
         checked = "schema"
         schema.require_head(engine)
-        return settings, [*findings, Finding(checked, True, f"at head, {HEAD}")]
+        findings.append(Finding(checked, True, f"at head, {HEAD}"))
+        with transaction(engine) as connection:
+            findings.append(organizations(connection, settings))
+        return settings, findings
     except FleetmeterError as error:
         return settings, [Finding(checked, False, str(error))]
+
+
+def organizations(connection: Connection, settings: Settings) -> Finding:
+    """Check that PostgreSQL keeps organizations apart, where their own people sign in."""
+    enforced = connection.scalar(text("SELECT row_security_active('project_stats')"))
+    needed = settings.sign_in and (settings.organization_claim or settings.organization_viewers)
+    sentence = (
+        "row-level security binds this role" if enforced else "row-level security does not bind this role"
+    )
+    advice = "" if enforced else "let DATABASE_URL name a role that is no superuser and has no BYPASSRLS"
+    if not enforced:
+        sentence += ", so that the console serves no organization's own people"
+    return Finding("organizations", bool(enforced or not needed), sentence, advice if needed else "")
 
 
 def broker(settings: Settings) -> Iterator[Finding]:

@@ -67,3 +67,7 @@ class Refused(FleetmeterError):
 
 class RestoreRefused(FleetmeterError):
     """An archive that does not verify, or that is not what the database holds."""
+
+
+class ScopeNotEnforced(FleetmeterError):
+    """The database role is exempt from row-level security, so that organizations are not kept apart."""

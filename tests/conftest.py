@@ -1,7 +1,8 @@
 """A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks.
 
 Each worker migrates one template database; a test's database is a copy of it, which takes
-milliseconds. TEST_POSTGRES_URL names a server to use instead of the embedded one.
+milliseconds. TEST_POSTGRES_URL names a server to use instead of the embedded one, as a superuser.
+The code under test logs in as an ordinary role that owns its database: row-level security binds no superuser.
 """
 
 import os
@@ -9,11 +10,13 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import schema
 from metering.config.settings import Settings, load_settings
@@ -21,12 +24,19 @@ from metering.db.engine import open_engine
 from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+ORDINARY = "fleetmeter_tests"
 MEMORY, ROOM = Path("/dev/shm"), 4e9  # noqa: S108 - bytes; where it is told from a disk
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[URL]:
-    """The server's maintenance database."""
+def server(superuser: URL) -> URL:
+    """The server's maintenance database, as an ordinary role."""
+    return superuser.set(username=ORDINARY, password=_create_ordinary_role(superuser))
+
+
+@pytest.fixture(scope="session")
+def superuser() -> Iterator[URL]:
+    """The server as its superuser."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
         yield make_url(given)
@@ -34,10 +44,22 @@ def server() -> Iterator[URL]:
     from fleetmeter.embedded import postgres
 
     with tempfile.TemporaryDirectory(prefix="fleetmeter-tests-", dir=_memory()) as folder:
-        url = postgres.ensure_running(Path(folder))
+        postgres.ensure_running(Path(folder))
+        url = postgres.superuser_url(Path(folder))
         _hurry(url)
         yield url
         postgres.destroy(Path(folder))
+
+
+def _create_ordinary_role(url: URL) -> str:
+    """Return the password of a role that may make databases and switch triggers off, and no more."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        with suppress(DBAPIError):  # another worker of the same server was first
+            connection.execute(text(f"CREATE ROLE {ORDINARY} LOGIN CREATEDB PASSWORD '{ORDINARY}'"))
+        connection.execute(text(f"GRANT SET ON PARAMETER session_replication_role TO {ORDINARY}"))
+    engine.dispose()
+    return ORDINARY
 
 
 def _memory() -> str | None:

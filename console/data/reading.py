@@ -15,12 +15,14 @@ import streamlit as st
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from console.access import identity, revocation, tenancy
+from console.access import identity, revocation
 from console.access.identity import Person
-from console.access.tenancy import Scope
+from metering.catalogue import platform
 from metering.config.oidc import Role
 from metering.config.settings import Settings, current_settings
+from metering.db import scope as row_security
 from metering.db.engine import open_engine
+from metering.db.scope import Scope
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import NotSignedIn, Refused, SchemaError
 
@@ -47,7 +49,7 @@ def now() -> datetime:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _engine(url: str, _settings: Settings) -> Engine:
     made = open_engine(_settings, "fleetmeter console")
-    tenancy.attach(made)
+    row_security.require_limit(made)
     return made
 
 
@@ -114,8 +116,15 @@ def _seen(who: Person) -> Scope:
 # A minute, since every rerun asks and organizations hardly ever change their names.
 @st.cache_data(ttl=60, max_entries=1_000, show_spinner=False)
 def _organizations(named: tuple[str, ...], server: str) -> tuple[int, ...]:
+    with _transaction() as connection:
+        return platform.organization_ids(connection, named)
+
+
+@contextmanager
+def _transaction() -> Iterator[Connection]:
     with transaction(engine()) as connection:
-        return tenancy.known(connection, named)
+        row_security.limit(connection, None)
+        yield connection
 
 
 @contextmanager
@@ -134,7 +143,7 @@ def reading_as(who: Scope) -> Iterator[Reading]:
 
     Raises DatabaseUnavailable, SchemaError.
     """
-    with _snapshot(tenancy.narrowed(engine(), who)) as page:
+    with _snapshot(who) as page:
         yield page
 
 
@@ -151,19 +160,20 @@ def kept(read: Callable[P, T]) -> Callable[P, T]:
 @contextmanager
 def probing() -> Iterator[Reading]:
     """Read for a machine that nobody sits at. Raises DatabaseUnavailable, SchemaError."""
-    with _snapshot(engine()) as page:
+    with _snapshot(None) as page:
         yield page
 
 
 @contextmanager
-def _snapshot(of: Engine) -> Iterator[Reading]:
+def _snapshot(scope: Scope) -> Iterator[Reading]:
     try:
-        with read_snapshot(of) as connection:
+        with read_snapshot(engine()) as connection:
+            row_security.limit(connection, scope)
             # Compiling a statement takes longer than any that a page runs.
             connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}'; SET LOCAL jit = off"))
             yield Reading(connection, now())
     except ProgrammingError as error:
-        if getattr(error.orig, "pgcode", None) in ("42P01", "42703"):
+        if getattr(error.orig, "pgcode", None) in ("42P01", "42703", "42883"):
             raise SchemaError(
                 "the database is not at the schema of this version; run: fleetmeter migrate"
             ) from error
@@ -188,6 +198,6 @@ def writing(role: Role) -> Iterator[Writing]:
     if not who.may(role):
         ask = current_settings().access_contact
         raise Refused(f"{who.actor} is {who.role} and this takes {role}; nothing was done. Ask {ask}")
-    with transaction(engine()) as connection:
+    with _transaction() as connection:
         yield Writing(connection, who.actor)
     st.cache_data.clear()  # who did it sees it done

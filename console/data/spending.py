@@ -13,9 +13,9 @@ from decimal import Decimal
 import streamlit as st
 import structlog
 
-from console.access.tenancy import Scope
 from console.data.reading import engine, now, reading_as
 from metering.config.settings import current_settings
+from metering.db.scope import Scope
 from metering.errors import FleetmeterError
 from metering.pricing import plans
 from metering.running import spend

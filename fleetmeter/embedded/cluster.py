@@ -15,7 +15,8 @@ from fleetmeter.embedded.binaries import Programs
 from fleetmeter.embedded.errors import PostgresError, complaint
 from fleetmeter.embedded.ports import HOST
 
-NAME = "conduit"  # of the database, and of its owner
+NAME = "conduit"  # of the database, and of the cluster's superuser
+OWNER = "fleetmeter"  # of the database: an ordinary role, since row-level security binds no superuser
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,12 @@ class Cluster:
 
     @property
     def url(self) -> URL:
-        """Where the server listens. Raises PostgresError when it was never set up."""
+        """The database as its ordinary owner. Raises PostgresError if the server was never set up."""
+        return self.superuser_url.set(username=OWNER)
+
+    @property
+    def superuser_url(self) -> URL:
+        """The database as the cluster's superuser; the password is the owner's too. Raises PostgresError."""
         password, port = files.read(self.home / "password"), files.read(self.port)
         if not password or not port.isdigit():
             raise PostgresError(

@@ -55,6 +55,13 @@ def url(data_dir: Path) -> URL:
         return own.url
 
 
+def superuser_url(data_dir: Path) -> URL:
+    """Return the URL of the cluster's superuser. Raises PostgresError if never set up."""
+    own = _cluster(data_dir)
+    with explained(PostgresError, "the embedded PostgreSQL", own.data_dir):
+        return own.superuser_url
+
+
 def status(data_dir: Path) -> Status:
     """The server's state; changes nothing. Raises PostgresError where that cannot be read."""
     own = _cluster(data_dir)

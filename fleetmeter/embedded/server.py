@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import closing
 
 import psycopg2
 import psycopg2.errors
@@ -12,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from fleetmeter.embedded import files, locks, ports
 from fleetmeter.embedded.accounts import Account
 from fleetmeter.embedded.binaries import Programs
-from fleetmeter.embedded.cluster import NAME, Cluster
+from fleetmeter.embedded.cluster import NAME, OWNER, Cluster
 from fleetmeter.embedded.errors import PostgresError, complaint
 
 PATIENCE = 120.0  # seconds; recovery after a crash replays what was written since the checkpoint
@@ -26,16 +27,16 @@ _SETTINGS = (
 )
 
 
-def connect(cluster: Cluster, database: str = NAME) -> Connection:
+def connect(cluster: Cluster, database: str = NAME, user: str = NAME) -> Connection:
     """A connection with the password, on a server that proves to know it as well.
 
     Raises psycopg2.OperationalError: whoever else may have taken the port is not believed.
     """
-    url = cluster.url
+    url = cluster.superuser_url
     return psycopg2.connect(
         host=url.host,
         port=url.port,
-        user=url.username,
+        user=user,
         password=url.password,
         dbname=database,
         connect_timeout=2,
@@ -46,14 +47,14 @@ def connect(cluster: Cluster, database: str = NAME) -> Connection:
     )
 
 
-def answers(cluster: Cluster, database: str = NAME) -> bool:
-    """True when the cluster's own server takes a connection."""
-    return _refusal(cluster, database) is None
+def answers(cluster: Cluster) -> bool:
+    """Return whether the cluster's own server takes a connection of the database's owner."""
+    return _refusal(cluster, NAME, OWNER) is None
 
 
-def _refusal(cluster: Cluster, database: str = "postgres") -> str | None:
+def _refusal(cluster: Cluster, database: str = "postgres", user: str = NAME) -> str | None:
     try:
-        connect(cluster, database).close()
+        connect(cluster, database, user).close()
     except (psycopg2.OperationalError, PostgresError) as error:
         return str(error)
     return None
@@ -85,7 +86,37 @@ def _require_hope(cluster: Cluster, refusal: str, deadline: float) -> None:
 
 
 def ensure_database(cluster: Cluster) -> None:
-    """Create our database where it is missing."""
+    """Create our database and its ordinary owner, who gets everything in it, where they are missing."""
+    _create_database(cluster)
+    with closing(connect(cluster)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('fleetmeter owner'))")
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,))
+        if cursor.rowcount == 0:
+            cursor.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD %s", (cluster.url.password,))
+        cursor.execute(f"ALTER DATABASE {NAME} OWNER TO {OWNER}")
+        cursor.execute(_GIVE_TO_OWNER)
+
+
+# What an earlier version made as the superuser. Sequences and indexes follow their tables.
+_GIVE_TO_OWNER = f"""
+DO $body$
+DECLARE
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('ALTER TABLE %s OWNER TO {OWNER}', oid::regclass) FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+                AND relowner = current_user::regrole
+        UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO {OWNER}', oid::regprocedure) FROM pg_proc
+            WHERE pronamespace = 'public'::regnamespace AND proowner = current_user::regrole
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END $body$
+"""
+
+
+def _create_database(cluster: Cluster) -> None:
     connection = connect(cluster, "postgres")
     try:
         connection.autocommit = True

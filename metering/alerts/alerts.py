@@ -52,7 +52,7 @@ LOG = text("""
 
 LISTED = text("""
     SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project, a.subject, a.detail, a.opened_at,
-        a.resolved_at, a.acknowledged_by
+        a.resolved_at, fleetmeter_staff(a.acknowledged_by) AS acknowledged_by
     FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
     WHERE (a.resolved_at IS NULL OR :resolved) AND (CAST(:kind AS text) IS NULL OR a.kind = :kind)
     ORDER BY a.resolved_at IS NOT NULL, a.severity = 'critical' DESC, a.id DESC LIMIT :most""")

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.periods import Month, utc
 from metering.errors import UnknownProject
 
@@ -36,7 +37,7 @@ def ids(connection: Connection, project_id: int | None = None) -> list[int]:
 
 def require(connection: Connection, project_id: int) -> int:
     """`project_id` if the platform has it. Raises UnknownProject."""
-    known = text("SELECT id FROM projects WHERE id = :id")
+    known = text(f"SELECT id FROM {platform.PROJECTS} p WHERE id = :id")
     if not 0 < project_id < 2**63 or not connection.scalar(known, {"id": project_id}):
         raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
     return project_id

@@ -15,6 +15,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
@@ -180,7 +181,7 @@ EXPECTED = f"""
         greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
             THEN :since ELSE {EXPECTED_FROM} END) AS starts,
         least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
-    FROM projects p"""
+    FROM {platform.PROJECTS} p"""
 
 # Counting first is quicker: the days of a project that lacks none are not made up. And the rest are
 # probed one by one (a scalar query), where an anti-join would read every day there ever was.

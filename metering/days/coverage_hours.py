@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
@@ -82,7 +83,7 @@ _MESSAGES = """
     LEFT JOIN LATERAL (
         SELECT string_agg(g.reason, '; ') AS reason, min(g.starts_at) AS starts_at,
             max(coalesce(g.ends_at, 'infinity')) AS ends_at
-        FROM gaps g WHERE g.source = '{0}' AND g.starts_at < h.ends
+        FROM fleetmeter_gaps() g WHERE g.source = '{0}' AND g.starts_at < h.ends
         AND coalesce(g.ends_at, 'infinity') > h.hour AND g.covered_at IS NULL
         AND (g.project_ids IS NULL OR :project_id = ANY(g.project_ids))) blind ON true"""
 
@@ -97,7 +98,8 @@ def _cells(source: SourceInfo) -> str:
 
 HOURS = text(f"""
     WITH hours AS (
-        SELECT hour.hour, hour.hour + interval '1 hour' AS ends FROM projects p CROSS JOIN generate_series(
+        SELECT hour.hour, hour.hour + interval '1 hour' AS ends
+        FROM {platform.PROJECTS} p CROSS JOIN generate_series(
             greatest(CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC')),
             least(CAST(:end AS timestamptz), {METERED_UNTIL},
                 date_trunc('hour', CAST(:at AS timestamptz), 'UTC') + interval '1 hour') - interval '1 hour',

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
@@ -39,7 +40,7 @@ _ZERO = " OR ".join(f"(source.name = '{name}' AND {is_zero(name, 'd')})" for nam
 MATRIX = text(f"""
     WITH page AS MATERIALIZED (
         SELECT p.id, p.name, p.organization_id, p.created_at, p.deactivated_at, p.is_active
-        FROM projects p
+        FROM {platform.PROJECTS} p
         WHERE p.id > :after AND (CAST(:only AS bigint[]) IS NULL OR p.id = ANY(:only))
             AND p.created_at < :until AND {METERED_UNTIL} > :since
         ORDER BY p.id LIMIT :most

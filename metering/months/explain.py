@@ -87,10 +87,12 @@ HOURS = text("""
     SELECT * FROM usage_hourly WHERE project_id = :project AND hour >= :start AND hour < :end
     ORDER BY hour""")
 POSTED = text("""
-    SELECT id, meter, quantity, amount, usage_date, reason, actor FROM adjustments
+    SELECT id, meter, quantity, amount, usage_date, reason, fleetmeter_staff(actor) AS actor
+    FROM adjustments
     WHERE project_id = :project AND posted_month = :first ORDER BY id""")
 GAPS = text(f"""
-    SELECT id, source, starts_at, ends_at, reason, covered_at, accepted_by, accepted_reason FROM gaps
+    SELECT id, source, starts_at, ends_at, reason, covered_at, accepted_by, accepted_reason
+    FROM fleetmeter_gaps()
     WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN {quoted(COUNTER_SOURCES)}
         AND starts_at < :end AND coalesce(ends_at, 'infinity') > :start ORDER BY starts_at, id""")
 LEVELS = text(f"""

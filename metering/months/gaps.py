@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
@@ -142,7 +143,7 @@ def at_risk(connection: Connection, project_id: int, start: datetime, end: datet
 
 OPEN_OF = text(f"""
     SELECT p.id, greatest(g.starts_at, :start) AS starts_at, least(coalesce(g.ends_at, :end), :end) AS ends_at
-    FROM gaps g JOIN projects p ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
+    FROM fleetmeter_gaps() g JOIN {platform.PROJECTS} p ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
     WHERE p.id = ANY(:ids) AND g.covered_at IS NULL AND g.accepted_at IS NULL
         AND g.source IN {quoted(COUNTER_SOURCES)}
         AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import COUNTERS, GAUGES, columns
 from metering.catalogue.periods import Month
 from metering.pricing.plans import PlanVersion
@@ -58,16 +59,16 @@ CHUNKS = text("""
         SELECT project_id, (row_number() OVER (ORDER BY project_id) - 1) / :at_once AS chunk
         FROM project_stats) s GROUP BY chunk ORDER BY chunk""")
 
-OF_ORGANIZATIONS = """
+OF_ORGANIZATIONS = f"""
     SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
         counted.used / nullif(counted.included, 0)::float AS share
-    FROM organizations o
+    FROM {platform.ORGANIZATIONS} o
     JOIN jsonb_to_recordset(CAST(:tiers AS jsonb)) AS t (tier text, projects bigint, users bigint)
         ON t.tier = o.tier
     CROSS JOIN LATERAL (VALUES
-        ('Projects', (SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active),
-            t.projects),
-        ('Users', (SELECT count(*) FROM users u WHERE u.organization_id = o.id), t.users)
+        ('Projects', (SELECT count(*) FROM {platform.PROJECTS} p
+            WHERE p.organization_id = o.id AND p.is_active), t.projects),
+        ('Users', (SELECT count(*) FROM {platform.USERS} u WHERE u.organization_id = o.id), t.users)
     ) AS counted (what, used, included)
     WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, GAUGES, columns
 from metering.catalogue.periods import Month, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
@@ -37,7 +38,7 @@ USAGE = text(f"""
         {_HOURS}, {_LEVELS}, coalesce(a.amount, 0) AS adjustment_charge,
         extract(epoch FROM least(:at, bounds.until) - bounds.since) / 3600 AS elapsed,
         extract(epoch FROM bounds.until - bounds.since) / 3600 AS length
-    FROM projects p JOIN organizations o ON o.id = p.organization_id
+    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
     CROSS JOIN LATERAL (SELECT greatest(:start, {METERED_FROM}) AS since,
         least(:end, {METERED_UNTIL}) AS until) bounds
@@ -109,8 +110,9 @@ def unpriced(
     """Active projects that `by_project` leaves out, with the tier that is in no plan."""
     known = list(plans.in_force(Month.of(at).last.date).tiers)
     rows = connection.execute(
-        text("""
-            SELECT p.id AS project_id, o.tier FROM projects p JOIN organizations o ON o.id = p.organization_id
+        text(f"""
+            SELECT p.id AS project_id, o.tier
+            FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
             WHERE p.is_active AND NOT o.tier = ANY(:known)
                 AND (CAST(:project AS bigint) IS NULL OR p.id = :project) ORDER BY p.id"""),
         {"known": known, "project": project_id},

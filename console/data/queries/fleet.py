@@ -6,11 +6,11 @@ from datetime import date, datetime
 import streamlit as st
 from sqlalchemy import Connection, text
 
-from console.access.tenancy import OPTION, Scope
 from console.data.queries.rows import Row, every, one
 from console.data.unknowns import looked
 from metering.catalogue.meters import messages_sql
 from metering.days.completeness import SealedDay
+from metering.db.scope import Scope
 
 MESSAGES, LIFETIME_MESSAGES = messages_sql(), messages_sql("lifetime_")
 
@@ -57,9 +57,9 @@ def counted(connection: Connection) -> tuple[int, datetime]:
     return row["messages"], row["at"]
 
 
-def trend(connection: Connection, days: Sequence[SealedDay]) -> list[Row]:
-    """A row for each day; one on which nothing is sealed has None, not zero."""
-    server, scope = str(connection.engine.url), connection.get_execution_options().get(OPTION)
+def trend(connection: Connection, days: Sequence[SealedDay], scope: Scope = None) -> list[Row]:
+    """Return a row for each day as `scope` sees it; None, not zero, where nothing is sealed."""
+    server = str(connection.engine.url)
     return [_day(day.date, day.projects, server, scope, connection) for day in days]
 
 

@@ -51,7 +51,7 @@ QUEUE = text("""
     FROM job_runs WHERE state IN ('queued', 'running')""")
 
 GAPS = text("""
-    SELECT id, source, starts_at, ends_at, reason, cardinality(project_ids) AS projects FROM gaps
+    SELECT id, source, starts_at, ends_at, reason, cardinality(project_ids) AS projects FROM fleetmeter_gaps()
     WHERE covered_at IS NULL AND accepted_at IS NULL ORDER BY starts_at LIMIT 50""")
 
 UNATTRIBUTED = text("""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from console.data.queries import runs
 from console.data.queries.rows import Row, every, one
 from console.ui import escape, format
+from metering.catalogue import platform as tables
 from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES, SOURCE_LABELS, quoted
 from metering.days.coverage import MissingDay
 from metering.months.close import due_months
@@ -54,11 +55,11 @@ FRESHNESS = text(
         f"(WHERE {source}_measured_at < CAST(:before AS timestamptz)) AS {source}_behind"
         for source in POLLED
     )
-    + " FROM project_stats s WHERE EXISTS (SELECT FROM projects p WHERE p.id = s.project_id AND p.is_active)"
+    + f" FROM project_stats s JOIN {tables.PROJECTS} p ON p.id = s.project_id WHERE p.is_active"
 )
 
 GAPS = text(f"""
-    SELECT count(*) AS gaps FROM gaps
+    SELECT count(*) AS gaps FROM fleetmeter_gaps()
     WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN {quoted(COUNTER_SOURCES)}""")
 
 ALERTS = text("""

@@ -5,26 +5,27 @@ from sqlalchemy import Connection, text
 from console.data import unknowns
 from console.data.queries.rows import Row, every
 from console.data.unknowns import looked_in_month
+from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
 from metering.days.coverage import EXPECTED_FROM
 
-MATCHES = text("""
-    SELECT p.id, p.name, o.name AS organization, p.is_active FROM projects p
+MATCHES = text(f"""
+    SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
     JOIN organizations o ON o.id = p.organization_id
     WHERE p.id = :id OR p.name ILIKE :pattern OR o.name ILIKE :pattern
     ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
 
 # Without words nobody looks for one: the first are found without a look at every project.
-FIRST = text("""
-    SELECT p.id, p.name, o.name AS organization, p.is_active FROM projects p
+FIRST = text(f"""
+    SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
     JOIN organizations o ON o.id = p.organization_id WHERE p.is_active ORDER BY p.id LIMIT :most""")
 
 ONE = text(f"""
     SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
         p.deactivated_at, {EXPECTED_FROM} AS expected_from, {METERED_UNTIL} AS metered_until
-    FROM projects p JOIN organizations o ON o.id = p.organization_id WHERE p.id = :id""")
+    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id WHERE p.id = :id""")
 
 LIVE = text("SELECT * FROM project_stats WHERE project_id = :id")
 

@@ -31,7 +31,8 @@ SHOWN = (
     Column("reverses", "Reverses", "id"),
 )
 POSTED = text("""
-    SELECT project_id, id, usage_date, meter, quantity, amount, reason, actor, reverses FROM adjustments
+    SELECT project_id, id, usage_date, meter, quantity, amount, reason,
+        fleetmeter_staff(actor) AS actor, reverses FROM adjustments
     WHERE posted_month = :first ORDER BY id DESC LIMIT 200""")
 
 

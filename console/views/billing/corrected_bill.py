@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import streamlit as st
 
-from console.access.tenancy import Scope
 from console.data.queries.rows import Row
 from console.data.reading import kept, reading_as
 from console.ui import format
 from metering.catalogue.periods import Month
+from metering.db.scope import Scope
 from metering.months import corrected_bills
 
 MOST = 500  # projects whose month is rated again for a page

@@ -9,6 +9,7 @@ from console.actions import accept_gap
 from console.data.queries.rows import Row, every
 from console.data.reading import may, reading
 from console.ui import confirm_dialog, escape
+from metering.catalogue import platform
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.config.settings import current_settings
@@ -19,8 +20,9 @@ from metering.pricing import plans
 ESTIMATED, SHOWN = 5, 2  # projects of a gap whose charge at risk is estimated
 
 OPEN = text(f"""
-    SELECT g.*, coalesce(g.project_ids, ARRAY(SELECT id FROM projects ORDER BY id LIMIT 5)) AS some
-    FROM gaps g WHERE g.covered_at IS NULL AND g.accepted_at IS NULL
+    SELECT g.*,
+        coalesce(g.project_ids, ARRAY(SELECT id FROM {platform.PROJECTS} p ORDER BY id LIMIT 5)) AS some
+    FROM fleetmeter_gaps() g WHERE g.covered_at IS NULL AND g.accepted_at IS NULL
         AND g.source IN {quoted(COUNTER_SOURCES)}
         AND g.starts_at < :end AND coalesce(g.ends_at, 'infinity') > :start
     ORDER BY g.starts_at LIMIT 20""")

@@ -8,7 +8,6 @@ from decimal import Decimal
 import streamlit as st
 
 from console import address
-from console.access.tenancy import Scope
 from console.actions import ask
 from console.data import spending
 from console.data.queries import billing
@@ -21,6 +20,7 @@ from console.views.billing import adjustment_form, bill, corrected_bill, gaps
 from console.views.billing.corrected_bill import Corrected
 from metering.catalogue.meters import COUNTERS, METERS
 from metering.catalogue.periods import Month
+from metering.db.scope import Scope
 from metering.running import spend
 
 BILLS = (

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import streamlit as st
 
-from console.access.tenancy import Scope
 from console.actions import cancel
 from console.data.queries import runs
 from console.data.reading import kept, may, reading, reading_as, seen
@@ -12,6 +11,7 @@ from console.ui import error_boundary, progress
 from console.ui.page_header import head, loading
 from console.views.jobs import failures, history, job
 from metering.alerts import backlog
+from metering.db.scope import Scope
 
 
 @kept

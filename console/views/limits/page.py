@@ -6,7 +6,6 @@ from datetime import datetime
 import streamlit as st
 
 from console import address
-from console.access.tenancy import Scope
 from console.data.queries.rows import Row
 from console.data.reading import kept, reading_as, seen
 from console.ui import format
@@ -14,6 +13,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
 from metering.config.settings import current_settings
+from metering.db.scope import Scope
 from metering.months.close import due_months
 from metering.pricing import plans
 from metering.running import allowances

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import streamlit as st
 
-from console.access.tenancy import Scope
 from console.data import spending
 from console.data.queries import fleet, problems
 from console.data.queries.problems import Kind, Problem
@@ -21,6 +20,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from metering.catalogue.periods import Day
 from metering.days import completeness
+from metering.db.scope import Scope
 from metering.running import spend
 
 TOP = (
@@ -75,7 +75,7 @@ def read(scope: Scope) -> Overview:
             page.at,
             problems.find(page.connection, page.at, missing, platform=scope is None),
             fleet.totals(page.connection),
-            fleet.trend(page.connection, days),
+            fleet.trend(page.connection, days, scope),
             fleet.top(page.connection),
         )
 

@@ -8,7 +8,6 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from console import address
-from console.access.tenancy import Scope
 from console.data.queries import projects, runs
 from console.data.queries.rows import Row
 from console.data.reading import kept, reading, reading_as, seen
@@ -22,6 +21,7 @@ from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
 from metering.config.settings import current_settings
+from metering.db.scope import Scope
 from metering.pricing import plans
 from metering.running import allowances
 

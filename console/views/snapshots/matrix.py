@@ -9,7 +9,6 @@ import pyarrow as pa
 import streamlit as st
 
 from console import address
-from console.access.tenancy import Scope
 from console.data.reading import kept, reading_as, seen
 from console.ui import escape
 from console.ui.states import LEGEND, STATES
@@ -17,6 +16,7 @@ from metering.catalogue.periods import Day, days
 from metering.catalogue.sources import SOURCE_LABELS, SOURCE_NAMES, SourceName
 from metering.days import coverage_matrix
 from metering.days.coverage_matrix import Cell
+from metering.db.scope import Scope
 
 MOST_DAYS = 31
 PAGE = 25  # projects

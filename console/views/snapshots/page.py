@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from console import address
-from console.access.tenancy import Scope
 from console.actions import ask
 from console.data.reading import kept, may, now, reading_as, seen
 from console.ui import charts, format, progress
@@ -19,6 +18,7 @@ from console.views.snapshots import matrix
 from metering.catalogue.periods import Day, days
 from metering.days import completeness
 from metering.days.coverage import MissingDay
+from metering.db.scope import Scope
 
 LONGEST = 366  # days one look may span
 MISSING = (

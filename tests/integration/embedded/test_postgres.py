@@ -46,7 +46,8 @@ def test_a_second_start_gives_the_same_server(own_postgres: Path) -> None:
 def test_it_is_set_up_as_promised(own_postgres: Path) -> None:
     url = postgres.url(own_postgres)
     assert (url.drivername, url.host) == ("postgresql+psycopg2", "127.0.0.1")
-    assert (url.username, url.database) == ("conduit", "conduit")
+    assert (url.username, url.database) == ("fleetmeter", "conduit")
+    assert ask(url, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user") == [False]
     names = ["data_checksums", "fsync", "listen_addresses", "max_connections", "server_encoding", "TimeZone"]
     shown = {name: ask(url, f"SHOW {name}")[0] for name in names}
     assert list(shown.values()) == ["on", "on", "127.0.0.1", "100", "UTF8", "UTC"]
@@ -67,7 +68,7 @@ def test_only_the_password_opens_it(own_postgres: Path) -> None:
     for wrong in ("", "conduit"):
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(host=url.host, port=url.port, user="conduit", dbname="conduit", password=wrong)
-    methods = ask(url, "SELECT DISTINCT auth_method FROM pg_hba_file_rules")
+    methods = ask(postgres.superuser_url(own_postgres), "SELECT DISTINCT auth_method FROM pg_hba_file_rules")
     assert methods == ["scram-sha-256"]
     assert stat.S_IMODE((own_postgres / "postgres" / "password").stat().st_mode) == 0o600
 
@@ -157,3 +158,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PostgresError, match="Not a directory"):
         postgres.ensure_running(tmp_path / "file" / "data")
+
+
+def test_what_an_earlier_version_made_as_superuser_goes_to_the_ordinary_owner(folder: Path) -> None:
+    url = postgres.ensure_running(folder)
+    superuser = postgres.superuser_url(folder)
+    ask(superuser, "ALTER DATABASE conduit OWNER TO conduit")
+    ask(superuser, "DROP ROLE fleetmeter")
+    ask(superuser, "CREATE TABLE made (id bigint GENERATED ALWAYS AS IDENTITY)")
+    ask(superuser, "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    assert postgres.ensure_running(folder) == url
+    ask(url, "ALTER TABLE made ADD COLUMN more text")
+    ask(url, "ALTER FUNCTION one() RENAME TO first")
+    ask(url, "INSERT INTO made (more) VALUES ('row')")
+    assert ask(url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [False]
