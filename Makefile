@@ -22,10 +22,10 @@ help:  ## list these commands
 
 install: .venv/.installed  ## build the environment in .venv
 
-extras:  ## install the optional parts (mosquitto, Chromium) with apt, as root
+extras:  ## install the optional parts (mosquitto, Chromium, PgBouncer) with apt, as root
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  mosquitto mosquitto-clients chromium-headless-shell
+	  mosquitto mosquitto-clients chromium-headless-shell pgbouncer
 
 demo: .venv/.installed  ## a simulated fleet, live, on this machine
 	@$(BIN)/fleetmeter demo

@@ -13,6 +13,14 @@ class DatabaseUnavailable(FleetmeterError):
     """PostgreSQL cannot be reached; names host and database, never the password."""
 
 
+class DatabaseRefused(FleetmeterError):
+    """The database cannot be used as it is: its encoding, its pooler or a session setting; names which."""
+
+
+class LockTimeout(FleetmeterError):
+    """Another process held a lock for too long; names the lock."""
+
+
 class SchemaError(FleetmeterError):
     """The database is not at the head of the migrations, or holds foreign tables of our names."""
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, pool, text
 
 from metering.config.settings import load_settings
+from metering.db.engine import engine_of
 from metering.db.tables import OWN_TABLES, Base
 from metering.db.transactions import advisory_lock
 
@@ -38,6 +39,6 @@ given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)
 else:
-    engine = create_engine(load_settings().database, poolclass=pool.NullPool)
+    engine = engine_of(load_settings().database, poolclass=pool.NullPool)
     with engine.connect() as connection:
         migrate(connection)

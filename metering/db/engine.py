@@ -1,44 +1,61 @@
 """Create the engine, and tell what a database error means."""
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from metering.config.settings import Settings
+from metering.db import pooling, session
 from metering.errors import FleetmeterError
 
-# Compiling a statement takes longer than running most of ours does.
-# What a frozen or vanished process held would keep everybody waiting: PostgreSQL ends its
-# transaction, and finds out within half a minute that a machine is gone (its own default: two hours).
-SESSION = (
-    *("timezone=UTC", "jit=off", "idle_in_transaction_session_timeout=20s"),
-    *("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3"),
-)
+# What a server says while it cannot take a write, or any statement at all, and may soon.
+PASSING_STATES = {
+    "25006": "is read-only: it is a standby, or default_transaction_read_only is on; connect to the primary",
+    "53100": "has no disk space left; free some",
+    "53300": "has no connection left; raise max_connections or stop what holds them",
+    "57P01": "is shutting down or failing over",
+    "57P02": "crashed and is restarting",
+    "57P03": "is starting up",
+}
 
 
 def open_engine(settings: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
-    """An engine whose sessions speak UTC; nothing is connected yet.
+    """Create an engine whose sessions are as metering.db.session says; connects later.
 
-    `ping`: a connection is tried before each use; who does without must take a lost one and ask again.
+    The first connection raises DatabaseRefused behind a pooler in transaction mode.
+    `ping`: test pooled connections before use. Without it, callers must retry on a dropped connection.
+    Raises SettingsError for `options` in the URL that are not understood.
     """
-    return create_engine(
-        settings.database,
-        pool_pre_ping=ping,
-        pool_size=settings.db_pool_size,
+    engine = engine_of(settings.database, application, pool_pre_ping=ping, pool_size=settings.db_pool_size)
+    pooling.check_at_first_use(engine)
+    return engine
+
+
+def engine_of(url: URL, application: str = "fleetmeter", **options: Any) -> Engine:
+    """Create an engine for `url`; `options` are those of SQLAlchemy's create_engine."""
+    session_settings = session.requested(url)
+    engine = create_engine(
+        url.difference_update_query(["options"]),
+        execution_options={"session_settings": session_settings},
         connect_args={
-            "options": " ".join(f"-c {setting}" for setting in SESSION),
             "application_name": application,
             "connect_timeout": 5,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
         },
+        **options,
     )
+    event.listen(engine, "connect", lambda connection, _: session.prepare(connection, session_settings))
+    return engine
 
 
 def is_away(error: DBAPIError) -> bool:
     """True when the server or the connection is gone, as opposed to a statement being refused."""
     code = getattr(error.orig, "pgcode", None)
-    return error.connection_invalidated or code is None or code[:2] in ("08", "57")
+    lost = isinstance(error, OperationalError) and (code is None or code[:2] == "08")
+    return error.connection_invalidated or lost or code in PASSING_STATES
 
 
 def is_refused(error: DBAPIError) -> bool:
@@ -64,10 +81,11 @@ def is_passing(error: DBAPIError) -> bool:
     return is_away(error) or code[:2] in ("40", "53", "55")
 
 
-def _unreachable(engine: Engine, error: DBAPIError) -> str:
-    url = engine.url
+def unavailable(engine: Engine, error: DBAPIError) -> str:
+    """Return the sentence of DatabaseUnavailable: which database, what is wrong, what to do."""
+    url, state = engine.url, PASSING_STATES.get(getattr(error.orig, "pgcode", None) or "")
+    place = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}/{url.database}"
+    if state:
+        return f"{place} {state}"
     reason = error_line(error) or "no reason given"
-    return (
-        f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}/{url.database} "
-        f"cannot be reached ({reason}); check that it runs and that DATABASE_URL is right"
-    )
+    return f"{place} cannot be reached ({reason}); check that it runs and that DATABASE_URL is right"

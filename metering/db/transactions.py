@@ -1,16 +1,20 @@
 """Transactions and advisory locks. Functions below the edge take a Connection and never commit."""
 
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from metering.db.engine import _unreachable, is_away
-from metering.errors import DatabaseUnavailable
+from metering.db.engine import is_away, unavailable
+from metering.db.session import SETTINGS
+from metering.errors import DatabaseUnavailable, LockTimeout
 
 CHUNK = 1_000  # projects a transaction: enough to be set-based, few enough to lock briefly
+LOCK_POLL = 0.1  # seconds between two tries to take a session's lock
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for a lock_timeout
 LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outlives its transactions
 
 
@@ -43,8 +47,13 @@ def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error, OperationalError) and is_away(error):
-            raise DatabaseUnavailable(_unreachable(engine, error)) from error
+        if is_away(error):
+            raise DatabaseUnavailable(unavailable(engine, error)) from error
+        if getattr(error.orig, "pgcode", None) == LOCK_NOT_AVAILABLE:
+            raise LockTimeout(
+                f"a lock in the database {engine.url.database} was not free for {SETTINGS['lock_timeout']}: "
+                "another process holds it; see fleetmeter status, then try again"
+            ) from error
         raise
 
 
@@ -54,17 +63,35 @@ def advisory_lock(connection: Connection, name: str) -> None:
 
 
 @contextmanager
-def session_lock(engine: Engine, name: str) -> Iterator[Connection]:
-    """A connection that holds the advisory lock `name` over several transactions of the caller's."""
+def session_lock(engine: Engine, name: str, patience: float = 600.0) -> Iterator[Connection]:
+    """Hold the advisory lock `name` over several transactions of the caller, on the yielded connection.
+
+    Asks again and again instead of waiting in PostgreSQL, so that a signal can end the wait. Raises
+    LockTimeout after `patience` seconds.
+    """
     with connected(engine) as connection:
         with connection.begin():
             connection.execute(text(LOCK_IDLE))
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(name)})
+        _wait_for_lock(connection, name, patience)
         try:
             yield connection
         finally:
             # Closing for good frees the lock even when the connection is in no state to be asked.
             connection.invalidate()
+
+
+def _wait_for_lock(connection: Connection, name: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        with connection.begin():
+            if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(name)}):
+                return
+        if time.monotonic() > deadline:
+            raise LockTimeout(
+                f"the lock {name!r} was not free for {patience:g} s: another process does the same work; "
+                "see fleetmeter status, then try again"
+            )
+        time.sleep(LOCK_POLL)
 
 
 def lock_key(name: str) -> int:

@@ -13,7 +13,7 @@ import psycopg2.extensions
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from metering.db.engine import SESSION
+from metering.db import session
 from metering.db.transactions import connected
 
 
@@ -60,13 +60,18 @@ def dry_run(engine: Engine, keep: bool = True) -> Iterator[Engine]:
     whose transactions do not build on each other and have slow calls in between.
     """
     options = dict(engine.dialect.create_connect_args(engine.url)[1])
-    session = " ".join(f"-c {setting}" for setting in SESSION)
-    options |= {"connection_factory": RollbackConnection, "options": session}
+    options |= {"connection_factory": RollbackConnection}
     with connected(engine):
         pass  # raises DatabaseUnavailable
     connection = psycopg2.connect(**options)
+    session.prepare(connection, engine.get_execution_options()["session_settings"])
     connection.keep = keep
-    isolated = create_engine(engine.url, creator=lambda: connection, poolclass=StaticPool)
+    isolated = create_engine(
+        engine.url,
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        execution_options=engine.get_execution_options(),
+    )
     event.listen(isolated, "connect", _mark)
     try:
         yield isolated

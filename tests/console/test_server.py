@@ -15,7 +15,8 @@ from console.ui import escape, format
 from console.views.overview.page import per_second
 from metering.config.settings import Settings
 from tests.support.browser_site import until
-from tests.support.fleet import answer, free_port
+from tests.support.fleet import answer
+from tests.support.ports import free_port
 
 HERE = Path(server.__file__).parent
 ASKED = """

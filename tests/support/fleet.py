@@ -1,7 +1,6 @@
 """A fleet for the console's tests: real days sealed, a real month closed, three days missing."""
 
 import os
-import socket
 import subprocess
 import time
 import urllib.request
@@ -22,6 +21,7 @@ from metering.ledger.partitions import ensure_partition
 from metering.months.close import close_month
 from metering.pricing import plans
 from tests.support.platform import Platform
+from tests.support.ports import free_port
 
 SCRIPT = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 FORMULA = "=cmd|' /C calc'!A0"
@@ -93,13 +93,6 @@ def live(
         seal_through(connection, day, projects, day.end)
         if day == Month.of(at).previous().last:
             close_month(connection, Month.of(day.start), projects, plans.load(None), at, "schedule")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.ports import free_port
+
 CONFIGURATION = """
 listener {port} 127.0.0.1
 allow_anonymous {anonymous}
@@ -27,12 +29,6 @@ max_inflight_messages {window}
 set_tcp_nodelay true
 {more}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def require_mosquitto() -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from sqlalchemy import URL, Engine
 
 from tests.support.browser_site import Site
-from tests.support.fleet import Fleet, free_port, serving
+from tests.support.fleet import Fleet, serving
 from tests.support.oidc_provider import CLIENT, SECRET, Provider, provider
+from tests.support.ports import free_port
 from tests.support.two_tenants import TwoTenants
 
 TOKEN = "t" * 32

@@ -20,8 +20,9 @@ from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.pricing import plans
 from tests.support import runs
-from tests.support.mqtt_broker import Mosquitto, Publisher, free_port, require_mosquitto
+from tests.support.mqtt_broker import Mosquitto, Publisher, require_mosquitto
 from tests.support.platform import Platform, hours
+from tests.support.ports import free_port
 
 COUNTED = datetime(2026, 11, 24, 8, 20, tzinfo=UTC)
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
