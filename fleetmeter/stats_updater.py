@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from collectors.platform.source import PLATFORM_DB
-from collectors.sources import SOURCES
+from collectors.sources import PLATFORM_DB, SOURCES
 from fleetmeter import environment
 from metering.catalogue import projects
 from metering.config.settings import Settings

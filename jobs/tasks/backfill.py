@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from collectors.platform.source import PLATFORM_DB
+from collectors.sources import PLATFORM_DB
 from metering.runs import backfill
 from metering.runs.context import Context
 

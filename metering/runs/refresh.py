@@ -6,7 +6,7 @@ from typing import Any
 
 from metering.ledger.partitions import ensure_partitions
 from metering.runs.context import Context
-from metering.runs.sources import Reading, RowSource, Source
+from metering.runs.sources import Failure, Reading, RowSource, Source
 
 
 def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
@@ -24,18 +24,20 @@ def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def count_rows(context: Context, rows: RowSource) -> None:
-    """Count the platform's rows once more before days are sealed; a failure is recorded."""
-    reading = rows.refresh(context.settings, context.engine, context.at, context.project_id, sealing=True)
-    if reading.problem:
-        context.fail(None, reading.sentence, reading.problem.retryable)
+    """Count the platform's rows once more before days are sealed; failures are recorded."""
+    record_failures(
+        context,
+        rows.refresh(context.settings, context.engine, context.at, context.project_id, sealing=True),
+    )
 
 
 def record_failures(context: Context, reading: Reading) -> None:
-    """Record what was not read: once for a source that failed as a whole, else for each project."""
-    failures = [(None, reading.problem)] if reading.problem else list(reading.failures.items())
-    for project, reason in failures:
-        sentence = reading.sentence if project is None else f"{reading.source}: {reason}"
-        context.fail(project, sentence, reason.retryable, reading.source)
+    """Record what was not read: the source as a whole, or each project."""
+    failures: list[tuple[int | None, Failure]] = list(reading.failures.items())
+    if reading.problem:
+        failures.insert(0, (None, reading.problem))
+    for project, failure in failures:
+        context.fail(project, f"{reading.source}: {failure}", failure.retryable, reading.source)
 
 
 def _read(context: Context, source: Source) -> Reading:

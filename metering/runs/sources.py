@@ -1,22 +1,37 @@
-"""What a run needs of the sources that it reads; the collectors provide them."""
+"""The interface of a source that jobs read; the collectors implement it (collectors/sources.py).
+
+To add a source: an entry in metering/catalogue/sources.py, its meters in metering/catalogue/meters.py, a
+migration for their columns, an object of the shape of `Source`, and its place in collectors/sources.py.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
 from metering.catalogue.sources import SourceName
 from metering.config.settings import Settings
 
-Progress = Callable[[int, int], None]  # projects done, projects in all
+Progress = Callable[[int, int], None]  # projects done, projects in all; raises when the run has ended
+
+
+class Failure(Protocol):
+    """Why something was not read; its text is a sentence for people.
+
+    `retryable`: a later attempt may succeed without anybody's help.
+    """
+
+    @property
+    def retryable(self) -> bool: ...
 
 
 class Reading(Protocol):
     """The result of reading one source for every project.
 
-    `problem` is empty, or says why the source as a whole could not be read; `failures` say why single
-    projects could not. Each has an attribute `retryable`: whether the same may succeed later.
+    `problem`: why the source as a whole, or a part of it, could not be read; None if it could.
+    `failures`: why single projects could not, by project id.
+    `throttles`: answers by which the source asked for fewer requests.
     """
 
     @property
@@ -24,9 +39,9 @@ class Reading(Protocol):
     @property
     def sentence(self) -> str: ...
     @property
-    def problem(self) -> Any: ...
+    def problem(self) -> Failure | None: ...
     @property
-    def failures(self) -> Mapping[int, Any]: ...
+    def failures(self) -> Mapping[int, Failure]: ...
     @property
     def throttles(self) -> int: ...
 
@@ -34,6 +49,7 @@ class Reading(Protocol):
 class Source(Protocol):
     """A source that is read hourly.
 
+    `name`: as in the catalogue, the ledger and the arguments of jobs.
     `calls_out`: it waits for answers from outside between its transactions. A dry run then rolls back
     each transaction at its end, rather than keep one open meanwhile.
     """
@@ -52,15 +68,18 @@ class Source(Protocol):
         progress: Progress | None = None,
         resume: bool = False,
     ) -> Reading:
-        """Read every project, or one, at `at` into the ledger; `resume` an interrupted reading."""
+        """Read and record every project that is metered at `at` (aware, UTC), or only `project_id`.
+
+        One project's failure is recorded for that project and stops no other. `resume`: an earlier
+        attempt at `at` was interrupted; projects that it has read are left out.
+
+        Raises DatabaseUnavailable, and whatever `progress` raises.
+        """
         ...
 
 
-class RowSource(Protocol):
+class RowSource(Source, Protocol):
     """The platform's tables: a source whose rows can be counted again."""
-
-    @property
-    def name(self) -> SourceName: ...
 
     def refresh(
         self,
