@@ -32,7 +32,7 @@ demo: .venv/.installed  ## a simulated fleet, live, on this machine
 
 test: .venv/.installed  ## every fast test, the units first
 	$(BIN)/pytest tests/unit -n 2 -q
-	$(BIN)/pytest tests/console tests/acceptance tests/integration -m "not drill" -n 2 --dist loadscope --no-loadscope-reorder -q
+	$(BIN)/pytest tests/console tests/acceptance tests/integration tests/test_*.py -m "not drill" -n 2 --dist loadscope --no-loadscope-reorder -q
 
 lint: .venv/.installed  ## ruff and mypy, both strict
 	$(BIN)/ruff check .
