@@ -110,7 +110,7 @@ def _identity(engine: Engine, month: Month) -> tuple[str, int]:
         SELECT encode(sha256(convert_to(string_agg(seal, E'\\n' ORDER BY project_id), 'UTF8')), 'hex'),
             count(*) FROM monthly_stats WHERE year = :year AND month = :month""")
     with transaction(engine) as connection:
-        digest, bills = connection.execute(query, {"year": month.year, "month": month.month}).one()
+        digest, bills = connection.execute(query, month.bounds()).one()
     return (digest or "")[:16], bills
 
 
@@ -131,7 +131,7 @@ def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
         query = text("""
             SELECT hash, content FROM plan_versions WHERE hash IN (
                 SELECT plan_version FROM monthly_stats WHERE year = :year AND month = :month)""")
-        rows = connection.execute(query, {"year": month.year, "month": month.month})
+        rows = connection.execute(query, month.bounds())
         made[-1].write_text(json.dumps({version: content for version, content in rows}, indent=1))  # noqa: C416
     manifest = folder / "manifest.json"
     digests = {path.name: sha256(path) for path in made}

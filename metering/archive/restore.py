@@ -88,7 +88,7 @@ def _bills(connection: Connection, month: Month, ids: list[int]) -> int:
     query = text("""
         SELECT count(*) FROM monthly_stats
         WHERE (year, month) = (:year, :month) AND project_id = ANY(:ids)""")
-    return connection.scalar(query, {"ids": ids, "year": month.year, "month": month.month}) or 0
+    return connection.scalar(query, month.bounds() | {"ids": ids}) or 0
 
 
 def _plan_versions(connection: Connection, folder: Path) -> None:

@@ -36,7 +36,7 @@ RECOUNTED = text("""
 
 def settle(connection: Connection, month: Month, ids: list[int]) -> None:
     """Fit bills that came back into a database that had lost them."""
-    bounds = {"ids": ids, "end": month.end, "year": month.year, "month": month.month}
+    bounds = month.bounds() | {"ids": ids}
     open_ = connection.scalar(STILL_OPEN, bounds)
     if open_ is not None:
         raise RestoreRefused(
@@ -52,7 +52,7 @@ def settle(connection: Connection, month: Month, ids: list[int]) -> None:
         gone = {"before": str(month.next().first.date), "month": str(month), "projects": len(ids)}
         log(connection, "fleetmeter", "retention", "usage_hourly", gone | {"why": "restored without hours"})
     # They were recounted when they were sealed; of what the platform has pruned since nothing is taken back.
-    connection.execute(RECOUNTED, {"first": month.first.date, "last": month.last.date})
+    connection.execute(RECOUNTED, bounds)
 
 
 UNSEALED_DAYS = text(f"""
@@ -68,8 +68,7 @@ UNSEALED_BILLS = text(f"""
 
 def refuse_different(connection: Connection, month: Month, ids: list[int]) -> None:
     """What stands there now is what was sealed, whether it came back or was there."""
-    bounds = {"ids": ids, "first": month.first.date, "last": month.last.date}
-    bounds |= {"year": month.year, "month": month.month}
+    bounds = month.bounds() | {"ids": ids}
     for query in (UNSEALED_DAYS, UNSEALED_BILLS):
         wrong = connection.scalar(query, bounds)
         if wrong is not None:

@@ -176,7 +176,7 @@ def _shorten_month(
         with transaction(engine) as connection:
             connection.execute(
                 text(f"DELETE FROM {table.name} t WHERE {_inside(table)} AND t.project_id = ANY(:ids)"),
-                {"start": month.start, "end": month.end, "ids": chunk},
+                month.bounds() | {"ids": chunk},
             )
     return found
 
@@ -192,8 +192,8 @@ def _going(connection: Connection, table: Table, month: Month, ids: list[int]) -
         SELECT count(*) FILTER (WHERE t.project_id = ANY(:ids)) AS rows, count(*) AS all_rows,
             bool_and(t.tableoid = to_regclass(:name)) AS in_partition
         FROM {table.name} t WHERE {_inside(table)}""")
-    given = {"start": month.start, "end": month.end, "ids": ids, "name": _partition(table, month)}
-    row = connection.execute(query, given).one()
+    parameters = month.bounds() | {"ids": ids, "name": _partition(table, month)}
+    row = connection.execute(query, parameters).one()
     return Removed(row.rows, len(ids), bool(row.rows == row.all_rows and row.in_partition))
 
 
@@ -209,8 +209,8 @@ def _free(connection: Connection, table: Table, month: Month, over: Mapping[str,
                 AND t.{table.column} >= CAST(:start AS {table.cast})
                 AND t.{table.column} < CAST(:end AS {table.cast}))
         ORDER BY m.project_id""")
-    given = {"year": month.year, "month": month.month, "start": month.start, "end": month.end}
-    return list(connection.scalars(query, given | {"tiers": tiers, "kept": kept, "rest": rest}))
+    parameters = month.bounds() | {"tiers": tiers, "kept": kept, "rest": rest}
+    return list(connection.scalars(query, parameters))
 
 
 def _partition(table: Table, month: Month) -> str:

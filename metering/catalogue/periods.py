@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from metering.errors import PeriodError
 
@@ -131,6 +131,21 @@ class Month:
 
     def days(self) -> Iterator[Day]:
         return days(self.first, self.last)
+
+    def bounds(self) -> dict[str, Any]:
+        """Return the month as parameters of a statement.
+
+        `year` and `month` are numbers; `start` and `end` instants, `end` excluded; `first` and `last`
+        dates, `last` included.
+        """
+        return {
+            "year": self.year,
+            "month": self.month,
+            "start": self.start,
+            "end": self.end,
+            "first": self.first.date,
+            "last": self.last.date,
+        }
 
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.month:02d}"

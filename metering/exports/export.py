@@ -38,13 +38,12 @@ class Export:
     @classmethod
     def for_month(cls, month: Month) -> "Export":
         """Return the bills of `month`, a row for each project that is closed."""
-        bounds = _bounds(month.first, month.last) | {"year": month.year, "month": month.month}
         return cls(
             MONTHLY_COLUMNS,
             OWN_TABLES["monthly_stats"],
             "t.year = :year AND t.month = :month",
             "t.organization_id, t.project_id",
-            bounds,
+            month.bounds(),
             {"day_hashes": DAY_HASHES},
         )
 
@@ -56,7 +55,7 @@ class Export:
             OWN_TABLES["daily_stats"],
             "t.date >= :first AND t.date <= :last",
             "t.date, t.project_id",
-            _bounds(first, last),
+            {"first": first.date, "last": last.date},
         )
 
     @classmethod
@@ -67,7 +66,7 @@ class Export:
             OWN_TABLES["adjustments"],
             "t.posted_month = :first",
             "t.project_id, t.id",
-            _bounds(month.first, month.last),
+            month.bounds(),
         )
 
     @property
@@ -95,7 +94,3 @@ class Export:
         place = self.names.index("export_hash")
         cells = {name: csv_format.text_of(value) for name, value in zip(self.names, row, strict=True)}
         return (*row[:place], export_hash(cells), *row[place + 1 :])
-
-
-def _bounds(first: Day, last: Day) -> dict[str, Any]:
-    return {"first": first.date, "last": last.date}

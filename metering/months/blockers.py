@@ -75,22 +75,13 @@ def settle(connection: Connection, month: Month, project_ids: Sequence[int], at:
     """Cover the gaps whose source has been read again, and record those that are blind at the end."""
     advisory_lock(connection, "gaps")
     connection.execute(COVER, {"at": at})
-    connection.execute(MQTT_SILENT, {"start": month.start, "end": month.end})
-    bounds = {"start": month.start, "end": month.end, "ids": list(project_ids)}
-    connection.execute(PLATFORM_SILENT, bounds)
+    connection.execute(MQTT_SILENT, month.bounds())
+    connection.execute(PLATFORM_SILENT, month.bounds() | {"ids": list(project_ids)})
 
 
 def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, str]:
     """Why `month` cannot close yet: project id -> reason, for the blocked ones only."""
-    rows = connection.execute(
-        BLOCKED,
-        {
-            "ids": list(project_ids),
-            "first": month.first.date,
-            "start": month.start,
-            "end": month.end,
-        },
-    )
+    rows = connection.execute(BLOCKED, month.bounds() | {"ids": list(project_ids)})
     return {project: reason for project, reason in rows}  # noqa: C416 - typed
 
 
@@ -99,9 +90,9 @@ def unpriced(
 ) -> dict[int, str]:
     """Projects whose tier in `month`'s sealed days is in no plan of it: project id -> reason."""
     version = plans.in_force(month.last.date)
-    bounds = {"first": month.first.date, "last": month.last.date, "all": version.prorate}
+    parameters = month.bounds() | {"all": version.prorate, "ids": list(project_ids)}
     found = {}
-    for project, tier in connection.execute(TIERS, bounds | {"ids": list(project_ids)}):
+    for project, tier in connection.execute(TIERS, parameters):
         try:
             version.tier(tier)
         except PlanError as error:

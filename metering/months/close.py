@@ -120,7 +120,7 @@ def close_month(
             result.blocked[row["project_id"]] = str(error)
     if bills:
         _store_version(connection, version)
-        parameters = _bounds(month) | {"bills": json.dumps(bills), "at": at}
+        parameters = month.bounds() | {"bills": json.dumps(bills), "at": at}
         result.closed = connection.execute(CLOSE, parameters).rowcount
     return result
 
@@ -178,19 +178,8 @@ def due_months(connection: Connection, at: datetime) -> list[Month]:
 
 
 def _totals(connection: Connection, month: Month, project_ids: Sequence[int]) -> list[dict[str, Any]]:
-    rows = connection.execute(TOTALS, _bounds(month) | {"ids": list(project_ids)})
+    rows = connection.execute(TOTALS, month.bounds() | {"ids": list(project_ids)})
     return [dict(row) for row in rows.mappings()]
-
-
-def _bounds(month: Month) -> dict[str, Any]:
-    return {
-        "year": month.year,
-        "month": month.month,
-        "first": month.first.date,
-        "last": month.last.date,
-        "start": month.start,
-        "end": month.end,
-    }
 
 
 def _bill(

@@ -37,8 +37,7 @@ SINCE = text("""
 
 def since(connection: Connection, month: Month, most: int = 500) -> list[int]:
     """Projects billed in `month` about which something was posted to later months, by id; at most `most`."""
-    bounds = {"first": month.first.date, "last": month.last.date, "most": most}
-    return list(connection.execute(SINCE, bounds | {"year": month.year, "month": month.month}).scalars())
+    return list(connection.execute(SINCE, month.bounds() | {"most": most}).scalars())
 
 
 def views(
@@ -51,8 +50,7 @@ def views(
     really cost is in the bills of the months that they were posted to.
     """
     only = None if project_ids is None else list(project_ids)
-    bounds = {"first": month.first.date, "last": month.last.date, "projects": only}
-    rows = connection.execute(VIEWS, bounds | {"year": month.year, "month": month.month})
+    rows = connection.execute(VIEWS, month.bounds() | {"projects": only})
     return [_view(connection, month, dict(row)) for row in rows.mappings()]
 
 

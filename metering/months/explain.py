@@ -58,8 +58,7 @@ class Explanation:
 def explain(connection: Connection, project_id: int, month: Month) -> Explanation:
     """Explain a closed month. Raises UnknownProject, and PeriodError while it is not closed."""
     projects.require(connection, project_id)
-    bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
-    bounds |= {"start": month.start, "end": month.end, "year": month.year, "month": month.month}
+    bounds = month.bounds() | {"project": project_id}
     found = connection.execute(BILL, bounds).mappings().one_or_none()
     if found is None:
         raise PeriodError(
@@ -105,8 +104,7 @@ def _spans(connection: Connection, bill: dict[str, Any], version: PlanVersion, m
     if version.prorate:
         by_tier = proration.spans(connection, month, [project]).get(project, [])
         return proration.with_adjustments(by_tier, bill)
-    bounds = {"project": project, "first": month.first.date, "last": month.last.date}
-    averages = dict(connection.execute(LEVELS, bounds).mappings().one())
+    averages = dict(connection.execute(LEVELS, month.bounds() | {"project": project}).mappings().one())
     return [proration.span_of(bill | averages, bill["tier"])]
 
 

@@ -130,8 +130,8 @@ def at_risk(connection: Connection, project_id: int, start: datetime, end: datet
     bounds = {"project": project_id, "start": start, "end": end, "span": NEIGHBOURS}
     near = connection.execute(NEIGHBOURING, bounds).mappings().one()
     usage = {name: int(near[name] * length) for name in COUNTER_NAMES}
-    bounds = {"project": project_id, "first": month.first.date, "last": month.last.date}
-    row = dict(connection.execute(MONTH_SO_FAR, bounds).mappings().one())
+    parameters = month.bounds() | {"project": project_id}
+    row = dict(connection.execute(MONTH_SO_FAR, parameters).mappings().one())
     if not near["days"] or row["tier"] not in version.tiers:
         return Risk(project_id, near["days"], round(length, 2), usage, None, version.currency)
     billed = rating.rate_spans(version, [proration.span_of(row, row["tier"])])
@@ -154,6 +154,5 @@ def at_risk_in(
     connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
 ) -> list[str]:
     """What the open gaps of `month` would leave unbilled, a sentence each, of the first `most` of them."""
-    bounds = {"ids": list(project_ids), "start": month.start, "end": month.end, "most": most}
-    found = connection.execute(OPEN_OF, bounds).all()
+    found = connection.execute(OPEN_OF, month.bounds() | {"ids": list(project_ids), "most": most}).all()
     return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in found]

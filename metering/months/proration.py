@@ -25,8 +25,7 @@ def spans(connection: Connection, month: Month, project_ids: Sequence[int]) -> d
     A project that was there for a part of the month only has spans for that part.
     """
     found: dict[int, list[Span]] = {}
-    bounds = {"ids": list(project_ids), "first": month.first.date, "last": month.last.date}
-    for row in connection.execute(BY_TIER, bounds).mappings():
+    for row in connection.execute(BY_TIER, month.bounds() | {"ids": list(project_ids)}).mappings():
         span = span_of(dict(row), row["tier"], row["days"], month.last.date.day)
         found.setdefault(row["project_id"], []).append(span)
     return found

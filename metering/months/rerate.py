@@ -54,9 +54,8 @@ def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
 def _of_month(
     connection: Connection, month: Month, ids: list[int], versions: dict[str, PlanVersion]
 ) -> Iterator[Difference]:
-    bounds = {"year": month.year, "month": month.month, "first": month.first.date, "last": month.last.date}
     by_tier = proration.spans(connection, month, ids) if any(v.prorate for v in versions.values()) else {}
-    for row in connection.execute(BILLS, bounds | {"ids": ids}).mappings():
+    for row in connection.execute(BILLS, month.bounds() | {"ids": ids}).mappings():
         version = versions.get(row["plan_version"])
         if version is None:
             yield row["project_id"], str(month), "plan_version", "a stored version", row["plan_version"]

@@ -107,8 +107,7 @@ class LimitService:
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
         month = Month.of(self.clock())
-        bounds = {"start": month.start, "end": month.end, "first": month.first.date}
-        bounds |= {"after": month.next().first.date}
+        bounds = month.bounds() | {"after": month.next().first.date}
         return self._compared(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
 
     def _row(self, org: Any, project: Any, used: str, bounds: dict[str, Any]) -> Any:

@@ -152,9 +152,8 @@ def usage(
     """
     at = utc(at)
     month = Month.of(at)
-    bounds = {"start": month.start, "end": month.end, "first": month.first.date, "last": month.last.date}
     chosen = {"project": project_id, "organization": organization_id, "after": after, "most": most}
-    rows = connection.execute(USAGE, bounds | {"at": at} | chosen)
+    rows = connection.execute(USAGE, month.bounds() | {"at": at} | chosen)
     return [dict(row) for row in rows.mappings()]
 
 

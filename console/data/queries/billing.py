@@ -90,17 +90,9 @@ def totals(connection: Connection, month: Month) -> list[Row]:
 
 def lines(connection: Connection, month: Month) -> list[Row]:
     """What was used beyond allowances in a month, by meter and currency; it sums to the overage."""
-    return every(connection, LINES, year=month.year, month=month.month)
+    return every(connection, LINES, **month.bounds())
 
 
 def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:
     """Projects with sealed days in `month` and no bill for it, by id; at most `most`."""
-    return every(
-        connection,
-        UNBILLED,
-        first=month.first.date,
-        last=month.last.date,
-        year=month.year,
-        month=month.month,
-        most=most,
-    )
+    return every(connection, UNBILLED, **month.bounds(), most=most)

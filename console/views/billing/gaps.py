@@ -30,7 +30,7 @@ OPEN = text(f"""
 
 def blocking(connection: Connection, month: Month) -> list[Row]:
     """The open gaps of counter sources in `month`."""
-    return every(connection, OPEN, start=month.start, end=month.end)
+    return every(connection, OPEN, **month.bounds())
 
 
 def show(found: list[Row], at: datetime) -> None:

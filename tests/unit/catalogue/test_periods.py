@@ -1,6 +1,6 @@
 """Periods are half-open, in UTC, and refuse what names no instant."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
@@ -77,3 +77,14 @@ def test_a_day_that_is_none_is_refused(text: str) -> None:
 )
 def test_an_instant_without_a_zone_is_utc(text: str, hour: int) -> None:
     assert parse_instant(text) == datetime(2026, 11, 24, hour, tzinfo=UTC)
+
+
+def test_the_bounds_of_a_month_are_parameters_of_a_statement() -> None:
+    assert Month(2026, 12).bounds() == {
+        "year": 2026,
+        "month": 12,
+        "start": datetime(2026, 12, 1, tzinfo=UTC),
+        "end": datetime(2027, 1, 1, tzinfo=UTC),
+        "first": date(2026, 12, 1),
+        "last": date(2026, 12, 31),
+    }
