@@ -3,7 +3,6 @@
 A job is asked for, a request in the queue that a runner takes up; a page never runs one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from console.data.reading import Writing, writing
 from jobs import queue
 from metering.alerts import alerts
 from metering.config.oidc import Role
+from metering.db import audit_log
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
@@ -152,12 +152,4 @@ def _run(by: Writing, run: int) -> Run | None:
 
 
 def _note(by: Writing, action: str, subject: str, before: Run | None, after: Run | None) -> None:
-    given = {"actor": by.actor, "action": action, "subject": subject}
-    given |= {"before": json.dumps(before), "after": json.dumps(after)}
-    by.connection.execute(
-        text("""
-            INSERT INTO audit_log (actor, action, subject, before, after)
-            VALUES (:actor, :action, :subject, nullif(CAST(:before AS jsonb), 'null'),
-                nullif(CAST(:after AS jsonb), 'null'))"""),
-        given,
-    )
+    audit_log.record(by.connection, by.actor, action, subject, before, after)

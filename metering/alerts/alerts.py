@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from metering.alerts import rules
 from metering.catalogue.periods import Day, Month
+from metering.db import audit_log
 from metering.db.transactions import advisory_lock
 from metering.errors import UnknownAlert
 from metering.months.close import due_months
@@ -44,11 +45,6 @@ ACKNOWLEDGE = text("""
     WITH before AS (SELECT id, acknowledged_by FROM alerts WHERE id = :id FOR UPDATE)
     UPDATE alerts a SET acknowledged_by = :actor FROM before WHERE a.id = before.id
     RETURNING a.kind, a.subject, before.acknowledged_by""")
-
-LOG = text("""
-    INSERT INTO audit_log (actor, action, subject, before, after, reason)
-    VALUES (:actor, 'acknowledge', :subject, jsonb_build_object('acknowledged_by', CAST(:before AS text)),
-        jsonb_build_object('acknowledged_by', CAST(:actor AS text)), :note)""")
 
 LISTED = text("""
     SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project, a.subject, a.detail, a.opened_at,
@@ -97,9 +93,8 @@ def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) ->
     if row is None:
         raise UnknownAlert(f"there is no alert {alert_id}; see: fleetmeter alerts")
     subject = f"alert {alert_id}: {row.kind} {row.subject}"
-    connection.execute(
-        LOG, {"actor": actor, "subject": subject, "before": row.acknowledged_by, "note": note.strip() or None}
-    )
+    before, after = {"acknowledged_by": row.acknowledged_by}, {"acknowledged_by": actor}
+    audit_log.record(connection, actor, "acknowledge", subject, before, after, note.strip() or None)
 
 
 def listed(

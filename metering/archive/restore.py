@@ -18,6 +18,7 @@ from metering.archive import restore_checks
 from metering.catalogue import forms, projects
 from metering.catalogue.forms import Sealed
 from metering.catalogue.periods import Month
+from metering.db import audit_log
 from metering.db.tables import OWN_TABLES
 from metering.errors import RestoreRefused
 from metering.exports import csv_format, export_rows
@@ -60,7 +61,8 @@ def restore_rows(connection: Connection, month: Month, folder: Path, actor: str,
         restore_checks.settle(connection, month, ids)
     restore_checks.refuse_different(connection, month, ids)
     if done != Restored():
-        restore_checks.log(connection, actor, "restore", str(month), vars(done) | {"folder": folder.name})
+        after = vars(done) | {"folder": folder.name}
+        audit_log.record(connection, actor, "restore", str(month), after=after)
     return done
 
 
@@ -144,12 +146,12 @@ def _empty(table: Table, name: str) -> Any:
     return None if default is None else json.loads(str(default.arg).strip("'"))
 
 
-ADJUSTMENTS = text("""
+ADJUSTMENTS = text(f"""
     WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))),
     made AS (INSERT INTO adjustments SELECT * FROM given ON CONFLICT DO NOTHING RETURNING *),
     logged AS (
-        INSERT INTO audit_log (at, actor, action, subject, after, reason)
-        SELECT created_at, actor, 'adjust', format('project %s', project_id), to_jsonb(made)
+        {audit_log.INSERT}
+        SELECT created_at, actor, 'adjust', format('project %s', project_id), NULL::jsonb, to_jsonb(made)
             || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM'), 'restored', true), reason
         FROM made)
     SELECT (SELECT count(*) FROM made) AS made, (

@@ -1,13 +1,11 @@
 """A month that came back from its archive: fitted into the books, and held against its seals."""
 
-import json
-from typing import Any
-
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import columns
 from metering.catalogue.periods import Month
 from metering.days.seal import row_hash
+from metering.db import audit_log
 from metering.errors import RestoreRefused
 from metering.months.close import SEAL
 
@@ -26,9 +24,10 @@ FOLLOWING = text("""
         FROM monthly_stats WHERE project_id = ANY(:ids)) b
     WHERE expected <> previous_seal AND (year, month) = (:year, :month) LIMIT 1""")
 HOURS_KEPT = text("SELECT EXISTS (SELECT FROM usage_hourly WHERE hour < :end)")
-RECOUNTED = text("""
-    INSERT INTO audit_log (actor, action, subject, after)
-    SELECT 'fleetmeter', 'recount', 'platform_db', jsonb_build_object('sealed_until', max(created_at))
+RECOUNTED = text(f"""
+    {audit_log.INSERT}
+    SELECT now(), 'fleetmeter', 'recount', 'platform_db', NULL::jsonb,
+        jsonb_build_object('sealed_until', max(created_at)), NULL
     FROM daily_stats d WHERE d.date >= :first AND d.date <= :last
     HAVING max(created_at) > (SELECT coalesce(max(CAST(after->>'sealed_until' AS timestamptz)), '-infinity')
         FROM audit_log WHERE action = 'recount' AND subject = 'platform_db')""")
@@ -50,7 +49,8 @@ def settle(connection: Connection, month: Month, ids: list[int]) -> None:
     connection.execute(LIFETIME, bounds)
     if not connection.scalar(HOURS_KEPT, bounds):
         gone = {"before": str(month.next().first.date), "month": str(month), "projects": len(ids)}
-        log(connection, "fleetmeter", "retention", "usage_hourly", gone | {"why": "restored without hours"})
+        after = gone | {"why": "restored without hours"}
+        audit_log.record(connection, "fleetmeter", "retention", "usage_hourly", after=after)
     # They were recounted when they were sealed; of what the platform has pruned since nothing is taken back.
     connection.execute(RECOUNTED, bounds)
 
@@ -76,11 +76,3 @@ def refuse_different(connection: Connection, month: Month, ids: list[int]) -> No
                 f"project {wrong} would not be as it was sealed in {month}: the database holds other rows; "
                 "fleetmeter verify says which, and nothing was restored"
             )
-
-
-def log(connection: Connection, actor: str, action: str, subject: str, after: dict[str, Any]) -> None:
-    connection.execute(
-        text("""INSERT INTO audit_log (actor, action, subject, after)
-            VALUES (:actor, :action, :subject, CAST(:after AS jsonb))"""),
-        {"actor": actor, "action": action, "subject": subject, "after": json.dumps(after)},
-    )

@@ -5,14 +5,14 @@ that nobody's tier keeps goes as a partition; otherwise chunks of projects are d
 has what went, before it goes: `verify` and the trigger on daily_stats go by that.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
 from metering.catalogue.periods import Month
+from metering.db import audit_log
 from metering.db.transactions import chunks, transaction
 from metering.errors import PeriodError
 from metering.months.close import due_months
@@ -39,10 +39,6 @@ IS_ARCHIVED = text(f"""
     SELECT b.year, b.month FROM {BILLS} b
     JOIN {ARCHIVED} a ON a.month = format('%s-%s', b.year, lpad(b.month::text, 2, '0'))
     WHERE a.bills >= b.bills ORDER BY b.year, b.month""")
-
-LOG = text("""
-    INSERT INTO audit_log (actor, action, subject, after)
-    VALUES (:actor, :action, :subject, CAST(:after AS jsonb))""")
 
 
 @dataclass(frozen=True)
@@ -83,8 +79,8 @@ def archived(connection: Connection) -> list[Month]:
 
 def note_archived(connection: Connection, month: Month, bills: int, place: str, actor: str) -> None:
     """Remember that an archive at `place` holds `bills` of `month`, read back and verified."""
-    after = json.dumps({"bills": bills, "place": place})
-    connection.execute(LOG, {"actor": actor, "action": "archive", "subject": str(month), "after": after})
+    after = {"bills": bills, "place": place}
+    audit_log.record(connection, actor, "archive", str(month), after=after)
 
 
 def archived_at(connection: Connection, month: Month) -> str:
@@ -223,11 +219,13 @@ def _drop_partition(connection: Connection, table: Table, month: Month) -> None:
 
 
 def _log(connection: Connection, table: Table, month: Month, actor: str, going: Removed) -> None:
-    before: date = month.next().first.date
-    after = json.dumps(
-        {"before": str(before), "month": str(month), "projects": going.projects, "rows": going.rows}
-    )
-    connection.execute(LOG, {"actor": actor, "action": "retention", "subject": table.name, "after": after})
+    after = {
+        "before": str(month.next().first.date),
+        "month": str(month),
+        "projects": going.projects,
+        "rows": going.rows,
+    }
+    audit_log.record(connection, actor, "retention", table.name, after=after)
 
 
 def _old(engine: Engine, table: str, which: str, before: datetime) -> int:

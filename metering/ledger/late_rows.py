@@ -6,7 +6,6 @@ a table were pruned by the platform, which takes back no usage; nor does what is
 own hour, if older ones are known to have been there.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SourceName
+from metering.db import audit_log
 
 WAIT = timedelta(hours=24)
 ACTOR = "fleetmeter"
@@ -127,8 +127,8 @@ _POST = f"""
     ORDER BY d.project_id, late.meter
     ON CONFLICT (project_id, usage_date, meter) WHERE kind = 'late_rows' DO NOTHING
     RETURNING *)
-    INSERT INTO audit_log (at, actor, action, subject, after, reason)
-    SELECT :at, actor, 'adjust', 'project ' || project_id, to_jsonb(posted) - 'created_at'
+    {audit_log.INSERT}
+    SELECT :at, actor, 'adjust', 'project ' || project_id, NULL::jsonb, to_jsonb(posted) - 'created_at'
         || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM')), reason
     FROM posted ORDER BY id"""
 
@@ -138,9 +138,4 @@ def finish(
 ) -> None:
     """Note that these days were recounted, so that none is again."""
     after = {"days": [str(day) for day in days], "sealed_until": sealed.until.isoformat()}
-    connection.execute(
-        text("""
-            INSERT INTO audit_log (at, actor, action, subject, after)
-            VALUES (:at, :actor, 'recount', :source, CAST(:after AS jsonb))"""),
-        {"at": at, "actor": ACTOR, "source": source, "after": json.dumps(after)},
-    )
+    audit_log.record(connection, ACTOR, "recount", source, after=after, at=at)

@@ -4,7 +4,6 @@ A quantity (of a counter, positive or negative) is rated with the month that it 
 amount of money is added to that month's bill as it is. A wrong adjustment is reversed by another.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,6 +14,7 @@ from metering.catalogue import projects
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
 
 LARGEST = 2**62  # so that a few of them still add up in a bigint
@@ -133,20 +133,9 @@ def _insert(connection: Connection, adjustment: Adjustment, month: Month, at: da
 
 def _log(connection: Connection, adjustment: Adjustment, identity: int, month: Month, at: datetime) -> None:
     after = {"id": identity, "posted_month": str(month)} | asdict(adjustment)
-    connection.execute(
-        text("""
-            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
-            VALUES (:at, :actor, 'adjust', :subject, (
-                SELECT to_jsonb(a) FROM adjustments a
-                WHERE a.project_id = :project AND a.id = CAST(:reverses AS bigint)),
-                CAST(:after AS jsonb), :reason)"""),
-        {
-            "at": at,
-            "actor": adjustment.actor,
-            "subject": f"project {adjustment.project_id}",
-            "project": adjustment.project_id,
-            "reverses": adjustment.reverses,
-            "after": json.dumps(after, default=str),
-            "reason": adjustment.reason,
-        },
+    reversed_row = connection.scalar(
+        text("SELECT to_jsonb(a) FROM adjustments a WHERE a.project_id = :project AND a.id = :reverses"),
+        {"project": adjustment.project_id, "reverses": adjustment.reverses},
     )
+    subject, reason = f"project {adjustment.project_id}", adjustment.reason
+    audit_log.record(connection, adjustment.actor, "adjust", subject, reversed_row, after, reason, at)

@@ -1,6 +1,5 @@
 """Gaps an operator accepts, the charge at risk in them, and how each month stands."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
+from metering.db import audit_log
 from metering.errors import UnknownGap
 from metering.months import blockers, proration
 from metering.pricing import rating
@@ -32,17 +32,13 @@ def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: dat
     if row["accepted_at"] or row["covered_at"]:
         how = f"accepted by {row['accepted_by']}" if row["accepted_at"] else "covered"
         raise UnknownGap(f"gap {gap_id} is already {how}; it blocks nothing")
-    values = {"id": gap_id, "reason": reason, "actor": actor, "at": at, "before": json.dumps(row)}
-    connection.execute(
+    after = connection.scalar(
         text("""
-            WITH accepted AS (
-                UPDATE gaps g SET accepted_at = :at, accepted_by = :actor, accepted_reason = :reason
-                WHERE id = :id RETURNING to_jsonb(g) AS after)
-            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
-            SELECT :at, :actor, 'accept-gap', 'gap ' || :id, CAST(:before AS jsonb), after, :reason
-            FROM accepted"""),
-        values,
+            UPDATE gaps g SET accepted_at = :at, accepted_by = :actor, accepted_reason = :reason
+            WHERE id = :id RETURNING to_jsonb(g)"""),
+        {"id": gap_id, "reason": reason, "actor": actor, "at": at},
     )
+    audit_log.record(connection, actor, "accept-gap", f"gap {gap_id}", row, after, reason, at)
 
 
 @dataclass(frozen=True)
