@@ -1,1 +1,1 @@
-"""Decide when jobs run, queue them, and execute them."""
+"""Decide when jobs run: registry, due, queue, runner, listener, and the tasks."""

@@ -1,1 +1,1 @@
-"""Do the work of each job that is more than one call, one file a job."""
+"""Do the work of each job, one file a job."""
