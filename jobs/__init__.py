@@ -1,1 +1,1 @@
-"""Decide when jobs run: registry, due, queue, runner, listener, and the tasks."""
+"""Decide when jobs run: registry, due, queue, runner, listener, tasks."""

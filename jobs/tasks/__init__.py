@@ -1,1 +1,1 @@
-"""Do the work of each job, one file a job."""
+"""Do the work of jobs, one file a job."""
