@@ -1,0 +1,106 @@
+"""Landed revisions never change, and sealed data survives every upgrade and a move to another server."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, text
+
+from fleetmeter import schema
+from metering.db.engine import engine_of
+from metering.proof.verify import verify
+from tests.support.pg_programs import run
+
+ROOT = Path(__file__).parents[3]
+SEALED = ROOT / "tests" / "data" / "form_1" / "sealed.sql"
+
+# SHA-256 of every revision file that has landed. A landed file never changes: databases out there have run it
+# as it was. A release adds its new files here.
+LANDED = {
+    "20251108_create_daily_stats.py": "6bf21a588c268b5f0f316b17043dbb55c8d3ef6bb892a05302405ffb236d8d05",
+    "20251108_create_ledger.py": "b49a4547ed4a019d3cd618f7680fe8ca2549e5806fc6c1de308df70d132e7cbc",
+    "20251108_create_monthly_stats.py": "0b2bffbd582db09e8ff989d60465d7e0f3a4352b6c5b75c19f2e0d21b56b703b",
+    "20251108_create_operations.py": "63eebec4d7f635ed1a22df021a8ba1fc47aa52ec78f18bd8dd3d166e4492fee1",
+    "20251108_create_platform_tables.py": "e2414eed1825a28cda65d3287bdf2dc41f456b22f01be5cd25097cf89236749b",
+    "20251125_collect_from_accounts.py": "697b8602aac491a340428d1ff072e15824f063041c1a41da080b415ff1851b71",
+    "20251125_count_failed_attempts.py": "d53a2ef4fe3275591a248425f71f783a335ed33382ba3dd3ba0579c4d3043193",
+    "20251125_count_lost_workers.py": "d7bc0fa6cf1237e8d5a013233e409047426c32e4e2fa410df64cbb264e0a0063",
+    "20251125_month_status.py": "6dd336d11ee7072bd322e44d18594c914d1ab8efa01818f5404389137b7dd367",
+    "20251125_tiers_seen.py": "f2f1576f027639d478306b256701244654409c436048fda8893e95daed8c098a",
+}
+# The revisions at which a database could hold sealed days and closed months, oldest first.
+WITH_SEALED_DATA = [
+    "k9012345678i",
+    "l0123456789j",
+    "m0123456789j",
+    "n0123456789j",
+    "o0123456789k",
+    "p1234567890l",
+]
+
+
+@pytest.mark.parametrize("name", LANDED)
+def test_a_landed_revision_never_changes(name: str) -> None:
+    content = (ROOT / "migrations" / "versions" / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == LANDED[name]
+
+
+def fill(engine: Engine, statements: str) -> None:
+    """Load rows that an older version sealed, in place of this installation's own audit log."""
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER USER"))
+        connection.execute(text("DELETE FROM audit_log"))
+        connection.exec_driver_sql(statements)
+        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed"))
+        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept"))
+
+
+@pytest.fixture
+def empty(empty_url: URL) -> Iterator[Engine]:
+    engine = engine_of(empty_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", WITH_SEALED_DATA)
+def test_sealed_data_of_each_older_schema_verifies_after_the_upgrade(empty: Engine, revision: str) -> None:
+    schema.migrate(empty, revision)
+    fill(empty, SEALED.read_text(encoding="utf-8"))
+    before = verified_rows(empty)
+    schema.migrate(empty)
+    report = verify(empty)
+    assert report.discrepancies == []
+    assert verified_rows(empty) == before
+    assert before[0] > 40
+    assert before[1] == 2
+
+
+def verified_rows(engine: Engine) -> tuple[int, int]:
+    with engine.connect() as connection:
+        days = connection.scalar(text("SELECT count(*) FROM daily_stats")) or 0
+        return days, connection.scalar(text("SELECT count(*) FROM monthly_stats")) or 0
+
+
+def test_a_dump_restored_on_another_server_verifies(
+    empty: Engine, empty_url: URL, admin: Connection, tmp_path: Path
+) -> None:
+    schema.migrate(empty, WITH_SEALED_DATA[-1])
+    fill(empty, SEALED.read_text(encoding="utf-8"))
+    schema.migrate(empty)
+    dump = tmp_path / "dump.sql"
+    run("pg_dump", empty_url, "--enable-row-security", "--no-owner", f"--file={dump}")
+    name = f"{empty_url.database}_copy"
+    admin.execute(text(f'CREATE DATABASE "{name}"'))
+    copy = engine_of(empty_url.set(database=name))
+    try:
+        run("psql", copy.url, "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}")
+        report = verify(copy)
+        assert report.discrepancies == []
+        assert verified_rows(copy) == verified_rows(empty)
+        schema.require_head(copy)
+        with pytest.raises(Exception, match="sealed"), copy.begin() as connection:
+            connection.execute(text("UPDATE daily_stats SET logs = 1"))
+    finally:
+        copy.dispose()
+        admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
