@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
 
-from collectors.mqtt import daemon, endpoint
+from collectors.mqtt import counting, daemon, endpoint
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.reader import FastReader
 from collectors.mqtt.writer import Writer
@@ -81,13 +81,13 @@ def watched(settings: Settings, engine: Engine, stop: threading.Event) -> None:
             self.ended = time.monotonic() if self._buffer.counters else 0.0  # not before the first message
             return came
 
-    def flush(writer: Writer, batch: Batch) -> datetime:
-        began, at = time.monotonic(), unwatched(writer, batch)
+    def flush(writer: Writer, batch: Batch) -> None:
+        began = time.monotonic()
+        unwatched(writer, batch)
         flushes.append((len(batch.totals.projects), time.monotonic() - began))
-        return at
 
     unwatched, Writer.flush = Writer.flush, flush  # type: ignore[method-assign]
-    daemon.FastReader = WatchedReader  # type: ignore[misc, attr-defined]
+    counting.FastReader = WatchedReader  # type: ignore[misc, attr-defined]
     daemon.run(settings, engine, stop)
     print(json.dumps({"flushes": flushes, "pauses": pauses}))
 

@@ -45,6 +45,10 @@ class AdjustmentRefused(FleetmeterError):
     """A correction that corrects nothing, names no counter, or was already reversed."""
 
 
+class UnknownCounter(FleetmeterError):
+    """A counter's client id that does not exist, or a counter that cannot be retired or moved."""
+
+
 class UnknownGap(FleetmeterError):
     """A gap id that does not exist, or a gap that needs no acceptance any more."""
 

@@ -66,6 +66,7 @@ class BrokerConnection:
         v5: bool,
         on_connected: Callable[[bool], None],
         on_confirmed: Callable[[int], None],
+        receive_maximum: int = RECEIVE_MAXIMUM,
     ) -> None:
         """Connect.
 
@@ -81,6 +82,8 @@ class BrokerConnection:
         self.failure: str | None = None
         self.retry_with_v311 = False
         self.subscribed = False
+        self.connected_at = 0.0  # monotonic seconds, of the broker's CONNACK
+        self.ended_by_broker = False
         self._client = _Client(self, broker.client_id, v5)
         self._client.username_pw_set(broker.username, broker.password)
         if broker.tls:
@@ -88,14 +91,14 @@ class BrokerConnection:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
-        self._connect(broker)
+        self._connect(broker, receive_maximum)
 
-    def _connect(self, broker: Endpoint) -> None:
+    def _connect(self, broker: Endpoint, receive_maximum: int) -> None:
         options: dict[str, Any] = {}
         if self.v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = NEVER
-            properties.ReceiveMaximum = RECEIVE_MAXIMUM
+            properties.ReceiveMaximum = receive_maximum
             options = {"clean_start": False, "properties": properties}
         try:
             self._client.connect(broker.host, broker.port, KEEPALIVE, **options)
@@ -196,9 +199,10 @@ class BrokerConnection:
         if self.failure is not None and self.socket is not None:
             self.fail(self.failure)
 
-    def fail(self, reason: str) -> None:
-        """Give the connection up, for `reason`."""
+    def fail(self, reason: str, by_broker: bool = False) -> None:
+        """Give the connection up, for `reason`; `by_broker`: the other side has closed it."""
         if self.failure is None:
+            self.ended_by_broker = by_broker
             self.retry_with_v311 = self.session_present is None
             self.failure = reason
         self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
@@ -218,6 +222,7 @@ class BrokerConnection:
             self.failure = "not MQTT: a second CONNACK"
         else:
             self.session_present = bool(flags.session_present)
+            self.connected_at = time.monotonic()
             self._on_connected(self.session_present)
 
     def _on_subscribe(
@@ -232,4 +237,5 @@ class BrokerConnection:
         if self.failure is None:
             # A broker that does not know MQTT 5 may hang up instead of saying so.
             self.retry_with_v311 = self.session_present is None
+            self.ended_by_broker = True
             self.failure = f"connection lost: {reason}"

@@ -7,7 +7,10 @@ from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from collectors.mqtt.tls import GatheringContext
+from metering.catalogue import brokers
 from metering.config.settings import Settings
+
+PREFIX = "fleetmeter"  # of client ids that are made for one connection
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,17 @@ class Endpoint:
     def name(self) -> str:
         return f"{self.host}:{self.port}"
 
+    @property
+    def approximate(self) -> bool:
+        """True if this broker does not keep MQTT's rules, so that counts are approximate."""
+        return brokers.is_approximate(self.host)
 
-def from_settings(settings: Settings, gathering: bool = False) -> Endpoint:
+
+def from_settings(settings: Settings, client_id: str | None = None, gathering: bool = False) -> Endpoint:
     """Return the broker of MQTT_URL, which must be set. Raises OSError for unreadable certificates.
 
-    `gathering`: read TLS in large chunks, which paho's own reading cannot do.
+    `client_id` is MQTT_CLIENT_ID by default, else a prefix for short connections. `gathering`: read TLS in
+    large chunks, which paho's own reading cannot do.
     """
     parts, (host, port) = _parts(settings), address(settings)
     return Endpoint(
@@ -38,7 +47,7 @@ def from_settings(settings: Settings, gathering: bool = False) -> Endpoint:
         tls=_context(settings, parts.port, gathering) if parts.scheme == "mqtts" else None,
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
-        client_id=settings.mqtt_client_id,
+        client_id=client_id or settings.mqtt_client_id or PREFIX,
     )
 
 

@@ -12,7 +12,7 @@ from collectors.mqtt.connection import BrokerConnection
 from collectors.mqtt.flush_policy import FlushPolicy
 from collectors.mqtt.reader import IDLE_SECONDS, Reader
 from collectors.mqtt.store import Store
-from collectors.mqtt.writer import Clock, Writer
+from collectors.mqtt.writer import HostClock, Writer
 
 HEARTBEAT_SECONDS = 5.0
 SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets through
@@ -21,12 +21,12 @@ SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets th
 class Loop:
     """Connects buffer and writer; `connection` is the current connection, if any."""
 
-    def __init__(self, buffer: Buffer, store: Store, clock: Clock) -> None:
+    def __init__(self, buffer: Buffer, store: Store, clock: HostClock, tolerance: float) -> None:
         self.buffer = buffer
         self.connection: BrokerConnection | None = None
         self._reader: Reader | None = None
         self._wake_receiver, self._wake_sender = socket.socketpair()
-        self.writer = Writer(store, clock, self._wake)
+        self.writer = Writer(store, clock, tolerance, self._wake)
         self.flush_policy = FlushPolicy()
         self._store = store
         self._unsaved_bytes = 0  # read since the last cut
@@ -141,8 +141,7 @@ class Loop:
         self.writer.submit(heartbeat, self._heartbeat_written)
 
     def _write_heartbeat(self, connected: bool, figures: dict[str, Any]) -> None:
-        at = self.writer.instant()
-        self.writer.persist(partial(self._store.heartbeat, connected, at, figures))
+        self.writer.persist(lambda: self._store.heartbeat(connected, figures, self.writer.now()))
 
     def _heartbeat_written(self, _: object) -> None:
         self._heartbeat_pending = False

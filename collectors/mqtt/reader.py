@@ -84,10 +84,10 @@ class FastReader:
             self._wait_for_any(sock)
             return 0
         except OSError as error:
-            self._connection.fail(str(error))
+            self._connection.fail(str(error), by_broker=True)
             return 0
         if not chunk:
-            self._connection.fail("the broker closed the connection")
+            self._connection.fail("the broker closed the connection", by_broker=True)
             return 0
         self._process(chunk)
         self._expect_more(sock, len(chunk))

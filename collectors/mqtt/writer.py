@@ -2,10 +2,11 @@
 
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any
@@ -14,7 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
-from collectors.mqtt.store import Store
+from collectors.mqtt.store import Clock, Store
 from metering.catalogue.periods import Month
 from metering.errors import DatabaseUnavailable
 from metering.ledger.partitions import ensure_partitions
@@ -22,7 +23,7 @@ from metering.ledger.partitions import ensure_partitions
 LOG = structlog.get_logger("counter")
 MAX_PAUSE = 15.0  # seconds between two attempts
 
-Clock = Callable[[], datetime]
+HostClock = Callable[[], datetime]
 
 
 class Abandoned(Exception):
@@ -35,14 +36,19 @@ class Writer:
     An exception of a task is raised by `collect`, so no error of this thread goes unnoticed.
     """
 
-    def __init__(self, store: Store, clock: Clock, wake: Callable[[], None]) -> None:
-        """Start the thread; `wake()` is called from it when a task has finished."""
+    def __init__(self, store: Store, clock: HostClock, tolerance: float, wake: Callable[[], None]) -> None:
+        """Start the thread; `wake()` is called from it when a task has finished.
+
+        `tolerance`: seconds by which `clock` may differ from the database's.
+        """
         self.store = store
         self.unsaved: Batch | None = None
-        self._away_since: datetime | None = None
+        self._away_since: float | None = None
         self._clock = clock
+        self._tolerance = tolerance
         self._wake = wake
-        self._last_instant = datetime.min.replace(tzinfo=clock().tzinfo)
+        self._flushes = 0
+        self._written_at = store.claim.at
         self._partitioned: Month | None = None
         self._pending = 0
         self._finished: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
@@ -71,31 +77,29 @@ class Writer:
         self._stop.set()
         self._executor.shutdown(cancel_futures=True)
 
-    def instant(self) -> datetime:
-        """Return the clock's time, but later than ever before: a flush is identified by it."""
-        at = max(self._clock(), self._last_instant + timedelta(microseconds=1))
-        self._last_instant = at
-        return at
+    def now(self) -> Clock:
+        """Return the host's time, which the store compares with the database's."""
+        return Clock(self._clock(), self._tolerance)
 
-    def flush(self, batch: Batch) -> datetime:
-        """Commit `batch`, however long it takes; returns its instant. Raises Fenced, Abandoned."""
+    def flush(self, batch: Batch) -> None:
+        """Commit `batch`, however long it takes. Raises Fenced, Abandoned."""
         self.unsaved = batch
         for attempt in count():
-            at = self.instant()
+            self._flushes += 1
+            flush = self._flushes
             try:
-                self._ensure_partitions(at)
-                self.store.commit(batch.totals, batch.cut.last, at)
+                self._ensure_partitions()
+                self._written_at = self.store.commit(batch.totals, batch.cut.last, flush, self.now())
                 break
             except (DatabaseUnavailable, SQLAlchemyError) as error:
                 self._pause(error, attempt)
             # If the answer is that another daemon took over, it stays unknown whether this was committed.
             self.unsaved = None
-            if self._retry(partial(self.store.was_committed, at)):
+            if self._retry(partial(self.store.was_committed, flush)):
                 break
             self.unsaved = batch
         self._log_recovery()
         self.unsaved = None
-        return at
 
     def persist(self, operation: Callable[[], Any]) -> Any:
         """Return the result of `operation`, tried until the database answers. Raises Fenced, Abandoned."""
@@ -117,7 +121,7 @@ class Writer:
 
     def _pause(self, error: Exception, attempt: int) -> None:
         if self._away_since is None:
-            self._away_since = self._clock()
+            self._away_since = time.monotonic()
             LOG.warning("cannot write; counting goes on in memory", reason=_first_line(error))
         pause = min(MAX_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
         if self._stop.wait(pause):
@@ -125,14 +129,14 @@ class Writer:
 
     def _log_recovery(self) -> None:
         if self._away_since is not None:
-            seconds = (self._clock() - self._away_since).total_seconds()
-            LOG.info("writing again", away_seconds=round(seconds))
+            LOG.info("writing again", away_seconds=round(time.monotonic() - self._away_since))
             self._away_since = None
 
-    def _ensure_partitions(self, at: datetime) -> None:
-        if self._partitioned != Month.of(at):
-            ensure_partitions(self.store.engine, at)
-            self._partitioned = Month.of(at)
+    def _ensure_partitions(self) -> None:
+        """Make the partitions of the month last written in, and of the next one."""
+        if self._partitioned != Month.of(self._written_at):
+            ensure_partitions(self.store.engine, self._written_at)
+            self._partitioned = Month.of(self._written_at)
 
 
 def _first_line(error: Exception) -> str:

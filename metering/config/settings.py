@@ -82,7 +82,7 @@ class Settings(SignInSettings, CloudSettings):
         "config",
         "ota",
     )
-    mqtt_client_id: str = "fleetmeter-counter"
+    mqtt_client_id: str | None = None
     mqtt_shared_group: str | None = None
     mqtt_reader: Literal["fast", "plain"] = "fast"  # plain: paho's own reader, slower and as exact
     mqtt_ca_file: Path | None = None
@@ -107,6 +107,7 @@ class Settings(SignInSettings, CloudSettings):
     keep_days_months: Annotated[dict[str, int], NoDecode] = Field(
         default={}, alias="FLEETMETER_KEEP_DAYS_MONTHS"
     )
+    clock_tolerance: float = Field(default=60, gt=0, allow_inf_nan=False, alias="FLEETMETER_CLOCK_TOLERANCE")
     keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
 
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")

@@ -123,8 +123,10 @@ HOUR_COLUMNS = ",\n".join(column for source in SOURCES for column in _hour_colum
 
 # silent        not read since; ends by itself when its source is read again
 # session_lost  the broker discarded the session of a counter daemon, and its messages
+# taken_over    another client used the client id of a counter daemon, and received its messages
+# retired       an operator gave up a counter daemon, and what the broker held for it
 # other         anything else, such as a gap that an operator records
-GapKind = Literal["silent", "session_lost", "other"]
+GapKind = Literal["silent", "session_lost", "taken_over", "retired", "other"]
 INCOMPLETE_STATES = ("partial", "missing", "denied", "failed")  # not read for all of the day
 # Of a day `{0}`: some source is in one of INCOMPLETE_STATES. Word for word the predicate of a partial index.
 INCOMPLETE = (

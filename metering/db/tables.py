@@ -297,7 +297,11 @@ class Adjustment(Base):
 
 
 class Gap(Base):
-    """A source was blind during `[starts_at, ends_at)`; `project_ids` NULL means every project."""
+    """A source was blind during `[starts_at, ends_at)`; `project_ids` NULL means every project.
+
+    `client_id` names the counter it is of. `kind`: silent (covered once read again), session_lost,
+    taken_over (another client used the id), retired, other.
+    """
 
     __tablename__ = "gaps"
     __table_args__ = (Index("gaps_source_starts_at_idx", "source", "starts_at"),)
@@ -314,6 +318,7 @@ class Gap(Base):
     accepted_by: Mapped[str | None]
     accepted_at: Mapped[datetime | None]
     accepted_reason: Mapped[str | None]
+    client_id: Mapped[str | None]
 
 
 class UnattributedMessages(Base):
@@ -380,8 +385,9 @@ class TierSeen(Base):
 class MqttSession(Base):
     """Exactly-once state of one counter daemon, written in the transaction of its counts.
 
-    `epoch` fences: it is raised by each start, and a daemon that finds a higher one stops.
-    `session_started_at` is since when the broker has kept this session without losing it.
+    `epoch` fences: each start raises it, and a daemon that finds a higher one stands by. `flush` identifies
+    the last commit. The broker has kept this session since `session_started_at`. `approximate`: the broker
+    does not keep MQTT's rules. A session with `retired_at` is given up and no longer expected to be read.
     """
 
     __tablename__ = "mqtt_sessions"
@@ -393,6 +399,21 @@ class MqttSession(Base):
     last_seen_at: Mapped[datetime | None]
     connected: Mapped[bool] = mapped_column(server_default=text("false"))
     broker: Mapped[str | None]
+    flush: Mapped[int] = mapped_column(server_default=text("0"))
+    shared_group: Mapped[str | None]
+    approximate: Mapped[bool] = mapped_column(server_default=text("false"))
+    retired_at: Mapped[datetime | None]
+    retired_by: Mapped[str | None]
+    retired_reason: Mapped[str | None]
+
+
+class Installation(Base):
+    """The client id of this installation's counter, in the only row."""
+
+    __tablename__ = "installation"
+    __table_args__ = (Index("installation_single_idx", text("(true)"), unique=True),)
+
+    client_id: Mapped[str] = mapped_column(primary_key=True)
 
 
 class JobRun(Base):

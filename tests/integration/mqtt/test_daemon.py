@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from collectors.mqtt import counters, daemon, reader
 from collectors.mqtt.counters import Totals
-from collectors.mqtt.store import Store
+from collectors.mqtt.store import Clock, Store
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 from tests.support.mqtt_broker import Mosquitto, Publisher
@@ -174,21 +174,32 @@ def test_a_lost_session_is_a_gap(
     assert 0 < length < 10
 
 
-def test_a_second_daemon_fences_the_first(
-    platform: Platform, start: Callable[..., Running], publisher: Publisher
+def test_a_second_daemon_replaces_the_first_which_takes_over_again(
+    platform: Platform,
+    start: Callable[..., Running],
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(daemon, "STANDBY_POLL", 0.1)
     organization = platform.organization()
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
+    epoch = "SELECT epoch FROM mqtt_sessions"
     first = start()
     eventually(lambda: connected(platform))
     publisher.send(topic, 500)
     second = start()
     publisher.send(topic, 500)
     publisher.wait()
-    assert first.join() == daemon.FENCED
+    eventually(lambda: platform.scalar(epoch) == 2 and connected(platform))
     eventually(lambda: counted(platform) >= 1000)
-    second.finish()
-    assert counted(platform) == 1000
+    assert second.finish() == daemon.STOPPED
+    eventually(lambda: platform.scalar(epoch) == 3 and connected(platform))
+    publisher.send(topic, 500)
+    publisher.wait()
+    eventually(lambda: counted(platform) >= 1500)
+    assert first.finish() == daemon.STOPPED
+    assert counted(platform) == 1500
+    assert platform.rows("SELECT * FROM gaps") == []
 
 
 def test_a_shared_group_counts_each_message_once(
@@ -237,12 +248,12 @@ def test_memory_is_bounded_while_the_database_is_away(
     platform.project(organization)
     away, sizes, refused, commit = threading.Event(), [], [], Store.commit
 
-    def refusing(store: Store, totals: Totals, last: int | None, at: datetime) -> None:
+    def refusing(store: Store, totals: Totals, last: int | None, flush: int, clock: Clock) -> datetime:
         sizes.append(len(totals.projects))
         if away.is_set():
-            refused.append(at)
+            refused.append(flush)
             raise DatabaseUnavailable("away for the test")
-        commit(store, totals, last, at)
+        return commit(store, totals, last, flush, clock)
 
     monkeypatch.setattr(counters, "MAX_PROJECTS", 50)
     monkeypatch.setattr(reader, "MAX_READ", 2_000)

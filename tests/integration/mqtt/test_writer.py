@@ -10,18 +10,21 @@ from sqlalchemy import Engine
 from collectors.mqtt import store as stores
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.counters import ProjectCounters, Totals
+from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.session import Cut
-from collectors.mqtt.store import Fenced, Store
+from collectors.mqtt.store import Claim, Clock, Fenced, Store
 from collectors.mqtt.writer import Writer
 from metering.errors import DatabaseUnavailable
 from tests.support.platform import Platform
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+YEARS = 1e9  # seconds by which AT may differ from the clock
+BROKER = Endpoint("nowhere", 1883, None, None, None, "counter")
 
 
 @pytest.fixture
 def store(engine: Engine) -> Store:
-    return Store(engine, stores.claim(engine, "counter", "nowhere"))
+    return Store(engine, claim(engine))
 
 
 @pytest.fixture
@@ -32,20 +35,30 @@ def batch(platform: Platform) -> Batch:
     return Batch(totals, Cut((b"\0\7",), 7, 1))
 
 
+def now() -> Clock:
+    return Clock(AT, YEARS)
+
+
+def claim(engine: Engine, session_present: bool = True) -> Claim:
+    return stores.claim(engine, BROKER, None, session_present, now())[0]
+
+
 def writer(store: Store) -> Writer:
-    return Writer(store, lambda: AT, lambda: None)
+    return Writer(store, lambda: AT, YEARS, lambda: None)
 
 
-def fail_once(store: Store, monkeypatch: pytest.MonkeyPatch, committed: bool) -> list[datetime]:
-    attempts: list[datetime] = []
-    commit: Callable[..., None] = store.commit
+def fail_once(store: Store, monkeypatch: pytest.MonkeyPatch, committed: bool) -> list[int]:
+    attempts: list[int] = []
+    commit: Callable[..., datetime] = store.commit
 
-    def failing(totals: Totals, last: int | None, at: datetime) -> None:
-        attempts.append(at)
+    def failing(totals: Totals, last: int | None, flush: int, clock: Clock) -> datetime:
+        attempts.append(flush)
+        at = clock.at
         if committed or len(attempts) > 1:
-            commit(totals, last, at)
+            at = commit(totals, last, flush, clock)
         if len(attempts) == 1:
             raise DatabaseUnavailable("the answer got lost")
+        return at
 
     monkeypatch.setattr(store, "commit", failing)
     return attempts
@@ -72,29 +85,29 @@ def test_a_lost_answer_is_looked_up(
 def test_a_fenced_daemon_commits_nothing_and_says_so(
     platform: Platform, engine: Engine, store: Store, batch: Batch
 ) -> None:
-    stores.claim(engine, "counter", "nowhere")
+    claim(engine)
     own = writer(store)
     with pytest.raises(Fenced, match="client id counter"):
         own.flush(batch)
     assert own.unsaved == batch
     own.close()
     assert platform.rows("SELECT * FROM project_stats") == []
-    store.commit_fenced(batch.totals, AT)
+    store.commit_fenced(batch.totals, now())
     assert platform.rows("SELECT mqtt_inbound FROM project_stats") == [(3,)]
 
 
 def test_each_start_raises_the_epoch_and_keeps_the_last_id(engine: Engine, store: Store) -> None:
-    store.commit(Totals(), 41, AT)
-    again = stores.claim(engine, "counter", "nowhere")
+    store.commit(Totals(), 41, 1, now())
+    again = claim(engine)
     assert (again.epoch, again.last_packet_id) == (store.claim.epoch + 1, 41)
 
 
 def test_a_new_session_is_recorded_once_however_often_it_is_tried(platform: Platform, store: Store) -> None:
     later = AT.replace(hour=11)
-    assert not store.record_connection(False, None, AT)
-    store.commit(Totals(), 41, AT.replace(minute=45))
-    assert store.record_connection(False, None, later)
-    assert not store.record_connection(False, None, later)
+    assert not store.record_connection(False, None, now())
+    store.commit(Totals(), 41, 1, Clock(AT.replace(minute=45), YEARS))
+    assert store.record_connection(False, None, Clock(later, YEARS))
+    assert not store.record_connection(False, None, Clock(later, YEARS))
     gaps: list[Any] = platform.rows("SELECT starts_at, ends_at FROM gaps")
     assert gaps == [(AT.replace(minute=45), later)]
     assert platform.rows("SELECT last_packet_id FROM mqtt_sessions") == [(None,)]

@@ -1,0 +1,143 @@
+"""The sessions of counter daemons: which are read, which are away, and the gaps of those that lost messages.
+
+A daemon alone has one session; each member of a shared group has its own. The broker keeps messages for a
+session while its daemon is away, so they are late, not lost, until the session is retired.
+"""
+
+import json
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from metering.errors import UnknownCounter
+
+AWAY_AFTER = timedelta(minutes=2)  # a daemon that reads says so every few seconds, and a restart takes some
+SILENT, SESSION_LOST, TAKEN_OVER, RETIRED = "silent", "session_lost", "taken_over", "retired"
+
+OPEN_GAP = text("""
+    INSERT INTO gaps (source, kind, client_id, starts_at, ends_at, reason)
+    VALUES ('mqtt', :kind, :client, :starts_at, :ends_at, :reason)""")
+
+MEMBERS = text("""
+    SELECT m.client_id, m.shared_group, m.broker, m.approximate, m.connected, m.session_started_at,
+        m.last_seen_at, m.retired_at, w.host,
+        CAST(w.figures->>'clock_difference_seconds' AS double precision) AS clock_difference
+    FROM mqtt_sessions m LEFT JOIN workers w ON w.name = 'counter ' || m.client_id
+    WHERE m.session_started_at IS NOT NULL ORDER BY m.client_id""")
+
+
+class Member(NamedTuple):
+    """A counter's session. `clock_difference`: seconds by which its host's clock is ahead."""
+
+    client_id: str
+    shared_group: str | None
+    broker: str | None
+    approximate: bool
+    connected: bool
+    session_started_at: datetime
+    last_seen_at: datetime | None
+    retired_at: datetime | None
+    host: str | None
+    clock_difference: float | None
+
+    def state(self, at: datetime) -> str:
+        """Return counting, away or retired, as of `at`."""
+        if self.retired_at is not None:
+            return "retired"
+        fresh = self.last_seen_at is not None and at - self.last_seen_at < AWAY_AFTER
+        return "counting" if fresh and self.connected else "away"
+
+
+def members(connection: Connection) -> list[Member]:
+    """Return every session that a counter has ever had, by client id."""
+    return [Member(*row) for row in connection.execute(MEMBERS)]
+
+
+def open_session_lost(connection: Connection, client_id: str, starts_at: datetime, ends_at: datetime) -> None:
+    """Record that the broker has lost a session, and with it the messages of that time."""
+    _open(connection, SESSION_LOST, client_id, starts_at, ends_at, "the broker lost the session")
+
+
+def open_takeover(connection: Connection, client_id: str, starts_at: datetime) -> None:
+    """Record that another client receives this session's messages, since `starts_at`; once at a time."""
+    running = text("SELECT 1 FROM gaps WHERE (kind, client_id) = (:kind, :client) AND ends_at IS NULL")
+    if connection.scalar(running, {"kind": TAKEN_OVER, "client": client_id}) is None:
+        reason = f"another client uses the client id {client_id} and receives its messages"
+        _open(connection, TAKEN_OVER, client_id, starts_at, None, reason)
+
+
+def close_takeover(connection: Connection, client_id: str, at: datetime) -> None:
+    """End a running gap of that kind: the session has been undisturbed for a while."""
+    connection.execute(
+        text("""
+            UPDATE gaps SET ends_at = :at
+            WHERE (kind, client_id) = (:kind, :client) AND ends_at IS NULL"""),
+        {"kind": TAKEN_OVER, "client": client_id, "at": at},
+    )
+
+
+def retire(connection: Connection, client_id: str, reason: str, actor: str, at: datetime) -> None:
+    """Give a session up: what the broker still holds for it is not waited for any more.
+
+    The time since it was last read becomes a gap that `actor` accepts with `reason`. Raises UnknownCounter
+    if there is no such session, it is retired already, or it is being read.
+    """
+    if not reason.strip():
+        raise UnknownCounter(f"retiring {client_id} needs a reason; say why its messages may be left out")
+    member = _require(connection, client_id)
+    if member.state(at) == "counting":
+        raise UnknownCounter(f"counter {client_id} is counting; stop it first")
+    since = member.last_seen_at or member.session_started_at
+    if since < at:
+        _open(connection, RETIRED, client_id, since, at, "the counter was retired")
+    values = {"client": client_id, "at": at, "actor": actor, "reason": reason}
+    connection.execute(
+        text("""
+            UPDATE gaps SET accepted_at = :at, accepted_by = :actor, accepted_reason = :reason
+            WHERE client_id = :client AND kind IN ('silent', 'retired')
+                AND covered_at IS NULL AND accepted_at IS NULL"""),
+        values,
+    )
+    mark_retired(connection, client_id, reason, actor, at)
+
+
+def mark_retired(connection: Connection, client_id: str, reason: str, actor: str, at: datetime) -> None:
+    """Note that a session is not read any more, in `audit_log` too."""
+    before = connection.scalar(
+        text("SELECT to_jsonb(m) FROM mqtt_sessions m WHERE client_id = :client"), {"client": client_id}
+    )
+    connection.execute(
+        text("""
+            WITH retired AS (
+                UPDATE mqtt_sessions m SET retired_at = :at, retired_by = :actor, retired_reason = :reason,
+                    connected = false, epoch = epoch + 1
+                WHERE client_id = :client RETURNING to_jsonb(m) AS after)
+            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
+            SELECT :at, :actor, 'retire-counter', 'counter ' || :client, CAST(:before AS jsonb), after,
+                :reason FROM retired"""),
+        {"client": client_id, "at": at, "actor": actor, "reason": reason, "before": json.dumps(before)},
+    )
+
+
+def _require(connection: Connection, client_id: str) -> Member:
+    member = next((member for member in members(connection) if member.client_id == client_id), None)
+    if member is None:
+        raise UnknownCounter(f"there is no counter {client_id}; fleetmeter counters lists them")
+    if member.retired_at is not None:
+        raise UnknownCounter(f"counter {client_id} is retired since {member.retired_at:%Y-%m-%d %H:%M} UTC")
+    return member
+
+
+def _open(
+    connection: Connection,
+    kind: str,
+    client_id: str,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    reason: str,
+) -> None:
+    connection.execute(
+        OPEN_GAP,
+        {"kind": kind, "client": client_id, "starts_at": starts_at, "ends_at": ends_at, "reason": reason},
+    )
