@@ -15,12 +15,14 @@ from collectors.platform.tables import missing_indexes
 from fleetmeter import schema
 from fleetmeter.cli import status as overview
 from fleetmeter.embedded import postgres
+from metering.catalogue import brokers
 from metering.catalogue.sources import POLLED_SOURCES
 from metering.config.settings import Settings
 from metering.db.engine import open_engine
 from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
+from metering.ledger import sessions
 from metering.pricing import plans
 
 
@@ -92,13 +94,9 @@ def broker(settings: Settings) -> Iterator[Finding]:
 
 
 def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
-    """Why counters may not increment: no daemon, no messages, or messages that match no project."""
-    daemon = connection.execute(
-        text("""
-            SELECT client_id, connected, last_seen_at FROM mqtt_sessions
-            ORDER BY last_seen_at DESC NULLS LAST LIMIT 1""")
-    ).one_or_none()
-    if daemon is None:
+    """Why counters may not increment: no daemon, one that is away, or messages that match no project."""
+    members = [member for member in sessions.members(connection) if member.retired_at is None]
+    if not members:
         yield Finding(
             "counters",
             False,
@@ -106,14 +104,30 @@ def counters(connection: Connection, settings: Settings, at: datetime) -> Iterat
             f"start `fleetmeter counter` with MQTT_URL set; it subscribes to {settings.mqtt_topic_root}/#",
         )
         return
-    fresh = daemon.last_seen_at is not None and at - daemon.last_seen_at < timedelta(minutes=2)
-    yield Finding(
-        "counters",
-        fresh,
-        f"daemon {daemon.client_id} was last seen at {daemon.last_seen_at}",
-        "" if fresh else "start `fleetmeter counter`, or read its log: broker or database is away",
-    )
+    for member in members:
+        yield from _member(member, settings, at)
     yield from _unattributed(connection, settings, at)
+
+
+def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterator[Finding]:
+    group = f" of group {member.shared_group}" if member.shared_group else ""
+    state = member.state(at)
+    ok = state == "counting"
+    advice = (
+        ""
+        if ok
+        else "start it again, or read its log: broker or database is away; if it does not come back, "
+        f"fleetmeter counters retire {member.client_id}: until then no month closes without it"
+    )
+    found = f"counter {member.client_id}{group} is {state}, last seen at {member.last_seen_at}"
+    yield Finding("counters", ok, found, advice)
+    difference = member.clock_difference
+    if difference is not None and abs(difference) > settings.clock_tolerance:
+        found = f"the clock of {member.host} is {difference:+.1f} s off the database's"
+        advice = "set it right (NTP); until then its counter counts by the database's clock"
+        yield Finding("clock", False, found, advice)
+    if member.approximate:
+        yield Finding("exactness", True, f"counter {member.client_id}: {brokers.APPROXIMATE}")
 
 
 def _unattributed(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:

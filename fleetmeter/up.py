@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -25,7 +25,6 @@ from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = Console(stderr=True, highlight=False)
-FENCED = 3  # the counter's exit code when another daemon has taken over
 LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
 GRACE = 15.0  # seconds a process gets to finish what it does
 
@@ -40,7 +39,6 @@ class Process:
     running: subprocess.Popen[bytes] | None = None
     pause: float = 0.5
     start_at: float = 0.0
-    given_up: bool = field(default=False)
 
     def start(self) -> None:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
@@ -51,7 +49,7 @@ class Process:
 
     def tend(self) -> None:
         """Start it, or start it again after a pause when it ended."""
-        if self.given_up or (self.running is not None and self.running.poll() is None):
+        if self.running is not None and self.running.poll() is None:
             return
         if self.running is not None:
             self._ended(self.running.returncode)
@@ -64,10 +62,6 @@ class Process:
 
     def _ended(self, code: int) -> None:
         self.running = None
-        if self.name == "counter" and code == FENCED:
-            OUT.print("[yellow]counter stopped: another daemon counts under the same client id")
-            self.given_up = True
-            return
         lived = time.monotonic() - self.start_at
         self.pause = 0.5 if lived > 60 else min(self.pause * 2, LONGEST_PAUSE)
         self.start_at = time.monotonic() + self.pause

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from fleetmeter import environment, schema
-from fleetmeter.cli import alerts, corrections, exports, months, output, restore, spend
+from fleetmeter.cli import alerts, corrections, counters, exports, months, output, restore, spend
 from fleetmeter.embedded import postgres
 from fleetmeter.extras import require_extra
 from metering.catalogue import projects
@@ -47,6 +47,7 @@ db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
 app.add_typer(db, name="db")
 app.add_typer(exports.app, name="export")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(counters.app, name="counters")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 app.command("spend")(spend.spent)
@@ -147,7 +148,7 @@ def demo(
 
 @app.command()
 def counter() -> None:
-    """Count MQTT messages until stopped; exit 3 when another daemon has taken over."""
+    """Count MQTT messages until stopped; stands by while another daemon counts."""
     from collectors.mqtt import daemon  # noqa: PLC0415 - a slow import that few commands need
 
     found = environment.load()

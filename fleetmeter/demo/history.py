@@ -34,9 +34,9 @@ LOGGED = text("""
 
 # A counter of its own, so that the days of the history are as measured as they were simulated.
 COUNTER = text("""
-    INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, broker)
-    VALUES ('simulated-history', :start, :until, 'simulated')
-    ON CONFLICT (client_id) DO UPDATE SET last_seen_at = :until""")
+    INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, broker, retired_at)
+    VALUES ('simulated-history', :start, :until, 'simulated', :until)
+    ON CONFLICT (client_id) DO UPDATE SET last_seen_at = :until, retired_at = :until""")
 
 # When the demo was first started: what is special about a day does not move with later starts.
 FIRST_SEEN = text("""

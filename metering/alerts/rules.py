@@ -83,13 +83,20 @@ COUNTER_SILENT = """
             WHEN w.last_seen_at > now() - interval '1 minute' THEN 'the daemon runs, its broker is away'
             ELSE 'the daemon does not run: start fleetmeter counter' END) AS detail
     FROM mqtt_sessions m LEFT JOIN workers w ON w.name = 'counter ' || m.client_id
-    WHERE m.session_started_at IS NOT NULL AND m.epoch > 0
+    WHERE m.session_started_at IS NOT NULL AND m.epoch > 0 AND m.retired_at IS NULL
         AND m.last_seen_at < CAST(:at AS timestamptz) - interval '2 minutes'"""
 
 SESSION_LOST = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, 'gap ' || g.id AS subject,
         jsonb_build_object('gap', g.id, 'from', g.starts_at, 'to', g.ends_at, 'reason', g.reason) AS detail
     FROM gaps g WHERE g.source = 'mqtt' AND g.kind = 'session_lost'
+        AND g.covered_at IS NULL AND g.accepted_at IS NULL"""
+
+# Another client connects under a counter's id, and the broker hands the messages to it.
+CLIENT_ID_TAKEN = """
+    SELECT 'critical' AS severity, NULL::bigint AS project_id, g.client_id AS subject,
+        jsonb_build_object('gap', g.id, 'from', g.starts_at, 'to', g.ends_at, 'reason', g.reason) AS detail
+    FROM gaps g WHERE g.source = 'mqtt' AND g.kind = 'taken_over'
         AND g.covered_at IS NULL AND g.accepted_at IS NULL"""
 
 SNAPSHOT_MISSING = f"""
@@ -140,6 +147,7 @@ RULES = {
     "month_blocked": MONTH_BLOCKED,
     "counter_silent": COUNTER_SILENT,
     "session_lost": SESSION_LOST,
+    "client_id_taken": CLIENT_ID_TAKEN,
     "snapshot_missing": SNAPSHOT_MISSING,
     "coverage": UNCOVERED,
     "limit": LIMIT,

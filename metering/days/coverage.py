@@ -21,21 +21,23 @@ from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 from metering.catalogue.sources import SOURCES, SourceInfo, SourceName
 from metering.ledger.failures import failure_state
+from metering.ledger.sessions import absent, is_approximate
 
 # The first expected day of `projects p`: creation or installation, unless a backfill went earlier.
 EXPECTED_FROM = f"""least(
     greatest({METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')),
     (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id))"""
 
-# Hours of the day `[:start, :end)` in which some counter daemon held its session, gaps taken out.
-_SESSION_HOURS = """
+_HOUR_END = "least(h.hour + interval '1 hour', CAST(:at AS timestamptz))"
+# Hours of the day `[:start, :end)` in which every counter daemon read its session, without gaps.
+_SESSION_HOURS = f"""
     SELECT count(*) FROM generate_series(
         greatest(CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC')),
         CAST(:end AS timestamptz) - interval '1 hour', interval '1 hour') AS h (hour)
     WHERE EXISTS (
             SELECT FROM mqtt_sessions m WHERE m.session_started_at < h.hour + interval '1 hour'
-            AND m.last_seen_at >= least(h.hour + interval '1 hour', CAST(:at AS timestamptz))
-                - interval '1 minute')
+            AND m.last_seen_at >= {_HOUR_END} - interval '1 minute')
+        AND NOT EXISTS (SELECT FROM mqtt_sessions m WHERE {absent("m", _HOUR_END)})
         AND NOT EXISTS (
             SELECT FROM gaps g WHERE g.source = 'mqtt' AND g.covered_at IS NULL
             AND g.starts_at < h.hour + interval '1 hour' AND coalesce(g.ends_at, 'infinity') > h.hour
@@ -45,6 +47,9 @@ _EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
     CAST(:start AS timestamptz), date_trunc('hour', p.created_at, 'UTC'))) / 3600)::int"""
 
 
+_DAY_END = "least(CAST(:end AS timestamptz), CAST(:at AS timestamptz))"
+# Without its client id: organizations read this, and whoever knows the id can take the messages.
+_AWAY = f"(SELECT 'a counter was away' FROM mqtt_sessions m WHERE {absent('m', _DAY_END)} LIMIT 1)"
 _NEVER_READ = {
     "sessions": "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
     "hours": "s.{0}_measured_at IS NULL",
@@ -55,13 +60,17 @@ _MEASURED_HOURS = {"sessions": f"({_SESSION_HOURS})::int", "hours": "h.{0}_hours
 def _counted(source: SourceInfo) -> str:
     hours = _MEASURED_HOURS[source.measured_by].format(source.name)
     never = _NEVER_READ[source.measured_by].format(source.name)
-    reason = f"h.{source.name}_failed->>'reason'" if source.is_polled else "NULL::text"
+    reason = f"h.{source.name}_failed->>'reason'" if source.is_polled else _AWAY
+    approximate = (
+        "NULL" if source.is_polled else f"CASE WHEN {is_approximate(':start', ':end')} THEN true END"
+    )
     zero = is_zero(source.name, "h")
     return f"""(SELECT CASE WHEN {never} THEN jsonb_build_object('state', 'not_started') ELSE
         jsonb_strip_nulls(jsonb_build_object('hours', n, 'of', {_EXPECTED_HOURS}, 'state', CASE
             WHEN n >= {_EXPECTED_HOURS} THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
             WHEN n > 0 THEN 'partial'
-            ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {reason} END))
+            ELSE 'missing' END, 'reason', CASE WHEN n < {_EXPECTED_HOURS} THEN {reason} END,
+            'approximate', {approximate}))
         END FROM (SELECT {hours}) AS c (n))"""
 
 

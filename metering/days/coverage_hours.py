@@ -16,13 +16,15 @@ from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SOURCE_NAMES, SOURCES, SourceInfo, SourceName
 from metering.ledger.failures import failure_state
+from metering.ledger.sessions import absent, is_approximate
 
 
 @dataclass(frozen=True)
 class HourCell:
     """One source's part of an hour.
 
-    `detail` has sampled_at, reason, parts, and of a level from an earlier hour `age_hours` at this one's end.
+    `detail` has sampled_at, reason, parts, approximate; of a level from an earlier hour `age_hours` at
+    the end of this one.
     """
 
     hour: datetime
@@ -68,8 +70,8 @@ _COUNTED = """
             'sampled_at', u.measured->>'{0}')
     FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour"""
 
-_MESSAGES = """
-    SELECT h.hour, '{0}' AS source, CASE
+_MESSAGES = f"""
+    SELECT h.hour, '{{0}}' AS source, CASE
             WHEN NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < h.ends) THEN 'not_started'
             WHEN blind.reason IS NOT NULL THEN
                 CASE WHEN blind.starts_at <= h.hour AND blind.ends_at >= h.ends THEN 'missing'
@@ -77,15 +79,20 @@ _MESSAGES = """
             WHEN h.ends > :at THEN 'running'
             WHEN NOT EXISTS (SELECT FROM mqtt_sessions m WHERE m.session_started_at < h.ends
                 AND m.last_seen_at >= h.ends - interval '1 minute') THEN 'missing'
-            WHEN {zero} THEN 'zero' ELSE 'measured' END AS state,
-        jsonb_build_object('reason', blind.reason) AS detail
+            WHEN away.reason IS NOT NULL THEN 'partial'
+            WHEN {{zero}} THEN 'zero' ELSE 'measured' END AS state,
+        jsonb_build_object('reason', coalesce(blind.reason, CASE WHEN h.ends <= :at THEN away.reason END),
+            'approximate', CASE WHEN {is_approximate("h.hour", "h.ends")} THEN true END) AS detail
     FROM hours h LEFT JOIN usage_hourly u ON u.project_id = :project_id AND u.hour = h.hour
     LEFT JOIN LATERAL (
         SELECT string_agg(g.reason, '; ') AS reason, min(g.starts_at) AS starts_at,
             max(coalesce(g.ends_at, 'infinity')) AS ends_at
-        FROM fleetmeter_gaps() g WHERE g.source = '{0}' AND g.starts_at < h.ends
+        FROM fleetmeter_gaps() g WHERE g.source = '{{0}}' AND g.starts_at < h.ends
         AND coalesce(g.ends_at, 'infinity') > h.hour AND g.covered_at IS NULL
-        AND (g.project_ids IS NULL OR :project_id = ANY(g.project_ids))) blind ON true"""
+        AND (g.project_ids IS NULL OR :project_id = ANY(g.project_ids))) blind ON true
+    LEFT JOIN LATERAL (
+        SELECT 'a counter was away' AS reason FROM mqtt_sessions m WHERE {absent("m", "h.ends")} LIMIT 1
+    ) away ON true"""
 
 _TEMPLATES = {"sessions": _MESSAGES, "hours": _COUNTED, "samples": _SAMPLED}
 

@@ -4,16 +4,34 @@ A daemon alone has one session; each member of a shared group has its own. The b
 session while its daemon is away, so they are late, not lost, until the session is retired.
 """
 
-import json
+import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from metering.db import audit_log
 from metering.errors import UnknownCounter
 
 AWAY_AFTER = timedelta(minutes=2)  # a daemon that reads says so every few seconds, and a restart takes some
 SILENT, SESSION_LOST, TAKEN_OVER, RETIRED = "silent", "session_lost", "taken_over", "retired"
+
+
+def absent(session: str, until: str) -> str:
+    """Return SQL that is true if a counter's session was not read until `until`, and is still expected to be.
+
+    `session` names a row of mqtt_sessions. Every member of a shared group has a share of the messages, so
+    one that is away leaves a hole, whatever the others have read.
+    """
+    return f"""({session}.session_started_at < {until} AND {session}.retired_at IS NULL
+        AND coalesce({session}.last_seen_at, {session}.session_started_at) < {until} - interval '1 minute')"""
+
+
+def is_approximate(starts: str, ends: str) -> str:
+    """Return SQL that is true if messages of the period came from a broker that cannot be counted exactly."""
+    return f"""EXISTS (SELECT FROM mqtt_sessions a WHERE a.approximate AND a.session_started_at < {ends}
+        AND coalesce(a.retired_at, 'infinity') > {starts})"""
+
 
 OPEN_GAP = text("""
     INSERT INTO gaps (source, kind, client_id, starts_at, ends_at, reason)
@@ -63,7 +81,7 @@ def open_takeover(connection: Connection, client_id: str, starts_at: datetime) -
     """Record that another client receives this session's messages, since `starts_at`; once at a time."""
     running = text("SELECT 1 FROM gaps WHERE (kind, client_id) = (:kind, :client) AND ends_at IS NULL")
     if connection.scalar(running, {"kind": TAKEN_OVER, "client": client_id}) is None:
-        reason = f"another client uses the client id {client_id} and receives its messages"
+        reason = "another client used the client id of a counter and received its messages"
         _open(connection, TAKEN_OVER, client_id, starts_at, None, reason)
 
 
@@ -104,20 +122,27 @@ def retire(connection: Connection, client_id: str, reason: str, actor: str, at: 
 
 def mark_retired(connection: Connection, client_id: str, reason: str, actor: str, at: datetime) -> None:
     """Note that a session is not read any more, in `audit_log` too."""
-    before = connection.scalar(
-        text("SELECT to_jsonb(m) FROM mqtt_sessions m WHERE client_id = :client"), {"client": client_id}
-    )
-    connection.execute(
+    values = {"client": client_id, "at": at, "actor": actor, "reason": reason}
+    row = text("SELECT to_jsonb(m) FROM mqtt_sessions m WHERE client_id = :client FOR UPDATE")
+    before = connection.scalar(row, {"client": client_id})
+    after = connection.scalar(
         text("""
-            WITH retired AS (
-                UPDATE mqtt_sessions m SET retired_at = :at, retired_by = :actor, retired_reason = :reason,
-                    connected = false, epoch = epoch + 1
-                WHERE client_id = :client RETURNING to_jsonb(m) AS after)
-            INSERT INTO audit_log (at, actor, action, subject, before, after, reason)
-            SELECT :at, :actor, 'retire-counter', 'counter ' || :client, CAST(:before AS jsonb), after,
-                :reason FROM retired"""),
-        {"client": client_id, "at": at, "actor": actor, "reason": reason, "before": json.dumps(before)},
+            UPDATE mqtt_sessions m SET retired_at = :at, retired_by = :actor, retired_reason = :reason,
+                connected = false, epoch = epoch + 1
+            WHERE client_id = :client RETURNING to_jsonb(m)"""),
+        values,
     )
+    audit_log.record(connection, actor, "retire-counter", f"counter {client_id}", before, after, reason, at)
+    # Where it was the installation's own, the next counter starts a session under a new one.
+    connection.execute(
+        text("UPDATE installation SET client_id = :new WHERE client_id = :client"),
+        {"new": new_client_id(), "client": client_id},
+    )
+
+
+def new_client_id() -> str:
+    """Return a client id of 23 characters, which every broker takes, with 48 random bits."""
+    return f"fleetmeter-{secrets.token_hex(6)}"
 
 
 def _require(connection: Connection, client_id: str) -> Member:

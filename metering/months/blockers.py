@@ -23,17 +23,23 @@ COVER = text(f"""
     UPDATE gaps g SET covered_at = :at
     WHERE g.kind = '{SILENT}' AND g.covered_at IS NULL AND g.accepted_at IS NULL AND CASE g.source
         WHEN 'mqtt' THEN EXISTS (SELECT FROM mqtt_sessions m
-            WHERE m.session_started_at <= g.starts_at AND m.last_seen_at >= g.ends_at)
+            WHERE m.client_id = coalesce(g.client_id, m.client_id)
+            AND m.session_started_at <= g.starts_at AND m.last_seen_at >= g.ends_at)
         ELSE NOT EXISTS (SELECT FROM project_stats s JOIN projects p ON p.id = s.project_id
             WHERE s.project_id = ANY(g.project_ids)
             AND s.platform_db_measured_at < least(g.ends_at, {METERED_UNTIL})) END""")
 
-# The broker keeps a counter's session while no daemon runs, so the messages are late, not lost.
+# The broker keeps a counter's session while its daemon is away, so the messages are late, not lost. Each
+# member of a shared group has its own share of them: one that is away is missed, whoever else counts.
 MQTT_SILENT = text(f"""
-    INSERT INTO gaps (source, starts_at, ends_at, kind, reason)
-    SELECT 'mqtt', greatest(max(last_seen_at), :start), :end, '{SILENT}', 'not read since' FROM mqtt_sessions
-    WHERE session_started_at < :end HAVING max(last_seen_at) < :end AND NOT EXISTS (
-        SELECT FROM gaps g WHERE (g.source, g.kind, g.ends_at) = ('mqtt', '{SILENT}', :end))""")
+    INSERT INTO gaps (source, starts_at, ends_at, kind, client_id, reason)
+    SELECT 'mqtt', greatest(coalesce(m.last_seen_at, m.session_started_at), :start), :end, '{SILENT}',
+        m.client_id, 'not read since'
+    FROM mqtt_sessions m
+    WHERE m.session_started_at < :end AND m.retired_at IS NULL
+        AND coalesce(m.last_seen_at, m.session_started_at) < :end AND NOT EXISTS (
+            SELECT FROM gaps g WHERE (g.source, g.kind, g.ends_at) = ('mqtt', '{SILENT}', :end)
+            AND coalesce(g.client_id, m.client_id) = m.client_id)""")
 
 PLATFORM_SILENT = text(f"""
     INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
@@ -56,7 +62,8 @@ BLOCKED = text(f"""
         UNION ALL
         SELECT p.id, format('%s was blind from %s to %s (%s): fleetmeter accept-gap %s, or cover it',
             g.source, to_char(g.starts_at, 'YYYY-MM-DD HH24:MI'),
-            coalesce(to_char(g.ends_at, 'YYYY-MM-DD HH24:MI'), 'now'), g.reason, g.id)
+            coalesce(to_char(g.ends_at, 'YYYY-MM-DD HH24:MI'), 'now'),
+            concat_ws(' by counter ', g.reason, g.client_id), g.id)
         FROM projects p JOIN gaps g ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
         WHERE p.id = ANY(:ids) AND g.source IN {quoted(COUNTER_SOURCES)}
             AND g.covered_at IS NULL AND g.accepted_at IS NULL AND g.starts_at < {_UNTIL}

@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision = "5b8d3e2f9a10"
-down_revision = "r3456789012n"
+down_revision = "s4567890123o"
 branch_labels = None
 depends_on = None
 
@@ -18,6 +18,7 @@ def upgrade() -> None:
             CONSTRAINT installation_pkey PRIMARY KEY (client_id)
         );
         CREATE UNIQUE INDEX installation_single_idx ON installation ((true));
+        SELECT fleetmeter_protect('installation');
         ALTER TABLE mqtt_sessions
             ADD COLUMN flush BIGINT DEFAULT 0 NOT NULL,
             ADD COLUMN shared_group TEXT,

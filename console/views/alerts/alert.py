@@ -106,5 +106,6 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
         + "; ".join(f"{project}: {why}" for project, why in detail["first"].items())
     ),
     "counter_silent": lambda detail: f"{detail['why']}, last seen {detail['last_seen_at']}",
+    "client_id_taken": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",
     "session_lost": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",
 }

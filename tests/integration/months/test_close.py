@@ -13,7 +13,8 @@ from metering.catalogue.periods import Day, Month
 from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.errors import PeriodError
+from metering.errors import PeriodError, UnknownCounter
+from metering.ledger import sessions
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import gaps
@@ -137,6 +138,60 @@ def test_a_silent_counter_blocks(engine: Engine, platform: Platform) -> None:
     assert platform.scalar("SELECT count(*) FROM gaps") == 1
     platform.sql("UPDATE mqtt_sessions SET last_seen_at = :at", at=MIDNIGHT + hours(0.1))
     assert close(engine).closed == 1
+
+
+def away_member(engine: Engine, platform: Platform) -> tuple[int, int]:
+    """Two members of a shared group count in October; one of them goes away in its middle."""
+    key = fleet(platform)
+    count(engine, key, MID_OCTOBER, 1)
+    for client_id, last_seen_at in (("slot-1", MIDNIGHT + hours(1)), ("slot-2", MID_OCTOBER)):
+        platform.sql(
+            """INSERT INTO mqtt_sessions (client_id, shared_group, session_started_at, last_seen_at)
+            VALUES (:client, 'meters', :start, :seen)""",
+            client=client_id,
+            start=MID_OCTOBER - hours(24),
+            seen=last_seen_at,
+        )
+    return key
+
+
+def test_a_member_of_a_shared_group_that_is_away_blocks_until_it_is_back(
+    engine: Engine, platform: Platform
+) -> None:
+    key = away_member(engine, platform)
+    reason = close(engine).blocked[key[1]]
+    assert "mqtt was blind from 2026-10-15 12:00 to 2026-11-01 00:00" in reason
+    assert "slot-2" in reason
+    assert "slot-1" not in reason
+    platform.sql(
+        "UPDATE mqtt_sessions SET last_seen_at = :at WHERE client_id = 'slot-2'", at=MIDNIGHT + hours(2)
+    )
+    assert close(engine).closed == 1
+
+
+def test_a_member_that_is_retired_blocks_no_more_and_leaves_an_accepted_gap(
+    engine: Engine, platform: Platform
+) -> None:
+    key = away_member(engine, platform)
+    assert key[1] in close(engine).blocked
+    with transaction(engine) as connection:
+        sessions.retire(connection, "slot-2", "its host burned down", "ada@cli", MIDNIGHT + hours(3))
+    assert close(engine).closed == 1
+    gaps_left = platform.rows("SELECT starts_at, ends_at, accepted_by FROM gaps WHERE kind = 'retired'")
+    assert gaps_left == [(MID_OCTOBER, MIDNIGHT + hours(3), "ada@cli")]
+    assert platform.scalar("SELECT reason FROM audit_log WHERE action = 'retire-counter'") == (
+        "its host burned down"
+    )
+
+
+def test_a_counter_that_counts_cannot_be_retired(engine: Engine, platform: Platform) -> None:
+    away_member(engine, platform)
+    platform.sql("UPDATE mqtt_sessions SET connected = true")
+    with (
+        pytest.raises(UnknownCounter, match="slot-1 is counting; stop it first"),
+        transaction(engine) as connection,
+    ):
+        sessions.retire(connection, "slot-1", "tidying", "ada@cli", MIDNIGHT + hours(1))
 
 
 def test_a_counter_that_stays_silent_is_accepted_for_one_month_only(

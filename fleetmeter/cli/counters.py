@@ -1,0 +1,51 @@
+"""`fleetmeter counters`: list counter daemons, retire one, move a session to another client id."""
+
+from typing import Annotated
+
+import typer
+
+from fleetmeter import environment
+from fleetmeter.cli import corrections, output
+from metering.db.transactions import transaction
+from metering.ledger import sessions
+
+app = typer.Typer(
+    invoke_without_command=True, help="The counter daemons: every member, its state, and what to do about it."
+)
+OUT = output.console()
+
+
+@app.callback()
+def counters(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List every counter's session and its state."""
+    if context.invoked_subcommand is not None:
+        return
+    at = environment.now()
+    with transaction(environment.engine(environment.load())) as connection:
+        members = sessions.members(connection)
+    rows = [member._asdict() | {"state": member.state(at)} for member in members]
+    if as_json:
+        output.as_json(OUT, rows)
+    elif rows:
+        shown = ("client_id", "state", "shared_group", "broker", "host", "last_seen_at", "approximate")
+        OUT.print(output.table("counters", [{name: row[name] for name in shown} for row in rows]))
+    else:
+        OUT.print("No counter has ever connected.")
+
+
+@app.command()
+def retire(
+    client_id: Annotated[str, typer.Argument(metavar="ID", help="The counter's client id.")],
+    reason: Annotated[str, typer.Option(help="Why its messages may be left out.")],
+) -> None:
+    """Give a counter up that does not come back; the time since it was last read becomes an accepted gap."""
+    from collectors.mqtt import cleanup  # noqa: PLC0415 - a slow import that few commands need
+
+    settings = environment.load()
+    with transaction(environment.engine(settings)) as connection:
+        sessions.retire(connection, client_id, reason, corrections.actor(), environment.now())
+    OUT.print(f"counter {client_id} is retired; months no longer wait for it", markup=False)
+    if not cleanup.remove_session(settings, client_id):
+        OUT.print("its session could not be removed at the broker, which goes on holding messages for it")
