@@ -5,7 +5,8 @@ The console asks through this module and imports nothing else of `jobs`: a page 
 
 from metering.runs.definitions import BY_NAME, DEFINITIONS, find, request
 from metering.runs.lease import ATTEMPTS
-from metering.runs.requests import cancel, discard, enqueue, find_run, get, history, recent, retry
+from metering.runs.listing import find_run, get, history
+from metering.runs.requests import cancel, discard, enqueue, recent, retry
 
 __all__ = [
     "ATTEMPTS",

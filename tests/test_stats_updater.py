@@ -204,4 +204,6 @@ def test_a_project_that_fails_stops_no_other(service: StatsUpdaterService, platf
     platform.sql(f"ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (project_id <> {broken})")
     outcome = service.create_all_daily_snapshots()
     assert [error["project_id"] for error in outcome.errors] == [broken]
+    assert (outcome.state, outcome.exit_code) == ("partial", 1)
+    assert "succeeded, 1 left out" in outcome.sentence
     assert platform.rows("SELECT project_id FROM daily_stats") == [(sound,)]

@@ -9,6 +9,7 @@ from console.data.queries import runs
 from console.data.reading import reading
 from console.ui import error_boundary, escape, format
 from console.ui.table import Column, table
+from metering.runs.outcome import left_out
 
 PARTS = {
     "rows": "Rows made, or with a minus dropped",
@@ -29,6 +30,7 @@ ALERTS = (
     Column("kind", "Kind"),
     Column("severity", "Severity"),
 )
+
 OVER = ("succeeded", "failed", "cancelled", "dead")
 LOOKS = {
     "queued": (":material/hourglass_empty:", "gray", "Queued"),
@@ -40,9 +42,17 @@ LOOKS = {
 }
 
 
-def badge(state: str) -> None:
-    """A run's state: icon, colour and word."""
-    icon, colour, label = LOOKS[state]
+def look(run: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return icon, colour and label of a run's state; the label counts what the run left out."""
+    missing = left_out(run["result"] or {}, run["errors"] or ())
+    if run["state"] == "succeeded" and missing:
+        return ":material/warning:", "orange", f"Succeeded, {missing} left out"
+    return LOOKS[run["state"]]
+
+
+def badge(run: Mapping[str, Any]) -> None:
+    """Render a run's state: icon, colour and word."""
+    icon, colour, label = look(run)
     st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
 
 
@@ -88,7 +98,7 @@ def _show(found: Sequence[Mapping[str, Any]]) -> None:
 def line(run: Mapping[str, Any]) -> None:
     """One run: what, state, progress or result."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        badge(run["state"])
+        badge(run)
         st.markdown(f"**{title(run)}**", width="content")
         st.caption(detail(run), width="stretch")
     if run["dry_run"] and "preview" in (run["result"] or {}):

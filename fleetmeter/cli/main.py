@@ -31,7 +31,7 @@ from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.pricing import plans
 from metering.proof import offline
 from metering.proof.verify import verify as verify_books
-from metering.runs import definitions, requests
+from metering.runs import definitions, listing, requests
 from metering.runs.foreground import run_now
 
 OUT = output.console()
@@ -327,7 +327,7 @@ def jobs_history(context: typer.Context, as_json: AsJson = False) -> None:
     """The latest runs, newest first."""
     if context.invoked_subcommand is None:
         with transaction(environment.engine(environment.load())) as connection:
-            output.runs(OUT, requests.history(connection), as_json)
+            output.runs(OUT, listing.history(connection), as_json)
 
 
 @jobs.command("cancel")

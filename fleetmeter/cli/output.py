@@ -20,6 +20,7 @@ from metering.days.coverage_hours import HourCell
 from metering.errors import PeriodError
 from metering.proof.verify import Report
 from metering.runs.lease import ATTEMPTS
+from metering.runs.outcome import label
 
 if TYPE_CHECKING:  # both are slow to import
     from fleetmeter.doctor import Finding
@@ -143,18 +144,16 @@ def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) ->
 
 def _state(row: Mapping[str, Any]) -> str:
     """State, failures, how far it is, attempts and the next one."""
-    said, failures, done = str(row["state"]), len(row["errors"] or []), row["progress"] or {}
-    if failures:
-        said += f" with {failures} failure" + "s" * (failures > 1)
+    state, done = label(row["state"], row["result"], row["errors"]), row["progress"] or {}
     if row["state"] == "running" and done.get("total"):
-        said += f", {done['what']} {done['done']:,} of {done['total']:,}"
+        state += f", {done['what']} {done['done']:,} of {done['total']:,}"
     if row["lost_workers"]:
-        said += f", {row['lost_workers']} workers lost"
+        state += f", {row['lost_workers']} workers lost"
     if row["failed_attempts"]:
-        said += f", attempt {row['failed_attempts']} of {ATTEMPTS} failed"
+        state += f", attempt {row['failed_attempts']} of {ATTEMPTS} failed"
         if row["state"] == "queued":
-            said += f", next at {row['next_attempt_at']:%H:%M:%S}Z"
-    return said
+            state += f", next at {row['next_attempt_at']:%H:%M:%S}Z"
+    return state
 
 
 def missing(out: Console, found: list[MissingDay], first: Day, last: Day, json_wanted: bool) -> None:

@@ -14,6 +14,8 @@ from metering.db.transactions import transaction
 from metering.months import blockers
 from metering.months.close import due_months
 from metering.pricing.plans import Plans
+from metering.runs import listing
+from metering.runs.outcome import label
 
 WORKERS = """
     SELECT name, role, host, pid, last_seen_at,
@@ -27,26 +29,6 @@ SOURCE = """
         max({0}_measured_at) AS last_measured_at, min({0}_measured_at) AS oldest_measured_at
     FROM project_stats"""
 
-# One probe of an index for each job that ever ran. The job is asked for as a range: PostgreSQL would
-# otherwise walk the primary key backwards through the runs of all the others.
-JOBS = """
-    WITH RECURSIVE names (job) AS (
-        SELECT min(job) FROM job_runs
-        UNION ALL SELECT (SELECT min(r.job) FROM job_runs r WHERE r.job > n.job) FROM names n
-        WHERE n.job IS NOT NULL)
-    SELECT last.* FROM names CROSS JOIN LATERAL (
-        SELECT job, period, CASE WHEN state = 'succeeded' AND errors <> '[]'
-                THEN format('succeeded with %s failure%s', jsonb_array_length(errors),
-                    CASE jsonb_array_length(errors) WHEN 1 THEN '' ELSE 's' END) ELSE state END AS state,
-            finished_at, errors FROM job_runs r
-        WHERE r.job >= names.job AND r.job <= names.job AND NOT r.dry_run
-        ORDER BY r.job DESC, r.id DESC LIMIT 1) last"""
-
-WAITING = """
-    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
-        count(*) FILTER (WHERE state = 'running') AS running
-    FROM job_runs WHERE state IN ('queued', 'running')"""
-
 UNATTRIBUTED = """
     SELECT reason, sum(messages)::bigint AS messages FROM unattributed_messages
     WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY 2 DESC"""
@@ -59,8 +41,8 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "at": at,
             "workers": _rows(connection, WORKERS),
             "sources": {source: sources(connection)[source] for source in SOURCE_NAMES},
-            "jobs": _rows(connection, JOBS),
-            "queue": _rows(connection, WAITING)[0],
+            "jobs": _jobs(connection),
+            "queue": listing.waiting(connection),
             "catch_up": backlog.plan(connection, at),
             "missing_days_last_30": missing(connection, at),
             "months": months(connection, at, offered),
@@ -72,6 +54,15 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "reconciliation": _rows(connection, reconciliation.LAST),
             "unattributed_messages_last_24_h": _rows(connection, UNATTRIBUTED, at=at),
         }
+
+
+def _jobs(connection: Connection) -> list[dict[str, Any]]:
+    """The last run of each job; `state` says how many projects it left out."""
+    names = ("job", "period", "state", "finished_at", "errors")
+    return [
+        {name: row[name] for name in names} | {"state": label(row["state"], row["result"], row["errors"])}
+        for row in listing.latest(connection)
+    ]
 
 
 def sources(connection: Connection) -> dict[str, dict[str, Any]]:

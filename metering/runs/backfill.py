@@ -16,7 +16,7 @@ from metering.days.seal import seal_earlier, seal_through
 from metering.db.transactions import chunks, session_lock, transaction
 from metering.ledger.partitions import ensure_partition
 from metering.ledger.recount import fill_sealed_day
-from metering.runs import backfill_range
+from metering.runs import backfill_range, refresh
 from metering.runs.context import Context
 from metering.runs.sources import RowSource
 
@@ -38,7 +38,7 @@ def run(context: Context, rows: RowSource) -> dict[str, Any]:
     with transaction(context.engine) as connection:
         backfill_range.check_days(connection, first, last, context.at, context.project_id)
         before, own = _sealed(connection, first, last, context)
-    rows.refresh(context.settings, context.engine, context.at, context.project_id, sealing=True)
+    refresh.count_rows(context, rows)
     sealed = own + fill(context, rows, first, last)
     for ids in context.chunks("sealing open days"):
         sealed += context.run_chunk(

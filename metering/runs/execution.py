@@ -15,7 +15,7 @@ from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable, FleetmeterError
 from metering.ledger.partitions import ensure_partitions
 from metering.pricing import plans
-from metering.runs import lease, preview, requests
+from metering.runs import lease, listing, preview, requests
 from metering.runs.context import Context
 from metering.runs.dry_run import dry_run
 from metering.runs.heartbeat import Advance, Heartbeat, ShutdownRequested
@@ -48,7 +48,7 @@ def execute(
             with transaction(engine) as connection:
                 if isinstance(end, ShutdownRequested):
                     _give_back(connection, run)
-                return Outcome.of_row(requests.get(connection, run.id))
+                return Outcome.of_row(listing.get(connection, run.id))
 
 
 def _context(settings: Settings, engine: Engine, run: Run, advance: Advance) -> Context:
@@ -102,7 +102,7 @@ def _finish(engine: Engine, tasks: Tasks, run: Run, context: Context) -> Outcome
             state = "succeeded"
             lease.finish(connection, run, state, result, errors)
     log.info("run finished", run=run.id, job=run.job, period=run.period, state=state, failures=len(errors))
-    return Outcome(run.id, run.job, run.period, state, result, errors)
+    return _outcome(run, state, result, errors)
 
 
 def _retry(
@@ -162,4 +162,9 @@ def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
     log.warning("run failed", **about, exc_info=trace)
     if isinstance(error, FleetmeterError) and run.trigger == "manual":
         raise error
-    return Outcome(run.id, run.job, run.period, state, {}, failures)
+    return _outcome(run, state, {}, failures)
+
+
+def _outcome(run: Run, state: str, result: dict[str, Any], errors: list[Any]) -> Outcome:
+    ended = {"id": run.id, "job": run.job, "period": run.period}
+    return Outcome.of_row(ended | {"state": state, "result": result, "errors": errors})

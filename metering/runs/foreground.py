@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from metering.catalogue import projects
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
-from metering.runs import definitions, lease, requests
+from metering.runs import definitions, lease, listing, requests
 from metering.runs.execution import Tasks, execute
 from metering.runs.heartbeat import Advance
 from metering.runs.lease import Run
@@ -60,7 +60,7 @@ def _claim(engine: Engine, run_id: int, leave: threading.Event | None) -> Run | 
             run = lease.claim(connection, worker, run_id)
             if run is not None:
                 return run
-            row = requests.get(connection, run_id)
+            row = listing.get(connection, run_id)
             if row["state"] not in ("queued", "running") or (leave is not None and leave.is_set()):
                 return Outcome.of_row(row)
         time.sleep(POLL)

@@ -1,6 +1,6 @@
 """How a run ended, for people, programs and exit codes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,12 @@ LISTED = 20  # failures named one by one
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `exit_code` 0: done or nothing to do; 1: failed."""
+    """How a run ended.
+
+    `state`: succeeded, partial (some projects or sources were left out), failed, dead, cancelled; or
+    queued or running, if another worker has the run. `errors`: one for each failure, with `project_id`
+    (None for a source), `error` and `passing`.
+    """
 
     run_id: int
     job: str
@@ -22,21 +27,36 @@ class Outcome:
     def of_row(cls, row: Mapping[str, Any]) -> "Outcome":
         """Return the outcome of a run, given as its row of `job_runs`."""
         result, errors = row["result"] or {}, list(row["errors"] or [])
-        return cls(row["id"], row["job"], row["period"], row["state"], result, errors)
+        partial = row["state"] == "succeeded" and left_out(result, errors)
+        state = "partial" if partial else row["state"]
+        return cls(row["id"], row["job"], row["period"], state, result, errors)
 
     @property
     def exit_code(self) -> int:
+        """0 if everything that was asked for is done, else 1."""
         return 0 if self.state == "succeeded" else 1
 
     @property
     def sentence(self) -> str:
         """What happened, on one line and, for failures, a line each."""
         done = ", ".join(f"{name} {value}" for name, value in self.result.items() if name != "preview")
-        head = f"{self.job} {self.period} {self.state}"
-        if self.errors:
-            head += f" with {len(self.errors)} failure" + "s" * (len(self.errors) > 1)
+        head = f"{self.job} {self.period} {label(self.state, self.result, self.errors)}"
         head += f": {done}" if done else ""
         return "\n".join([head, *map(_line, self.errors[:LISTED])])
+
+
+def left_out(result: Mapping[str, Any], errors: Sequence[Any]) -> int:
+    """Return how many projects and sources a run left out: failures, and months that are blocked."""
+    parts = [result, *result.get("projects", {}).values()]
+    return len(errors) + sum(len(part.get("blocked") or ()) for part in parts)
+
+
+def label(state: str, result: Mapping[str, Any] | None, errors: Sequence[Any] | None) -> str:
+    """Return a run's state in words: `succeeded, 2 left out`."""
+    missing = left_out(result or {}, errors or ())
+    if state in ("succeeded", "partial"):
+        return f"succeeded, {missing} left out" if missing else "succeeded"
+    return f"{state}, {missing} left out" if missing else state
 
 
 def _line(error: Mapping[str, Any]) -> str:

@@ -12,8 +12,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.errors import FleetmeterError
-
 CHANNEL = "fleetmeter_jobs"  # NOTIFY on it wakes the runners
 MAX_PROJECTS_PER_RETRY = 100  # a retry does these one by one; above that the whole run is repeated
 
@@ -156,25 +154,3 @@ def discard(connection: Connection, run_id: int) -> bool:
     """Give up a dead letter, which ends its alert. False if the run is not a dead letter."""
     statement = """UPDATE job_runs SET state = 'cancelled' WHERE id = :id AND state = 'dead'"""
     return connection.execute(text(statement), {"id": run_id}).rowcount > 0
-
-
-def get(connection: Connection, run_id: int) -> dict[str, Any]:
-    """Return one run as it is now, by column. Raises FleetmeterError if there is none."""
-    row = find_run(connection, run_id)
-    if row is None:
-        raise FleetmeterError(f"there is no run {run_id}; see: fleetmeter jobs")
-    return row
-
-
-def find_run(connection: Connection, run_id: int) -> dict[str, Any] | None:
-    """Return one run by column, None if there is none with that id."""
-    query = text("SELECT * FROM job_runs WHERE id = :id")
-    row = connection.execute(query, {"id": run_id}).mappings().one_or_none()
-    return None if row is None else dict(row)
-
-
-def history(connection: Connection, limit: int = 50, job: str | None = None) -> list[dict[str, Any]]:
-    """Return the latest runs by column, newest first."""
-    query = text("""SELECT * FROM job_runs WHERE CAST(:job AS text) IS NULL OR job = :job
-        ORDER BY id DESC LIMIT :limit""")
-    return [dict(row) for row in connection.execute(query, {"job": job, "limit": limit}).mappings()]

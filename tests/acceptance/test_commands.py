@@ -223,7 +223,8 @@ def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platfor
         VALUES ('mqtt', '2026-10-05Z', '2026-10-06Z', 'session lost')"""
     )
     blocked = fleetmeter("run", "monthly", "--at", "2026-11-01T00:05Z")
-    assert blocked.returncode == 0
+    assert blocked.returncode == 1, "a month that is blocked was asked for and is not closed"
+    assert "succeeded, 1 left out" in blocked.stdout
     assert "fleetmeter accept-gap 1" in blocked.stdout
     assert platform.scalar("SELECT count(*) FROM monthly_stats") == 0
     assert "needs a reason" in one_sentence(fleetmeter("accept-gap", "1", "--reason", " "))
@@ -295,3 +296,29 @@ def test_results_are_on_standard_output_and_the_log_is_not(fleetmeter: Terminal,
         assert "run finished" in runner.stderr.readline()
         runner.terminate()
         assert runner.stdout.read() == ""
+
+
+def test_a_run_that_left_a_project_out_exits_one_and_status_says_so(
+    fleetmeter: Terminal, platform: Platform
+) -> None:
+    broken, sound = (platform.project(created_at="2026-11-18T00:00:00Z") for _ in range(2))
+    platform.sql(f"ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (project_id <> {broken})")
+    result = fleetmeter("run", "daily", "--at", "2026-11-19T00:05:00Z")
+    assert result.returncode == 1
+    assert "succeeded, 1 left out" in result.stdout
+    assert f"project {broken}:" in result.stdout
+    assert platform.rows("SELECT DISTINCT project_id FROM daily_stats") == [(sound,)]
+    assert "succeeded, 1 left out" in fleetmeter("status").stdout
+    assert "succeeded, 1 left out" in fleetmeter("jobs").stdout
+    platform.sql("ALTER TABLE daily_stats DROP CONSTRAINT broken")
+    assert fleetmeter("run", "daily", "--at", "2026-11-19T00:06:00Z").returncode == 0
+
+
+def test_a_source_that_cannot_be_read_makes_a_run_exit_one(fleetmeter: Terminal, platform: Platform) -> None:
+    platform.project(created_at="2026-11-18T00:00:00Z")
+    platform.sql("ALTER TABLE logs RENAME TO logs_elsewhere")
+    result = fleetmeter("run", "hourly")
+    assert result.returncode == 1
+    assert "succeeded, 1 left out" in result.stdout
+    platform.sql("ALTER TABLE logs_elsewhere RENAME TO logs")
+    assert fleetmeter("run", "hourly").returncode == 0, "S3 and ECR are not configured and not asked for"

@@ -31,7 +31,7 @@ OF_PROJECT = text(f"{_RUN} WHERE r.project_id = :project ORDER BY r.id DESC LIMI
 # would otherwise walk the primary key backwards through every run of the other jobs.
 LATEST = text("""
     SELECT job.job, last.id, last.period, last.state, last.finished_at, last.created_at, last.requested_by,
-        spark.seconds
+        last.result, last.errors, spark.seconds
     FROM unnest(CAST(:jobs AS text[])) AS job (job)
     LEFT JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job >= job.job AND r.job <= job.job

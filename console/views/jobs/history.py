@@ -91,7 +91,7 @@ def _number(raw: str) -> int:
 def _row(run: Row) -> Row:
     return {
         **run,
-        "label": progress.LOOKS[run["state"]][2],
+        "label": progress.look(run)[2],
         "outcome": progress.outcome(run),
         "project": "every project" if run["project_id"] is None else run["project"],
     }

@@ -36,7 +36,7 @@ def line(row: Row, at: datetime) -> None:
 def _state(row: Row) -> str:
     if row["id"] is None:
         return ":gray-badge[:material/schedule: Never ran]"
-    icon, colour, label = progress.LOOKS[row["state"]]
+    icon, colour, label = progress.look(row)
     took = f" took {format.duration(row['seconds'][-1])}" if row["seconds"] else ""
     return f":{colour}-badge[{icon} {label}] {names.markdown(row['period'])}{took}"
 
