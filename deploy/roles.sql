@@ -19,4 +19,5 @@ GRANT REFERENCES ON organizations, projects TO fleetmeter_owner;
 GRANT fleetmeter_owner TO fleetmeter_writer;
 GRANT SELECT ON usage_hourly, project_stats, daily_stats, monthly_stats, plan_versions, adjustments,
     gaps, unattributed_messages, mqtt_sessions, job_runs, alerts, alert_notices, audit_log, workers,
-    reconciliations, broker_samples, log_levels, tiers_seen TO fleetmeter_reader;
+    reconciliations, broker_samples, log_levels, catalogue_readings, organization_tiers,
+    project_owners, project_pauses TO fleetmeter_reader;

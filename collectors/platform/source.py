@@ -1,4 +1,4 @@
-"""The platform's own database as a source: rows are counted, levels are sampled, tiers are noted."""
+"""The platform's own database as a source: rows are counted, levels are sampled, the catalogue is read."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from collectors.platform import late_rows, levels, tables
 from collectors.platform.rows import RowCount
 from collectors.platform.tables import SOURCE, failure_of_tables
 from collectors.result import CollectionResult, Progress
-from metering.catalogue import tiers
+from metering.catalogue import history
 from metering.catalogue.sources import SourceName
 from metering.config.settings import Settings
 from metering.db.engine import is_away, is_passing
@@ -45,7 +45,7 @@ class PlatformDb:
         try:
             with session_lock(engine, self.name) as connection:
                 with connection.begin():
-                    tiers.note(connection, at)
+                    history.read(connection, at)
                 failures = RowCount(connection, result, at, project_id, progress, resume, sealing).run()
                 failures |= levels.sample(connection, at, project_id, not failures)
         except DBAPIError as error:

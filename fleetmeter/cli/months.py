@@ -10,7 +10,7 @@ from fleetmeter.cli import output
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
-from metering.months import corrected_bills, gaps
+from metering.months import corrected_bills, gaps, owners
 from metering.pricing import plans
 
 OUT = output.console()
@@ -54,5 +54,11 @@ def _row(state: gaps.MonthStatus, view: dict[str, Any] | None) -> dict[str, Any]
         "state": state.state,
         "as billed": f"{view['as_billed']['total_charge']} {state.currency}" if view else "",
         "as corrected": f"{view['as_corrected']['total_charge']} {state.currency}" if view else "",
-        "why": closed or state.reason,
+        "why": _why(closed or state.reason or "", state),
     }
+
+
+def _why(reason: str, state: gaps.MonthStatus) -> str:
+    divided = f"owners: {owners.describe(state.owners)}" if state.owners else ""
+    notes = (reason, divided, owners.describe_later(state.later_readings))
+    return ". ".join(note for note in notes if note)

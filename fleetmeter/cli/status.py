@@ -12,7 +12,7 @@ from metering.catalogue.sources import SOURCE_NAMES
 from metering.days import coverage
 from metering.db.transactions import transaction
 from metering.months import blockers
-from metering.months.close import due_months
+from metering.months.due import due_months
 from metering.pricing.plans import Plans
 from metering.runs import listing
 from metering.runs.outcome import label

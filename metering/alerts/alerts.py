@@ -17,7 +17,7 @@ from metering.catalogue.periods import Day, Month
 from metering.db import audit_log
 from metering.db.transactions import advisory_lock
 from metering.errors import UnknownAlert
-from metering.months.close import due_months
+from metering.months.due import due_months
 from metering.pricing.plans import Plans
 from metering.running import allowances
 
@@ -71,6 +71,7 @@ def refresh(connection: Connection, at: datetime, offered: Plans, drift_percent:
     over = Day.of(at - rules.SEALING)
     given = {"at": at, "month": str(Month.of(at)), "project_id": None}
     given |= {"drift_percent": drift_percent}
+    given |= {"due_months": [month.first.date for month in due_months(connection, at - rules.SEALING)]}
     given |= {"since_failed": at - timedelta(days=7)}
     given |= {"since": over.start - timedelta(days=30), "until": over.start}
     given |= allowances.parameters(

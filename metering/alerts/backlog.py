@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_UNTIL
-from metering.months.close import due_months
+from metering.months.due import due_months
 
 FIRST_OPEN_DAY = text(f"""
     SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id

@@ -75,6 +75,24 @@ MONTH_BLOCKED = """
         AND state = 'succeeded' AND NOT dry_run ORDER BY job DESC, id DESC LIMIT 1) last
     WHERE blocked <> '{}'"""
 
+UNBILLED = """
+    SELECT 'warning' AS severity, NULL::bigint AS project_id, to_char(due.month, 'YYYY-MM') AS subject,
+        jsonb_build_object('projects', count(*), 'first', (array_agg(
+            jsonb_build_object('project', s.project_id, 'reason', s.reason) ORDER BY s.project_id))[1:3])
+        AS detail
+    FROM unnest(CAST(:due_months AS date[])) AS due (month)
+    CROSS JOIN LATERAL fleetmeter_month_status(due.month, :at) s
+    WHERE s.state IN ('open', 'blocked') GROUP BY due.month"""
+
+# Of the last month that is over: finance divides the bill between the owners.
+PROJECT_MOVED = """
+    SELECT 'warning' AS severity, m.project_id,
+        format('%s-%s', m.year, lpad(m.month::text, 2, '0')) AS subject,
+        jsonb_build_object('organization_id', m.organization_id, 'owners', m.owners) AS detail
+    FROM monthly_stats m WHERE m.owners <> '[]'
+        AND make_date(m.year, m.month, 1)
+            >= date_trunc('month', CAST(:at AS timestamptz)) - interval '1 month'"""
+
 # Of sessions that a daemon has claimed. Two minutes: it shows every few seconds up to when it has
 # counted, and a restart takes some.
 COUNTER_SILENT = """
@@ -145,6 +163,8 @@ RULES = {
     "dead_letter": DEAD_LETTER,
     "worker_lost": WORKER_LOST,
     "month_blocked": MONTH_BLOCKED,
+    "unbilled": UNBILLED,
+    "project_moved": PROJECT_MOVED,
     "counter_silent": COUNTER_SILENT,
     "session_lost": SESSION_LOST,
     "client_id_taken": CLIENT_ID_TAKEN,

@@ -15,7 +15,7 @@ from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.db.transactions import chunks, transaction
 from metering.errors import PeriodError
-from metering.months.close import due_months
+from metering.months.due import due_months
 
 UNARCHIVED = "no archive holds every bill of it: set FLEETMETER_ARCHIVE_BUCKET, then fleetmeter run archive"
 RUNS = 10_000  # deleted in one transaction

@@ -1,4 +1,8 @@
-"""Which projects are metered and when: from creation to the UTC day of deactivation, included."""
+"""Projects: which exist, from when to when each is metered, and their mutexes.
+
+A project is metered from the UTC day of its creation to the UTC day on which it was last on, without the
+days on which it was off from beginning to end (`history`).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,15 +13,24 @@ from metering.catalogue import platform
 from metering.catalogue.periods import Month, utc
 from metering.errors import UnknownProject
 
-# Of `projects p`. A project switched off without a date is taken as off from the start: later
-# usage cannot be told from earlier usage, and what was counted already stays where it is.
+# Of `projects p`, midnights in UTC: the first day that is metered, and the day after the last one. A
+# project that is off and was not read since counts as off from its own date, and without one as on.
 METERED_FROM = "date_trunc('day', p.created_at, 'UTC')"
-METERED_UNTIL = """CASE WHEN p.is_active THEN timestamptz 'infinity'
-    ELSE coalesce(date_trunc('day', p.deactivated_at, 'UTC') + interval '1 day', '-infinity') END"""
+METERED_UNTIL = """CASE WHEN p.is_active THEN timestamptz 'infinity' ELSE coalesce(
+    (SELECT x.off_from::timestamp AT TIME ZONE 'UTC' FROM project_pauses x
+        WHERE x.project_id = p.id AND x.ends_at IS NULL),
+    date_trunc('day', p.deactivated_at + interval '1 day' - interval '1 microsecond', 'UTC'),
+    'infinity') END"""
 
 INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
+INSTALLED_MONTH = f"date_trunc('month', {INSTALLED_AT}, 'UTC')"
 
-# The hour from which a project that was never seen before is open: its creation. One that is older
+# Whether project `{project}`'s month with the first day `{month}` is to be billed: months before the
+# installation are history, unless somebody asked for their bills.
+IS_BILLED = f"""({{month}} >= coalesce(({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date, '-infinity')
+    OR EXISTS (SELECT FROM history_to_bill b WHERE b.project_id = {{project}} AND b.month = {{month}}))"""
+
+# The hour from which a project that was never counted before is open: its creation. One that is older
 # than this installation starts with the running month, whose rows the first refresh counts.
 # One that ended before this month has no open hour any more: its days are counted as a backfill's.
 FIRST_OPEN = f"""CASE WHEN {METERED_UNTIL} <= :month_start THEN :month_start
@@ -46,9 +59,9 @@ def require(connection: Connection, project_id: int) -> int:
 def ensure(
     connection: Connection, project_ids: Sequence[int], at: datetime, since: datetime | None = None
 ) -> None:
-    """Create the missing `project_stats` rows of projects that exist at `at`.
+    """Create the missing `project_stats` rows of projects that were created by `at`.
 
-    Of those that are metered in the month of `at`; or were so at `since`, for a backfill.
+    Projects that ended before the month of `at` are left out, or for a backfill before `since`.
     """
     month_start = Month.of(utc(at)).start
     connection.execute(

@@ -55,7 +55,9 @@ def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[Se
     """A row for each day from `first` to `last`, both included, as expected at `at`."""
     found: list[SealedDay] = []
     for since, until in _spans(first, last):
-        rows = connection.execute(SEALED, {"since": since.start, "until": until.end, "at": at})
+        rows = connection.execute(
+            SEALED, {"since": since.start, "until": until.end, "at": at, "project_id": None}
+        )
         found += [SealedDay(*row) for row in rows]
     return found
 

@@ -18,15 +18,17 @@ from sqlalchemy import Connection, text
 from metering.catalogue import platform
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
-from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
+from metering.catalogue.projects import INSTALLED_AT, INSTALLED_MONTH, METERED_FROM, METERED_UNTIL
 from metering.catalogue.sources import SOURCES, SourceInfo, SourceName
 from metering.ledger.failures import failure_state
 from metering.ledger.sessions import absent, is_approximate
 
-# The first expected day of `projects p`: creation or installation, unless a backfill went earlier.
+# The first expected day of `projects p`: creation or installation, or the first that was sealed in the
+# month of the installation.
 EXPECTED_FROM = f"""least(
     greatest({METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')),
-    (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id))"""
+    (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id
+        AND d.date >= ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date))"""
 
 _HOUR_END = "least(h.hour + interval '1 hour', CAST(:at AS timestamptz))"
 # Hours of the day `[:start, :end)` in which every counter daemon read its session, without gaps.
@@ -186,18 +188,32 @@ class MissingDay:
     date: date
 
 
-# Of `projects p`, the days `[starts, ends)` of `[:since, :until)` that are expected and over at `:at`.
+# Of `projects p`, the days `[starts, ends)` of `[:since, :until)` that are expected and over at `:at`:
+# a row for each range without a day off.
 EXPECTED = f"""
-    SELECT p.id, p.name, p.organization_id,
-        greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
-            THEN :since ELSE {EXPECTED_FROM} END) AS starts,
-        least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
-    FROM {platform.PROJECTS} p"""
+    SELECT p.id, p.name, p.organization_id, days.starts, days.ends
+    FROM (
+        SELECT p.id, p.name, p.organization_id,
+            greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
+                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
+            least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
+        FROM {platform.PROJECTS} p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id) p
+    LEFT JOIN (
+        SELECT project_id, range_agg(daterange(off_from, off_until)) AS days FROM project_pauses
+        GROUP BY project_id) off ON off.project_id = p.id
+    CROSS JOIN LATERAL (
+        SELECT p.starts, p.ends WHERE off.days IS NULL
+        UNION ALL SELECT lower(day)::timestamptz, upper(day)::timestamptz
+        FROM unnest(datemultirange(daterange(p.starts::date, greatest(p.starts, p.ends)::date))
+            - off.days) day
+        WHERE off.days IS NOT NULL) days"""
 
 # Counting first is quicker: the days of a project that lacks none are not made up. And the rest are
 # probed one by one (a scalar query), where an anti-join would read every day there ever was.
 MISSING_DAYS = f"""
-    WITH expected AS ({EXPECTED} WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id
+    WITH expected AS (
+        SELECT e.*, sum(e.ends::date - e.starts::date) OVER (PARTITION BY e.id) AS days
+        FROM ({EXPECTED}) e WHERE e.ends > e.starts
     ), short AS MATERIALIZED (
         SELECT e.* FROM expected e LEFT JOIN (
             SELECT project_id, count(*) AS days FROM daily_stats
@@ -205,8 +221,7 @@ MISSING_DAYS = f"""
                 AND (CAST(:project_id AS bigint) IS NULL OR project_id = :project_id)
             GROUP BY project_id
         ) sealed ON sealed.project_id = e.id
-        WHERE e.ends > e.starts
-            AND sealed.days IS DISTINCT FROM (e.ends::date - e.starts::date)
+        WHERE sealed.days IS DISTINCT FROM e.days
     )
     SELECT p.id, p.name, p.organization_id, day.day::date
     FROM short p CROSS JOIN LATERAL generate_series(

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
+from metering.catalogue.history import OFF_ON
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
@@ -111,7 +112,7 @@ HOURS = text(f"""
             least(CAST(:end AS timestamptz), {METERED_UNTIL},
                 date_trunc('hour', CAST(:at AS timestamptz), 'UTC') + interval '1 hour') - interval '1 hour',
             interval '1 hour') AS hour (hour)
-        WHERE p.id = :project_id
+        WHERE p.id = :project_id AND NOT {OFF_ON.format(date="(hour.hour AT TIME ZONE 'UTC')::date")}
     )
     SELECT hour, source, state, jsonb_strip_nulls(detail - 'parts')
         || CASE WHEN coalesce(detail->'parts', 'null') = 'null' THEN '{{}}'

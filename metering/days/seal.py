@@ -5,12 +5,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import projects
+from metering.catalogue import history, projects
 from metering.catalogue.forms import NEWEST
+from metering.catalogue.history import OFF_ON, OWNER_AT, TIER_AT
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
-from metering.catalogue.tiers import AT_END
 from metering.days.coverage import HOUR_COLUMNS, OF_DAY
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
@@ -37,14 +37,14 @@ SEAL = text(f"""
             {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,
             tier, coverage, {NEWEST} AS form, '{{}}'::jsonb AS meters
         FROM (
-            SELECT s.project_id, CAST(:date AS date) AS date, p.organization_id,
-                {AT_END} AS tier,
+            SELECT s.project_id, CAST(:date AS date) AS date, o.id AS organization_id,
+                {TIER_AT.format(end=":end")} AS tier,
                 {columns("coalesce(h.{0}, 0) AS {0}")},
                 {columns("coalesce(h.{0}, previous.{0}) AS {0}", SAMPLED)},
                 {OF_DAY} AS coverage
             FROM project_stats s
             JOIN projects p ON p.id = s.project_id
-            JOIN organizations o ON o.id = p.organization_id
+            JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
             CROSS JOIN LATERAL (
                 SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)},
@@ -56,7 +56,8 @@ SEAL = text(f"""
                 WHERE d.project_id = s.project_id AND d.date < :date
                 ORDER BY d.date DESC LIMIT 1) previous ON true
             WHERE s.project_id = ANY(:ids)
-                AND (h.used > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start))
+                AND (h.used > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start
+                    AND NOT {OFF_ON.format(date="CAST(:date AS date)")}))
         ) known
     ) sealed
     ORDER BY project_id
@@ -72,6 +73,7 @@ def seal_through(connection: Connection, last: Day, project_ids: Sequence[int], 
     refuse_unfinished(last, at)
     projects.ensure(connection, project_ids, at)
     projects.lock(connection, project_ids)
+    history.read_new(connection, project_ids, at)
     return sum(
         _seal_open(connection, day, project_ids, at)
         for day in days(_first_open(connection, project_ids) or last, last)

@@ -242,6 +242,8 @@ class MonthlyStats(Base):
         Column("plan_version", Text, ForeignKey("plan_versions.hash"), nullable=False),
         Column("days_present", SmallInteger, nullable=False),
         Column("days_expected", SmallInteger, nullable=False),
+        Column("owners", JSONB, nullable=False, server_default=text("'[]'")),
+        Column("later_readings", JSONB, nullable=False, server_default=text("'[]'")),
         _form(),
         _meters(),
         Column("previous_seal", Text, nullable=False),
@@ -371,15 +373,56 @@ class LogLevel(Base):
     until: Mapped[datetime]
 
 
-class TierSeen(Base):
-    """An organization's tier and from when to when it was seen: the platform keeps none but today's."""
+class CatalogueReading(Base):
+    """An instant at which the platform's organizations and projects were read."""
 
-    __tablename__ = "tiers_seen"
+    __tablename__ = "catalogue_readings"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+
+
+class OrganizationTier(Base):
+    """A tier of an organization, from the reading that first found it until the next row's."""
+
+    __tablename__ = "organization_tiers"
 
     organization_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    seen_from: Mapped[datetime] = mapped_column(primary_key=True)
-    seen_until: Mapped[datetime]
+    read_from: Mapped[datetime] = mapped_column(primary_key=True)
     tier: Mapped[str]
+
+
+class ProjectOwner(Base):
+    """An owner of a project, from the reading that first found it until the next row's."""
+
+    __tablename__ = "project_owners"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    read_from: Mapped[datetime] = mapped_column(primary_key=True)
+    organization_id: Mapped[int] = mapped_column(index=True)
+
+
+class ProjectPause(Base):
+    """A time in which a project was off; whole UTC days of it are `off_from` until before `off_until`."""
+
+    __tablename__ = "project_pauses"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    ends_at: Mapped[datetime | None]
+    off_from: Mapped[date]
+    off_until: Mapped[date | None]
+    deactivated_at: Mapped[datetime | None]
+
+
+class HistoryToBill(Base):
+    """A month before the installation that somebody asked to be billed."""
+
+    __tablename__ = "history_to_bill"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True, autoincrement=False)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime]
 
 
 class MqttSession(Base):

@@ -11,12 +11,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from metering.catalogue import projects
+from metering.catalogue.history import OFF_ON
 from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SourceName
 from metering.db.engine import is_refused
 from metering.ledger.failures import SourceFailure, database_failure
+
+_OFF = OFF_ON.format(date="(hour.hour AT TIME ZONE 'UTC')::date")
 
 
 class TableCount(NamedTuple):
@@ -119,7 +122,7 @@ def apply_staged(
         CROSS JOIN LATERAL generate_series(
             greatest(:start, s.open_from), least(:end, {METERED_UNTIL}) - interval '1 hour',
             interval '1 hour') AS hour (hour)
-        WHERE s.project_id = ANY(:ids)"""
+        WHERE s.project_id = ANY(:ids) AND NOT {_OFF}"""
     connection.execute(
         _set_hours(source, target, without),
         {"ids": list(project_ids), "start": start, "end": end, "at": at, "source": source},
@@ -138,7 +141,7 @@ def fill_sealed_day(
         CROSS JOIN LATERAL generate_series(
             CAST(:start AS timestamptz), least(CAST(:end AS timestamptz), {METERED_UNTIL})
                 - interval '1 hour', interval '1 hour') AS hour (hour)
-        WHERE p.id = ANY(:ids)"""
+        WHERE p.id = ANY(:ids) AND NOT {_OFF}"""
     connection.execute(
         _set_hours(source, target),
         {"ids": list(project_ids), "start": day.start, "end": day.end, "at": at, "source": source},

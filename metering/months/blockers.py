@@ -9,9 +9,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.history import OWNER_AT, TIER_AT
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
-from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.db.transactions import advisory_lock
 from metering.errors import PlanError
 from metering.pricing.plans import Plans
@@ -51,31 +51,16 @@ PLATFORM_SILENT = text(f"""
         AND p.id = ANY(g.project_ids))
     GROUP BY 2""")
 
-BLOCKED = text(f"""
-    SELECT project_id, string_agg(reason, '; ' ORDER BY reason) FROM (
-        SELECT p.id AS project_id, format('close %s first', min(to_char(d.date, 'YYYY-MM'))) AS reason
-        FROM projects p JOIN daily_stats d ON d.project_id = p.id AND d.date < :first
-        WHERE p.id = ANY(:ids) AND d.date >= coalesce((
-            SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-            WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')
-        GROUP BY p.id
-        UNION ALL
-        SELECT p.id, format('%s was blind from %s to %s (%s): fleetmeter accept-gap %s, or cover it',
-            g.source, to_char(g.starts_at, 'YYYY-MM-DD HH24:MI'),
-            coalesce(to_char(g.ends_at, 'YYYY-MM-DD HH24:MI'), 'now'),
-            concat_ws(' by counter ', g.reason, g.client_id), g.id)
-        FROM projects p JOIN gaps g ON g.project_ids IS NULL OR p.id = ANY(g.project_ids)
-        WHERE p.id = ANY(:ids) AND g.source IN {quoted(COUNTER_SOURCES)}
-            AND g.covered_at IS NULL AND g.accepted_at IS NULL AND g.starts_at < {_UNTIL}
-            AND coalesce(g.ends_at, 'infinity') > greatest(:start, p.created_at)
-    ) reasons GROUP BY project_id""")
+BLOCKED = text("""
+    SELECT project_id, reason FROM fleetmeter_month_status(:first, :end, :ids) WHERE state = 'blocked'""")
 
-
-TIERS = text("""
-    SELECT DISTINCT p.id, d.tier FROM unnest(CAST(:ids AS bigint[])) AS p (id)
-    JOIN LATERAL (
-        SELECT tier FROM daily_stats WHERE project_id = p.id AND date BETWEEN :first AND :last
-        ORDER BY date DESC LIMIT CASE WHEN :all THEN 31 ELSE 1 END) d ON true ORDER BY 1, 2""")
+# The tiers that rate a month: the one at its end, with proration those of its days.
+TIERS = text(f"""
+    SELECT p.id, {TIER_AT.format(end=":end")} AS tier
+    FROM projects p JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
+    WHERE NOT :prorate AND p.id = ANY(:ids)
+    UNION SELECT project_id, tier FROM daily_stats
+    WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 2""")
 
 
 def settle(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
@@ -87,9 +72,9 @@ def settle(connection: Connection, month: Month, project_ids: Sequence[int], at:
 
 
 def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, str]:
-    """Why `month` cannot close yet: project id -> reason, for the blocked ones only."""
+    """Return why `month` cannot close yet: project id -> reason, of the blocked projects only."""
     rows = connection.execute(BLOCKED, month.bounds() | {"ids": list(project_ids)})
-    return {project: reason for project, reason in rows}  # noqa: C416 - typed
+    return {row.project_id: row.reason for row in rows}
 
 
 def unpriced(
@@ -97,7 +82,7 @@ def unpriced(
 ) -> dict[int, str]:
     """Projects whose tier in `month`'s sealed days is in no plan of it: project id -> reason."""
     version = plans.in_force(month.last.date)
-    parameters = month.bounds() | {"all": version.prorate, "ids": list(project_ids)}
+    parameters = month.bounds() | {"prorate": version.prorate, "ids": list(project_ids)}
     found = {}
     for project, tier in connection.execute(TIERS, parameters):
         try:

@@ -15,17 +15,16 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import forms
-from metering.catalogue.meters import GAUGE_NAMES, columns
+from metering.catalogue.meters import columns
 from metering.catalogue.periods import Day, Month, utc
-from metering.catalogue.projects import METERED_UNTIL
 from metering.days import coverage
-from metering.days.coverage import EXPECTED_FROM
 from metering.days.seal import seal_earlier, seal_through
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
 from metering.errors import PeriodError, PlanError
 from metering.months import blockers, proration
-from metering.months.proration import AVERAGES, PEAKS
+from metering.months.owners import owners
+from metering.months.totals import totals
 from metering.pricing import rating
 from metering.pricing.plans import Plans, PlanVersion
 from metering.pricing.rating import Span
@@ -45,32 +44,6 @@ class Closed:
     sealed: int = 0
     blocked: dict[int, str] = field(default_factory=dict)
 
-
-TOTALS = text(f"""
-    SELECT p.id AS project_id, p.organization_id, days.tier, days.days_present,
-        {columns("days.{0} + coalesce(a.{0}, 0) AS {0}")},
-        {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
-        coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
-        greatest(days_present, extract(day FROM
-            least(CAST(:end AS timestamptz), {METERED_UNTIL})
-            - greatest(CAST(:start AS timestamptz), {EXPECTED_FROM}))::int) AS days_expected
-    FROM projects p
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS days_present, {columns("sum({0})::bigint AS {0}")},
-            {PEAKS}, {AVERAGES},
-            (array_agg(tier ORDER BY date DESC))[1] AS tier
-        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
-    LEFT JOIN LATERAL (
-        SELECT sum(amount) AS amount,
-            {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
-        FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
-    LEFT JOIN LATERAL (
-        SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
-        ORDER BY year DESC, month DESC LIMIT 1) previous ON true
-    WHERE p.id = ANY(:ids) AND days_present > 0 AND NOT EXISTS (
-        SELECT FROM monthly_stats m
-        WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
-    ORDER BY p.id""")
 
 _COLUMNS = ", ".join(forms.columns("monthly_stats", forms.NEWEST))
 
@@ -111,14 +84,15 @@ def close_month(
     result.blocked = blockers.blocked(connection, month, project_ids)
     free = [project for project in project_ids if project not in result.blocked]
     version = plans.in_force(month.last.date)
-    bills = []
+    bills: list[dict[str, Any]] = []
     by_tier = proration.spans(connection, month, free) if version.prorate else {}
-    for row in _totals(connection, month, free):
+    for row in totals(connection, month, free):
         try:
             bills.append(_bill(row, by_tier.get(row["project_id"]), month, version, closed_by))
         except PlanError as error:  # one project's tier must not stop the others
             result.blocked[row["project_id"]] = str(error)
     if bills:
+        _add_owners(connection, month, bills)
         _store_version(connection, version)
         parameters = month.bounds() | {"bills": json.dumps(bills), "at": at}
         result.closed = connection.execute(CLOSE, parameters).rowcount
@@ -140,46 +114,6 @@ def refuse_running(month: Month, at: datetime) -> None:
     """Raises PeriodError unless `month` is over at `at`."""
     if month.end > utc(at):
         raise PeriodError(f"{month} is not over at {at.isoformat()}; it can be closed after its last day")
-
-
-def due_months(connection: Connection, at: datetime) -> list[Month]:
-    """Months over at `at` in which some project has usage that is not billed yet, in order.
-
-    Months close in order: whoever has the bill of the month before the running one is not looked into.
-    """
-    running = Month.of(at)
-    first = connection.scalar(
-        text(f"""
-            SELECT min(next.month) FROM (
-                SELECT * FROM project_stats s WHERE NOT EXISTS (
-                    SELECT FROM monthly_stats m WHERE m.project_id = s.project_id
-                    AND (m.year, m.month) = (:year, :month)) OFFSET 0) s
-            JOIN projects p ON p.id = s.project_id
-            CROSS JOIN LATERAL (SELECT coalesce(
-                (SELECT make_date(m.year, m.month, 1) + interval '1 month' FROM monthly_stats m
-                    WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1),
-                (SELECT date_trunc('month', min(d.date)) FROM daily_stats d WHERE d.project_id = p.id),
-                date_trunc('month', s.open_from AT TIME ZONE 'UTC')) AS month) next
-            WHERE next.month < :running AND (
-                least({METERED_UNTIL}, :running_start) > s.open_from OR EXISTS (
-                    SELECT FROM daily_stats d WHERE d.project_id = p.id
-                    AND d.date >= next.month AND d.date < :running))"""),
-        {
-            "running": running.first.date,
-            "running_start": running.start,
-            "year": running.previous().year,
-            "month": running.previous().month,
-        },
-    )
-    months = [] if first is None else [Month(first.year, first.month)]
-    while months and months[-1].next() < running:
-        months.append(months[-1].next())
-    return months
-
-
-def _totals(connection: Connection, month: Month, project_ids: Sequence[int]) -> list[dict[str, Any]]:
-    rows = connection.execute(TOTALS, month.bounds() | {"ids": list(project_ids)})
-    return [dict(row) for row in rows.mappings()]
 
 
 def _bill(
@@ -205,6 +139,14 @@ def _bill(
         "form": forms.NEWEST,
         "meters": {},
     }
+
+
+def _add_owners(connection: Connection, month: Month, bills: list[dict[str, Any]]) -> None:
+    """Name the owners in the bills whose days were not all those of the organization that is billed."""
+    divided = [bill["project_id"] for bill in bills if bill.pop("is_divided")]
+    by_project = owners(connection, month, divided) if divided else {}
+    for bill in bills:
+        bill["owners"] = by_project.get(bill["project_id"], [])
 
 
 def _store_version(connection: Connection, version: PlanVersion) -> None:

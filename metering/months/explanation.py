@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.months import owners
 from metering.months.explain import ExplainedLine, Explanation
 
 WHOLE = ("measured", "zero")  # states of a source that was read all day
@@ -16,6 +17,8 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "bill": bill,
         "plan_version": {"hash": found.bill["plan_version"], "content": found.version.content()},
         "rated_again_agrees": found.agrees,
+        "owners": found.bill["owners"],
+        "later_readings": found.bill["later_readings"],
         "lines": [_line_as_json(explained) for explained in found.lines],
         "adjustments": found.adjustments,
         "gaps": found.gaps,
@@ -50,6 +53,10 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
         f"plan version {bill['plan_version']}, effective {found.version.effective}, tier {bill['tier']}; "
         f"{bill['days_present']} of {bill['days_expected']} days"
     )
+    if bill["owners"]:
+        yield f"the days of several owners: {owners.describe(bill['owners'])}"
+    if bill["later_readings"]:
+        yield owners.describe_later(bill["later_readings"])
     if not found.agrees:
         yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
     for explained in found.lines:

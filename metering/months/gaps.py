@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -43,7 +44,10 @@ def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: dat
 
 @dataclass(frozen=True)
 class MonthStatus:
-    """A project's month. `state`: open, blocked or closed; `reason`: why it is not closed."""
+    """A project's month. `state`: open, blocked, closed or history; `reason`: why it is not closed.
+
+    `owners` and `later_readings` are those of the bill; empty without one.
+    """
 
     project_id: int
     organization_id: int
@@ -55,6 +59,8 @@ class MonthStatus:
     days_expected: int | None
     total_charge: Decimal | None
     currency: str | None
+    owners: list[dict[str, Any]]
+    later_readings: list[str]
 
 
 def statuses(
@@ -65,15 +71,17 @@ def statuses(
     The same as fleetmeter_month_status in SQL, but that a tier in no plan blocks here too.
     """
     rows = connection.execute(
-        text("""
-            SELECT * FROM fleetmeter_month_status(:month, :at)
-            WHERE CAST(:project AS bigint) IS NULL OR project_id = :project"""),
-        {"month": month.first.date, "at": at, "project": project_id},
+        text("SELECT * FROM fleetmeter_month_status(:month, :at, :projects)"),
+        {
+            "month": month.first.date,
+            "at": at,
+            "projects": None if project_id is None else [project_id],
+        },
     )
-    found = [MonthStatus(**row) for row in rows.mappings()]
-    over = [status.project_id for status in found if status.state != "closed" and month.end <= at]
+    statuses = [MonthStatus(**row) for row in rows.mappings()]
+    over = [one.project_id for one in statuses if one.state in ("open", "blocked") and month.end <= at]
     unpriced = blockers.unpriced(connection, month, over, plans)
-    return [_blocked_too(status, unpriced.get(status.project_id)) for status in found]
+    return [_blocked_too(one, unpriced.get(one.project_id)) for one in statuses]
 
 
 def _blocked_too(status: MonthStatus, why: str | None) -> MonthStatus:

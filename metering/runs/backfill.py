@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
+from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.days.seal import seal_earlier, seal_through
@@ -23,7 +24,7 @@ from metering.runs.sources import RowSource
 MISSING = """
     SELECT p.id FROM projects p JOIN project_stats s ON s.project_id = p.id
     WHERE (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
-        AND s.open_from >= :end AND {since} < :end AND {until} > :start
+        AND s.open_from >= :end AND {since} < :end AND {until} > :start AND NOT {off}
         AND NOT EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date = :date)
     ORDER BY p.id"""
 SEALED = text("""
@@ -83,7 +84,9 @@ def _fill_day(connection: Connection, rows: RowSource, day: Day, ids: list[int],
 
 def _missing_before_open(connection: Connection, day: Day, context: Context, since: str) -> list[int]:
     projects.ensure(connection, projects.ids(connection, context.project_id), context.at, day.start)
-    query = text(MISSING.format(since=since, until=METERED_UNTIL))
+    query = text(
+        MISSING.format(since=since, until=METERED_UNTIL, off=OFF_ON.format(date="CAST(:date AS date)"))
+    )
     bounds = {"start": day.start, "end": day.end, "date": day.date}
     return list(connection.scalars(query, bounds | {"project_id": context.project_id}))
 

@@ -9,7 +9,8 @@ from metering.catalogue.periods import Month
 from metering.days.coverage import EXPECTED_FROM
 from metering.db.transactions import transaction
 from metering.months import gaps
-from metering.months.close import close_month, due_months
+from metering.months.close import close_month
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 from metering.runs import backfill, refresh

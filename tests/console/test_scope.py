@@ -43,7 +43,7 @@ from metering.exports.export import Export
 from metering.ledger.partitions import ensure_partition
 from metering.months import explain
 from metering.months import gaps as domain_gaps
-from metering.months.close import due_months
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.running import allowances, spend
 from tests.support import two_tenants

@@ -12,6 +12,7 @@ from console.ui.table import Column, table
 from metering.alerts import expected_usage
 from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Day
+from metering.months import owners
 
 BEFORE, AFTER = 35, 7  # days around an unusual one
 BAND = (
@@ -104,6 +105,14 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
     "month_blocked": lambda detail: (
         f"{format.many(detail['blocked'], 'project')} not closed by run {detail['run']}, the first: "
         + "; ".join(f"{project}: {why}" for project, why in detail["first"].items())
+    ),
+    "unbilled": lambda detail: (
+        f"{format.many(detail['projects'], 'project')} with usage and no bill, the first: "
+        + "; ".join(f"{row['project']}: {row['reason']}" for row in detail["first"])
+    ),
+    "project_moved": lambda detail: (
+        f"Billed to organization {detail['organization_id']}, the days of several owners: "
+        f"{owners.describe(detail['owners'])}"
     ),
     "counter_silent": lambda detail: f"{detail['why']}, last seen {detail['last_seen_at']}",
     "client_id_taken": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",

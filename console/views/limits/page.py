@@ -14,7 +14,7 @@ from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.months.close import due_months
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.running import allowances
 

@@ -136,3 +136,38 @@ def test_failures_and_gaps_recorded_before_they_had_a_kind_keep_their_reading(em
     schema.downgrade(empty, "q2345678901m")
     with empty.connect() as connection:
         assert list(connection.scalars(text(before))) == recorded
+
+
+def test_the_history_of_the_catalogue_begins_with_what_earlier_versions_knew(empty: Engine) -> None:
+    schema.migrate(empty, "q2345678901m")
+    execute(
+        empty,
+        """
+        INSERT INTO organizations (id, name, tier, created_at) VALUES (1, 'A', 'pro', '2026-01-01Z'),
+            (2, 'B', 'free', '2026-01-01Z');
+        INSERT INTO projects (id, organization_id, name, is_active, created_at, deactivated_at) VALUES
+            (1, 2, 'moved', true, '2026-01-01Z', NULL),
+            (2, 1, 'dated', false, '2026-01-01Z', '2026-10-10T05:00Z'),
+            (3, 1, 'undated', false, '2026-01-01Z', NULL),
+            (4, 1, 'never used', false, '2026-01-01T05:00Z', NULL);
+        INSERT INTO tiers_seen VALUES (1, '2026-10-01Z', '2026-10-09Z', 'free'),
+            (1, '2026-10-11Z', '2026-10-12Z', 'pro');
+        INSERT INTO usage_hourly (project_id, hour, logs) VALUES (3, '2026-10-03T22:00Z', 1),
+            (3, '2026-10-04T22:00Z', 0);
+        INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, tier, coverage,
+            row_hash) VALUES (1, '2026-10-01', 1, 2026, 10, 1, 'free', '{}', ''),
+            (1, '2026-10-02', 1, 2026, 10, 2, 'free', '{}', ''),
+            (1, '2026-10-03', 2, 2026, 10, 3, 'free', '{}', '')""",
+    )
+    schema.migrate(empty)
+    with empty.connect() as connection:
+        tiers = connection.execute(text("SELECT read_from::date::text, tier FROM organization_tiers"))
+        assert sorted(map(tuple, tiers)) == [("2026-10-01", "free"), ("2026-10-11", "pro")]
+        owners = connection.execute(text("SELECT read_from::date::text, organization_id FROM project_owners"))
+        assert sorted(map(tuple, owners)) == [("2026-10-01", 1), ("2026-10-03", 2)]
+        pauses = connection.execute(text("SELECT project_id, off_from::text FROM project_pauses"))
+        assert sorted(map(tuple, pauses)) == [(2, "2026-10-11"), (3, "2026-10-04"), (4, "2026-01-02")]
+    schema.downgrade(empty, "q2345678901m")
+    with empty.connect() as connection:
+        seen = connection.execute(text("SELECT seen_from::date::text, tier FROM tiers_seen"))
+        assert sorted(map(tuple, seen)) == [("2026-10-01", "free"), ("2026-10-11", "pro")]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from metering.catalogue import projects
+from metering.catalogue import history, projects
 from metering.catalogue.periods import Day, Month
 from metering.days import coverage
 from metering.days.seal import seal_through
@@ -18,7 +18,8 @@ from metering.ledger import sessions
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import gaps
-from metering.months.close import Closed, close_month, due_months
+from metering.months.close import Closed, close_month
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.platform import Platform, hours
@@ -240,6 +241,7 @@ def test_a_tier_changed_in_mid_month_is_rated_by_its_days_where_the_plan_prorate
     platform.sql("UPDATE organizations SET tier = 'pro'")
     terms = plans.load(None).versions[0].model_dump() | {"prorate": True}
     with transaction(engine) as connection:
+        history.read(connection, MID_OCTOBER + hours(13))
         offered = plans.Plans.model_validate({"versions": [terms]})
         close_month(connection, OCTOBER, [project], offered, MIDNIGHT, "a@cli")
     # 15 days at 29.00 and 16 at 199.00 a month.

@@ -16,7 +16,8 @@ from metering.db.transactions import advisory_lock, transaction
 from metering.errors import PeriodError
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.ledger.recount import TableCount, apply_staged, stage
-from metering.months.close import close_month, due_months
+from metering.months.close import close_month
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.platform import Platform

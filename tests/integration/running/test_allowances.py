@@ -10,7 +10,7 @@ from metering.catalogue.periods import Day
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
-from metering.months.close import due_months
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.running import allowances
 from tests.support.platform import Platform

@@ -1,0 +1,47 @@
+"""Owners of a month: whose days they were, where a project was moved from one organization to another."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.periods import Month
+
+Owner = dict[str, Any]
+
+OWNERS = text(f"""
+    SELECT project_id, organization_id, count(*) AS days, {columns("sum({0})::bigint AS {0}")}
+    FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last
+    GROUP BY project_id, organization_id ORDER BY project_id, min(date), organization_id""")
+
+
+def owners(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, list[Owner]]:
+    """Return project id -> its owners in `month`, the first one first, as monthly_stats keeps them.
+
+    Each is `organization_id`, the number of its `days`, and its `usage`: the counters that are not zero.
+    """
+    bounds = {"ids": list(project_ids), "first": month.first.date, "last": month.last.date}
+    by_project: dict[int, list[Owner]] = {}
+    for row in connection.execute(OWNERS, bounds).mappings():
+        usage = {name: row[name] for name in COUNTER_NAMES if row[name]}
+        owner = {"organization_id": row["organization_id"], "days": row["days"], "usage": usage}
+        by_project.setdefault(row["project_id"], []).append(owner)
+    return by_project
+
+
+def describe(owners: Iterable[Mapping[str, Any]]) -> str:
+    """Return the owners of a month in words, with their days and usage; nothing for no owners."""
+    return "; ".join(
+        f"organization {owner['organization_id']}: {owner['days']} days"
+        + "".join(f", {quantity:,} {meter}" for meter, quantity in owner["usage"].items())
+        for owner in owners
+    )
+
+
+def describe_later(readings: Sequence[str]) -> str:
+    """Return in words that owner or tier were read after the month's end; nothing for no readings."""
+    if not readings:
+        return ""
+    verb = "is a later reading" if len(readings) == 1 else "are later readings"
+    return f"{' and '.join(readings)} {verb}: nothing was read before the month's end"

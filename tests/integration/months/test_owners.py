@@ -1,0 +1,108 @@
+"""A month with the days of several owners: its bill, `month`, `explain` and an alert name each of them."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from fleetmeter.cli import main
+from metering.alerts import alerts
+from metering.catalogue import history
+from metering.catalogue.periods import Day
+from metering.config.settings import Settings
+from metering.db.transactions import transaction
+from metering.months import explain, explanation
+from metering.pricing import plans
+from metering.proof.verify import verify
+from tests.support.closed_months import OCTOBER, close, count
+from tests.support.platform import Platform
+
+
+@pytest.fixture
+def moved(engine: Engine, platform: Platform) -> tuple[int, int, int]:
+    """A project that was moved on 21 October: its id, its first and its second owner."""
+    seller, buyer = platform.organization("free", "Seller"), platform.organization("starter", "Buyer")
+    project = platform.project(seller, created_at=OCTOBER.start)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(hours=1))
+    count(engine, seller, project, 700, OCTOBER.start + timedelta(days=4))
+    platform.sql("UPDATE projects SET organization_id = :to", to=buyer)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(days=20, hours=5))
+    count(engine, buyer, project, 30, OCTOBER.start + timedelta(days=22))
+    close(engine, [project])
+    return project, seller, buyer
+
+
+def test_the_bill_goes_to_the_last_owner_and_names_each_one(
+    engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    _, seller, buyer = moved
+    ((owner, owners),) = platform.rows("SELECT organization_id, owners FROM monthly_stats")
+    assert owner == buyer
+    assert owners == [
+        {"organization_id": seller, "days": 20, "usage": {"mqtt_inbound": 700}},
+        {"organization_id": buyer, "days": 11, "usage": {"mqtt_inbound": 30}},
+    ]
+    assert verify(engine).sound
+
+
+def test_month_explain_and_an_alert_name_each_owner(
+    configured: Settings, engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    project, seller, buyer = moved
+    names = f"organization {seller}: 20 days, 700 mqtt_inbound; organization {buyer}: 11 days"
+    with transaction(engine) as connection:
+        text = "\n".join(explanation.render(explain.explain(connection, project, OCTOBER)))
+        alerts.refresh(connection, OCTOBER.end + timedelta(days=1), plans.load(None))
+    assert names in text
+    answer = CliRunner().invoke(main.app, ["month", str(OCTOBER), "--json"])
+    (row,) = json.loads(answer.stdout)["projects"]
+    assert [owner["days"] for owner in row["owners"]] == [20, 11]
+    ((alert,),) = platform.rows("SELECT detail FROM alerts WHERE kind = 'project_moved'")
+    assert [owner["organization_id"] for owner in alert["owners"]] == [seller, buyer]
+    with transaction(engine) as connection:
+        alerts.refresh(connection, OCTOBER.next().end + timedelta(days=1), plans.load(None))
+    assert platform.rows("SELECT FROM alerts WHERE kind = 'project_moved' AND resolved_at IS NULL") == []
+
+
+def test_a_project_that_was_moved_after_its_last_day_names_whose_days_they_were(
+    engine: Engine, platform: Platform
+) -> None:
+    seller, buyer = platform.organization("free", "Seller"), platform.organization("starter", "Buyer")
+    project = platform.project(seller, created_at=OCTOBER.start)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(hours=1))
+    count(engine, seller, project, 5, OCTOBER.start + timedelta(days=4))
+    platform.deactivate(project, OCTOBER.start + timedelta(days=9, hours=3))
+    platform.sql("UPDATE projects SET organization_id = :to", to=buyer)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(days=15))
+    close(engine, [project])
+    ((owner, owners),) = platform.rows("SELECT organization_id, owners FROM monthly_stats")
+    assert owner == buyer
+    assert [(each["organization_id"], each["days"]) for each in owners] == [(seller, 10)]
+
+
+def test_a_month_of_one_owner_names_none(engine: Engine, platform: Platform) -> None:
+    project = platform.project(platform.organization("starter"), created_at=OCTOBER.start)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(hours=1))
+    close(engine, [project])
+    assert platform.rows("SELECT owners, later_readings FROM monthly_stats") == [([], [])]
+
+
+def test_a_project_first_read_after_the_month_says_that_its_readings_are_later(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    project = platform.project(platform.organization("starter"), created_at=OCTOBER.start)
+    close(engine, [project])
+    assert platform.scalar("SELECT later_readings FROM monthly_stats") == ["owner", "tier"]
+    words = "owner and tier are later readings: nothing was read before the month's end"
+    with transaction(engine) as connection:
+        assert words in "\n".join(explanation.render(explain.explain(connection, project, OCTOBER)))
+        assert history.owner_at(connection, project, Day.of(OCTOBER.start).end) is not None
+    answer = CliRunner().invoke(main.app, ["month", str(OCTOBER), "--json"])
+    assert json.loads(answer.stdout)["projects"][0]["later_readings"] == ["owner", "tier"]
