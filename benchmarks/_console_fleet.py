@@ -111,7 +111,8 @@ def _found(connection: Connection, projects: int, runs: int, first: Day, at: dat
         """ALTER TABLE audit_log DISABLE TRIGGER USER;
         UPDATE audit_log SET at = :since WHERE action = 'install';
         ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed;
-        ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept""",
+        ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept;
+        ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_guarded""",
         given,
     )
 

@@ -44,6 +44,7 @@ def examine(settings: Settings, at: datetime) -> list[Finding]:
     engine = open_engine(settings, "fleetmeter doctor")
     findings.extend(broker(settings))
     with transaction(engine) as connection:
+        findings.append(role(connection))
         for check in (counters, hourly, snapshots, closes):
             findings.extend(check(connection, settings, at))
     return findings
@@ -91,6 +92,23 @@ def broker(settings: Settings) -> Iterator[Finding]:
         return
     for answer in checks.examine(settings):
         yield Finding(*answer)
+
+
+def role(connection: Connection) -> Finding:
+    """Whether the triggers on sealed tables bind the role of this session."""
+    name, owns = connection.execute(
+        text("""
+            SELECT current_user, bool_or(pg_has_role(current_user, relowner, 'USAGE')) FROM pg_class
+            WHERE oid = ANY (ARRAY['daily_stats', 'monthly_stats', 'audit_log']::regclass[])""")
+    ).one()
+    if not owns:
+        return Finding("role", True, f"{name} owns no sealed table: their triggers bind it")
+    return Finding(
+        "role",
+        True,
+        f"{name} owns the sealed tables: triggers do not bind the owner of a table, who can switch them off",
+        "run counter, runner, console and api as fleetmeter_writer: deploy/roles/owner.sql says how",
+    )
 
 
 def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:

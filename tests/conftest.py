@@ -110,9 +110,10 @@ def template(server: URL, admin: Connection) -> Iterator[str]:
         connection.execute(text("UPDATE audit_log SET at = '2024-01-01Z' WHERE action = 'install'"))
         connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed"))
         connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept"))
+        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_guarded"))
     engine.dispose()
     yield name
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def empty_url(server: URL, admin: Connection) -> Iterator[URL]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin.execute(text(f'CREATE DATABASE "{name}"'))
     yield server.set(database=name)
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def url(server: URL, admin: Connection, template: str) -> Iterator[URL]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
     yield server.set(database=name)
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture

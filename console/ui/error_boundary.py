@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from console.ui import escape
+from metering.db.engine import is_denied
 from metering.errors import FleetmeterError
 
 LOG = structlog.get_logger("console")
@@ -32,6 +33,10 @@ def _sentence(error: Exception) -> str:
         return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
     if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == "57014":
         return "The database took too long to answer; choose a shorter range, or try again."
+    if isinstance(error, DBAPIError) and is_denied(error):
+        return (
+            "The console's database role may not do this, and nothing was changed; ask who runs Fleetmeter."
+        )
     return "This page could not be shown, and nothing was changed; the server's log says why."
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import environment, schema
 from fleetmeter.cli import alerts, corrections, counters, exports, months, output, restore, spend
@@ -25,7 +26,7 @@ from metering.catalogue.periods import Day, Month
 from metering.config.settings import load_settings
 from metering.config.value_files import override
 from metering.days import coverage, coverage_hours
-from metering.db.engine import open_engine
+from metering.db.engine import denial, is_denied, open_engine
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
 from metering.pricing import plans
@@ -88,6 +89,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if isinstance(error, DBAPIError) and is_denied(error):
+            _fail(denial(error), 1)
         if os.environ.get("FLEETMETER_DEBUG"):
             raise
         reason = str(error).strip().splitlines() or [""]

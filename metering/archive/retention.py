@@ -5,7 +5,7 @@ that nobody's tier keeps goes as a partition; otherwise chunks of projects are d
 has what went, before it goes: `verify` and the trigger on daily_stats go by that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -162,18 +162,9 @@ def _shorten_month(
         if not ids:
             return None
         found = _going(connection, table, month, ids)
-        if dry_run:
-            return found
-        _log(connection, table, month, actor, found)
-        if found.whole:
-            _drop_partition(connection, table, month)
-            return found
-    for chunk in chunks(ids):
-        with transaction(engine) as connection:
-            connection.execute(
-                text(f"DELETE FROM {table.name} t WHERE {_inside(table)} AND t.project_id = ANY(:ids)"),
-                month.bounds() | {"ids": chunk},
-            )
+    if not dry_run:
+        for some in [ids] if found.whole else chunks(ids):
+            _remove(engine, table, month, some, actor)
     return found
 
 
@@ -213,19 +204,15 @@ def _partition(table: Table, month: Month) -> str:
     return f"{table.name}_{month.year:04d}_{month.month:02d}"
 
 
-def _drop_partition(connection: Connection, table: Table, month: Month) -> None:
-    connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # a reader must not stop the counter behind us
-    connection.execute(text(f"DROP TABLE {_partition(table, month)}"))
-
-
-def _log(connection: Connection, table: Table, month: Month, actor: str, going: Removed) -> None:
-    after = {
-        "before": str(month.next().first.date),
-        "month": str(month),
-        "projects": going.projects,
-        "rows": going.rows,
-    }
-    audit_log.record(connection, actor, "retention", table.name, after=after)
+def _remove(engine: Engine, table: Table, month: Month, ids: Sequence[int], actor: str) -> None:
+    """Note in the audit log what goes, and delete it or drop its partition, as the tables' owner."""
+    parameters = {"table": table.name, "first": month.first.date, "ids": list(ids), "actor": actor}
+    with transaction(engine) as connection:
+        # A partition is dropped under a lock: whoever reads must not hold up the counter behind us.
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        connection.execute(
+            text("SELECT fleetmeter_retention(:table, :first, CAST(:ids AS bigint[]), :actor)"), parameters
+        )
 
 
 def _old(engine: Engine, table: str, which: str, before: datetime) -> int:

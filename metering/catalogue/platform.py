@@ -12,9 +12,12 @@ _VISIBLE = (
     "((SELECT fleetmeter_unscoped()) IS NOT NULL OR {column} = ANY ((SELECT fleetmeter_scope())::bigint[]))"
 )
 
-ORGANIZATIONS = f"(SELECT * FROM organizations WHERE {_VISIBLE.format(column='id')})"
-PROJECTS = f"(SELECT * FROM projects WHERE {_VISIBLE.format(column='organization_id')})"
-USERS = f"(SELECT * FROM users WHERE {_VISIBLE.format(column='organization_id')})"
+# Columns by name: deploy/roles/ grants these and no others.
+ORGANIZATIONS = f"(SELECT id, name, tier, created_at FROM organizations WHERE {_VISIBLE.format(column='id')})"
+PROJECTS = f"""(SELECT id, organization_id, name, is_active, created_at, deactivated_at FROM projects
+    WHERE {_VISIBLE.format(column="organization_id")})"""
+USERS = f"""(SELECT id, organization_id, created_at FROM users
+    WHERE {_VISIBLE.format(column="organization_id")})"""
 
 _IDS = text("""
     SELECT min(id) FROM organizations WHERE name = ANY(:names) GROUP BY name HAVING count(*) = 1

@@ -75,6 +75,19 @@ def describe_error(error: BaseException) -> str:
     return error_line(error) if expected else f"{type(error).__name__}: {error_line(error)}"
 
 
+def is_denied(error: DBAPIError) -> bool:
+    """Return whether the session's role lacks a privilege for the statement."""
+    return getattr(error.orig, "pgcode", None) == "42501"
+
+
+def denial(error: DBAPIError) -> str:
+    """Return the sentence about a privilege that the session's role lacks."""
+    return (
+        f"the database role may not do this ({error_line(error)}); log in as a role that may, or grant it "
+        "the right: deploy/roles/grants.sql"
+    )
+
+
 def is_passing(error: DBAPIError) -> bool:
     """True when the same may succeed later: away, a conflict, or out of a resource such as disk."""
     code = getattr(error.orig, "pgcode", None) or ""

@@ -58,7 +58,7 @@ def filled(server: URL, admin: Connection, template: str) -> Iterator[tuple[str,
     fleet = fill(engine)
     engine.dispose()
     yield name, fleet
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def url(request: pytest.FixtureRequest, server: URL, admin: Connection, template
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'))
     yield server.set(database=name)
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def rivalry(server: URL, admin: Connection, filled: tuple[str, Fleet]) -> Iterat
     rivals = two_tenants.settle(engine, filled[1])
     engine.dispose()
     yield name, rivals
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def copied(server: URL, admin: Connection, template: str) -> Iterator[tuple[URL,
     engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
     yield url, engine
     engine.dispose()
-    admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture(scope="module")

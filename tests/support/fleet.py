@@ -52,6 +52,7 @@ def fill(engine: Engine, at: datetime | None = None, quiet: bool = False) -> Fle
     platform.sql("UPDATE audit_log SET at = :at WHERE action = 'install'", at=month.start)
     platform.sql("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed")
     platform.sql("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept")
+    platform.sql("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_guarded")
     organization = platform.organization("starter", name=SCRIPT)
     projects = tuple(
         platform.project(organization, created_at=month.start.isoformat(), name=name) for name in HOSTILE
