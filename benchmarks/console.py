@@ -211,9 +211,9 @@ def _serving(given: dict[str, str]) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = server.command(port, load_settings())
     if given:
-        command[1:4] = ["-m", "benchmarks._timed"]
+        command[1 : command.index("run")] = ["-m", "benchmarks._timed"]
     else:
-        command[4] = str(Path(__file__).with_name("_hello.py"))
+        command[command.index("run") + 1] = str(Path(__file__).with_name("_hello.py"))
     process = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL, stderr=sys.stderr)
     address = f"http://127.0.0.1:{port}"
     _PIDS[address] = process.pid

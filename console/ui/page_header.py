@@ -1,6 +1,5 @@
 """A page's head: what it is, at once, and of when its figures are, once they are read."""
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -11,9 +10,6 @@ from console.data.reading import now
 from console.ui import format
 
 LOADING = 360  # pixels
-# Seconds. Streamlit's browser side gathers what comes within 10 ms and draws it in one go: a heavy page would
-# show nothing until all of it is made, which takes longer than this.
-AHEAD = 0.035
 
 
 def head(title: str) -> Callable[[datetime], None]:
@@ -29,20 +25,11 @@ def head(title: str) -> Callable[[datetime], None]:
             on_click=st.cache_data.clear,
         )
 
-    _draw_first(title)
-
     def as_of(at: datetime) -> None:
         with place:
             _stamp(at)
 
     return as_of
-
-
-def _draw_first(title: str) -> None:
-    """After a click into another page, let the browser draw its head before it gets the rest."""
-    if st.session_state.get("headed") not in (None, title):
-        time.sleep(AHEAD)
-    st.session_state["headed"] = title
 
 
 def loading() -> AbstractContextManager[object]:
