@@ -5,9 +5,12 @@ the first two. /metrics takes a token where people sign in: behind a proxy of th
 caller comes from loopback, so where one comes from proves nothing.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from hmac import compare_digest
 
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -22,23 +25,32 @@ from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings, current_settings
 from metering.errors import FleetmeterError
 
+# Name -> what it measures, and its label. Dashboards rely on the names.
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "fleetmeter_up": ("Whether the database answers.", ()),
+    "fleetmeter_projects": ("Projects with running totals.", ()),
+    "fleetmeter_jobs": ("Job runs that are queued or running.", ("state",)),
+    "fleetmeter_job_queue_oldest_seconds": ("Age of the oldest queued run.", ()),
+    "fleetmeter_workers": ("Processes seen in the last 30 seconds.", ("role",)),
+    "fleetmeter_alerts_open": ("Alerts that are not resolved.", ()),
+    "fleetmeter_source_age_seconds": ("Age of the newest measurement of a source.", ("source",)),
+}
 METRICS = text(f"""
-    SELECT 'fleetmeter_projects' AS name, '' AS label, count(*)::float AS value FROM project_stats
-    UNION ALL SELECT 'fleetmeter_jobs', format('{{state="%s"}}', state), count(*) FROM job_runs
+    SELECT 'fleetmeter_projects' AS name, NULL AS label, count(*)::float AS value FROM project_stats
+    UNION ALL SELECT 'fleetmeter_jobs', state, count(*) FROM job_runs
         WHERE state IN ('queued', 'running') GROUP BY state
-    UNION ALL SELECT 'fleetmeter_job_queue_oldest_seconds', '',
+    UNION ALL SELECT 'fleetmeter_job_queue_oldest_seconds', NULL,
         coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM job_runs WHERE state = 'queued'
-    UNION ALL SELECT 'fleetmeter_workers', format('{{role="%s"}}', role), count(*) FROM workers
+    UNION ALL SELECT 'fleetmeter_workers', role, count(*) FROM workers
         WHERE last_seen_at > now() - interval '30 seconds' GROUP BY role
-    UNION ALL SELECT 'fleetmeter_alerts_open', '', count(*) FROM alerts WHERE resolved_at IS NULL
+    UNION ALL SELECT 'fleetmeter_alerts_open', NULL, count(*) FROM alerts WHERE resolved_at IS NULL
     UNION ALL {
     " UNION ALL ".join(
-        f'''SELECT 'fleetmeter_source_age_seconds', '{{source="{source}"}}',
+        f'''SELECT 'fleetmeter_source_age_seconds', '{source}',
         extract(epoch FROM :at - max({source}_measured_at)) FROM project_stats'''
         for source in SOURCE_NAMES
     )
-}
-    ORDER BY name, label""")
+}""")
 
 
 GUARDED = ("/metrics", "/_stcore/metrics")
@@ -104,22 +116,26 @@ def _metrics() -> Response:
         with probing() as page:
             body = exposition(page.connection, page.at)
     except (FleetmeterError, SQLAlchemyError):
-        body = "# TYPE fleetmeter_up gauge\nfleetmeter_up 0\n"
-    return PlainTextResponse(body, media_type="text/plain; version=0.0.4")
+        body = _exposition([("fleetmeter_up", None, 0)])
+    return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def exposition(connection: Connection, at: datetime) -> str:
-    """The figures at `at`, each name with its type."""
-    lines = ["# TYPE fleetmeter_up gauge", "fleetmeter_up 1"]
-    before = ""
-    for name, label, value in connection.execute(METRICS, {"at": at}):
+def exposition(connection: Connection, at: datetime) -> bytes:
+    """Return the figures at `at` in Prometheus' text format; an unknown one has no line."""
+    rows = connection.execute(METRICS, {"at": at}).all()
+    return _exposition([("fleetmeter_up", None, 1), *((row.name, row.label, row.value) for row in rows)])
+
+
+def _exposition(figures: Sequence[tuple[str, str | None, float | None]]) -> bytes:
+    registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
+    for name, label, value in figures:
         if value is None:
             continue
-        if name != before:
-            lines.append(f"# TYPE {name} gauge")
-        lines.append(f"{name}{label} {float(value):g}")
-        before = name
-    return "\n".join(lines) + "\n"
+        if name not in gauges:
+            gauges[name] = Gauge(name, *GAUGES[name], registry=registry)
+        (gauges[name] if label is None else gauges[name].labels(label)).set(value)
+    return generate_latest(registry)
 
 
 ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -6,7 +6,6 @@ that they show as asterisks wherever a Settings is printed, logged or raised.
 """
 
 import os
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,19 +213,21 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def current_settings() -> Settings:
-    """Settings as they are now, for what asks often: read anew once the environment or `.env` changed."""
+    """Return the settings as they are now: `.env` is read again whenever it changes.
+
+    The environment of a process is fixed, and is read once.
+    """
     try:
-        found = Path(".env").stat()
-        file = (str(Path.cwd()), found.st_mtime_ns, found.st_size)
+        status = Path(".env").stat()
+        file = (str(Path.cwd()), status.st_mtime_ns, status.st_size)
     except OSError:
         file = None
-    # As it lies, if it can be had: a page asks a hundred times, and decoding is most of what it takes.
-    environment: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
-    return _of(frozenset(environment.items()), file)
+    return settings_of(file)
 
 
 @lru_cache(maxsize=2)
-def _of(_environment: frozenset[tuple[Any, Any]], _file: tuple[str, int, int] | None) -> Settings:
+def settings_of(_file: tuple[str, int, int] | None) -> Settings:
+    """Return the settings read while `.env` was that file."""
     return load_settings()
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
 
 from jobs import runner
+from metering.config import settings
 from metering.config.settings import load_settings
 from tests.support import two_tenants
 from tests.support.browser import PATIENCE, chromium
@@ -47,6 +48,12 @@ def settled() -> Iterator[None]:
 def same_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page takes the place of `__main__`, which a process that is forked later would run again."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
+def changing_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process's environment is read once; a test's changes under it."""
+    monkeypatch.setattr(settings, "settings_of", lambda _file: load_settings())
 
 
 @pytest.fixture(scope="session")

@@ -98,13 +98,8 @@ def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     assert load_settings().s3_bucket == "fleet-storage"
 
 
-def test_settings_that_are_asked_often_follow_the_environment_and_the_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_settings_that_are_asked_often_follow_the_file(tmp_path: Path) -> None:
     assert current_settings() is current_settings()
-    monkeypatch.setenv("MQTT_TOPIC_ROOT", "robots")
-    assert current_settings().mqtt_topic_root == "robots"
-    monkeypatch.delenv("MQTT_TOPIC_ROOT")
     (tmp_path / ".env").write_text("MQTT_TOPIC_ROOT=fleet")
     assert current_settings().mqtt_topic_root == "fleet"
     (tmp_path / ".env").write_text("MQTT_TOPIC_ROOT=others")

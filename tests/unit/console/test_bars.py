@@ -3,7 +3,6 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from console.ahead import MANIFEST, NEEDED, ahead, links
 from console.ui import bars
 
 
@@ -59,19 +58,3 @@ def test_a_name_in_a_listing_stays_a_name() -> None:
     assert "&lt;img src=x&gt;" in shown
     assert "unknown" in shown
     assert ">1,234<" in shown
-
-
-def test_the_browser_is_told_scripts_that_this_streamlit_has() -> None:
-    named = [link.split(">")[0].removeprefix("<./") for link in links().split(", ")]
-    assert len(named) > len(NEEDED)
-    assert all((MANIFEST.parent / name).is_file() for name in named)
-
-
-def test_what_the_page_names_itself_is_not_told_again() -> None:
-    manifest = {
-        "index.html": {"file": "index.js", "imports": ["_base"]},
-        "_base": {"file": "base.js"},
-        "_shared": {"file": "shared.js", "imports": ["_base", "x/A.tsx"]},
-        "x/A.tsx": {"file": "a.js", "imports": ["_shared"]},
-    }
-    assert list(ahead(manifest, ["/A.tsx"])) == ["a.js", "shared.js"]
