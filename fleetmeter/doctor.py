@@ -18,6 +18,7 @@ from fleetmeter.embedded import postgres
 from metering.catalogue import brokers
 from metering.catalogue.sources import POLLED_SOURCES
 from metering.config.settings import Settings
+from metering.db import clock, workers
 from metering.db.engine import open_engine
 from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
@@ -45,6 +46,7 @@ def examine(settings: Settings, at: datetime) -> list[Finding]:
     findings.extend(broker(settings))
     with transaction(engine) as connection:
         findings.append(role(connection))
+        findings.extend(clocks(connection, settings, at))
         for check in (counters, hourly, snapshots, closes):
             findings.extend(check(connection, settings, at))
     return findings
@@ -109,6 +111,17 @@ def role(connection: Connection) -> Finding:
         f"{name} owns the sealed tables: triggers do not bind the owner of a table, who can switch them off",
         "run counter, runner, console and api as fleetmeter_writer: deploy/roles/owner.sql says how",
     )
+
+
+def clocks(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
+    """Whether this host's clock and those of runners agree with the database's."""
+    ahead = clock.difference(connection, at)
+    ok = abs(ahead.total_seconds()) <= settings.clock_tolerance
+    advice = "" if ok else "set the clock that is wrong (NTP); until then jobs and --at refuse"
+    yield Finding("clock", ok, clock.sentence(ahead), advice)
+    for worker in workers.with_wrong_clock(connection, settings.clock_tolerance, "runner"):
+        found = f"the clock of {worker.host} is {worker.seconds:+.1f} s off the database's"
+        yield Finding("clock", False, found, "set it right (NTP); until then its runner does nothing")
 
 
 def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:

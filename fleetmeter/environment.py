@@ -10,7 +10,9 @@ from fleetmeter import schema
 from fleetmeter.embedded import postgres
 from metering.catalogue import periods
 from metering.config.settings import Settings, load_settings
+from metering.db import clock
 from metering.db.engine import open_engine
+from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable, PeriodError
 
 
@@ -19,13 +21,31 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def instant(text: str | None) -> datetime:
-    """The `--at` of a command: the clock when it is left out. Raises PeriodError for the future."""
-    clock = now()
-    at = clock if text is None else periods.parse_instant(text)
-    if at > clock:
-        raise PeriodError(f"{at.isoformat()} is in the future; it is {clock:%Y-%m-%d %H:%M} UTC")
+def instant(text: str | None, settings: Settings, engine: Engine) -> datetime:
+    """Return the `--at` of a command, or the present instant if it is left out.
+
+    Raises PeriodError for the future, and ClockWrong for an `--at` on a host whose clock is wrong:
+    whether that instant is past cannot be told.
+    """
+    if text is None:
+        return present(settings, engine)
+    at = periods.parse_instant(text)
+    require_clock(settings, engine)
+    if at > now():
+        raise PeriodError(f"{at.isoformat()} is in the future; it is {now():%Y-%m-%d %H:%M} UTC")
     return at
+
+
+def present(settings: Settings, engine: Engine) -> datetime:
+    """Return the present instant: the host's, or the database's if they differ by more than the tolerance."""
+    with transaction(engine) as connection:
+        return clock.agreed(connection, now(), settings.clock_tolerance)
+
+
+def require_clock(settings: Settings, engine: Engine) -> None:
+    """Raise ClockWrong if this host's clock and the database's differ too much to decide a period."""
+    with transaction(engine) as connection:
+        clock.require(connection, now(), settings.clock_tolerance)
 
 
 def load() -> Settings:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from collectors.sources import PLATFORM_DB, SOURCES
 from fleetmeter import environment
 from metering.catalogue import projects
 from metering.config.settings import Settings
+from metering.db import clock
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.ledger.partitions import ensure_partitions
@@ -32,7 +33,8 @@ class StatsUpdaterService:
     """Refresh, count, seal and close. A project is its id, or any object with an `id`.
 
     Without arguments it uses the settings of the environment. Every method raises a FleetmeterError
-    whose message says what to do: UnknownProject, DatabaseUnavailable, SchemaError.
+    whose message says what to do: UnknownProject, DatabaseUnavailable, SchemaError; a job also raises
+    ClockWrong if this host's clock and the database's differ.
     """
 
     def __init__(
@@ -80,13 +82,15 @@ class StatsUpdaterService:
 
     def _run(self, job: str, project: Any = None) -> Outcome:
         project_id = None if project is None else int(getattr(project, "id", project))
+        environment.require_clock(self.settings, self.engine)
         request = definitions.request(job, self.clock(), "manual", "library", project_id)
         return run_now(self.settings, self.engine, TASKS, request)
 
     def _increment(self, project_id: int, inbound: int = 0, outbound: int = 0) -> None:
         if inbound < 0 or outbound < 0:
             raise ValueError("a count is never negative; post an adjustment to take usage back")
-        at = self.clock()
+        with transaction(self.engine) as connection:
+            at = self._present(connection)
         ensure_partitions(self.engine, at)
         with transaction(self.engine) as connection:
             projects.require(connection, project_id)
@@ -95,3 +99,9 @@ class StatsUpdaterService:
             )
             usage = MqttUsage(inbound, outbound, 0, 0, "library")
             add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)
+
+    def _present(self, connection: Connection) -> datetime:
+        """Return the instant of a count: the database's if this host's clock is wrong."""
+        if self.clock is not environment.now:
+            return self.clock()
+        return clock.agreed(connection, self.clock(), self.settings.clock_tolerance)

@@ -4,8 +4,6 @@
 local time: so it calls one function that never raises, and what is due comes from the database.
 """
 
-import os
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +11,7 @@ from datetime import UTC, datetime
 
 import schedule
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from jobs import due
 from jobs.listener import Listener
@@ -21,6 +19,7 @@ from jobs.registry import TASKS
 from jobs.tasks import notify
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
+from metering.db import clock, workers
 from metering.db.engine import describe_error
 from metering.db.transactions import transaction
 from metering.runs import lease
@@ -33,29 +32,25 @@ POLL = 3  # seconds between two looks at the queue when nobody is notified
 
 log = structlog.get_logger()
 
-ALIVE = text("""
-    INSERT INTO workers (name, role, host, pid) VALUES (:name, 'runner', :host, :pid)
-    ON CONFLICT (name) DO UPDATE SET last_seen_at = clock_timestamp()""")
-
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Work until `stop`; wait, and log it once, while the database is away."""
     notify.channels(settings)  # refuses a wrong address before any work
     name = lease.worker_name()
-    clock = schedule.Scheduler()
-    clock.every(HEARTBEAT).seconds.do(_guarded, _tick, engine, name)
-    _guarded(_tick, engine, name)
-    heartbeat = threading.Thread(target=_beat, args=(clock, stop), daemon=True)
+    scheduler = schedule.Scheduler()
+    scheduler.every(HEARTBEAT).seconds.do(_guarded, _tick, settings, engine, name)
+    _guarded(_tick, settings, engine, name)
+    heartbeat = threading.Thread(target=_beat, args=(scheduler, stop), daemon=True)
     heartbeat.start()
     threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True).start()
-    workers = [
+    threads = [
         threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop))
         for number in range(WORKERS)
     ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     heartbeat.join()
     _guarded(_leave, engine, name)
 
@@ -68,28 +63,34 @@ def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event)
     listener.close()
 
 
-def _beat(clock: schedule.Scheduler, stop: threading.Event) -> None:
+def _beat(scheduler: schedule.Scheduler, stop: threading.Event) -> None:
     # `schedule` works in local time: after a clock was set back, or summer time ended, its next turn
     # would be an hour away.
     while not stop.wait(1):
-        if (clock.idle_seconds or 0) > HEARTBEAT:
-            clock.run_all()
+        if (scheduler.idle_seconds or 0) > HEARTBEAT:
+            scheduler.run_all()
         else:
-            clock.run_pending()
+            scheduler.run_pending()
 
 
-def _tick(engine: Engine, name: str) -> None:
+def _tick(settings: Settings, engine: Engine, name: str) -> None:
+    now = datetime.now(UTC)
     with transaction(engine) as connection:
-        connection.execute(ALIVE, {"name": name, "host": socket.gethostname(), "pid": os.getpid()})
-        due.enqueue_due(connection, datetime.now(UTC))
+        seconds = round(clock.difference(connection, now).total_seconds(), 1)
+        workers.heartbeat(connection, name, "runner", {"clock_difference_seconds": seconds})
+    with transaction(engine) as connection:
+        clock.require(connection, now, settings.clock_tolerance)
+        due.enqueue_due(connection, now)
 
 
 def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
+    now = datetime.now(UTC)
     with transaction(engine) as connection:
+        clock.require(connection, now, settings.clock_tolerance)
         run = lease.claim(connection, name)
     if run is None:
         return False
-    execute(settings, engine, TASKS, _timely(run, datetime.now(UTC)), leave=stop)
+    execute(settings, engine, TASKS, _timely(run, now), leave=stop)
     return True
 
 
@@ -101,7 +102,7 @@ def _timely(run: Run, now: datetime) -> Run:
 
 def _leave(engine: Engine, name: str) -> None:
     with transaction(engine) as connection:
-        connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
+        workers.leave(connection, name)
 
 
 def _guarded(work: Callable[..., object], *arguments: object) -> bool:

@@ -29,6 +29,10 @@ class PeriodError(FleetmeterError):
     """A date, month or instant that is malformed, in the future, or not over yet."""
 
 
+class ClockWrong(FleetmeterError):
+    """The host's clock and the database's differ by more than FLEETMETER_CLOCK_TOLERANCE."""
+
+
 class UnknownProject(FleetmeterError):
     """A project id that the platform does not have."""
 

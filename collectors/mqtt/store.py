@@ -1,17 +1,14 @@
 """The daemon's part of PostgreSQL: its session row, its counts, its heartbeat."""
 
-import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql import bindparam
 
 from collectors.mqtt.counters import Totals
 from collectors.mqtt.endpoint import Endpoint
+from metering.db import workers
 from metering.db.clock import AGREED
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
@@ -121,7 +118,7 @@ class Store:
             )
             difference = round((clock.at - row.database_at).total_seconds(), 1)
             figures = figures | {"clock_difference_seconds": difference}
-            connection.execute(HEARTBEAT, {"name": self.worker, **_process(), "figures": figures})
+            workers.heartbeat(connection, self.worker, "counter", figures)
 
     def open_takeover_gap(self, since: timedelta, clock: Clock) -> None:
         """Record that another client has taken messages of this session, and may go on doing so."""
@@ -139,7 +136,7 @@ class Store:
         """Leave after a clean stop: everything received is counted."""
         with transaction(self.engine) as connection:
             self._update(connection, "connected = false")
-            connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": self.worker})
+            workers.leave(connection, self.worker)
 
     @property
     def worker(self) -> str:
@@ -160,13 +157,6 @@ class Store:
             "To run several at once, set MQTT_SHARED_GROUP and give each its own MQTT_CLIENT_ID"
         )
 
-
-HEARTBEAT = text("""
-    INSERT INTO workers (name, role, host, pid, figures) VALUES (:name, 'counter', :host, :pid, :figures)
-    ON CONFLICT (name) DO UPDATE SET last_seen_at = now(), figures = excluded.figures,
-        started_at = CASE WHEN workers.host = excluded.host AND workers.pid = excluded.pid
-            THEN workers.started_at ELSE now() END,
-        host = excluded.host, pid = excluded.pid""").bindparams(bindparam("figures", type_=JSONB))
 
 CLAIM = text(f"""
     INSERT INTO mqtt_sessions AS m (client_id, epoch, broker, shared_group, approximate)
@@ -196,10 +186,7 @@ def claim(
     with transaction(engine) as connection:
         claimed = Claim(*connection.execute(CLAIM, parameters).one())
         lost = _record_connection(connection, claimed, session_present, None, clock)
-        connection.execute(
-            HEARTBEAT,
-            {"name": worker_name(claimed.client_id), **_process(), "figures": {"connected": False}},
-        )
+        workers.heartbeat(connection, worker_name(claimed.client_id), "counter", {"connected": False})
     if not session_present:
         claimed = Claim(claimed.client_id, claimed.epoch, None, claimed.at)
     return claimed, lost
@@ -269,7 +256,3 @@ def _instant(row: Any) -> datetime:
 
 def _write(connection: Connection, totals: Totals, at: datetime) -> None:
     add_mqtt(connection, totals.usage(), at, totals.malformed_topics())
-
-
-def _process() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid()}

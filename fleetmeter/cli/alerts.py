@@ -27,8 +27,9 @@ def listed(
     if context.invoked_subcommand is None:
         from jobs.tasks import notify  # noqa: PLC0415 - boto3 is slow to import
 
-        found, now = environment.load(), environment.instant(at)
+        found = environment.load()
         engine = environment.engine(found)
+        now = environment.instant(at, found, engine)
         try:
             notify.look(found, engine, now)
         except DBAPIError as error:

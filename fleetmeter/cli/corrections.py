@@ -24,8 +24,11 @@ def actor() -> str:
 
 def accept_gap(gap_id: int, reason: Reason) -> None:
     """Let months close over a gap although its usage is not known."""
-    with transaction(environment.engine(environment.load())) as connection:
-        gaps.accept(connection, gap_id, reason, actor(), environment.now())
+    settings = environment.load()
+    engine = environment.engine(settings)
+    now = environment.present(settings, engine)
+    with transaction(engine) as connection:
+        gaps.accept(connection, gap_id, reason, actor(), now)
     print(f"gap {gap_id} is accepted")
 
 
@@ -40,8 +43,10 @@ def adjust(
     reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
 ) -> None:
     """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
-    with transaction(environment.engine(environment.load())) as connection:
-        now = environment.now()
+    settings = environment.load()
+    engine = environment.engine(settings)
+    now = environment.present(settings, engine)
+    with transaction(engine) as connection:
         if reverse is not None:
             if (date, meter, quantity, amount) != ("", None, None, None):
                 raise AdjustmentRefused(

@@ -246,12 +246,14 @@ def _run(
 
     _log_to_stderr(logging.ERROR)  # the result says everything once; the log is for those nobody watches
     found = environment.load()
-    now = environment.instant(at)
+    engine = environment.engine(found)
+    now = environment.instant(at, found, engine)
+    environment.require_clock(found, engine)
     request = definitions.request(job, now, "manual", corrections.actor(), project, dry_run, arguments)
     leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     with output.progress(ERR) as report:
-        outcome = run_now(found, environment.engine(found), TASKS, request, report, leave)
+        outcome = run_now(found, engine, TASKS, request, report, leave)
     output.outcome(OUT, outcome, as_json)
     raise typer.Exit(outcome.exit_code)
 

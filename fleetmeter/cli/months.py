@@ -23,9 +23,11 @@ def month(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How a month stands: open, blocked and why, or closed; its charges as billed and as corrected."""
-    found, now, which = environment.load(), environment.instant(at), Month.parse(wanted)
+    found, which = environment.load(), Month.parse(wanted)
+    engine = environment.engine(found)
+    now = environment.instant(at, found, engine)
     offered = plans.load(found.plans)
-    with read_snapshot(environment.engine(found)) as connection:
+    with read_snapshot(engine) as connection:
         if project is not None:
             projects.require(connection, project)
         states = gaps.statuses(connection, which, now, offered, project)

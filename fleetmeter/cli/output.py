@@ -17,6 +17,7 @@ from metering.alerts import backlog
 from metering.catalogue.periods import Day
 from metering.days.coverage import MissingDay
 from metering.days.coverage_hours import HourCell
+from metering.db import clock
 from metering.errors import PeriodError
 from metering.proof.verify import Report
 from metering.runs.lease import ATTEMPTS
@@ -214,6 +215,7 @@ def status(out: Console, found: Mapping[str, Any], json_wanted: bool) -> None:
         as_json(out, found)
         return
     out.print(f"as of {found['at']:%Y-%m-%d %H:%M:%S} UTC")
+    out.print(clock.sentence(timedelta(seconds=found["clock_difference_seconds"])))
     sources = [{"source": name, **row} for name, row in found["sources"].items()]
     sections = {
         "workers": found["workers"],

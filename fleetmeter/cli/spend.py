@@ -21,9 +21,11 @@ def spent(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What the running month costs: so far, and projected to its end, by project and organization."""
-    found, now = environment.load(), environment.instant(at)
+    found = environment.load()
+    engine = environment.engine(found)
+    now = environment.instant(at, found, engine)
     offered = plans.load(found.plans)
-    with transaction(environment.engine(found)) as connection:
+    with transaction(engine) as connection:
         if project is not None:
             projects.require(connection, project)
         by_project = spend.by_project(connection, offered, now, project)

@@ -10,6 +10,7 @@ from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.days import coverage
+from metering.db import clock
 from metering.db.transactions import transaction
 from metering.months import blockers
 from metering.months.due import due_months
@@ -20,7 +21,8 @@ from metering.runs.outcome import label
 WORKERS = """
     SELECT name, role, host, pid, last_seen_at,
         last_seen_at > clock_timestamp() - interval '30 seconds' AS alive,
-        (figures->>'rate_per_second')::numeric AS messages_per_second
+        (figures->>'rate_per_second')::numeric AS messages_per_second,
+        (figures->>'clock_difference_seconds')::numeric AS clock_difference_seconds
     FROM workers WHERE last_seen_at > clock_timestamp() - interval '7 days'
     ORDER BY role, last_seen_at DESC LIMIT 20"""
 
@@ -39,6 +41,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
     with transaction(engine) as connection:
         return {
             "at": at,
+            "clock_difference_seconds": round(clock.difference(connection, at).total_seconds(), 1),
             "workers": _rows(connection, WORKERS),
             "sources": {source: sources(connection)[source] for source in SOURCE_NAMES},
             "jobs": _jobs(connection),

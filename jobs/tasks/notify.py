@@ -22,6 +22,7 @@ from collectors.aws import sns
 from metering import backoff
 from metering.alerts import alerts
 from metering.config.settings import Settings
+from metering.db import clock
 from metering.db.transactions import transaction
 from metering.errors import DeliveryFailed, FleetmeterError, SettingsError
 from metering.pricing import plans
@@ -90,7 +91,7 @@ def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     found = channels(settings)
     while not stop.is_set():
         try:
-            look(settings, engine, datetime.now(UTC))
+            look(settings, engine, _agreed(settings, engine))
             deliver(engine, found)
         except FleetmeterError as error:
             log.warning("alerts wait", problem=str(error))
@@ -99,11 +100,17 @@ def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         stop.wait(LOOK)
 
 
+def _agreed(settings: Settings, engine: Engine) -> datetime:
+    """Return the present instant; by the database's clock where this host's is wrong."""
+    with transaction(engine) as connection:
+        return clock.agreed(connection, datetime.now(UTC), settings.clock_tolerance)
+
+
 def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
     """Open and resolve alerts by what is true at `at`."""
     offered = plans.load(settings.plans)
     with transaction(engine) as connection:
-        return alerts.refresh(connection, at, offered, settings.drift_percent)
+        return alerts.refresh(connection, at, offered, settings.drift_percent, settings.clock_tolerance)
 
 
 def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:

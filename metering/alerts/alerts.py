@@ -62,15 +62,22 @@ class Changes:
     resolved: int = 0
 
 
-def refresh(connection: Connection, at: datetime, offered: Plans, drift_percent: float = 1.0) -> Changes:
+def refresh(
+    connection: Connection,
+    at: datetime,
+    offered: Plans,
+    drift_percent: float = 1.0,
+    clock_tolerance: float = 60.0,
+) -> Changes:
     """Open and resolve alerts by what is true at `at` (aware, UTC); one look at a time.
 
-    `drift_percent`: by how much a broker's own count may differ.
+    `drift_percent`: by how much a broker's own count may differ. `clock_tolerance`: by how many seconds
+    the clock of a host may differ from the database's.
     """
     advisory_lock(connection, "alerts")
     over = Day.of(at - rules.SEALING)
     given = {"at": at, "month": str(Month.of(at)), "project_id": None}
-    given |= {"drift_percent": drift_percent}
+    given |= {"drift_percent": drift_percent, "clock_tolerance": clock_tolerance}
     given |= {"due_months": [month.first.date for month in due_months(connection, at - rules.SEALING)]}
     given |= {"since_failed": at - timedelta(days=7)}
     given |= {"since": over.start - timedelta(days=30), "until": over.start}

@@ -157,7 +157,18 @@ DRIFT = """
         AND abs(ours - theirs) > 100
         AND abs(ours - theirs) * 100 > theirs * CAST(:drift_percent AS numeric)"""
 
+# Processes report it with their heartbeat. One that has ended says nothing of its host any more.
+CLOCK_WRONG = """
+    SELECT 'critical' AS severity, NULL::bigint AS project_id, w.host AS subject,
+        jsonb_build_object('seconds', (array_agg(reported.seconds ORDER BY abs(reported.seconds) DESC))[1],
+            'roles', string_agg(DISTINCT w.role, ', ')) AS detail
+    FROM workers w CROSS JOIN LATERAL (
+        SELECT CAST(w.figures->>'clock_difference_seconds' AS double precision) AS seconds) reported
+    WHERE w.last_seen_at > clock_timestamp() - interval '2 minutes'
+        AND abs(reported.seconds) > CAST(:clock_tolerance AS double precision) GROUP BY w.host"""
+
 RULES = {
+    "clock_wrong": CLOCK_WRONG,
     "job_failed": JOB_FAILED,
     "job_late": JOB_LATE,
     "dead_letter": DEAD_LETTER,

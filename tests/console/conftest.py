@@ -21,11 +21,12 @@ from metering.config import settings
 from metering.config.settings import load_settings
 from tests.support import two_tenants
 from tests.support.browser import PATIENCE, chromium
-from tests.support.browser_site import Site, until
+from tests.support.browser_site import Site
 from tests.support.fleet import Fleet, fill, serving
 from tests.support.oidc_console import Guarded, guarding
 from tests.support.people import PROVIDER
 from tests.support.two_tenants import TwoTenants
+from tests.support.until import until
 
 Open = Callable[..., AppTest]
 

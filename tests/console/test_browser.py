@@ -12,8 +12,9 @@ from sqlalchemy import URL, Connection, text
 
 from console.pages import TITLES
 from tests.support.browser import PATIENCE, settle
-from tests.support.browser_site import Site, in_turn, press, tick, until, visit
+from tests.support.browser_site import Site, in_turn, press, tick, visit
 from tests.support.fleet import HOSTILE, answer, serving
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

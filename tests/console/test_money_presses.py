@@ -10,8 +10,9 @@ from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.days import coverage
 from metering.days.seal import seal_through
-from tests.support.browser_site import Site, choose, listing, press, settle, tick, until, visit
+from tests.support.browser_site import Site, choose, listing, press, settle, tick, visit
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -26,10 +26,10 @@ from tests.support.browser_site import (
     refresh,
     settle,
     tick,
-    until,
     visit,
 )
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

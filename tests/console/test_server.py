@@ -14,9 +14,9 @@ from console.access.loopback_only import is_loopback
 from console.ui import escape, format
 from console.views.overview.page import per_second
 from metering.config.settings import Settings
-from tests.support.browser_site import until
 from tests.support.fleet import answer
 from tests.support.ports import free_port
+from tests.support.until import until
 
 HERE = Path(server.__file__).parent
 ASKED = """

@@ -12,12 +12,13 @@ from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
 from tests.support.browser import settle
-from tests.support.browser_site import press, until, visit
+from tests.support.browser_site import press, visit
 from tests.support.fleet import answer
 from tests.support.oidc_console import OPERATORS, TOKEN, Guarded
 from tests.support.oidc_provider import SECRET
 from tests.support.two_tenants import PROJECTS
 from tests.support.two_tenants import SECRET as FOREIGN
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -1,7 +1,5 @@
 """The console in a real browser: being served, over a real database, with a live runner beside it."""
 
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -109,12 +107,3 @@ def pick(page: Page, label: str, day: date) -> None:
     page.get_by_role("group", name=label, exact=True).get_by_role("spinbutton").first.click()
     page.keyboard.type(f"{day:%Y%m%d}")
     page.keyboard.press("Escape")  # closes the calendar, and the day is taken
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until it comes true."""
-    for _ in range(900):
-        if true():
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError("it did not come true")

@@ -16,9 +16,9 @@ from playwright.sync_api import Browser
 
 from console.pages import TITLES
 from tests.support.browser import chromium, settle
-from tests.support.browser_site import until
 from tests.support.fleet import answer
 from tests.support.ports import free_port
+from tests.support.until import until
 
 WIDTHS, SCHEMES = (1440, 390), ("light", "dark")
 SHOWN = (

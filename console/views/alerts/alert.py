@@ -114,6 +114,10 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
         f"Billed to organization {detail['organization_id']}, the days of several owners: "
         f"{owners.describe(detail['owners'])}"
     ),
+    "clock_wrong": lambda detail: (
+        f"{abs(detail['seconds']):,.0f} s {'ahead of' if detail['seconds'] > 0 else 'behind'} the database's "
+        f"clock; seen by: {detail['roles']}"
+    ),
     "counter_silent": lambda detail: f"{detail['why']}, last seen {detail['last_seen_at']}",
     "client_id_taken": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",
     "session_lost": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",

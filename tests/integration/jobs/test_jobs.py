@@ -1,8 +1,7 @@
 """Jobs: one run for one period whoever asks, taken over when its worker dies, due from the database."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -25,15 +24,9 @@ from metering.runs.lease import LeaseLost, Run
 from metering.runs.outcome import Outcome
 from tests.support import runs
 from tests.support.platform import Platform, hours
+from tests.support.until import until
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
-
-
-def until(true: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def ask(engine: Engine, job: str = "hourly", period: str = "p", trigger: str = "console") -> int | None:
