@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from rich.console import Console
-
+from fleetmeter.cli import terminal
 from fleetmeter.embedded import broker, postgres
 from metering.config.settings import Settings
 from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
-OUT = Console(stderr=True, highlight=False)
+OUT = terminal.stderr()
 LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
 GRACE = 15.0  # seconds a process gets to finish what it does
 

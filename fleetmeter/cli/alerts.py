@@ -6,14 +6,14 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import environment
-from fleetmeter.cli import corrections, output
+from fleetmeter.cli import corrections, output, terminal
 from metering.alerts import alerts
 from metering.db.engine import is_denied
 from metering.db.transactions import transaction
 from metering.errors import DeliveryFailed
 
 app = typer.Typer(invoke_without_command=True, help="Alerts: the open ones, acknowledge, test the channels.")
-OUT = output.console()
+OUT = terminal.stdout()
 
 
 @app.callback()
@@ -49,7 +49,7 @@ def acknowledge(
     """Say that somebody looks after it; it stays open until it is over."""
     with transaction(environment.engine(environment.load())) as connection:
         alerts.acknowledge(connection, alert_id, corrections.actor(), note)
-    print(f"alert {alert_id} is acknowledged")
+    OUT.print_line(f"alert {alert_id} is acknowledged")
 
 
 @app.command("test")
@@ -62,10 +62,12 @@ def test() -> None:
     for channel in channels:
         try:
             channel.send("Fleetmeter: a test", "If you read this, alerts reach you.")
-            print(f"{channel.name}: taken")
+            OUT.print_line(f"{channel.name}: taken")
         except DeliveryFailed as error:
             failed = True
-            print(f"{channel.name}: {error}")
+            OUT.print_line(f"{channel.name}: {error}")
     if not channels:
-        print("no channel is configured; set FLEETMETER_ALERT_URLS or FLEETMETER_ALERT_SNS_TOPIC_ARN")
+        OUT.print_line(
+            "no channel is configured; set FLEETMETER_ALERT_URLS or FLEETMETER_ALERT_SNS_TOPIC_ARN"
+        )
     raise typer.Exit(1 if failed else 0)

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from fleetmeter import environment
+from fleetmeter.cli import terminal
 from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
+
+OUT = terminal.stdout()
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 
@@ -29,7 +32,7 @@ def accept_gap(gap_id: int, reason: Reason) -> None:
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
         gaps.accept(connection, gap_id, reason, actor(), now)
-    print(f"gap {gap_id} is accepted")
+    OUT.print_line(f"gap {gap_id} is accepted")
 
 
 def adjust(
@@ -59,7 +62,7 @@ def adjust(
                 project, meter, quantity, _money(amount), about, reason, actor(), kind=_kind(kind)
             )
             posted = adjustments.post(connection, wanted, now)
-    print(f"adjustment {posted} is posted")
+    OUT.print_line(f"adjustment {posted} is posted")
 
 
 def _about(day: str) -> date_:

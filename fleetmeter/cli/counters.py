@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from fleetmeter import environment
-from fleetmeter.cli import corrections, output
+from fleetmeter.cli import corrections, output, terminal
 from metering.db.transactions import transaction
 from metering.ledger import sessions
 
 app = typer.Typer(
     invoke_without_command=True, help="The counter daemons: every member, its state, and what to do about it."
 )
-OUT = output.console()
+OUT = terminal.stdout()
 
 
 @app.callback()
@@ -46,6 +46,6 @@ def retire(
     settings = environment.load()
     with transaction(environment.engine(settings)) as connection:
         sessions.retire(connection, client_id, reason, corrections.actor(), environment.now())
-    OUT.print(f"counter {client_id} is retired; months no longer wait for it", markup=False)
+    OUT.print_line(f"counter {client_id} is retired; months no longer wait for it")
     if not cleanup.remove_session(settings, client_id):
-        OUT.print("its session could not be removed at the broker, which goes on holding messages for it")
+        OUT.print_line("the broker could not be told, and goes on holding messages for it")

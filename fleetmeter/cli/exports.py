@@ -1,6 +1,5 @@
 """`fleetmeter export …`: bills, days and adjustments as CSV or Parquet."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from fleetmeter import environment
 from fleetmeter.cli import output as show
+from fleetmeter.cli import terminal
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
 from metering.exports import manifest
@@ -42,7 +42,7 @@ def monthly(
         _write(connection, Export.for_month(period), file_format, output, style)
         notice = _unbilled(connection, period, environment.now())
     if notice:  # on standard error, so that the file stays the file
-        print(notice, file=sys.stderr)
+        terminal.stderr().print_line(notice)
 
 
 def _unbilled(connection: Connection, month: Month, at: datetime) -> str | None:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import environment, schema
-from fleetmeter.cli import alerts, corrections, counters, exports, months, output, restore, spend
+from fleetmeter.cli import alerts, corrections, counters, exports, months, output, restore, spend, terminal
 from fleetmeter.embedded import postgres
 from fleetmeter.extras import require_extra
 from metering.catalogue import projects
@@ -35,8 +34,8 @@ from metering.proof.verify import verify as verify_books
 from metering.runs import definitions, listing, requests
 from metering.runs.foreground import run_now
 
-OUT = output.console()
-ERR = Console(stderr=True, highlight=False)
+OUT = terminal.stdout()
+ERR = terminal.stderr()
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,16 +98,13 @@ def main() -> None:
 
 def _log_to_stderr(least: int = logging.INFO) -> None:
     """Standard output is for results: a program that reads them must not meet a line of the log."""
-    import structlog  # noqa: PLC0415 - a slow import that those who only read do without
+    from metering import logs  # noqa: PLC0415 - a slow import that commands which only read do without
 
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(least),
-    )
+    logs.configure(least)
 
 
 def _fail(message: object, code: int) -> None:
-    ERR.print(f"fleetmeter: {message}", markup=False, soft_wrap=True)
+    ERR.print_line(f"fleetmeter: {message}")
     sys.exit(code)
 
 
@@ -123,7 +119,7 @@ def _stop_on_signals() -> threading.Event:
 def migrate() -> None:
     """Bring the database to the newest schema."""
     engine = open_engine(environment.load())
-    OUT.print(f"schema {schema.migrate(engine)} in {engine.url.render_as_string()}", markup=False)
+    OUT.print_line(f"schema {schema.migrate(engine)} in {engine.url.render_as_string()}")
 
 
 @app.command()
@@ -320,7 +316,7 @@ def explain(project: int, month: str, as_json: AsJson = False) -> None:
         output.as_json(OUT, explanation.as_json(found))
         return
     for line in explanation.render(found):
-        OUT.print(line, markup=False, soft_wrap=True)
+        OUT.print_line(line)
 
 
 jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry.")
@@ -379,7 +375,7 @@ def db_status(as_json: AsJson = False) -> None:
 def db_url() -> None:
     """Print the embedded PostgreSQL's URL, password included, for psql and other tools."""
     url = postgres.url(load_settings().data_dir).set(drivername="postgresql")
-    print(url.render_as_string(hide_password=False))
+    OUT.file.write(f"{url.render_as_string(hide_password=False)}\n")
 
 
 if __name__ == "__main__":

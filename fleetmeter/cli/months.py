@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from fleetmeter import environment
-from fleetmeter.cli import output
+from fleetmeter.cli import output, terminal
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
 from metering.months import corrected_bills, gaps, owners
 from metering.pricing import plans
 
-OUT = output.console()
+OUT = terminal.stdout()
 
 
 def month(
@@ -42,7 +42,7 @@ def month(
     rows = [_row(state, views.get(state.project_id)) for state in states]
     OUT.print(output.table(str(which), rows) if rows else f"no project was metered in {which}")
     for sentence in at_risk:
-        OUT.print(f"at risk: {sentence}", markup=False)
+        OUT.print_line(f"at risk: {sentence}")
 
 
 def _without_id(view: dict[str, Any] | None) -> dict[str, Any]:

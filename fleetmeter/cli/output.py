@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -30,13 +29,6 @@ if TYPE_CHECKING:  # both are slow to import
 FIRST = 20  # periods of a catch-up plan shown one by one
 
 Advance = Callable[[str, int, int], None]
-
-
-def console() -> Console:
-    """Standard output. What another program reads, or a file keeps, is not folded to the width of a
-    screen nobody has.
-    """
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def as_json(out: Console, value: object) -> None:

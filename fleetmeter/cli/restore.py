@@ -7,6 +7,7 @@ import typer
 from sqlalchemy import Engine
 
 from fleetmeter import environment
+from fleetmeter.cli import terminal
 from fleetmeter.cli.corrections import actor
 from metering.archive import retention
 from metering.archive.restore import restore_rows
@@ -15,6 +16,8 @@ from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import RestoreRefused
 from metering.proof import offline
+
+OUT = terminal.stdout()
 
 
 def restore(
@@ -36,7 +39,7 @@ def restore(
         return
     with transaction(engine) as connection:
         done = restore_rows(connection, wanted, folder, actor(), environment.now())
-    print(
+    OUT.print_line(
         f"{wanted}: {done.bills:,} bills, {done.days:,} days and {done.adjustments:,} adjustments were "
         "missing and are back"
     )
@@ -49,7 +52,7 @@ def _fetched(found: Settings, engine: Engine, month: Month, source: str | None, 
             raise RestoreRefused(f"the archive in {source} does not verify: {read.discrepancies[0]}")
         if any((year, number) != (month.year, month.month) for _, year, number in read.bills):
             raise RestoreRefused(f"the archive in {source} is not of {month}")
-        print(f"{month} from {source}: {len(read.bills):,} bills and {len(read.days):,} days verify")
+        OUT.print_line(f"{month} from {source}: {len(read.bills):,} bills and {len(read.days):,} days verify")
         return Path(source)
     if to is None:
         raise RestoreRefused("name the folder that gets the files: --to FOLDER")
@@ -62,5 +65,5 @@ def _fetched(found: Settings, engine: Engine, month: Month, source: str | None, 
     bucket, _, place = source.removeprefix("s3://").rstrip("/").partition("/")
     to.mkdir(parents=True, exist_ok=True)
     checked = archive.restore(open_client(found, "s3"), bucket, f"{place}/" if place else "", to)
-    print(f"{month} from {source}: {checked['bills']:,} bills and {checked['days']:,} days verify")
+    OUT.print_line(f"{month} from {source}: {checked['bills']:,} bills and {checked['days']:,} days verify")
     return to

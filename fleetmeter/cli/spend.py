@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from fleetmeter import environment
-from fleetmeter.cli import output
+from fleetmeter.cli import output, terminal
 from metering.catalogue import projects
 from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.running import spend
 
-OUT = output.console()
+OUT = terminal.stdout()
 
 
 def spent(
@@ -40,7 +40,7 @@ def spent(
     OUT.print(output.table("Organizations", [vars(one) for one in organizations]))
     total = sum((one.so_far for one in organizations), Decimal(0))
     projected = sum((one.projected for one in organizations), Decimal(0))
-    OUT.print(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}", markup=False)
+    OUT.print_line(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}")
     for row in unpriced:
         told = f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan"
-        OUT.print(told, markup=False, soft_wrap=True)
+        OUT.print_line(told)

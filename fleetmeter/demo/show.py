@@ -9,12 +9,11 @@ import sys
 import threading
 
 from pydantic import SecretStr
-from rich.console import Console
 from sqlalchemy import Engine
 
 from fleetmeter import environment, schema
 from fleetmeter import up as supervisor
-from fleetmeter.cli import output
+from fleetmeter.cli import output, terminal
 from fleetmeter.demo import cloud, history
 from fleetmeter.embedded import postgres
 from fleetmeter.up import Process
@@ -22,7 +21,7 @@ from metering.config.settings import Settings, load_settings
 from metering.db.engine import open_engine
 from metering.errors import SettingsError
 
-OUT = Console(stderr=True, highlight=False)
+OUT = terminal.stderr()
 
 
 def run(reset: bool, port: int, stop: threading.Event) -> None:

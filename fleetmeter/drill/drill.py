@@ -19,11 +19,11 @@ from urllib.parse import quote
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL, create_engine, text
 
 from collectors.mqtt.endpoint import Endpoint
+from fleetmeter.cli import terminal
 from fleetmeter.drill import setup
 from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
 from metering.catalogue.meters import messages_sql
@@ -31,7 +31,7 @@ from metering.config.settings import Settings
 from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
-OUT = Console(highlight=False)
+OUT = terminal.stdout()
 PER_TURN = 100  # messages between two looks at the clock
 MAX_UNCONFIRMED = 5_000
 FIRST_MESSAGE_TIMEOUT = 20.0  # seconds that the first message gets

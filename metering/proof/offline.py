@@ -17,6 +17,7 @@ from metering.errors import FleetmeterError
 from metering.exports.export_hash import WRONG, Row
 from metering.exports.export_rows import ExportedFile
 from metering.exports.manifest import Contents, Manifest
+from metering.printable import printable
 from metering.proof.row_checks import broken
 
 
@@ -142,12 +143,13 @@ def main(arguments: list[str]) -> int:
     try:
         examination = examine(Path(name) for name in arguments)
     except FleetmeterError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 2
     bills, days = len(examination.bills), len(examination.days)
     verdict = "\n".join(examination.discrepancies) or "every seal holds"
-    print(f"{verdict} ({bills:,} bills, {days:,} days)")
-    print(*examination.notes, sep="\n", end="\n" if examination.notes else "")
+    print(printable(f"{verdict} ({bills:,} bills, {days:,} days)"))
+    for note in examination.notes:
+        print(printable(note))
     return 1 if examination.discrepancies else 0
 
 

@@ -322,3 +322,25 @@ def test_a_source_that_cannot_be_read_makes_a_run_exit_one(fleetmeter: Terminal,
     assert "succeeded, 1 left out" in result.stdout
     platform.sql("ALTER TABLE logs_elsewhere RENAME TO logs")
     assert fleetmeter("run", "hourly").returncode == 0, "S3 and ECR are not configured and not asked for"
+
+
+def test_names_and_reasons_cannot_act_on_the_terminal(fleetmeter: Terminal, platform: Platform) -> None:
+    hostile = "\x1b[2J\x1b]0;owned\x07[red]\u202efake\r"
+    organization = platform.organization(name=hostile)
+    platform.project(organization, name=hostile)
+    platform.sql(
+        "INSERT INTO gaps (source, starts_at, ends_at, reason) VALUES ('mqtt', now(), now(), :text)",
+        text=hostile,
+    )
+    platform.sql(
+        "INSERT INTO workers (name, role, host, pid) VALUES (:text, 'runner', :text, 1)", text=hostile
+    )
+    for command in (["status"], ["spend"], ["alerts"], ["missing"], ["month", "2026-10"], ["counters"]):
+        result = fleetmeter(*command)
+        assert result.returncode == 0, result.stderr
+        assert not set("\x1b\x07\r\u202e") & set(result.stdout + result.stderr), command
+    shown = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-02").stdout
+    assert "\\x1b[2J" in shown
+    assert "[red]" in shown
+    listed = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-01", "--json").stdout
+    assert json.dumps(hostile) in listed

@@ -32,7 +32,7 @@ CHAPTERS = (
 )
 
 # Modules at the root of metering, which every chapter may import.
-ROOT_MODULES = ("errors", "backoff")
+ROOT_MODULES = ("errors", "backoff", "printable")
 
 # third party -> where it lives.
 HOMES = {
