@@ -24,6 +24,13 @@ PROJECTS = (
     Column("charge", "Charge"),
     Column("currency", "Currency"),
 )
+NEXT_BILLS = (
+    Column("project_id", "Project", "id"),
+    Column("month", "Month"),
+    Column("days", "Days", "count"),
+    Column("charge", "Charge"),
+    Column("currency", "Currency"),
+)
 ALERTS = (
     Column("subject", "Subject", "name"),
     Column("project_id", "Project", "id"),
@@ -125,12 +132,26 @@ def preview(found: Mapping[str, Any]) -> None:
         table(
             rows, (Column("what", "What"), Column("by", "Would be")), "preview", "What the run would change"
         )
+    if "next_close" in found:
+        _next_close(found["next_close"])
     if found.get("alerts"):
         with st.expander(f"The first {format.many(len(found['alerts']), 'alert')}"):
             table(found["alerts"], ALERTS, "preview-alerts", "Alerts that the run would open")
     if found["projects"]:
         with st.expander(f"The first {format.many(len(found['projects']), 'project')}"):
             table(found["projects"], PROJECTS, "preview-projects", "What would change, by project")
+
+
+def _next_close(found: Mapping[str, Any]) -> None:
+    sums = ", ".join(f"{total} {currency}" for currency, total in found["money"].items())
+    st.caption(
+        f"The next close makes {format.many(found['count'], 'bill')}: {sums}."
+        if found["count"]
+        else "The next close bills nothing."
+    )
+    if found["bills"]:
+        with st.expander(f"The first {format.many(len(found['bills']), 'bill')}"):
+            table(found["bills"], NEXT_BILLS, "preview-bills", "Bills that the next close makes")
 
 
 def title(run: Mapping[str, Any]) -> str:

@@ -223,11 +223,15 @@ def backfill(
     first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
     last: Annotated[str, typer.Option("--to", help="Last day, included.")],
     project: Project = None,
+    bill: Annotated[
+        bool, typer.Option("--bill", help="Also bill the months before the installation that it seals.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Recount and seal the missing days of a range that is over."""
-    _run("backfill", None, project, as_json, dry_run=dry_run, arguments={"from": first, "to": last})
+    arguments = {"from": first, "to": last} | ({"bill": True} if bill else {})
+    _run("backfill", None, project, as_json, dry_run=dry_run, arguments=arguments)
 
 
 def _run(

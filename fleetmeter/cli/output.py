@@ -110,9 +110,20 @@ def _preview(out: Console, found: Mapping[str, Any]) -> None:
     out.print(table("Preview: nothing was changed", rows) if rows else "nothing would change")
     if found["projects"]:
         out.print(table(f"Projects (the first {len(found['projects'])})", found["projects"]))
+    if "next_close" in found:
+        _next_close(out, found["next_close"])
     if found.get("alerts"):
         rows = [{name: _said(name, alert[name]) for name in alert} for alert in found["alerts"]]
         out.print(table(f"Alerts (the first {len(rows)})", rows))
+
+
+def _next_close(out: Console, found: Mapping[str, Any]) -> None:
+    if not found["count"]:
+        out.print("the next close bills nothing")
+        return
+    sums = ", ".join(f"{total} {currency}" for currency, total in found["money"].items())
+    title = f"The next close makes {found['count']:,} bills, {sums} (the first {len(found['bills'])})"
+    out.print(table(title, found["bills"]))
 
 
 def runs(out: Console, found: Sequence[Mapping[str, Any]], json_wanted: bool) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from metering.catalogue import projects
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.meters import columns, counters_of
-from metering.catalogue.periods import Day
-from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.periods import Day, Month
+from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.catalogue.sources import SourceName
 from metering.db.engine import is_refused
 from metering.ledger.failures import SourceFailure, database_failure
@@ -134,6 +134,7 @@ def fill_sealed_day(
 ) -> None:
     """Set the 24 hours of `day` to what was staged, before `open_from`: for a backfill only.
 
+    The running totals move if the day is to be billed; hours of history leave them alone.
     The caller holds the projects' locks and seals that day in this transaction.
     """
     target = f"""
@@ -142,18 +143,19 @@ def fill_sealed_day(
             CAST(:start AS timestamptz), least(CAST(:end AS timestamptz), {METERED_UNTIL})
                 - interval '1 hour', interval '1 hour') AS hour (hour)
         WHERE p.id = ANY(:ids) AND NOT {_OFF}"""
-    connection.execute(
-        _set_hours(source, target),
-        {"ids": list(project_ids), "start": day.start, "end": day.end, "at": at, "source": source},
-    )
+    parameters: dict[str, Any] = {"start": day.start, "end": day.end, "at": at, "source": source}
+    parameters |= {"ids": list(project_ids), "month": Month.of(day.start).first.date}
+    billed = IS_BILLED.format(project="s.project_id", month="CAST(:month AS date)")
+    connection.execute(_set_hours(source, target, billed=billed), parameters)
 
 
-def _set_hours(source: SourceName, target: str, without: Collection[str] = ()) -> Any:
+def _set_hours(source: SourceName, target: str, without: Collection[str] = (), billed: str = "true") -> Any:
     names = tuple(name for name in counters_of(source) if name not in without)
     measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if not without else ""
     mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"
     kept = "u.measured" if without else f"u.measured - '{source}_failed'"
     sums = columns("sum({0}) AS {0}", names)
+    moved = f"{{0}} = s.{{0}} + CASE WHEN {billed} THEN a.{{0}} - coalesce(b.{{0}}, 0) ELSE 0 END"
     return text(f"""
         WITH target AS ({target}), counted AS (
             SELECT t.project_id, t.hour, {columns("coalesce(c.{0}, 0) AS {0}", names)}
@@ -173,5 +175,5 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = ()) -
         )
         UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
             {measured}
-            {columns("{0} = s.{0} + a.{0} - coalesce(b.{0}, 0)", names)}
+            {columns(moved, names)}
         FROM after a LEFT JOIN before b USING (project_id) WHERE s.project_id = a.project_id""")

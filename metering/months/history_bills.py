@@ -14,6 +14,7 @@ from metering.catalogue import projects
 from metering.catalogue.meters import columns
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_MONTH
+from metering.db import audit_log
 
 REQUEST = text(f"""
     INSERT INTO history_to_bill (project_id, month, requested_by, requested_at)
@@ -48,4 +49,6 @@ def request(
     ids, months = [row.project_id for row in requested], [row.month for row in requested]
     if requested:
         connection.execute(COUNT, {"projects": ids, "months": months})
+        asked = {"from": str(first), "to": str(last), "projects": len(set(ids)), "months": len(requested)}
+        audit_log.record(connection, actor, "bill-history", f"{first}..{last}", after=asked, at=at)
     return len(requested)

@@ -1,8 +1,10 @@
 """The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.projects import IS_BILLED
 from metering.days.seal import row_hash
 from metering.months.close import SEAL
+from metering.proof.history_laws import HISTORY_LAWS
 
 _TOTALS = columns("coalesce(sum({0}), 0)::bigint AS {0}")
 
@@ -23,7 +25,10 @@ RUNNING_TOTALS = _sums(f"""
         SELECT u.project_id, {columns("sum(u.{0}) AS {0}")} FROM usage_hourly u
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
-        WHERE m.project_id IS NULL GROUP BY u.project_id) e USING (project_id)""")
+        WHERE m.project_id IS NULL AND {
+    IS_BILLED.format(project="u.project_id", month="date_trunc('month', u.hour AT TIME ZONE 'UTC')::date")
+}
+        GROUP BY u.project_id) e USING (project_id)""")
 
 
 def kept_from(table: str) -> str:
@@ -65,7 +70,7 @@ LIFETIME = _sums(f"""
 STRANDED_HOURS = f"""
     SELECT u.project_id, u.hour::text, 'hours', 'sealed', 'not sealed'
     FROM usage_hourly u JOIN project_stats s USING (project_id)
-    WHERE u.hour < s.open_from AND {columns("u.{0}", joiner=" + ")} > 0 AND NOT EXISTS (
+    WHERE u.hour < s.open_from AND greatest({columns("u.{0}")}) > 0 AND NOT EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = u.project_id
         AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
         AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}"""
@@ -149,7 +154,7 @@ ARCHIVED_BILLS = """
         FROM monthly_stats GROUP BY year, month) b USING (month)
     WHERE coalesce(b.bills, 0) < a.bills"""
 
-LAWS: dict[str, tuple[str, str]] = {
+LAWS: dict[str, tuple[str, str]] = HISTORY_LAWS | {
     "project_stats = hours of the open months": (RUNNING_TOTALS, "project_stats"),
     "a day = its hours": (DAYS, "daily_stats"),
     "a month = its days + adjustments": (MONTHS, "monthly_stats"),

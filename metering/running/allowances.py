@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import platform
 from metering.catalogue.meters import COUNTERS, GAUGES, columns
 from metering.catalogue.periods import Month
+from metering.catalogue.projects import IS_BILLED
 from metering.pricing.plans import PlanVersion
 
 Row = Mapping[str, Any]
@@ -19,6 +20,7 @@ Row = Mapping[str, Any]
 _EARLIER = f"""
     SELECT {columns("sum(d.{0})::bigint AS {0}")}
     FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
+        AND {IS_BILLED.format(project="d.project_id", month="date_trunc('month', d.date)::date")}
         AND d.date >= coalesce((
             SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
             WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""

@@ -17,6 +17,7 @@ from metering.days.seal import seal_earlier, seal_through
 from metering.db.transactions import chunks, session_lock, transaction
 from metering.ledger.partitions import ensure_partition
 from metering.ledger.recount import fill_sealed_day
+from metering.months import history_bills
 from metering.runs import backfill_range, refresh
 from metering.runs.context import Context
 from metering.runs.sources import RowSource
@@ -37,7 +38,9 @@ def run(context: Context, rows: RowSource) -> dict[str, Any]:
     """Seal the missing days of `from`..`to`; days sealed already are listed with their projects' count."""
     first, last = backfill_range.parse(context.arguments)
     with transaction(context.engine) as connection:
-        backfill_range.check_days(connection, first, last, context.at, context.project_id)
+        backfill_range.check_days(
+            connection, first, last, context.at, context.project_id, bool(context.arguments.get("bill"))
+        )
         before, own = _sealed(connection, first, last, context)
     refresh.count_rows(context, rows)
     sealed = own + fill(context, rows, first, last)
@@ -45,7 +48,22 @@ def run(context: Context, rows: RowSource) -> dict[str, Any]:
         sealed += context.run_chunk(
             ids, lambda connection, some: _seal_open(connection, last, some, context.at)
         )
-    return {"from": str(first), "to": str(last), "days_sealed": sealed, "already_sealed": before}
+    result: dict[str, Any] = {
+        "from": str(first),
+        "to": str(last),
+        "days_sealed": sealed,
+        "already_sealed": before,
+    }
+    if context.arguments.get("bill"):
+        result["months_to_bill"] = _ask_for_bills(context, first, last)
+    return result
+
+
+def _ask_for_bills(context: Context, first: Day, last: Day) -> int:
+    def ask(connection: Connection, ids: list[int]) -> int:
+        return history_bills.request(connection, ids, first, last, context.requested_by, context.at)
+
+    return sum(context.run_chunk(ids, ask) for ids in context.chunks("asking for bills"))
 
 
 def fill(context: Context, rows: RowSource, first: Day, last: Day, since: str = METERED_FROM) -> int:

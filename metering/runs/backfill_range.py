@@ -8,10 +8,12 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
+from metering.catalogue.projects import INSTALLED_MONTH
 from metering.days.seal import refuse_unfinished
 from metering.errors import MonthClosed, PeriodError
 from metering.runs.requests import Request
 
+INSTALLED = text(f"SELECT ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date")
 CLOSED = text("""
     SELECT m.project_id, m.year, m.month FROM monthly_stats m
     WHERE m.project_id = ANY(:ids) AND make_date(m.year, m.month, 1) >= :month
@@ -36,13 +38,25 @@ def period(_: datetime, arguments: Mapping[str, Any]) -> str:
 
 def check(connection: Connection, request: Request) -> None:
     """Raise PeriodError unless all days are over at `request.at`, MonthClosed if one is closed."""
-    check_days(connection, *parse(request.arguments), request.at, request.project_id)
+    is_billed = bool(request.arguments.get("bill"))
+    check_days(connection, *parse(request.arguments), request.at, request.project_id, is_billed)
 
 
-def check_days(connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None) -> None:
-    """Raise PeriodError unless the days are over at `at`, MonthClosed if one is closed for a project."""
+def check_days(
+    connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None, is_billed: bool
+) -> None:
+    """Raise PeriodError unless the days are over at `at`, MonthClosed if one is closed for a project.
+
+    Days before the month of the installation are history: unless `is_billed`, a close after them is no
+    reason to refuse.
+    """
     refuse_unfinished(last, at)
     ids = projects.ids(connection, project_id)
+    installed = connection.scalar(INSTALLED)
+    if not is_billed and installed is not None:
+        if last.date < installed:
+            return
+        first = max(first, Day(installed))
     month = Month.of(first.start).first.date
     row = connection.execute(CLOSED, {"ids": ids, "month": month}).one_or_none()
     if row is not None:

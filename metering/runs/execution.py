@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -152,8 +153,17 @@ def _preview(engine: Engine, tasks: Tasks, run: Run, context: Context) -> dict[s
         result = _work(tasks, run, context)
         with transaction(context.engine) as connection:
             changes = preview.changes(connection, before, available, run.at)
+        if run.job == "backfill":
+            changes["next_close"] = _next_close(tasks, context)
     changes["rows"] |= {table: -rows for table, rows in context.removed.items()}
     return result | {"dry_run": True, "preview": changes}
+
+
+def _next_close(tasks: Tasks, context: Context) -> dict[str, Any]:
+    """Return what the next close bills once the backfill is done, by trying it in the same dry run."""
+    tasks["monthly"](replace(context, arguments={}, errors=[]))
+    with transaction(context.engine) as connection:
+        return preview.bills(connection)
 
 
 def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:

@@ -28,6 +28,10 @@ SEALED = text(f"""
 BILLED = text("""
     SELECT currency, count(*) AS rows, sum(total_charge) AS total FROM monthly_stats
     WHERE created_at = now() GROUP BY currency ORDER BY currency""")
+BILLS = text(f"""
+    SELECT project_id, format('%s-%s', year, lpad(month::text, 2, '0')) AS month, days_present AS days,
+        total_charge::text AS charge, currency
+    FROM monthly_stats WHERE created_at = now() ORDER BY year, month, project_id LIMIT {SHOWN}""")
 POSTED = text("SELECT count(*) FROM adjustments WHERE created_at = now()")
 PROJECTS = text(f"""
     SELECT p.id AS project_id, d.days, m.bills, m.charge::text AS charge, m.currency
@@ -80,6 +84,16 @@ def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: 
         "alerts": [
             dict(row) for row in connection.execute(OPENED, {"last": before["last_alert"]}).mappings()
         ],
+    }
+
+
+def bills(connection: Connection) -> dict[str, Any]:
+    """Return the bills of this transaction: their sums by currency, and each by project and month."""
+    sums = connection.execute(BILLED).all()
+    return {
+        "money": {row.currency: str(row.total) for row in sums},
+        "count": sum(row.rows for row in sums),
+        "bills": [dict(row) for row in connection.execute(BILLS).mappings()],
     }
 
 

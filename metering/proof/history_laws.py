@@ -1,0 +1,88 @@
+"""The laws of past periods: owners and tiers as they were read, history outside the bills.
+
+A law of the readings looks at rows of form 2 and later, since older ones followed another rule, and at
+periods with a reading before their end: a database that was restored has no others.
+"""
+
+from metering.catalogue.meters import columns
+from metering.catalogue.projects import INSTALLED_MONTH
+
+_MONTH = "format('%s-%s', m.year, lpad(m.month::text, 2, '0'))"
+_MONTH_END = "(make_date(m.year, m.month, 1) + interval '1 month')::timestamp AT TIME ZONE 'UTC'"
+_DAY_END = "(d.date + 1)::timestamp AT TIME ZONE 'UTC'"
+
+
+_OWNED = """(SELECT project_id, organization_id, read_from,
+    lead(read_from, 1, 'infinity') OVER (PARTITION BY project_id ORDER BY read_from) AS read_until
+    FROM project_owners)"""
+_PRICED = """(SELECT organization_id, tier, read_from,
+    lead(read_from, 1, 'infinity') OVER (PARTITION BY organization_id ORDER BY read_from) AS read_until
+    FROM organization_tiers)"""
+
+
+def _as_read(table: str, row: str, end: str, period: str) -> str:
+    """Return SQL of the rows of `table` whose owner or tier is not as last read before `end`."""
+    return f"""
+        SELECT {row}.project_id, {period}, 'organization_id', w.organization_id::text,
+            {row}.organization_id::text
+        FROM {table} {row} JOIN {_OWNED} w ON w.project_id = {row}.project_id
+            AND w.read_from < {end} AND w.read_until >= {end}
+        WHERE {row}.form >= 2 AND w.organization_id <> {row}.organization_id
+        UNION ALL
+        SELECT {row}.project_id, {period}, 'tier', t.tier, {row}.tier
+        FROM {table} {row} JOIN {_PRICED} t ON t.organization_id = {row}.organization_id
+            AND t.read_from < {end} AND t.read_until >= {end}
+        WHERE {row}.form >= 2 AND t.tier <> {row}.tier"""
+
+
+DAYS_AS_READ = _as_read("daily_stats", "d", _DAY_END, "d.date::text")
+BILLS_AS_READ = _as_read("monthly_stats", "m", _MONTH_END, _MONTH)
+
+OWNERS = f"""
+    SELECT * FROM (
+        SELECT m.project_id, {_MONTH}, 'owners',
+            CASE WHEN days.is_divided THEN days.owners ELSE '' END AS expected,
+            coalesce((SELECT string_agg(format('%s: %s days', e->>'organization_id', e->>'days'), ', '
+                ORDER BY CAST(e->>'organization_id' AS bigint))
+                FROM jsonb_array_elements(m.owners) e), '') AS actual
+        FROM monthly_stats m CROSS JOIN LATERAL (
+            SELECT bool_or(o.organization_id <> m.organization_id) AS is_divided,
+                string_agg(format('%s: %s days', o.organization_id, o.days), ', '
+                    ORDER BY o.organization_id) AS owners
+            FROM (SELECT d.organization_id, count(*) AS days FROM daily_stats d
+                WHERE d.project_id = m.project_id AND d.date >= make_date(m.year, m.month, 1)
+                AND d.date < make_date(m.year, m.month, 1) + interval '1 month'
+                GROUP BY d.organization_id) o) days
+        WHERE m.form >= 2 AND days.owners IS NOT NULL) c
+    WHERE expected <> actual"""
+
+_UNBILLED = f"""
+    SELECT u.project_id, u.month FROM (
+        SELECT d.project_id, date_trunc('month', d.date)::date AS month FROM daily_stats d
+        UNION SELECT h.project_id, date_trunc('month', h.hour AT TIME ZONE 'UTC')::date
+        FROM usage_hourly h WHERE greatest({columns("h.{0}")}) > 0) u
+    WHERE NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
+        AND (m.year, m.month) = (extract(year FROM u.month), extract(month FROM u.month)))"""
+
+UNLISTED = f"""
+    WITH unbilled AS MATERIALIZED ({_UNBILLED})
+    SELECT u.project_id, to_char(u.month, 'YYYY-MM'), 'usage without a bill', 'listed', 'not listed'
+    FROM unbilled u WHERE (u.project_id, u.month) NOT IN (
+        SELECT s.project_id, months.month FROM (SELECT DISTINCT month FROM unbilled) months
+        CROSS JOIN LATERAL fleetmeter_month_status(months.month) s)"""
+
+UNASKED = f"""
+    SELECT m.project_id, {_MONTH}, 'bill', 'history, for which nobody asked for a bill', m.seal
+    FROM monthly_stats m
+    WHERE m.form >= 2 AND make_date(m.year, m.month, 1) < ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date
+        AND NOT EXISTS (SELECT FROM history_to_bill b WHERE b.project_id = m.project_id
+            AND b.month = make_date(m.year, m.month, 1))
+        AND NOT EXISTS (SELECT FROM audit_log a WHERE a.action = 'restore' AND a.subject = {_MONTH})"""
+
+HISTORY_LAWS: dict[str, tuple[str, str]] = {
+    "a day has the owner and tier last read before its end": (DAYS_AS_READ, "daily_stats"),
+    "a bill goes to the owner at the month's end, by its tier": (BILLS_AS_READ, "monthly_stats"),
+    "a bill names the owners of its days": (OWNERS, "monthly_stats"),
+    "usage without a bill is listed": (UNLISTED, "daily_stats"),
+    "history is billed on request only": (UNASKED, "monthly_stats"),
+}
