@@ -392,13 +392,18 @@ class OrganizationTier(Base):
 
 
 class ProjectOwner(Base):
-    """An owner of a project, from the reading that first found it until the next row's."""
+    """An owner of a project, from the reading that first found it until the next row's.
+
+    A trigger keeps `owned_from` and `owned_until`; the first reading counts for all time before it.
+    """
 
     __tablename__ = "project_owners"
 
     project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     read_from: Mapped[datetime] = mapped_column(primary_key=True)
     organization_id: Mapped[int] = mapped_column(index=True)
+    owned_from: Mapped[datetime] = mapped_column(server_default=text("'-infinity'"))
+    owned_until: Mapped[datetime] = mapped_column(server_default=text("'infinity'"))
 
 
 class ProjectPause(Base):

@@ -309,6 +309,39 @@ def test_a_moved_project_shows_each_owner_its_own_days(engine: Engine, rivals: T
             assert connection.scalar(query, {"id": PROJECTS[0]}) > 0
 
 
+def test_a_moved_project_shows_each_owner_its_own_hours(engine: Engine, rivals: TwoTenants) -> None:
+    """The hour in which a reading found the new owner is the new owner's, as the day is."""
+    moved = Day.of(AT).start - timedelta(hours=2)
+    project = rivals.project
+    database = Platform(engine)
+    database.sql("DELETE FROM project_owners")
+    database.sql("DELETE FROM usage_hourly WHERE project_id = :id", id=project)
+    database.sql(
+        "UPDATE projects SET organization_id = :id WHERE id = :project",
+        id=two_tenants.ORGANIZATION,
+        project=project,
+    )
+    for owner, read_from in (
+        (rivals.organization, moved - timedelta(days=9)),
+        (two_tenants.ORGANIZATION, moved),
+    ):
+        database.sql(
+            "INSERT INTO project_owners VALUES (:id, :at, :owner)", id=project, at=read_from, owner=owner
+        )
+    hours = [moved + timedelta(hours=number) for number in range(-300, 2)]
+    database.sql(
+        "INSERT INTO usage_hourly (project_id, hour) SELECT :id, unnest(CAST(:hours AS timestamptz[]))",
+        id=project,
+        hours=hours,
+    )
+    query = text("SELECT hour FROM usage_hourly WHERE project_id = :id ORDER BY hour")
+    for owner, own in ((rivals.organization, hours[:-2]), (two_tenants.ORGANIZATION, hours[-2:])):
+        with limited(engine, (owner,)) as connection:
+            assert connection.execute(query, {"id": project}).scalars().all() == own
+            owners = connection.execute(text("SELECT organization_id FROM project_owners")).scalars().all()
+            assert owners == [owner]
+
+
 def test_a_role_that_policies_do_not_bind_serves_no_organization(
     superuser: URL, url: URL, rivals: TwoTenants, configured: Settings, signing_in: Callable[..., None]
 ) -> None:
