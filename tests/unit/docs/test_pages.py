@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import typer
 
+from console.pages import TITLES
 from fleetmeter import LimitService, StatsUpdaterService
 from fleetmeter.cli.main import app
+from metering.alerts.rules import RULES
 from metering.config.settings import Settings
+from metering.runs.definitions import BY_NAME
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -79,6 +82,22 @@ def is_listed(command: str, page: str) -> bool:
     """Tell whether the page has the command, or its group with the last word among others."""
     group, _, word = command.rpartition(" ")
     return f"`{command}" in page or bool(re.search(rf"{group} \[?(?:[^`]*\|)?{word}\b", page))
+
+
+def test_every_job_is_listed() -> None:
+    listed = read("jobs.md")
+    assert [job for job in BY_NAME if f"`{job}`" not in listed.partition("\n## ")[0]] == []
+
+
+def test_every_page_of_the_console_is_listed() -> None:
+    listed = read("console.md")
+    addresses = ["/" if key == "overview" else f"/{key}" for key in TITLES]
+    assert [address for address in addresses if f" `{address}` |" not in listed] == []
+
+
+def test_every_kind_of_alert_is_listed() -> None:
+    listed = read("jobs.md")
+    assert [kind for kind in (*RULES, "anomaly") if f"\n| `{kind}` |" not in listed] == []
 
 
 def test_every_setting_is_listed() -> None:
