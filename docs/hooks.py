@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
 }
 LINK = re.compile(rf"\]\((?:\.\./)*(?:docs/)?({'|'.join(DOCUMENTS)})(#[^)]*)?\)")
 

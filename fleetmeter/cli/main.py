@@ -17,7 +17,18 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import environment, schema
-from fleetmeter.cli import alerts, corrections, counters, exports, months, output, restore, spend, terminal
+from fleetmeter.cli import (
+    alerts,
+    broker_acl,
+    corrections,
+    counters,
+    exports,
+    months,
+    output,
+    restore,
+    spend,
+    terminal,
+)
 from fleetmeter.embedded import postgres
 from fleetmeter.extras import require_extra
 from metering.catalogue import projects
@@ -51,6 +62,7 @@ app.add_typer(counters.app, name="counters")
 app.command("accept-gap")(corrections.accept_gap)
 app.command()(corrections.adjust)
 app.command("spend")(spend.spent)
+app.command("broker-acl")(broker_acl.broker_acl)
 app.command()(months.month)
 app.command()(restore.restore)
 

@@ -5,6 +5,7 @@ place of the table and reads the setting that `metering.db.scope` sets.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -19,9 +20,27 @@ PROJECTS = f"""(SELECT id, organization_id, name, is_active, created_at, deactiv
 USERS = f"""(SELECT id, organization_id, created_at FROM users
     WHERE {_VISIBLE.format(column="organization_id")})"""
 
+_DEVICES = text("""
+    SELECT d.id, d.name, d.project_id, p.organization_id FROM devices d JOIN projects p ON p.id = d.project_id
+    ORDER BY p.organization_id, d.project_id, d.id""")
+
 _IDS = text("""
     SELECT min(id) FROM organizations WHERE name = ANY(:names) GROUP BY name HAVING count(*) = 1
     UNION SELECT id FROM organizations WHERE id = ANY(:ids) ORDER BY 1""")
+
+
+class Device(NamedTuple):
+    """A device, with the project and the organization that pay for what it sends."""
+
+    id: int
+    name: str
+    project_id: int
+    organization_id: int
+
+
+def devices(connection: Connection) -> list[Device]:
+    """Return every device of every project."""
+    return [Device(*row) for row in connection.execute(_DEVICES)]
 
 
 def organization_ids(connection: Connection, words: Sequence[str]) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +20,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion
 
+from fleetmeter import broker_acl
 from fleetmeter.embedded import brokers, ports
+from metering.catalogue.platform import Device
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PATIENCE = 30.0
 pytestmark = pytest.mark.mosquitto
+
+
+OUTBOUND = ("commands", "cmd", "config", "ota")
+DEVICES = [Device(4711, "arm", 2, 1), Device(4712, "arm", 21, 2)]
+CERTIFICATES = ("4711", "4712", "platform", "fleetmeter", "4713")
 
 
 @dataclass
@@ -31,6 +39,9 @@ class Site:
     folder: Path
     plain: int
     tls: int
+    services: int
+    process: subprocess.Popen[bytes] | None = None
+    restart: Callable[[], None] = lambda: None
 
 
 def authority(folder: Path) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
@@ -74,26 +85,40 @@ def site(tmp_path: Path) -> Iterator[Site]:
         sentence = "mosquitto is not installed, so its configuration is not tried; as root: make extras"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
     issuer, issuer_key = authority(tmp_path)
-    for name in ("server", "4711"):
+    for name in ("server", *CERTIFICATES):
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         issue(tmp_path / name, subject, ec.generate_private_key(ec.SECP256R1()), issuer, issuer_key)
     shutil.copy(DEPLOY / "mosquitto.acl", tmp_path / "acl")
-    made = ["mosquitto_passwd", "-b", "-c", "passwords", "fleetmeter", "secret"]
-    subprocess.run(made, check=True, cwd=tmp_path)
+    access = broker_acl.lines(DEVICES, "roboticks", broker_acl.PUBLISHED, OUTBOUND, "id")
+    (tmp_path / "devices.acl").write_text("".join(access))
+    (tmp_path / "passwords").touch(mode=0o600)
+    for user in ("fleetmeter", "platform"):
+        made = ["mosquitto_passwd", "-b", "passwords", user, "secret"]
+        subprocess.run(made, check=True, cwd=tmp_path)
     here = Site(tmp_path, *free_ports())
     (tmp_path / "mosquitto.conf").write_text(moved(here))
     kind.account.own(tmp_path, *tmp_path.iterdir())
     command = [kind.command[0], "-c", "mosquitto.conf"]
-    process = subprocess.Popen(command, **(kind.account.popen | {"cwd": tmp_path}))
-    listening(here.tls, process)
+    here.restart = lambda: start(command, kind, here)
+    here.restart()
     yield here
-    process.terminate()
-    process.wait()
+    here.process.terminate()
+    here.process.wait()
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.create_server((ports.HOST, 0)) as one, socket.create_server((ports.HOST, 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]
+def start(command: list[str], kind: brokers.Kind, site: Site) -> None:
+    """Start mosquitto, after its end where it runs."""
+    if site.process:
+        site.process.terminate()
+        site.process.wait()
+    site.process = subprocess.Popen(command, **(kind.account.popen | {"cwd": site.folder}))
+    listening(site.tls, site.process)
+
+
+def free_ports() -> list[int]:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server((ports.HOST, 0))) for _ in range(3)]
+        return [server.getsockname()[1] for server in servers]
 
 
 def moved(site: Site) -> str:
@@ -102,6 +127,7 @@ def moved(site: Site) -> str:
         text = text.replace(f" /etc/mosquitto/{folder}", " ")
     text = text.replace("listener 1883", f"listener {site.plain}")
     text = text.replace("listener 8883", f"listener {site.tls} 127.0.0.1")
+    text = text.replace("listener 8884", f"listener {site.services} 127.0.0.1")
     return text.replace("persistence_location /var/lib/mosquitto/\n", "")
 
 
@@ -117,11 +143,16 @@ def listening(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 class Client:
-    def __init__(self, name: str, port: int, user: str = "", password: str = "", tls: str = "") -> None:
+    def __init__(
+        self, name: str, port: int, user: str = "", password: str = "", tls: str = "", keep: bool = False
+    ) -> None:
         self.answer: str | None = None
         self.topics: list[str] = []
-        self.connected, self.arrived, self.subscribed = (threading.Event() for _ in range(3))
-        self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, name, reconnect_on_failure=False)
+        self.connected, self.subscribed = threading.Event(), threading.Event()
+        self.arrived = threading.Condition()
+        self.mqtt = mqtt.Client(
+            CallbackAPIVersion.VERSION2, name, reconnect_on_failure=False, clean_session=not keep
+        )
         self.mqtt.username_pw_set(user, password) if user else None
         if tls:
             folder, _, device = tls.rpartition("/")
@@ -142,8 +173,18 @@ class Client:
         self.connected.set()
 
     def remember(self, topic: str) -> None:
-        self.topics.append(topic)
-        self.arrived.set()
+        with self.arrived:
+            self.topics.append(topic)
+            self.arrived.notify_all()
+
+    def subscribe(self, topics: str) -> None:
+        self.subscribed.clear()
+        self.mqtt.subscribe(topics, qos=1)
+        assert self.subscribed.wait(PATIENCE)
+
+    def wait_for(self, topic: str) -> None:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: topic in self.topics, PATIENCE), self.topics
 
 
 def test_nobody_comes_in_without_a_name(site: Site) -> None:
@@ -152,16 +193,108 @@ def test_nobody_comes_in_without_a_name(site: Site) -> None:
     assert Client("stranger", site.tls, tls=f"{site.folder}/").answer != "Success"
 
 
-def test_a_device_publishes_below_its_own_id_only(site: Site) -> None:
+@pytest.fixture
+def watcher(site: Site) -> Iterator["Client"]:
+    """Fleetmeter's counter, which sees everything that the broker lets through."""
     counter = Client("counter", site.plain, "fleetmeter", "secret")
     assert counter.answer == "Success"
-    counter.mqtt.subscribe("roboticks/#", qos=1)
-    assert counter.subscribed.wait(PATIENCE)
-    device = Client("4711", site.tls, tls=f"{site.folder}/4711")
-    assert device.answer == "Success"
-    device.mqtt.publish("roboticks/1/2/4712/state", b"another's", qos=1)
-    device.mqtt.publish("roboticks/1/2/4711/state", b"mine", qos=1).wait_for_publish(PATIENCE)
-    assert counter.arrived.wait(PATIENCE)
-    assert counter.topics == ["roboticks/1/2/4711/state"]
-    device.mqtt.disconnect()
+    counter.subscribe("roboticks/#")
+    yield counter
     counter.mqtt.disconnect()
+
+
+def device(site: Site, name: str, client_id: str | None = None) -> "Client":
+    client = Client(client_id or name, site.tls, tls=f"{site.folder}/{name}")
+    assert client.answer == "Success"
+    return client
+
+
+def test_a_device_publishes_in_its_own_project_below_its_own_id(site: Site, watcher: "Client") -> None:
+    robot = device(site, "4711")
+    for topic in (
+        "roboticks/2/21/4711/state",  # another organization's project
+        "roboticks/1/3/4711/state",
+        "roboticks/1/2/4712/state",  # another device
+        "roboticks/2/21/4712/state",
+        "roboticks/1/2/4711",
+        "fleetmeter-doctor/x",
+        *(f"roboticks/1/2/4711/{level}/x" for level in OUTBOUND),
+        *(f"roboticks/1/2/4711/{level}" for level in OUTBOUND),
+    ):
+        robot.mqtt.publish(topic, b"no", qos=1)
+    robot.mqtt.publish("roboticks/1/2/4711/telemetry/arm/joint", b"yes", qos=1)
+    robot.mqtt.publish("roboticks/1/2/4711/state", b"yes", qos=1).wait_for_publish(PATIENCE)
+    watcher.wait_for("roboticks/1/2/4711/state")
+    assert watcher.topics == ["roboticks/1/2/4711/telemetry/arm/joint", "roboticks/1/2/4711/state"]
+    robot.mqtt.disconnect()
+
+
+def test_a_device_reads_its_own_commands_only(site: Site) -> None:
+    robot = device(site, "4711")
+    robot.subscribe("roboticks/#")
+    robot.subscribe("$SYS/#")
+    backend = Client("backend", site.plain, "platform", "secret")
+    for topic in (
+        "roboticks/2/21/4712/commands/go",
+        "roboticks/1/2/4712/commands/go",
+        "roboticks/1/2/4711/state",
+    ):
+        backend.mqtt.publish(topic, b"not for it", qos=1)
+    for level in OUTBOUND:
+        backend.mqtt.publish(f"roboticks/1/2/4711/{level}/go", b"for it", qos=1).wait_for_publish(PATIENCE)
+    robot.wait_for("roboticks/1/2/4711/ota/go")
+    assert robot.topics == [f"roboticks/1/2/4711/{level}/go" for level in OUTBOUND]
+    robot.mqtt.disconnect()
+    backend.mqtt.disconnect()
+
+
+@pytest.mark.parametrize("name", ["platform", "fleetmeter", "4713"])
+def test_a_certificate_gives_no_right_of_a_password_user(site: Site, watcher: "Client", name: str) -> None:
+    stranger = device(site, name)
+    stranger.subscribe("roboticks/#")
+    robot = device(site, "4711")
+    stranger.mqtt.publish("roboticks/1/2/4711/commands/go", b"no", qos=1)
+    stranger.mqtt.publish("roboticks/1/2/4711/state", b"no", qos=1).wait_for_publish(PATIENCE)
+    robot.mqtt.publish("roboticks/1/2/4711/events/one", b"yes", qos=1).wait_for_publish(PATIENCE)
+    watcher.wait_for("roboticks/1/2/4711/events/one")
+    assert watcher.topics == ["roboticks/1/2/4711/events/one"]
+    assert stranger.topics == []
+    robot.mqtt.disconnect()
+
+
+def test_a_device_cannot_take_the_counters_session(site: Site, watcher: "Client") -> None:
+    thief = device(site, "4711", client_id="counter")
+    robot = device(site, "4712")
+    for number in range(500):
+        robot.mqtt.publish("roboticks/2/21/4712/data", str(number).encode(), qos=1)
+    robot.mqtt.publish("roboticks/2/21/4712/state", b"last", qos=1).wait_for_publish(PATIENCE)
+    watcher.wait_for("roboticks/2/21/4712/state")
+    assert len(watcher.topics) == 501
+    assert thief.topics == []
+    thief.mqtt.disconnect()
+    robot.mqtt.disconnect()
+
+
+def test_services_of_other_hosts_need_a_password_over_tls(site: Site) -> None:
+    far = Client("far", site.services, "fleetmeter", "secret", tls=f"{site.folder}/")
+    assert far.answer == "Success"
+    assert Client("x", site.services, "fleetmeter", "guess", tls=f"{site.folder}/").answer == "Not authorized"
+    assert Client("y", site.services, tls=f"{site.folder}/4711").answer == "Not authorized"
+    far.mqtt.disconnect()
+
+
+def test_the_counters_session_outlives_a_restart_of_the_broker(site: Site) -> None:
+    counter = Client("counter", site.plain, "fleetmeter", "secret", keep=True)
+    counter.subscribe("roboticks/#")
+    counter.mqtt.disconnect()
+    counter.mqtt.loop_stop()
+    robot = device(site, "4711")
+    robot.mqtt.publish("roboticks/1/2/4711/state", b"before", qos=1).wait_for_publish(PATIENCE)
+    site.restart()
+    robot = device(site, "4711")
+    robot.mqtt.publish("roboticks/1/2/4711/events", b"after", qos=1).wait_for_publish(PATIENCE)
+    again = Client("counter", site.plain, "fleetmeter", "secret", keep=True)
+    again.wait_for("roboticks/1/2/4711/events")
+    assert again.topics == ["roboticks/1/2/4711/state", "roboticks/1/2/4711/events"]
+    again.mqtt.disconnect()
+    robot.mqtt.disconnect()
