@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from collectors.aws.client import CONCURRENCY
 from collectors.aws.errors import FAILURES, to_failure
+from collectors.aws.malformed import MALFORMED
 from collectors.failure import Failure
 from metering.config.aws import Place
 
@@ -39,7 +40,7 @@ class CircuitBreaker:
             return self.tripped_by
         try:
             answer = read()
-        except FAILURES as error:
+        except (*FAILURES, *MALFORMED) as error:
             return self.record_failure(error)
         self.record_success()
         return answer

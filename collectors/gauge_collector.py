@@ -12,13 +12,17 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from collectors.aws.client import RequestCount
 from collectors.failure import Failure, failure_of_places
 from collectors.result import CollectionResult, Progress
 from metering.config.aws import Place
+from metering.db.isolation import isolate
 from metering.db.transactions import transaction
+from metering.ledger.failures import database_failure
 from metering.ledger.gauges import record_gauges
+from metering.ledger.recount import LARGEST
 
 BATCH = 200  # projects recorded in one transaction
 RECORD_AFTER = 2.0  # seconds after which fewer are recorded: a killed runner loses no more than that
@@ -92,17 +96,39 @@ class GaugeCollector:
             if failures:
                 self._fail(project, failure_of_places(failures))
                 continue
-            levels[project] = _sum(samples)
+            total = _sum(samples)
+            impossible = [gauge for gauge, level in total.items() if not 0 <= level <= LARGEST]
+            if impossible:
+                self._fail(project, Failure(f"{' and '.join(impossible)}: the level does not fit in 64 bits"))
+                continue
+            levels[project] = total
             # A sum is as old as its oldest part.
             instants = [sample.at for sample in samples if isinstance(sample, StaleSample)]
             stale |= {project: min(instants)} if instants else {}
         self.result.parts |= parts
-        if levels:
-            with transaction(self.engine) as connection:
-                record_gauges(connection, self.result.source, levels, self.at, parts, stale=stale)
-        self.result.projects += len(levels)
+        self._write(levels, parts, stale)
         self.recorded_at = time.monotonic()
         self._report()
+
+    def _write(
+        self,
+        levels: dict[int, Levels],
+        parts: dict[int, dict[str, Any]],
+        stale: dict[int, datetime],
+    ) -> None:
+        source = self.result.source
+
+        def write(ids: list[int]) -> None:
+            of_ids = {project: levels[project] for project in ids}
+            with transaction(self.engine) as connection:
+                record_gauges(connection, source, of_ids, self.at, parts, stale=stale)
+            self.result.projects += len(ids)
+
+        def refused(project: int, error: DBAPIError) -> None:
+            cause = database_failure(error)
+            self._fail(project, Failure(cause.reason, cause.kind))
+
+        isolate(sorted(levels), write, refused)
 
     def _fail(self, project: int, failure: Failure) -> None:
         (self.transient if failure.transient else self.result.failures)[project] = failure

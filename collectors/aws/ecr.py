@@ -1,6 +1,6 @@
 """ECR: images and their bytes, of a shared repository by prefixes of tags, or of one for each project.
 
-What is counted, and what of it cannot be known, is in ecr_images.py.
+ecr_images.py says what is counted, and what of it cannot be known.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from collectors.aws import ecr_images
 from collectors.aws.client import RequestCount, open_client, threads
-from collectors.aws.ecr_images import Images
-from collectors.aws.errors import FAILURES
+from collectors.aws.ecr_api import read_images
+from collectors.aws.ecr_images import Image, Images
+from collectors.aws.errors import FAILURES, to_failure
+from collectors.aws.malformed import MalformedAnswer
 from collectors.circuit_breaker import CircuitBreaker
 from collectors.failure import Failure
 from collectors.gauge_collector import Project, Reader, Sample
@@ -79,17 +80,23 @@ class Registry:
             self.tag_prefix.format(org_id=org, project_id=project): project for project, org in projects
         }
         owned: dict[int, set[str]] = {project: set() for project, _ in projects}
-        for digest, image in images.manifests.items():
-            for tag in image.get("imageTags", ()):
+        for image in images.manifests.values():
+            for tag in image.tags:
                 for owner in _owners(tag, prefixes):
-                    owned[owner].add(digest)
+                    owned[owner].add(image.digest)
         self._note_leftovers(images)
-        return [images.levels(owned[project]) for project, _ in projects]
+        return [self._levels(images, owned[project]) for project, _ in projects]
+
+    def _levels(self, images: Images, digests: set[str]) -> Sample:
+        try:
+            return images.levels(digests)
+        except MalformedAnswer as error:
+            return to_failure(error, self.breaker.place, self.breaker.variable)
 
     def _read(self, name: str) -> Images:
-        """Return the images of the repository `name`. Raises one of FAILURES."""
-        images = ecr_images.read(self.client, name, self.breaker.place.registry)
-        if not images.whole:
+        """Return the images of the repository `name`. Raises one of FAILURES, or MalformedAnswer."""
+        images = read_images(self.client, name, self.breaker.place.registry)
+        if not images.complete:
             self.notes.add(
                 f"{name} holds multi-arch images whose platforms cannot be told (no ecr:BatchGetImage): "
                 "untagged images are not counted, and in a shared repository an index weighs its largest"
@@ -97,12 +104,21 @@ class Registry:
         return images
 
     def _note_leftovers(self, images: Images) -> None:
-        left = images.leftovers()
-        if left["ecr_image_count"]:
+        leftovers = images.leftovers()
+        if leftovers:
+            size = self._size(images, leftovers)
             self.notes.add(
-                f"{left['ecr_image_count']:,} untagged images of {left['docker_storage_bytes']:,} bytes "
+                f"{len(leftovers):,} untagged images of {size} "
                 f"in {self.breaker.place.name} belong to no project: they have no tag to tell by"
             )
+
+    @staticmethod
+    def _size(images: Images, leftovers: list[Image]) -> str:
+        try:
+            levels = images.levels(image.digest for image in leftovers)
+        except MalformedAnswer:
+            return "unknown size"
+        return f"{levels['docker_storage_bytes']:,} bytes"
 
 
 def _owners(tag: str, prefixes: dict[str, int]) -> Iterator[int]:

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from collectors.aws.malformed import MALFORMED, MalformedAnswer
 from collectors.failure import Failure
 from metering.config.aws import Place
 
@@ -32,6 +33,7 @@ UNKNOWN = "the AWS credentials are unknown or do not match their secret; correct
 ELSEWHERE = "{it} is in another region{actual}; correct AWS_REGION, which goes with {variable}"
 THROTTLED = "AWS throttled every attempt at {it}; the next hour tries again"
 CUT = "the answers of AWS about {it} are cut short; check the network, its proxies and AWS_ENDPOINT_URL"
+NONSENSE = "the answer about {it} makes no sense ({detail}); check what AWS_ENDPOINT_URL names"
 NOBODY = (
     "there are no AWS credentials; give them as boto3 takes them: AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
@@ -92,6 +94,9 @@ def to_failure(error: Exception, place: Place, variable: str) -> Failure:
     """
     if isinstance(error, ClientError):
         return _refused(error, place, variable)
+    if isinstance(error, MALFORMED) and not isinstance(error, FAILURES):
+        detail = str(error) if isinstance(error, MalformedAnswer) else type(error).__name__
+        return Failure(NONSENSE.format(it=_named(place, variable), detail=detail))
     if isinstance(error, ResponseParserError | PaginationError):
         return Failure(CUT.format(it=_named(place, variable)), transient=True)
     if isinstance(error, HTTPClientError) and not isinstance(error, UNREACHABLE):

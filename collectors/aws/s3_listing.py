@@ -17,6 +17,7 @@ from botocore.exceptions import PaginationError
 from collectors.aws import s3_pages
 from collectors.aws.client import RequestCount, open_client, threads
 from collectors.aws.errors import FAILURES, is_denied
+from collectors.aws.malformed import MALFORMED
 from collectors.aws.s3_pages import Page
 from collectors.circuit_breaker import CircuitBreaker
 from collectors.gauge_collector import Project, Reader, Sample
@@ -98,7 +99,7 @@ class Listing:
         return found
 
     def _page(self, **asked: str) -> Page:
-        return s3_pages.page(self.client, Bucket=self.breaker.place.name, **asked)
+        return s3_pages.get_page(self.client, Bucket=self.breaker.place.name, **asked)
 
     def _sweep(self, prefixes: list[str]) -> Iterator[Sample]:
         inside = sorted(prefixes)
@@ -115,7 +116,7 @@ class Listing:
             return dict.fromkeys(prefixes, self.breaker.tripped_by)
         try:
             sizes = Strip(self, prefixes, self.template.partition("{")[0]).run()
-        except Unsorted:
+        except (Unsorted, *MALFORMED):
             return {prefix: self._one(prefix) for prefix in prefixes}
         except FAILURES as error:
             if is_denied(error):

@@ -1,7 +1,7 @@
-"""Pages of ListObjectsV2, read for what they weigh.
+"""Pages of ListObjectsV2, read for the sizes of their objects.
 
-botocore would make a dictionary of six fields of each object, dates included, of which one is wanted:
-that takes far longer than AWS does to answer.
+botocore would make a dictionary of six fields for each object, dates included, of which two are needed:
+that takes far longer than AWS takes to answer.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from collectors.aws import response_checks
+from collectors.aws.malformed import MalformedAnswer, list_of, size_of, text_of
 
 CONTENTS = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
@@ -45,17 +46,27 @@ def watch(client: Any) -> None:
     client.meta.events.register("before-parse", _fold)
 
 
-def page(client: Any, **asked: str) -> Page:
-    """One page of ListObjectsV2. Raises one of aws.FAILURES."""
-    answer = client.list_objects_v2(**asked)
+def get_page(client: Any, **request: str) -> Page:
+    """Return one page of ListObjectsV2. Raises one of FAILURES, or MalformedAnswer."""
+    answer = client.list_objects_v2(**request)
     sizes, keys = answer.get("Folded", ((), ()))
-    left = answer.get("Contents", ())
+    contents = list_of(answer, "Contents", required=False)
+    token = answer.get("NextContinuationToken")
+    if answer.get("IsTruncated") and not token:
+        raise MalformedAnswer("a page that is not the last one names no next one")
     return Page(
-        sizes or [item["Size"] for item in left],
-        keys or [item["Key"] for item in left],
-        tuple(common["Prefix"] for common in answer.get("CommonPrefixes", ())),
-        answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
+        sizes or [_size(item) for item in contents],
+        keys or [text_of(item, "Key") for item in contents],
+        tuple(text_of(common, "Prefix") for common in list_of(answer, "CommonPrefixes", required=False)),
+        token if answer.get("IsTruncated") else None,
     )
+
+
+def _size(item: dict[str, Any]) -> int:
+    size = size_of(item, "Size")
+    if size is None:
+        raise MalformedAnswer(f"no size is given for {text_of(item, 'Key')!r}")
+    return size
 
 
 def _fold(
@@ -68,6 +79,7 @@ def _fold(
         response_checks.refuse(response_dict)
         return
     keys, sizes = KEY.findall(body), SIZE.findall(body)
-    if len(keys) == len(sizes) and ENCODED in body:  # any other answer is left to botocore
+    if len(keys) == len(sizes) == body.count(b"<Contents>") and ENCODED in body:
         customized_response_dict["Folded"] = [int(size) for size in sizes], keys
         response_dict["body"] = CONTENTS.sub(b"", body)
+    # Any other answer is left to botocore.

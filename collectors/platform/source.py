@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from collectors.failure import Failure
 from collectors.platform import late_rows, levels, tables
+from collectors.platform.late_rows import Recount
 from collectors.platform.rows import RowCount
 from collectors.platform.tables import SOURCE, failure_of_tables
 from collectors.result import CollectionResult, Progress
@@ -46,8 +48,9 @@ class PlatformDb:
             with session_lock(engine, self.name) as connection:
                 with connection.begin():
                     history.read(connection, at)
-                failures = RowCount(connection, result, at, project_id, progress, resume, sealing).run()
-                failures |= levels.sample(connection, at, project_id, not failures)
+                count = RowCount(connection, result, at, project_id, progress, resume, sealing)
+                failures = count.run()
+                failures |= levels.sample(connection, result, at, project_id, complete=not failures)
         except DBAPIError as error:
             if is_away(error):
                 raise
@@ -56,19 +59,20 @@ class PlatformDb:
             result.problem = failure_of_tables(failures, transient)
         return result
 
-    def recount_late(self, engine: Engine, at: datetime) -> dict[str, int]:
-        """Recount each day once, 24 h after its seal; return days recounted and adjustments posted.
+    def recount_late(self, engine: Engine, at: datetime) -> Recount:
+        """Recount each day once, 24 h after its seal; post the differences as adjustments.
 
         Raises SourceUnavailable when a table cannot be read: the days stay due.
         """
         return late_rows.recount_late(engine, at)
 
-    def stage_range(self, connection: Connection, start: datetime, end: datetime) -> None:
+    def stage_range(self, connection: Connection, start: datetime, end: datetime) -> dict[int, Failure]:
         """Count the rows of `[start, end)` into the session's staged counts; hold the source's lock.
 
+        Returns the projects that cannot be counted, with the reason.
         Raises SourceUnavailable unless every table can be counted.
         """
-        tables.stage_range(connection, start, end)
+        return tables.stage_range(connection, start, end)
 
 
 PLATFORM_DB = PlatformDb()

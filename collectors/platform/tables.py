@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from collectors.failure import Failure
-from metering.catalogue.sources import SourceName
+from metering.catalogue.sources import SourceName, quoted
 from metering.errors import SourceUnavailable
 from metering.ledger.failures import SourceFailure, combined
 from metering.ledger.recount import TableCount, stage
@@ -24,9 +24,13 @@ TRANSFERS = {
 # Table -> counter -> the aggregate that counts it.
 TABLES = {table: {table: "count(*)"} for table in ("logs", "sessions", "api_calls", "deployments")} | {
     "data_transfers": {
-        counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)::bigint"
+        counter: f"coalesce(sum(bytes) FILTER (WHERE kind = '{kind}'), 0)"
         for counter, kind in TRANSFERS.items()
     }
+}
+# Tables of which a value is summed -> SQL that is true for a row without a value that can be counted.
+UNUSABLE = {
+    "data_transfers": f"kind IN {quoted(TRANSFERS.values())} AND (bytes IS NULL OR bytes < 0)",
 }
 
 # A view or a foreign table has its index somewhere else.
@@ -43,23 +47,28 @@ UNINDEXED = text("""
 def _select(table: str) -> TableCount:
     counts = TABLES[table]
     values = ", ".join(f"{count} AS {name}" for name, count in counts.items())
+    if table in UNUSABLE:
+        values += f", count(*) FILTER (WHERE {UNUSABLE[table]})"
     select = f"""
         SELECT project_id, date_trunc('hour', created_at, 'UTC'), {values}
         FROM {table} WHERE created_at >= :start AND created_at < :end GROUP BY 1, 2"""
-    return TableCount(tuple(counts), select)
+    return TableCount(tuple(counts), select, with_unusable=table in UNUSABLE)
 
 
 SELECTS = {table: _select(table) for table in TABLES}
 
 
-def stage_range(connection: Connection, start: datetime, end: datetime) -> None:
+def stage_range(connection: Connection, start: datetime, end: datetime) -> dict[int, Failure]:
     """Count the rows of `[start, end)` into the session's staged counts; hold the source's lock.
 
+    Returns the projects that cannot be counted, with the reason.
     Raises SourceUnavailable unless every table can be counted.
     """
     failures = stage(connection, SOURCE, SELECTS, {"start": start, "end": end})
-    if failures:
-        raise SourceUnavailable(str(failure_of_tables(failures)))
+    if failures.tables:
+        failure = failure_of_tables(failures.tables)
+        raise SourceUnavailable(str(failure), failure.retryable)
+    return {project: failure_of_tables(tables) for project, tables in failures.projects.items()}
 
 
 def failure_of_tables(failures: Mapping[str, SourceFailure], transient: bool = False) -> Failure:
@@ -67,7 +76,8 @@ def failure_of_tables(failures: Mapping[str, SourceFailure], transient: bool = F
     cause = combined(
         SourceFailure(f"{table}: {failure}", failure.kind) for table, failure in failures.items()
     )
-    return Failure(cause.reason, cause.kind, transient=transient)
+    timed_out = any(failure.kind == "timeout" for failure in failures.values())
+    return Failure(cause.reason, cause.kind, transient=transient, later=timed_out)
 
 
 def missing_indexes(connection: Connection) -> list[str]:

@@ -40,26 +40,22 @@ def _by_cloudwatch(context: Context) -> dict[str, Any]:
     with transaction(context.engine) as connection:
         hours = reconciliation.waiting(connection, CLOUDWATCH, context.at)
         ours = {hour.start: reconciliation.ours(connection, hour) for hour in hours}
-    tally = RequestCount()
+    requests = RequestCount()
     try:
-        found = cloudwatch.read(context.settings, hours, tally)
+        counts = cloudwatch.read(context.settings, hours, requests)
     finally:
-        context.throttles += tally.throttles
-    if sum(ours.values()) and not any(found.values()):
+        context.throttles += requests.throttles
+    if sum(ours.values()) and not any(counts.values()):
         regions = ", ".join(context.settings.aws_region)
         raise SourceUnavailable(
             f"AWS/IoT has no figures at all in {regions}, where {sum(ours.values())} messages were counted; "
             "correct AWS_REGION, or the account of the credentials"
         )
-    theirs = {
-        hour: sum(metrics.get(cloudwatch.ACCEPTED, 0) for metrics in parts.values())
-        for hour, parts in found.items()
-    }
+    theirs = {hour: cloudwatch.accepted(regions) for hour, regions in counts.items()}
     with transaction(context.engine) as connection:
         for hour in hours:
-            counts = theirs[hour.start], ours[hour.start]
-            parts = found[hour.start]
-            reconciliation.record(connection, hour, CLOUDWATCH, counts, parts, context.at)
+            compared = theirs[hour.start], ours[hour.start]
+            reconciliation.record(connection, hour, CLOUDWATCH, compared, counts[hour.start], context.at)
     last = hours[-1].start
     return {"hours": len(hours), "theirs": theirs[last], "ours": ours[last]}
 

@@ -136,8 +136,9 @@ HOUR_COLUMNS = ",\n".join(column for source in SOURCES for column in _hour_colum
 # session_lost  the broker discarded the session of a counter daemon, and its messages
 # taken_over    another client used the client id of a counter daemon, and received its messages
 # retired       an operator gave up a counter daemon, and what the broker held for it
+# partial_day   a day was sealed with a part of its rows; see partial_days.py
 # other         anything else, such as a gap that an operator records
-GapKind = Literal["silent", "session_lost", "taken_over", "retired", "other"]
+GapKind = Literal["silent", "session_lost", "taken_over", "retired", "partial_day", "other"]
 INCOMPLETE_STATES = ("partial", "missing", "denied", "failed")  # not read for all of the day
 # Of a day `{0}`: some source is in one of INCOMPLETE_STATES. Word for word the predicate of a partial index.
 INCOMPLETE = (

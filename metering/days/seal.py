@@ -12,6 +12,7 @@ from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.days.coverage import HOUR_COLUMNS, OF_DAY
+from metering.days.partial_days import record_partial_days
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
 from metering.errors import PeriodError
@@ -113,4 +114,6 @@ def _seal_open(connection: Connection, day: Day, project_ids: Sequence[int], at:
 def _insert(connection: Connection, day: Day, project_ids: Sequence[int], at: datetime) -> int:
     ensure_partition(connection, Month.of(day.start))
     parameters = {"date": day.date, "start": day.start, "end": day.end, "at": at}
-    return connection.execute(SEAL, parameters | {"ids": list(project_ids)}).rowcount
+    sealed = connection.execute(SEAL, parameters | {"ids": list(project_ids)}).rowcount
+    record_partial_days(connection, day, day, project_ids)
+    return sealed

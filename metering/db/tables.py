@@ -369,7 +369,7 @@ class LogLevel(Base):
     __tablename__ = "log_levels"
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True, autoincrement=False)
-    bytes: Mapped[int]
+    bytes: Mapped[int | None]  # NULL: not known
     until: Mapped[datetime]
 
 

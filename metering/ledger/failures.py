@@ -50,7 +50,9 @@ def combined(failures: Iterable[SourceFailure]) -> SourceFailure:
 def database_failure(error: DBAPIError) -> SourceFailure:
     """Return the failure that PostgreSQL's refusal of a statement means."""
     code = getattr(error.orig, "pgcode", None) or ""
-    return SourceFailure(error_line(error), KIND_OF_SQLSTATE.get(code, "failed"))
+    kind = KIND_OF_SQLSTATE.get(code, "failed")
+    advice = "; raise statement_timeout for this role" if kind == "timeout" else ""
+    return SourceFailure(error_line(error) + advice, kind)
 
 
 def failure_state(failure: str) -> str:

@@ -16,7 +16,7 @@ from metering.ledger.parts import Parts, parts_json
 def record_gauges(
     connection: Connection,
     source: SourceName,
-    samples: Mapping[int, Mapping[str, int]],
+    samples: Mapping[int, Mapping[str, int | None]],
     at: datetime,
     parts: Parts | None = None,
     complete: bool = True,

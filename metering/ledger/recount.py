@@ -4,6 +4,7 @@ Nothing before `open_from` is written, except by a backfill, in the transaction 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,17 +17,31 @@ from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.catalogue.sources import SourceName
-from metering.db.engine import is_refused
+from metering.db.engine import is_away, is_passing
 from metering.ledger.failures import SourceFailure, database_failure
 
 _OFF = OFF_ON.format(date="(hour.hour AT TIME ZONE 'UTC')::date")
+LARGEST = 2**63 - 1  # of a bigint
 
 
 class TableCount(NamedTuple):
-    """How a table is counted: `select` gives project_id, hour, and these counters in their order."""
+    """How a table is counted.
+
+    `select` gives project_id, hour and these counters in their order; `with_unusable`: and the number of
+    rows without a value that can be counted.
+    """
 
     counters: tuple[str, ...]
     select: str
+    with_unusable: bool = False
+
+
+@dataclass(frozen=True)
+class StageFailures:
+    """What could not be counted: a table of every project, or a table of one project."""
+
+    tables: dict[str, SourceFailure]
+    projects: dict[int, dict[str, SourceFailure]]
 
 
 def stage(
@@ -34,46 +49,79 @@ def stage(
     source: SourceName,
     selects: Mapping[str, TableCount],
     parameters: Mapping[str, Any],
-) -> dict[str, SourceFailure]:
+) -> StageFailures:
     """Count `source` into a table of this session, one statement for each of its tables.
 
-    Returns why a table could not be counted; the other tables are counted nevertheless. Hold the
+    Returns why something could not be counted; everything else is counted nevertheless. Hold the
     advisory lock of the source from before this until the last `apply_staged`, or an older count may
     be applied over a newer one.
     """
     names = counters_of(source)
     connection.execute(text("DROP TABLE IF EXISTS staged_rows, staged_counts"))
-    rows = columns("{0} bigint DEFAULT 0", names)
-    connection.execute(text(f"CREATE TEMP TABLE staged_rows (project_id bigint, hour timestamptz, {rows})"))
-    failed = {
-        table: failure
-        for table, counting in selects.items()
-        if (failure := _stage_table(connection, counting, parameters))
-    }
-    sums = columns("sum({0})::bigint AS {0}", names)
+    # Sums are numeric until they are known to fit.
+    counters = columns("{0} numeric NOT NULL DEFAULT 0", names)
     connection.execute(
         text(f"""
-            CREATE TEMP TABLE staged_counts AS SELECT project_id, hour, {sums}
+            CREATE TEMP TABLE staged_rows (
+                project_id bigint, hour timestamptz, {counters},
+                unusable bigint NOT NULL DEFAULT 0, from_table text)""")
+    )
+    tables = {
+        table: failure
+        for table, counting in selects.items()
+        if (failure := _stage_table(connection, table, counting, parameters))
+    }
+    projects_failed = _take_unusable(connection, names)
+    connection.execute(
+        text(f"""
+            CREATE TEMP TABLE staged_counts AS
+            SELECT project_id, hour, {columns("sum({0}) AS {0}", names)}
             FROM staged_rows GROUP BY project_id, hour""")
     )
     connection.execute(text("CREATE INDEX ON staged_counts (project_id, hour)"))
     connection.execute(text("ANALYZE staged_counts"))
-    return failed
+    return StageFailures(tables, projects_failed)
 
 
 def _stage_table(
-    connection: Connection, counting: TableCount, parameters: Mapping[str, Any]
+    connection: Connection, table: str, counting: TableCount, parameters: Mapping[str, Any]
 ) -> SourceFailure | None:
-    names = columns("{0}", counting.counters)
+    names = columns("{0}", (*counting.counters, *(("unusable",) if counting.with_unusable else ())))
     try:
         with connection.begin_nested():
-            insert = f"INSERT INTO staged_rows (project_id, hour, {names}) {counting.select}"
+            insert = f"""INSERT INTO staged_rows (project_id, hour, {names}, from_table)
+                SELECT counted.*, '{table}' FROM ({counting.select}) AS counted"""
             connection.execute(text(insert), parameters)
     except DBAPIError as error:
-        if not is_refused(error):
+        if is_away(error) or is_passing(error):
             raise
         return database_failure(error)
     return None
+
+
+def _take_unusable(connection: Connection, names: tuple[str, ...]) -> dict[int, dict[str, SourceFailure]]:
+    """Remove what cannot be counted from the staged rows; return why, by project and table."""
+    sums = columns("sum({0})", names)
+    rows = connection.execute(
+        text(f"""
+            WITH unusable AS (
+                SELECT project_id, from_table, sum(unusable)::bigint AS rows FROM staged_rows
+                WHERE project_id IS NOT NULL GROUP BY project_id, from_table
+                HAVING sum(unusable) > 0 OR greatest({sums}) > {LARGEST}
+            ), removed AS (
+                DELETE FROM staged_rows s USING unusable u
+                WHERE (s.project_id, s.from_table) = (u.project_id, u.from_table))
+            SELECT * FROM unusable ORDER BY project_id, from_table""")
+    )
+    failures: dict[int, dict[str, SourceFailure]] = {}
+    for project, table, count in rows:
+        failures.setdefault(project, {})[table] = SourceFailure(
+            f"{count:,} rows hold no size or a negative one; correct them" if count else TOO_LARGE
+        )
+    return failures
+
+
+TOO_LARGE = "the sum does not fit in 64 bits; correct the rows"
 
 
 def keep_staged(connection: Connection, source: SourceName, start: datetime, end: datetime) -> None:
@@ -155,7 +203,9 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = (), b
     mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"
     kept = "u.measured" if without else f"u.measured - '{source}_failed'"
     sums = columns("sum({0}) AS {0}", names)
-    moved = f"{{0}} = s.{{0}} + CASE WHEN {billed} THEN a.{{0}} - coalesce(b.{{0}}, 0) ELSE 0 END"
+    moved = f"CASE WHEN {billed} THEN a.{{0}} - coalesce(b.{{0}}, 0) ELSE 0 END"
+    # The total has to fit together with the lifetime, or the month could never be closed.
+    total = f"{{0}} = (s.{{0}} + {moved} + s.lifetime_{{0}})::bigint - s.lifetime_{{0}}"
     return text(f"""
         WITH target AS ({target}), counted AS (
             SELECT t.project_id, t.hour, {columns("coalesce(c.{0}, 0) AS {0}", names)}
@@ -175,5 +225,5 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = (), b
         )
         UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
             {measured}
-            {columns(moved, names)}
+            {columns(total, names)}
         FROM after a LEFT JOIN before b USING (project_id) WHERE s.project_id = a.project_id""")

@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from metering.catalogue import projects
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.days.seal import seal_earlier, seal_through
+from metering.db.engine import error_line
+from metering.db.isolation import isolate
 from metering.db.transactions import chunks, session_lock, transaction
 from metering.ledger.partitions import ensure_partition
 from metering.ledger.recount import fill_sealed_day
@@ -76,11 +79,11 @@ def fill(context: Context, rows: RowSource, first: Day, last: Day, since: str = 
         for day in days(max(first, _earliest(connection) or first), last):
             with connection.begin():
                 missing = _missing_before_open(connection, day, context, since)
-                if missing:
-                    rows.stage_range(connection, day.start, day.end)
-            for ids in chunks(missing):
-                with connection.begin():
-                    sealed += _fill_day(connection, rows, day, ids, context.at)
+                failures = rows.stage_range(connection, day.start, day.end) if missing else {}
+            for project in sorted(failures.keys() & set(missing)):
+                context.fail(project, f"{rows.name}: {day}: {failures[project]}", source=rows.name)
+            for ids in chunks([project for project in missing if project not in failures]):
+                sealed += _fill_chunk(connection, context, rows, day, ids)
             context.advance(f"recounting {day}", 0, 0)
     return sealed
 
@@ -90,6 +93,22 @@ def _earliest(connection: Connection) -> Day | None:
     with connection.begin():
         first = connection.scalar(text(f"SELECT min({METERED_FROM}) FROM projects p"))
     return None if first is None else Day.of(first)
+
+
+def _fill_chunk(connection: Connection, context: Context, rows: RowSource, day: Day, ids: list[int]) -> int:
+    sealed = 0
+
+    def fill_day(some: list[int]) -> None:
+        nonlocal sealed
+        with connection.begin():
+            count = _fill_day(connection, rows, day, some, context.at)
+        sealed += count
+
+    def refused(project: int, error: DBAPIError) -> None:
+        context.fail(project, f"{rows.name}: {day}: {error_line(error)}", source=rows.name)
+
+    isolate(ids, fill_day, refused)
+    return sealed
 
 
 def _fill_day(connection: Connection, rows: RowSource, day: Day, ids: list[int], at: datetime) -> int:

@@ -4,9 +4,18 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from metering.db.engine import describe_error, is_away, is_passing
+from metering.errors import DatabaseUnavailable
 from metering.ledger.partitions import ensure_partitions
 from metering.runs.context import Context
+from metering.runs.heartbeat import ShutdownRequested
+from metering.runs.lease import LeaseLost
 from metering.runs.sources import Failure, Reading, RowSource, Source
+
+log = structlog.get_logger()
 
 
 def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
@@ -15,10 +24,7 @@ def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
     only = context.arguments.get("sources")
     for source in sources:
         if only is None or source.name in only:
-            reading = _read(context, source)
-            sentences[reading.source] = reading.sentence
-            context.throttles += reading.throttles
-            record_failures(context, reading)
+            sentences[source.name] = _read_isolated(context, source)
     ensure_partitions(context.engine, context.at)
     return {"sources": sentences}
 
@@ -38,6 +44,26 @@ def record_failures(context: Context, reading: Reading) -> None:
         failures.insert(0, (None, reading.problem))
     for project, failure in failures:
         context.fail(project, f"{reading.source}: {failure}", failure.retryable, reading.source)
+
+
+def _read_isolated(context: Context, source: Source) -> str:
+    """Read one source; return the sentence of its result, also when it fails in an unexpected way."""
+    try:
+        reading = _read(context, source)
+    except (DatabaseUnavailable, LeaseLost, ShutdownRequested):
+        raise
+    except Exception as error:
+        database_error = error if isinstance(error, DBAPIError) else None
+        if database_error and is_away(database_error):
+            raise
+        sentence = f"{source.name}: {describe_error(error)}"
+        passing = database_error is not None and is_passing(database_error)
+        context.fail(None, sentence, passing, source.name)
+        log.warning("source failed", source=source.name, exc_info=None if database_error else error)
+        return sentence
+    context.throttles += reading.throttles
+    record_failures(context, reading)
+    return reading.sentence
 
 
 def _read(context: Context, source: Source) -> Reading:

@@ -29,7 +29,10 @@ def _recount_late(context: Context, rows: RowSource) -> dict[str, int] | None:
     if context.project_id is not None:
         return None
     try:
-        return rows.recount_late(context.engine, context.at)
+        recount = rows.recount_late(context.engine, context.at)
     except SourceUnavailable as error:
         context.fail(None, str(error), error.passing)
         return None
+    for project, failure in recount.failures.items():
+        context.fail(project, f"{rows.name}: {failure}", failure.retryable, rows.name)
+    return recount.counts

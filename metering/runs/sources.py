@@ -78,6 +78,18 @@ class Source(Protocol):
         ...
 
 
+class Recount(Protocol):
+    """The result of a recount of sealed days.
+
+    `counts`: days recounted and adjustments posted. `failures`: projects that could not be recounted.
+    """
+
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def failures(self) -> Mapping[int, Failure]: ...
+
+
 class RowSource(Source, Protocol):
     """The platform's tables: a source whose rows can be counted again."""
 
@@ -94,10 +106,13 @@ class RowSource(Source, Protocol):
         """Count rows into their hours; `sealing` also finds rows written late into open hours."""
         ...
 
-    def recount_late(self, engine: Engine, at: datetime) -> dict[str, int]:
+    def recount_late(self, engine: Engine, at: datetime) -> Recount:
         """Recount each day once, 24 h after its seal. Raises SourceUnavailable."""
         ...
 
-    def stage_range(self, connection: Connection, start: datetime, end: datetime) -> None:
-        """Count the rows of `[start, end)` into the session's staged counts. Raises SourceUnavailable."""
+    def stage_range(self, connection: Connection, start: datetime, end: datetime) -> Mapping[int, Failure]:
+        """Count the rows of `[start, end)` into the session's staged counts.
+
+        Returns the projects that cannot be counted, with the reason. Raises SourceUnavailable.
+        """
         ...

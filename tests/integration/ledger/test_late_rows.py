@@ -84,9 +84,9 @@ def test_what_is_written_late_but_before_the_seal_is_in_the_day(
 def test_a_day_is_recounted_once(configured: Settings, engine: Engine, platform: Platform) -> None:
     project = project_of(platform)
     seal(configured, engine, project)
-    assert PLATFORM_DB.recount_late(engine, LATER)["days"] > 0
+    assert PLATFORM_DB.recount_late(engine, LATER).counts["days"] > 0
     platform.logs(project, YESTERDAY.start, 2)
-    assert PLATFORM_DB.recount_late(engine, LATER + hours(1)) == {"days": 0, "adjustments": 0}
+    assert PLATFORM_DB.recount_late(engine, LATER + hours(1)).counts == {"days": 0, "adjustments": 0}
 
 
 def test_a_day_is_not_recounted_before_it_is_a_day_old(
@@ -95,7 +95,7 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
     project = project_of(platform)
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
-    assert PLATFORM_DB.recount_late(engine, NOW + timedelta(hours=23)) == {"days": 0, "adjustments": 0}
+    assert PLATFORM_DB.recount_late(engine, NOW + timedelta(hours=23)).counts == {"days": 0, "adjustments": 0}
     assert platform.rows(POSTED) == []
 
 
@@ -143,7 +143,7 @@ def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platfo
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda _: PLATFORM_DB.recount_late(engine, LATER), range(4)))
+        done = list(pool.map(lambda _: PLATFORM_DB.recount_late(engine, LATER).counts, range(4)))
     assert sum(found["adjustments"] for found in done) == 1
     assert len(platform.rows(POSTED)) == 1
 
@@ -155,7 +155,7 @@ def test_rows_that_the_platform_pruned_take_nothing_back(
     platform.logs(project, YESTERDAY.start, 5)
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs")
-    assert PLATFORM_DB.recount_late(engine, LATER)["adjustments"] == 0
+    assert PLATFORM_DB.recount_late(engine, LATER).counts["adjustments"] == 0
 
 
 def test_a_missing_table_leaves_the_days_due(
@@ -168,4 +168,4 @@ def test_a_missing_table_leaves_the_days_due(
     with pytest.raises(SourceUnavailable, match="sessions"):
         PLATFORM_DB.recount_late(engine, LATER)
     platform.sql("ALTER TABLE sessions_elsewhere RENAME TO sessions")
-    assert PLATFORM_DB.recount_late(engine, LATER)["adjustments"] == 1
+    assert PLATFORM_DB.recount_late(engine, LATER).counts["adjustments"] == 1

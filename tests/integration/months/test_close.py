@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
+from collectors.platform.source import PLATFORM_DB
 from metering.catalogue import history, projects
 from metering.catalogue.periods import Day, Month
+from metering.config.settings import Settings
 from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
@@ -114,15 +116,20 @@ def test_a_source_never_configured_does_not_block(engine: Engine, platform: Plat
     assert close(engine).blocked == {}
 
 
-def test_a_platform_source_that_went_blind_blocks_until_it_is_read_again(
-    engine: Engine, platform: Platform
+def test_a_platform_source_that_went_blind_blocks_until_its_days_are_recounted(
+    configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     key = fleet(platform)
-    count(engine, key, MID_OCTOBER, 1)
-    platform.sql("UPDATE project_stats SET platform_db_measured_at = :at", at=MID_OCTOBER)
+    PLATFORM_DB.refresh(configured, engine, MID_OCTOBER)
+    platform.logs(key[1], MID_OCTOBER + hours(30), 3)
     reason = close(engine).blocked[key[1]]
     assert "platform_db was blind from 2026-10-15 12:00 to 2026-11-01 00:00 (not read since)" in reason
-    platform.sql("UPDATE project_stats SET platform_db_measured_at = :at", at=MIDNIGHT)
+    assert "platform_db was blind from 2026-10-15 12:00 to 2026-10-16 00:00" in reason, "sealed with a part"
+    PLATFORM_DB.refresh(configured, engine, MIDNIGHT)
+    assert "not read since" not in (reason := close(engine).blocked[key[1]])
+    assert "platform_db was blind from 2026-10-16 00:00 to 2026-10-17 00:00" in reason
+    PLATFORM_DB.recount_late(engine, datetime.now(UTC) + timedelta(days=2))
+    assert platform.rows("SELECT quantity, usage_date FROM adjustments") == [(3, date(2026, 10, 16))]
     assert close(engine).closed == 1
 
 
