@@ -1,7 +1,7 @@
 """Stop asking a place that fails alike for every project."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from collectors.aws.client import CONCURRENCY
@@ -34,14 +34,17 @@ class CircuitBreaker:
         if self.tripped_by and self.tripped_by.transient:
             self.tripped_by = None
 
-    def call(self, read: Callable[[], Answer]) -> Answer | Failure:
-        """Return what `read` returns, or why it failed or was not called."""
+    def call(self, read: Callable[[], Answer], name: str | None = None) -> Answer | Failure:
+        """Return what `read` returns, or why it failed or was not called.
+
+        `name`: of what is read, where each project has a repository of its own in this place.
+        """
         if self.tripped_by:
             return self.tripped_by
         try:
             answer = read()
         except (*FAILURES, *MALFORMED) as error:
-            return self.record_failure(error)
+            return self.record_failure(error, name)
         self.record_success()
         return answer
 
@@ -49,9 +52,10 @@ class CircuitBreaker:
         """Note that the place answers."""
         self.consecutive = 0
 
-    def record_failure(self, error: Exception) -> Failure:
+    def record_failure(self, error: Exception, name: str | None = None) -> Failure:
         """Return the failure that `error` means; one of the whole place opens the circuit."""
-        failure = to_failure(error, self.place, self.variable)
+        place = replace(self.place, name=name) if name else self.place
+        failure = to_failure(error, place, self.variable, of_one_project=name is not None)
         self.consecutive = self.consecutive + 1 if failure.transient else 0
         self.timeouts += failure.timed_out
         if failure.whole_place or max(self.consecutive, self.timeouts) >= CONCURRENCY:

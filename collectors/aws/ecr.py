@@ -68,7 +68,7 @@ class Registry:
 
     def _own(self, project: Project) -> Sample:
         name = self.breaker.place.name.format(org_id=project[1], project_id=project[0])
-        return self.breaker.call(lambda: self._read(name).all())
+        return self.breaker.call(lambda: self._read(name).all(), name)
 
     def read_shared(self, projects: Sequence[Project]) -> Iterable[Sample]:
         """Count for each project the images of which a tag has its prefix."""

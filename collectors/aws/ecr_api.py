@@ -79,7 +79,7 @@ def _digest(item: dict[str, Any]) -> str:
 
 
 def _platforms(manifest: Any) -> frozenset[str]:
-    entries = list_of(json.loads(manifest), "manifests", required=False)
+    entries = list_of(json.loads(manifest), "manifests")
     return frozenset(text_of(entry, "digest") for entry in entries)
 
 

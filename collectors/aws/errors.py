@@ -87,13 +87,13 @@ THROTTLES = {
 EVERYWHERE = {EXPIRED, UNKNOWN, ELSEWHERE, ADVICE["NoSuchBucket"], ADVICE["RequestTimeTooSkewed"], NOBODY}
 
 
-def to_failure(error: Exception, place: Place, variable: str) -> Failure:
+def to_failure(error: Exception, place: Place, variable: str, of_one_project: bool = False) -> Failure:
     """Return what went wrong at `place`, which the setting `variable` names.
 
-    The reason never holds a request id or a credential.
+    `of_one_project`: the place is a project's own. The reason never holds a request id or a credential.
     """
     if isinstance(error, ClientError):
-        return _refused(error, place, variable)
+        return _refused(error, place, variable, of_one_project)
     if isinstance(error, MALFORMED) and not isinstance(error, FAILURES):
         detail = str(error) if isinstance(error, MalformedAnswer) else type(error).__name__
         return Failure(NONSENSE.format(it=_named(place, variable), detail=detail))
@@ -122,7 +122,7 @@ def _unanswered(error: Exception, place: Place, variable: str) -> Failure:
     return Failure(reason, transient=True)
 
 
-def _refused(error: ClientError, place: Place, variable: str) -> Failure:
+def _refused(error: ClientError, place: Place, variable: str, of_one_project: bool) -> Failure:
     code = error_code(error)
     metadata = error.response.get("ResponseMetadata", {})
     region = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
@@ -130,13 +130,13 @@ def _refused(error: ClientError, place: Place, variable: str) -> Failure:
     reason = template.format(
         it=_named(place, variable), variable=variable, code=code, actual=f", {region}" if region else ""
     )
-    # A repository may be missing for one project and exist for another, where each has its own.
-    of_one_project = "{" in place.name and code == "RepositoryNotFoundException"
+    # Where each project has a repository of its own, another project's may exist.
+    missing_alone = of_one_project and code == "RepositoryNotFoundException"
     return Failure(
         reason,
         "denied" if is_denied(error) else "failed",
         transient=template in (THROTTLED, CUT) or metadata.get("HTTPStatusCode", 0) >= 500,
-        whole_place=template in EVERYWHERE and not of_one_project,
+        whole_place=template in EVERYWHERE and not missing_alone,
     )
 
 

@@ -24,7 +24,9 @@ def list_of(answer: Any, name: str, required: bool = True) -> list[dict[str, Any
 
     An absent or null field is an empty list where it is not `required`.
     """
-    items = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(answer, dict):
+        raise MalformedAnswer("it is no object")
+    items = answer.get(name)
     if items is None and not required:
         return []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

@@ -13,6 +13,7 @@ from collectors.failure import Failure
 from collectors.gauges import GaugeSource
 from collectors.result import CollectionResult
 from jobs import due, runner
+from jobs.registry import TASKS
 from metering.alerts import alerts, backlog, reconciliation
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
@@ -153,7 +154,7 @@ def test_a_run_that_kills_every_worker_is_news_then_comes_last_and_ends_as_a_dea
 def test_a_mistake_of_ours_fails_the_run_instead_of_being_taken_over_for_ever(
     configured: Settings, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GaugeSource, "refresh", lambda *_: {}["mistake"])
+    monkeypatch.setitem(TASKS, "hourly", lambda _: {}["mistake"])
     ask(engine, trigger="schedule")
     run = claim(engine)
     assert run is not None
