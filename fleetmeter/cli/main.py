@@ -211,11 +211,15 @@ def doctor() -> None:
 
 
 @app.command()
-def drill(minutes: Annotated[float, typer.Option(min=0.1)] = 5.0, seed: int = 1) -> None:
+def drill(
+    minutes: Annotated[float, typer.Option(min=0.1)] = 5.0,
+    seed: int = 1,
+    daemons: Annotated[int, typer.Option(min=1, max=16, help="More than one form a shared group.")] = 1,
+) -> None:
     """Publish known counts, kill and cut at random, compare: on a scratch database and broker."""
     from fleetmeter.drill import drill as exercise  # noqa: PLC0415 - a slow import that few commands need
 
-    raise typer.Exit(exercise.run(environment.load(), minutes, seed))
+    raise typer.Exit(exercise.run(environment.load(), minutes, seed, daemons))
 
 
 @app.command()

@@ -1,15 +1,12 @@
-"""The drill: publish known counts, kill and cut at random, and compare what was counted.
+"""The drill: publish known counts, kill and cut at random, and compare with what was counted.
 
-Everything happens in a scratch database and under a topic root and client id of its own, so it may
+Everything happens in a scratch database and under a topic root and client ids of its own, so it may
 run against a broker in use. Only QoS 1 and 2 are published: QoS 0 promises nothing across a fault.
 """
 
 import contextlib
 import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,9 +23,9 @@ from collectors.mqtt.endpoint import Endpoint
 from fleetmeter.cli import terminal
 from fleetmeter.drill import setup
 from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
+from fleetmeter.drill.members import Member
 from metering.catalogue.meters import messages_sql
 from metering.config.settings import Settings
-from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = terminal.stdout()
@@ -49,9 +46,10 @@ TWICE = (
 
 @dataclass
 class DrillResult:
-    """Messages the broker accepted, messages counted, and what was done to the daemon meanwhile."""
+    """Messages the broker accepted, messages counted, and what was done to the daemons meanwhile."""
 
     seed: int
+    daemons: int = 1
     published: int = 0
     counted: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -61,14 +59,17 @@ class DrillResult:
         return self.counted - self.published
 
 
-def run(settings: Settings, minutes: float, seed: int) -> int:
-    """Drill for `minutes`; prints the table and returns 0 when nothing was lost or counted twice."""
+def run(settings: Settings, minutes: float, seed: int, daemons: int = 1) -> int:
+    """Drill for `minutes`; prints the table and returns 0 if nothing was lost or counted twice.
+
+    More than one of `daemons` form a shared group, whose members leave and come back.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="fleetmeter-drill-") as folder,
         setup.broker(settings, Path(folder)) as broker,
         setup.database(settings) as database,
     ):
-        result = exercise(database, broker, minutes * 60, seed)
+        result = exercise(database, broker, minutes * 60, seed, daemons)
     show(result)
     if result.difference:
         OUT.print(LOST if result.difference < 0 else TWICE)
@@ -76,17 +77,17 @@ def run(settings: Settings, minutes: float, seed: int) -> int:
 
 
 def show(result: DrillResult) -> None:
-    """The figures as a table."""
-    table = Table("seed", "faults", "published", "counted", "difference")
+    """Print the figures as a table."""
+    table = Table("seed", "daemons", "faults", "published", "counted", "difference")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.faults.items()))
     figures = (result.published, result.counted, result.difference)
-    table.add_row(str(result.seed), kinds, *(f"{figure:,}" for figure in figures))
+    table.add_row(str(result.seed), str(result.daemons), kinds, *(f"{figure:,}" for figure in figures))
     OUT.print(table)
 
 
-def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> DrillResult:
-    """Publish and break things for `seconds`, then let the daemon finish and count."""
-    drill = _Drill(database, broker, seed)
+def exercise(database: URL, broker: Endpoint, seconds: float, seed: int, daemons: int = 1) -> DrillResult:
+    """Publish and break things for `seconds`, then let the daemons finish and count."""
+    drill = _Drill(database, broker, seed, daemons)
     try:
         drill.break_things(seconds)
         return drill.await_counts()
@@ -95,24 +96,25 @@ def exercise(database: URL, broker: Endpoint, seconds: float, seed: int) -> Dril
 
 
 class _Drill:
-    def __init__(self, database: URL, broker: Endpoint, seed: int) -> None:
+    def __init__(self, database: URL, broker: Endpoint, seed: int, daemons: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - faults to be repeated, not secrets
-        self._result = DrillResult(seed)
+        self._result = DrillResult(seed, daemons)
         self._engine = create_engine(database)
         self._topics = setup.fill(self._engine)
         self._name = f"fleetmeter-drill-{os.getpid()}"
         self._root = f"fleetmeter-drill/{os.getpid()}"
         self._broker = broker
         self._proxy = FaultProxy(broker.host, broker.port, seed, broker.tls)
-        self._environment = {
+        environment = {
             "DATABASE_URL": database.render_as_string(hide_password=False),
             "MQTT_URL": f"mqtt://{_login(broker)}{LOOPBACK}:{self._proxy.port}",
             "MQTT_TOPIC_ROOT": self._root,
-            "MQTT_CLIENT_ID": self._name,
+            "MQTT_SHARED_GROUP": self._name if daemons > 1 else "",
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the drill
-        self._daemons = [self._start()]
-        self._await_subscription()
+        names = [f"{self._name}-{number}" for number in range(1, daemons + 1)]
+        self._members = [Member(name, environment, self._log) for name in names]
+        self._await_subscriptions()
         self._publisher = self._client(self._name + "-publisher")
         self._publisher.loop_start()
         self._unconfirmed: list[paho.MQTTMessageInfo] = []
@@ -120,7 +122,9 @@ class _Drill:
 
     def break_things(self, seconds: float) -> None:
         """One fault every second or two, messages all the time."""
-        faults = (self.kill, self.cut, self.disconnect_database, self.take_over, self.restart)
+        faults = [self.kill, self.cut, self.disconnect_database, self.take_over, self.restart]
+        if len(self._members) > 1:
+            faults.append(self.leave)
         now = time.monotonic()
         until, next_fault = now + seconds, now + 1
         while (now := time.monotonic()) < until:
@@ -132,12 +136,17 @@ class _Drill:
                 next_fault = time.monotonic() + self._random.uniform(0.2, 2.5)
 
     def kill(self) -> None:
-        self._daemons[-1].kill()
-        self._reap()
+        self._member().kill()
 
     def restart(self) -> None:
-        self._daemons[-1].send_signal(signal.SIGTERM)
-        self._reap()
+        self._member().restart()
+
+    def leave(self) -> None:
+        """Have a member of the group leave, and come back later."""
+        self._member().leave(self._random.uniform(1, 10))
+
+    def take_over(self) -> None:
+        self._member().take_over()
 
     def cut(self) -> None:
         self._proxy.cut()
@@ -150,12 +159,10 @@ class _Drill:
                 {"name": APPLICATION},
             )
 
-    def take_over(self) -> None:
-        """A second daemon under the same client id; the first finds out and stops."""
-        self._daemons.append(self._start())
-
     def await_counts(self) -> DrillResult:
-        """No more faults: wait until everything that the broker accepted is counted."""
+        """Wait, without more faults, until everything that the broker accepted is counted."""
+        for member in self._members:
+            member.come_back()
         self._await_acceptance()
         until = time.monotonic() + COUNT_TIMEOUT
         while self._count() < self._result.published and time.monotonic() < until:
@@ -167,15 +174,15 @@ class _Drill:
 
     def close(self) -> None:
         """Stop everything and have the broker forget the session."""
-        for daemon in self._daemons:
-            daemon.kill()
-            daemon.wait()
+        for member in self._members:
+            member.close()
         self._publisher.loop_stop()
-        with contextlib.suppress(OSError):
-            forgetting = self._client(self._name)
-            forgetting.loop_start()
-            forgetting.disconnect()
-            forgetting.loop_stop()
+        for member in self._members:
+            with contextlib.suppress(OSError):
+                client = self._client(member.client_id)
+                client.loop_start()
+                client.disconnect()
+                client.loop_stop()
         self._proxy.close()
         self._engine.dispose()
         self._log.close()
@@ -220,26 +227,18 @@ class _Drill:
         with self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        environment = override(os.environ, self._environment)
-        command = [sys.executable, "-P", "-m", "fleetmeter.cli", "counter"]
-        return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
+    def _member(self) -> Member:
+        return self._random.choice(self._members)
 
     def _revive(self) -> None:
-        """Somebody counts: a service manager would start a daemon that was killed."""
-        self._daemons = [daemon for daemon in self._daemons if daemon.poll() is None]
-        if not self._daemons:
-            self._daemons.append(self._start())
+        for member in self._members:
+            member.revive()
 
-    def _reap(self) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._daemons[-1].wait(0.5)
-
-    def _await_subscription(self) -> None:
-        query = text("SELECT bool_or(connected) FROM mqtt_sessions")
+    def _await_subscriptions(self) -> None:
+        query = text("SELECT count(*) FROM mqtt_sessions WHERE connected")
         for _ in range(300):
             with self._engine.connect() as connection:
-                if connection.scalar(query):
+                if connection.scalar(query) == len(self._members):
                     return
             time.sleep(0.1)
         self._log.seek(0)

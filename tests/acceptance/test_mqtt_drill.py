@@ -24,13 +24,28 @@ SECONDS = float(os.environ.get("FLEETMETER_DRILL_SECONDS", "60"))
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_is_lost_or_counted_twice(empty_url: URL, tmp_path: Path, seed: int) -> None:
     with Mosquitto(tmp_path, window=65_534) as broker:
-        outcome = drill.exercise(
+        result = drill.exercise(
             empty_url, endpoint.from_settings(Settings(mqtt_url=SecretStr(broker.url))), SECONDS, seed
         )
-    drill.show(outcome)
-    assert outcome.published > 1000
-    assert len(outcome.faults) >= 4
-    assert outcome.difference == 0
+    drill.show(result)
+    assert result.published > 1000
+    assert len(result.faults) >= 4
+    assert result.difference == 0
+
+
+@pytest.mark.drill
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("daemons", [2, 4])
+def test_a_shared_group_whose_members_leave_and_come_back(
+    empty_url: URL, tmp_path: Path, daemons: int
+) -> None:
+    with Mosquitto(tmp_path, window=65_534) as broker:
+        to = endpoint.from_settings(Settings(mqtt_url=SecretStr(broker.url)))
+        result = drill.exercise(empty_url, to, SECONDS, seed=10 + daemons, daemons=daemons)
+    drill.show(result)
+    assert result.published > 1000
+    assert result.faults["leave"] > 0
+    assert result.difference == 0
 
 
 @pytest.mark.drill
@@ -54,11 +69,11 @@ def test_on_a_broker_of_ones_own_with_tls_and_a_password(empty_url: URL, tmp_pat
     more = f"cafile {cert}\ncertfile {cert}\nkeyfile {tmp_path / 'key.pem'}"
     with Mosquitto(tmp_path, window=65_534, more=more, password="p@ss:/word") as broker:
         url = f"mqtts://counter:p%40ss%3A%2Fword@localhost:{broker.port}"
-        found = endpoint.from_settings(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
-        outcome = drill.exercise(empty_url, found, SECONDS / 2, seed=4)
-    drill.show(outcome)
-    assert outcome.published > 1000
-    assert outcome.difference == 0
+        to = endpoint.from_settings(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
+        result = drill.exercise(empty_url, to, SECONDS / 2, seed=4)
+    drill.show(result)
+    assert result.published > 1000
+    assert result.difference == 0
 
 
 @pytest.mark.drill
