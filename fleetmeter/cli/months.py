@@ -61,6 +61,5 @@ def _row(state: gaps.MonthStatus, view: dict[str, Any] | None) -> dict[str, Any]
 
 
 def _why(reason: str, state: gaps.MonthStatus) -> str:
-    divided = f"owners: {owners.describe(state.owners)}" if state.owners else ""
-    notes = (reason, divided, owners.describe_later(state.later_readings))
-    return ". ".join(note for note in notes if note)
+    notes = owners.notes(state.owners, state.later_readings)
+    return ". ".join(sentence for sentence in (reason, notes) if sentence)

@@ -39,6 +39,13 @@ def describe(owners: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
+def notes(owners: Iterable[Mapping[str, Any]], later_readings: Sequence[str]) -> str:
+    """Return in words what a bill says about its owners and readings; nothing in the usual case."""
+    named = describe(owners)
+    sentences = (f"Owners: {named}" if named else "", describe_later(later_readings).capitalize())
+    return ". ".join(sentence for sentence in sentences if sentence)
+
+
 def describe_later(readings: Sequence[str]) -> str:
     """Return in words that owner or tier were read after the month's end; nothing for no readings."""
     if not readings:

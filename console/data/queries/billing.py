@@ -20,6 +20,7 @@ BILLS = text(f"""
         m.organization_id, o.name AS organization, m.tier,
         m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
+        m.owners, m.later_readings,
         {columns("m.{0}")}, m.closed_by, m.created_at,
         before.total_charge AS charge_before, {looked_in_month("m")}
     FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
@@ -43,17 +44,17 @@ LINES = text("""
     WHERE (m.year, m.month) = (:year, :month) AND m.exceeded_limits <> '[]'
     GROUP BY m.currency, line->>'meter' ORDER BY charge DESC, meter""")
 
-# The projects without a bill first: in a closed month they are none, and no day is read.
+# As the state of each project's month says; while it runs, only those with a sealed day.
 UNBILLED = text(f"""
-    SELECT p.id AS project_id, p.name AS project, o.name AS organization, days.days_present,
-        days.messages, days.api_calls
-    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
+    SELECT p.id AS project_id, p.name AS project, o.name AS organization, s.state, s.reason,
+        days.days_present, days.messages, days.api_calls
+    FROM fleetmeter_month_status(:first, :at) s
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id JOIN organizations o ON o.id = s.organization_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS days_present, sum({messages_sql()})::bigint AS messages,
             sum(api_calls)::bigint AS api_calls
         FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
-    WHERE days.days_present > 0 AND NOT EXISTS (
-        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
+    WHERE s.state <> 'closed' AND (:end <= :at OR days.days_present > 0)
     ORDER BY p.id LIMIT :most""")
 
 
@@ -93,6 +94,10 @@ def lines(connection: Connection, month: Month) -> list[Row]:
     return every(connection, LINES, **month.bounds())
 
 
-def unbilled(connection: Connection, month: Month, most: int = 200) -> list[Row]:
-    """Projects with sealed days in `month` and no bill for it, by id; at most `most`."""
-    return every(connection, UNBILLED, **month.bounds(), most=most)
+def unbilled(connection: Connection, month: Month, at: datetime, most: int = 200) -> list[Row]:
+    """Return the projects without a bill for `month`, by id, each with the reason; at most `most`.
+
+    While the month runs at `at`, those with a sealed day in it.
+    """
+    bounds = {"first": month.first.date, "last": month.last.date, "end": month.end}
+    return every(connection, UNBILLED, **bounds, at=at, most=most)

@@ -21,6 +21,7 @@ from console.views.billing.corrected_bill import Corrected
 from metering.catalogue.meters import COUNTERS, METERS
 from metering.catalogue.periods import Month
 from metering.db.scope import Scope
+from metering.months import owners
 from metering.running import spend
 
 BILLS = (
@@ -38,6 +39,7 @@ BILLS = (
     Column("currency", "Currency"),
     Column("coverage", "Days sealed"),
     Column("lines_over", "Meters over", "count"),
+    Column("notes", "Owners and readings", help="Each owner of a moved project, with days and usage"),
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
 )
 LINES = (
@@ -56,6 +58,7 @@ UNBILLED = (
     Column("days_present", "Days sealed", "count"),
     Column("messages", "Messages", "count"),
     Column("api_calls", "API calls", "count"),
+    Column("reason", "Why it has no bill"),
 )
 
 
@@ -87,7 +90,7 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
             billing.totals(page.connection, one),
             billing.totals(page.connection, one.previous()),
             billing.lines(page.connection, one),
-            billing.unbilled(page.connection, one),
+            billing.unbilled(page.connection, one, page.at),
             gaps.blocking(page.connection, one) if over else [],
             adjustment_form.posted(page.connection, one),
         )
@@ -265,6 +268,7 @@ def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
             **row,
             "coverage": f"{row['days_present']}/{row['days_expected']}",
             "corrected": since.of(row),
+            "notes": owners.notes(row["owners"], row["later_readings"]),
             "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],
         }
         for row in bills
