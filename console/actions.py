@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from console.data.reading import Writing, writing
+from console.data.transactions import WriteTransaction, write_transaction
 from jobs import queue
 from metering.alerts import alerts
 from metering.config.oidc import Role
@@ -53,7 +53,7 @@ def ask(
 
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
-    with writing(needed(job, dry_run)) as by:
+    with write_transaction(needed(job, dry_run)) as by:
         request = Request(job, period, at, "console", by.actor, project_id, dry_run, arguments or {})
         before = _asked(by, request)
         if before is not None:
@@ -63,7 +63,7 @@ def ask(
     return run
 
 
-def _asked(by: Writing, request: Request) -> int | None:
+def _asked(by: WriteTransaction, request: Request) -> int | None:
     """Return the run of the same request by this person a moment ago; serialises requests."""
     advisory_lock(by.connection, "ask")
     return queue.recent(by.connection, request, DOUBLE_CLICK)
@@ -71,7 +71,7 @@ def _asked(by: Writing, request: Request) -> int | None:
 
 def cancel(run: int) -> None:
     """Take a waiting run out of the queue, or ask a working one to stop."""
-    with writing("operator") as by:
+    with write_transaction("operator") as by:
         before = _run(by, run)
         queue.cancel(by.connection, run)
         _note(by, "cancel", f"run {run}", before, _run(by, run))
@@ -79,11 +79,11 @@ def cancel(run: int) -> None:
 
 def retry(run: int) -> int:
     """Queue again what failed or was left out; returns the run's id."""
-    with writing("operator") as by:
+    with write_transaction("operator") as by:
         before = queue.find_run(by.connection, run)
     if before is None:
         return run
-    with writing(needed(before["job"], before["dry_run"])) as by:
+    with write_transaction(needed(before["job"], before["dry_run"])) as by:
         names = ("job", "period", "at", "project_id", "dry_run")
         repeated = {name: before[name] for name in names}
         again = _asked(by, Request(**repeated, trigger="retry", requested_by=by.actor))
@@ -95,7 +95,7 @@ def retry(run: int) -> int:
 
 def discard(runs: Sequence[int]) -> None:
     """Let dead letters rest."""
-    with writing("admin") as by:
+    with write_transaction("admin") as by:
         for run in runs:
             before = _run(by, run)
             queue.discard(by.connection, run)
@@ -104,14 +104,14 @@ def discard(runs: Sequence[int]) -> None:
 
 def acknowledge(alert_ids: Sequence[int], note: str) -> None:
     """Say that somebody looks after these alerts."""
-    with writing("operator") as by:
+    with write_transaction("operator") as by:
         for alert in alert_ids:
             alerts.acknowledge(by.connection, alert, by.actor, note)
 
 
 def accept_gap(gap: int, reason: str, at: datetime) -> None:
     """Let months close over a gap. Raises UnknownGap, also without a reason."""
-    with writing("admin") as by:
+    with write_transaction("admin") as by:
         gaps.accept(by.connection, gap, reason, by.actor, at)
 
 
@@ -128,16 +128,16 @@ def adjust(
 
     The same words from the same person within a minute are the first press once more.
     """
-    with writing("admin") as by:
-        wanted = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
+    with write_transaction("admin") as by:
+        adjustment = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
         advisory_lock(by.connection, "adjust")
-        before = by.connection.scalar(POSTED, vars(wanted) | {"at": at})
-        return int(before or adjustments.post(by.connection, wanted, at))
+        before = by.connection.scalar(POSTED, vars(adjustment) | {"at": at})
+        return int(before or adjustments.post(by.connection, adjustment, at))
 
 
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
-    with writing("admin") as by:
+    with write_transaction("admin") as by:
         advisory_lock(by.connection, "adjust")
         given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
         before = by.connection.scalar(REVERSED, given)
@@ -145,11 +145,11 @@ def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
         return int(before or adjustments.reverse(by.connection, *opposite))
 
 
-def _run(by: Writing, run: int) -> Run | None:
+def _run(by: WriteTransaction, run: int) -> Run | None:
     row = queue.find_run(by.connection, run)
     names = ("job", "period", "project_id", "dry_run", "state", "attempt", "arguments")
     return None if row is None else {"run": row["id"]} | {name: row[name] for name in names}
 
 
-def _note(by: Writing, action: str, subject: str, before: Run | None, after: Run | None) -> None:
+def _note(by: WriteTransaction, action: str, subject: str, before: Run | None, after: Run | None) -> None:
     audit_log.record(by.connection, by.actor, action, subject, before, after)

@@ -9,25 +9,25 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from console.ui import escape
 
 
-def read(name: str, parse: Callable[[str], Any], takes: str) -> None:
+def parse(name: str, convert: Callable[[str], Any], takes: str) -> None:
     """Bring `?name=` into the widget of that key, once for each new address.
 
-    `parse` raises ValueError for what it does not take; `takes` ends the sentence shown then.
+    `convert` raises ValueError for what it does not take; `takes` ends the sentence shown then.
     """
-    raw, kept = st.query_params.get(name), _kept()
-    known, awaited = kept.get(name, (None, False))
-    if raw == known:
-        kept[name] = (known, False)
+    raw, address = st.query_params.get(name), _known()
+    value_before, awaited = address.get(name, (None, False))
+    if raw == value_before:
+        address[name] = (value_before, False)
         if raw is not None and name not in st.session_state:
-            st.session_state[name] = parse(raw)
+            st.session_state[name] = convert(raw)
         return
     if awaited and not _went_back():
         return  # the browser does not show yet what was written: this is the address from before
-    kept[name] = (raw, False)
+    address[name] = (raw, False)
     if raw is None:
         return
     try:
-        st.session_state[name] = parse(raw)
+        st.session_state[name] = convert(raw)
     except ValueError:
         st.session_state.pop(name, None)
         write(name, None)
@@ -36,16 +36,16 @@ def read(name: str, parse: Callable[[str], Any], takes: str) -> None:
 
 def write(name: str, value: str | None) -> None:
     """Put the widget's value into the address, so that it can be shared; None takes it out."""
-    kept = _kept()
-    awaited = kept.get(name, (None, False))[1] or st.query_params.get(name) != value
-    kept[name] = (value, awaited)
+    address = _known()
+    awaited = address.get(name, (None, False))[1] or st.query_params.get(name) != value
+    address[name] = (value, awaited)
     if value is None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value
 
 
-def _kept() -> dict[str, tuple[str | None, bool]]:
+def _known() -> dict[str, tuple[str | None, bool]]:
     """This page's address as last seen or written, and whether the browser has yet to show it.
 
     Each click, and each live part every two seconds, sends the address along, so one that was sent
@@ -55,8 +55,8 @@ def _kept() -> dict[str, tuple[str | None, bool]]:
     page = run.page_script_hash if run else ""
     if st.session_state.get("address-of") != page:
         st.session_state["address-of"], st.session_state["address"] = page, {}
-    kept: dict[str, tuple[str | None, bool]] = st.session_state["address"]
-    return kept
+    address: dict[str, tuple[str | None, bool]] = st.session_state["address"]
+    return address
 
 
 def _went_back() -> bool:

@@ -41,7 +41,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 def _look_first() -> None:
     """Read what the first visitor sees. What goes wrong, the page says when somebody looks."""
     with suppress(Exception):
-        overview.read(None)
+        overview.query(None)
         spending.latest(None)
 
 
@@ -52,10 +52,10 @@ def _settings() -> Settings:
         sys.exit(f"fleetmeter: {error}")
 
 
-def _around(found: Settings) -> list[Middleware]:
+def _around(settings: Settings) -> list[Middleware]:
     guard = Middleware(probes.Guard)
-    if found.sign_in:
-        return [guard, Middleware(ReturnTo, origin=server.origin(found))]
+    if settings.sign_in:
+        return [guard, Middleware(ReturnTo, origin=server.origin(settings))]
     # A website whose name is made to lead to this machine would be its visitor's administrator.
     named = Middleware(TrustedHostMiddleware, allowed_hosts=server.OWN_NAMES, www_redirect=False)
     return [Middleware(LoopbackOnly), named, guard]
@@ -66,13 +66,13 @@ async def _overview(request: Request) -> Response:
     return RedirectResponse(str(request.url.replace(path="/", scheme="", netloc="")))
 
 
-found = _settings()
-server.refuse_public(st.get_option("server.address"), found)
+settings = _settings()
+server.refuse_public(st.get_option("server.address"), settings)
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=[*probes.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
-    on_script_error=error_boundary.show,
-    middleware=_around(found),
-    secrets=server.secrets(found),
+    on_script_error=error_boundary.render_error,
+    middleware=_around(settings),
+    secrets=server.secrets(settings),
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from console.data.reading import person, seen
+from console.data.session import current_person, current_scope
 from console.pages import navigation
 from console.ui import account, error_boundary
 from metering.errors import NotSignedIn, Refused
@@ -24,7 +24,7 @@ def show(start: str = "overview") -> None:
 
 def _show(start: str) -> None:
     try:
-        who, scope = person(), seen()
+        who, scope = current_person(), current_scope()
     except NotSignedIn as error:
         navigation(start, shown=False)
         account.sign_in(str(error))

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.data.reading import probing
+from console.data.transactions import probe_transaction
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings, current_settings
 from metering.errors import FleetmeterError
@@ -85,35 +85,35 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self.app
         if scope["type"] == "http" and scope["path"] in GUARDED:
-            given = Headers(scope=scope).get("authorization", "")
-            answer = self.app if trusted(given, current_settings()) else REFUSAL
+            authorization = Headers(scope=scope).get("authorization", "")
+            answer = self.app if trusted(authorization, current_settings()) else REFUSAL
         await answer(scope, receive, send)
 
 
-def trusted(authorization: str, found: Settings) -> bool:
+def trusted(authorization: str, settings: Settings) -> bool:
     """Whether that header opens metrics; without sign-in and token everybody on this machine does."""
-    token = found.metrics_token
+    token = settings.metrics_token
     if token is None:
-        return not found.sign_in
-    scheme, _, given = authorization.partition(" ")
+        return not settings.sign_in
+    scheme, _, token_given = authorization.partition(" ")
     expected = token.get_secret_value().encode()
-    return scheme.lower() == "bearer" and compare_digest(given.strip().encode(), expected)
+    return scheme.lower() == "bearer" and compare_digest(token_given.strip().encode(), expected)
 
 
 def _ready() -> Response:
     try:
-        with probing() as page:
+        with probe_transaction() as page:
             page.connection.execute(text("SELECT FROM project_stats LIMIT 1"))
     except (FleetmeterError, SQLAlchemyError) as error:
-        told = isinstance(error, FleetmeterError) and not current_settings().sign_in
-        sentence = str(error) if told else "the database cannot be read"
+        may_tell = isinstance(error, FleetmeterError) and not current_settings().sign_in
+        sentence = str(error) if may_tell else "the database cannot be read"
         return PlainTextResponse(f"not ready: {sentence}\n", status_code=503)
     return PlainTextResponse("ready\n")
 
 
 def _metrics() -> Response:
     try:
-        with probing() as page:
+        with probe_transaction() as page:
             body = exposition(page.connection, page.at)
     except (FleetmeterError, SQLAlchemyError):
         body = _exposition([("fleetmeter_up", None, 0)])

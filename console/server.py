@@ -13,27 +13,27 @@ from metering.config.settings import Settings
 OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a browser of this machine may call the console
 
 
-def refuse_public(address: str | None, found: Settings) -> None:
+def refuse_public(address: str | None, settings: Settings) -> None:
     """End the process, with a sentence, where others than this machine would reach it unasked."""
-    if not found.sign_in and address not in LOOPBACK:
+    if not settings.sign_in and address not in LOOPBACK:
         sys.exit(
             f"fleetmeter: without sign-in the console serves {LOOPBACK[0]} only, not "
             f"{address or 'every address'}; set FLEETMETER_OIDC_* (docs/sign-in.md)"
         )
 
 
-def secrets(found: Settings) -> dict[str, Any] | None:
+def secrets(settings: Settings) -> dict[str, Any] | None:
     """Streamlit's `[auth]` section, which stays in memory; None where nobody signs in."""
-    if not found.sign_in:
+    if not settings.sign_in:
         return None
     return {
         "auth": {
-            "redirect_uri": found.oidc_redirect_uri,
-            "cookie_secret": _revealed(found.oidc_cookie_secret),
-            "client_id": found.oidc_client_id,
-            "client_secret": _revealed(found.oidc_client_secret),
-            "server_metadata_url": found.oidc_metadata_url,
-            "client_kwargs": {"scope": found.oidc_scope},
+            "redirect_uri": settings.oidc_redirect_uri,
+            "cookie_secret": _revealed(settings.oidc_cookie_secret),
+            "client_id": settings.oidc_client_id,
+            "client_secret": _revealed(settings.oidc_client_secret),
+            "server_metadata_url": settings.oidc_metadata_url,
+            "client_kwargs": {"scope": settings.oidc_scope},
         }
     }
 
@@ -42,24 +42,24 @@ def _revealed(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
-def origin(found: Settings) -> str:
+def origin(settings: Settings) -> str:
     """Where people reach the console, behind whatever proxy: scheme and host of the redirect address."""
-    at = urlsplit(str(found.oidc_redirect_uri))
+    at = urlsplit(str(settings.oidc_redirect_uri))
     return f"{at.scheme}://{at.netloc}"
 
 
-def command(port: int, found: Settings) -> list[str]:
+def command(port: int, settings: Settings) -> list[str]:
     """The command line of the console on `port`; it reads everything else from the environment."""
     app = Path(__file__).with_name("app.py")
     options = {
-        "server.address": found.console_address,
+        "server.address": settings.console_address,
         "server.port": str(port),
         "server.headless": "true",
         "server.enableXsrfProtection": "true",
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
     }
-    if found.sign_in:
-        options["server.corsAllowedOrigins"] = origin(found)
+    if settings.sign_in:
+        options["server.corsAllowedOrigins"] = origin(settings)
     flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-P", "-m", "streamlit", "run", str(app), *flags]

@@ -27,45 +27,45 @@ class Person:
     role: Role
     organizations: tuple[str, ...] | None = None
 
-    def may(self, role: Role) -> bool:
-        """Whether their role is `role` or one above it."""
+    def has(self, role: Role) -> bool:
+        """Return whether the role is `role` or one above it."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
 LOCAL = Person("console", "admin")  # nobody signs in where only this machine reaches the console
 
 
-def identify(claims: Claims, found: Settings, at: datetime) -> Person:
+def identify(claims: Claims, settings: Settings, at: datetime) -> Person:
     """Who the claims of an ID token are at `at` (aware, UTC).
 
     Raises NotSignedIn when there are none or they have ended, Refused when they earn no role.
     """
     if not claims.get("is_logged_in"):
         raise NotSignedIn("Sign in to see this page")
-    _refuse_foreign(claims, found)
-    _refuse_ended(claims, found, at)
-    address = _address(claims, found)
-    listed = _listed(address, found)
+    _refuse_foreign(claims, settings)
+    _refuse_ended(claims, settings, at)
+    address = _address(claims, settings)
+    listed = _listed(address, settings)
     if listed:
         return Person(address, listed)
-    organizations = _organizations(address, claims, found)
+    organizations = _organizations(address, claims, settings)
     if organizations:
         return Person(address, "viewer", organizations)
-    role = _claimed(claims, found)
+    role = _claimed(claims, settings)
     if role is None:
-        raise Refused(f"{address} has no role in this console; ask {found.access_contact} for one")
+        raise Refused(f"{address} has no role in this console; ask {settings.access_contact} for one")
     return Person(address, role)
 
 
-def _refuse_foreign(claims: Claims, found: Settings) -> None:
+def _refuse_foreign(claims: Claims, settings: Settings) -> None:
     audience = claims.get("aud")
-    if found.oidc_client_id not in (audience if isinstance(audience, list) else [audience]):
+    if settings.oidc_client_id not in (audience if isinstance(audience, list) else [audience]):
         raise NotSignedIn("This sign-in was made for another application; sign in again")
 
 
-def _refuse_ended(claims: Claims, found: Settings, at: datetime) -> None:
+def _refuse_ended(claims: Claims, settings: Settings, at: datetime) -> None:
     # Streamlit keeps the claims for 30 days, whatever the token said.
-    hours = found.sign_in_hours
+    hours = settings.sign_in_hours
     ends = claims.get("exp") if hours is None else claims.get("iat")
     if (
         not isinstance(ends, int | float)
@@ -74,34 +74,36 @@ def _refuse_ended(claims: Claims, found: Settings, at: datetime) -> None:
         raise NotSignedIn("Your sign-in has ended; sign in again")
 
 
-def _address(claims: Claims, found: Settings) -> str:
+def _address(claims: Claims, settings: Settings) -> str:
     address = claims.get("email")
     if not isinstance(address, str) or "@" not in address:
-        raise Refused(f"Your sign-in names no e-mail address; ask {found.access_contact}")
-    verified = claims.get("email_verified", found.oidc_trust_email)
+        raise Refused(f"Your sign-in names no e-mail address; ask {settings.access_contact}")
+    verified = claims.get("email_verified", settings.oidc_trust_email)
     if verified not in (True, "true"):
-        raise Refused(f"Nobody has verified that {address} is yours; ask {found.access_contact}")
+        raise Refused(f"Nobody has verified that {address} is yours; ask {settings.access_contact}")
     return same(address)
 
 
-def _listed(address: str, found: Settings) -> Role | None:
+def _listed(address: str, settings: Settings) -> Role | None:
     lists: tuple[tuple[Role, tuple[str, ...]], ...] = (
-        ("admin", found.admins),
-        ("operator", found.operators),
-        ("viewer", found.viewers),
+        ("admin", settings.admins),
+        ("operator", settings.operators),
+        ("viewer", settings.viewers),
     )
     return next((role for role, addresses in lists if address in addresses), None)
 
 
-def _organizations(address: str, claims: Claims, found: Settings) -> tuple[str, ...]:
-    if address in found.organization_viewers:
-        return (found.organization_viewers[address],)
-    return _values(claims, found.organization_claim)
+def _organizations(address: str, claims: Claims, settings: Settings) -> tuple[str, ...]:
+    if address in settings.organization_viewers:
+        return (settings.organization_viewers[address],)
+    return _values(claims, settings.organization_claim)
 
 
-def _claimed(claims: Claims, found: Settings) -> Role | None:
+def _claimed(claims: Claims, settings: Settings) -> Role | None:
     roles = {
-        found.role_values[value] for value in _values(claims, found.role_claim) if value in found.role_values
+        settings.role_values[value]
+        for value in _values(claims, settings.role_claim)
+        if value in settings.role_values
     }
     return max(roles, key=ROLES.index, default=None)
 

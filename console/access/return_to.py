@@ -1,4 +1,4 @@
-"""Around Streamlit's sign-in: back to the page one asked for, and cookies that never cross plain HTTP.
+"""Around Streamlit's sign-in: back to the requested page, and cookies that never cross plain HTTP.
 
 Streamlit leads everybody who signed in to the first page, and marks no cookie as Secure, since it
 does not know whether there is TLS in front of it. The redirect address says so.
@@ -31,21 +31,21 @@ class ReturnTo:
             return
         request = Request(scope)
 
-        async def led(message: Message) -> None:
+        async def send_with_return(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._lead(request, MutableHeaders(scope=message))
+                self._set_headers(request, MutableHeaders(scope=message))
             await send(message)
 
-        await self.app(scope, receive, led)
+        await self.app(scope, receive, send_with_return)
 
-    def _lead(self, request: Request, headers: MutableHeaders) -> None:
+    def _set_headers(self, request: Request, headers: MutableHeaders) -> None:
         if request.url.path == LOGIN:
-            here = asked(request.headers.get("referer", ""), self.origin)
-            headers.append("set-cookie", f"{COOKIE}={quote(here, safe='')}; {self._kept(60 * MINUTES)}")
+            here = page_of(request.headers.get("referer", ""), self.origin)
+            headers.append("set-cookie", f"{COOKIE}={quote(here, safe='')}; {self._attributes(60 * MINUTES)}")
         elif COOKIE in request.cookies:
             if headers.get("location") == "/":
-                headers["location"] = asked(self.origin + unquote(request.cookies[COOKIE]), self.origin)
-            headers.append("set-cookie", f"{COOKIE}=; {self._kept(0)}")
+                headers["location"] = page_of(self.origin + unquote(request.cookies[COOKIE]), self.origin)
+            headers.append("set-cookie", f"{COOKIE}=; {self._attributes(0)}")
         if self.origin.startswith("https:"):
             cookies = headers.getlist("set-cookie")
             del headers["set-cookie"]
@@ -53,11 +53,11 @@ class ReturnTo:
                 headers.append("set-cookie", cookie if "; secure" in cookie.lower() else f"{cookie}; Secure")
 
     @staticmethod
-    def _kept(seconds: int) -> str:
+    def _attributes(seconds: int) -> str:
         return f"Path={CALLBACK}; Max-Age={seconds}; HttpOnly; SameSite=Lax"
 
 
-def asked(address: str, origin: str) -> str:
+def page_of(address: str, origin: str) -> str:
     """The console's page that `address` is of, with its query; the first page for any other address."""
     parts = urlsplit(address)
     key = parts.path.removeprefix("/")

@@ -1,30 +1,41 @@
-"""Sign-ins that were ended: Streamlit's cookie alone would be good for another window, or a copy of it.
+"""Sign-ins that were ended, kept in PostgreSQL: every console believes their cookies no more.
 
-Kept in this process' memory: another console process, or this one after a restart, knows them no more, and
-believes the cookie as long as its token lasts.
+Streamlit's cookie alone would be good for another window, for a copy of it, and for another console
+behind the same address.
 """
 
 import hashlib
 import json
 from datetime import datetime, timedelta
 
-from console.access.identity import Claims
+import streamlit as st
+from sqlalchemy import text
 
-KEPT = timedelta(days=31)  # longer than Streamlit's cookie
-_ENDED: dict[str, datetime] = {}
+from console.access.identity import Claims
+from console.data import database
+
+KEPT = timedelta(days=31)  # longer than Streamlit's cookie lives
+SECONDS = 2  # until a sign-out in another console is seen here; live parts ask as often
+
+_END = text("INSERT INTO sign_outs (mark, at) VALUES (:mark, :at) ON CONFLICT (mark) DO NOTHING")
+_EXPIRE = text("DELETE FROM sign_outs WHERE at < :before")
 
 
 def end(claims: Claims, at: datetime) -> None:
-    """Believe these claims no more, from `at` (aware, UTC) on."""
-    for mark in [mark for mark, since in _ENDED.items() if at - since > KEPT]:
-        _ENDED.pop(mark, None)
-    _ENDED[_mark(claims)] = at
+    """Record that the sign-in of `claims` ended at `at` (aware, UTC). Raises DatabaseUnavailable."""
+    with database.unlimited() as connection:
+        connection.execute(_EXPIRE, {"before": at - KEPT})
+        connection.execute(_END, {"mark": mark_of(claims), "at": at})
+    ended.clear()
 
 
-def ended(claims: Claims) -> bool:
-    """Whether somebody signed out of the sign-in that made these claims."""
-    return bool(_ENDED) and _mark(claims) in _ENDED
+@st.cache_data(ttl=SECONDS, max_entries=4, show_spinner=False)
+def ended(server: str) -> frozenset[str]:
+    """Return the marks of ended sign-ins; `server` is part of the cache's key. Raises DatabaseUnavailable."""
+    with database.unlimited() as connection:
+        return frozenset(connection.execute(text("SELECT mark FROM sign_outs")).scalars())
 
 
-def _mark(claims: Claims) -> str:
+def mark_of(claims: Claims) -> str:
+    """Return the SHA-256 of the claims of one sign-in."""
     return hashlib.sha256(json.dumps(claims, sort_keys=True, default=str).encode()).hexdigest()

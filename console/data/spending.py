@@ -13,7 +13,9 @@ from decimal import Decimal
 import streamlit as st
 import structlog
 
-from console.data.reading import engine, now, reading_as
+from console.data.database import engine
+from console.data.session import now
+from console.data.transactions import read_transaction_as
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
 from metering.errors import FleetmeterError
@@ -38,7 +40,7 @@ class Spending:
 
 
 @dataclass
-class _Kept:
+class Rating:
     last: Spending | None = None
     rater: threading.Thread | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -49,45 +51,45 @@ def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
 
     Whoever asks for the first waits `patience` seconds for it.
     """
-    kept = _kept(str(engine().url), scope)
-    with kept.guard:
-        stale = kept.last is None or now() - kept.last.at > FRESH
-        if stale and (kept.rater is None or not kept.rater.is_alive()):
-            kept.rater = threading.Thread(target=_rate, args=(kept, scope), daemon=True)
-            kept.rater.start()
+    rating = _rating_of(str(engine().url), scope)
+    with rating.guard:
+        stale = rating.last is None or now() - rating.last.at > FRESH
+        if stale and (rating.rater is None or not rating.rater.is_alive()):
+            rating.rater = threading.Thread(target=_rate, args=(rating, scope), daemon=True)
+            rating.rater.start()
         else:
             patience = 0.0
-    if kept.last is None and kept.rater is not None:
-        kept.rater.join(patience)
-    return kept.last
+    if rating.last is None and rating.rater is not None:
+        rating.rater.join(patience)
+    return rating.last
 
 
 def forget() -> None:
     """Rate anew when next asked: what was closed or adjusted has changed the month."""
-    _kept.clear()
+    _rating_of.clear()
 
 
 @st.cache_resource(max_entries=1_000, show_spinner=False)
-def _kept(server: str, scope: Scope) -> _Kept:
-    return _Kept()
+def _rating_of(server: str, scope: Scope) -> Rating:
+    return Rating()
 
 
-def _rate(kept: _Kept, scope: Scope) -> None:
+def _rate(rating: Rating, scope: Scope) -> None:
     try:
-        kept.last = _rated(scope)
+        rating.last = _rated(scope)
     except Exception as error:  # the thread's edge; a page that cannot read says so itself
         known = isinstance(error, FleetmeterError)
         LOG.warning("the month could not be rated", error=str(error), exc_info=not known)
 
 
 def _rated(scope: Scope) -> Spending:
-    offered = plans.load(current_settings().plans)
+    price_plans = plans.load(current_settings().plans)
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     at, after, projects = now(), 0, 0
     while True:
-        with reading_as(scope) as page:
+        with read_transaction_as(scope) as page:
             rows = spend.usage(page.connection, at, after=after, most=AT_ONCE)
-        for one in spend.priced(rows, offered, at):
+        for one in spend.priced(rows, price_plans, at):
             so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
             sums[one.currency] = (so_far + one.so_far, projected + one.projected)
             projects += 1

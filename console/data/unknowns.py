@@ -13,7 +13,7 @@ BLIND = ("missing", "not_configured", "not_started")
 def day(row: Row) -> dict[str, Any]:
     """A sealed day in which the counters of sources that were blind are None."""
     coverage: Mapping[str, Any] = row["coverage"] or {}
-    blind = {source for source, found in coverage.items() if found.get("state") in BLIND}
+    blind = {source for source, entry in coverage.items() if entry.get("state") in BLIND}
     return {**row, **{meter.name: None for meter in COUNTERS if meter.source in blind}}
 
 

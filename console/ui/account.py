@@ -3,7 +3,7 @@
 import streamlit as st
 
 from console.access.identity import LOCAL, Person
-from console.data.reading import leave
+from console.data.session import sign_out
 from console.ui import escape
 
 
@@ -44,5 +44,5 @@ def _out() -> None:
 
 
 def _leave() -> None:
-    leave()
+    sign_out()
     st.logout()

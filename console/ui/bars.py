@@ -45,13 +45,13 @@ def _sum(row: Row, series: Mapping[str, str]) -> int:
 
 
 def _day(row: Row, series: Mapping[str, str], top: int) -> str:
-    said = "; ".join(f"{label} {format.count(row[name])}" for name, label in series.items())
+    description = "; ".join(f"{label} {format.count(row[name])}" for name, label in series.items())
     parts = "".join(
         f"<div style='height:{100 * (row[name] or 0) / top:.2f}%;background:{colour}'></div>"
         for name, colour in zip(series, COLOURS, strict=False)
     )
     style = "flex:1;max-width:26px;margin:0 auto;display:flex;flex-direction:column-reverse"
-    return f"<div title='{row['date']}: {escape(said)}' style='{style}'>{parts}</div>"
+    return f"<div title='{row['date']}: {escape(description)}' style='{style}'>{parts}</div>"
 
 
 def _legend(series: Mapping[str, str]) -> str:
@@ -75,10 +75,10 @@ def _levels(levels: Sequence[int]) -> str:
 def _dates(rows: Sequence[Row]) -> str:
     """Every so many days one, counted from the newest, under its bar."""
     every = -(-len(rows) // LABELS)
-    shown: list[Any] = [
+    labels: list[Any] = [
         f"{row['date']:%m-%d}" if (len(rows) - 1 - number) % every == 0 else ""
         for number, row in enumerate(rows)
     ]
     cell = "flex:1;min-width:0;display:flex;justify-content:center;white-space:nowrap"
-    cells = "".join(f"<span style='{cell}'><span>{word}</span></span>" for word in shown)
+    cells = "".join(f"<span style='{cell}'><span>{word}</span></span>" for word in labels)
     return f"<div style='display:flex;gap:3px;margin:.4rem 0 0 {GUTTER}px'>{cells}</div>"

@@ -37,7 +37,7 @@ def explore(
     far = limit is not None and limit >= FAR * highest  # a line far above would press the usage flat
     line = None if far else limit
     divisor, unit_word = format.scale(max(highest, line or 0)) if unit == "bytes" else (1, "")
-    shown = [_scaled(value, divisor) for value in values]
+    scaled = [_scaled(value, divisor) for value in values]
     st.echarts_chart(
         {
             "animation": False,
@@ -57,8 +57,8 @@ def explore(
             "dataZoom": [{"type": "inside", "zoomOnMouseWheel": "ctrl"}],
             "series": [
                 *_band(band, divisor),
-                _usage(label, shown, bars, line and _scaled(line, divisor), limit_label),
-                _marks(x, shown, marked or {}),
+                _usage(label, scaled, bars, line and _scaled(line, divisor), limit_label),
+                _marks(x, scaled, marked or {}),
             ],
         },
         height=320,

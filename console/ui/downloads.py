@@ -10,7 +10,8 @@ from functools import partial
 import streamlit as st
 
 from console.data.queries.rows import Row
-from console.data.reading import later, reading
+from console.data.session import as_current_person
+from console.data.transactions import read_transaction
 from console.ui import format
 from metering.catalogue.periods import Month
 from metering.exports import csv_format, manifest, parquet
@@ -28,7 +29,7 @@ def monthly(month: Month, rows: int) -> None:
     ):
         st.download_button(
             label,
-            data=later(partial(make, month)),
+            data=as_current_person(partial(make, month)),
             file_name=f"fleetmeter-{month}.{ending}",
             mime=mime,
             icon=":material/download:",
@@ -62,7 +63,7 @@ def _csv(month: Month) -> str:
 
 def _csv_counted(month: Month) -> tuple[str, Contents]:
     stream, export, contents = io.StringIO(), Export.for_month(month), Contents()
-    with reading() as page:
+    with read_transaction() as page:
         rows = contents.counted(export.names, export.rows(page.connection))
         csv_format.write(rows, export.names, stream)
     return stream.getvalue(), contents
@@ -75,6 +76,6 @@ def _manifest(month: Month) -> str:
 
 def _parquet(month: Month) -> bytes:
     stream, export = io.BytesIO(), Export.for_month(month)
-    with reading() as page:
+    with read_transaction() as page:
         parquet.write(export.rows(page.connection), export.columns, stream)
     return stream.getvalue()

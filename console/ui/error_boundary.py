@@ -16,7 +16,7 @@ from metering.errors import FleetmeterError
 LOG = structlog.get_logger("console")
 
 
-def show(error: Exception) -> bool:
+def render_error(error: Exception) -> bool:
     """Show `error` as a sentence with the reference under which the log has it; True: it is shown."""
     reference = secrets.token_hex(4)
     LOG.error(
@@ -48,6 +48,6 @@ def guarded(part: Callable[..., None]) -> Callable[..., None]:
         try:
             part(*arguments, **options)
         except Exception as error:  # the page's edge: whatever it is, people get a sentence
-            show(error)
+            render_error(error)
 
     return wrapper

@@ -13,16 +13,16 @@ WELL_INSIDE = "All is well: a runner and a counter are alive, and every source i
 WELL_OF_ORGANIZATION = "All is well: no day of yours is missing, and no alert is open."
 
 
-def verdict(found: Sequence[Problem], here: str = "", well: str = WELL) -> None:
-    """Show `found`, the worst first; no link to the page one is on, which is `here`."""
-    if not found:
+def verdict(problems: Sequence[Problem], here: str = "", well: str = WELL) -> None:
+    """Show `problems`, the worst first; no link to the page one is on, which is `here`."""
+    if not problems:
         st.success(well, icon=":material/check_circle:")
         return
-    bad = any(problem.severity == "bad" for problem in found)
-    label = format.many(len(found), "thing") + (" needs" if len(found) == 1 else " need") + " attention"
+    bad = any(problem.severity == "bad" for problem in problems)
+    label = format.many(len(problems), "thing") + (" needs" if len(problems) == 1 else " need") + " attention"
     with st.container(border=True):
         (st.error if bad else st.warning)(label, icon=":material/error:" if bad else ":material/warning:")
-        for number, problem in enumerate(found):
+        for number, problem in enumerate(problems):
             _problem(problem, number, here)
 
 

@@ -15,7 +15,7 @@ LINE = "border-bottom:1px solid rgba(128,128,128,.28);padding:.45rem .75rem"
 NUMBERS = ("id", "count", "bytes")
 
 
-def show(rows: Sequence[Row], columns: Sequence[Column], alt: str) -> None:
+def render(rows: Sequence[Row], columns: Sequence[Column], alt: str) -> None:
     """Rows in the order given; what is unknown says so."""
     head = "".join(
         f"<th scope='col' style='{LINE};{_side(column)};font-weight:600'>{escape(column.label)}</th>"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from console.data.reading import now
+from console.data.session import now
 from console.ui import format
 
 LOADING = 360  # pixels

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from console.data.queries import runs
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import error_boundary, escape, format
 from console.ui.table import Column, table
 from metering.runs.outcome import left_out
@@ -65,14 +65,14 @@ def badge(run: Mapping[str, Any]) -> None:
 
 def follow(key: str) -> None:
     """Show the runs that this page asked for under `key`, until and after they end."""
-    asked = st.session_state.get(f"followed-{key}", [])
-    if not asked:
+    run_ids = st.session_state.get(f"followed-{key}", [])
+    if not run_ids:
         return
     with st.container(border=True):
-        if st.session_state.get(f"over-{key}") == asked:
-            _show(_find(asked))
+        if st.session_state.get(f"over-{key}") == run_ids:
+            _render(_find(run_ids))
         else:
-            _watch(key, asked)
+            _watch(key, run_ids)
 
 
 def started(key: str, run_ids: Sequence[int]) -> None:
@@ -83,22 +83,22 @@ def started(key: str, run_ids: Sequence[int]) -> None:
 
 @st.fragment(run_every=1)
 @error_boundary.guarded
-def _watch(key: str, asked: list[int]) -> None:
-    found = _find(asked)
-    _show(found)
-    if all(run["state"] in OVER for run in found):
-        st.session_state[f"over-{key}"] = asked
+def _watch(key: str, run_ids: list[int]) -> None:
+    followed = _find(run_ids)
+    _render(followed)
+    if all(run["state"] in OVER for run in followed):
+        st.session_state[f"over-{key}"] = run_ids
         st.cache_data.clear()
         st.rerun()  # the figures around it have changed
 
 
-def _find(asked: Sequence[int]) -> list[Mapping[str, Any]]:
-    with reading() as page:
-        return [run for run in (runs.find(page.connection, number) for number in asked) if run]
+def _find(run_ids: Sequence[int]) -> list[Mapping[str, Any]]:
+    with read_transaction() as page:
+        return [run for run in (runs.find(page.connection, number) for number in run_ids) if run]
 
 
-def _show(found: Sequence[Mapping[str, Any]]) -> None:
-    for run in found:
+def _render(rows: Sequence[Mapping[str, Any]]) -> None:
+    for run in rows:
         line(run)
 
 
@@ -116,7 +116,7 @@ def line(run: Mapping[str, Any]) -> None:
         st.progress(min(1.0, done / total) if total else 0.0, text=f"{what} · {done:,} of {total:,}")
 
 
-def preview(found: Mapping[str, Any]) -> None:
+def preview(changes: Mapping[str, Any]) -> None:
     """What a trial run would change: rows, usage and money, then by project."""
     rows = [
         {
@@ -124,7 +124,7 @@ def preview(found: Mapping[str, Any]) -> None:
             "by": f"{value:,}" if isinstance(value, int) else value,
         }
         for part, label in PARTS.items()
-        for name, value in found[part].items()
+        for name, value in changes[part].items()
         if value
     ]
     st.caption("Nothing was changed. The run would do exactly this:" if rows else "Nothing would change.")
@@ -132,26 +132,26 @@ def preview(found: Mapping[str, Any]) -> None:
         table(
             rows, (Column("what", "What"), Column("by", "Would be")), "preview", "What the run would change"
         )
-    if "next_close" in found:
-        _next_close(found["next_close"])
-    if found.get("alerts"):
-        with st.expander(f"The first {format.many(len(found['alerts']), 'alert')}"):
-            table(found["alerts"], ALERTS, "preview-alerts", "Alerts that the run would open")
-    if found["projects"]:
-        with st.expander(f"The first {format.many(len(found['projects']), 'project')}"):
-            table(found["projects"], PROJECTS, "preview-projects", "What would change, by project")
+    if "next_close" in changes:
+        _next_close(changes["next_close"])
+    if changes.get("alerts"):
+        with st.expander(f"The first {format.many(len(changes['alerts']), 'alert')}"):
+            table(changes["alerts"], ALERTS, "preview-alerts", "Alerts that the run would open")
+    if changes["projects"]:
+        with st.expander(f"The first {format.many(len(changes['projects']), 'project')}"):
+            table(changes["projects"], PROJECTS, "preview-projects", "What would change, by project")
 
 
-def _next_close(found: Mapping[str, Any]) -> None:
-    sums = ", ".join(f"{total} {currency}" for currency, total in found["money"].items())
+def _next_close(close: Mapping[str, Any]) -> None:
+    sums = ", ".join(f"{total} {currency}" for currency, total in close["money"].items())
     st.caption(
-        f"The next close makes {format.many(found['count'], 'bill')}: {sums}."
-        if found["count"]
+        f"The next close makes {format.many(close['count'], 'bill')}: {sums}."
+        if close["count"]
         else "The next close bills nothing."
     )
-    if found["bills"]:
-        with st.expander(f"The first {format.many(len(found['bills']), 'bill')}"):
-            table(found["bills"], NEXT_BILLS, "preview-bills", "Bills that the next close makes")
+    if close["bills"]:
+        with st.expander(f"The first {format.many(len(close['bills']), 'bill')}"):
+            table(close["bills"], NEXT_BILLS, "preview-bills", "Bills that the next close makes")
 
 
 def title(run: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ def table(
 
     Streamlit remembers places, not rows: once other rows stand there, nothing is ticked any more.
     """
-    shown = st.dataframe(
+    frame = st.dataframe(
         arrow(rows, columns),
         column_config=_configs(tuple(columns)),
         hide_index=True,
@@ -100,7 +100,7 @@ def table(
         height=height,
         alt=alt,
     )
-    return list(cast(Any, shown)["selection"]["rows"]) if select else []
+    return list(cast(Any, frame)["selection"]["rows"]) if select else []
 
 
 def untick(key: str) -> None:

@@ -87,7 +87,7 @@ BEGIN
                 'catalogue_readings', 'daily_stats', 'fleetmeter_version', 'gaps', 'history_to_bill',
                 'installation', 'job_runs', 'log_levels', 'monthly_stats', 'mqtt_sessions',
                 'organization_tiers', 'plan_versions', 'project_owners', 'project_pauses',
-                'project_stats', 'reconciliations', 'tiers_seen', 'unattributed_messages',
+                'project_stats', 'reconciliations', 'sign_outs', 'tiers_seen', 'unattributed_messages',
                 'usage_hourly', 'workers'])
     LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO fleetmeter_owner', item.name);

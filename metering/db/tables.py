@@ -620,6 +620,15 @@ class Worker(Base):
     figures: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
 
+class SignOut(Base):
+    """A sign-in to the console that ended; `mark` is the SHA-256 of its claims."""
+
+    __tablename__ = "sign_outs"
+
+    mark: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
 PLATFORM_TABLES: dict[str, Table] = {
     table.name: table for table in Base.metadata.sorted_tables if table.info == PLATFORM
 }

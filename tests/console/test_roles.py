@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from console import actions, probes
+from console.access import revocation
 from console.pages import TITLES
 from metering.catalogue.periods import Month
 from metering.config.settings import Settings
@@ -250,3 +251,14 @@ def test_metrics_take_a_token_where_people_sign_in(
         signing_in(**LISTS)
     monkeypatch.setenv("FLEETMETER_METRICS_TOKEN", token)
     assert probes.trusted(authorization, Settings()) is open_
+
+
+def test_signed_out_on_one_console_is_signed_out_on_every_other(
+    platform: Platform, open_page: Callable[..., AppTest]
+) -> None:
+    who = claims(email=PEOPLE["operator"])
+    page = open_page("overview", who)
+    assert not page.warning
+    platform.sql("INSERT INTO sign_outs (mark, at) VALUES (:mark, now())", mark=revocation.mark_of(who))
+    refused = open_page("overview", who)
+    assert "You have signed out" in " ".join(element.value for element in refused.main.markdown)

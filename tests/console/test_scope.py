@@ -528,7 +528,7 @@ def test_caches_are_kept_apart_for_each_scope(
 
 def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
     """A parameter that begins with an underscore is no part of a key."""
-    shared = {"_engine", "_organizations"}  # the same for everybody
+    shared = {"_engine", "_organization_ids", "ended"}  # the same for everybody
     for path in CONSOLE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.FunctionDef):
@@ -537,23 +537,25 @@ def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
             decorators = [ast.unparse(one) for one in node.decorator_list]
             if any("cache_" in one for one in decorators):
                 assert node.name in shared or "scope" in keys, f"{path.name}: {node.name}"
-            if "kept" in decorators:
+            if "cached" in decorators:
                 made, where = ast.unparse(node), f"{path.name}: {node.name}"
                 assert keys[0] == "scope", where
-                assert "reading()" not in made, f"{where} reads as whoever looks, not as its key says"
-                assert "reading_as(scope)" in made, where
+                assert "read_transaction()" not in made, (
+                    f"{where} reads as whoever looks, not as its key says"
+                )
+                assert "read_transaction_as(scope)" in made, where
 
 
 def test_the_database_is_reached_as_somebody_only() -> None:
     """Whoever opens a connection of their own would see everybody's rows."""
-    own = {"reading.py"}  # as a person, or as nobody for a probe
-    probing = {"reading.py", "probes.py"}
+    unlimited = {"database.py", "session.py", "revocation.py", "transactions.py"}
+    probing = {"transactions.py", "probes.py"}
     for path in CONSOLE.rglob("*.py"):
         code = path.read_text()
-        if path.name not in own:
-            assert not re.search(r"import .*\bdatabase\b|\.(connect|begin|snapshot)\(", code), path.name
+        if path.name not in unlimited:
+            assert not re.search(r"\bunlimited\(|\.(connect|begin|read_snapshot)\(", code), path.name
         if path.name not in probing:
-            assert "probing" not in code, path.name
+            assert "probe_transaction" not in code, path.name
 
 
 def test_every_page_is_in_the_navigation() -> None:

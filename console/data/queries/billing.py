@@ -71,7 +71,7 @@ def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int 
     Each has the charge of the month before, if there was one in its currency.
     """
     before = month.previous()
-    found = every(
+    rows = every(
         connection,
         BILLS,
         year=month.year,
@@ -81,7 +81,7 @@ def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int 
         most=most,
         skipped=skipped,
     )
-    return [unknowns.month(row) for row in found]
+    return [unknowns.month(row) for row in rows]
 
 
 def totals(connection: Connection, month: Month) -> list[Row]:

@@ -32,9 +32,9 @@ class Problem:
     days: frozenset[date] = frozenset()
 
 
-def count(found: Iterable[Problem], kind: Kind) -> int:
+def count(problems: Iterable[Problem], kind: Kind) -> int:
     """How many there are of a kind: missing days, failed runs, alerts."""
-    return sum(problem.number for problem in found if problem.kind == kind)
+    return sum(problem.number for problem in problems if problem.kind == kind)
 
 
 WORKERS = text("""
@@ -76,14 +76,14 @@ def find(
 
     `missing` are the days of late that are not sealed.
     """
-    found = [
+    problems = [
         *(_of_platform(connection, at) if platform else ()),
         *_days(missing),
         *_months(connection, at),
         *_gaps(connection),
         *_alerts(connection),
     ]
-    return sorted(found, key=lambda problem: problem.severity)
+    return sorted(problems, key=lambda problem: problem.severity)
 
 
 def _of_platform(connection: Connection, at: datetime) -> list[Problem]:
@@ -117,14 +117,14 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
 
 def _sources(connection: Connection, at: datetime) -> list[Problem]:
     row = one(connection, FRESHNESS, before=at - STALE)
-    found = []
+    sentences = []
     for source in POLLED:
         name, newest, behind = SOURCE_LABELS[source], row[source], row[f"{source}_behind"]
         if newest is not None and at - newest > STALE:
-            found.append(f"{name} was last measured {format.age(newest, at)}")
+            sentences.append(f"{name} was last measured {format.age(newest, at)}")
         elif behind:
-            found.append(f"{name} could not be read for {format.many(behind, 'project')}")
-    return [Problem("warning", sentence, "health") for sentence in found]
+            sentences.append(f"{name} could not be read for {format.many(behind, 'project')}")
+    return [Problem("warning", sentence, "health") for sentence in sentences]
 
 
 def _jobs(connection: Connection, at: datetime) -> list[Problem]:

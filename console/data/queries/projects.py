@@ -83,8 +83,8 @@ def live(connection: Connection, project_id: int) -> Row | None:
 
 def trend(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
     """A row for each day of the range; None for a meter that is unknown, every one where none is sealed."""
-    found = every(connection, DAYS, id=project_id, first=first.date, last=last.date)
-    sealed = {row["date"]: unknowns.day(row) for row in found}
+    rows = every(connection, DAYS, id=project_id, first=first.date, last=last.date)
+    sealed = {row["date"]: unknowns.day(row) for row in rows}
     blank = dict.fromkeys((*COUNTER_NAMES, *GAUGE_NAMES, "coverage"))
     return [sealed.get(day.date, {"date": day.date, **blank}) for day in days(first, last)]
 

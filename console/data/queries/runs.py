@@ -74,11 +74,11 @@ def history(
     most: int = 50,
 ) -> list[Row]:
     """Runs newest first, of that state and job (None: any), with an id under `before`."""
-    given = {"state": state, "job": job, "before": before}
-    asked = {name: value for name, value in given.items() if value is not None}
-    where = " AND ".join(["true", *(_FILTERS[name] for name in asked)])
+    filters = {"state": state, "job": job, "before": before}
+    used = {name: value for name, value in filters.items() if value is not None}
+    where = " AND ".join(["true", *(_FILTERS[name] for name in used)])
     query = text(f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT :most")
-    return every(connection, query, most=most, **asked)
+    return every(connection, query, most=most, **used)
 
 
 def of_project(connection: Connection, project_id: int) -> list[Row]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import charts, format
 from console.ui.table import Column, table
 from metering.alerts import expected_usage
@@ -36,22 +36,22 @@ def unusual(project_id: int, detail: Detail, until: date) -> None:
     """A chart of the meter around the unusual day, up to `until`, with the band of each day."""
     meter, day = METERS[detail["meter"]], date.fromisoformat(detail["date"])
     first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
-    with reading() as page:
-        found = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
+    with read_transaction() as page:
+        days = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
     chart, rows = st.tabs(["Chart", "Table"])
     with chart:
         charts.explore(
-            [str(one.date) for one in found],
-            [one.actual for one in found],
+            [str(one.date) for one in days],
+            [one.actual for one in days],
             meter.label,
             meter.unit,
             f"{meter.label} by day from {first} to {last}, and the band in which each was expected",
             "expected",
             marked={str(day): "unusual"},
-            band=[(one.low, one.high) for one in found],
+            band=[(one.low, one.high) for one in days],
         )
     with rows:
-        listed = [vars(one) for one in reversed(found)]
+        listed = [vars(one) for one in reversed(days)]
         table(listed, BAND, "expected-table", "Each day's usage and what was expected, newest first")
 
 

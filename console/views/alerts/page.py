@@ -8,7 +8,8 @@ import streamlit as st
 from console import address
 from console.actions import acknowledge
 from console.data.queries.rows import Row
-from console.data.reading import may, reading
+from console.data.session import has_role
+from console.data.transactions import read_transaction
 from console.ui import confirm_dialog, escape, format
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -25,7 +26,7 @@ SHOWN = (
     Column("what", "Kind"),
     Column("subject", "Subject", "name"),
     Column("project", "Project", "name"),
-    Column("said", "Detail", "name"),
+    Column("sentence", "Detail", "name"),
     Column("opened_at", "Opened (UTC)", "instant"),
     Column("resolved_at", "Over (UTC)", "instant"),
     Column("acknowledged_by", "Looked after by", "name"),
@@ -44,13 +45,13 @@ LOOKS = {"critical": "● critical", "warning": "▲ warning"}
 
 def show() -> None:
     """The page."""
-    address.read("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
+    address.parse("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
     kind = st.session_state.get("kind")
-    address.read("over", _is_shown, "`shown`")
+    address.parse("over", _is_shown, "`shown`")
     over = bool(st.session_state.get("over", False))
     as_of = head("Alerts")
-    with loading(), reading() as page:
-        found = alerts.listed(page.connection, over, MOST, kind)
+    with loading(), read_transaction() as page:
+        listed = alerts.listed(page.connection, over, MOST, kind)
     as_of(page.at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
@@ -59,20 +60,20 @@ def show() -> None:
         st.toggle("Those that are over too", key="over")
     address.write("kind", kind)
     address.write("over", "shown" if over else None)
-    if not found:
+    if not listed:
         _nothing(kind)
         return
-    _summary(found)
+    _summary(listed)
     ticked = table(
-        [_row(one) for one in found],
+        [_row(one) for one in listed],
         SHOWN,
         "alerts",
         "Alerts, open and critical first",
         True,
         placeholder="—",
     )
-    _acknowledge([found[number] for number in ticked] or [one for one in found if _waits(one)])
-    _anomalies([one for one in found if one["kind"] == "anomaly"], page.at)
+    _acknowledge([listed[number] for number in ticked] or [one for one in listed if _waits(one)])
+    _anomalies([one for one in listed if one["kind"] == "anomaly"], page.at)
 
 
 def _words(kind: str) -> str:
@@ -90,9 +91,9 @@ def _nothing(kind: str | None) -> None:
     st.success(f"{what} The runner looks every half minute.", icon=":material/check_circle:")
 
 
-def _summary(found: Sequence[Row]) -> None:
-    critical = sum(one["severity"] == "critical" and _waits(one) for one in found)
-    waiting = sum(_waits(one) for one in found)
+def _summary(listed: Sequence[Row]) -> None:
+    critical = sum(one["severity"] == "critical" and _waits(one) for one in listed)
+    waiting = sum(_waits(one) for one in listed)
     if critical:
         st.error(
             f"{format.many(critical, 'critical alert')} nobody looks after yet.", icon=":material/error:"
@@ -101,7 +102,7 @@ def _summary(found: Sequence[Row]) -> None:
         st.warning(f"{format.many(waiting, 'alert')} nobody looks after yet.", icon=":material/warning:")
     else:
         st.info("Somebody looks after every open alert.", icon=":material/visibility:")
-    if len(found) == MOST:
+    if len(listed) == MOST:
         st.caption(f"The first {MOST} are shown; choose a kind to see others.")
 
 
@@ -115,13 +116,13 @@ def _row(one: Row) -> Row:
         **one,
         "look": look,
         "what": _words(one["kind"]),
-        "said": alert.sentence(one["kind"], one["detail"]),
+        "sentence": alert.sentence(one["kind"], one["detail"]),
     }
 
 
 def _acknowledge(chosen: Sequence[Row]) -> None:
     waiting = [one for one in chosen if _waits(one)]
-    if not waiting or not may("operator"):
+    if not waiting or not has_role("operator"):
         return
     label = f"Acknowledge {format.many(len(waiting), 'alert')}"
     confirm_dialog.button(label, "acknowledge", ":material/visibility:")
@@ -138,13 +139,13 @@ def _acknowledge(chosen: Sequence[Row]) -> None:
     confirm_dialog.ask("acknowledge", label, explain, "Acknowledge", do)
 
 
-def _anomalies(found: Sequence[Row], at: datetime) -> None:
-    if not found:
+def _anomalies(listed: Sequence[Row], at: datetime) -> None:
+    if not listed:
         return
     st.subheader("Unusual days", anchor=False)
-    rows = [{**one["detail"], "project": one["project"], "label": _label(one)} for one in found]
+    rows = [{**one["detail"], "project": one["project"], "label": _label(one)} for one in listed]
     table(rows, BANDS, "bands", "Days whose usage was outside of what was expected")
-    charted = {one["id"]: one for one in found if one["project_id"] is not None}
+    charted = {one["id"]: one for one in listed if one["project_id"] is not None}
     if charted:
         chosen = st.selectbox(
             "Beside what was expected",

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from console.actions import adjust, reverse
 from console.data import spending
 from console.data.queries.rows import Row, every
-from console.data.reading import may
+from console.data.session import has_role
 from console.ui import escape
 from console.ui.table import Column, table
 from metering.catalogue.meters import COUNTER_NAMES
@@ -41,27 +41,27 @@ def posted(connection: Connection, month: Month) -> list[Row]:
     return every(connection, POSTED, first=month.first.date)
 
 
-def show(found: list[Row], month: Month, at: datetime) -> None:
+def render(posted_rows: list[Row], month: Month, at: datetime) -> None:
     """The adjustments of `month`, and while it runs the forms to post and reverse one."""
-    running = month.start <= at < month.end and may("admin")
-    if not found and not running:
+    running = month.start <= at < month.end and has_role("admin")
+    if not posted_rows and not running:
         return
     st.subheader("Adjustments", anchor=False)
-    said = st.empty()  # outside of the box, which a second click may fold
+    notice = st.empty()  # outside of the box, which a second click may fold
     sentence, until = st.session_state.get("adjusted", ("", at))
     if at < until:
-        said.success(sentence, icon=":material/check_circle:")
-    if found:
+        notice.success(sentence, icon=":material/check_circle:")
+    if posted_rows:
         ticked = table(
-            found, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
+            posted_rows, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
         )
         if ticked:
-            _reverse(found[ticked[0]], at, said)
+            _reverse(posted_rows[ticked[0]], at, notice)
     if running:
-        _form(at, said)
+        _form(at, notice)
 
 
-def _form(at: datetime, said: DeltaGenerator) -> None:
+def _form(at: datetime, notice: DeltaGenerator) -> None:
     with st.expander("Post an adjustment", icon=":material/edit_note:"), st.form("adjust", border=False):
         left, right = st.columns(2)
         project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
@@ -70,7 +70,7 @@ def _form(at: datetime, said: DeltaGenerator) -> None:
         by = right.text_input("By (a minus takes off)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
-            _do(lambda: _post(int(project), about, what, by, reason, at), at, said)
+            _do(lambda: _post(int(project), about, what, by, reason, at), at, notice)
 
 
 def _post(project: int, about: date, what: str, by: str, reason: str, at: datetime) -> str:
@@ -84,11 +84,11 @@ def _post(project: int, about: date, what: str, by: str, reason: str, at: dateti
     return f"Adjustment {number} is posted."
 
 
-def _reverse(row: Row, at: datetime, said: DeltaGenerator) -> None:
+def _reverse(row: Row, at: datetime, notice: DeltaGenerator) -> None:
     with st.form("reverse", border=False):
         reason = st.text_input(f"Why adjustment {row['id']} is reversed", key="reverse-reason", max_chars=500)
         if st.form_submit_button(f"Reverse adjustment {row['id']}", key="reverse-post"):
-            _do(lambda: _opposite(row, reason, at), at, said)
+            _do(lambda: _opposite(row, reason, at), at, notice)
 
 
 def _opposite(row: Row, reason: str, at: datetime) -> str:
@@ -96,12 +96,12 @@ def _opposite(row: Row, reason: str, at: datetime) -> str:
     return f"Adjustment {number} reverses {row['id']}."
 
 
-def _do(post: Callable[[], str], at: datetime, said: DeltaGenerator) -> None:
+def _do(post: Callable[[], str], at: datetime, notice: DeltaGenerator) -> None:
     """Post, and say so in the runs of the next minute: a second press would end the one that does."""
     try:
         sentence = post()
     except FleetmeterError as error:
-        said.error(escape.markdown(str(error), 400), icon=":material/error:")
+        notice.error(escape.markdown(str(error), 400), icon=":material/error:")
         return
     spending.forget()
     st.session_state["adjusted"] = (sentence, at + timedelta(minutes=1))

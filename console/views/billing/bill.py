@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import escape
 from console.ui.table import untick
 from metering.catalogue.periods import Month
@@ -30,7 +30,7 @@ def explained(project_id: int, month: Month) -> None:
 def arithmetic(project_id: int, month: Month) -> None:
     """Lines, days and hours of the bill, written out."""
     try:
-        with reading() as page:
+        with read_transaction() as page:
             lines = list(explanation.render(explain.explain(page.connection, project_id, month)))
     except FleetmeterError as error:
         st.warning(escape.markdown(str(error), 400), icon=":material/receipt_long:")

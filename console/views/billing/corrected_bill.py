@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import streamlit as st
 
+from console.data.cache import cached
 from console.data.queries.rows import Row
-from console.data.reading import kept, reading_as
+from console.data.transactions import read_transaction_as
 from console.ui import format
 from metering.catalogue.periods import Month
 from metering.db.scope import Scope
@@ -31,15 +32,15 @@ class Corrected:
 NONE = Corrected({})
 
 
-@kept
-def read(scope: Scope, month: str) -> Corrected:
+@cached
+def query(scope: Scope, month: str) -> Corrected:
     """The corrections of a month, of the first MOST projects."""
     one = Month.parse(month)
-    with reading_as(scope) as page:
-        found = corrected_bills.since(page.connection, one, MOST)
-        views = corrected_bills.views(page.connection, one, found) if found else []
+    with read_transaction_as(scope) as page:
+        changed = corrected_bills.since(page.connection, one, MOST)
+        views = corrected_bills.views(page.connection, one, changed) if changed else []
     charges = {view["project_id"]: view["as_corrected"]["total_charge"] for view in views}
-    return Corrected(charges, len(found) < MOST)
+    return Corrected(charges, len(changed) < MOST)
 
 
 def say(since: Corrected) -> None:

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, text
 
 from console.actions import accept_gap
 from console.data.queries.rows import Row, every
-from console.data.reading import may, reading
+from console.data.session import has_role
+from console.data.transactions import read_transaction
 from console.ui import confirm_dialog, escape
 from metering.catalogue import platform
 from metering.catalogue.periods import Month
@@ -33,12 +34,12 @@ def blocking(connection: Connection, month: Month) -> list[Row]:
     return every(connection, OPEN, **month.bounds())
 
 
-def show(found: list[Row], at: datetime) -> None:
+def render_blocking(open_gaps: list[Row], at: datetime) -> None:
     """Each gap with the way over it."""
-    if not found:
+    if not open_gaps:
         return
     st.subheader("Gaps that block the close", anchor=False)
-    for gap in found:
+    for gap in open_gaps:
         with st.container(horizontal=True, vertical_alignment="center", key=f"gap-{gap['id']}"):
             end = f"{gap['ends_at']:%Y-%m-%d %H:%M}" if gap["ends_at"] else "now"
             whose = "every project" if gap["project_ids"] is None else f"{len(gap['project_ids'])} projects"
@@ -47,7 +48,7 @@ def show(found: list[Row], at: datetime) -> None:
                 f"in {whose}: {escape.markdown(gap['reason'])}",
                 width="stretch",
             )
-            if may("admin"):
+            if has_role("admin"):
                 confirm_dialog.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
         for sentence in _estimates(gap, at)[:SHOWN]:
             st.caption(sentence)
@@ -72,9 +73,9 @@ def _question(gap: Row, at: datetime) -> None:
 
 
 def _estimates(gap: Row, at: datetime) -> list[str]:
-    offered = plans.load(current_settings().plans)
-    with reading() as page:
+    price_plans = plans.load(current_settings().plans)
+    with read_transaction() as page:
         return [
-            str(gaps.at_risk(page.connection, project, gap["starts_at"], gap["ends_at"] or at, offered))
+            str(gaps.at_risk(page.connection, project, gap["starts_at"], gap["ends_at"] or at, price_plans))
             for project in gap["some"][:ESTIMATED]
         ]

@@ -10,9 +10,11 @@ import streamlit as st
 from console import address
 from console.actions import ask
 from console.data import spending
+from console.data.cache import cached
 from console.data.queries import billing
 from console.data.queries.rows import Row
-from console.data.reading import kept, may, reading_as, seen
+from console.data.session import current_scope, has_role
+from console.data.transactions import read_transaction_as
 from console.ui import confirm_dialog, downloads, error_boundary, format, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -74,18 +76,18 @@ class Read:
     adjusted: list[Row]
 
 
-@kept
+@cached
 def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
     """When it was read, and the months to choose from."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return page.at, billing.months(page.connection, page.at)
 
 
-@kept
+@cached
 def read_month(scope: Scope, month: str, over: bool) -> Read:
     """Everything of a month but its bills."""
     one = Month.parse(month)
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return Read(
             billing.totals(page.connection, one),
             billing.totals(page.connection, one.previous()),
@@ -96,23 +98,23 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
         )
 
 
-@kept
+@cached
 def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
     """A page of bills."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
 
 
 def show() -> None:
     """The page."""
-    scope, as_of = seen(), head("Billing")
+    scope, as_of = current_scope(), head("Billing")
     with loading():
         at, months = read_months(scope)
         month = _asked(months, at)
         read = read_month(scope, str(month), month.end <= at)
         count = sum(row["bills"] for row in read.totals)
         bills = read_bills(scope, str(month), _skipped(count))
-        since = corrected_bill.read(scope, str(month)) if bills else corrected_bill.NONE
+        since = corrected_bill.query(scope, str(month)) if bills else corrected_bill.NONE
     as_of(at)
     _choose(months, count, read.unbilled, at)
     progress.follow("billing")
@@ -129,13 +131,13 @@ def show() -> None:
         running = at < month.end
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
         table(read.unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
-        gaps.show(read.blocking, at)
-    adjustment_form.show(read.adjusted, month, at)
+        gaps.render_blocking(read.blocking, at)
+    adjustment_form.render(read.adjusted, month, at)
 
 
 def _asked(months: Sequence[Month], at: datetime) -> Month:
     options = [str(month) for month in months]
-    address.read(
+    address.parse(
         "month", address.one_of(options), f"a month between {options[-1]} and {options[0]} with bills"
     )
     if st.session_state.get("month") not in options:
@@ -178,9 +180,9 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     def close() -> None:
         progress.started("billing", [ask("monthly", str(month), at)])
 
-    if may("operator") and st.button("Preview", icon=":material/visibility:", key="preview-close"):
+    if has_role("operator") and st.button("Preview", icon=":material/visibility:", key="preview-close"):
         progress.started("billing", [ask("monthly", str(month), at, dry_run=True)])
-    if not may("admin"):
+    if not has_role("admin"):
         return
     confirm_dialog.button("Close the month", "close", ":material/lock:")
     confirm_dialog.ask("close", f"Close {month}?", explain, "Close it", close)
@@ -214,7 +216,7 @@ def _spend(scope: Scope) -> None:
 
 @error_boundary.guarded
 def _spent() -> None:
-    found = spending.latest(seen())
+    found = spending.latest(current_scope())
     if found is None:
         st.info("Rating the month so far …", icon=":material/hourglass_empty:")
         return
@@ -243,7 +245,7 @@ def _lines(lines: Sequence[Row]) -> None:
 
 def _skipped(count: int) -> int:
     """How many bills the pages before the chosen one hold."""
-    address.read("page", _number, "a page of bills")
+    address.parse("page", _number, "a page of bills")
     pages = max(1, -(-count // PER_PAGE))
     st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
     return (int(st.session_state["page"]) - 1) * PER_PAGE

@@ -5,14 +5,14 @@ import sys
 
 import streamlit as st
 
-from console.data.reading import may
+from console.data.session import has_role
 
 LONGEST = 60  # seconds; doctor waits for an absent broker
 
 
-def show() -> None:
+def render() -> None:
     """A button, and under it what the doctor found the last time it was pressed here."""
-    if not may("operator"):
+    if not has_role("operator"):
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Doctor", anchor=False, width="stretch")
@@ -20,11 +20,11 @@ def show() -> None:
     if pressed:
         with st.spinner("Looking at the database, the broker, the counters, the jobs and the months"):
             st.session_state["examined"] = _examine()
-    said = st.session_state.get("examined")
-    if said is None:
+    report = st.session_state.get("examined")
+    if report is None:
         st.caption("Checks what operators complain about most, and says what to do about what it finds.")
     else:
-        st.code(said, language=None, wrap_lines=True)
+        st.code(report, language=None, wrap_lines=True)
 
 
 def _examine() -> str:

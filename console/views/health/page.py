@@ -12,7 +12,8 @@ from sqlalchemy import text
 from console.data.queries import health
 from console.data.queries.problems import STALE
 from console.data.queries.rows import Row
-from console.data.reading import reading, seen
+from console.data.session import current_scope
+from console.data.transactions import read_transaction
 from console.ui import format
 from console.ui.health_summary import WELL_INSIDE, verdict
 from console.ui.page_header import head, loading
@@ -69,8 +70,8 @@ def show() -> None:
     """The page."""
     as_of = head("Health")
     with loading():
-        found = overview.read(seen()).found
-    with reading() as page:
+        all_problems = overview.query(current_scope()).problems
+    with read_transaction() as page:
         workers = health.workers(page.connection)
         freshness = health.freshness(page.connection, page.at - STALE)
         queue = health.queue(page.connection)
@@ -82,20 +83,22 @@ def show() -> None:
         page.connection.execute(text("SELECT 1"))
         latency = time.perf_counter() - began
     as_of(page.at)
-    verdict([problem for problem in found if problem.page == "health"], here="health", well=WELL_INSIDE)
+    verdict(
+        [problem for problem in all_problems if problem.page == "health"], here="health", well=WELL_INSIDE
+    )
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
     _sources(freshness, page.at)
     _drift(drift)
     _gaps(gaps)
     _unattributed(unattributed)
-    doctor.show()
+    doctor.render()
 
 
 def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
     waits = f"oldest asked {format.age(queue['oldest'], at)}" if queue["oldest"] else None
     stalled = f"{format.many(queue['stalled'], 'run')} without a heartbeat" if queue["stalled"] else None
-    shown = (
+    cards = (
         ("Queued runs", format.count(queue["queued"]), waits),
         ("Running", format.count(queue["running"]), stalled),
         ("Database answers in", format.duration(latency), f"PostgreSQL {server['version'].split()[0]}"),
@@ -104,7 +107,7 @@ def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:
         ("Schema", _schema(server["revision"]), f"at {server['revision']}"),
     )
     grid = st.grid("auto", min_column_width=150, row_height=132, key="health")
-    for label, value, note in shown:
+    for label, value, note in cards:
         grid.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 

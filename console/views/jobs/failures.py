@@ -6,7 +6,7 @@ import streamlit as st
 
 from console.actions import discard, needed, retry
 from console.data.queries.rows import Row
-from console.data.reading import may
+from console.data.session import has_role
 from console.ui import confirm_dialog, format, progress
 
 STATES = {"failed": "Failed", "dead": "Dead letters"}
@@ -14,21 +14,19 @@ SHOWN = 10
 MOST = 100  # what one look finds
 
 
-def show(failed: Sequence[Row]) -> None:
+def render(failed: Sequence[Row]) -> None:
     """`failed` are rows of `runs.unmended`."""
     if not failed:
         return
     more = " or more" if len(failed) == MOST else ""
     st.subheader(f"{format.many(len(failed), 'run')}{more} failed and not made good", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        found = _filtered(failed)
-        _offer(found)
-    for run in found[:SHOWN]:
+        matching = _filtered(failed)
+        _offer(matching)
+    for run in matching[:SHOWN]:
         _line(run)
-    if len(found) > SHOWN:
-        st.caption(
-            f"The newest {SHOWN} of {len(found)} are listed; the buttons above are for all {len(found)}."
-        )
+    if len(matching) > SHOWN:
+        st.caption(f"The newest {SHOWN} of {len(matching)} are listed; the buttons above apply to all.")
 
 
 def _filtered(failed: Sequence[Row]) -> list[Row]:
@@ -44,14 +42,14 @@ def _filtered(failed: Sequence[Row]) -> list[Row]:
     return [run for run in failed if job in (None, run["job"]) and state in (None, run["state"])]
 
 
-def _offer(found: Sequence[Row]) -> None:
-    dead = [run["id"] for run in found if run["state"] == "dead"]
-    allowed = all(map(may, {needed(run["job"], run["dry_run"]) for run in found}))
-    again = f"Retry {format.many(len(found), 'run')}"
-    if len(found) > 1 and allowed and st.button(again, key="retry-all", icon=":material/replay:"):
-        progress.started("jobs", [retry(run["id"]) for run in found])
+def _offer(matching: Sequence[Row]) -> None:
+    dead = [run["id"] for run in matching if run["state"] == "dead"]
+    allowed = all(map(has_role, {needed(run["job"], run["dry_run"]) for run in matching}))
+    again = f"Retry {format.many(len(matching), 'run')}"
+    if len(matching) > 1 and allowed and st.button(again, key="retry-all", icon=":material/replay:"):
+        progress.started("jobs", [retry(run["id"]) for run in matching])
         st.rerun()
-    if dead and may("admin"):
+    if dead and has_role("admin"):
         label = f"Discard {format.many(len(dead), 'dead letter')}"
         confirm_dialog.button(label, "discard", ":material/delete:")
         confirm_dialog.ask("discard", f"{label}?", _explain, "Discard", lambda: discard(dead))
@@ -68,7 +66,7 @@ def _line(run: Row) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
         with st.container(width="stretch"):
             progress.line(run)
-        if may(needed(run["job"], run["dry_run"])) and st.button(
+        if has_role(needed(run["job"], run["dry_run"])) and st.button(
             "Retry", key=f"retry-{run['id']}", icon=":material/replay:"
         ):
             progress.started("jobs", [retry(run["id"])])

@@ -7,7 +7,7 @@ import streamlit as st
 from console import address
 from console.data.queries import runs
 from console.data.queries.rows import Row
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import progress
 from console.ui.table import Column, table
 from jobs import queue
@@ -30,25 +30,25 @@ COLUMNS = (
 PER_PAGE = 50
 
 
-def show() -> None:
+def render() -> None:
     """The filters, and the runs they leave."""
-    address.read("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
-    address.read("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
-    address.read("before", _number, "the number of a run")
+    address.parse("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
+    address.parse("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
+    address.parse("before", _number, "the number of a run")
     chosen = {name: st.session_state.get(name) for name in ("state", "job", "before")}
-    with reading() as page:
-        found = runs.history(page.connection, **chosen, most=PER_PAGE)
+    with read_transaction() as page:
+        listed = runs.history(page.connection, **chosen, most=PER_PAGE)
     _filters()
     for name, value in chosen.items():
         address.write(name, None if value is None else str(value))
-    if found:
-        rows = [_row(run) for run in found]
+    if listed:
+        rows = [_row(run) for run in listed]
         table(rows, COLUMNS, "history", "Runs, newest first, fifty a page", placeholder="—")
     elif any(chosen.values()):
         st.info("No run is like that. Choose another state or job, or the newest runs.")
     else:
         st.info("No job ran yet. Start `fleetmeter runner`.")
-    _pages(found, chosen["before"])
+    _pages(listed, chosen["before"])
 
 
 def _filters() -> None:
@@ -68,13 +68,13 @@ def _filters() -> None:
             )
 
 
-def _pages(found: Sequence[Row], before: int | None) -> None:
-    if before is None and len(found) < PER_PAGE:
+def _pages(listed: Sequence[Row], before: int | None) -> None:
+    if before is None and len(listed) < PER_PAGE:
         return
     with st.container(horizontal=True):
         st.button("Newest runs", key="newest", on_click=_go, args=(None,), disabled=before is None)
-        last = found[-1]["id"] if found else None
-        st.button("Older runs", key="older", on_click=_go, args=(last,), disabled=len(found) < PER_PAGE)
+        last = listed[-1]["id"] if listed else None
+        st.button("Older runs", key="older", on_click=_go, args=(last,), disabled=len(listed) < PER_PAGE)
 
 
 def _go(before: int | None) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from console.actions import ask, needed
 from console.data.queries.rows import Row
-from console.data.reading import may
+from console.data.session import has_role
 from console.ui import confirm_dialog, format, progress
 from console.ui import escape as names
 from jobs import queue
@@ -59,8 +59,9 @@ def sparkline(title: str, seconds: Sequence[float]) -> str:
     )
     drawn = f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' fill='{COLOUR}'>"
     between = f"{format.duration(min(seconds))} to {format.duration(highest)}"
-    said = escape(f"{title}: the last {len(seconds)} took {between}")
-    return f"<img alt='{said}' title='{said}' src='data:image/svg+xml,{quote(drawn + bars)}%3C/svg%3E'>"
+    description = escape(f"{title}: the last {len(seconds)} took {between}")
+    image = f"data:image/svg+xml,{quote(drawn + bars)}%3C/svg%3E"
+    return f"<img alt='{description}' title='{description}' src='{image}'>"
 
 
 def _bar(left: float, width: float, tall: float) -> str:
@@ -69,9 +70,11 @@ def _bar(left: float, width: float, tall: float) -> str:
 
 def _offer(definition: JobDefinition, at: datetime) -> None:
     job = definition.name
-    if may(needed(job)):
+    if has_role(needed(job)):
         confirm_dialog.button("Run now", f"run-{job}", ":material/play_arrow:")
-    if may(needed(job, True)) and st.button("Preview", key=f"preview-{job}", icon=":material/visibility:"):
+    if has_role(needed(job, True)) and st.button(
+        "Preview", key=f"preview-{job}", icon=":material/visibility:"
+    ):
         progress.started("jobs", [_ask(definition, at, dry_run=True)])
         st.rerun()
     confirm_dialog.ask(

@@ -5,8 +5,10 @@ from datetime import timedelta
 import streamlit as st
 
 from console.actions import cancel
+from console.data.cache import cached
 from console.data.queries import runs
-from console.data.reading import kept, may, reading, reading_as, seen
+from console.data.session import current_scope, has_role
+from console.data.transactions import read_transaction, read_transaction_as
 from console.ui import error_boundary, progress
 from console.ui.page_header import head, loading
 from console.views.jobs import failures, history, job
@@ -14,21 +16,21 @@ from metering.alerts import backlog
 from metering.db.scope import Scope
 
 
-@kept
+@cached
 def catching_up(scope: Scope) -> str:
     """The days and months that are behind, in a line; empty when none is."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return backlog.summary(backlog.plan(page.connection, page.at))
 
 
 def show() -> None:
     """The page."""
     as_of = head("Jobs")
-    with loading(), reading() as page:
+    with loading(), read_transaction() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
     as_of(page.at)
-    behind = catching_up(seen())
+    behind = catching_up(current_scope())
     with st.container(border=True, gap="small"):
         for row in latest:
             job.line(row, page.at)
@@ -36,14 +38,14 @@ def show() -> None:
     if behind:
         st.info(f"Catching up: {behind}.", icon=":material/history:")
     _active()
-    failures.show(failed)
-    history.show()
+    failures.render(failed)
+    history.render()
 
 
 @st.fragment(run_every=2)
 @error_boundary.guarded
 def _active() -> None:
-    with reading() as page:
+    with read_transaction() as page:
         active = runs.active(page.connection)
     st.subheader("Queued and running", anchor=False)
     if not active:
@@ -52,7 +54,9 @@ def _active() -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"active-{run['id']}"):
             with st.container(width="stretch"):
                 progress.line(run)
-            if may("operator") and st.button("Cancel", key=f"cancel-{run['id']}", icon=":material/close:"):
+            if has_role("operator") and st.button(
+                "Cancel", key=f"cancel-{run['id']}", icon=":material/close:"
+            ):
                 cancel(run["id"])
                 st.rerun(scope="fragment")
     if st.session_state.get("active-before", 0) > len(active):

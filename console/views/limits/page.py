@@ -6,8 +6,10 @@ from datetime import datetime
 import streamlit as st
 
 from console import address
+from console.data.cache import cached
 from console.data.queries.rows import Row
-from console.data.reading import kept, reading_as, seen
+from console.data.session import current_scope
+from console.data.transactions import read_transaction_as
 from console.ui import format
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -45,17 +47,17 @@ ORGANIZATIONS = (
 
 
 # Whether a month waits to be closed is looked up in every project's bills.
-@kept
+@cached
 def behind(scope: Scope) -> bool:
     """Whether some month before the running one is still open."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return bool(due_months(page.connection, page.at))
 
 
-@kept
-def read(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
+@cached
+def query(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
     """When it was read, and the projects and organizations that used that share of an allowance."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         version = plans.load(current_settings().plans).in_force(page.at.date())
         projects = allowances.projects(page.connection, version, page.at, near, behind(scope))
         return page.at, projects, allowances.organizations(page.connection, version, near)
@@ -63,11 +65,11 @@ def read(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
 
 def show() -> None:
     """The page."""
-    address.read("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
+    address.parse("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
     as_of = head("Limits")
     with loading():
-        at, projects, organizations = read(seen(), near)
+        at, projects, organizations = query(current_scope(), near)
     as_of(at)
     st.session_state.setdefault("share", "80")
     share = st.segmented_control(

@@ -9,10 +9,13 @@ from itertools import pairwise
 import streamlit as st
 
 from console.data import spending
+from console.data.cache import cached
+from console.data.database import engine
 from console.data.queries import fleet, problems
 from console.data.queries.problems import Kind, Problem
 from console.data.queries.rows import Row
-from console.data.reading import engine, kept, reading, reading_as, seen
+from console.data.session import current_scope
+from console.data.transactions import read_transaction, read_transaction_as
 from console.pages import link
 from console.ui import bars, error_boundary, format, listing, sparkline
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
@@ -58,16 +61,16 @@ class Overview:
     """What the page shows, as of `at`."""
 
     at: datetime
-    found: list[Problem]
+    problems: list[Problem]
     totals: Row
     trend: list[Row]
     top: list[Row]
 
 
-@kept
-def read(scope: Scope) -> Overview:
+@cached
+def query(scope: Scope) -> Overview:
     """Everything the page shows."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         days = completeness.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
         missing = completeness.missing(page.connection, days, page.at)
@@ -82,21 +85,21 @@ def read(scope: Scope) -> Overview:
 
 def show() -> None:
     """The page."""
-    scope, as_of = seen(), head("Overview")
+    scope, as_of = current_scope(), head("Overview")
     with loading():
-        page = read(scope)
+        page = query(scope)
     as_of(page.at)
-    verdict(page.found, well=WELL if scope is None else WELL_OF_ORGANIZATION)
+    verdict(page.problems, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(page.totals, _whole(page.trend, page.found))
-    _checks(page.found, scope)
-    _trend(page.trend, page.found)
+    _figures(page.totals, _whole(page.trend, page.problems))
+    _checks(page.problems, scope)
+    _trend(page.trend, page.problems)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
-    listing.show(page.top, TOP, "The ten projects with the most messages in the running month")
+    listing.render(page.top, TOP, "The ten projects with the most messages in the running month")
 
 
 def _nothing_yet() -> None:
@@ -107,9 +110,9 @@ def _nothing_yet() -> None:
     )
 
 
-def _whole(trend: Sequence[Row], found: Sequence[Problem]) -> list[Row]:
+def _whole(trend: Sequence[Row], all_problems: Sequence[Problem]) -> list[Row]:
     """`trend` in which days that more than a few projects miss are unknown: a sum would look like a fall."""
-    lacking = {day for problem in found for day in problem.days}
+    lacking = {day for problem in all_problems for day in problem.days}
     enough = NEARLY_ALL * max((row["projects"] for row in trend), default=0)
     return [
         {**row, **NOT_SEALED} if row["date"] in lacking and row["projects"] < enough else row for row in trend
@@ -142,12 +145,12 @@ def _figure(
 ) -> None:
     days = [row[name] for row in _sealed(trend)]
     known = [day for day in days if day is not None]
-    shown = value if value is not None or not days else days[-1]
-    change, weeks = _change(shown, days, 1 if value is None else 0)
+    current = value if value is not None or not days else days[-1]
+    change, weeks = _change(current, days, 1 if value is None else 0)
     with st.container(border=True, height="stretch"):
         st.metric(
             label,
-            format.size(shown) if unit == "bytes" else format.compact(shown),
+            format.size(current) if unit == "bytes" else format.compact(current),
             change,
             delta_color="off",
             delta_description=f"in {format.many(weeks, 'week')}" if change else None,
@@ -175,7 +178,7 @@ def _change(now: int | None, days: Sequence[int | None], last: int) -> tuple[str
     return None, 0
 
 
-def _checks(found: Sequence[Problem], scope: Scope) -> None:
+def _checks(all_problems: Sequence[Problem], scope: Scope) -> None:
     grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
     money = st.fragment(_money, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)
     for label, part in (("Month to date", "so_far"), ("Projected", "projected")):
@@ -188,7 +191,7 @@ def _checks(found: Sequence[Problem], scope: Scope) -> None:
     ]
     for label, kind in counts:
         if scope is None or kind != "run":
-            number = problems.count(found, kind)  # type: ignore[arg-type]
+            number = problems.count(all_problems, kind)  # type: ignore[arg-type]
             grid.metric(label, format.count(number), border=True, height="stretch")
 
 
@@ -200,9 +203,9 @@ def _samples(server: str, scope: Scope) -> deque[Sample]:
 @st.fragment(run_every=2)
 @error_boundary.guarded
 def _rate() -> None:
-    with reading() as page:
+    with read_transaction() as page:
         messages, at = fleet.counted(page.connection)
-    samples = _samples(str(engine().url), seen())
+    samples = _samples(str(engine().url), current_scope())
     if not samples or at > samples[-1][0]:
         samples.append((at, messages))
     rate = per_second(list(samples))
@@ -230,29 +233,29 @@ def _rates(samples: Sequence[Sample]) -> list[float]:
 
 @error_boundary.guarded
 def _money(label: str, part: str) -> None:
-    found = spending.latest(seen())
-    sums = {} if found is None else getattr(found, part)
+    spent = spending.latest(current_scope())
+    sums = {} if spent is None else getattr(spent, part)
     words = " + ".join(format.money(sums[currency], currency) for currency in sorted(sums))
     if len(sums) == 1:  # beside the amount the currency would not fit a narrow screen
         (currency,) = sums
         label, words = f"{label}, {currency}", format.count(sums[currency])
     st.metric(
         label,
-        "rating…" if found is None else words or "no charge",
+        "rating…" if spent is None else words or "no charge",
         border=True,
         height=CHECK,
-        help=None if found is None else f"Rated {format.stamp(found.at)}. Projected: {spend.ASSUMPTION}.",
+        help=None if spent is None else f"Rated {format.stamp(spent.at)}. Projected: {spend.ASSUMPTION}.",
     )
 
 
-def _trend(trend: Sequence[Row], found: Sequence[Problem]) -> None:
+def _trend(trend: Sequence[Row], all_problems: Sequence[Problem]) -> None:
     st.subheader("Messages by day, last 30 sealed days", anchor=False)
     chart, rows = st.tabs(["Chart", "Table"], key="trend", on_change="rerun")
     with chart:
         if any(row["messages"] is not None for row in trend):
             series = {"inbound": "Messages in", "outbound": "Messages out"}
             bars.days(trend, series, "Messages in and out by day; a day without a bar is missing")
-            _say_incomplete(found)
+            _say_incomplete(all_problems)
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
     if rows.open:  # a grid is made when somebody wants it
@@ -260,8 +263,8 @@ def _trend(trend: Sequence[Row], found: Sequence[Problem]) -> None:
             table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
 
 
-def _say_incomplete(found: Sequence[Problem]) -> None:
-    dates = sorted(day for problem in found for day in problem.days)
+def _say_incomplete(all_problems: Sequence[Problem]) -> None:
+    dates = sorted(day for problem in all_problems for day in problem.days)
     if dates:
         named = ", ".join(f"{day}" for day in dates[:5]) + (" …" if len(dates) > 5 else "")
         st.caption(f":orange[:material/warning:] Without the projects whose day is missing: {named}")

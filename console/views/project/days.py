@@ -23,7 +23,7 @@ COVERAGE = (
 )
 
 
-def show(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
+def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
@@ -43,7 +43,7 @@ def show(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Seque
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
     with by_hour:
-        hours.show(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
+        hours.render(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
     with coverage:
         table(
             [_covered(row, project) for row in trend[::-1]], COVERAGE, "project-coverage", "Coverage by day"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from console.data.queries import projects
 from console.data.queries.rows import Row
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import charts, error_boundary
 from console.ui.states import STATES
 from console.ui.table import Column, table
@@ -28,10 +28,10 @@ MEASURED = (
 
 
 @error_boundary.guarded
-def show(project_id: int, first: date, last: date, name: str) -> None:
+def render(project_id: int, first: date, last: date, name: str) -> None:
     running = last + timedelta(days=1)
     day = st.date_input("Day", running, first, running, format="YYYY-MM-DD", width=170, key=f"hours-{first}")
-    with reading() as page:
+    with read_transaction() as page:
         counted = projects.hours(page.connection, project_id, Day(day))
         measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)
     _counted(counted, day, name)

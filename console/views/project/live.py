@@ -6,7 +6,7 @@ import streamlit as st
 
 from console.data.queries import projects
 from console.data.queries.rows import Row
-from console.data.reading import reading
+from console.data.transactions import read_transaction
 from console.ui import error_boundary, format
 from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
 from metering.catalogue.sources import SOURCE_LABELS
@@ -15,7 +15,7 @@ from metering.catalogue.sources import SOURCE_LABELS
 @st.fragment(run_every=2)
 @error_boundary.guarded
 def live_totals(project_id: int) -> None:
-    with reading() as page:
+    with read_transaction() as page:
         live = projects.live(page.connection, project_id)
     st.subheader("Running month, live", anchor=False)
     if live is None:

@@ -8,9 +8,11 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from console import address
+from console.data.cache import cached
 from console.data.queries import projects, runs
 from console.data.queries.rows import Row
-from console.data.reading import kept, reading, reading_as, seen
+from console.data.session import current_scope
+from console.data.transactions import read_transaction, read_transaction_as
 from console.ui import escape
 from console.ui.page_header import head, loading
 from console.ui.progress import line
@@ -56,18 +58,18 @@ class Read:
     recent: list[Row]
 
 
-@kept
+@cached
 def offered(scope: Scope, words: str) -> list[Row]:
     """The projects to choose from."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return projects.matches(page.connection, words)
 
 
-@kept
-def read(scope: Scope, project_id: int, span: int) -> Read:
+@cached
+def query(scope: Scope, project_id: int, span: int) -> Read:
     """Everything the page shows of a project, over the last `span` days, but its live totals."""
     late = behind(scope)
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
         version = plans.load(current_settings().plans).in_force(page.at.date())
@@ -83,16 +85,16 @@ def read(scope: Scope, project_id: int, span: int) -> Read:
 
 def show() -> None:
     """The page."""
-    address.read("project", _identifier, "the id of a project")
-    address.read("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
-    address.read("meter", address.one_of(tuple(METERS)), "a meter")
+    address.parse("project", _identifier, "the id of a project")
+    address.parse("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
+    address.parse("meter", address.one_of(tuple(METERS)), "a meter")
     span = int(st.session_state.get("days") or 30)
     as_of = head("Project")
     with loading():
-        options = offered(seen(), st.session_state.get("words") or "")
-        with reading() as page:
+        options = offered(current_scope(), st.session_state.get("words") or "")
+        with read_transaction() as page:
             project = _chosen(page.connection, options)
-        found = read(seen(), project["id"], span) if project else None
+        found = query(current_scope(), project["id"], span) if project else None
     as_of(found.at if found else page.at)
     _choose(options, project)
     if project is None or found is None:
@@ -100,7 +102,7 @@ def show() -> None:
     _title(project)
     live_totals(project["id"])
     _allowances(found.used)
-    days.show(project, found.trend, found.unusual, found.used)
+    days.render(project, found.trend, found.unusual, found.used)
     _months(found.months)
     _runs(found.recent)
 

@@ -9,7 +9,9 @@ import pyarrow as pa
 import streamlit as st
 
 from console import address
-from console.data.reading import kept, reading_as, seen
+from console.data.cache import cached
+from console.data.session import current_scope
+from console.data.transactions import read_transaction_as
 from console.ui import escape
 from console.ui.states import LEGEND, STATES
 from metering.catalogue.periods import Day, days
@@ -30,8 +32,8 @@ GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A
 COLOURS = {"●": GREEN, "0": SKY, "◐": ORANGE, "↷": PURPLE, "○": RED, "✕": RED, "□": RED}
 
 
-@kept
-def read(
+@cached
+def query(
     scope: Scope,
     first: date,
     last: date,
@@ -40,21 +42,21 @@ def read(
     only: tuple[int, ...] | None,
 ) -> list[Cell]:
     """A page of cells."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return coverage_matrix.matrix(
             page.connection, Day(first), Day(last), page.at, after, PAGE, sources, only
         )
 
 
 # Read only when it is asked for.
-@kept
+@cached
 def partial(scope: Scope, first: date, last: date, sources: Sequence[SourceName]) -> frozenset[int]:
     """The projects of which a sealed day was not read whole."""
-    with reading_as(scope) as page:
+    with read_transaction_as(scope) as page:
         return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
 
 
-def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
+def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
     """The matrix of the last MOST_DAYS of a range; `unsealed` are the projects that miss a day in it."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
@@ -63,8 +65,8 @@ def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
         sources, lacking = _choose()
         only = None
         if lacking:
-            only = tuple(sorted(unsealed | partial(seen(), first.date, last.date, sources)))
-        cells = read(seen(), first.date, last.date, after, sources, only)
+            only = tuple(sorted(unsealed | partial(current_scope(), first.date, last.date, sources)))
+        cells = query(current_scope(), first.date, last.date, after, sources, only)
         st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
@@ -83,8 +85,8 @@ def show(first: Day, last: Day, unsealed: frozenset[int]) -> None:
 def _choose() -> tuple[Sequence[SourceName], bool]:
     """The sources to show, and whether only projects that lack something in them."""
     options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_LABELS.items()}
-    address.read("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
-    address.read("only", _is_missing, "`missing`")
+    address.parse("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
+    address.parse("only", _is_missing, "`missing`")
     st.session_state.setdefault("source", EVERY)
     source = st.selectbox(
         "Source",

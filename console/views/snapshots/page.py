@@ -10,7 +10,9 @@ import streamlit as st
 
 from console import address
 from console.actions import ask
-from console.data.reading import kept, may, now, reading_as, seen
+from console.data.cache import cached
+from console.data.session import current_scope, has_role, now
+from console.data.transactions import read_transaction_as
 from console.ui import charts, format, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -32,13 +34,13 @@ MISSING = (
 Missing = Sequence[MissingDay]
 
 
-@kept
-def read(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
+@cached
+def query(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
     """When it was read, the missing days, and how many projects have each day sealed."""
-    with reading_as(scope) as page:
-        found = completeness.read(page.connection, Day(first), Day(last), page.at)
-        missing = completeness.missing(page.connection, found, page.at)
-        return page.at, missing, {day.date: day.projects for day in found if day.projects}
+    with read_transaction_as(scope) as page:
+        sealed = completeness.read(page.connection, Day(first), Day(last), page.at)
+        missing = completeness.missing(page.connection, sealed, page.at)
+        return page.at, missing, {day.date: day.projects for day in sealed if day.projects}
 
 
 def show() -> None:
@@ -46,7 +48,7 @@ def show() -> None:
     first, last = _asked(now())
     as_of = head("Snapshots")
     with loading():
-        at, missing, sealed = read(seen(), first.date, last.date)
+        at, missing, sealed = query(current_scope(), first.date, last.date)
     as_of(at)
     _range(at)
     if missing:
@@ -55,13 +57,13 @@ def show() -> None:
         _nothing_missing(first, last, sealed)
     progress.follow("backfill")
     _calendar(missing, sealed, first, last)
-    matrix.show(first, last, frozenset(day.project_id for day in missing))
+    matrix.render(first, last, frozenset(day.project_id for day in missing))
 
 
 def _asked(at: datetime) -> tuple[Day, Day]:
     yesterday = Day.of(at).previous()
-    address.read("from", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
-    address.read("to", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.parse("from", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.parse("to", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
     last = min(st.session_state.get("to") or yesterday.date, yesterday.date)
     first = st.session_state.get("from") or last - timedelta(days=29)
     if first > last:
@@ -109,38 +111,38 @@ def _repair(missing: Missing, at: datetime) -> None:
         f"{format.many(len(missing), 'day')} missing in {format.many(len(rows), 'project')}", anchor=False
     )
     ticked = table(rows, MISSING, "missing", "Missing days by project; tick rows to repair only them", True)
-    if not may("operator"):
+    if not has_role("operator"):
         return
     dates = _dates(missing)
-    wanted = {rows[number]["project_id"] for number in ticked}
-    chosen = [day for day in missing if day.date in dates and (not wanted or day.project_id in wanted)]
-    scopes: list[int | None] = sorted(wanted) if wanted else [None]
-    asked = [(scope, span) for scope in scopes for span in _spans(missing, chosen, scope)]
+    projects = {rows[number]["project_id"] for number in ticked}
+    chosen = [day for day in missing if day.date in dates and (not projects or day.project_id in projects)]
+    scopes: list[int | None] = sorted(projects) if projects else [None]
+    requests = [(scope, span) for scope in scopes for span in _spans(missing, chosen, scope)]
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Backfill {format.many(len(chosen), 'missing day')}"
         if st.button(label, type="primary", icon=":material/build:", key="backfill", disabled=not chosen):
-            progress.started("backfill", [_ask(scope, span, at) for scope, span in asked])
+            progress.started("backfill", [_ask(scope, span, at) for scope, span in requests])
         if st.button("Preview", icon=":material/visibility:", key="preview-backfill", disabled=not chosen):
-            progress.started("backfill", [_ask(scope, span, at, True) for scope, span in asked])
-        st.caption(_consequence(chosen, wanted))
+            progress.started("backfill", [_ask(scope, span, at, True) for scope, span in requests])
+        st.caption(_consequence(chosen, projects))
 
 
 def _dates(missing: Missing) -> set[date]:
     """The days chosen among those that some project misses; all of them while none is chosen."""
     options = sorted({day.date for day in missing})
-    kept = [day for day in st.session_state.get("repair", []) if day in options]
-    st.session_state["repair"] = kept
+    chosen = [day for day in st.session_state.get("repair", []) if day in options]
+    st.session_state["repair"] = chosen
     chosen = st.multiselect(
         "Days to repair", options, key="repair", placeholder="Every missing day", format_func=str
     )
     return set(chosen or options)
 
 
-def _consequence(chosen: Missing, wanted: set[int]) -> str:
+def _consequence(chosen: Missing, projects: set[int]) -> str:
     if not chosen:
         return "The ticked projects miss none of these days."
     dates = [day.date for day in chosen]
-    whose = f"in {format.many(len(wanted), 'ticked project')}" if wanted else "in every project"
+    whose = f"in {format.many(len(projects), 'ticked project')}" if projects else "in every project"
     return (
         f"Counts again and seals what is missing from {min(dates)} to {max(dates)} {whose}; "
         "days already sealed stay as they are."
@@ -150,10 +152,10 @@ def _consequence(chosen: Missing, wanted: set[int]) -> str:
 def _spans(missing: Missing, chosen: Missing, project_id: int | None) -> list[tuple[date, date]]:
     """Ranges that hold every chosen missing day of the project (None: of any) and no other missing one."""
     mine = [day for day in missing if project_id in (None, day.project_id)]
-    wanted = {day.date for day in chosen if project_id in (None, day.project_id)}
-    runs = groupby(sorted({day.date for day in mine}), key=wanted.__contains__)
-    found = [list(dates) for picked, dates in runs if picked]
-    return [(dates[0], dates[-1]) for dates in found]
+    dates_chosen = {day.date for day in chosen if project_id in (None, day.project_id)}
+    runs = groupby(sorted({day.date for day in mine}), key=dates_chosen.__contains__)
+    spans = [list(dates) for picked, dates in runs if picked]
+    return [(dates[0], dates[-1]) for dates in spans]
 
 
 def _ask(project_id: int | None, span: tuple[date, date], at: datetime, trial: bool = False) -> int:
@@ -163,8 +165,8 @@ def _ask(project_id: int | None, span: tuple[date, date], at: datetime, trial: b
 
 def _by_project(missing: Missing) -> list[dict[str, Any]]:
     rows = []
-    for project_id, found in groupby(missing, key=lambda day: day.project_id):
-        absent = list(found)
+    for project_id, missing_days in groupby(missing, key=lambda day: day.project_id):
+        absent = list(missing_days)
         dates = [f"{day.date}" for day in absent]
         rows.append(
             {

@@ -51,7 +51,7 @@ def test_a_name_in_a_listing_stays_a_name() -> None:
         from console.ui.table import Column
 
         columns = Column("name", "Name", "name"), Column("size", "Size", "bytes"), Column("n", "N", "count")
-        listing.show([{"name": "<img src=x>", "size": None, "n": 1234}], columns, "a list")
+        listing.render([{"name": "<img src=x>", "size": None, "n": 1234}], columns, "a list")
 
     shown = _html(AppTest.from_function(script).run())
     assert "<img" not in shown

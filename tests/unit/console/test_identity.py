@@ -84,8 +84,8 @@ def test_a_listed_address_has_its_highest_role_whatever_its_case(load: Any) -> N
     )
     person = identity.identify(claims(email="ANN@fleet.EXAMPLE"), found, AT)
     assert person == Person("ann@fleet.example", "operator")
-    assert person.may("viewer")
-    assert not person.may("admin")
+    assert person.has("viewer")
+    assert not person.has("admin")
 
 
 def test_a_letter_that_only_folds_into_another_is_another_address(load: Any) -> None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console.access.return_to import COOKIE, ReturnTo, asked
+from console.access.return_to import COOKIE, ReturnTo, page_of
 
 FLEET = "https://fleet.example"
 
@@ -30,7 +30,7 @@ FLEET = "https://fleet.example"
     ],
 )
 def test_the_way_back_is_a_page_of_the_console(address: str, page: str) -> None:
-    assert asked(address, FLEET) == page
+    assert page_of(address, FLEET) == page
 
 
 def get(path: str, origin: str = FLEET, **headers: str) -> httpx.Response:
