@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "x9012345678t"
-down_revision = "w8901234567s"
+revision = "so27112026a1"
+down_revision = "x9012345678t"
 branch_labels = None
 depends_on = None
 
