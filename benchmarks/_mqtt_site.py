@@ -225,10 +225,11 @@ def _certificate(folder: Path) -> None:
 @contextmanager
 def _database() -> Iterator[tuple[URL, Engine]]:
     name = f"fleetmeter_bench_{os.getpid()}_{time.monotonic_ns()}"
-    server = environment.load().database.set(drivername=DRIVER)
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    settings = environment.load()
+    server = settings.database.set(drivername=DRIVER)
+    admin = create_engine(environment.maintenance_url(settings), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+        connection.execute(text(f'CREATE DATABASE "{name}" OWNER "{server.username}"'))
     engine = create_engine(server.set(database=name))
     try:
         schema.migrate(engine)

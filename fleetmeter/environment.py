@@ -4,12 +4,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from fleetmeter import schema
 from fleetmeter.embedded import postgres
 from metering.catalogue import periods
-from metering.config.settings import Settings, load_settings
+from metering.config.settings import DRIVER, Settings, load_settings
 from metering.db import clock
 from metering.db.engine import open_engine
 from metering.db.transactions import transaction
@@ -55,6 +55,13 @@ def load() -> Settings:
         return found
     url = postgres.ensure_running(found.data_dir).render_as_string(hide_password=False)
     return found.model_copy(update={"database_url": SecretStr(url)})
+
+
+def maintenance_url(settings: Settings) -> URL:
+    """Return a login that may create databases: the embedded server's superuser, or the settings' own."""
+    embedded = load_settings().embedded_database
+    url = postgres.superuser_url(settings.data_dir) if embedded else settings.database
+    return url.set(drivername=DRIVER)
 
 
 def engine(found: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:

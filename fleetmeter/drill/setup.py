@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, create_engine, text
 
 from collectors.mqtt import endpoint
 from collectors.mqtt.endpoint import Endpoint
-from fleetmeter import schema
+from fleetmeter import environment, schema
 from fleetmeter.embedded import broker as embedded
 from metering.config.settings import DRIVER, Settings
 from metering.errors import FleetmeterError
@@ -65,9 +65,9 @@ def _endpoint(settings: Settings) -> Endpoint:
 def database(settings: Settings) -> Iterator[URL]:
     """A database on the configured server, dropped afterwards."""
     name = f"fleetmeter_drill_{os.getpid()}"
-    admin = create_engine(settings.database, isolation_level="AUTOCOMMIT")
+    admin = create_engine(environment.maintenance_url(settings), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+        connection.execute(text(f'CREATE DATABASE "{name}" OWNER "{settings.database.username}"'))
     try:
         yield settings.database.set(database=name, drivername=DRIVER)
     finally:
