@@ -53,6 +53,10 @@ class UnknownCounter(FleetmeterError):
     """A counter's client id that does not exist, or a counter that cannot be retired or moved."""
 
 
+class MoveFailed(FleetmeterError):
+    """A counter's session could not be moved to another client id; it is as it was."""
+
+
 class UnknownGap(FleetmeterError):
     """A gap id that does not exist, or a gap that needs no acceptance any more."""
 

@@ -82,6 +82,7 @@ class BrokerConnection:
         self.failure: str | None = None
         self.retry_with_v311 = False
         self.subscribed = False
+        self.unsubscribed = False
         self.connected_at = 0.0  # monotonic seconds, of the broker's CONNACK
         self.ended_by_broker = False
         self._client = _Client(self, broker.client_id, v5)
@@ -91,6 +92,7 @@ class BrokerConnection:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_unsubscribe = self._on_unsubscribe
         self._connect(broker, receive_maximum)
 
     def _connect(self, broker: Endpoint, receive_maximum: int) -> None:
@@ -134,6 +136,11 @@ class BrokerConnection:
             self._client.subscribe(topic_filter, options=options)
         else:
             self._client.subscribe(topic_filter, qos=1)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription; `unsubscribed` is true once the broker has confirmed it."""
+        self.unsubscribed = False
+        self._client.unsubscribe(topic_filter)
 
     def acknowledge(self, pubacks: bytes, count: int) -> None:
         """Send these PUBACKs, and a PINGREQ whose answer confirms them."""
@@ -232,6 +239,11 @@ class BrokerConnection:
             self.failure = f"the broker refused the subscription: {reasons[0]}"
         else:
             self.subscribed = True
+
+    def _on_unsubscribe(
+        self, _client: Any, _data: Any, _mid: int, _reasons: list[Any], _properties: Any
+    ) -> None:
+        self.unsubscribed = True
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self.failure is None:

@@ -5,12 +5,15 @@ the packet id of the last PUBLISH whose count is committed. In memory, lost by a
 since, cut into batches (`Cut`), and which acknowledgements the broker is known to have processed.
 
 Protocol.
- 1. Start: raise `epoch` and read `last_packet_id` in one statement. Every later write of this
+ 1. Start: CONNECT once and disconnect, to learn that the broker lets us in (`admission`). Then raise
+    `epoch` and read `last_packet_id` in one statement, and connect again. Every later write of this
     daemon demands its own epoch in the same transaction. One that finds a higher epoch is fenced:
-    it writes nothing more (but for QoS 0, which nobody gets again) and stops. The epoch is read
-    again before every reconnect, so a fenced daemon does not fight over the client id.
+    it writes nothing more (but for QoS 0, which nobody gets again) and stands by. The epoch is read
+    again before every reconnect, so a fenced daemon does not fight over the client id. Messages of
+    the first connection are not read: its claim comes later, so a predecessor may count them too.
  2. CONNECT asks for the session that the broker kept. If there is none, the gap and an empty
-    `last_packet_id` are committed before SUBSCRIBE, hence before any message of the new session.
+    `last_packet_id` are committed, with the claim or else before SUBSCRIBE, hence before any message
+    of the new session.
  3. Counts, and the id of the last PUBLISH they contain, are committed together, cut by cut and in
     the order of arrival.
  4. PUBACKs leave after the commit, on the connection the PUBLISHes came by, and a PINGREQ behind

@@ -210,6 +210,12 @@ def owner(engine: Engine, client_id: str) -> Owner | None:
     return None if row is None else Owner(*row)
 
 
+def remove_worker(engine: Engine, client_id: str) -> None:
+    """Note that nobody counts under `client_id`, so that a daemon that stands by takes over at once."""
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": worker_name(client_id)})
+
+
 def worker_name(client_id: str) -> str:
     """Return the name of a counter daemon in `workers`."""
     return f"counter {client_id}"

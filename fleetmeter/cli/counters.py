@@ -7,6 +7,7 @@ import typer
 from fleetmeter import environment
 from fleetmeter.cli import corrections, output, terminal
 from metering.db.transactions import transaction
+from metering.errors import SettingsError
 from metering.ledger import sessions
 
 app = typer.Typer(
@@ -33,6 +34,19 @@ def counters(
         OUT.print(output.table("counters", [{name: row[name] for name in shown} for row in rows]))
     else:
         OUT.print("No counter has ever connected.")
+
+
+@app.command()
+def move(client_id: Annotated[str, typer.Argument(metavar="ID", help="The client id to leave.")]) -> None:
+    """Count what waits under a client id, and go on under this installation's own or MQTT_CLIENT_ID."""
+    from collectors.mqtt import move as mover  # noqa: PLC0415 - a slow import that few commands need
+
+    settings = environment.load()
+    if settings.mqtt_url is None:
+        raise SettingsError("MQTT_URL is not set; it takes mqtt://user:password@host:1883")
+    engine = environment.engine(settings)
+    new_id = mover.run(settings, engine, client_id, corrections.actor(), environment.now)
+    OUT.print_line(f"counter {client_id} is drained; counting goes on as {new_id}")
 
 
 @app.command()

@@ -103,7 +103,7 @@ def retire(connection: Connection, client_id: str, reason: str, actor: str, at: 
     """
     if not reason.strip():
         raise UnknownCounter(f"retiring {client_id} needs a reason; say why its messages may be left out")
-    member = _require(connection, client_id)
+    member = require(connection, client_id)
     if member.state(at) == "counting":
         raise UnknownCounter(f"counter {client_id} is counting; stop it first")
     since = member.last_seen_at or member.session_started_at
@@ -120,8 +120,18 @@ def retire(connection: Connection, client_id: str, reason: str, actor: str, at: 
     mark_retired(connection, client_id, reason, actor, at)
 
 
-def mark_retired(connection: Connection, client_id: str, reason: str, actor: str, at: datetime) -> None:
-    """Note that a session is not read any more, in `audit_log` too."""
+def mark_retired(
+    connection: Connection,
+    client_id: str,
+    reason: str,
+    actor: str,
+    at: datetime,
+    successor: str | None = None,
+) -> None:
+    """Note that a session is not read any more, in `audit_log` too.
+
+    Where it was the installation's own, counters go on under `successor`, or under a new client id.
+    """
     values = {"client": client_id, "at": at, "actor": actor, "reason": reason}
     row = text("SELECT to_jsonb(m) FROM mqtt_sessions m WHERE client_id = :client FOR UPDATE")
     before = connection.scalar(row, {"client": client_id})
@@ -133,10 +143,9 @@ def mark_retired(connection: Connection, client_id: str, reason: str, actor: str
         values,
     )
     audit_log.record(connection, actor, "retire-counter", f"counter {client_id}", before, after, reason, at)
-    # Where it was the installation's own, the next counter starts a session under a new one.
     connection.execute(
         text("UPDATE installation SET client_id = :new WHERE client_id = :client"),
-        {"new": new_client_id(), "client": client_id},
+        {"new": successor or new_client_id(), "client": client_id},
     )
 
 
@@ -145,7 +154,23 @@ def new_client_id() -> str:
     return f"fleetmeter-{secrets.token_hex(6)}"
 
 
-def _require(connection: Connection, client_id: str) -> Member:
+def move(connection: Connection, old_id: str, new_id: str, actor: str, at: datetime) -> None:
+    """Record that a drained session goes on under another client id, from a new session there."""
+    connection.execute(
+        text("""
+            INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, broker, shared_group,
+                approximate)
+            SELECT :new, :at, :at, broker, shared_group, approximate FROM mqtt_sessions WHERE client_id = :old
+            ON CONFLICT (client_id) DO UPDATE SET session_started_at = :at, last_seen_at = :at,
+                last_packet_id = NULL, epoch = mqtt_sessions.epoch + 1, retired_at = NULL, retired_by = NULL,
+                retired_reason = NULL"""),
+        {"new": new_id, "old": old_id, "at": at},
+    )
+    mark_retired(connection, old_id, f"moved to {new_id}", actor, at, successor=new_id)
+
+
+def require(connection: Connection, client_id: str) -> Member:
+    """Return a session that is not retired. Raises UnknownCounter."""
     member = next((member for member in members(connection) if member.client_id == client_id), None)
     if member is None:
         raise UnknownCounter(f"there is no counter {client_id}; fleetmeter counters lists them")
