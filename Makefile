@@ -27,8 +27,10 @@ extras:  ## install the optional parts (mosquitto, Chromium, PgBouncer) with apt
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	  mosquitto mosquitto-clients chromium-headless-shell pgbouncer
 
-demo: .venv/.installed  ## a simulated fleet, live, on this machine
-	@$(BIN)/fleetmeter demo
+# Its data stay in this checkout, so that two checkouts do not disturb each other.
+demo: export FLEETMETER_DATA_DIR ?= $(CURDIR)/.data
+demo: .venv/.installed  ## a simulated fleet, live, on this machine; ARGS=--reset starts over
+	@$(BIN)/fleetmeter demo $(ARGS)
 
 test: .venv/.installed  ## every fast test, the units first
 	$(BIN)/pytest tests/unit -n 2 -q

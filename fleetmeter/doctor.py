@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
 from collectors.platform.tables import missing_indexes
-from fleetmeter import schema
-from fleetmeter.cli import status as overview
-from fleetmeter.embedded import postgres
+from fleetmeter import environment, schema
+from fleetmeter import status as overview
 from metering.catalogue import brokers
 from metering.catalogue.sources import POLLED_SOURCES
 from metering.config.settings import Settings
@@ -56,8 +54,7 @@ def _database(settings: Settings) -> tuple[Settings, list[Finding]]:
     checked = "database"
     try:
         if settings.embedded_database:
-            url = postgres.ensure_running(settings.data_dir).render_as_string(hide_password=False)
-            settings = settings.model_copy(update={"database_url": SecretStr(url)})
+            settings = environment.load()
         engine = open_engine(settings, "fleetmeter doctor")
         with transaction(engine) as connection:
             version = connection.scalar(text("SHOW server_version"))

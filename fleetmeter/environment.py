@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Engine
 
 from fleetmeter import schema
+from fleetmeter.demo import running
 from fleetmeter.embedded import postgres
 from metering.catalogue import periods
 from metering.config.settings import DRIVER, Settings, load_settings
@@ -49,12 +50,39 @@ def require_clock(settings: Settings, engine: Engine) -> None:
 
 
 def load() -> Settings:
-    """Settings with a database to reach: an embedded PostgreSQL is started when none is set."""
-    found = load_settings()
-    if not found.embedded_database:
-        return found
-    url = postgres.ensure_running(found.data_dir).render_as_string(hide_password=False)
-    return found.model_copy(update={"database_url": SecretStr(url)})
+    """Return the settings with a database that runs; starts nothing.
+
+    Raises DatabaseUnavailable if none is set and the embedded PostgreSQL does not run; it names a demo
+    that runs on this machine, and how to talk to it.
+    """
+    settings = load_settings()
+    if not settings.embedded_database:
+        return settings
+    if not postgres.status(settings.data_dir).running:
+        raise DatabaseUnavailable(_no_database(settings))
+    return _with_database(settings, postgres.url(settings.data_dir))
+
+
+def load_or_start() -> Settings:
+    """Return the settings with a database that runs; the embedded PostgreSQL is started if none is set."""
+    settings = load_settings()
+    if not settings.embedded_database:
+        return settings
+    return _with_database(settings, postgres.ensure_running(settings.data_dir))
+
+
+def _with_database(settings: Settings, url: URL) -> Settings:
+    secret = SecretStr(url.render_as_string(hide_password=False))
+    return settings.model_copy(update={"database_url": secret})
+
+
+def _no_database(settings: Settings) -> str:
+    demos = running.demos()
+    hint = f"; a demo runs in {demos[0].folder}: {running.HOW}" if demos else ""
+    return (
+        f"no database is set and none runs in {settings.data_dir}; set DATABASE_URL, or start one with "
+        f"fleetmeter up{hint}"
+    )
 
 
 def maintenance_url(settings: Settings) -> URL:

@@ -12,7 +12,10 @@ from metering.running import limits
 
 
 class LimitService(limits.LimitService):
-    """metering.running.limits.LimitService that finds the settings, the plans and an embedded PostgreSQL."""
+    """Answer what is allowed, by the settings of the environment.
+
+    Without arguments it takes database and plans from the settings. It only reads, and starts no server.
+    """
 
     def __init__(
         self,
@@ -21,7 +24,7 @@ class LimitService(limits.LimitService):
         clock: Callable[[], datetime] = environment.now,
     ) -> None:
         if engine is None or offered is None:
-            found = environment.load()
-            engine = engine or environment.engine(found, "fleetmeter limits", ping=False)
-            offered = offered or plans.load(found.plans)
+            settings = environment.load()
+            engine = engine or environment.engine(settings, "fleetmeter limits", ping=False)
+            offered = offered or plans.load(settings.plans)
         super().__init__(engine, offered, clock)

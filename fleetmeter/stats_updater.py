@@ -44,7 +44,7 @@ class StatsUpdaterService:
         clock: Callable[[], datetime] = environment.now,
     ) -> None:
         """Connect to the database of the settings. `clock` returns the present instant, in UTC."""
-        self.settings = settings or environment.load()
+        self.settings = settings or environment.load_or_start()
         self.engine = engine or environment.engine(self.settings, "fleetmeter facade")
         self.clock = clock
 

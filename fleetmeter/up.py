@@ -1,8 +1,7 @@
-"""All of Fleetmeter on one machine: a broker if none is set, then each process, kept alive.
+"""Run all of Fleetmeter on one machine: a broker if none is set, then each process, kept alive.
 
-A process that ends is started again after a pause that grows; the counter's exit code for "another
-daemon took over" is respected. Ctrl-C stops everything; the embedded PostgreSQL stays up, since
-other commands may be using it, until `fleetmeter db stop`.
+A process that ends is started again after a pause that grows. Ctrl-C stops everything but the embedded
+PostgreSQL, which other commands may be using: `fleetmeter db stop` ends it. A demo stops that, too.
 """
 
 import itertools
@@ -19,12 +18,14 @@ from urllib.parse import urlsplit
 
 from fleetmeter.cli import terminal
 from fleetmeter.embedded import broker, postgres
+from metering import backoff
 from metering.config.settings import Settings
 from metering.config.value_files import override
 from metering.errors import FleetmeterError
 
 OUT = terminal.stderr()
 LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
+STABLE = 60.0  # seconds after which its end is not counted as one more failure in a row
 GRACE = 15.0  # seconds a process gets to finish what it does
 
 
@@ -36,7 +37,7 @@ class Process:
     command: Sequence[str]
     environment: Mapping[str, str]
     running: subprocess.Popen[bytes] | None = None
-    pause: float = 0.5
+    failures: int = 0
     start_at: float = 0.0
 
     def start(self) -> None:
@@ -62,9 +63,10 @@ class Process:
     def _ended(self, code: int) -> None:
         self.running = None
         lived = time.monotonic() - self.start_at
-        self.pause = 0.5 if lived > 60 else min(self.pause * 2, LONGEST_PAUSE)
-        self.start_at = time.monotonic() + self.pause
-        OUT.print(f"[yellow]{self.name} ended with code {code}; starting it again in {self.pause:.0f} s")
+        self.failures = 0 if lived > STABLE else self.failures + 1
+        pause = backoff.seconds(self.failures, LONGEST_PAUSE)
+        self.start_at = time.monotonic() + pause
+        OUT.print(f"[yellow]{self.name} ended with code {code}; starting it again in {pause:.0f} s")
 
 
 def fleetmeter(*arguments: str) -> list[str]:
@@ -118,8 +120,8 @@ def services(settings: Settings, mqtt_url: str, port: int, aws: Mapping[str, str
     return [Process(name, command, environment) for name, command in commands.items()]
 
 
-class Ground:
-    """What the processes stand on, as far as it is ours: the embedded PostgreSQL and the broker."""
+class EmbeddedServices:
+    """The embedded PostgreSQL and broker that the processes need, as far as none is set."""
 
     def __init__(self, settings: Settings, embedded: bool) -> None:
         self.data_dir = settings.data_dir
@@ -134,7 +136,7 @@ class Ground:
             OUT.print(f"broker: {self.broker.name} on {self.mqtt_url}")
 
     def keep(self) -> None:
-        """Start again what was killed; what cannot be started is said, and tried again later."""
+        """Start again what was killed; report what cannot be started, and try again later."""
         try:
             if self.embedded:
                 postgres.ensure_running(self.data_dir)
@@ -144,7 +146,7 @@ class Ground:
             OUT.print(f"[yellow]{error}", soft_wrap=True)
 
     def leave(self) -> None:
-        """Stop the broker; PostgreSQL stays."""
+        """Stop the broker; PostgreSQL keeps running."""
         if self.broker:
             self.broker.stop()
 
@@ -156,16 +158,31 @@ def run(
     extra: Sequence[Process],
     stop: threading.Event,
     aws: Mapping[str, str] = MappingProxyType({}),
+    started: Callable[[str], None] = lambda _: None,
+    at_end: str | None = None,
 ) -> None:
-    """Broker, counter, runner and console, with `extra` processes after them, until `stop`.
+    """Run broker, counter, runner and console, with `extra` processes after them, until `stop`.
 
-    `embedded`: the database of the settings is the embedded one, to be kept alive as well.
+    `embedded`: the database of the settings is the embedded one, to be kept alive as well. `started` is
+    called with the broker's URL once it is known. `at_end` says what Ctrl-C does.
     """
-    ground = Ground(settings, embedded)
-    OUT.print(f"console: http://{settings.console_address}:{port}  (Ctrl-C stops everything)")
+    embedded_services = EmbeddedServices(settings, embedded)
+    mqtt_url = embedded_services.mqtt_url
+    started(mqtt_url)
+    OUT.print(f"console: http://{settings.console_address}:{port}")
+    OUT.print(at_end or _at_end(settings, embedded), soft_wrap=True)
     try:
         for process in extra:
-            process.environment = {**process.environment, "MQTT_URL": ground.mqtt_url}
-        supervise([*services(settings, ground.mqtt_url, port, aws), *extra], stop, ground.keep)
+            process.environment = {**process.environment, "MQTT_URL": mqtt_url}
+        supervise([*services(settings, mqtt_url, port, aws), *extra], stop, embedded_services.keep)
     finally:
-        ground.leave()
+        embedded_services.leave()
+
+
+def _at_end(settings: Settings, embedded: bool) -> str:
+    if not embedded:
+        return "Ctrl-C stops everything that this command started."
+    return (
+        f"Ctrl-C stops everything but the embedded PostgreSQL in {settings.data_dir}, which other commands "
+        "may be using; stop it with: fleetmeter db stop"
+    )

@@ -27,7 +27,7 @@ def actor() -> str:
 
 def accept_gap(gap_id: int, reason: Reason) -> None:
     """Let months close over a gap although its usage is not known."""
-    settings = environment.load()
+    settings = environment.load_or_start()
     engine = environment.engine(settings)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
@@ -46,7 +46,7 @@ def adjust(
     reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
 ) -> None:
     """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
-    settings = environment.load()
+    settings = environment.load_or_start()
     engine = environment.engine(settings)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:

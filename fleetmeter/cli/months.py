@@ -7,6 +7,7 @@ import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
+from fleetmeter.cli.options import AsJson
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
@@ -63,3 +64,18 @@ def _row(state: gaps.MonthStatus, view: dict[str, Any] | None) -> dict[str, Any]
 def _why(reason: str, state: gaps.MonthStatus) -> str:
     notes = owners.notes(state.owners, state.later_readings)
     return ". ".join(sentence for sentence in (reason, notes) if sentence)
+
+
+def explain(project: int, month: str, as_json: AsJson = False) -> None:
+    """Walk a closed month's charge down to its lines, days and hours, with the arithmetic."""
+    from metering.months import explain as explaining  # noqa: PLC0415 - the command has the same name
+    from metering.months import explanation  # noqa: PLC0415 - it needs the other
+
+    period = Month.parse(month)
+    with read_snapshot(environment.engine(environment.load())) as connection:
+        explained = explaining.explain(connection, project, period)
+    if as_json:
+        output.as_json(OUT, explanation.as_json(explained))
+        return
+    for line in explanation.render(explained):
+        OUT.print_line(line)

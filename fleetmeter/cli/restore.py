@@ -32,7 +32,7 @@ def restore(
     rows: Annotated[bool, typer.Option("--rows", help="Insert what the database lacks of it, too.")] = False,
 ) -> None:
     """Bring a month's archive back as files, every digest and seal checked; with --rows as rows, too."""
-    found, wanted = environment.load(), Month.parse(month)
+    found, wanted = environment.load_or_start(), Month.parse(month)
     engine = environment.engine(found)
     folder = _fetched(found, engine, wanted, source, to)
     if not rows:

@@ -7,6 +7,7 @@ user's data, and it refuses a DATABASE_URL: it would fill a real platform with r
 import shutil
 import sys
 import threading
+from pathlib import Path
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -14,8 +15,8 @@ from sqlalchemy import Engine
 from fleetmeter import environment, schema
 from fleetmeter import up as supervisor
 from fleetmeter.cli import output, terminal
-from fleetmeter.demo import cloud, history
-from fleetmeter.embedded import postgres
+from fleetmeter.demo import cloud, history, running
+from fleetmeter.embedded import ports, postgres
 from fleetmeter.up import Process
 from metering.config.settings import Settings, load_settings
 from metering.db.engine import open_engine
@@ -24,33 +25,62 @@ from metering.errors import SettingsError
 OUT = terminal.stderr()
 
 
-def run(reset: bool, port: int, stop: threading.Event) -> None:
-    """Make what is missing of the history, then run until `stop`. Raises SettingsError."""
-    found = _own(load_settings(), reset)
-    engine = open_engine(found, "fleetmeter demo")
+FIRST_PORT, PORTS = 8501, 100  # of the console, where the command names none
+
+
+def run(reset: bool, port: int | None, stop: threading.Event) -> None:
+    """Make what is missing of the history, then run until `stop`; at the end stop PostgreSQL as well.
+
+    Raises SettingsError if a database is set, DemoRuns if a demo runs on the same data already.
+    """
+    settings = load_settings()
+    if not settings.embedded_database:
+        raise SettingsError(
+            "the demo fills a database with simulated robots, and DATABASE_URL or DB_* names a real one; "
+            "unset it, or use `fleetmeter up`"
+        )
+    folder = running.folder(settings.data_dir)
+    with running.only(folder):
+        if reset:
+            postgres.destroy(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _run(_own(settings, folder), port or _free_port(), stop)
+        finally:
+            postgres.stop(folder)
+
+
+def _run(settings: Settings, port: int, stop: threading.Event) -> None:
+    engine = open_engine(settings, "fleetmeter demo")
     schema.migrate(engine)
     _history(engine, stop)
     if stop.is_set():
         return
     aws = cloud.start()
     OUT.print(f"AWS: simulated on {aws['AWS_ENDPOINT_URL']}")
-    url = found.database.render_as_string(hide_password=False)
+    url = settings.database.render_as_string(hide_password=False)
     fleet = Process("fleet", [sys.executable, "-P", "-m", "fleetmeter.demo.fleet"], {"DATABASE_URL": url})
-    supervisor.run(found, True, port, [fleet], stop, aws)
+
+    def announce(mqtt_url: str) -> None:
+        plain = settings.database.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            running.announce(settings.data_dir, {**aws, "DATABASE_URL": plain, "MQTT_URL": mqtt_url})
+            OUT.print(f"talk to it from another terminal: {running.HOW}", markup=False)
+        except OSError as error:
+            OUT.print(f"demo --env will not find it: {error}", markup=False)
+
+    at_end = "Ctrl-C stops everything, its PostgreSQL too; the data stay for the next start."
+    supervisor.run(settings, True, port, [fleet], stop, aws, announce, at_end)
 
 
-def _own(configured: Settings, reset: bool) -> Settings:
-    if not configured.embedded_database:
-        raise SettingsError(
-            "the demo fills a database with simulated robots, and DATABASE_URL or DB_* names a real one; "
-            "unset it, or use `fleetmeter up`"
-        )
-    folder = configured.data_dir / "demo"
-    if reset:
-        postgres.destroy(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+def _own(settings: Settings, folder: Path) -> Settings:
     url = postgres.ensure_running(folder).render_as_string(hide_password=False)
-    return configured.model_copy(update={"data_dir": folder, "database_url": SecretStr(url)})
+    return settings.model_copy(update={"data_dir": folder, "database_url": SecretStr(url)})
+
+
+def _free_port() -> int:
+    candidates = range(FIRST_PORT, FIRST_PORT + PORTS)
+    return next((port for port in candidates if ports.is_free(port)), FIRST_PORT)
 
 
 def _history(engine: Engine, stop: threading.Event) -> None:

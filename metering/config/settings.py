@@ -30,7 +30,7 @@ from metering.errors import SettingsError
 DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
 
 
-def _default_data_dir() -> Path:
+def default_data_dir() -> Path:
     """The root user's data is a machine's data; anyone else's is in the home folder."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/fleetmeter")
@@ -110,7 +110,7 @@ class Settings(SignInSettings, CloudSettings):
     keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
 
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
-    data_dir: Path = Field(default_factory=_default_data_dir, alias="FLEETMETER_DATA_DIR")
+    data_dir: Path = Field(default_factory=default_data_dir, alias="FLEETMETER_DATA_DIR")
 
     @field_validator("mqtt_outbound_levels", mode="before")
     @classmethod

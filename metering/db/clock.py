@@ -47,5 +47,7 @@ def require_past(connection: Connection, at: datetime, tolerance: float) -> None
 def sentence(ahead: timedelta) -> str:
     """Say by how much the host's clock is `ahead` of the database's, or behind."""
     seconds = abs(ahead.total_seconds())
+    if seconds < 1:
+        return "this host's clock and the database's agree"
     amount = f"{seconds:.1f} s" if seconds < 600 else str(timedelta(seconds=round(seconds)))
     return f"this host's clock is {amount} {'ahead of' if ahead > timedelta(0) else 'behind'} the database's"

@@ -1,0 +1,112 @@
+"""`run`, `backfill` and `jobs`: run a job here, list runs, cancel, retry, discard."""
+
+import logging
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from fleetmeter import environment
+from fleetmeter.cli import corrections, output, terminal
+from fleetmeter.cli.options import AsJson, At, DryRun, Project
+from fleetmeter.cli.process import log_to_stderr
+from metering.db.transactions import transaction
+from metering.errors import FleetmeterError
+from metering.runs import definitions, listing, requests
+from metering.runs.foreground import run_now
+
+OUT = terminal.stdout()
+ERR = terminal.stderr()
+
+jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry.")
+
+
+def run(
+    job: str,
+    at: At = None,
+    project: Project = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job here and now; waits if another process is running the same one.
+
+    Exit 1 if a project or source was left out, or a month is blocked.
+    """
+    _run(job, at, project, as_json, dry_run=dry_run)
+
+
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, included.")],
+    project: Project = None,
+    bill: Annotated[
+        bool, typer.Option("--bill", help="Also bill the months before the installation that it seals.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recount and seal the missing days of a range that is over."""
+    arguments = {"from": first, "to": last} | ({"bill": True} if bill else {})
+    _run("backfill", None, project, as_json, dry_run=dry_run, arguments=arguments)
+
+
+def _run(
+    job: str,
+    at: str | None,
+    project: int | None,
+    as_json: bool,
+    dry_run: bool,
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
+    from jobs.registry import TASKS  # noqa: PLC0415 - boto3 is slow to import
+
+    log_to_stderr(logging.ERROR)  # the result says everything once; the log is for unattended processes
+    settings = environment.load_or_start()
+    engine = environment.engine(settings)
+    now = environment.instant(at, settings, engine)
+    environment.require_clock(settings, engine)
+    request = definitions.request(job, now, "manual", corrections.actor(), project, dry_run, arguments)
+    leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
+    signal.signal(signal.SIGTERM, lambda *_: leave.set())
+    with output.progress(ERR) as report:
+        outcome = run_now(settings, engine, TASKS, request, report, leave)
+    output.outcome(OUT, outcome, as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+@jobs.callback()
+def history(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the latest runs, newest first."""
+    if context.invoked_subcommand is None:
+        with transaction(environment.engine(environment.load())) as connection:
+            output.runs(OUT, listing.history(connection), as_json)
+
+
+@jobs.command()
+def cancel(run_id: int) -> None:
+    """Cancel a queued or running run; a running one stops after its chunk."""
+    with transaction(environment.engine(environment.load())) as connection:
+        if not requests.cancel(connection, run_id):
+            raise FleetmeterError(f"run {run_id} is neither queued nor running; see: fleetmeter jobs")
+    OUT.print(f"run {run_id} is cancelled")
+
+
+@jobs.command()
+def discard(run_id: int) -> None:
+    """Give up a dead letter: it is not retried, and its alert ends."""
+    with transaction(environment.engine(environment.load())) as connection:
+        if not requests.discard(connection, run_id):
+            raise FleetmeterError(f"run {run_id} is not a dead letter; see: fleetmeter jobs")
+    OUT.print(f"run {run_id} is discarded")
+
+
+@jobs.command()
+def retry(run_id: int) -> None:
+    """Ask again for a run that failed, died or was cancelled, or for the projects it left out."""
+    with transaction(environment.engine(environment.load())) as connection:
+        again = requests.retry(connection, run_id, corrections.actor())
+    if again is None:
+        raise FleetmeterError(f"run {run_id} left nothing undone; see: fleetmeter jobs")
+    OUT.print(f"run {again} repeats it")
