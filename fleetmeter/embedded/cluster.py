@@ -56,6 +56,11 @@ class Cluster:
         return self.home / "port"
 
     @property
+    def is_set_up(self) -> bool:
+        """True once the server was started; before that it has no port."""
+        return self.data.exists() and self.port.exists()
+
+    @property
     def url(self) -> URL:
         """The database as its ordinary owner. Raises PostgresError if the server was never set up."""
         return self.superuser_url.set(username=OWNER)

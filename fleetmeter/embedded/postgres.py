@@ -68,7 +68,7 @@ def status(data_dir: Path) -> Status:
     with explained(PostgresError, "the embedded PostgreSQL", own.data_dir):
         version = _version(own)
         running = version is not None
-        address = own.url.render_as_string() if own.data.exists() else None
+        address = own.url.render_as_string() if own.is_set_up else None
         return Status(running, address, own.pid if running else None, own.data, version)
 
 
