@@ -14,10 +14,12 @@ from console.data.transactions import WriteTransaction, write_transaction
 from jobs import queue
 from metering.alerts import alerts
 from metering.config.oidc import Role
+from metering.config.settings import current_settings
 from metering.db import audit_log
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from metering.runs.requests import Request
 
 # A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
@@ -27,7 +29,7 @@ POSTED = text("""
     SELECT id FROM adjustments WHERE project_id = :project_id AND actor = :actor AND reason = :reason
         AND usage_date = :usage_date AND meter IS NOT DISTINCT FROM CAST(:meter AS text)
         AND quantity IS NOT DISTINCT FROM CAST(:quantity AS bigint)
-        AND amount IS NOT DISTINCT FROM CAST(:amount AS numeric)
+        AND (meter IS NOT NULL OR amount IS NOT DISTINCT FROM CAST(:amount AS numeric))
         AND reverses IS NULL AND created_at > CAST(:at AS timestamptz) - interval '1 minute'
     ORDER BY id DESC LIMIT 1""")
 REVERSED = text("""
@@ -132,7 +134,8 @@ def adjust(
         adjustment = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
         advisory_lock(by.connection, "adjust")
         before = by.connection.scalar(POSTED, vars(adjustment) | {"at": at})
-        return int(before or adjustments.post(by.connection, adjustment, at))
+        offered = plans.load(current_settings().plans)
+        return int(before or adjustments.post(by.connection, adjustment, offered, at))
 
 
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
@@ -141,7 +144,7 @@ def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
         advisory_lock(by.connection, "adjust")
         given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
         before = by.connection.scalar(REVERSED, given)
-        opposite = (project_id, adjustment, reason, by.actor, at)
+        opposite = (project_id, adjustment, reason, by.actor, plans.load(current_settings().plans), at)
         return int(before or adjustments.reverse(by.connection, *opposite))
 
 

@@ -18,6 +18,7 @@ from metering.errors import SourceUnavailable
 from metering.ledger import late_rows
 from metering.ledger.failures import database_failure
 from metering.ledger.late_rows import Sealed
+from metering.months import late_rows as late_adjustments
 
 EVER = datetime(1, 1, 2, tzinfo=UTC)  # before any seal
 
@@ -61,7 +62,8 @@ class Recount:
 
         def post(some: list[int]) -> None:
             with self.connection.begin():
-                posted = late_rows.post(self.connection, SOURCE, day, some, sealed, self.at, begins)
+                late = late_rows.find(self.connection, SOURCE, day, some, sealed, begins)
+                posted = late_adjustments.post(self.connection, day, late, self.at)
                 partial_days.cover(self.connection, SOURCE, day, some, self.at)
             self.adjustments += posted
 

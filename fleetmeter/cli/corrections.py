@@ -14,6 +14,7 @@ from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 
 OUT = terminal.stdout()
 
@@ -45,9 +46,9 @@ def adjust(
     kind: Annotated[str, typer.Option(help="correction, or late-usage.")] = "correction",
     reverse: Annotated[int | None, typer.Option(help="Post the opposite of this adjustment.")] = None,
 ) -> None:
-    """Post a correction into the month that runs: a quantity of a meter, or an amount of money."""
+    """Post a correction: a quantity of a meter, or an amount of money in the currency of its month."""
     settings = environment.load_or_start()
-    engine = environment.engine(settings)
+    engine, offered = environment.engine(settings), plans.load(settings.plans)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
         if reverse is not None:
@@ -55,13 +56,11 @@ def adjust(
                 raise AdjustmentRefused(
                     "--reverse posts the opposite of that adjustment; it takes a reason only"
                 )
-            posted = adjustments.reverse(connection, project, reverse, reason, actor(), now)
+            posted = adjustments.reverse(connection, project, reverse, reason, actor(), offered, now)
         else:
-            about = _about(date)
-            wanted = Adjustment(
-                project, meter, quantity, _money(amount), about, reason, actor(), kind=_kind(kind)
-            )
-            posted = adjustments.post(connection, wanted, now)
+            about, money = _about(date), _money(amount)
+            adjustment = Adjustment(project, meter, quantity, money, about, reason, actor(), kind=_kind(kind))
+            posted = adjustments.post(connection, adjustment, offered, now)
     OUT.print_line(f"adjustment {posted} is posted")
 
 

@@ -11,7 +11,7 @@ from fleetmeter.cli.options import AsJson
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
-from metering.months import corrected_bills, gaps, owners
+from metering.months import corrected_bills, gaps, owners, unapplied
 from metering.pricing import plans
 
 OUT = terminal.stdout()
@@ -36,14 +36,18 @@ def month(
         views = {view["project_id"]: view for view in corrected_bills.views(connection, which, only)}
         blocked = [state.project_id for state in states if state.state == "blocked"]
         at_risk = gaps.at_risk_in(connection, which, blocked, offered)
+        not_applied = unapplied.of_month(connection, which, offered, only)
     if as_json:
         rows = [asdict(state) | _without_id(views.get(state.project_id)) for state in states]
-        output.as_json(OUT, {"month": str(which), "at": now, "projects": rows, "charge_at_risk": at_risk})
+        whole = {"month": str(which), "at": now, "projects": rows, "charge_at_risk": at_risk}
+        output.as_json(OUT, whole | {"not_applied": [asdict(one) for one in not_applied]})
         return
     rows = [_row(state, views.get(state.project_id)) for state in states]
     OUT.print(output.table(str(which), rows) if rows else f"no project was metered in {which}")
     for sentence in at_risk:
         OUT.print_line(f"at risk: {sentence}")
+    for correction in not_applied:
+        OUT.print_line(str(correction))
 
 
 def _without_id(view: dict[str, Any] | None) -> dict[str, Any]:

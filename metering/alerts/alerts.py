@@ -79,6 +79,7 @@ def refresh(
     given = {"at": at, "month": str(Month.of(at)), "project_id": None}
     given |= {"drift_percent": drift_percent, "clock_tolerance": clock_tolerance}
     given |= {"due_months": [month.first.date for month in due_months(connection, at - rules.SEALING)]}
+    given |= {"currency": offered.in_force(Month.of(at).last.date).currency}
     given |= {"since_failed": at - timedelta(days=7)}
     given |= {"since": over.start - timedelta(days=30), "until": over.start}
     given |= allowances.parameters(

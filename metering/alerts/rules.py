@@ -167,6 +167,16 @@ CLOCK_WRONG = """
     WHERE w.last_seen_at > clock_timestamp() - interval '2 minutes'
         AND abs(reported.seconds) > CAST(:clock_tolerance AS double precision) GROUP BY w.host"""
 
+# A month that is not closed is billed in the currency of the running one.
+CORRECTION_NOT_APPLIED = """
+    SELECT 'warning' AS severity, x.project_id, 'adjustment ' || x.id AS subject,
+        jsonb_build_object('adjustment', x.id, 'usage_date', x.usage_date, 'amount', x.amount::text,
+            'currency', x.currency, 'month', to_char(x.posted_month, 'YYYY-MM'),
+            'billed_in', coalesce(m.currency, CAST(:currency AS text))) AS detail
+    FROM adjustments x LEFT JOIN monthly_stats m ON m.project_id = x.project_id
+        AND make_date(m.year, m.month, 1) = x.posted_month
+    WHERE x.currency <> coalesce(m.currency, CAST(:currency AS text))"""
+
 RULES = {
     "clock_wrong": CLOCK_WRONG,
     "job_failed": JOB_FAILED,
@@ -183,4 +193,5 @@ RULES = {
     "coverage": UNCOVERED,
     "limit": LIMIT,
     "drift": DRIFT,
+    "correction_not_applied": CORRECTION_NOT_APPLIED,
 }

@@ -259,7 +259,10 @@ class MonthlyStats(Base):
 
 
 class Adjustment(Base):
-    """A correction posted into an open month: a quantity of a meter, or an amount of money.
+    """A correction posted into an open month: a quantity of a meter, an amount of money, or both.
+
+    A quantity with an amount is about a closed month and bills the amount, what it is worth there. An
+    amount without `currency` was posted before there was one.
 
     `usage_date` is the date it speaks about, `posted_month` the first day of the month that bills
     it. Append-only: a wrong one is reversed by another.
@@ -268,8 +271,8 @@ class Adjustment(Base):
     __tablename__ = "adjustments"
     __table_args__ = (
         CheckConstraint(
-            "(meter IS NOT NULL AND quantity IS NOT NULL AND amount IS NULL)"
-            " OR (meter IS NULL AND quantity IS NULL AND amount IS NOT NULL)",
+            "(meter IS NULL) = (quantity IS NULL) AND (quantity IS NOT NULL OR amount IS NOT NULL)"
+            " AND (currency IS NULL OR amount IS NOT NULL)",
             name="quantity_or_amount",
         ),
         CheckConstraint("extract(day FROM posted_month) = 1", name="posted_month"),
@@ -290,6 +293,7 @@ class Adjustment(Base):
     meter: Mapped[str | None]
     quantity: Mapped[int | None]
     amount: Mapped[Decimal | None]
+    currency: Mapped[str | None]
     usage_date: Mapped[date]
     posted_month: Mapped[date]
     reverses: Mapped[int | None]

@@ -73,7 +73,7 @@ ADJUSTMENT_COLUMNS = _of(
     "adjustments",
     (
         *(*_OWNER, "id", "kind", "meter", "quantity", "amount", "usage_date", "posted_month"),
-        *("reverses", "reason", "actor", "created_at"),
+        *("reverses", "reason", "actor", "created_at", "currency"),
     ),
 )
 MONEY = ("plan_fee", "overage_charge", "adjustment_charge", "total_charge")

@@ -1,28 +1,36 @@
-"""Adjustments: what a closed month got wrong, credited or debited in an open one. Append-only.
+"""Adjustments: corrections of usage or money, posted by a person. Append-only.
 
-A quantity (of a counter, positive or negative) is rated with the month that it is posted to; an
-amount of money is added to that month's bill as it is. A wrong adjustment is reversed by another.
+A quantity about a month that is not closed is billed with that month. A quantity about a closed month is
+posted as the money that it is worth (`billed_month`), in that month's currency, to the running month.
+A wrong adjustment is reversed by another.
 """
 
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.periods import Day, Month, utc
-from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.catalogue.projects import IS_BILLED, METERED_FROM, METERED_UNTIL
 from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
+from metering.months import billed_month
+from metering.months.billed_month import BilledMonth
+from metering.pricing.plans import Plans, PlanVersion
 
 LARGEST = 2**62  # so that a few of them still add up in a bigint
+EVER = datetime(1970, 1, 1, tzinfo=UTC)  # also a project that left long ago gets a bill of its corrections
 
 
 @dataclass(frozen=True)
 class Adjustment:
-    """One correction: a `quantity` of a `meter`, or an `amount` of money, of the other one None."""
+    """One correction: a `quantity` of a `meter`, or an `amount` of money; the other one is None.
+
+    `usage_date` is the day that it is about. `currency`, if given, must be that of the month it is about.
+    """
 
     project_id: int
     meter: str | None
@@ -33,31 +41,47 @@ class Adjustment:
     actor: str
     reverses: int | None = None
     kind: str = "correction"
+    currency: str | None = None
+
+    @property
+    def about(self) -> Month:
+        """The month that it is about."""
+        return Month.of(Day(self.usage_date).start)
 
 
-def post(connection: Connection, adjustment: Adjustment, at: datetime) -> int:
-    """Post into the month that runs at `at`; returns the id of the adjustment.
+def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datetime) -> int:
+    """Post a correction at `at`; returns the id of the adjustment.
 
-    Holds the project's mutex, so that the month cannot close meanwhile. Raises UnknownProject,
-    AdjustmentRefused for what is no correction, MonthClosed when the running month is closed.
+    Holds the project's mutex, so that its months cannot close meanwhile. Raises UnknownProject,
+    AdjustmentRefused if it is not a correction or cannot be billed as it is, MonthClosed if the running
+    month is closed.
     """
     projects.require(connection, adjustment.project_id)
     _refuse(adjustment, at)
-    projects.ensure(connection, [adjustment.project_id], at)
+    projects.ensure(connection, [adjustment.project_id], at, since=EVER)
     projects.lock(connection, [adjustment.project_id])
-    month = Month.of(utc(at))
-    _refuse_closed(connection, adjustment, month)
+    _refuse_closed(connection, adjustment, Month.of(utc(at)))
     if adjustment.reverses is not None:
         _refuse_second_reversal(connection, adjustment)
-    identity = _insert(connection, adjustment, month, at)
-    _log(connection, adjustment, identity, month, at)
+    posted, month = _placed(connection, adjustment, plans, Month.of(utc(at)))
+    identity = _insert(connection, posted, month, at)
+    _log(connection, posted, identity, month, at)
     return identity
 
 
 def reverse(
-    connection: Connection, project_id: int, adjustment_id: int, reason: str, actor: str, at: datetime
+    connection: Connection,
+    project_id: int,
+    adjustment_id: int,
+    reason: str,
+    actor: str,
+    plans: Plans,
+    at: datetime,
 ) -> int:
-    """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused if there is none."""
+    """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused if there is none.
+
+    The opposite of a quantity is valued like any other correction of the month that billed it.
+    """
     row = connection.execute(
         text("SELECT * FROM adjustments WHERE project_id = :project AND id = :id"),
         {"project": project_id, "id": adjustment_id},
@@ -65,11 +89,12 @@ def reverse(
     if row is None:
         raise AdjustmentRefused(f"project {project_id} has no adjustment {adjustment_id}")
     quantity = None if row.quantity is None else -row.quantity
-    amount = None if row.amount is None else -row.amount
-    opposite = Adjustment(
-        project_id, row.meter, quantity, amount, row.usage_date, reason, actor, adjustment_id
-    )
-    return post(connection, opposite, at)
+    amount = -row.amount if row.quantity is None else None
+    about = row.usage_date
+    if row.quantity is not None and row.amount is None:  # it was billed with the month it was posted to
+        about = max(about, row.posted_month)
+    opposite = Adjustment(project_id, row.meter, quantity, amount, about, reason, actor, adjustment_id)
+    return post(connection, opposite, plans, at)
 
 
 def _refuse(adjustment: Adjustment, at: datetime) -> None:
@@ -91,24 +116,28 @@ def _refuse(adjustment: Adjustment, at: datetime) -> None:
         raise AdjustmentRefused("an adjustment of nothing changes nothing; give a quantity or an amount")
     if abs(quantity or 0) > LARGEST:
         raise AdjustmentRefused(f"a quantity of {quantity:,} is more than can be counted; the most is 2^62")
-    if amount is not None and (not amount.is_finite() or amount != round(amount, 6) or abs(amount) > 10**15):
+    if amount is not None and (not amount.is_finite() or abs(amount) > 10**15):
         raise AdjustmentRefused(f"{amount} is no amount of money; write it like -12.50")
 
 
-def _refuse_closed(connection: Connection, adjustment: Adjustment, month: Month) -> None:
+def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Month) -> None:
     project_id = adjustment.project_id
     query = text(f"""
         SELECT (SELECT max(make_date(year, month, 1)) FROM monthly_stats m WHERE m.project_id = p.id),
-            {METERED_UNTIL} > :start, {METERED_FROM} FROM projects p WHERE p.id = :project""")
-    last, metered, since = connection.execute(query, {"project": project_id, "start": month.start}).one()
+            {METERED_FROM}, {METERED_UNTIL} > :start FROM projects p WHERE p.id = :project""")
+    parameters = {"project": project_id, "start": adjustment.about.start}
+    last, since, metered = connection.execute(query, parameters).one()
     if adjustment.usage_date < since.date():
         raise AdjustmentRefused(
             f"project {project_id} was created on {since.date()}: on {adjustment.usage_date} it used nothing"
         )
-    if not metered:
-        raise AdjustmentRefused(f"project {project_id} was deactivated and will have no more bills")
-    if last is not None and last >= month.first.date:
-        raise MonthClosed(f"{month} is already closed for project {project_id}; adjust at a later date")
+    if adjustment.meter is not None and not metered:
+        raise AdjustmentRefused(
+            f"project {project_id} was off in {adjustment.about} and used nothing in it; correct a month "
+            "in which it was on, or post an amount"
+        )
+    if last is not None and last >= running.first.date:
+        raise MonthClosed(f"{running} is already closed for project {project_id}; adjust at a later date")
 
 
 def _refuse_second_reversal(connection: Connection, adjustment: Adjustment) -> None:
@@ -118,13 +147,76 @@ def _refuse_second_reversal(connection: Connection, adjustment: Adjustment) -> N
         raise AdjustmentRefused(f"adjustment {adjustment.reverses} is already reversed by {done}")
 
 
+def _placed(
+    connection: Connection, adjustment: Adjustment, plans: Plans, running: Month
+) -> tuple[Adjustment, Month]:
+    """Return the adjustment as it is posted, with its worth and currency, and the month that bills it."""
+    about = adjustment.about
+    billed = billed_month.load(connection, about, [adjustment.project_id]).get(adjustment.project_id)
+    if billed is not None:
+        return _of_closed(adjustment, billed, plans.in_force(running.last.date)), running
+    if not _will_be_billed(connection, adjustment):
+        if adjustment.meter is not None:
+            raise AdjustmentRefused(
+                f"project {adjustment.project_id} has no bill of {about} and will have none: its usage is "
+                "history; post an amount about the running month instead"
+            )
+        about = running
+    if adjustment.meter is not None:
+        return adjustment, about
+    return _as_money(adjustment, plans.in_force(about.last.date)), about
+
+
+def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
+    """Whether the month, which has no bill, is one that a close is still to bill: none after it is."""
+    query = text(f"""
+        SELECT {IS_BILLED.format(project=":project", month="CAST(:first AS date)")} AND NOT EXISTS (
+            SELECT FROM monthly_stats m WHERE m.project_id = :project
+            AND make_date(m.year, m.month, 1) > :first)""")
+    first = adjustment.about.first.date
+    return bool(connection.scalar(query, {"project": adjustment.project_id, "first": first}))
+
+
+def _of_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion) -> Adjustment:
+    if billed.currency != running.currency:
+        raise AdjustmentRefused(
+            f"{billed.month} was billed in {billed.currency} and the running month is in {running.currency}: "
+            "no bill takes this correction; settle it outside Fleetmeter"
+        )
+    if adjustment.meter is None or adjustment.quantity is None:
+        return _as_money(adjustment, billed.version)
+    if billed.used(adjustment.meter) + adjustment.quantity < 0:
+        raise AdjustmentRefused(
+            f"project {adjustment.project_id} used {billed.used(adjustment.meter):,} {adjustment.meter} in "
+            f"{billed.month}, as corrected; no more than that can be taken off"
+        )
+    amount = billed.add(adjustment.meter, adjustment.quantity)
+    return replace(adjustment, amount=amount, currency=billed.currency)
+
+
+def _as_money(adjustment: Adjustment, version: PlanVersion) -> Adjustment:
+    amount = adjustment.amount or Decimal(0)
+    if adjustment.currency not in (None, version.currency):
+        raise AdjustmentRefused(
+            f"{adjustment.about} is billed in {version.currency}, not in {adjustment.currency}"
+        )
+    unit = Decimal(1).scaleb(-version.minor_digits)
+    if adjustment.reverses is not None:  # earlier corrections could be finer; the bill rounded them
+        amount = amount.quantize(unit, ROUND_HALF_UP)
+    if amount != amount.quantize(unit, ROUND_HALF_UP):
+        raise AdjustmentRefused(
+            f"{amount} is finer than {version.currency} is billed in; the smallest amount is {unit:f}"
+        )
+    return replace(adjustment, amount=amount.quantize(unit, ROUND_HALF_UP), currency=version.currency)
+
+
 def _insert(connection: Connection, adjustment: Adjustment, month: Month, at: datetime) -> int:
     return int(
         connection.execute(
             text("""
-                INSERT INTO adjustments (project_id, kind, meter, quantity, amount, usage_date,
+                INSERT INTO adjustments (project_id, kind, meter, quantity, amount, currency, usage_date,
                     posted_month, reverses, reason, actor, created_at)
-                VALUES (:project_id, :kind, :meter, :quantity, :amount, :usage_date,
+                VALUES (:project_id, :kind, :meter, :quantity, :amount, :currency, :usage_date,
                     :posted_month, :reverses, :reason, :actor, :at) RETURNING id"""),
             asdict(adjustment) | {"posted_month": month.first.date, "at": at},
         ).scalar_one()

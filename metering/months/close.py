@@ -33,7 +33,7 @@ CANONICAL_BILL = canonical.in_own_form(OWN_TABLES["monthly_stats"], "b")
 
 # The seal of the bill `b`, a row of monthly_stats, over the day hashes `days.hashes`, one a line and by date.
 SEAL = f"""encode(sha256(convert_to(
-    b.previous_seal || E'\\n' || days.hashes || E'\\n' || {CANONICAL_BILL}, 'UTF8')), 'hex')"""
+    b.previous_seal || E'\\n' || coalesce(days.hashes || E'\\n', '') || {CANONICAL_BILL}, 'UTF8')), 'hex')"""
 
 
 @dataclass
@@ -51,10 +51,11 @@ CLOSE = text(f"""
     WITH bills AS (
         SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::monthly_stats, CAST(:bills AS jsonb))
     ), days AS (
-        SELECT project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes,
-            {columns("sum(d.{0})::bigint AS {0}")}
-        FROM daily_stats d JOIN bills USING (project_id)
-        WHERE date >= :first AND date <= :last GROUP BY project_id
+        SELECT b.project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes,
+            {columns("coalesce(sum(d.{0}), 0)::bigint AS {0}")}
+        FROM bills b LEFT JOIN daily_stats d ON d.project_id = b.project_id
+            AND d.date >= :first AND d.date <= :last
+        GROUP BY b.project_id
     ), closed AS (
         INSERT INTO monthly_stats ({_COLUMNS}, seal)
         SELECT b.*, {SEAL} FROM bills b JOIN days USING (project_id) ORDER BY project_id
@@ -86,7 +87,7 @@ def close_month(
     version = plans.in_force(month.last.date)
     bills: list[dict[str, Any]] = []
     by_tier = proration.spans(connection, month, free) if version.prorate else {}
-    for row in totals(connection, month, free):
+    for row in totals(connection, month, free, version.currency):
         try:
             bills.append(_bill(row, by_tier.get(row["project_id"]), month, version, closed_by))
         except PlanError as error:  # one project's tier must not stop the others
@@ -122,7 +123,7 @@ def _bill(
     spans = [proration.span_of(row, row["tier"])]
     if by_tier:
         spans = proration.with_adjustments(by_tier, row)
-    bill = rating.rate_spans(version, spans)
+    bill = rating.rate_spans(version, spans) if row["days_present"] else rating.empty_bill(version)
     adjustment = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)
     own = {name: value for name, value in row.items() if not name.startswith("avg_")}
     return own | {

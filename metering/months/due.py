@@ -9,7 +9,7 @@ from metering.catalogue.projects import INSTALLED_MONTH, METERED_UNTIL
 
 # Months close in order: a project that has the bill of the month before the running one is skipped.
 # Of the others, the first month after the last bill that has a sealed day, history that is to be billed,
-# or an hour that is not sealed yet.
+# a correction to pay, or an hour that is not sealed yet.
 FIRST = text(f"""
     SELECT min(due.month) FROM (
         SELECT * FROM project_stats s WHERE NOT EXISTS (
@@ -24,6 +24,8 @@ FIRST = text(f"""
             AND d.date >= greatest(billed.until, ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date)
             AND d.date < :running),
         (SELECT min(b.month) FROM history_to_bill b WHERE b.project_id = p.id AND b.month >= billed.until),
+        (SELECT min(x.posted_month) FROM adjustments x WHERE x.project_id = p.id
+            AND x.posted_month >= billed.until AND x.posted_month < :running),
         CASE WHEN least({METERED_UNTIL}, :running_start) > s.open_from
             THEN date_trunc('month', s.open_from AT TIME ZONE 'UTC')::date END) AS month) due
     WHERE due.month < :running""")

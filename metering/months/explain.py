@@ -69,7 +69,9 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
     posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
     gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
-    rated = rating.rate_spans(version, _spans(connection, bill, version, month))
+    rated = rating.empty_bill(version)
+    if bill["days_present"]:
+        rated = rating.rate_spans(version, _spans(connection, bill, version, month))
     lines = [_line(line, days, hours, posted) for line in rated.lines]
     agrees = not list(rerate.of_bill(bill, rated))
     return Explanation(bill, version, lines, posted, gaps, agrees)
@@ -86,7 +88,7 @@ HOURS = text("""
     SELECT * FROM usage_hourly WHERE project_id = :project AND hour >= :start AND hour < :end
     ORDER BY hour""")
 POSTED = text("""
-    SELECT id, meter, quantity, amount, usage_date, reason, fleetmeter_staff(actor) AS actor
+    SELECT id, meter, quantity, amount, currency, usage_date, reason, fleetmeter_staff(actor) AS actor
     FROM adjustments
     WHERE project_id = :project AND posted_month = :first ORDER BY id""")
 GAPS = text(f"""
@@ -123,7 +125,7 @@ def _line(
         )
         for day in mine
     ]
-    adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter)
+    adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None)
     return ExplainedLine(line, arithmetic(line), shown, adjusted)
 
 

@@ -65,11 +65,20 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
         if explained.line.charge or not only_charged:
             yield from _render_days(explained)
     for row in found.adjustments:
-        what = f"{row['quantity']:+,} {row['meter']}" if row["meter"] else f"{row['amount']:+f} {currency}"
-        about = f"about {row['usage_date']}, by {row['actor']}: {row['reason']}"
-        yield f"adjustment {row['id']}: {what} {about}"
+        yield _adjustment(row, currency)
     for gap in found.gaps:
         yield _gap(gap)
+
+
+def _adjustment(row: dict[str, Any], currency: str) -> str:
+    worth = []
+    if row["meter"]:
+        worth.append(f"{row['quantity']:+,} {row['meter']}")
+    if row["amount"] is not None:
+        worth.append(f"{row['amount']:+f} {row['currency'] or currency}")
+    applied = "" if row["currency"] in (None, currency) else f", not applied: this bill is in {currency}"
+    about = f"about {row['usage_date']}, by {row['actor']}: {row['reason']}"
+    return f"adjustment {row['id']}: {' = '.join(worth)}{applied}, {about}"
 
 
 def _gap(gap: dict[str, Any]) -> str:

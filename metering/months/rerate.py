@@ -70,7 +70,7 @@ def _of_bill(
     if version.prorate and by_tier:
         spans = proration.with_adjustments(by_tier, row)
     try:
-        bill = rating.rate_spans(version, spans)
+        bill = rating.rate_spans(version, spans) if row["days_present"] else rating.empty_bill(version)
     except PlanError as error:
         yield row["project_id"], str(month), "tier", str(error), row["tier"]
         return

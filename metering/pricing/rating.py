@@ -99,6 +99,11 @@ def rate_spans(version: PlanVersion, spans: Sequence[Span]) -> Bill:
         return Bill(tuple(lines), sum((_round(fee, unit) for fee in fees), start=_round(ZERO, unit)))
 
 
+def empty_bill(version: PlanVersion) -> Bill:
+    """Return the bill of a project that was not metered in the month: no line, no fee."""
+    return Bill((), _round(ZERO, Decimal(1).scaleb(-version.minor_digits)))
+
+
 def _lines(version: PlanVersion, span: Span, unit: Decimal) -> Iterable[Line]:
     # In the catalogue's order, not the file's: plan_versions, which rates again, keeps no order of keys.
     for meter, allowance in sorted(version.tier(span.tier).meters.items(), key=_place):

@@ -53,7 +53,7 @@ MONTHS = _sums(
         FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
     LEFT JOIN (
         SELECT project_id, posted_month,
-            {columns("sum(quantity) FILTER (WHERE meter = '{0}')::bigint AS {0}")}
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL)::bigint AS {0}")}
         FROM adjustments GROUP BY project_id, posted_month) a
         ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
     WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
@@ -106,12 +106,14 @@ BILL_SUMS = f"""
 BILLED_ADJUSTMENTS = f"""
     SELECT * FROM (
         SELECT b.project_id, {_PERIOD} AS period, 'adjustment_charge' AS meter,
-            round(coalesce(a.amount, 0), scale(b.plan_fee))::text AS expected,
+            round(coalesce(sum(a.amount), 0), scale(b.plan_fee))::text AS expected,
             b.adjustment_charge::text AS found
         FROM monthly_stats b LEFT JOIN (
-            SELECT project_id, posted_month, sum(amount) AS amount FROM adjustments
-            GROUP BY project_id, posted_month) a
-            ON a.project_id = b.project_id AND a.posted_month = make_date(b.year, b.month, 1)) c
+            SELECT project_id, posted_month, currency, sum(amount) AS amount FROM adjustments
+            GROUP BY project_id, posted_month, currency) a
+            ON a.project_id = b.project_id AND a.posted_month = make_date(b.year, b.month, 1)
+            AND coalesce(a.currency, b.currency) = b.currency
+        GROUP BY b.project_id, b.year, b.month) c
     WHERE expected <> found"""
 
 # Whoever changes a decision must change the audit log too. Late rows were once posted without a trace
@@ -121,13 +123,13 @@ POSTED = """
         coalesce(l.decision, 'nothing posted'), coalesce(a.decision, 'deleted')
     FROM (
         SELECT project_id, id, kind, jsonb_build_array(kind, meter, quantity, trim_scale(amount),
-            usage_date, to_char(posted_month, 'YYYY-MM'), reason, actor, reverses)::text AS decision
+            currency, usage_date, to_char(posted_month, 'YYYY-MM'), reason, actor, reverses)::text AS decision
         FROM adjustments) a
     FULL JOIN (
         SELECT (after->>'project_id')::bigint AS project_id, (after->>'id')::bigint AS id,
             jsonb_build_array(after->'kind', after->'meter', after->'quantity',
-                trim_scale((after->>'amount')::numeric), after->'usage_date', after->'posted_month',
-                after->'reason', after->'actor', after->'reverses')::text AS decision
+                trim_scale((after->>'amount')::numeric), after->'currency', after->'usage_date',
+                after->'posted_month', after->'reason', after->'actor', after->'reverses')::text AS decision
         FROM audit_log WHERE action = 'adjust') l USING (project_id, id)
     WHERE a.decision IS DISTINCT FROM l.decision AND (l.id IS NOT NULL OR a.kind <> 'late_rows')"""
 

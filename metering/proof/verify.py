@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from metering.db.transactions import read_snapshot
-from metering.months import rerate
+from metering.months import billed_month, rerate
 from metering.proof import offline
 from metering.proof.laws import LAWS, kept_from
 
@@ -50,8 +50,7 @@ class Report:
 
 
 RATED = "rating a bill again gives the same"
-
-
+CORRECTED = "corrections of a month = the month rated again - its bill"
 EXPORTED = "the database has the exported seals"
 
 
@@ -76,6 +75,10 @@ def verify(
         report.checked[RATED] = report.checked["a bill adds up"]
         again = rerate.differing(connection, kept_from("daily_stats"))
         report.discrepancies.extend(Discrepancy(RATED, *difference) for difference in again)
+        query = f"SELECT count(*) FROM adjustments WHERE {billed_month.VALUED}"
+        report.checked[CORRECTED] = connection.scalar(text(query)) or 0
+        corrected = billed_month.differing(connection, kept_from("daily_stats"))
+        report.discrepancies.extend(Discrepancy(CORRECTED, *difference) for difference in corrected)
         if exported:
             _against(connection, exported, report)
     return report

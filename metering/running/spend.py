@@ -24,7 +24,7 @@ ASSUMPTION = (
 )
 
 _HOURS = columns("coalesce(d.{0}, 0) + coalesce(h.{0}, 0) + coalesce(a.{0}, 0)::bigint AS {0}")
-_ADJUSTED = columns("sum(quantity) FILTER (WHERE meter = '{0}') AS {0}")
+_ADJUSTED = columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")
 _LEVELS = ", ".join(
     f"greatest(d.peak_{gauge.name}, s.{gauge.live}) AS peak_{gauge.name}, "
     f"coalesce(d.avg_{gauge.name}, s.{gauge.live}) AS avg_{gauge.name}"
@@ -35,7 +35,7 @@ _LEVELS = ", ".join(
 # and `length` are the hours of the month in which the project was and will be metered.
 USAGE = text(f"""
     SELECT p.id AS project_id, p.name AS project, p.organization_id, o.name AS organization, o.tier,
-        {_HOURS}, {_LEVELS}, coalesce(a.amount, 0) AS adjustment_charge,
+        {_HOURS}, {_LEVELS}, a.amounts,
         extract(epoch FROM least(:at, bounds.until) - bounds.since) / 3600 AS elapsed,
         extract(epoch FROM bounds.until - bounds.since) / 3600 AS length
     FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
@@ -49,8 +49,10 @@ USAGE = text(f"""
         SELECT {columns("sum({0}) AS {0}")} FROM usage_hourly u WHERE u.project_id = p.id
         AND u.hour >= greatest(s.open_from, :start) AND u.hour < :end) h ON true
     LEFT JOIN LATERAL (
-        SELECT sum(amount) AS amount, {_ADJUSTED} FROM adjustments x
-        WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
+        SELECT jsonb_object_agg(coalesce(currency, ''), amount) FILTER (WHERE amount IS NOT NULL) AS amounts,
+            {columns("sum({0}) AS {0}")}
+        FROM (SELECT currency, sum(amount)::text AS amount, {_ADJUSTED} FROM adjustments x
+            WHERE x.project_id = p.id AND x.posted_month = :first GROUP BY currency) c) a ON true
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
         AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
         AND p.id > :after AND bounds.since < least(:at, bounds.until)
@@ -166,13 +168,14 @@ def _spend(row: dict[str, Any], version: PlanVersion) -> Spend | None:
     share = row["length"] / row["elapsed"]
     projected = row | {name: int(row[name] * share) for name in COUNTER_NAMES}
     try:
-        totals = [_total(rated(usage, version), row) for usage in (row, projected)]
+        totals = [_total(rated(usage, version), row, version.currency) for usage in (row, projected)]
     except PlanError:
         return None
     own = {name: row[name] for name in ("project_id", "project", "organization_id", "organization", "tier")}
     return Spend(**own, so_far=totals[0], projected=totals[1], currency=version.currency)
 
 
-def _total(bill: Bill, row: Mapping[str, Any]) -> Decimal:
-    adjusted: Decimal = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)  # as a close does
-    return bill.total + adjusted
+def _total(bill: Bill, row: Mapping[str, Any], currency: str) -> Decimal:
+    amounts = row["amounts"] or {}
+    adjusted = sum((Decimal(amounts.get(name, 0)) for name in ("", currency)), Decimal(0))
+    return bill.total + adjusted.quantize(bill.plan_fee, ROUND_HALF_UP)  # as a close does

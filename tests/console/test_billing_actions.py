@@ -14,6 +14,7 @@ from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from tests.support.closed_months import count
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform, hours
@@ -69,7 +70,7 @@ def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
 ) -> None:
     wanted = Adjustment(fleet.projects[0], None, None, Decimal("-3.5"), fleet.closed.last.date, "oops", "me")
     with transaction(engine) as connection:
-        adjustments.post(connection, wanted, datetime.now(UTC))
+        adjustments.post(connection, wanted, plans.load(None), datetime.now(UTC))
     page = open_page("billing", month=str(fleet.closed))
     bills = page.dataframe[0].value.set_index("project_id")
     difference = bills["corrected"] - bills["total_charge"]

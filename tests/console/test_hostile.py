@@ -17,6 +17,7 @@ from metering.days import coverage
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from tests.support.browser_site import Site, choose, listing, open_list, press, visit
 from tests.support.platform import Platform
 
@@ -67,7 +68,7 @@ def _spoil(site: Site, organization: int, project: int, word: str, at: datetime)
         )
         coverage.open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
         wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
-        adjustments.post(connection, wanted, at)
+        adjustments.post(connection, wanted, plans.load(None), at)
         given = {"id": project, "word": word, "date": str(yesterday), "short": word[:60]}
         connection.execute(
             text("""

@@ -9,6 +9,7 @@ from metering.catalogue.periods import Day, Month, days
 from metering.days import coverage
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from tests.support.fleet import Fleet, live
 from tests.support.platform import Platform
 
@@ -58,7 +59,7 @@ def trouble(engine: Engine, project: int, at: datetime, shared: bool = True) -> 
     subject = f"{whose} {project} in trouble" + ("" if shared else " again")
     with engine.begin() as connection:
         wanted = Adjustment(project, "logs", 5, None, at.date(), f"{whose} broke", STAFF)
-        adjustments.post(connection, wanted, at)
+        adjustments.post(connection, wanted, plans.load(None), at)
         coverage.open_gap(
             connection,
             "mqtt",

@@ -118,6 +118,10 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
         f"{abs(detail['seconds']):,.0f} s {'ahead of' if detail['seconds'] > 0 else 'behind'} the database's "
         f"clock; seen by: {detail['roles']}"
     ),
+    "correction_not_applied": lambda detail: (
+        f"{detail['amount']} {detail['currency']} about {detail['usage_date']} is in no bill: "
+        f"{detail['month']} is billed in {detail['billed_in']}"
+    ),
     "counter_silent": lambda detail: f"{detail['why']}, last seen {detail['last_seen_at']}",
     "client_id_taken": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",
     "session_lost": lambda detail: f"Gap {detail['gap']} from {detail['from']} on: {detail['reason']}",

@@ -25,13 +25,14 @@ SHOWN = (
     Column("usage_date", "About", "date"),
     Column("meter", "Meter"),
     Column("quantity", "Quantity", "count"),
-    Column("amount", "Amount", "money"),
+    Column("amount", "Amount", "money", help="Of a quantity about a closed month: what it is worth there"),
+    Column("currency", "Currency"),
     Column("reason", "Reason", "name"),
     Column("actor", "Posted by", "name"),
     Column("reverses", "Reverses", "id"),
 )
 POSTED = text("""
-    SELECT project_id, id, usage_date, meter, quantity, amount, reason,
+    SELECT project_id, id, usage_date, meter, quantity, amount, currency, reason,
         fleetmeter_staff(actor) AS actor, reverses FROM adjustments
     WHERE posted_month = :first ORDER BY id DESC LIMIT 200""")
 

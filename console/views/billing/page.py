@@ -15,15 +15,17 @@ from console.data.queries import billing
 from console.data.queries.rows import Row
 from console.data.session import current_scope, has_role
 from console.data.transactions import read_transaction_as
-from console.ui import confirm_dialog, downloads, error_boundary, format, progress
+from console.ui import confirm_dialog, downloads, error_boundary, escape, format, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.billing import adjustment_form, bill, corrected_bill, gaps
 from console.views.billing.corrected_bill import Corrected
 from metering.catalogue.meters import COUNTERS, METERS
 from metering.catalogue.periods import Month
+from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.months import owners
+from metering.months import owners, unapplied
+from metering.pricing import plans
 from metering.running import spend
 
 BILLS = (
@@ -74,6 +76,7 @@ class Read:
     unbilled: list[Row]
     blocking: list[Row]
     adjusted: list[Row]
+    not_applied: list[str]
 
 
 @cached
@@ -86,7 +89,7 @@ def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
 @cached
 def read_month(scope: Scope, month: str, over: bool) -> Read:
     """Everything of a month but its bills."""
-    one = Month.parse(month)
+    one, offered = Month.parse(month), plans.load(current_settings().plans)
     with read_transaction_as(scope) as page:
         return Read(
             billing.totals(page.connection, one),
@@ -95,6 +98,7 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
             billing.unbilled(page.connection, one, page.at),
             gaps.blocking(page.connection, one) if over else [],
             adjustment_form.posted(page.connection, one),
+            [str(each) for each in unapplied.of_month(page.connection, one, offered)],
         )
 
 
@@ -132,6 +136,8 @@ def show() -> None:
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
         table(read.unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
         gaps.render_blocking(read.blocking, at)
+    for sentence in read.not_applied:
+        st.warning(escape.markdown(sentence, 400), icon=":material/currency_exchange:")
     adjustment_form.render(read.adjusted, month, at)
 
 

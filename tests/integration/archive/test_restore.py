@@ -17,6 +17,7 @@ from metering.db.transactions import transaction
 from metering.errors import RestoreRefused
 from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.closed_months import OCTOBER, close, count
 from tests.support.platform import Platform
@@ -46,9 +47,9 @@ def billed(engine: Engine, platform: Platform) -> list[int]:
             close(engine, projects, month)
     about = {"usage_date": date(2026, 9, 3), "reason": "=late", "actor": "a@cli"}
     with transaction(engine) as connection:
-        for meter, quantity, amount in (("logs", 700_000, None), (None, None, Decimal("-7.255"))):
+        for meter, quantity, amount in (("logs", 700_000, None), (None, None, Decimal("-7.25"))):
             correction = Adjustment(projects[0], meter, quantity, amount, **about)  # type: ignore[arg-type]
-            adjustments.post(connection, correction, OCTOBER.start + timedelta(days=12))
+            adjustments.post(connection, correction, plans.load(None), OCTOBER.start + timedelta(days=12))
     close(engine, projects, OCTOBER)
     return projects
 
@@ -134,9 +135,8 @@ def test_a_lost_database_gets_its_months_back_in_order(
     assert verify(another).discrepancies == []
     with transaction(another) as connection:
         assert connection.scalar(text("SELECT sum(lifetime_mqtt_inbound) FROM project_stats")) == 6_000_000
-        next_ = adjustments.post(
-            connection, Adjustment(1, None, None, Decimal(1), date(2026, 10, 1), "x", "a@cli"), NOW
-        )
+        about = Adjustment(1, None, None, Decimal(1), date(2026, 10, 1), "x", "a@cli")
+        next_ = adjustments.post(connection, about, plans.load(None), NOW)
     assert next_ > 2
 
 

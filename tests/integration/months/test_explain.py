@@ -11,6 +11,7 @@ from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownProject
 from metering.months import adjustments, explain, explanation, gaps
 from metering.months.adjustments import Adjustment
+from metering.pricing import plans
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, count
 from tests.support.platform import Platform
 
@@ -21,7 +22,7 @@ def test_a_charge_is_walked_down_to_its_hours(engine: Engine, platform: Platform
     count(engine, organization, project, 1_500_000)
     with transaction(engine) as connection:
         correction = Adjustment(project, "mqtt_inbound", 700_000, None, date(2026, 10, 2), "late", "a@cli")
-        adjustments.post(connection, correction, datetime(2026, 10, 20, tzinfo=UTC))
+        adjustments.post(connection, correction, plans.load(None), datetime(2026, 10, 20, tzinfo=UTC))
     close(engine, [project])
     with engine.connect() as connection:
         found = explain.explain(connection, project, OCTOBER)

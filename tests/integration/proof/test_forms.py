@@ -21,8 +21,11 @@ from metering.archive.restore import Restored, restore_rows
 from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
+from metering.months import adjustments
+from metering.pricing import plans
 from metering.proof import offline
 from metering.proof.verify import verify
+from tests.support.closed_months import close
 from tests.support.platform import Platform
 
 ROOT = Path(__file__).parents[3]
@@ -145,7 +148,7 @@ def test_a_changed_cell_of_a_file_is_named(extended: Engine, tmp_path: Path) -> 
 
 def test_a_file_of_a_newer_form_is_one_sentence(extended: Engine, tmp_path: Path) -> None:
     broken = offline.verify([tmp_path / "october.csv"])[1]
-    assert "form 3 is not known to this version of Fleetmeter" in broken[0]
+    assert any("form 3 is not known to this version of Fleetmeter" in sentence for sentence in broken)
 
 
 def test_an_old_archive_is_restored(upgraded: Engine, tmp_path: Path) -> None:
@@ -160,4 +163,26 @@ def test_an_old_archive_is_restored(upgraded: Engine, tmp_path: Path) -> None:
         restored = restore_rows(connection, SEPTEMBER, folder, "a@cli", datetime(2026, 11, 24, tzinfo=UTC))
     assert restored == Restored(days=44)
     assert platform.rows("SELECT * FROM daily_stats ORDER BY project_id, date") == before
+    assert verify(upgraded).discrepancies == []
+
+
+def test_corrections_of_before_keep_their_rule(upgraded: Engine) -> None:
+    """100,000 messages less about September are less in October's bill; -7.255 is rounded there."""
+    platform, october = Platform(upgraded), SEPTEMBER.next()
+    close(upgraded, [1, 2], october)
+    query = """SELECT mqtt_inbound, adjustment_charge::text, total_charge::text FROM monthly_stats
+        WHERE project_id = 1 AND month = 10"""
+    assert [tuple(row) for row in platform.rows(query)] == [(805_000, "-7.26", "21.74")]
+    in_november = datetime(2026, 11, 24, tzinfo=UTC)
+    for number in (1, 2):
+        with transaction(upgraded) as connection:
+            adjustments.reverse(connection, 1, number, "it was right", "a@cli", plans.load(None), in_november)
+    reversals = platform.rows(
+        "SELECT quantity, amount::text, currency, usage_date FROM adjustments WHERE id > 2 ORDER BY id"
+    )
+    assert [tuple(row) for row in reversals] == [
+        (100_000, "0.00", "USD", date(2026, 10, 1)),
+        (None, "7.26", "USD", date(2026, 9, 12)),
+    ]
+    close(upgraded, [1, 2], october.next())
     assert verify(upgraded).discrepancies == []

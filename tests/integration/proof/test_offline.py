@@ -22,6 +22,7 @@ from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
 from metering.months.close import SEAL
+from metering.pricing import plans
 from metering.proof import offline
 from metering.proof.verify import EXPORTED, RATED, verify
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, closed_october, export_days, export_month
@@ -292,7 +293,7 @@ def test_a_bill_of_many_lines_is_rated_again_to_the_same_bytes(engine: Engine, p
     with transaction(engine) as connection:
         add_mqtt(connection, usage, MID_OCTOBER)
         about = Adjustment(project, "logs", 900_000, None, MID_OCTOBER.date(), "late", "a@cli")
-        adjustments.post(connection, about, MID_OCTOBER)
+        adjustments.post(connection, about, plans.load(None), MID_OCTOBER)
     close(engine, [project])
     assert platform.scalar("SELECT jsonb_array_length(exceeded_limits) FROM monthly_stats") == 3
     assert verify(engine).discrepancies == []

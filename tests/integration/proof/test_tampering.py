@@ -19,6 +19,7 @@ from metering.exports.export import Export
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
+from metering.pricing import plans
 from metering.pricing.plans import Plans
 from metering.proof import offline
 from metering.proof.verify import EXPORTED, verify
@@ -34,8 +35,9 @@ def decided(engine: Engine, platform: Platform) -> int:
     (project,) = closed_october(engine, platform)
     about = {"usage_date": date(2026, 10, 3), "reason": "late", "actor": "a@cli"}
     with transaction(engine) as connection:
-        for meter, quantity, amount in (("logs", 70, None), (None, None, Decimal("-7.255"))):
-            adjustments.post(connection, Adjustment(project, meter, quantity, amount, **about), NOW)  # type: ignore[arg-type]
+        for meter, quantity, amount in (("logs", 70, None), (None, None, Decimal("-7.25"))):
+            correction = Adjustment(project, meter, quantity, amount, **about)  # type: ignore[arg-type]
+            adjustments.post(connection, correction, plans.load(None), NOW)
         coverage.open_gap(connection, "mqtt", OCTOBER.start, OCTOBER.end, "test")
         gap = platform.scalar("SELECT coalesce(max(id), 0) + 1 FROM gaps")
         gaps.accept(connection, gap, "maintenance", "a@cli", NOW)

@@ -76,9 +76,9 @@ def test_a_tier_that_no_plan_names_stops_no_other(engine: Engine, platform: Plat
 
 def test_adjustments_are_rounded_as_the_bill_will_be(engine: Engine, platform: Platform) -> None:
     (project,) = closed_october(engine, platform)
-    about = Adjustment(project, None, None, Decimal("-7.255"), OCTOBER.first.date, "goodwill", "a@cli")
+    about = Adjustment(project, None, None, Decimal("-7.26"), OCTOBER.first.date, "goodwill", "a@cli")
     with transaction(engine) as connection:
-        adjustments.post(connection, about, MIDWAY)
+        adjustments.post(connection, about, plans.load(None), MIDWAY)
     assert spent(engine)[0].so_far == Decimal("21.74")
 
 

@@ -1,0 +1,137 @@
+"""A billed month rated again with corrections of its usage: what a correction about it is worth.
+
+The worth of a correction is the month's charge with it minus the charge without it, both on top of the
+corrections posted before. So the amounts posted always equal the month rated again minus the bill.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.periods import Month
+from metering.db.transactions import chunks
+from metering.errors import AdjustmentRefused
+from metering.months import proration
+from metering.pricing import rating
+from metering.pricing.plans import PlanVersion
+from metering.pricing.rating import Span
+
+# Corrections of a closed month keep their quantity beside their amount. A quantity without an amount is
+# billed with the month that it was posted to, and so is no correction of another one.
+VALUED = "quantity IS NOT NULL AND amount IS NOT NULL"
+
+BILLS = text(f"""
+    SELECT m.*, v.content, days.* FROM monthly_stats m JOIN plan_versions v ON v.hash = m.plan_version
+    CROSS JOIN LATERAL (SELECT count(*) AS days_sealed, {proration.AVERAGES} FROM daily_stats d
+        WHERE d.project_id = m.project_id AND d.date BETWEEN :first AND :last) days
+    WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month)""")
+CORRECTIONS = text(f"""
+    SELECT project_id, meter, sum(quantity)::bigint AS quantity FROM adjustments
+    WHERE project_id = ANY(:ids) AND usage_date BETWEEN :first AND :last AND {VALUED}
+    GROUP BY project_id, meter""")
+
+
+@dataclass
+class BilledMonth:
+    """A bill of a month with the plan version that rated it, and the corrections posted about it.
+
+    `spans` are the days of each tier where the version prorates; `corrections` the quantity by meter.
+    """
+
+    month: Month
+    bill: Mapping[str, Any]
+    version: PlanVersion
+    spans: Sequence[Span]
+    corrections: dict[str, int]
+
+    @property
+    def currency(self) -> str:
+        return str(self.bill["currency"])
+
+    def used(self, meter: str) -> int:
+        """Return the usage of a counter, as corrected."""
+        return int(self.bill[meter]) + self.corrections.get(meter, 0)
+
+    def add(self, meter: str, quantity: int) -> Decimal:
+        """Add a correction; returns its worth. Raises AdjustmentRefused if it cannot be valued."""
+        if self.version.prorate and not self.bill["days_sealed"] and self.bill["days_present"]:
+            raise AdjustmentRefused(
+                f"the days of {self.month} are removed, and it cannot be rated again without them; restore "
+                "it from its archive, or post an amount"
+            )
+        before = self.charge(self.corrections)
+        self.corrections[meter] = self.corrections.get(meter, 0) + quantity
+        return self.charge(self.corrections) - before
+
+    def charge(self, corrections: Mapping[str, int]) -> Decimal:
+        """Return fee and overage of the month with those corrections, rounded as a bill is."""
+        totals = {name: self.bill[name] + corrections.get(name, 0) for name in COUNTER_NAMES}
+        spans = [proration.span_of({**self.bill, **totals}, self.bill["tier"])]
+        if self.version.prorate and self.spans:
+            spans = proration.with_adjustments(self.spans, totals)
+        return rating.rate_spans(self.version, spans).total
+
+
+def load(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, BilledMonth]:
+    """Return the bills of `month` by project, of those projects that have one."""
+    bounds = {"ids": list(project_ids), "first": month.first.date, "last": month.last.date}
+    bounds |= {"year": month.year, "month": month.month}
+    corrections: dict[int, dict[str, int]] = {}
+    for project, meter, quantity in connection.execute(CORRECTIONS, bounds):
+        corrections.setdefault(project, {})[meter] = quantity
+    bills = connection.execute(BILLS, bounds).mappings().all()
+    versions = {bill["plan_version"]: PlanVersion.from_content(bill["content"]) for bill in bills}
+    prorated = [bill["project_id"] for bill in bills if versions[bill["plan_version"]].prorate]
+    spans = proration.spans(connection, month, prorated) if prorated else {}
+    return {
+        (project := bill["project_id"]): BilledMonth(
+            month,
+            dict(bill),
+            versions[bill["plan_version"]],
+            spans.get(project, []),
+            corrections.get(project, {}),
+        )
+        for bill in bills
+    }
+
+
+CORRECTED = """
+    SELECT extract(year FROM usage_date)::int AS year, extract(month FROM usage_date)::int AS month,
+        project_id, sum(amount) AS amount FROM adjustments WHERE {valued}
+    GROUP BY 1, 2, 3 HAVING make_date(extract(year FROM min(usage_date))::int,
+        extract(month FROM min(usage_date))::int, 1) >= {kept_from} OR EXISTS (
+        SELECT FROM daily_stats d WHERE d.project_id = adjustments.project_id
+        AND date_trunc('month', d.date) = date_trunc('month', min(usage_date)))
+    ORDER BY 1, 2, 3"""
+
+
+def differing(connection: Connection, kept_from: str) -> Iterator[tuple[int, str, str, str, str]]:
+    """Yield each month whose corrections are not worth what rating it again gives.
+
+    As project, period, what, expected, found. `kept_from`: SQL of the date from which days are kept.
+    """
+    by_month: dict[Month, dict[int, Decimal]] = {}
+    for year, number, project, amount in connection.execute(
+        text(CORRECTED.format(valued=VALUED, kept_from=kept_from))
+    ):
+        by_month.setdefault(Month(year, number), {})[project] = amount
+    for month, amounts in by_month.items():
+        for chunk in chunks(sorted(amounts)):
+            billed = load(connection, month, chunk)
+            for project in chunk:
+                yield from _difference(project, month, amounts[project], billed.get(project))
+
+
+def _difference(
+    project: int, month: Month, posted: Decimal, billed: BilledMonth | None
+) -> Iterator[tuple[int, str, str, str, str]]:
+    if billed is None:
+        yield project, str(month), "corrections", "a closed month", "no bill"
+        return
+    worth = billed.charge(billed.corrections) - billed.charge({})
+    if worth != posted:
+        yield project, str(month), "corrections", str(worth), str(posted)

@@ -1,0 +1,70 @@
+"""Late rows as adjustments: of the day's own month while it is open, else of the money they are worth.
+
+Where the running month has another currency than the closed one, they are kept with their worth and not
+applied: `unapplied` names them.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.periods import Day, Month
+from metering.catalogue.projects import IS_BILLED
+from metering.db import audit_log
+from metering.ledger.late_rows import ACTOR, LateRows
+from metering.months import billed_month
+
+OPEN = text(f"""
+    SELECT p.id FROM unnest(CAST(:ids AS bigint[])) AS p (id)
+    WHERE {IS_BILLED.format(project="p.id", month="CAST(:first AS date)")} AND NOT EXISTS (
+        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND make_date(m.year, m.month, 1) >= :first)""")
+
+POST = text(f"""
+    WITH posted AS (
+        INSERT INTO adjustments (project_id, kind, meter, quantity, amount, currency, usage_date,
+            posted_month, reason, actor, created_at)
+        SELECT project_id, 'late_rows', meter, quantity, amount, currency, :date, posted_month,
+            CASE WHEN quantity > 0 THEN 'rows found after' ELSE 'rows gone since' END
+                || ' the seal of ' || CAST(:date AS date), :actor, :at
+        FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))
+        RETURNING *)
+    {audit_log.INSERT}
+    SELECT :at, actor, 'adjust', 'project ' || project_id, NULL::jsonb, to_jsonb(posted) - 'created_at'
+        || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM')), reason
+    FROM posted ORDER BY id""")
+
+
+def post(connection: Connection, day: Day, late: Sequence[LateRows], at: datetime) -> int:
+    """Post the late rows of `day` found by `ledger.late_rows.find`; returns the adjustments made.
+
+    The projects' mutexes are held. A month that is history has no bill, and so no adjustment.
+    """
+    rows = list(_rows(connection, day, late, Month.of(at)))
+    if not rows:
+        return 0
+    parameters = {"rows": json.dumps(rows), "date": day.date, "actor": ACTOR, "at": at}
+    return connection.execute(POST, parameters).rowcount
+
+
+def _rows(
+    connection: Connection, day: Day, late: Sequence[LateRows], running: Month
+) -> Iterator[dict[str, Any]]:
+    month, ids = Month.of(day.start), sorted({one.project_id for one in late})
+    billed = billed_month.load(connection, month, ids)
+    open_, payable = (
+        set(connection.scalars(OPEN, {"ids": ids, "first": when.first.date})) for when in (month, running)
+    )
+    for one in late:
+        if one.project_id in billed and one.project_id in payable:
+            bill = billed[one.project_id]
+            amount = str(bill.add(one.meter, one.quantity))
+            yield one._asdict() | {
+                "amount": amount,
+                "currency": bill.currency,
+                "posted_month": str(running.first.date),
+            }
+        elif one.project_id in open_:
+            yield one._asdict() | {"posted_month": str(month.first.date)}
