@@ -213,7 +213,7 @@ def owner(engine: Engine, client_id: str) -> Owner | None:
 def remove_worker(engine: Engine, client_id: str) -> None:
     """Note that nobody counts under `client_id`, so that a daemon that stands by takes over at once."""
     with transaction(engine) as connection:
-        connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": worker_name(client_id)})
+        workers.leave(connection, worker_name(client_id))
 
 
 def worker_name(client_id: str) -> str:
