@@ -22,6 +22,7 @@ from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.ledger import sessions
+from metering.ledger.mqtt import FORMER_ORGANIZATION
 from metering.pricing import plans
 
 
@@ -160,8 +161,7 @@ def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterat
 
 def _unattributed(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
     rows = connection.execute(text(overview.UNATTRIBUTED), {"at": at}).all()
-    if rows:
-        found = ", ".join(f"{messages:,} {reason}" for reason, messages in rows)
+    if found := ", ".join(f"{messages:,} {reason}" for reason, messages in rows if messages):
         yield Finding(
             "topics",
             True,
@@ -169,6 +169,20 @@ def _unattributed(connection: Connection, settings: Settings, at: datetime) -> I
             f"topics are {settings.mqtt_topic_root}/{{org_id}}/{{project_id}}/{{device_id}}/…; samples "
             "are in unattributed_messages",
         )
+    topics = connection.scalars(FORMER_TOPICS, {"reason": FORMER_ORGANIZATION, "at": at}).all()
+    if topics:
+        yield Finding(
+            "topics",
+            True,
+            f"devices name a former organization of their project: {', '.join(topics)}",
+            "their messages count for the project; have the devices use the id of its organization of today",
+        )
+
+
+FORMER_TOPICS = text("""
+    SELECT DISTINCT unnest(sample_topics) AS topic FROM unattributed_messages
+    WHERE reason = :reason AND hour > CAST(:at AS timestamptz) - interval '24 hours'
+    ORDER BY topic LIMIT 5""")
 
 
 def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.history import EVER_OWNED
 from metering.catalogue.meters import columns, counters_of, messages_sql
 from metering.catalogue.periods import Hour, Month
 from metering.catalogue.projects import FIRST_OPEN, METERED_UNTIL
@@ -13,6 +14,9 @@ from metering.catalogue.projects import FIRST_OPEN, METERED_UNTIL
 MQTT_COUNTERS = counters_of("mqtt")  # in the order of MqttUsage
 MAX_SAMPLES = 5  # sample topics for each hour and reason
 SAMPLE_LENGTH = 200
+# Topics that name an organization which owned the project before. Their messages count for the project; the
+# row in unattributed_messages has 0 messages, and samples of the topics for whoever corrects the devices.
+FORMER_ORGANIZATION = "former_organization"
 
 
 class MqttUsage(NamedTuple):
@@ -39,17 +43,20 @@ ADD_MQTT = text(f"""
             {columns("CAST(:{0} AS bigint[])", MQTT_COUNTERS)}, CAST(:topics AS text[])
         ) AS g (organization_id, project_id, {columns("{0}", MQTT_COUNTERS)}, topic)
     ), judged AS (
-        SELECT g.*, {FIRST_OPEN} AS first_open, CASE
+        SELECT g.*, {FIRST_OPEN} AS first_open, p.organization_id <> g.organization_id AS moved, CASE
             WHEN g.project_id IS NULL THEN 'malformed_topic'
             WHEN p.id IS NULL THEN 'unknown_project'
-            WHEN p.organization_id <> g.organization_id THEN 'organization_mismatch'
+            WHEN NOT {EVER_OWNED.format(organization="g.organization_id")} THEN 'organization_mismatch'
             WHEN {METERED_UNTIL} <= :at THEN 'project_inactive' END AS reason
         FROM usage g LEFT JOIN projects p ON p.id = g.project_id
+    ), accepted AS (
+        SELECT project_id, {columns("sum({0})::bigint AS {0}", MQTT_COUNTERS)}, min(first_open) AS first_open
+        FROM judged WHERE reason IS NULL GROUP BY project_id
     ), stats AS (
         INSERT INTO project_stats AS s
             (project_id, {columns("{0}", MQTT_COUNTERS)}, open_from, updated_at, mqtt_measured_at)
         SELECT project_id, {columns("{0}", MQTT_COUNTERS)}, first_open, :at, :at
-        FROM judged WHERE reason IS NULL ORDER BY project_id
+        FROM accepted ORDER BY project_id
         ON CONFLICT (project_id) DO UPDATE SET
             {columns("{0} = s.{0} + excluded.{0}", MQTT_COUNTERS)},
             updated_at = :at, mqtt_measured_at = :at
@@ -57,13 +64,15 @@ ADD_MQTT = text(f"""
     ), hours AS (
         INSERT INTO usage_hourly AS u (project_id, hour, {columns("{0}", MQTT_COUNTERS)})
         SELECT project_id, greatest(:hour, open_from), {columns("{0}", MQTT_COUNTERS)}
-        FROM judged JOIN stats USING (project_id) WHERE reason IS NULL
+        FROM accepted JOIN stats USING (project_id)
         ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = u.{0} + excluded.{0}", MQTT_COUNTERS)}
     )
     INSERT INTO unattributed_messages AS u (hour, reason, messages, sample_topics, updated_at)
-    SELECT :hour, reason, sum({messages_sql()}),
+    SELECT :hour, note, coalesce(sum({messages_sql()}) FILTER (WHERE reason IS NOT NULL), 0),
         (array_agg(left(topic, {SAMPLE_LENGTH})))[1 : {MAX_SAMPLES}], :at
-    FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason
+    FROM (SELECT *, coalesce(reason, CASE WHEN moved THEN '{FORMER_ORGANIZATION}' END) AS note
+        FROM judged) AS noted
+    WHERE note IS NOT NULL GROUP BY note ORDER BY note
     ON CONFLICT (hour, reason) DO UPDATE SET
         messages = u.messages + excluded.messages, updated_at = excluded.updated_at,
         sample_topics = (
@@ -79,7 +88,8 @@ def add_mqtt(
 ) -> None:
     """Add messages at `at`, keyed by the (organization id, project id) that their topics name.
 
-    Messages that match no project are counted in unattributed_messages with the reason, never guessed.
+    An organization that owned the project before is accepted too. Messages that match no project are
+    counted in unattributed_messages with the reason, never guessed.
     """
     rows: list[tuple[int | None, int | None, MqttUsage]] = [(*key, counts) for key, counts in usage.items()]
     rows.extend((None, None, counts) for counts in _without_project(malformed))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine
 
+from metering.catalogue import history
 from metering.catalogue.periods import Hour
 from metering.db.transactions import transaction
 from metering.ledger.gauges import record_gauges
@@ -67,6 +68,31 @@ def test_a_stray_topic_of_a_project_in_the_same_flush_is_not_its_usage(
     assert platform.scalar("SELECT mqtt_inbound FROM usage_hourly") == 1
     assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [
         ("organization_mismatch", 5)
+    ]
+
+
+def test_a_topic_of_a_former_organization_counts_for_the_project_and_is_named(
+    engine: Engine, platform: Platform
+) -> None:
+    seller, buyer = platform.organization(), platform.organization()
+    project = platform.project(seller)
+    with transaction(engine) as connection:
+        history.read(connection, AT - hours(1))
+    platform.sql("UPDATE projects SET organization_id = :buyer WHERE id = :id", buyer=buyer, id=project)
+    usage = {
+        (seller, project): MqttUsage(3, 1, 30, 10, "roboticks/old"),
+        (buyer, project): MqttUsage(5, 2, 50, 20, "roboticks/new"),
+        (buyer + 1, project): MqttUsage(7, 0, 70, 0, "roboticks/stranger"),
+    }
+    with transaction(engine) as connection:
+        add_mqtt(connection, usage, AT)
+    counted = "SELECT mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes FROM "
+    assert platform.rows(counted + "project_stats") == platform.rows(counted + "usage_hourly") == [(8, 3, 80)]
+    assert platform.rows(
+        "SELECT reason, messages, sample_topics FROM unattributed_messages ORDER BY reason"
+    ) == [
+        ("former_organization", 0, ["roboticks/old"]),
+        ("organization_mismatch", 7, ["roboticks/stranger"]),
     ]
 
 
