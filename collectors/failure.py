@@ -33,6 +33,7 @@ def failure_of_places(failures: Iterable[Failure]) -> Failure:
     return Failure(
         cause.reason,
         cause.kind,
+        cause.of_project,
         transient=all(failure.transient for failure in each),
         later=all(failure.retryable for failure in each),
     )

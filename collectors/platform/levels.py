@@ -122,7 +122,7 @@ class Recording:
             with self.connection.begin():
                 record_failures(self.connection, SOURCE, of_chunk, self.at)
             for project, failure in of_chunk.items():
-                self.result.failures[project] = Failure(failure.reason, failure.kind)
+                self.result.failures[project] = Failure(failure.reason, failure.kind, failure.of_project)
 
     def _before(self, project: int) -> list[SourceFailure]:
         return [self.result.failures[project]] if project in self.result.failures else []

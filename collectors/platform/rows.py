@@ -1,6 +1,6 @@
 """Count the platform's rows into their hours: one grouped statement a table, for every project."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -106,7 +106,7 @@ class RowCount:
             if left:
                 self._write([project], start, failures | left)
             else:
-                self._fail([project], failures | {"usage_hourly": database_failure(error)})
+                self._fail([project], failures | {"usage_hourly": _refusal(error)})
 
         isolate(ids, write, refused)
 
@@ -125,4 +125,5 @@ class RowCount:
 
 def _refusal(error: DBAPIError) -> SourceFailure:
     too_large = getattr(error.orig, "pgcode", None) == OUT_OF_RANGE
-    return SourceFailure(TOO_LARGE) if too_large else database_failure(error)
+    failure = SourceFailure(TOO_LARGE) if too_large else database_failure(error)
+    return replace(failure, of_project=True)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -73,11 +74,9 @@ def stage_range(connection: Connection, start: datetime, end: datetime) -> dict[
 
 def failure_of_tables(failures: Mapping[str, SourceFailure], transient: bool = False) -> Failure:
     """Return the failure of the source of which the tables in `failures` could not be read."""
-    cause = combined(
-        SourceFailure(f"{table}: {failure}", failure.kind) for table, failure in failures.items()
-    )
+    cause = combined(replace(failure, reason=f"{table}: {failure}") for table, failure in failures.items())
     timed_out = any(failure.kind == "timeout" for failure in failures.values())
-    return Failure(cause.reason, cause.kind, transient=transient, later=timed_out)
+    return Failure(cause.reason, cause.kind, cause.of_project, transient=transient, later=timed_out)
 
 
 def missing_indexes(connection: Connection) -> list[str]:

@@ -54,7 +54,7 @@ _DAY_END = "least(CAST(:end AS timestamptz), CAST(:at AS timestamptz))"
 _AWAY = f"(SELECT 'a counter was away' FROM mqtt_sessions m WHERE {absent('m', _DAY_END)} LIMIT 1)"
 _NEVER_READ = {
     "sessions": "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",
-    "hours": "s.{0}_measured_at IS NULL",
+    "hours": "s.{0}_measured_at IS NULL AND NOT coalesce((h.{0}_failed->>'of_project')::boolean, false)",
 }
 _MEASURED_HOURS = {"sessions": f"({_SESSION_HOURS})::int", "hours": "h.{0}_hours::int"}
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SOURCES, SourceName
@@ -32,7 +33,7 @@ RECORD = f"""
         WHERE coalesce(CAST(u.measured->>'{{0}}' AS timestamptz), '-infinity') < h.hour + interval '1 hour'
     ) hours
     WHERE d.date BETWEEN :first AND :last AND d.project_id = ANY(:ids) AND {INCOMPLETE.format("d")}
-        AND {{unknown}} AND hours.starts_at IS NOT NULL
+        AND {{unknown}} AND hours.starts_at IS NOT NULL AND NOT {OFF_ON.format(date="d.date")}
         AND NOT EXISTS (SELECT FROM gaps g WHERE g.source = '{{0}}' AND g.kind = 'partial_day'
             AND g.starts_at >= {_DAY_START} AND g.starts_at < {_DAY_START} + interval '1 day'
             AND d.project_id = ANY(g.project_ids))

@@ -1,7 +1,8 @@
 """Record why a source could not be read for a project, in the hour in which it was tried.
 
-An hour holds `<source>_failed` in `usage_hourly.measured`: `{"reason": sentence, "kind": kind}`. Only the
-kind decides anything; the reason is for people and may be worded anew at any time.
+An hour holds `<source>_failed` in `usage_hourly.measured`: `{"reason": sentence, "kind": kind}`, with
+`"of_project": true` where the source itself answers. The reason is for people, decides nothing and may be
+worded anew at any time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,10 +32,14 @@ KIND_OF_SQLSTATE: dict[str, FailureKind] = {"42501": "denied", "57014": "timeout
 
 @dataclass(frozen=True)
 class SourceFailure:
-    """Why a source was not read: `reason` is a sentence for the operator, `kind` decides the state."""
+    """Why a source was not read: `reason` is a sentence for the operator, `kind` decides the state.
+
+    `of_project`: the source answers, but what it says of this project cannot be counted.
+    """
 
     reason: str
     kind: FailureKind = "failed"
+    of_project: bool = False
 
     def __str__(self) -> str:
         return self.reason
@@ -42,9 +47,11 @@ class SourceFailure:
 
 def combined(failures: Iterable[SourceFailure]) -> SourceFailure:
     """Return the failure of a source of which several parts failed, the same in any order of them."""
-    distinct = {(RANK.index(failure.kind), failure.reason) for failure in failures}
+    each = list(failures)
+    distinct = {(RANK.index(failure.kind), failure.reason) for failure in each}
     reasons = dict.fromkeys(reason for _, reason in sorted(distinct))
-    return SourceFailure("; ".join(reasons), RANK[min(distinct)[0]])
+    of_project = any(failure.of_project for failure in each)
+    return SourceFailure("; ".join(reasons), RANK[min(distinct)[0]], of_project)
 
 
 def database_failure(error: DBAPIError) -> SourceFailure:
@@ -63,9 +70,11 @@ def failure_state(failure: str) -> str:
 RECORD_FAILURES = text("""
     INSERT INTO usage_hourly AS u (project_id, hour, measured)
     SELECT s.project_id, greatest(:hour, s.open_from), jsonb_build_object(CAST(:key AS text),
-        jsonb_build_object('reason', f.reason, 'kind', f.kind)) || CAST(f.parts AS jsonb)
+        jsonb_strip_nulls(jsonb_build_object('reason', f.reason, 'kind', f.kind,
+            'of_project', nullif(f.of_project, false)))) || CAST(f.parts AS jsonb)
     FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:kinds AS text[]),
-        CAST(:parts AS text[])) AS f (project_id, reason, kind, parts)
+        CAST(:of_project AS boolean[]), CAST(:parts AS text[]))
+        AS f (project_id, reason, kind, of_project, parts)
     JOIN project_stats s USING (project_id) ORDER BY s.project_id
     ON CONFLICT (project_id, hour) DO UPDATE SET measured = u.measured || excluded.measured
         WHERE NOT u.measured ? CAST(:source AS text) OR :counted""")
@@ -93,6 +102,7 @@ def record_failures(
             "ids": ids,
             "reasons": [failures[project].reason for project in ids],
             "kinds": [failures[project].kind for project in ids],
+            "of_project": [failures[project].of_project for project in ids],
             "parts": parts_json(source, ids, parts or {}),
             "hour": Hour.of(at).start,
             "source": source,

@@ -116,7 +116,8 @@ def _take_unusable(connection: Connection, names: tuple[str, ...]) -> dict[int, 
     failures: dict[int, dict[str, SourceFailure]] = {}
     for project, table, count in rows:
         failures.setdefault(project, {})[table] = SourceFailure(
-            f"{count:,} rows hold no size or a negative one; correct them" if count else TOO_LARGE
+            f"{count:,} rows hold no size or a negative one; correct them" if count else TOO_LARGE,
+            of_project=True,
         )
     return failures
 

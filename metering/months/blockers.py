@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue.history import OWNER_AT, TIER_AT
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
+from metering.days.partial_days import record_partial_days
 from metering.db.transactions import advisory_lock
 from metering.errors import PlanError
 from metering.pricing.plans import Plans
@@ -69,6 +70,7 @@ def settle(connection: Connection, month: Month, project_ids: Sequence[int], at:
     connection.execute(COVER, {"at": at})
     connection.execute(MQTT_SILENT, month.bounds())
     connection.execute(PLATFORM_SILENT, month.bounds() | {"ids": list(project_ids)})
+    record_partial_days(connection, month.first, month.last, project_ids)
 
 
 def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, str]:

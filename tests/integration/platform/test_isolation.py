@@ -203,3 +203,18 @@ def test_an_hour_says_why_a_project_was_left_out(
         assert connection.scalar(text("SELECT count(*) FROM daily_stats")) == 0
     (last,) = (cell for cell in cells if cell.source == "platform_db" and cell.hour.hour == 10)
     assert (last.state, "negative" in last.detail["reason"]) == ("partial", True)
+
+
+def test_a_project_that_could_never_be_counted_in_full_blocks_its_month_and_no_other(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    odd, sound = pair(platform)
+    spoil(platform, odd, "in one hour")
+    assert run_now(configured, engine, "hourly", AT).state == "partial"
+    assert run_now(configured, engine, "daily", SEALED).state == "partial"
+    states = "SELECT coverage->'platform_db'->>'state' FROM daily_stats ORDER BY project_id"
+    assert platform.rows(states) == [("missing",), ("measured",)]
+    outcome = run_now(configured, engine, "monthly", NOVEMBER.end + hours(1))
+    assert [key.split()[0] for key in outcome.result["blocked"]] == [str(odd)], outcome.sentence
+    billed = "SELECT project_id, logs, docker_upload_bytes FROM monthly_stats"
+    assert platform.rows(billed) == [(sound, 2, 7)]
