@@ -40,6 +40,14 @@ def quantity(value: int | None, unit: str) -> str:
     return size(value) if unit == "bytes" else count(value)
 
 
+def span(low: int, high: int, unit: str) -> str:
+    """Return a range of a meter's value in one unit, such as 0.18–0.31 GB."""
+    if unit != "bytes":
+        return f"{count(low)}–{count(high)}"
+    by, name = scale(high)
+    return f"{low / by:.3g}–{high / by:.3g} {name}"
+
+
 def money(value: Decimal | None, currency: str) -> str:
     """An amount with its currency's code."""
     return UNKNOWN if value is None else f"{value:,} {currency}"

@@ -39,7 +39,7 @@ def listed(
                 "this role may not look anew; these are the alerts of the runner's last look", err=True
             )
         with transaction(engine) as connection:
-            output.alerts(OUT, alerts.listed(connection, resolved), as_json)
+            output.alerts(OUT, alerts.list_alerts(connection, resolved), as_json)
 
 
 @app.command("ack")

@@ -19,7 +19,7 @@ CATCH_UP = 10.0  # seconds that the counter gets to have counted what its broker
 
 def run(context: Context) -> dict[str, Any]:
     """Compare what is settled; a source that cannot be read says so and leaves nothing."""
-    hour = reconciliation.settled(context.at)
+    hour = reconciliation.last_complete_hour(context.at)
     if context.settings.mqtt_url is None:
         return {"hour": str(hour), "cloudwatch": "not configured", "broker": "not configured: set MQTT_URL"}
     if cloudwatch.is_configured(context.settings):
@@ -38,8 +38,8 @@ def _tried(context: Context, source: str, compare: Callable[[Context], dict[str,
 
 def _by_cloudwatch(context: Context) -> dict[str, Any]:
     with transaction(context.engine) as connection:
-        hours = reconciliation.waiting(connection, CLOUDWATCH, context.at)
-        ours = {hour.start: reconciliation.ours(connection, hour) for hour in hours}
+        hours = reconciliation.hours_to_compare(connection, CLOUDWATCH, context.at)
+        ours = {hour.start: reconciliation.count_ours(connection, hour) for hour in hours}
     requests = RequestCount()
     try:
         counts = cloudwatch.read(context.settings, hours, requests)

@@ -1,9 +1,9 @@
-"""Anomalies: sealed days whose usage the days before them do not explain, one alert each.
+"""Find anomalies: sealed days whose usage the days before them do not explain, one alert each.
 
-Every sealed day is judged once, in order, each meter only from the days before it (bands.py says
-how). A day that was not measured whole is unknown: it is neither judged nor learnt from. When a new
-level stays, its third day is no news any more. What is found in days more than a week old is kept,
-and is over from the start: it is no news either.
+Every sealed day is judged once, in order, each meter only from the days before it (see forecast.py). A
+day that was not measured in full is unknown: it is neither judged nor used to judge others. When a new
+level persists, its third day is not reported any more. Anomalies more than a week old are recorded as
+resolved.
 """
 
 import json
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 
 from metering.alerts import forecast
 from metering.catalogue import projects
-from metering.catalogue.meters import COUNTERS, columns
+from metering.catalogue.meters import COUNTERS, METERS, Unit, columns
 from metering.catalogue.sources import COUNTER_SOURCES
 from metering.days.coverage import unknown_on_day
 from metering.db.transactions import CHUNK, advisory_lock, chunks, transaction
@@ -27,7 +27,7 @@ OVERLAP = "1 hour"  # a seal may have begun before the last judgement and been c
 
 Progress = Callable[[str, int, int], None]
 
-# The days of some projects with enough before the first of them to judge by; `due` is to be judged.
+# The days that are to be judged (`due`), and enough days before the first of them to judge by.
 LOADED = text(f"""
     WITH due AS (
         SELECT d.project_id, d.date FROM daily_stats d JOIN project_stats s USING (project_id)
@@ -41,16 +41,16 @@ LOADED = text(f"""
 
 OPEN = text("""
     INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, resolved_at)
-    SELECT 'anomaly', 'warning', found.project_id, found.meter || ' ' || found.date,
-        jsonb_build_object('meter', found.meter, 'date', found.date, 'expected_low', found.low,
-            'expected_high', found.high, 'actual', found.actual, 'reason', found.reason), :at,
-        CASE WHEN CAST(found.date AS date) < CAST(:at AS timestamptz) - interval '7 days' THEN :at END
-    FROM jsonb_to_recordset(CAST(:found AS jsonb)) AS found
-        (project_id bigint, meter text, date text, low bigint, high bigint, actual bigint, reason text)
+    SELECT 'anomaly', 'warning', anomaly.project_id, anomaly.meter || ' ' || anomaly.date,
+        jsonb_build_object('meter', anomaly.meter, 'unit', anomaly.unit, 'date', anomaly.date,
+            'expected_low', anomaly.low, 'expected_high', anomaly.high, 'actual', anomaly.actual), :at,
+        CASE WHEN CAST(anomaly.date AS date) < CAST(:at AS timestamptz) - interval '7 days' THEN :at END
+    FROM jsonb_to_recordset(CAST(:anomalies AS jsonb)) AS anomaly
+        (project_id bigint, meter text, unit text, date text, low bigint, high bigint, actual bigint)
     WHERE NOT EXISTS (
-        SELECT FROM alerts a WHERE a.kind = 'anomaly' AND a.project_id = found.project_id
-        AND a.subject = found.meter || ' ' || found.date)
-    ORDER BY found.date, found.project_id, found.meter""")
+        SELECT FROM alerts a WHERE a.kind = 'anomaly' AND a.project_id = anomaly.project_id
+        AND a.subject = anomaly.meter || ' ' || anomaly.date)
+    ORDER BY anomaly.date, anomaly.project_id, anomaly.meter""")
 
 JUDGED = text("""
     UPDATE project_stats SET judged_at = greatest(judged_at, :loaded_at) WHERE project_id = ANY(:ids)""")
@@ -58,7 +58,7 @@ JUDGED = text("""
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A day's usage of a meter outside of what was expected, in the meter's units."""
+    """A day's usage of a meter outside of the expected range `low` to `high`, in the meter's unit."""
 
     project_id: int
     meter: str
@@ -68,18 +68,14 @@ class Anomaly:
     actual: int
 
     @property
-    def reason(self) -> str:
-        """In words; for people."""
-        side = "more" if self.actual > self.high else "less"
-        return (
-            f"{side} than the {self.low:,} to {self.high:,} that this weekday's usage "
-            "and the last weeks' level let expect"
-        )
+    def unit(self) -> Unit:
+        """The meter's unit."""
+        return METERS[self.meter].unit
 
 
 @dataclass(frozen=True)
 class Days:
-    """The loaded days of some projects: `usage[meter][project, day]`, NaN where unknown."""
+    """The days of some projects: `usage[meter][project, day]`, NaN where it is unknown."""
 
     ids: list[int]
     first: date
@@ -90,33 +86,33 @@ class Days:
 def judge(
     engine: Engine, project_ids: Sequence[int], at: datetime, progress: Progress = lambda *_: None
 ) -> int:
-    """Judge the days of those projects that were not judged yet; returns the anomalies found.
+    """Judge the days of those projects that were not judged yet; return the number of new anomalies.
 
-    Killed half-way, the rest is judged by the next run. The arithmetic takes seconds, so no transaction
-    is open during it: the database ends those that stay idle.
+    If it is killed half-way, the next run judges the rest. The arithmetic takes seconds, so no transaction
+    is open during it: the database ends transactions that stay idle.
     """
-    found = 0
+    opened = 0
     for done, ids in enumerate(chunks(project_ids)):
         progress("judging days", done * CHUNK, len(project_ids))
         with transaction(engine) as connection:
             projects.ensure(connection, ids, at)
             loaded_at = connection.execute(text("SELECT now()")).scalar_one()
             days = _load(connection, ids)
-        news = [] if days is None else list(unusual(days))
+        anomalies = [] if days is None else list(unusual(days))
         with transaction(engine) as connection:
             advisory_lock(connection, "anomalies")
-            found += _open(connection, news, at)
+            opened += _open(connection, anomalies, at)
             projects.lock(connection, ids)
             connection.execute(JUDGED, {"ids": ids, "loaded_at": loaded_at})
-    return found
+    return opened
 
 
 def unusual(days: Days) -> Iterator[Anomaly]:
-    """The anomalies among the days that are due, by meter and date."""
+    """Yield the anomalies among the days that are due, by meter and date."""
     for meter, usage in days.usage.items():
-        low, high, side = _judged(usage, days.due)
-        news = (side != 0) & days.due & ~_settled(side)
-        for project, day in zip(*np.nonzero(news), strict=True):
+        low, high, side = _judge(usage, days.due)
+        is_anomaly = (side != 0) & days.due & ~_is_new_level(side)
+        for project, day in zip(*np.nonzero(is_anomaly), strict=True):
             yield Anomaly(
                 days.ids[project],
                 meter,
@@ -127,17 +123,16 @@ def unusual(days: Days) -> Iterator[Anomaly]:
             )
 
 
-def _open(connection: Connection, news: Sequence[Anomaly], at: datetime) -> int:
+def _open(connection: Connection, anomalies: Sequence[Anomaly], at: datetime) -> int:
     rows = [
-        {**vars(one), "date": str(one.date), "reason": one.reason}
-        for one in sorted(news, key=lambda one: (one.date, one.project_id))
+        {**vars(anomaly), "date": str(anomaly.date), "unit": anomaly.unit}
+        for anomaly in sorted(anomalies, key=lambda anomaly: (anomaly.date, anomaly.project_id))
     ]
-    return connection.execute(OPEN, {"found": json.dumps(rows), "at": at}).rowcount if rows else 0
+    return connection.execute(OPEN, {"anomalies": json.dumps(rows), "at": at}).rowcount if rows else 0
 
 
 def _load(connection: Connection, ids: list[int]) -> Days | None:
-    given = {"ids": ids, "reach": forecast.REACH + STREAK}
-    rows = connection.execute(LOADED, given).all()
+    rows = connection.execute(LOADED, {"ids": ids, "reach": forecast.REACH + STREAK}).all()
     if not rows:
         return None
     places = {project: place for place, project in enumerate(sorted({row.project_id for row in rows}))}
@@ -157,18 +152,21 @@ def _load(connection: Connection, ids: list[int]) -> Days | None:
     return Days(list(places), first, usage, due)
 
 
-def _judged(
+def _judge(
     usage: NDArray[np.float64], due: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int8]]:
-    """Bounds, and on which side of them a day is: of the due days and the STREAK before each."""
+    """Return bounds, and the side of them on which a day lies (-1, 0, 1).
+
+    Of the days that are due and of the STREAK days before each.
+    """
     low, high = (np.full(usage.shape, np.nan) for _ in range(2))
     past = np.concatenate([np.full((len(usage), forecast.REACH), np.nan), usage], axis=1)
-    wanted = due.copy()
+    judged = due.copy()
     for back in range(1, STREAK + 1):
-        wanted[:, :-back] |= due[:, back:]
-    for day in np.flatnonzero(wanted.any(axis=0)):
+        judged[:, :-back] |= due[:, back:]
+    for day in np.flatnonzero(judged.any(axis=0)):
         before = past[:, day : day + forecast.REACH]
-        some = np.flatnonzero(wanted[:, day] & (np.nan_to_num(before).sum(axis=1) > 0))
+        some = np.flatnonzero(judged[:, day] & (np.nan_to_num(before).sum(axis=1) > 0))
         if len(some):
             band = forecast.expected(before[some])
             low[some, day], high[some, day] = band.low, band.high
@@ -176,10 +174,10 @@ def _judged(
     return low, high, side
 
 
-def _settled(side: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Days after STREAK others out on the same side: the new level, not news."""
-    settled = np.ones(side.shape, dtype=bool)
+def _is_new_level(side: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Return the days after STREAK others on the same side of their bounds."""
+    same = np.ones(side.shape, dtype=bool)
     for back in range(1, STREAK + 1):
-        settled[:, :back] = False
-        settled[:, back:] &= side[:, back:] == side[:, :-back]
-    return settled
+        same[:, :back] = False
+        same[:, back:] &= side[:, back:] == side[:, :-back]
+    return same

@@ -1,4 +1,4 @@
-"""What is over and neither sealed nor closed: after an outage, the work that has piled up, in order."""
+"""List the days that wait to be sealed and the months that wait to be closed, in order."""
 
 import json
 from datetime import datetime
@@ -14,7 +14,7 @@ FIRST_OPEN_DAY = text(f"""
     SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id
     WHERE s.open_from < least(CAST(:today AS timestamptz), {METERED_UNTIL})""")
 
-# The last run of each period, or that nobody has asked for one yet.
+# The last run of each period, if there is one.
 RUNS = text("""
     SELECT due.job, due.period, coalesce(run.state, 'not asked for') AS state, run.next_attempt_at
     FROM jsonb_to_recordset(CAST(:due AS jsonb)) AS due (place int, job text, period text)
@@ -26,32 +26,32 @@ RUNS = text("""
 
 
 def open_days(connection: Connection, at: datetime) -> list[Day]:
-    """Days over at `at` that some project has not sealed, in order."""
+    """Return the days that are over at `at` and not sealed for every project, in order."""
     today = Day.of(at)
     first = connection.scalar(FIRST_OPEN_DAY, {"today": today.start})
     return [] if first is None else list(days(Day.of(first), today.previous()))
 
 
 def open_months(connection: Connection, at: datetime) -> list[Month]:
-    """Months over at `at` in which some project has usage that is not billed, in order."""
+    """Return the months that are over at `at` and not closed for every project with usage, in order."""
     return due_months(connection, at)
 
 
 def plan(connection: Connection, at: datetime) -> list[dict[str, Any]]:
-    """The days and then the months that are behind at `at`: job, period, state and next attempt."""
+    """Return the waiting days, then the months: job, period, state and next_attempt_at of each."""
     due = [("daily", str(day)) for day in open_days(connection, at)]
     due += [("monthly", str(month)) for month in open_months(connection, at)]
     rows = [{"place": place, "job": job, "period": period} for place, (job, period) in enumerate(due)]
     return [dict(row) for row in connection.execute(RUNS, {"due": json.dumps(rows)}).mappings()]
 
 
-def summary(found: list[dict[str, Any]]) -> str:
-    """The plan in a line, for people."""
+def summary(plan: list[dict[str, Any]]) -> str:
+    """Return the plan in a line, for people."""
     parts = []
-    for job, what in (("daily", "day"), ("monthly", "month")):
-        periods = [row["period"] for row in found if row["job"] == job]
+    for job, noun in (("daily", "day"), ("monthly", "month")):
+        periods = [row["period"] for row in plan if row["job"] == job]
         if periods:
-            reach = periods[0] if len(periods) == 1 else f"{periods[0]} to {periods[-1]}"
+            span = periods[0] if len(periods) == 1 else f"{periods[0]} to {periods[-1]}"
             verb = "to seal" if job == "daily" else "to close"
-            parts.append(f"{len(periods)} {what}{'s' * (len(periods) > 1)} {verb} ({reach})")
+            parts.append(f"{len(periods)} {noun}{'s' * (len(periods) > 1)} {verb} ({span})")
     return ", then ".join(parts)

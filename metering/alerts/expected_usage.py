@@ -1,4 +1,4 @@
-"""What a project's days were expected to be, beside what they were: the same bands that judge them."""
+"""Compare a project's days with what was expected of them, by the forecast that finds anomalies."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -24,7 +24,10 @@ _QUERIES = {
 
 @dataclass(frozen=True)
 class Expectation:
-    """A day's usage in the meter's unit and its bounds; None where unknown, or nothing can be expected."""
+    """A day's usage in the meter's unit, and its bounds.
+
+    `actual` is None where it is unknown; the bounds are None where nothing can be expected.
+    """
 
     date: date
     actual: int | None
@@ -33,17 +36,17 @@ class Expectation:
 
 
 def beside(connection: Connection, project_id: int, meter: str, first: Day, last: Day) -> list[Expectation]:
-    """A row for each day from `first` to `last`, each expected from the days before it alone.
+    """Return each day from `first` to `last`, with what the days before it let expect.
 
-    Raises FleetmeterError for what is no counter.
+    Raises FleetmeterError if `meter` is not a counter.
     """
     if meter not in _QUERIES:
         raise FleetmeterError(f"there is no counter {meter!r}")
     since = Day(first.date - timedelta(days=forecast.REACH))
-    given = {"id": project_id, "first": since.date, "last": last.date}
-    found = {row.date: row.used for row in connection.execute(_QUERIES[meter], given)}
-    known = [found.get(day.date) for day in days(since, last)]
-    usage = np.array([np.nan if used is None else float(used) for used in known])
+    bounds = {"id": project_id, "first": since.date, "last": last.date}
+    used = {row.date: row.used for row in connection.execute(_QUERIES[meter], bounds)}
+    known = [used.get(day.date) for day in days(since, last)]
+    usage = np.array([np.nan if value is None else float(value) for value in known])
     band = forecast.expected(sliding_window_view(usage, forecast.REACH)[:-1])
     return [
         Expectation(day.date, actual, _whole(low, np.ceil), _whole(high, np.floor))

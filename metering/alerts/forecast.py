@@ -1,12 +1,11 @@
-"""The band in which a day's usage is expected, from the days before it. Pure arithmetic on arrays.
+"""Forecast the range of a day's usage from the days before it. Pure arithmetic on arrays.
 
-A day is expected between what its weekday has been for two months at the level of the last week, and
-the same at the level of the last month: only what fits neither is unusual, so that neither a holiday
-week nor the return from it raises an alarm twice, and a new level is taken over within days. Around
-these the band is as wide as the series has missed its expectation before, on all days or on this
-weekday alone, whichever is wider: weekends are often far less regular than working days. Everything
-is a median or a quantile of logarithms: the past's own anomalies hardly move it, and noise may grow
-with usage.
+The expectation is the usage of this weekday over two months, once at the level of the last week and once
+at the level of the last month. Only usage that fits neither is unusual: so neither a holiday week nor the
+return from it raises an alarm twice, and a new level is adopted within days. The range around it is as
+wide as the series has missed its expectation before, on all days or on this weekday alone, whichever is
+wider: weekends are often far less regular than working days. Everything is a median or a quantile of
+logarithms: past anomalies hardly move it, and noise may grow with usage.
 """
 
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ _STEPS = 0.95  # of usage that is mostly the same: a few large transfers a day c
 
 @dataclass(frozen=True)
 class Bands:
-    """Per series: the least and the most usage expected; NaN where nothing can be said."""
+    """The range of usage expected of each series; NaN where nothing can be expected."""
 
     low: Array
     expected: Array
@@ -43,7 +42,7 @@ class Bands:
 
 
 def expected(past: Array) -> Bands:
-    """The bands of the day after `past`: usage of n series on the REACH days before it, NaN unknown."""
+    """Return the bands of the day after `past`: the usage of n series on REACH days, NaN where unknown."""
     past = _since_first_use(past)
     blunt = np.maximum(1.0, BLUNT * quantile(past, 0.5))[:, None]
     x = np.log(past + blunt)
@@ -63,7 +62,7 @@ def expected(past: Array) -> Bands:
 
 
 def _widened(today: Array, bounds: tuple[Array, Array, Array], blunt: Array) -> Bands:
-    """At least as wide as counting noise, and as a change worth telling."""
+    """Widen the bands to counting noise, and to LEAST_CHANGE."""
     least, middle, most = (np.maximum(np.exp(value) - blunt, 0) for value in bounds)
     low, high = (np.maximum(np.exp(value) - blunt, 0) for value in (today.min(axis=0), today.max(axis=0)))
     counting = WIDTH * np.sqrt(np.maximum(high, 1))
@@ -79,7 +78,7 @@ def _since_first_use(past: Array) -> Array:
 
 
 def _enough(past: Array) -> NDArray[np.bool_]:
-    """Known for LEAST_DAYS, and used on at least half of the last two months' days."""
+    """Return which series are known on LEAST_DAYS, and used on half of the last two months' days."""
     recent = past[:, -7 * WEEKS :]
     known = np.isfinite(recent).sum(axis=1)
     used = (np.nan_to_num(recent) > 0).sum(axis=1)
@@ -88,22 +87,22 @@ def _enough(past: Array) -> NDArray[np.bool_]:
 
 
 def _same_weekday(x: Array) -> Array:
-    """For each day that has WEEKS weeks before it: the usage on its weekday in those weeks."""
+    """Return for each day with WEEKS weeks before it the usage on its weekday in those weeks."""
     return sliding_window_view(x, 7 * WEEKS + 1, axis=1)[..., :-1:7]
 
 
 def _level(off: Array, days: int) -> Array:
-    """How far the days before were off their weekday, for the last SPREAD_DAYS and the day itself."""
+    """Return how far the days before were off their weekday, for SPREAD_DAYS and the day itself."""
     before = sliding_window_view(off, days + 1, axis=1)[:, -SPREAD_DAYS - 1 :, :-1]
     return np.nan_to_num(quantile(before, 0.5))
 
 
 def quantile(values: Array, share: float) -> Array:
-    """The quantile of the last axis, NaN left out (numpy's own takes a hundred times as long)."""
+    """Return the quantile of the last axis without NaN; numpy's nanquantile takes 100 times as long."""
     ordered = np.sort(values, axis=-1)
     at = share * np.maximum(np.isfinite(values).sum(axis=-1, keepdims=True) - 1, 0)
     floor = np.floor(at).astype(np.intp)
     ceiling = np.ceil(at).astype(np.intp)
     low, high = (np.take_along_axis(ordered, index, axis=-1) for index in (floor, ceiling))
-    found: Array = (low + (at - floor) * (high - low))[..., 0]
-    return found
+    value: Array = (low + (at - floor) * (high - low))[..., 0]
+    return value

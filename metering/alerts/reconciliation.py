@@ -1,7 +1,8 @@
-"""What a broker says it accepted, beside what was counted; the difference is the drift.
+"""Compare a broker's own count with ours; the difference is the drift.
 
-AWS IoT says it by hour. Another broker has one counter since it started: it is read now and then with
-all that was counted until that moment, and two readings are compared unless it restarted in between.
+AWS IoT counts by hour. Any other broker has one counter since it started: it is read now and then,
+together with everything counted until that moment, and two readings are compared unless the broker
+restarted in between.
 """
 
 import json
@@ -16,12 +17,12 @@ from metering.catalogue.meters import messages_sql
 from metering.catalogue.periods import Hour
 
 CLOUDWATCH, BROKER = "cloudwatch", "broker"
-LATE = timedelta(hours=2)  # what AWS may still add to an hour that was compared already
-FURTHEST = timedelta(hours=24)  # how far back an outage is caught up with
-SLACK = timedelta(seconds=5)  # a broker's uptime is in whole seconds, and some seconds old
-KEPT = timedelta(days=8)
-# After its beginning: CloudWatch may still add to an hour for some minutes after its end.
-SETTLES = timedelta(minutes=75)
+COMPARED_AGAIN = timedelta(hours=2)  # AWS may still add to an hour that was compared already
+MAX_CATCH_UP = timedelta(hours=24)  # how far back hours are compared after an outage
+UPTIME_SLACK = timedelta(seconds=5)  # a broker's uptime is in whole seconds, and some seconds old
+KEEP_SAMPLES = timedelta(days=8)
+# After an hour's beginning: CloudWatch may still add to an hour for some minutes after its end.
+COMPLETE_AFTER = timedelta(minutes=75)
 
 OURS = text(f"""
     SELECT (SELECT coalesce(sum({messages_sql()}), 0)::bigint FROM usage_hourly
@@ -45,7 +46,7 @@ LAST = """
         (parts->>'restarts')::int AS broker_restarts
     FROM reconciliations ORDER BY source, hour DESC"""
 
-# Counting began within the first of these hours, or before; what AWS saw until then is no drift.
+# When counting began: what AWS accepted before is no drift.
 SINCE = text("""
     SELECT (SELECT max(hour) FROM reconciliations WHERE source = :source AND theirs IS NOT NULL),
         (SELECT min(session_started_at) FROM mqtt_sessions)""")
@@ -56,12 +57,12 @@ SAMPLES = text("""
         (SELECT max(at) FROM broker_samples WHERE broker = :broker AND at < :hour), '-infinity')
     ORDER BY at""")
 
-# Up to when every daemon that is connected has counted; NULL when none is.
+# The instant up to which every connected daemon has counted; NULL without a connected daemon.
 COUNTED_TO = text("SELECT min(last_seen_at) FROM mqtt_sessions WHERE connected")
 
 
 class Sample(NamedTuple):
-    """A broker's counter since `uptime_seconds`, and how many messages were ever counted, at `at`."""
+    """A reading at `at`: the broker's counter since it started, and the messages we ever counted."""
 
     at: datetime
     received: int
@@ -69,27 +70,27 @@ class Sample(NamedTuple):
     counted: int
 
 
-def settled(at: datetime) -> Hour:
-    """The last hour that a broker's figures may be taken as final for at `at`."""
-    return Hour.of(at - SETTLES)
+def last_complete_hour(at: datetime) -> Hour:
+    """Return the last hour for which a broker's figures are final at `at`."""
+    return Hour.of(at - COMPLETE_AFTER)
 
 
-def waiting(connection: Connection, source: str, at: datetime) -> list[Hour]:
-    """The hours to compare by `at`, in order: those that are settled and new, and the last few again."""
-    last = settled(at)
-    compared, began = connection.execute(SINCE, {"source": source}).one()
-    first = last.start - LATE
+def hours_to_compare(connection: Connection, source: str, at: datetime) -> list[Hour]:
+    """Return the hours to compare at `at`, in order: complete new ones, and the last few again."""
+    last = last_complete_hour(at)
+    compared, started = connection.execute(SINCE, {"source": source}).one()
+    first = last.start - COMPARED_AGAIN
     if compared is not None:
         first = min(first, compared + timedelta(hours=1))
-    elif began is not None:
-        first = min(last.start, began + timedelta(minutes=59, seconds=59))
-    first = max(first, last.start - FURTHEST)
+    elif started is not None:
+        first = min(last.start, started + timedelta(minutes=59, seconds=59))
+    first = max(first, last.start - MAX_CATCH_UP)
     span = (last.start - Hour.of(first).start) // timedelta(hours=1)
     return [Hour.of(last.start - timedelta(hours=back)) for back in range(span, -1, -1)]
 
 
-def ours(connection: Connection, hour: Hour) -> int:
-    """Messages counted in `hour` over all projects, and of none."""
+def count_ours(connection: Connection, hour: Hour) -> int:
+    """Return the messages counted in `hour`, of every project and of none."""
     return int(connection.execute(OURS, {"hour": hour.start}).scalar_one())
 
 
@@ -101,21 +102,21 @@ def record(
     parts: dict[str, Any],
     at: datetime,
 ) -> None:
-    """Store `counts`, theirs and ours, of `hour`; a later look at the same hour takes its place."""
+    """Record `counts` of `hour`, theirs (None if unknown) and ours, in place of an earlier comparison."""
     row = {"hour": hour.start, "source": source, "theirs": counts[0], "ours": counts[1], "at": at}
     connection.execute(RECORD, row | {"parts": json.dumps(parts, default=str)})
 
 
 def counted_to(connection: Connection) -> datetime | None:
-    """Up to when everything is counted; None when no daemon is connected."""
-    found: datetime | None = connection.scalar(COUNTED_TO)
-    return found
+    """Return the instant up to which everything is counted; None when no daemon is connected."""
+    instant: datetime | None = connection.scalar(COUNTED_TO)
+    return instant
 
 
 def compare_broker(
     connection: Connection, broker: str, at: datetime, received: int, uptime_seconds: int
 ) -> dict[str, Any]:
-    """Store what `broker` says at `at`, and compare it with the hour's beginning; returns what came out."""
+    """Store the count of `broker` at `at`, and compare it with the one before the hour; return both."""
     counted = int(connection.execute(EVER_COUNTED).scalar_one())
     row = {"broker": broker, "at": at, "received": received, "uptime": uptime_seconds, "counted": counted}
     connection.execute(
@@ -124,10 +125,10 @@ def compare_broker(
             ON CONFLICT DO NOTHING"""),
         row,
     )
-    connection.execute(text("DELETE FROM broker_samples WHERE at < :at"), {"at": at - KEPT})
+    connection.execute(text("DELETE FROM broker_samples WHERE at < :at"), {"at": at - KEEP_SAMPLES})
     hour = Hour.of(at)
-    found = connection.execute(SAMPLES, {"broker": broker, "hour": hour.start})
-    samples = [Sample(*sample) for sample in found]
+    rows = connection.execute(SAMPLES, {"broker": broker, "hour": hour.start})
+    samples = [Sample(*row) for row in rows]
     if len(samples) == 1:
         return {"broker": broker, "first_look": True}
     theirs, our, restarts = _between(samples)
@@ -137,13 +138,13 @@ def compare_broker(
 
 
 def _between(samples: Sequence[Sample]) -> tuple[int | None, int, int]:
-    """Theirs, ours and restarts; a stretch in which the broker restarted is in neither count."""
-    whole = [(one, other) for one, other in pairwise(samples) if not _restarted(one, other)]
-    theirs = sum(other.received - one.received for one, other in whole) if whole else None
-    our = sum(other.counted - one.counted for one, other in whole)
-    return theirs, our, len(samples) - 1 - len(whole)
+    """Return theirs, ours and restarts; a span with a restart of the broker is in neither count."""
+    spans = [(earlier, later) for earlier, later in pairwise(samples) if not _restarted(earlier, later)]
+    theirs = sum(later.received - earlier.received for earlier, later in spans) if spans else None
+    our = sum(later.counted - earlier.counted for earlier, later in spans)
+    return theirs, our, len(samples) - 1 - len(spans)
 
 
-def _restarted(one: Sample, other: Sample) -> bool:
-    up = timedelta(seconds=other.uptime_seconds)
-    return other.received < one.received or up < other.at - one.at - SLACK
+def _restarted(earlier: Sample, later: Sample) -> bool:
+    uptime = timedelta(seconds=later.uptime_seconds)
+    return later.received < earlier.received or uptime < later.at - earlier.at - UPTIME_SLACK

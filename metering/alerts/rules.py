@@ -1,4 +1,7 @@
-"""The rules of alerts.py: a query a kind. `:at` is now; `:month` is the running one, as 2026-11."""
+"""Define the rules of alerts, one query for each kind.
+
+`:at` is the instant of the refresh; `:month` is its month, as 2026-11.
+"""
 
 from datetime import timedelta
 
@@ -10,15 +13,14 @@ NEAR = 0.8  # the share of an allowance at which an operator wants to know
 SEALING = timedelta(hours=1)  # after midnight: the job that seals needs some time for many projects
 THRESHOLDS = "(VALUES (80), (100)) AS threshold (percent)"
 
-# A week is how far back a failure is news. A later run of the job that left nothing out mends it; a
-# backfill only one over the same days, and a retry of some projects only the run that it repeats. Two
-# queries, since an OR would not use the partial index.
-# Of the run `r` by a later one `l`.
+# Whether the later run `l` makes up for the failure of the run `r`: it left nothing out. A backfill makes up
+# for one over the same days only, and a retry of some projects only for the run that it repeats.
 MENDED = """l.job = r.job AND l.id > r.id AND l.state = 'succeeded' AND NOT l.dry_run AND l.errors = '[]'
     AND (l.project_id IS NULL OR l.project_id = r.project_id)
     AND (r.job <> 'backfill' OR l.period = r.period)
     AND coalesce(l.arguments->>'of', r.id::text) IN (r.id::text, r.arguments->>'of')"""
 
+# Failures of the last week. Two queries, because an OR would not use the partial index.
 JOB_FAILED = f"""
     SELECT DISTINCT ON (subject, r.project_id)
         CASE WHEN r.state = 'failed' THEN 'critical' ELSE 'warning' END AS severity, r.project_id, subject,
@@ -34,7 +36,7 @@ JOB_FAILED = f"""
         AND NOT EXISTS (SELECT FROM job_runs l WHERE {MENDED})
     ORDER BY subject, r.project_id, r.id DESC"""
 
-# The last refresh is asked for as a range of one job: PostgreSQL would otherwise walk every run.
+# The last refresh is selected by a range that holds one job: otherwise PostgreSQL would read every run.
 JOB_LATE = """
     SELECT 'warning' AS severity, NULL::bigint AS project_id, job AS subject,
         jsonb_build_object('waiting', count(*), 'since', min(since)) AS detail
@@ -59,7 +61,7 @@ DEAD_LETTER = f"""
         AND NOT EXISTS (SELECT FROM job_runs l WHERE {MENDED} AND r.job <> 'reconcile')
     GROUP BY r.job, r.period, r.project_id"""
 
-# A runner may be killed for many reasons; over the same run again and again, it is the run's doing.
+# A runner may be killed for many reasons; if it happens repeatedly during the same run, the run is to blame.
 WORKER_LOST = """
     SELECT 'critical' AS severity, project_id, job || ' ' || period AS subject,
         jsonb_build_object('run', id, 'workers_lost', lost_workers, 'last', worker) AS detail
@@ -84,7 +86,7 @@ UNBILLED = """
     CROSS JOIN LATERAL fleetmeter_month_status(due.month, :at) s
     WHERE s.state IN ('open', 'blocked') GROUP BY due.month"""
 
-# Of the last month that is over: finance divides the bill between the owners.
+# Bills of the last month that is over: finance divides each between the owners.
 PROJECT_MOVED = """
     SELECT 'warning' AS severity, m.project_id,
         format('%s-%s', m.year, lpad(m.month::text, 2, '0')) AS subject,
@@ -93,8 +95,8 @@ PROJECT_MOVED = """
         AND make_date(m.year, m.month, 1)
             >= date_trunc('month', CAST(:at AS timestamptz)) - interval '1 month'"""
 
-# Of sessions that a daemon has claimed. Two minutes: it shows every few seconds up to when it has
-# counted, and a restart takes some.
+# Sessions that a daemon has claimed. Two minutes, because a daemon reports every few seconds up to which
+# instant it has counted, and a restart takes some seconds.
 COUNTER_SILENT = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, m.client_id AS subject,
         jsonb_build_object('last_seen_at', m.last_seen_at, 'why', CASE
@@ -110,7 +112,7 @@ SESSION_LOST = """
     FROM gaps g WHERE g.source = 'mqtt' AND g.kind = 'session_lost'
         AND g.covered_at IS NULL AND g.accepted_at IS NULL"""
 
-# Another client connects under a counter's id, and the broker hands the messages to it.
+# Another client connected under a counter's client id, and the broker sends the messages to it.
 CLIENT_ID_TAKEN = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, g.client_id AS subject,
         jsonb_build_object('gap', g.id, 'from', g.starts_at, 'to', g.ends_at, 'reason', g.reason) AS detail
@@ -146,8 +148,8 @@ LIMIT = f"""
     FROM ({allowances.OF_ORGANIZATIONS}) AS near CROSS JOIN {THRESHOLDS}
     WHERE used > 0 AND used * 100 >= included * percent"""
 
-# Of the last day's hours; FLEETMETER_DRIFT_PERCENT, and more than a handful: what is under way while
-# both are read is no drift.
+# Hours of the last day that differ by FLEETMETER_DRIFT_PERCENT, and by more than 100 messages: messages
+# that arrive while both counts are read are not a drift.
 DRIFT = """
     SELECT 'warning' AS severity, NULL::bigint AS project_id,
         source || ' ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:00') AS subject,
@@ -157,7 +159,7 @@ DRIFT = """
         AND abs(ours - theirs) > 100
         AND abs(ours - theirs) * 100 > theirs * CAST(:drift_percent AS numeric)"""
 
-# Processes report it with their heartbeat. One that has ended says nothing of its host any more.
+# Processes report the difference with their heartbeat; a process that has ended is left out.
 CLOCK_WRONG = """
     SELECT 'critical' AS severity, NULL::bigint AS project_id, w.host AS subject,
         jsonb_build_object('seconds', (array_agg(reported.seconds ORDER BY abs(reported.seconds) DESC))[1],

@@ -52,7 +52,7 @@ def _month_before(at: datetime, _: Arguments) -> str:
 
 
 def _compared_hour(at: datetime, _: Arguments) -> str:
-    return str(reconciliation.settled(at))
+    return str(reconciliation.last_complete_hour(at))
 
 
 def _end_of_hour(at: datetime) -> datetime:
@@ -68,7 +68,7 @@ def _end_of_month(at: datetime) -> datetime:
 
 
 def _next_comparison(at: datetime) -> datetime:
-    return reconciliation.settled(at).end + reconciliation.SETTLES
+    return reconciliation.last_complete_hour(at).end + reconciliation.COMPLETE_AFTER
 
 
 # In the order in which they are listed.

@@ -105,7 +105,7 @@ DOMAIN = (
         coverage.missing_days,
         coverage_matrix.matrix,
     ),
-    *(allowances.projects, allowances.organizations, domain_alerts.listed, due_months),
+    *(allowances.projects, allowances.organizations, domain_alerts.list_alerts, due_months),
     *(
         completeness.read,
         completeness.missing,

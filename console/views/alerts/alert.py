@@ -66,8 +66,12 @@ def _limit(detail: Detail) -> str:
 
 
 def _anomaly(detail: Detail) -> str:
-    meter = METERS[detail["meter"]]
-    return f"{detail['date']}: {format.quantity(detail['actual'], meter.unit)}, {detail['reason']}"
+    meter, day = METERS[detail["meter"]], date.fromisoformat(detail["date"])
+    actual, low, high = (detail[name] for name in ("actual", "expected_low", "expected_high"))
+    usual = f"the usual {format.span(low, high, meter.unit)}"
+    bound = high if actual > high else low
+    compared = f"{actual / bound:.2g}× {usual}" if bound else f"more than {usual}"
+    return f"{format.quantity(actual, meter.unit)} on {day:%a %d %b}, {compared}"
 
 
 def _days(detail: Detail) -> str:

@@ -38,7 +38,7 @@ BANDS = (
     Column("expected_low", "Expected from", "count"),
     Column("expected_high", "Expected to", "count"),
     Column("actual", "Actual", "count"),
-    Column("reason", "Why", "name"),
+    Column("unit", "Unit"),
 )
 LOOKS = {"critical": "● critical", "warning": "▲ warning"}
 
@@ -51,7 +51,7 @@ def show() -> None:
     over = bool(st.session_state.get("over", False))
     as_of = head("Alerts")
     with loading(), read_transaction() as page:
-        listed = alerts.listed(page.connection, over, MOST, kind)
+        listed = alerts.list_alerts(page.connection, over, MOST, kind)
     as_of(page.at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
@@ -143,7 +143,7 @@ def _anomalies(listed: Sequence[Row], at: datetime) -> None:
     if not listed:
         return
     st.subheader("Unusual days", anchor=False)
-    rows = [{**one["detail"], "project": one["project"], "label": _label(one)} for one in listed]
+    rows = [_band(row) for row in listed]
     table(rows, BANDS, "bands", "Days whose usage was outside of what was expected")
     charted = {one["id"]: one for one in listed if one["project_id"] is not None}
     if charted:
@@ -155,6 +155,12 @@ def _anomalies(listed: Sequence[Row], at: datetime) -> None:
         )
         one = charted[chosen]
         alert.unusual(one["project_id"], one["detail"], Day.of(at).previous().date)
+
+
+def _band(row: Row) -> Row:
+    meter = METERS.get(row["detail"]["meter"])
+    unit = {"unit": meter.unit if meter else ""}
+    return {**unit, **row["detail"], "project": row["project"], "label": _label(row)}
 
 
 def _day_of(one: Row) -> str:

@@ -98,7 +98,7 @@ def test_a_spike_and_a_collapse_are_found_and_ordinary_weeks_are_not(
     detail = platform.rows("SELECT subject, detail FROM alerts ORDER BY id")[0]
     assert detail[0] == f"mqtt_inbound {days[0]}"
     assert detail[1]["expected_low"] < detail[1]["expected_high"] < detail[1]["actual"] == round(demand[150])
-    assert set(detail[1]) == {"meter", "date", "expected_low", "expected_high", "actual", "reason"}
+    assert set(detail[1]) == {"meter", "unit", "date", "expected_low", "expected_high", "actual"}
 
 
 def test_days_sealed_before_the_project_was_ever_counted_are_judged(

@@ -44,6 +44,7 @@ class Metrics(ThreadingHTTPServer):
             "eu-west-1": {hour - hours(1): 7.0, hour: 42.0},
             "us-east-1": {hour: 8.0, hour - hours(2): 1.0},
         }
+        self.metrics = {"PublishIn.Success"}  # those that have the counts
         self.last_status = "Complete"
         self.denied = ""
         self.throttles = 0
@@ -79,8 +80,8 @@ class Answer(BaseHTTPRequestHandler):
 
     def _series(self, query: dict[str, Any], points: list[Any], status: str) -> dict[str, Any]:
         metric = query["MetricStat"]["Metric"]
-        counted = metric["MetricName"] == "PublishIn.Success" and metric["Dimensions"][0]["Value"] == "MQTT"
-        shown = points if counted else []
+        of_mqtt = metric["Dimensions"][0]["Value"] == "MQTT"
+        shown = points if of_mqtt and metric["MetricName"] in self.server.metrics else []
         return {
             "Id": query["Id"],
             "Timestamps": [moment.timestamp() for moment, _ in shown],
@@ -149,6 +150,33 @@ def test_every_page_and_region_is_compared_hour_by_hour(
     }
 
 
+def test_an_hour_of_which_aws_says_nothing_is_unknown_and_no_drift(
+    metrics: Metrics, engine: Engine, platform: Platform
+) -> None:
+    count(engine, platform, inbound=1_000)
+    hour = COUNTED.replace(minute=0)
+    metrics.counts = {"eu-west-1": {hour - hours(1): 7.0}, "us-east-1": {}}
+    outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
+    assert (outcome.errors, outcome.result["theirs"], outcome.result["ours"]) == ([], None, 1_019)
+    theirs = "SELECT hour, theirs FROM reconciliations WHERE hour >= :since ORDER BY hour"
+    assert platform.rows(theirs, since=hour - hours(1)) == [(hour - hours(1), 7), (hour, None)]
+    with transaction(engine) as connection:
+        alerts.refresh(connection, AT, plans.load(None))
+    assert platform.scalar("SELECT count(*) FROM alerts WHERE kind = 'drift'") == 0
+
+
+def test_throttled_deliveries_are_recorded_and_not_counted(
+    metrics: Metrics, engine: Engine, platform: Platform
+) -> None:
+    metrics.metrics.add("PublishOut.Throttle")
+    assert runs.run_now(settings_for(metrics), engine, "reconcile", AT).result["theirs"] == 50
+    parts = platform.scalar("SELECT parts FROM reconciliations WHERE theirs = 50")
+    assert {region: found["PublishOut.Throttle"] for region, found in parts.items()} == {
+        "eu-west-1": 42,
+        "us-east-1": 8,
+    }
+
+
 def test_hours_missed_by_an_outage_are_compared_in_one_go(
     metrics: Metrics, engine: Engine, platform: Platform
 ) -> None:
@@ -203,7 +231,7 @@ def test_a_drift_above_the_threshold_opens_an_alert(
     runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None), percent)
-        found = alerts.listed(connection, kind="drift")
+        found = alerts.list_alerts(connection, kind="drift")
     assert len(found) == open_alerts
     assert all(alert["detail"]["percent"] == -12.0 for alert in found)
 

@@ -288,7 +288,7 @@ def test_after_an_outage_every_missed_day_is_due_in_order(engine: Engine, platfo
         "daily 2026-11-21",
         "daily 2026-11-22",
         "daily 2026-11-23",
-        f"reconcile {reconciliation.settled(AT)}",
+        f"reconcile {reconciliation.last_complete_hour(AT)}",
     ]
 
 
