@@ -25,7 +25,7 @@ install: .venv/.installed  ## build the environment in .venv
 extras:  ## install the optional parts (mosquitto, Chromium, PgBouncer) with apt, as root
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  mosquitto mosquitto-clients chromium-headless-shell pgbouncer
+	  mosquitto mosquitto-clients chromium-headless-shell systemd pgbouncer
 
 # Its data stay in this checkout, so that two checkouts do not disturb each other.
 demo: export FLEETMETER_DATA_DIR ?= $(CURDIR)/.data
@@ -77,4 +77,10 @@ sbom: .venv/.installed build/production  ## write build/sbom.json (CycloneDX) an
 	  --output-reproducible --output-file build/sbom.json build/production/bin/python
 	$(BIN)/python deploy/licences.py build/sbom.json > docs/licences.md
 
-.PHONY: help install extras demo test lint docs drill bench bench-console screenshots lock sbom
+# Named once, in the Containerfile.
+BASE = $(shell sed -n 's/^FROM \(.*\)@.*/\1/p' deploy/Containerfile)
+image:  ## build the container image `fleetmeter` on the newest base image, pinned by its digest
+	digest=$$(docker buildx imagetools inspect $(BASE) --format '{{.Manifest.Digest}}') \
+	  && docker build -f deploy/Containerfile --build-arg BASE_DIGEST=$$digest -t fleetmeter .
+
+.PHONY: help install extras demo test lint docs drill bench bench-console screenshots lock sbom image

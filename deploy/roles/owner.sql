@@ -82,13 +82,14 @@ BEGIN
         LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
         JOIN pg_class table_ ON table_.oid = coalesce(i.inhparent, c.oid)
         WHERE table_.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
-            AND c.relowner <> 'fleetmeter_owner'::regrole AND table_.relname = ANY (ARRAY[
+            AND c.relowner <> 'fleetmeter_owner'::regrole AND (table_.relname = ANY (ARRAY[
                 'adjustments', 'alert_notices', 'alerts', 'audit_log', 'broker_samples',
                 'catalogue_readings', 'daily_stats', 'fleetmeter_version', 'gaps', 'history_to_bill',
                 'installation', 'job_runs', 'log_levels', 'monthly_stats', 'mqtt_sessions',
                 'organization_tiers', 'plan_versions', 'project_owners', 'project_pauses',
                 'project_stats', 'reconciliations', 'sign_outs', 'tiers_seen', 'unattributed_messages',
                 'usage_hourly', 'workers'])
+                OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polname = 'fleetmeter_everything'))
     LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO fleetmeter_owner', item.name);
     END LOOP;
