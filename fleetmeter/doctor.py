@@ -32,7 +32,7 @@ class Finding:
 
     checked: str
     ok: bool
-    found: str
+    result: str
     advice: str = ""
 
 
@@ -118,8 +118,8 @@ def clocks(connection: Connection, settings: Settings, at: datetime) -> Iterator
     advice = "" if ok else "set the clock that is wrong (NTP); until then jobs and --at refuse"
     yield Finding("clock", ok, clock.sentence(ahead), advice)
     for worker in workers.with_wrong_clock(connection, settings.clock_tolerance, "runner"):
-        found = f"the clock of {worker.host} is {worker.seconds:+.1f} s off the database's"
-        yield Finding("clock", False, found, "set it right (NTP); until then its runner does nothing")
+        result = f"the clock of {worker.host} is {worker.seconds:+.1f} s off the database's"
+        yield Finding("clock", False, result, "set it right (NTP); until then its runner does nothing")
 
 
 def counters(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
@@ -148,24 +148,24 @@ def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterat
         else "start it again, or read its log: broker or database is away; if it does not come back, "
         f"fleetmeter counters retire {member.client_id}: until then no month closes without it"
     )
-    found = f"counter {member.client_id}{group} is {state}, last seen at {member.last_seen_at}"
-    yield Finding("counters", ok, found, advice)
+    result = f"counter {member.client_id}{group} is {state}, last seen at {member.last_seen_at}"
+    yield Finding("counters", ok, result, advice)
     difference = member.clock_difference
     if difference is not None and abs(difference) > settings.clock_tolerance:
-        found = f"the clock of {member.host} is {difference:+.1f} s off the database's"
+        result = f"the clock of {member.host} is {difference:+.1f} s off the database's"
         advice = "set it right (NTP); until then its counter counts by the database's clock"
-        yield Finding("clock", False, found, advice)
+        yield Finding("clock", False, result, advice)
     if member.approximate:
         yield Finding("exactness", True, f"counter {member.client_id}: {brokers.APPROXIMATE}")
 
 
 def _unattributed(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
     rows = connection.execute(text(overview.UNATTRIBUTED), {"at": at}).all()
-    if found := ", ".join(f"{messages:,} {reason}" for reason, messages in rows if messages):
+    if result := ", ".join(f"{messages:,} {reason}" for reason, messages in rows if messages):
         yield Finding(
             "topics",
             True,
-            f"not attributed in the last 24 h: {found}",
+            f"not attributed in the last 24 h: {result}",
             f"topics are {settings.mqtt_topic_root}/{{org_id}}/{{project_id}}/{{device_id}}/…; samples "
             "are in unattributed_messages",
         )
@@ -202,10 +202,10 @@ def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator
 
 def _indexes(connection: Connection) -> Finding:
     wanting = missing_indexes(connection)
-    found = "each counted table has one on created_at"
+    result = "each counted table has one on created_at"
     if wanting:
-        found = f"{len(wanting)} counted tables have none on created_at, and are read whole every hour"
-    return Finding("indexes", not wanting, found, "; ".join(wanting))
+        result = f"{len(wanting)} counted tables have none on created_at, and are read whole every hour"
+    return Finding("indexes", not wanting, result, "; ".join(wanting))
 
 
 def _runner(connection: Connection) -> Finding:
@@ -229,9 +229,9 @@ def _last_run(connection: Connection, job: str, since: datetime) -> Finding:
     if row is None:
         return Finding(f"job {job}", False, "never ran", f"start the runner, or `fleetmeter run {job}`")
     ok = row.state in ("succeeded", "running", "queued") and row.moment > since
-    found = f"run {row.id} for {row.period} {row.state} at {row.moment:%Y-%m-%d %H:%M}"
+    result = f"run {row.id} for {row.period} {row.state} at {row.moment:%Y-%m-%d %H:%M}"
     advice = f"{row.error or 'no newer run'}; retry with `fleetmeter run {job}`"
-    return Finding(f"job {job}", ok, found, "" if ok else advice)
+    return Finding(f"job {job}", ok, result, "" if ok else advice)
 
 
 def snapshots(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
@@ -255,7 +255,7 @@ def closes(connection: Connection, settings: Settings, at: datetime) -> Iterator
             continue
         blocked = state["blocked"]
         reason = next(iter(blocked.values()), "")
-        found = f"{month} is over and open" + (f", blocked for {len(blocked)} projects" if blocked else "")
-        yield Finding("monthly close", False, found, reason or "`fleetmeter run monthly` closes it")
+        result = f"{month} is over and open" + (f", blocked for {len(blocked)} projects" if blocked else "")
+        yield Finding("monthly close", False, result, reason or "`fleetmeter run monthly` closes it")
         return
     yield Finding("monthly close", True, "every month that is over is closed")

@@ -1,15 +1,20 @@
 """`missing` and `coverage`: days that are not sealed, and how well one was measured."""
 
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
-from fleetmeter.cli.options import AsJson, Project
+from fleetmeter.cli.options import AsJson, Project, day_range
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
 from metering.days import coverage, coverage_hours
+from metering.days.coverage import MissingDay
+from metering.days.coverage_hours import HourCell
 from metering.db.transactions import transaction
 
 OUT = terminal.stdout()
@@ -23,12 +28,12 @@ def missing(
 ) -> None:
     """List the days that are over, expected and not sealed; exit 0 whether or not there are any."""
     now = environment.now()
-    start, end = output.day_range(first, last, now)
+    start, end = day_range(first, last, now)
     engine = environment.engine(environment.load())
     with transaction(engine) as connection:
         projects.ids(connection, project)
         days = coverage.missing_days(connection, start, end, now, project)
-    output.missing(OUT, days, start, end, as_json)
+    _render_missing(days, start, end, as_json)
 
 
 def hour_coverage(project: int, day: str, as_json: AsJson = False) -> None:
@@ -37,4 +42,31 @@ def hour_coverage(project: int, day: str, as_json: AsJson = False) -> None:
     with transaction(environment.engine(environment.load())) as connection:
         projects.require(connection, project)
         cells = coverage_hours.hours(connection, project, date, environment.now())
-    output.hour_coverage(OUT, cells, as_json)
+    _render_hours(cells, as_json)
+
+
+def _render_missing(days: list[MissingDay], first: Day, last: Day, json_format: bool) -> None:
+    """Print the missing days, a row for each."""
+    rows = [dataclasses.asdict(day) for day in days]
+    if json_format:
+        output.as_json(OUT, {"from": str(first), "to": str(last), "missing": rows})
+    elif rows:
+        OUT.print(output.table(f"{len(rows)} missing days, {first} to {last}", rows))
+        OUT.print("Repair them with: fleetmeter backfill --from DAY --to DAY [--project ID]")
+    else:
+        OUT.print(f"No day is missing from {first} to {last}.")
+
+
+def _render_hours(cells: Sequence[HourCell], json_format: bool) -> None:
+    """Print a row for each hour, a column for each source: its state, and the reason if there is one."""
+    if json_format:
+        output.as_json(OUT, [dataclasses.asdict(cell) for cell in cells])
+        return
+    rows: dict[datetime, dict[str, object]] = {}
+    for cell in cells:
+        reason = cell.detail.get("reason")
+        row = rows.setdefault(cell.hour, {"hour": f"{cell.hour:%Y-%m-%d %H:%M}Z"})
+        row[cell.source] = f"{cell.state}: {reason}" if reason else cell.state
+    OUT.print(
+        output.table("coverage", list(rows.values())) if rows else "The project was not metered on that day."
+    )

@@ -8,8 +8,8 @@ import typer
 from sqlalchemy import Connection, text
 
 from fleetmeter import environment
-from fleetmeter.cli import output as show
 from fleetmeter.cli import terminal
+from fleetmeter.cli.options import day_range
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
 from metering.exports import manifest
@@ -64,7 +64,7 @@ def daily(
     bom: Bom = False,
 ) -> None:
     """Export the sealed days of a range, both ends included."""
-    export = Export.for_days(*show.day_range(first, last, environment.now()))
+    export = Export.for_days(*day_range(first, last, environment.now()))
     _export(export, file_format, output, Style.of(separator, decimal, bom))
 
 

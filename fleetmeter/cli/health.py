@@ -1,14 +1,25 @@
 """`status` and `doctor`: how the processes are, and what is wrong."""
 
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
 import typer
+from rich.markup import escape
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
 from fleetmeter.cli.options import AsJson
+from metering.alerts import backlog
 from metering.config.settings import load_settings
+from metering.db import clock
 from metering.pricing import plans
 
+if TYPE_CHECKING:  # slow to import
+    from fleetmeter.doctor import Finding
+
 OUT = terminal.stdout()
+LISTED = 20  # periods of a catch-up plan, and blocked projects, listed one by one
 
 
 def status(as_json: AsJson = False) -> None:
@@ -18,7 +29,7 @@ def status(as_json: AsJson = False) -> None:
     settings = environment.load()
     available = plans.load(settings.plans)
     report = overview.read(environment.engine(settings), environment.now(), available)
-    output.status(OUT, report, as_json)
+    _render_status(report, as_json)
 
 
 def doctor() -> None:
@@ -26,5 +37,52 @@ def doctor() -> None:
     from fleetmeter import doctor as checks  # noqa: PLC0415 - the command has the same name
 
     findings = checks.examine(load_settings(), environment.now())
-    output.findings(OUT, findings)
+    _render_findings(findings)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _render_findings(findings: Sequence["Finding"]) -> None:
+    """Print the findings: what was checked, its state, what to do."""
+    for finding in findings:
+        mark = "[green]ok[/green]  " if finding.ok else "[red]fix[/red] "
+        OUT.print(f"{mark} [bold]{finding.checked}[/bold]: {escape(finding.result)}")
+        if finding.advice:
+            OUT.print(f"      {escape(finding.advice)}")
+
+
+def _render_status(report: Mapping[str, Any], json_format: bool) -> None:
+    """Print the status, section by section."""
+    if json_format:
+        output.as_json(OUT, report)
+        return
+    OUT.print(f"as of {report['at']:%Y-%m-%d %H:%M:%S} UTC")
+    OUT.print(clock.sentence(timedelta(seconds=report["clock_difference_seconds"])))
+    sources = [{"source": name, **row} for name, row in report["sources"].items()]
+    sections = {
+        "workers": report["workers"],
+        "sources": sources,
+        "last run of each job": report["jobs"],
+        "open gaps": report["open_gaps"],
+        "broker's own count": report["reconciliation"],
+        "unattributed messages, last 24 h": report["unattributed_messages_last_24_h"],
+    }
+    for title, rows in sections.items():
+        OUT.print(output.table(title, rows) if rows else f"{title}: none")
+    OUT.print(f"queue: {report['queue']['queued']} queued, {report['queue']['running']} running")
+    OUT.print("catch-up: " + (backlog.summary(report["catch_up"]) or "nothing is behind"), soft_wrap=True)
+    if len(report["catch_up"]) > 1:
+        OUT.print(output.table(f"the first {LISTED} of the plan", report["catch_up"][:LISTED]))
+    OUT.print(f"missing days of the last 30: {report['missing_days_last_30']}")
+    _render_months(report["months"])
+
+
+def _render_months(months: Mapping[str, Any]) -> None:
+    for month, state in months.items():
+        if state.get("running"):
+            OUT.print(f"{month}: running")
+        elif state["blocked"]:
+            OUT.print(f"{month}: open, blocked for {len(state['blocked'])} projects:")
+            for project, reason in list(state["blocked"].items())[:LISTED]:
+                OUT.print(f"  project {project}: {reason}", markup=False)
+        else:
+            OUT.print(f"{month}: over and not closed; run: fleetmeter run monthly")

@@ -7,7 +7,7 @@ import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
-from fleetmeter.cli.options import AsJson
+from fleetmeter.cli.options import AsJson, At, Project
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
@@ -18,32 +18,32 @@ OUT = terminal.stdout()
 
 
 def month(
-    wanted: Annotated[str, typer.Argument(metavar="YYYY-MM")],
-    project: Annotated[int | None, typer.Option(help="One project instead of all.")] = None,
-    at: Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    month: Annotated[str, typer.Argument(metavar="YYYY-MM")],
+    project: Project = None,
+    at: At = None,
+    as_json: AsJson = False,
 ) -> None:
-    """How a month stands: open, blocked and why, or closed; its charges as billed and as corrected."""
-    found, which = environment.load(), Month.parse(wanted)
-    engine = environment.engine(found)
-    now = environment.instant(at, found, engine)
-    offered = plans.load(found.plans)
+    """Print a month for each project: open, blocked and why, or closed; as billed and as corrected."""
+    settings, period = environment.load(), Month.parse(month)
+    engine = environment.engine(settings)
+    now = environment.instant(at, settings, engine)
+    available = plans.load(settings.plans)
     with read_snapshot(engine) as connection:
         if project is not None:
             projects.require(connection, project)
-        states = gaps.statuses(connection, which, now, offered, project)
+        states = gaps.statuses(connection, period, now, available, project)
         only = None if project is None else [project]
-        views = {view["project_id"]: view for view in corrected_bills.views(connection, which, only)}
+        views = {view["project_id"]: view for view in corrected_bills.views(connection, period, only)}
         blocked = [state.project_id for state in states if state.state == "blocked"]
-        at_risk = gaps.at_risk_in(connection, which, blocked, offered)
-        not_applied = unapplied.of_month(connection, which, offered, only)
+        at_risk = gaps.at_risk_in(connection, period, blocked, available)
+        not_applied = unapplied.of_month(connection, period, available, only)
     if as_json:
         rows = [asdict(state) | _without_id(views.get(state.project_id)) for state in states]
-        whole = {"month": str(which), "at": now, "projects": rows, "charge_at_risk": at_risk}
-        output.as_json(OUT, whole | {"not_applied": [asdict(one) for one in not_applied]})
+        result = {"month": str(period), "at": now, "projects": rows, "charge_at_risk": at_risk}
+        output.as_json(OUT, result | {"not_applied": [asdict(one) for one in not_applied]})
         return
     rows = [_row(state, views.get(state.project_id)) for state in states]
-    OUT.print(output.table(str(which), rows) if rows else f"no project was metered in {which}")
+    OUT.print(output.table(str(period), rows) if rows else f"no project was metered in {period}")
     for sentence in at_risk:
         OUT.print_line(f"at risk: {sentence}")
     for correction in not_applied:

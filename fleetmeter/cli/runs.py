@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fleetmeter import environment
-from fleetmeter.cli import corrections, output, terminal
+from fleetmeter.cli import corrections, output, run_output, terminal
 from fleetmeter.cli.options import AsJson, At, DryRun, Project
 from fleetmeter.cli.process import log_to_stderr
 from metering.db.transactions import transaction
@@ -72,7 +72,7 @@ def _run(
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     with output.progress(ERR) as report:
         outcome = run_now(settings, engine, TASKS, request, report, leave)
-    output.outcome(OUT, outcome, as_json)
+    run_output.outcome(OUT, outcome, as_json)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -81,7 +81,7 @@ def history(context: typer.Context, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
     if context.invoked_subcommand is None:
         with transaction(environment.engine(environment.load())) as connection:
-            output.runs(OUT, listing.history(connection), as_json)
+            run_output.history(OUT, listing.history(connection), as_json)
 
 
 @jobs.command()

@@ -1,12 +1,10 @@
 """`spend`: what the running month costs so far, and what it will cost if it goes on like this."""
 
 from decimal import Decimal
-from typing import Annotated
-
-import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
+from fleetmeter.cli.options import AsJson, At, Project
 from metering.catalogue import projects
 from metering.db.transactions import transaction
 from metering.pricing import plans
@@ -16,25 +14,25 @@ OUT = terminal.stdout()
 
 
 def spent(
-    project: Annotated[int | None, typer.Option(help="One project instead of all.")] = None,
-    at: Annotated[str | None, typer.Option(help="Taken as now, ISO 8601 in UTC; default the clock.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    project: Project = None,
+    at: At = None,
+    as_json: AsJson = False,
 ) -> None:
-    """What the running month costs: so far, and projected to its end, by project and organization."""
-    found = environment.load()
-    engine = environment.engine(found)
-    now = environment.instant(at, found, engine)
-    offered = plans.load(found.plans)
+    """Print what the running month costs so far and at its end, by project and organization."""
+    settings = environment.load()
+    engine = environment.engine(settings)
+    now = environment.instant(at, settings, engine)
+    available = plans.load(settings.plans)
     with transaction(engine) as connection:
         if project is not None:
             projects.require(connection, project)
-        by_project = spend.by_project(connection, offered, now, project)
-        unpriced = spend.unpriced(connection, offered, now, project)
+        by_project = spend.by_project(connection, available, now, project)
+        unpriced = spend.unpriced(connection, available, now, project)
     organizations = spend.by_organization(by_project)
     if as_json:
-        shown = {"projects": [vars(one) for one in by_project]}
-        shown |= {"organizations": [vars(one) for one in organizations], "unpriced": unpriced}
-        output.as_json(OUT, {"at": now, "assumption": spend.ASSUMPTION, **shown})
+        result = {"projects": [vars(one) for one in by_project]}
+        result |= {"organizations": [vars(one) for one in organizations], "unpriced": unpriced}
+        output.as_json(OUT, {"at": now, "assumption": spend.ASSUMPTION, **result})
         return
     OUT.print(output.table("Projects", [vars(one) for one in by_project]))
     OUT.print(output.table("Organizations", [vars(one) for one in organizations]))
@@ -42,5 +40,4 @@ def spent(
     projected = sum((one.projected for one in organizations), Decimal(0))
     OUT.print_line(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}")
     for row in unpriced:
-        told = f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan"
-        OUT.print_line(told)
+        OUT.print_line(f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan")
