@@ -18,6 +18,8 @@ def outcome(out: Console, result: Outcome, json_format: bool) -> None:
         output.as_json(out, dataclasses.asdict(result))
         return
     out.print(result.sentence, markup=False, soft_wrap=True)
+    if result.result.get("blocked"):
+        out.print("accept a gap with: fleetmeter accept-gap ID --reason TEXT", markup=False)
     if "preview" in result.result:
         _preview(out, result.result["preview"])
 

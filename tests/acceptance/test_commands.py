@@ -225,7 +225,8 @@ def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platfor
     blocked = fleetmeter("run", "monthly", "--at", "2026-11-01T00:05Z")
     assert blocked.returncode == 1, "a month that is blocked was asked for and is not closed"
     assert "succeeded, 1 left out" in blocked.stdout
-    assert "fleetmeter accept-gap 1" in blocked.stdout
+    assert "gap 1;" in blocked.stdout
+    assert "fleetmeter accept-gap ID" in blocked.stdout
     assert platform.scalar("SELECT count(*) FROM monthly_stats") == 0
     assert "needs a reason" in one_sentence(fleetmeter("accept-gap", "1", "--reason", " "))
     assert fleetmeter("accept-gap", "1", "--reason", "the broker was moved").returncode == 0
