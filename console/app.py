@@ -11,12 +11,12 @@ from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console import pages, probes, server
+from console import index, pages, probes, server
+from console.access.edge import Edge
 from console.access.loopback_only import LoopbackOnly
 from console.access.return_to import ReturnTo
 from console.data import spending
@@ -53,12 +53,10 @@ def _settings() -> Settings:
 
 
 def _around(settings: Settings) -> list[Middleware]:
-    guard = Middleware(probes.Guard)
+    edge, guard = Middleware(Edge, settings=settings), Middleware(probes.Guard)
     if settings.sign_in:
-        return [guard, Middleware(ReturnTo, origin=server.origin(settings))]
-    # A website whose name is made to lead to this machine would be its visitor's administrator.
-    named = Middleware(TrustedHostMiddleware, allowed_hosts=server.OWN_NAMES, www_redirect=False)
-    return [Middleware(LoopbackOnly), named, guard]
+        return [edge, guard, Middleware(ReturnTo, origin=server.origin(settings))]
+    return [Middleware(LoopbackOnly), edge, guard]
 
 
 async def _overview(request: Request) -> Response:
@@ -70,7 +68,7 @@ settings = _settings()
 server.refuse_public(st.get_option("server.address"), settings)
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=[*probes.ROUTES, Route("/overview", _overview)],
+    routes=[*probes.ROUTES, *index.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
     on_script_error=error_boundary.render_error,
     middleware=_around(settings),

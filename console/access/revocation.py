@@ -37,5 +37,6 @@ def ended(server: str) -> frozenset[str]:
 
 
 def mark_of(claims: Claims) -> str:
-    """Return the SHA-256 of the claims of one sign-in."""
+    """Return the SHA-256 of the claims of one sign-in, without what Streamlit adds to its websocket's."""
+    claims = {name: value for name, value in claims.items() if name != "tokens"}
     return hashlib.sha256(json.dumps(claims, sort_keys=True, default=str).encode()).hexdigest()

@@ -14,7 +14,7 @@ from metering.catalogue import platform
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.errors import NotSignedIn, Refused
+from metering.errors import FleetmeterError, NotSignedIn, Refused
 
 T = TypeVar("T")
 _CLAIMS: ContextVar[Mapping[str, Any] | None] = ContextVar("claims", default=None)
@@ -33,10 +33,26 @@ def current_person() -> Person:
     settings = current_settings()
     if not settings.sign_in:
         return identity.LOCAL
-    claims = _CLAIMS.get() or st.user.to_dict()
+    claims = _claims()
+    person = identity.identify(claims, settings, now())
     if revocation.mark_of(claims) in revocation.ended(database.key()):
         raise NotSignedIn("You have signed out; sign in again")
-    return identity.identify(claims, settings, now())
+    return person
+
+
+def is_staff() -> bool:
+    """Return whether this person belongs to the platform; asks no database, which may be away."""
+    settings = current_settings()
+    if not settings.sign_in:
+        return True
+    try:
+        return identity.identify(_claims(), settings, now()).organizations is None
+    except FleetmeterError:
+        return False
+
+
+def _claims() -> Mapping[str, Any]:
+    return _CLAIMS.get() or st.user.to_dict()
 
 
 def sign_out() -> None:

@@ -9,10 +9,19 @@ import streamlit as st
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from console.data.session import is_staff
 from console.ui import escape
 from metering.db.engine import is_denied
-from metering.errors import FleetmeterError
+from metering.errors import (
+    DatabaseUnavailable,
+    FleetmeterError,
+    SchemaError,
+    ScopeNotEnforced,
+    SettingsError,
+)
 
+# What these say is for the platform's own people: it names the database's address or role.
+OPERATIONAL = (DatabaseUnavailable, SchemaError, SettingsError, ScopeNotEnforced)
 LOG = structlog.get_logger("console")
 
 
@@ -28,6 +37,8 @@ def render_error(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OPERATIONAL) and not is_staff():
+        return "The console cannot read its database now, and nothing was changed; try again in a minute."
     if isinstance(error, FleetmeterError):
         sentence = str(error)
         return sentence[:1].upper() + sentence[1:].rstrip(".") + "."

@@ -138,12 +138,15 @@ class Settings(SignInSettings, CloudSettings):
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
+        takes = "takes postgresql://user:password@host:5432/name"
         try:
             url = make_url(value.get_secret_value())
-        except ArgumentError as error:
-            raise ValueError("takes postgresql://user:password@host:5432/name") from error
+        except (ArgumentError, ValueError):
+            raise ValueError(takes) from None  # its message may hold a part of the password
         if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
-            raise ValueError("takes postgresql://user:password@host:5432/name")
+            raise ValueError(takes)
+        if "@" in f"{url.host}{url.database}":
+            raise ValueError(f"{takes}; write an @ in the password as %40")
         return value
 
     @field_validator("mqtt_url")

@@ -248,7 +248,7 @@ def test_probes_answer_in_the_same_server(site: Site) -> None:
     assert answer(f"{site.address}/readyz") == (200, "ready\n")
     status, body = answer(f"{site.address}/metrics")
     assert status == 200
-    assert f"fleetmeter_projects {len(site.fleet.projects)}\n" in body
+    assert f"fleetmeter_projects {float(len(site.fleet.projects))}\n" in body
     assert 'fleetmeter_source_age_seconds{source="mqtt"}' in body
     assert 'source="s3"' not in body, "a source that was never measured has no age"
 
@@ -326,5 +326,5 @@ def test_readiness_tells_when_the_database_is_away() -> None:
         assert status == 503
         assert "cannot be reached" in body
         assert "hidden-word" not in body
-        assert answer(f"{address}/metrics")[1].endswith("fleetmeter_up 0\n")
+        assert answer(f"{address}/metrics")[1].endswith("fleetmeter_up 0.0\n")
         assert answer(f"{address}/healthz") == (200, "ok\n")

@@ -315,11 +315,19 @@ def test_a_customers_download_is_their_own(page: Page, guarded: Guarded) -> None
     content = Path(caught.value.path()).read_text()
     assert FOREIGN not in content
     assert len(content.splitlines()) == 1 + 5
+    cookies = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies(guarded.address))
+    assert answer(caught.value.url, Cookie=cookies)[0] == 200
+    for stranger in ("", "_streamlit_user=forged", cookies.replace("_streamlit_user=", "_streamlit_user=x")):
+        assert answer(caught.value.url, Cookie=stranger)[0] == 401
+    page.get_by_role("button", name="Sign out").click()
+    still_outside(page)
+    assert answer(caught.value.url, Cookie=cookies)[0] == 401  # a copy of the cookie
 
 
 def test_where_people_sign_in_other_addresses_are_served(guarded: Guarded) -> None:
     elsewhere = guarded.address.replace("127.0.0.1", "127.0.0.2")
     assert answer(f"{elsewhere}/healthz") == (200, "ok\n")
+    assert answer(elsewhere)[0] == 421  # pages only under the redirect address's host, and this machine's
 
 
 def test_probes_answer_anybody_and_metrics_who_has_the_token(page: Page, guarded: Guarded) -> None:

@@ -93,6 +93,16 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     assert load_settings().embedded_database
 
 
+@pytest.mark.parametrize("password", ["hunter@2secret", "hunter@a:2secret", "hunter@a/2secret", "@2secret"])
+def test_an_at_sign_in_the_password_is_refused_without_a_part_of_it(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{password}@db.internal:5432/fleet")
+    with pytest.raises(SettingsError, match="DATABASE_URL: takes postgresql://") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
 def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("S3_BUCKET=fleet-storage\n")
     assert load_settings().s3_bucket == "fleet-storage"
