@@ -12,6 +12,7 @@ from metering.catalogue.sources import SOURCE_NAMES
 from metering.days import coverage
 from metering.db import clock
 from metering.db.transactions import transaction
+from metering.ledger import sessions
 from metering.months import blockers
 from metering.months.due import due_months
 from metering.pricing.plans import Plans
@@ -43,6 +44,9 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "at": at,
             "clock_difference_seconds": round(clock.difference(connection, at).total_seconds(), 1),
             "workers": _rows(connection, WORKERS),
+            "counters": [
+                {**member._asdict(), "state": member.state(at)} for member in sessions.members(connection)
+            ],
             "sources": {source: sources(connection)[source] for source in SOURCE_NAMES},
             "jobs": _jobs(connection),
             "queue": listing.waiting(connection),

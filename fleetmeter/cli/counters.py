@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fleetmeter import environment
-from fleetmeter.cli import corrections, output, terminal
+from fleetmeter.cli import corrections, health, output, terminal
 from metering.db.transactions import transaction
 from metering.errors import SettingsError
 from metering.ledger import sessions
@@ -30,8 +30,7 @@ def counters(
     if as_json:
         output.as_json(OUT, rows)
     elif rows:
-        shown = ("client_id", "state", "shared_group", "broker", "host", "last_seen_at", "approximate")
-        OUT.print(output.table("counters", [{name: row[name] for name in shown} for row in rows]))
+        OUT.print(output.table("counters", [{name: row[name] for name in health.COUNTER} for row in rows]))
     else:
         OUT.print("No counter has ever connected.")
 

@@ -11,6 +11,7 @@ from fleetmeter import environment
 from fleetmeter.cli import output, terminal
 from fleetmeter.cli.options import AsJson
 from metering.alerts import backlog
+from metering.catalogue import brokers
 from metering.config.settings import load_settings
 from metering.db import clock
 from metering.pricing import plans
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # slow to import
 
 OUT = terminal.stdout()
 LISTED = 20  # periods of a catch-up plan, and blocked projects, listed one by one
+COUNTER = ("client_id", "state", "shared_group", "broker", "host", "last_seen_at", "approximate")
 
 
 def status(as_json: AsJson = False) -> None:
@@ -60,6 +62,7 @@ def _render_status(report: Mapping[str, Any], json_format: bool) -> None:
     sources = [{"source": name, **row} for name, row in report["sources"].items()]
     sections = {
         "workers": report["workers"],
+        "counters": [{name: row[name] for name in COUNTER} for row in report["counters"]],
         "sources": sources,
         "last run of each job": report["jobs"],
         "open gaps": report["open_gaps"],
@@ -68,6 +71,8 @@ def _render_status(report: Mapping[str, Any], json_format: bool) -> None:
     }
     for title, rows in sections.items():
         OUT.print(output.table(title, rows) if rows else f"{title}: none")
+    if any(row["approximate"] for row in report["counters"]):
+        OUT.print(f"MQTT {brokers.APPROXIMATE}", soft_wrap=True)
     OUT.print(f"queue: {report['queue']['queued']} queued, {report['queue']['running']} running")
     OUT.print("catch-up: " + (backlog.summary(report["catch_up"]) or "nothing is behind"), soft_wrap=True)
     if len(report["catch_up"]) > 1:

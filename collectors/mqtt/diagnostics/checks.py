@@ -12,12 +12,14 @@ from collectors.mqtt import endpoint
 from collectors.mqtt.diagnostics import session_probe
 from collectors.mqtt.diagnostics.probe_client import ConnectionRefused, ProbeClient
 from collectors.mqtt.endpoint import Endpoint
+from metering.catalogue import brokers
 from metering.config.settings import Settings
 
 TRAFFIC_TIMEOUT = 2.0  # seconds
 SMALL_WINDOW = 1_000  # messages in flight below which a counter has to commit more often
 RETAINED_TIMEOUT = 0.5  # seconds; retained messages come at once
 VERSION, DROPPED = "$SYS/broker/version", "$SYS/broker/publish/messages/dropped"
+EMQX_VERSIONS = "$SYS/brokers/+/version"
 HINT = "deploy/mosquitto.conf has what a counter needs"
 
 
@@ -127,13 +129,16 @@ def _topics(client: ProbeClient, settings: Settings) -> Iterator[CheckResult]:
 
 
 def _sys_topics(client: ProbeClient) -> Iterator[CheckResult]:
-    """Report what mosquitto says of itself, if this user may read it."""
-    for topic in (VERSION, DROPPED):
+    """Report what mosquitto or EMQX says of itself, if this user may read it."""
+    for topic in (VERSION, DROPPED, EMQX_VERSIONS):
         client.subscribe(topic, 0)
     client.wait(lambda: any(m.topic == DROPPED for m in client.messages), RETAINED_TIMEOUT)
     values = {m.topic: m.payload.decode(errors="replace") for m in client.messages}
     if VERSION in values:
         yield CheckResult("broker's version", True, values[VERSION])
+    emqx = [value for topic, value in values.items() if topic.startswith("$SYS/brokers/")]
+    if emqx:
+        yield CheckResult("broker's version", True, f"EMQX {emqx[0]}: {brokers.EMQX}")
     if values.get(DROPPED, "0") != "0":
         advice = f"if this grows while the counter is away, its queue is too short: {HINT}"
         yield CheckResult(
@@ -153,6 +158,19 @@ def _session(broker: Endpoint, v5: bool) -> Iterator[CheckResult]:
         return
     yield CheckResult("session", True, "it keeps the session of a client that goes away")
     yield from _queue(probe)
+    if probe.readable and probe.delivered:
+        yield _resends(probe, broker)
+
+
+def _resends(probe: session_probe.ProbeResult, broker: Endpoint) -> CheckResult:
+    if broker.approximate:
+        return CheckResult("redelivery", True, brokers.APPROXIMATE)
+    if probe.resends:
+        message = "unacknowledged messages come again with their packet ids, in order, marked DUP"
+        return CheckResult("redelivery", True, message)
+    message = "unacknowledged messages come again without DUP, under other packet ids, or in another order"
+    advice = "a lost connection makes the counter count some messages twice: see docs/brokers.md"
+    return CheckResult("redelivery", False, message, advice)
 
 
 def _queue(probe: session_probe.ProbeResult) -> Iterator[CheckResult]:
@@ -160,8 +178,8 @@ def _queue(probe: session_probe.ProbeResult) -> Iterator[CheckResult]:
         advice = "allow this user to read and write fleetmeter-doctor/# to have it tried"
         yield CheckResult("queue", True, "not tried: its access list forbids the messages it takes", advice)
         return
-    message = f"of {session_probe.MESSAGES:,} messages for a client that was away it kept {probe.delivered:,}"
-    if probe.delivered < session_probe.MESSAGES:
+    message = f"of {probe.sent:,} messages for a client that was away it kept {probe.delivered:,}"
+    if probe.delivered < probe.sent:
         advice = f"the others are lost though it accepted them; mosquitto: max_queued_messages, {HINT}"
         yield CheckResult("queue", False, message, advice)
     else:

@@ -1,4 +1,4 @@
-"""Try a session: leave it behind, fill it by another client, take it up again, remove it.
+"""Try a session: leave it behind, fill it by another client, take it up twice, remove it.
 
 Up to MESSAGES empty messages go through the broker under `fleetmeter-doctor/`, outside the topic root, so
 nothing is counted. MQTT has no other way to learn whether a broker drops what it has accepted.
@@ -12,6 +12,7 @@ from collectors.mqtt.diagnostics.probe_client import ConnectionRefused, ProbeCli
 from collectors.mqtt.endpoint import Endpoint
 
 MESSAGES = 1_200  # mosquitto drops all but the first 1000 unless told otherwise
+FEW_MESSAGES = 50  # AWS IoT Core discards what exceeds 100 a second on a connection
 SILENCE = 0.5  # seconds without a message that mean there is no more
 
 
@@ -19,23 +20,29 @@ class ProbeResult(NamedTuple):
     """What became of the session, and of the messages sent while its client was away.
 
     `session_present`: the broker kept the session. `readable`: its access list lets our topics pass.
-    `window`: messages it sends ahead of their acknowledgement; `delivered`: messages it had kept.
+    `window`: messages it sends ahead of their acknowledgement; `delivered`: messages it had kept, of `sent`.
+    `resends`: what was not acknowledged came again after a reconnect with the same packet ids, in the same
+    order, marked DUP. The exactly-once protocol rests on that.
     """
 
     session_present: bool
     readable: bool
+    sent: int = 0
     window: int = 0
     delivered: int = 0
+    resends: bool = False
 
 
 def run(broker: Endpoint, client_id: str, v5: bool) -> ProbeResult:
     """Try it, under client ids that begin with `client_id`. Raises OSError, ConnectionRefused."""
     topic = f"fleetmeter-doctor/{secrets.token_hex(4)}"
+    messages = FEW_MESSAGES if broker.approximate else MESSAGES
     try:
         readable = _start_session(broker, client_id, v5, topic)
-        if readable:
-            _fill_queue(broker, f"{client_id}-publisher", v5, topic)
-        return _resume_session(broker, client_id, v5, readable)
+        if not readable:
+            return _resume_empty_session(broker, client_id, v5)
+        _fill_queue(broker, f"{client_id}-publisher", v5, topic, messages)
+        return _resume_session(broker, client_id, v5, messages)
     finally:
         remove_session(broker, client_id, v5)
 
@@ -57,31 +64,42 @@ def _start_session(broker: Endpoint, client_id: str, v5: bool, topic: str) -> bo
     return readable
 
 
-def _fill_queue(broker: Endpoint, client_id: str, v5: bool, topic: str) -> None:
+def _fill_queue(broker: Endpoint, client_id: str, v5: bool, topic: str, messages: int) -> None:
     client = ProbeClient(broker, client_id, v5, clean=True)
-    accepted = client.publish(f"{topic}/queued", MESSAGES)
+    accepted = client.publish(f"{topic}/queued", messages)
     client.disconnect()
     if not accepted:
-        raise ConnectionRefused(f"it does not accept {MESSAGES:,} messages in time", retry_with_v311=False)
+        raise ConnectionRefused(f"it does not accept {messages:,} messages in time", retry_with_v311=False)
 
 
-def _resume_session(broker: Endpoint, client_id: str, v5: bool, readable: bool) -> ProbeResult:
+def _resume_empty_session(broker: Endpoint, client_id: str, v5: bool) -> ProbeResult:
+    client = ProbeClient(broker, client_id, v5)
+    client.disconnect()
+    return ProbeResult(client.session_present, readable=False)
+
+
+def _resume_session(broker: Endpoint, client_id: str, v5: bool, sent: int) -> ProbeResult:
+    """Receive the window and acknowledge nothing, then connect again and receive everything."""
+    client = ProbeClient(broker, client_id, v5)
+    first = _receive_window(client, sent)
+    client.disconnect()
+    if not client.session_present:
+        return ProbeResult(False, readable=True)
     client = ProbeClient(broker, client_id, v5)
     try:
-        if not (client.session_present and readable):
-            return ProbeResult(client.session_present, readable)
-        window = _receive_window(client)
+        again = _receive_window(client, sent)
         delivered = client.acknowledge()
-        while delivered < MESSAGES and client.wait(lambda: bool(client.messages), SILENCE):
+        while delivered < sent and client.wait(lambda: bool(client.messages), SILENCE):
             delivered += client.acknowledge()
-        return ProbeResult(True, readable, window, delivered)
     finally:
         client.disconnect()
+    resends = [(packet_id, True) for packet_id, _ in first] == again[: len(first)]
+    return ProbeResult(True, True, sent, len(again), delivered, resends)
 
 
-def _receive_window(client: ProbeClient) -> int:
-    """Receive until there is silence, or everything has come; returns the number of messages."""
-    while (count := len(client.messages)) < MESSAGES:
+def _receive_window(client: ProbeClient, sent: int) -> list[tuple[int, bool]]:
+    """Receive until there is silence, or everything has come; returns packet ids and DUP flags."""
+    while (count := len(client.messages)) < sent:
         if not client.wait(lambda count=count: len(client.messages) > count, SILENCE):  # type: ignore[misc]
             break
-    return len(client.messages)
+    return [(message.mid, message.dup) for message in client.messages]

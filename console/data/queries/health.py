@@ -14,12 +14,12 @@ from metering.catalogue.sources import SOURCE_NAMES
 
 WORKERS = text("""
     SELECT name, role, host, pid, started_at, last_seen_at,
-        last_seen_at > now() - interval '30 seconds' AS alive
+        last_seen_at > now() - interval '30 seconds' AS alive, false AS approximate
     FROM workers WHERE last_seen_at > now() - interval '7 days'
     UNION ALL
     SELECT client_id, 'counter', coalesce(broker, ''), NULL, session_started_at, last_seen_at,
-        connected AND last_seen_at > now() - interval '1 minute'
-    FROM mqtt_sessions
+        connected AND last_seen_at > now() - interval '1 minute', approximate
+    FROM mqtt_sessions WHERE session_started_at IS NOT NULL AND retired_at IS NULL
     ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
 
 # A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.

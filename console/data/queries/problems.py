@@ -43,10 +43,10 @@ WORKERS = text("""
     FROM workers""")
 
 DAEMONS = text("""
-    SELECT count(*) AS known, max(last_seen_at) AS last_seen_at,
-        coalesce(bool_or(last_seen_at > now() - interval '1 minute'), false) AS alive,
-        coalesce(bool_or(connected AND last_seen_at > now() - interval '1 minute'), false) AS connected
-    FROM mqtt_sessions""")
+    SELECT count(*) AS known, min(last_seen_at) AS last_seen_at,
+        count(*) FILTER (WHERE last_seen_at > now() - interval '1 minute') AS alive,
+        count(*) FILTER (WHERE connected AND last_seen_at > now() - interval '1 minute') AS connected
+    FROM mqtt_sessions WHERE session_started_at IS NOT NULL AND retired_at IS NULL""")
 
 FRESHNESS = text(
     "SELECT count(*) AS projects, "
@@ -107,10 +107,11 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
     row = one(connection, DAEMONS)
     if not row["known"]:
         return [Problem("warning", "No MQTT counter has connected yet: start fleetmeter counter", "health")]
-    if not row["alive"]:
+    if row["alive"] < row["known"]:
         seen = format.age(row["last_seen_at"], at)
-        return [Problem("bad", f"The MQTT counter is silent (last seen {seen})", "health")]
-    if not row["connected"]:
+        which = "The MQTT counter is" if row["known"] == 1 else "An MQTT counter of the group is"
+        return [Problem("bad", f"{which} silent (last seen {seen})", "health")]
+    if row["connected"] < row["known"]:
         return [Problem("bad", "The MQTT counter runs, but its broker is away", "health")]
     return []
 

@@ -20,6 +20,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.health import doctor
 from console.views.overview import page as overview
+from metering.catalogue import brokers
 from metering.catalogue.sources import SOURCE_LABELS
 
 WORKERS = (
@@ -130,6 +131,8 @@ def _workers(workers: Sequence[Row], at: datetime) -> None:
         for row in workers
     ]
     table(rows, WORKERS, "workers", "Runners and counters seen in the last week", placeholder="—")
+    if any(row["approximate"] for row in workers):
+        st.warning(f"MQTT {brokers.APPROXIMATE}")
 
 
 def _sources(freshness: Sequence[Row], at: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from metering.alerts import alerts
 from metering.alerts.alerts import Changes
@@ -15,6 +15,7 @@ from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.errors import UnknownAlert
+from metering.ledger import sessions
 from metering.ledger.partitions import ensure_partitions
 from metering.months import gaps
 from metering.pricing import plans
@@ -170,6 +171,22 @@ def test_a_lost_session_is_open_until_somebody_accepts_the_gap(
         gaps.accept(connection, gap, "known outage", "somebody", AT)
     look()
     assert open_alerts(platform, "session_lost") == []
+
+
+def test_another_client_under_a_counters_id_is_critical_until_the_gap_is_accepted(
+    engine: Engine, platform: Platform, look: Look
+) -> None:
+    with transaction(engine) as connection:
+        sessions.open_takeover(connection, "fleetmeter-1", AT - hours(1))
+        sessions.open_takeover(connection, "fleetmeter-1", AT)  # it goes on: one gap
+    look()
+    assert open_alerts(platform, "client_id_taken") == [("fleetmeter-1", "critical", None)]
+    with transaction(engine) as connection:
+        sessions.close_takeover(connection, "fleetmeter-1", AT)
+        gap = connection.scalar(text("SELECT id FROM gaps"))
+        gaps.accept(connection, gap, "the device is blocked", "somebody", AT)
+    look()
+    assert open_alerts(platform, "client_id_taken") == []
 
 
 def test_a_missing_snapshot_is_named_an_hour_after_midnight_and_goes_with_the_seal(

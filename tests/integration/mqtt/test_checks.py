@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from collectors.mqtt.diagnostics import checks
 from collectors.mqtt.diagnostics.checks import CheckResult
 from fleetmeter.embedded import broker as embedded
+from metering.catalogue import brokers
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.mqtt_daemon import Running, connected, counted, eventually
@@ -40,6 +41,7 @@ def test_a_broker_that_a_counter_may_rely_on(tmp_path: Path, examine: Examine) -
     assert "mosquitto" in answers["broker's version"].message
     assert "kept 1,200" in answers["queue"].message
     assert answers["window"].advice == ""
+    assert "in order, marked DUP" in answers["redelivery"].message
 
 
 @pytest.mark.mosquitto
@@ -70,7 +72,8 @@ def test_nothing_of_the_counters_is_touched_and_nothing_counted(
         running.finish()
         broker.stop()  # it saves its sessions
         log = (broker.folder / "mosquitto.log").read_text()
-    assert log.count("as fleetmeter-counter (") == 1
+    client_id = platform.scalar("SELECT client_id FROM mqtt_sessions")
+    assert log.count(f"as {client_id} (") == 2  # once before the claim, and once to count
     assert "doctor" not in (broker.folder / "mosquitto.db").read_bytes().decode(errors="replace")
 
 
@@ -126,6 +129,8 @@ def test_a_broker_of_mqtt_3(tmp_path: Path, examine: Examine) -> None:
     assert "MQTT 3.1.1" in answers["broker"].message
     assert answers["session"].ok
     assert "max_inflight_messages" in answers["window"].advice
+    assert not answers["redelivery"].ok
+    assert "docs/brokers.md" in answers["redelivery"].advice
 
 
 def test_whatever_else_answers_on_that_port_is_no_broker(examine: Examine) -> None:
@@ -141,3 +146,16 @@ def test_whatever_else_answers_on_that_port_is_no_broker(examine: Examine) -> No
         answer = examine(f"mqtt://127.0.0.1:{server.getsockname()[1]}")["broker"]
     assert not answer.ok
     assert "Traceback" not in answer.message
+
+
+@pytest.mark.mosquitto
+def test_on_aws_iot_core_the_trial_stays_below_its_limit_and_the_count_is_called_approximate(
+    tmp_path: Path, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is what tells it; the broker behind the name is mosquitto here."""
+    monkeypatch.setattr(brokers, "AWS_IOT_DOMAINS", ("127.0.0.1",))
+    monkeypatch.setattr(brokers, "AWS_IOT_LABEL", "")
+    with Mosquitto(tmp_path) as broker:
+        answers = examine(broker.url)
+    assert "of 50 messages" in answers["queue"].message
+    assert "approximate" in answers["redelivery"].message
