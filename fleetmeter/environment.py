@@ -18,7 +18,7 @@ from metering.errors import DatabaseUnavailable, PeriodError
 
 
 def now() -> datetime:
-    """The host's clock, in UTC: entry points read it here and pass it on."""
+    """Return the host's time in UTC; entry points read the clock here and pass it on."""
     return datetime.now(UTC)
 
 
@@ -93,14 +93,14 @@ def maintenance_url(settings: Settings) -> URL:
 
 
 def engine(found: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
-    """An engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
+    """Open an engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
     opened = open_engine(found, application, ping)
     schema.require_head(opened)
     return opened
 
 
 def patient_engine(found: Settings, application: str) -> Engine:
-    """An engine for a daemon, which waits for a database that is away; one not at head is refused."""
+    """Open an engine for a daemon, which waits for an absent database; refuse one not at head."""
     opened = open_engine(found, application)
     with suppress(DatabaseUnavailable):
         schema.require_head(opened)

@@ -64,7 +64,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
 
 
 def _jobs(connection: Connection) -> list[dict[str, Any]]:
-    """The last run of each job; `state` says how many projects it left out."""
+    """Return the last run of each job; `state` says how many projects it left out."""
     names = ("job", "period", "state", "finished_at", "errors")
     return [
         {name: row[name] for name in names} | {"state": label(row["state"], row["result"], row["errors"])}

@@ -70,7 +70,7 @@ class Process:
 
 
 def fleetmeter(*arguments: str) -> list[str]:
-    """The command line of a Fleetmeter command in this environment."""
+    """Return the command line of a Fleetmeter command in this environment."""
     return [sys.executable, "-P", "-m", "fleetmeter.cli", *arguments]
 
 
@@ -105,7 +105,7 @@ def _wait(processes: Sequence[Process]) -> None:
 
 
 def services(settings: Settings, mqtt_url: str, port: int, aws: Mapping[str, str]) -> list[Process]:
-    """The three processes, told where the database, the broker and perhaps a simulated AWS are."""
+    """Return the three processes, with the addresses of database, broker and any simulated AWS."""
     environment = {
         **aws,
         "DATABASE_URL": settings.database.render_as_string(hide_password=False),

@@ -82,7 +82,7 @@ class Pace:
 def open_client(
     settings: Settings, service: str, region: str | None = None, tally: RequestCount | None = None
 ) -> Any:
-    """A client that backs off, with jitter, when it is throttled; threads may share it."""
+    """Open a client that backs off with jitter when it is throttled; threads may share it."""
     region = region or (settings.aws_region[0] if settings.aws_region else None)
     made = boto3.session.Session().client(
         service,  # type: ignore[call-overload]

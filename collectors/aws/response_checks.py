@@ -45,7 +45,7 @@ class _Timely:
         self.close = session.close
 
     def send(self, request: Any) -> Any:
-        """The response. Raises HTTPClientError and its kin."""
+        """Return the response. Raises HTTPClientError or a subclass."""
         if request.stream_output:
             return self._session.send(request)
         until = time.monotonic() + WITHIN

@@ -155,7 +155,7 @@ class Strip:
         return self.sizes
 
     def _page(self, after: str) -> Page:
-        """The page after the key `after`, with at least one key unless it is the last."""
+        """Return the page after the key `after`, with at least one key unless it is the last page."""
         asked = {"Prefix": self.common}  # said even where it is empty: a policy may ask for it
         page = self.listing._page(StartAfter=after, **asked)
         while page.token and not page.keys:  # which S3 may do where much was deleted
@@ -175,5 +175,5 @@ class Strip:
 
 
 def _end(prefix: str) -> str:
-    """The first text after everything that begins with `prefix`."""
+    """Return the first text that sorts after everything that begins with `prefix`."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -100,7 +100,7 @@ def fold(  # noqa: PLR0912 - a call for each message would cost more than the re
 
 
 def publish(header: int, body: bytes, size: int, v5: bool) -> Publish:
-    """A PUBLISH from its header and at least its first 64 KB; `size` is its remaining length.
+    """Parse a PUBLISH from its header and at least its first 64 KB; `size` is its remaining length.
 
     Raises Malformed, also for QoS 2, which the daemon does not subscribe to.
     """
@@ -121,7 +121,7 @@ def publish(header: int, body: bytes, size: int, v5: bool) -> Publish:
 
 
 def puback(packet_ids: Iterable[bytes]) -> bytes:
-    """The acknowledgements of all of them, to be sent in one write."""
+    """Return the PUBACKs of all packet ids, to be sent in one write."""
     together = PUBACK.join(packet_ids)
     return PUBACK + together if together else b""
 

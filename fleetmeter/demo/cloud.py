@@ -26,7 +26,7 @@ Start = Callable[..., Any]
 
 class Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Requests are no news."""
+        """Log nothing: a request is not an event of the demo."""
 
 
 def denying(application: Any, prefix: str) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:

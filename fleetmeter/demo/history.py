@@ -75,7 +75,7 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
 
 
 def _next_day(connection: Connection, start: datetime) -> Day:
-    """The first day that is not made: the one the first project is open from."""
+    """Return the first day that the history lacks: the first project is open from it."""
     made = connection.scalar(text("SELECT open_from FROM project_stats WHERE project_id = 1"))
     if made is None:
         return Day.of(start)

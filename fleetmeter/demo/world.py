@@ -54,7 +54,7 @@ PROJECTS = tuple(_project(number) for number in range(1, 25))
 
 
 def began(now: datetime, months: int) -> Month:
-    """The month in which the simulated platform began: so many before the running one."""
+    """Return the month in which the simulated platform began, `months` before the running one."""
     month = Month.of(now)
     for _ in range(months):
         month = month.previous()
@@ -67,7 +67,7 @@ def missing_days(now: datetime) -> tuple[Day, ...]:
 
 
 def spike_day(now: datetime) -> Day:
-    """The day on which one project sent eight times as much."""
+    """Return the day on which one project sent eight times as much."""
     return Day.of(now - timedelta(days=5))
 
 

@@ -188,7 +188,7 @@ class _Drill:
         self._log.close()
 
     def _try_one(self) -> None:
-        """A broker whose access list forbids these topics drops them, and says so to nobody."""
+        """Refuse a broker whose access list drops these topics: it would do so silently."""
         topic = f"{self._root}/{self._topics[0]}"
         self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
         self._result.published = 1

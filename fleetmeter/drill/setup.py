@@ -39,7 +39,7 @@ def fill(engine: Engine) -> list[str]:
 
 @contextlib.contextmanager
 def broker(settings: Settings, folder: Path) -> Iterator[Endpoint]:
-    """The broker of MQTT_URL, or a mosquitto for this drill alone.
+    """Yield the broker of MQTT_URL, or start a mosquitto for this drill alone.
 
     Raises FleetmeterError when a certificate cannot be read.
     """
@@ -63,7 +63,7 @@ def _endpoint(settings: Settings) -> Endpoint:
 
 @contextlib.contextmanager
 def database(settings: Settings) -> Iterator[URL]:
-    """A database on the configured server, dropped afterwards."""
+    """Yield a new database on the configured server, and drop it afterwards."""
     name = f"fleetmeter_drill_{os.getpid()}"
     admin = create_engine(environment.maintenance_url(settings), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -42,12 +42,12 @@ class Account:
                 os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, folder: Path) -> bool:
-        """True when every folder on the way to `folder` lets this account through."""
+        """Return whether every folder on the way to `folder` lets this account through."""
         command = ["/bin/sh", "-c", 'test -x "$0"', str(folder)]
         return subprocess.run(command, check=False, cwd="/", **self.popen).returncode == 0
 
     def name_for(self, folder: Path) -> str:
-        """What a process of this account, started inside `folder`, may call that folder.
+        """Return the name by which a process of this account, started inside `folder`, may call it.
 
         Its path, unless a folder above is closed to the account (/root is 0700, and not ours to
         open): then the kernel's own name for "where I am", which needs no way in from the root.
@@ -63,7 +63,7 @@ class Account:
 
 
 def serving(folder: Path, candidates: Sequence[str]) -> Account:
-    """The account that serves `folder`: its owner, or the first candidate that exists, for root.
+    """Return the account that serves `folder`: its owner, or for root the first candidate that exists.
 
     Anyone else's servers run as themselves. Raises AccountError when no candidate exists.
     """

@@ -34,12 +34,12 @@ class Programs:
         return self.version.split(".")[0]
 
     def path(self, program: str) -> str:
-        """The program's full path."""
+        """Return the program's full path."""
         return str(self.folder / program)
 
 
 def find(account: Account) -> Programs:
-    """The programs, where `account` may run them. Raises PostgresError when it can nowhere."""
+    """Return the programs where `account` may run them. Raises PostgresError if it can run none."""
     site = _site()
     if account.is_other and _runnable(site, account) is None:
         site = _shared_copy(site, account)
@@ -68,7 +68,7 @@ def _programs(site: Path) -> Path:
 
 
 def _runnable(site: Path, account: Account) -> str | None:
-    """The version, when `account` can run the server and, with its own library, initdb."""
+    """Return the version if `account` can run the server and, with its own library, initdb."""
     answer = ""
     for program in ("initdb", "postgres"):
         try:
@@ -83,7 +83,7 @@ def _runnable(site: Path, account: Account) -> str | None:
 
 
 def _shared_copy(site: Path, account: Account) -> Path:
-    """A copy outside the environment: no other account can run what lies in the root user's home."""
+    """Copy the programs out of the environment: no other account can run files in root's home."""
     target = SHARED / f"postgresql-{version(WHEEL)}"
     try:
         if not target.exists():

@@ -45,7 +45,7 @@ class Broker:
 
 
 def start(data_dir: Path, port: int = 1883, prefer: str | None = None) -> Broker:
-    """A broker whose state is in `data_dir`, listening on `port`, or on another if that is taken.
+    """Run a broker with its state in `data_dir`, on `port`, or on another port if that is taken.
 
     It ends with the returned object or with this process. Where mosquitto is installed but does not
     start, iotcore serves and a warning says so. `prefer` ("mosquitto", "iotcore") allows only that

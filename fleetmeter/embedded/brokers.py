@@ -78,7 +78,7 @@ class Kind:
         return self.folder / self.command[-1]
 
     def config(self, port: int) -> str:
-        """The content of its configuration file."""
+        """Return the content of its configuration file."""
         return self.template.format(host=HOST, port=port)
 
 
@@ -111,7 +111,7 @@ _MAKERS: dict[str, Callable[[Path], Kind | None]] = {"mosquitto": mosquitto, "io
 
 
 def choose(home: Path, prefer: str | None) -> list[Kind]:
-    """What to try, best first. Raises BrokerError when `prefer` is unknown or not installed."""
+    """Return the brokers to try, best first. Raises BrokerError if `prefer` is unknown or not installed."""
     if prefer is not None and prefer not in _MAKERS:
         raise BrokerError(f"there is no broker {prefer}; take {' or '.join(_MAKERS)}")
     wanted = [_MAKERS[prefer]] if prefer else list(_MAKERS.values())

@@ -123,7 +123,7 @@ def _initialise(work: Path, password: str, account: Account, programs: Programs,
 
 
 def require_version(cluster: Cluster, programs: Programs) -> None:
-    """Raises PostgresError when another major version of PostgreSQL made these files."""
+    """Refuse files of another major version of PostgreSQL. Raises PostgresError."""
     made_by = files.read(cluster.data / "PG_VERSION")
     if made_by != programs.major:
         raise PostgresError(

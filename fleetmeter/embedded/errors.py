@@ -30,7 +30,7 @@ class BrokerError(FleetmeterError):
 
 @contextmanager
 def explained(kind: type[FleetmeterError], what: str, folder: Path) -> Iterator[None]:
-    """Turns an operating system's refusal into one sentence of `kind` that says what to do."""
+    """Translate an operating system's refusal into one sentence of `kind` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -40,7 +40,7 @@ def explained(kind: type[FleetmeterError], what: str, folder: Path) -> Iterator[
 
 
 def complaint(output: str) -> str:
-    """The line of a server's output that says why it gave up."""
+    """Return the line of a server's output that says why it gave up."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     full = [line for line in lines if "No space left" in line]  # later ones only follow from it
     guilty = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "rror:" in line]

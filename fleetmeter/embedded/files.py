@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read(path: Path) -> str:
-    """What `path` holds, without surrounding blanks; empty when it does not exist."""
+    """Return the text in `path` without surrounding blanks; empty if the file does not exist."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def sync(folder: Path) -> None:
 
 
 def fresh_log(path: Path) -> int:
-    """A descriptor of an empty log; the log of the last time is kept under `.1`."""
+    """Open an empty log and return its descriptor; the previous log is renamed to `.1`."""
     if path.exists():
         path.rename(path.with_name(path.name + ".1"))
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

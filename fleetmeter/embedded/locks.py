@@ -29,7 +29,7 @@ def exclusive(path: Path, patience: float) -> Iterator[int]:
 
 
 def held(path: Path) -> bool:
-    """True while any process holds the lock `path`."""
+    """Return whether any process holds the lock `path`."""
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)

@@ -11,7 +11,7 @@ _RANGE = range(20_000, 32_000)  # below those that systems hand out to outgoing 
 
 
 def is_free(port: int) -> bool:
-    """True when a server could listen on `port` of 127.0.0.1."""
+    """Return whether a server could listen on `port` of 127.0.0.1."""
     with socket.socket() as probe:
         # As servers do: the connections of a killed one linger, and do not hold its port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,7 +23,7 @@ def is_free(port: int) -> bool:
 
 
 def settle(note: Path) -> int:
-    """The port noted last time, or another one, noted, where somebody else has taken that.
+    """Return the port noted last time; if another process has taken it, note and return a new one.
 
     Raises OSError when none is free.
     """

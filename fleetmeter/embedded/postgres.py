@@ -34,7 +34,7 @@ class Status:
 
 
 def ensure_running(data_dir: Path) -> URL:
-    """The URL of the folder's server, which is set up and started where it is not.
+    """Return the URL of the folder's server; set it up and start it if needed.
 
     Any number of processes may call at once. Raises PostgresError.
     """
@@ -63,7 +63,7 @@ def superuser_url(data_dir: Path) -> URL:
 
 
 def status(data_dir: Path) -> Status:
-    """The server's state; changes nothing. Raises PostgresError where that cannot be read."""
+    """Return the server's state without changing it. Raises PostgresError if it cannot be read."""
     own = _cluster(data_dir)
     with explained(PostgresError, "the embedded PostgreSQL", own.data_dir):
         version = _version(own)

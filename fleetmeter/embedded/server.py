@@ -28,7 +28,7 @@ _SETTINGS = (
 
 
 def connect(cluster: Cluster, database: str = NAME, user: str = NAME) -> Connection:
-    """A connection with the password, on a server that proves to know it as well.
+    """Connect with the password, to a server that proves that it knows the password as well.
 
     Raises psycopg2.OperationalError: whoever else may have taken the port is not believed.
     """

@@ -45,7 +45,7 @@ def _outlive(broker: "subprocess.Popen[bytes]") -> None:
 
 
 def _die_with_us() -> None:
-    """Should even the guardian be killed."""
+    """End with the parent, even if the watchdog itself is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

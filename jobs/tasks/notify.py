@@ -78,7 +78,7 @@ class Channel:
 
 
 def channels(settings: Settings) -> list[Channel]:
-    """The configured channels. Raises SettingsError for an address that no service is known for."""
+    """Return the configured channels. Raises SettingsError for an address of an unknown service."""
     found = [_apprise(place, address) for place, address in enumerate(_addresses(settings), 1)]
     if settings.alert_sns_topic_arn:
         arn = settings.alert_sns_topic_arn

@@ -105,7 +105,7 @@ def _plan_versions(connection: Connection, folder: Path) -> None:
 
 
 def _into(table: str, key: str, hashed: str) -> str:
-    """SQL that inserts those rows of `:rows` that are missing, and counts them; one that differs raises."""
+    """Return SQL that inserts and counts the missing rows of `:rows`; a row that differs raises."""
     return f"""
         WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))),
         made AS (INSERT INTO {table} SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1)

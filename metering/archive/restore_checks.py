@@ -67,7 +67,7 @@ UNSEALED_BILLS = text(f"""
 
 
 def refuse_different(connection: Connection, month: Month, ids: list[int]) -> None:
-    """What stands there now is what was sealed, whether it came back or was there."""
+    """Refuse rows that differ from what was sealed, restored or not."""
     bounds = month.bounds() | {"ids": ids}
     for query in (UNSEALED_DAYS, UNSEALED_BILLS):
         wrong = connection.scalar(query, bounds)

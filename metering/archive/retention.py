@@ -84,7 +84,7 @@ def note_archived(connection: Connection, month: Month, bills: int, place: str, 
 
 
 def archived_at(connection: Connection, month: Month) -> str:
-    """The newest archive of `month`, s3://bucket/prefix/. Raises PeriodError when there is none."""
+    """Return the newest archive of `month`, as s3://bucket/prefix/. Raises PeriodError if there is none."""
     query = text("""SELECT after->>'place' FROM audit_log
         WHERE action = 'archive' AND subject = :month ORDER BY id DESC LIMIT 1""")
     place = connection.scalar(query, {"month": str(month)})
@@ -169,7 +169,7 @@ def _shorten_month(
 
 
 def _inside(table: Table) -> str:
-    """SQL: the row of `t` is in the month from :start to :end."""
+    """Return SQL: the row of `t` is in the month from :start to :end."""
     since, until = (f"CAST(:{bound} AS {table.cast})" for bound in ("start", "end"))
     return f"t.{table.column} >= {since} AND t.{table.column} < {until}"
 

@@ -12,14 +12,14 @@ EARLIEST, LATEST = 1970, 9000  # years; the months before and after must exist t
 
 
 def utc(at: datetime) -> datetime:
-    """The same instant in UTC. Raises PeriodError for a naive datetime: it names no instant."""
+    """Convert an aware datetime to UTC. Raises PeriodError for a naive one: it names no instant."""
     if at.tzinfo is None:
         raise PeriodError(f"{at.isoformat()} has no time zone; say which, for example {at}+00:00")
     return at.astimezone(UTC)
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 instant; a bare date is its midnight and no zone means UTC. Raises PeriodError."""
+    """Parse an ISO 8601 instant; a bare date is its midnight, no zone means UTC. Raises PeriodError."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
@@ -37,7 +37,7 @@ class Hour:
 
     @classmethod
     def of(cls, at: datetime) -> Self:
-        """The hour that contains `at`."""
+        """Return the hour that contains `at`."""
         return cls(utc(at).replace(minute=0, second=0, microsecond=0))
 
     @property
@@ -56,12 +56,12 @@ class Day:
 
     @classmethod
     def of(cls, at: datetime) -> Self:
-        """The day that contains `at`."""
+        """Return the day that contains `at`."""
         return cls(utc(at).date())
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A day from `YYYY-MM-DD`. Raises PeriodError."""
+        """Parse a day from `YYYY-MM-DD`. Raises PeriodError."""
         try:
             # Python also takes 20261124 and 2026-W48-2; one way to write a day is enough.
             return cls(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date())
@@ -95,13 +95,13 @@ class Month:
 
     @classmethod
     def of(cls, at: datetime) -> Self:
-        """The month that contains `at`."""
+        """Return the month that contains `at`."""
         at = utc(at)
         return cls(at.year, at.month)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A month from `YYYY-MM`. Raises PeriodError."""
+        """Parse a month from `YYYY-MM`. Raises PeriodError."""
         match = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text)
         if not match or not 1 <= int(match[2]) <= 12 or int(match[1]) < 1:
             raise PeriodError(f"{text!r} is not a month; write it like 2026-11")

@@ -41,7 +41,7 @@ class SourceInfo:
         return f"{self.name}_measured_at"
 
     def is_configured(self, settings: object) -> bool:
-        """True where `settings` (metering.config.settings) configure this source."""
+        """Return whether `settings` (metering.config.settings) configure this source."""
         return self.setting is None or bool(getattr(settings, self.setting))
 
 

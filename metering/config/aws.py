@@ -136,13 +136,13 @@ def _placed(names: Sequence[str], regions: Sequence[str]) -> tuple[Place, ...]:
 
 
 def _repository(uri: str) -> str:
-    """A repository's name: what follows the registry in its address."""
+    """Return a repository's name: the part of its address after the registry."""
     host, _, name = uri.partition("/")
     return name if "." in host or ":" in host else uri
 
 
 def _fields(template: str, apart: bool = True) -> set[str]:
-    """The names between braces. Raises ValueError for any but ours, and for formats and attributes.
+    """Return the names between braces. Raises ValueError for unknown names, formats and attributes.
 
     After each comes something else than digits, or project 1 would hold project 11's; where not
     `apart`, the last may end the text.

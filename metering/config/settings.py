@@ -31,7 +31,7 @@ DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// 
 
 
 def default_data_dir() -> Path:
-    """The root user's data is a machine's data; anyone else's is in the home folder."""
+    """Return the machine's data folder for root, else a folder in the user's home."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/fleetmeter")
     return Path("~/.local/share/fleetmeter").expanduser()
@@ -208,7 +208,7 @@ class Settings(SignInSettings, CloudSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment. Raises SettingsError naming each wrong variable."""
+    """Load the settings from the environment. Raises SettingsError naming each wrong variable."""
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -52,7 +52,7 @@ class SealedDay:
 
 
 def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[SealedDay]:
-    """A row for each day from `first` to `last`, both included, as expected at `at`."""
+    """Return a row for each day from `first` to `last`, both included, as expected at `at`."""
     found: list[SealedDay] = []
     for since, until in _spans(first, last):
         rows = connection.execute(
@@ -63,7 +63,7 @@ def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[Se
 
 
 def missing(connection: Connection, days: Sequence[SealedDay], at: datetime) -> list[MissingDay]:
-    """What `coverage.missing_days` finds in those days, which are in order and have no gap."""
+    """Return the missing days among `days`, which are in order and without gaps."""
     broken = [day.date for day in days if not day.whole]
     found: list[MissingDay] = []
     while broken:

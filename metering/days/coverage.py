@@ -234,7 +234,7 @@ MISSING_DAYS = f"""
 def missing_days(
     connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None = None
 ) -> list[MissingDay]:
-    """Expected days from `first` to `last`, both included, over at `at` and not sealed."""
+    """Return the expected days from `first` to `last`, both included, over at `at` and not sealed."""
     rows = connection.execute(
         text(f"{MISSING_DAYS} ORDER BY p.id, day.day"),
         {"since": first.start, "until": last.end, "at": at, "project_id": project_id},

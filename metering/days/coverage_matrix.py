@@ -99,7 +99,7 @@ def matrix(
     sources: Sequence[SourceName] = SOURCE_NAMES,
     only: Sequence[int] | None = None,
 ) -> list[Cell]:
-    """The cells of `sources` on days `first` to `last`, both included, for `most` projects above `after`.
+    """Return the cells of `sources` on days `first` to `last`, included, of `most` projects after `after`.
 
     With `only`, of those projects alone. Days on which a project is not expected have no cell, nor
     have days that are still to come at `at`. The next page starts after the last cell's project; an

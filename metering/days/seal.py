@@ -23,7 +23,7 @@ SAMPLED = tuple(gauge.name for gauge in SAMPLED_GAUGES)
 
 
 def row_hash(row: str) -> str:
-    """SQL of the hash of the day `row`, an alias with the columns of daily_stats, in its own form."""
+    """Return SQL of the hash of the day `row`, an alias of daily_stats, in the row's own form."""
     form = canonical.in_own_form(OWN_TABLES["daily_stats"], row)
     return f"encode(sha256(convert_to({form}, 'UTF8')), 'hex')"
 
@@ -87,7 +87,7 @@ def seal_earlier(connection: Connection, day: Day, project_ids: Sequence[int], a
 
 
 def refuse_unfinished(day: Day, at: datetime) -> None:
-    """Raises PeriodError unless `day` is over at `at`."""
+    """Refuse a `day` that is not over at `at`. Raises PeriodError."""
     if day.end > utc(at):
         raise PeriodError(f"{day} is not over at {at.isoformat()}; a day can be sealed after 24:00 UTC")
 

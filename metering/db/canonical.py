@@ -19,7 +19,7 @@ AT_ONCE = 20  # columns of one concat(): it takes a hundred arguments, and a col
 
 
 def in_own_form(table: Table, row: str) -> str:
-    """SQL of the canonical form of `row`, an alias with the columns of `table`, in the row's own form.
+    """Return SQL of the canonical form of `row`, an alias of `table`, in the row's own form.
 
     NULL if the form is unknown, or if a column that the form does not have is not empty: a value there
     was never sealed.
@@ -44,7 +44,7 @@ def _is_empty(column: Column[Any], cell: str) -> str:
 
 
 def of_row(table: Table, row: str, names: Iterable[str]) -> str:
-    """SQL of the canonical form of the columns `names` of `row`, an alias with the columns of `table`."""
+    """Return SQL of the canonical form of the columns `names` of `row`, an alias of `table`."""
     members = [
         f"""'{"," if place else ""}"{name}":', {_cell(table, row, name)}"""
         for place, name in enumerate(sorted(names))
@@ -66,7 +66,7 @@ def _cell(table: Table, row: str, name: str) -> str:
 
 
 def of_json(value: str, level: int = LEVELS) -> str:
-    """SQL of the canonical form of the jsonb `value`."""
+    """Return SQL of the canonical form of the jsonb `value`."""
     if not level:
         return f"""CASE WHEN jsonb_typeof({value}) IN ('object', 'array') THEN fleetmeter_canonical({value})
             ELSE {value}::text END"""

@@ -52,14 +52,14 @@ def engine_of(url: URL, application: str = "fleetmeter", **options: Any) -> Engi
 
 
 def is_away(error: DBAPIError) -> bool:
-    """True when the server or the connection is gone, as opposed to a statement being refused."""
+    """Return whether the server or the connection is gone; a refused statement is not."""
     code = getattr(error.orig, "pgcode", None)
     lost = isinstance(error, OperationalError) and (code is None or code[:2] == "08")
     return error.connection_invalidated or lost or code in PASSING_STATES
 
 
 def is_refused(error: DBAPIError) -> bool:
-    """True when a statement asks for what is not there or not granted: a table, a column, a right to it."""
+    """Return whether a statement names a table, column or right that is missing."""
     return (getattr(error.orig, "pgcode", None) or "")[:2] == "42"
 
 
@@ -89,7 +89,7 @@ def denial(error: DBAPIError) -> str:
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """True when the same may succeed later: away, a conflict, or out of a resource such as disk."""
+    """Return whether the same may succeed later: server away, a conflict, out of a resource."""
     code = getattr(error.orig, "pgcode", None) or ""
     return is_away(error) or code[:2] in ("40", "53", "55")
 

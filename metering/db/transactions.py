@@ -27,7 +27,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def connected(engine: Engine) -> Iterator[Connection]:
-    """A connection whose transactions are the caller's. Raises DatabaseUnavailable."""
+    """Open a connection whose transactions are the caller's. Raises DatabaseUnavailable."""
     with _translated(engine), engine.connect() as connection:
         yield connection
 
@@ -95,7 +95,7 @@ def _wait_for_lock(connection: Connection, name: str, patience: float) -> None:
 
 
 def lock_key(name: str) -> int:
-    """The 64-bit key of an advisory lock: a fixed prefix keeps clear of the platform's own locks."""
+    """Return the 64-bit key of an advisory lock; its prefix avoids the platform's own locks."""
     return (0x464D << 32) | zlib.crc32(name.encode())
 
 

@@ -56,7 +56,7 @@ def _money(cell: str, row: Row) -> str:
 
 
 def _date(cell: str, row: Row) -> str:
-    """The day of the row, if the cell names it in whatever order, with a time of 0 or without."""
+    """Return the row's day if the cell names it, in any order, with a time of 0 or without."""
     parts = [int(part) for part in re.findall(r"\d+", cell)]
     year, month, day = (int(row[name]) for name in ("year", "month", "day"))
     names_it = sorted(parts[:3]) in (sorted((year, month, day)), sorted((year % 100, month, day)))

@@ -46,7 +46,7 @@ def record_gauges(
 
 
 def known_sum(names: Sequence[str], prefix: str = "") -> str:
-    """SQL of the sum of those columns that are known; NULL when none is."""
+    """Return SQL of the sum of the known columns; NULL if all are unknown."""
     total = " + ".join(f"coalesce({prefix}{name}, 0)" for name in names)
     return f"CASE WHEN num_nonnulls({', '.join(prefix + n for n in names)}) > 0 THEN {total} END"
 

@@ -112,7 +112,7 @@ def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int
 
 
 def refuse_running(month: Month, at: datetime) -> None:
-    """Raises PeriodError unless `month` is over at `at`."""
+    """Refuse a `month` that is not over at `at`. Raises PeriodError."""
     if month.end > utc(at):
         raise PeriodError(f"{month} is not over at {at.isoformat()}; it can be closed after its last day")
 

@@ -11,7 +11,7 @@ WHOLE = ("measured", "zero")  # states of a source that was read all day
 
 
 def as_json(found: Explanation) -> dict[str, Any]:
-    """The whole explanation for programs: bill, plan version, lines with days and hours, adjustments."""
+    """Return the explanation for programs: bill, plan version, lines with days and hours, adjustments."""
     bill = {name: value for name, value in found.bill.items() if name != "content"}
     return {
         "bill": bill,
@@ -41,7 +41,7 @@ def _line_as_json(explained: ExplainedLine) -> dict[str, Any]:
 
 
 def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
-    """The explanation as lines of text; days and hours of charged lines, or of all of them."""
+    """Render the explanation as lines of text, with days and hours of charged lines or of all."""
     bill, currency = found.bill, found.bill["currency"]
     yield f"{bill['project']} (project {bill['project_id']}), {bill['year']}-{bill['month']:02d}"
     yield (

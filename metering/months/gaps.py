@@ -126,7 +126,7 @@ class Risk:
 
 
 def at_risk(connection: Connection, project_id: int, start: datetime, end: datetime, plans: Plans) -> Risk:
-    """What ignoring the gap `[start, end)` would leave unbilled in its first month: an estimate."""
+    """Estimate the charge that ignoring the gap `[start, end)` would leave unbilled in its first month."""
     month = Month.of(start)
     end = min(end, month.end)
     version = plans.in_force(month.last.date)
@@ -157,6 +157,6 @@ OPEN_OF = text(f"""
 def at_risk_in(
     connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
 ) -> list[str]:
-    """What the open gaps of `month` would leave unbilled, a sentence each, of the first `most` of them."""
+    """Return a sentence for each of the first `most` open gaps of `month`: the charge left unbilled."""
     found = connection.execute(OPEN_OF, month.bounds() | {"ids": list(project_ids), "most": most}).all()
     return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in found]

@@ -32,7 +32,7 @@ BILLS = text(f"""
 
 
 def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
-    """What another rating gives differently, a chunk of projects of a month at a time.
+    """Yield the differences of another rating, a chunk of projects of a month at a time.
 
     `kept_from`: SQL of the date from which days are kept; earlier months cannot be rated again, unless
     their days were restored.

@@ -29,13 +29,13 @@ class Part:
 
 
 def charged(terms: Overage, units: Decimal) -> Decimal:
-    """The charge for `units` of overage, not rounded; nothing for none."""
+    """Return the charge for `units` of overage, not rounded; 0 for 0 units."""
     with localcontext(prec=DIGITS):
         return sum((part.charge for part in parts(terms, units)), start=ZERO)
 
 
 def parts(terms: Overage, units: Decimal) -> list[Part]:
-    """What the charge for `units` of overage consists of; empty for none."""
+    """Return the parts of the charge for `units` of overage; empty for 0 units."""
     if units <= 0:
         return []
     if terms.model == "graduated":

@@ -71,7 +71,7 @@ class PlanVersion(Terms):
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
-        """The version that `content()` gave: what plan_versions keeps rates again, years later.
+        """Return the version of a stored `content()`, so that a month can be rated again years later.
 
         Raises PlanError for what is none.
         """
@@ -81,7 +81,7 @@ class PlanVersion(Terms):
             raise PlanError("the stored plan version is none: it was rewritten") from error
 
     def content(self) -> dict[str, Any]:
-        """What plan_versions keeps: everything, as JSON, money as strings."""
+        """Return the whole version as JSON, money as strings, as plan_versions stores it."""
         return self.model_dump(mode="json")
 
     @property
@@ -91,7 +91,7 @@ class PlanVersion(Terms):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def tier(self, name: str) -> Tier:
-        """Raises PlanError for a tier that the plans do not name."""
+        """Return the tier `name`. Raises PlanError if the plans do not name it."""
         if name not in self.tiers:
             known = ", ".join(sorted(self.tiers))
             raise PlanError(
@@ -114,13 +114,13 @@ class Plans(Terms):
         return self
 
     def in_force(self, day: date) -> PlanVersion:
-        """The version in force on `day`; before the first one, the first one."""
+        """Return the version in force on `day`; before the first version, the first one."""
         ordered = sorted(self.versions, key=lambda version: version.effective)
         return [ordered[0], *(version for version in ordered if version.effective <= day)][-1]
 
 
 def load(path: Path | None) -> Plans:
-    """The plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
+    """Load the plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
     path = path or SHIPPED
     try:
         written = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)

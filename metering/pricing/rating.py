@@ -133,7 +133,7 @@ def _round(amount: Decimal, unit: Decimal) -> Decimal:
 
 
 def plain(quantity: Decimal | None) -> int | str | None:
-    """A quantity as JSON shows it: an integer where it is one, else a string of plain decimals."""
+    """Return a quantity as in JSON: an integer where it is one, else a string of plain decimals."""
     if quantity is None:
         return None
     whole = quantity.to_integral_value()

@@ -32,7 +32,7 @@ RUNNING_TOTALS = _sums(f"""
 
 
 def kept_from(table: str) -> str:
-    """SQL of the date from which retention, which logs what it removes, has kept `table` whole."""
+    """Return SQL of the date from which on `table` is complete, by the audit log of retention."""
     return f"""coalesce((SELECT max((a.after->>'before')::date) FROM audit_log a
         WHERE a.action = 'retention' AND a.subject = '{table}'), '-infinity')"""
 

@@ -104,7 +104,7 @@ KEPT_DAYS = KEPT.format(name="row_hash", table="daily_stats", key="k.date = e.pe
 
 
 def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
-    """What a superuser rewrote whole, its hashes too, differs from what was exported before."""
+    """Detect rows that a superuser rewrote together with their hashes, by comparing with exports."""
     read = offline.examine(exported)
     found = [
         Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.discrepancies

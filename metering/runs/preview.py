@@ -60,7 +60,7 @@ def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, A
 
 
 def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: datetime) -> dict[str, Any]:
-    """What the run would change since `before`; in its transaction, before that is undone.
+    """Return what the run would change since `before`; call it before its transaction is rolled back.
 
     `usage`: of the days it would seal; when it seals none, what it would count anew. `money`: the
     bills it would make. `month_to_date`: by how much the running month's charge would change.

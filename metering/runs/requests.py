@@ -98,12 +98,12 @@ def recent(connection: Connection, request: Request, within: timedelta) -> int |
 
 
 def is_recent(connection: Connection, job: str, since: datetime) -> bool:
-    """True if a run of `job` is queued or running, or one was made of an instant after `since`."""
+    """Return whether a run of `job` is queued or running, or was made of an instant after `since`."""
     return connection.scalar(SINCE, {"job": job, "since": since}) is not None
 
 
 def is_active(connection: Connection, jobs: Sequence[str]) -> bool:
-    """True if a run of one of `jobs` is queued or running."""
+    """Return whether a run of one of `jobs` is queued or running."""
     return connection.scalar(ANY_ACTIVE, {"jobs": list(jobs)}) is not None
 
 
