@@ -218,6 +218,7 @@ def test_the_library_answers_the_backend(configured: Settings, platform: Platfor
 
 def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platform: Platform) -> None:
     project = platform.project(created_at="2026-10-01T00:00:00Z")
+    platform.logs(project, datetime(2026, 10, 7, 9, tzinfo=UTC), count=3)
     platform.sql(
         """INSERT INTO gaps (source, starts_at, ends_at, reason)
         VALUES ('mqtt', '2026-10-05Z', '2026-10-06Z', 'session lost')"""
