@@ -17,7 +17,7 @@ from metering.db import clock
 from metering.pricing import plans
 
 if TYPE_CHECKING:  # slow to import
-    from fleetmeter.doctor import Finding
+    from fleetmeter.doctor.finding import Finding
 
 OUT = terminal.stdout()
 LISTED = 20  # periods of a catch-up plan, and blocked projects, listed one by one
@@ -36,9 +36,9 @@ def status(as_json: AsJson = False) -> None:
 
 def doctor() -> None:
     """Check what operators complain about, and print what is wrong and what to do."""
-    from fleetmeter import doctor as checks  # noqa: PLC0415 - the command has the same name
+    from fleetmeter.doctor.examine import examine  # noqa: PLC0415 - a slow import that few commands need
 
-    findings = checks.examine(load_settings(), environment.now())
+    findings = examine(load_settings(), environment.now())
     _render_findings(findings)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -39,6 +39,14 @@ WRONG_CLOCK = text("""
         AND abs(seconds) > :tolerance GROUP BY host ORDER BY host""")
 
 
+def alive(connection: Connection, role: str) -> int:
+    """Return how many processes of `role` reported within the last minute."""
+    query = text("""
+        SELECT count(*) FROM workers
+        WHERE role = :role AND last_seen_at > clock_timestamp() - interval '1 minute'""")
+    return int(connection.scalar(query, {"role": role}) or 0)
+
+
 class WrongClock(NamedTuple):
     """A host whose clock is `seconds` ahead of the database's; negative if behind."""
 

@@ -18,6 +18,10 @@ LATEST = text("""
         WHERE r.job >= names.job AND r.job <= names.job AND NOT r.dry_run
         ORDER BY r.job DESC, r.id DESC LIMIT 1) last""")
 
+LAST = text("""
+    SELECT id, job, period, state, created_at, finished_at, result, errors FROM job_runs
+    WHERE job = :job AND NOT dry_run ORDER BY id DESC LIMIT 1""")
+
 WAITING = text("""
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
         count(*) FILTER (WHERE state = 'running') AS running
@@ -49,6 +53,12 @@ def history(connection: Connection, limit: int = 50, job: str | None = None) -> 
 def latest(connection: Connection) -> list[dict[str, Any]]:
     """Return the last run of each job that ever ran, dry runs left out."""
     return [dict(row) for row in connection.execute(LATEST).mappings()]
+
+
+def last(connection: Connection, job: str) -> dict[str, Any] | None:
+    """Return the last run of `job`, dry runs left out; None if it never ran."""
+    row = connection.execute(LAST, {"job": job}).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 def waiting(connection: Connection) -> dict[str, int]:

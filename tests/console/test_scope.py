@@ -26,7 +26,7 @@ from streamlit.testing.v1 import AppTest
 from console.data import queries
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
-from fleetmeter import doctor
+from fleetmeter.doctor.database import organizations
 from metering.alerts import alerts as domain_alerts
 from metering.catalogue import platform
 from metering.catalogue.periods import Day, Month
@@ -350,9 +350,9 @@ def test_a_role_that_policies_do_not_bind_serves_no_organization(
         scope.limit(connection, None)
         with pytest.raises(ScopeNotEnforced, match="ordinary role"):
             scope.limit(connection, (rivals.organization,))
-        assert doctor.organizations(connection, configured).ok
+        assert organizations(connection, configured).ok
         signing_in(FLEETMETER_ORGANIZATION_CLAIM="org")
-        finding = doctor.organizations(connection, load_settings())
+        finding = organizations(connection, load_settings())
         assert not finding.ok
         assert "BYPASSRLS" in finding.advice
     exempt.dispose()
