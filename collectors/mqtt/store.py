@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Connection, Engine, text
 
 from collectors.mqtt.counters import Totals
@@ -13,8 +14,9 @@ from metering.db.clock import AGREED
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.ledger import sessions
-from metering.ledger.mqtt import add_mqtt
+from metering.ledger.mqtt import add_mqtt, add_mqtt_isolated
 
+LOG = structlog.get_logger("counter")
 FLUSHES_OF_EPOCH = 2**32  # flush numbers that an epoch has for itself
 
 
@@ -54,10 +56,18 @@ class Store:
         self.engine = engine
         self.claim = claim
 
-    def commit(self, totals: Totals, last_packet_id: int | None, flush: int, clock: Clock) -> datetime:
+    def commit(
+        self,
+        totals: Totals,
+        last_packet_id: int | None,
+        flush: int,
+        clock: Clock,
+        isolated: bool = False,
+    ) -> datetime:
         """Write counts and the id of the last one in one transaction; returns their instant.
 
-        `flush` numbers the flushes of this daemon: `was_committed` recognises one by it.
+        `flush` numbers the flushes of this daemon: `was_committed` recognises one by it. `isolated`: leave
+        out projects whose counts PostgreSQL refuses. Raises DataError if it refuses some otherwise.
         """
         with transaction(self.engine) as connection:
             row = self._update(
@@ -67,7 +77,10 @@ class Store:
                 flush=self._flush_id(flush),
                 **clock.parameters(),
             )
-            _write(connection, totals, row.seen_at)
+            if isolated:
+                _write_isolated(connection, totals, row.seen_at)
+            else:
+                _write(connection, totals, row.seen_at)
             return _instant(row)
 
     def was_committed(self, flush: int) -> bool:
@@ -262,3 +275,8 @@ def _instant(row: Any) -> datetime:
 
 def _write(connection: Connection, totals: Totals, at: datetime) -> None:
     add_mqtt(connection, totals.usage(), at, totals.malformed_topics())
+
+
+def _write_isolated(connection: Connection, totals: Totals, at: datetime) -> None:
+    refused = add_mqtt_isolated(connection, totals.usage(), at, totals.malformed_topics())
+    LOG.error("PostgreSQL refuses the counts of some projects; they are unattributed", projects=refused[:20])

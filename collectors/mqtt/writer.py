@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.store import Clock, Store
@@ -84,13 +84,21 @@ class Writer:
     def flush(self, batch: Batch) -> None:
         """Commit `batch`, however long it takes. Raises Fenced, Abandoned."""
         self.unsaved = batch
+        isolated = False
         for attempt in count():
             self._flushes += 1
             flush = self._flushes
             try:
                 self._ensure_partitions()
-                self._written_at = self.store.commit(batch.totals, batch.cut.last, flush, self.now())
+                self._written_at = self.store.commit(
+                    batch.totals, batch.cut.last, flush, self.now(), isolated
+                )
                 break
+            except DataError as error:  # nothing was committed; trying the same again would fail for ever
+                if isolated:
+                    self._pause(error, attempt)
+                isolated = True
+                continue
             except (DatabaseUnavailable, SQLAlchemyError) as error:
                 self._pause(error, attempt)
             # If the answer is that another daemon took over, it stays unknown whether this was committed.

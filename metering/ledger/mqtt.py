@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DataError
 
 from metering.catalogue.history import EVER_OWNED
 from metering.catalogue.meters import columns, counters_of, messages_sql
@@ -109,6 +110,52 @@ def add_mqtt(
             "month_start": Month.of(at).start,
         },
     )
+
+
+REFUSED = "refused"
+ADD_REFUSED = text(f"""
+    INSERT INTO unattributed_messages AS u (hour, reason, messages, sample_topics, updated_at)
+    VALUES (:hour, '{REFUSED}', :messages, ARRAY[:topic], :at)
+    ON CONFLICT (hour, reason) DO UPDATE SET
+        messages = u.messages + excluded.messages, updated_at = excluded.updated_at,
+        sample_topics = (
+            SELECT (array_agg(DISTINCT topic))[1 : {MAX_SAMPLES}]
+            FROM unnest(u.sample_topics || excluded.sample_topics) AS topic)""")
+
+
+def add_mqtt_isolated(
+    connection: Connection,
+    usage: Mapping[tuple[int, int], MqttUsage],
+    at: datetime,
+    malformed: MalformedTopics | None = None,
+) -> list[int]:
+    """Add messages like `add_mqtt`, without the projects that PostgreSQL refuses; returns their ids.
+
+    A total that no longer fits in its column is the failure of one project (rule 8): its messages are counted
+    in unattributed_messages as refused, and the others go on.
+    """
+    try:
+        with connection.begin_nested():
+            add_mqtt(connection, usage, at, malformed)
+    except DataError:
+        if len(usage) > 1:
+            items, half = list(usage.items()), len(usage) // 2
+            parts = (dict(items[:half]), malformed), (dict(items[half:]), None)
+            return [one for part, topics in parts for one in add_mqtt_isolated(connection, part, at, topics)]
+        if malformed is not None:
+            return add_mqtt_isolated(connection, usage, at) + add_mqtt_isolated(connection, {}, at, malformed)
+        for (_, project), counts in usage.items():
+            _add_refused(connection, counts, at)
+            return [project]
+        raise
+    return []
+
+
+def _add_refused(connection: Connection, counts: MqttUsage, at: datetime) -> None:
+    topic = counts.topic.encode("ascii", "backslashreplace").decode()[:SAMPLE_LENGTH]
+    messages = counts.inbound + counts.outbound
+    parameters = {"hour": Hour.of(at).start, "messages": messages, "topic": topic, "at": at}
+    connection.execute(ADD_REFUSED, parameters)
 
 
 def _without_project(malformed: MalformedTopics | None) -> list[MqttUsage]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 
 from collectors.mqtt import counters, daemon, reader
 from collectors.mqtt.counters import Totals
-from collectors.mqtt.store import Clock, Store
+from collectors.mqtt.store import Store
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 from tests.support.mqtt_broker import Mosquitto, Publisher
@@ -248,12 +249,12 @@ def test_memory_is_bounded_while_the_database_is_away(
     platform.project(organization)
     away, sizes, refused, commit = threading.Event(), [], [], Store.commit
 
-    def refusing(store: Store, totals: Totals, last: int | None, flush: int, clock: Clock) -> datetime:
+    def refusing(store: Store, totals: Totals, last: int | None, flush: int, *more: Any) -> datetime:
         sizes.append(len(totals.projects))
         if away.is_set():
             refused.append(flush)
             raise DatabaseUnavailable("away for the test")
-        return commit(store, totals, last, flush, clock)
+        return commit(store, totals, last, flush, *more)
 
     monkeypatch.setattr(counters, "MAX_PROJECTS", 50)
     monkeypatch.setattr(reader, "MAX_READ", 2_000)

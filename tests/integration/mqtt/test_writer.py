@@ -51,7 +51,7 @@ def fail_once(store: Store, monkeypatch: pytest.MonkeyPatch, committed: bool) ->
     attempts: list[int] = []
     commit: Callable[..., datetime] = store.commit
 
-    def failing(totals: Totals, last: int | None, flush: int, clock: Clock) -> datetime:
+    def failing(totals: Totals, last: int | None, flush: int, clock: Clock, isolated: bool) -> datetime:
         attempts.append(flush)
         at = clock.at
         if committed or len(attempts) > 1:
@@ -111,3 +111,28 @@ def test_a_new_session_is_recorded_once_however_often_it_is_tried(platform: Plat
     gaps: list[Any] = platform.rows("SELECT starts_at, ends_at FROM gaps")
     assert gaps == [(AT.replace(minute=45), later)]
     assert platform.rows("SELECT last_packet_id FROM mqtt_sessions") == [(None,)]
+
+
+def test_a_project_whose_total_overflows_stops_no_other(
+    platform: Platform, store: Store, batch: Batch
+) -> None:
+    [(organization, project)] = batch.totals.projects
+    full = platform.project(organization)
+    writer(store).flush(Batch(_of(organization, project, full), Cut((b"\0\7",), 7, 1)))
+    platform.sql(
+        "UPDATE project_stats SET mqtt_inbound_bytes = :n WHERE project_id = :p", n=2**63 - 9, p=full
+    )
+    for _ in range(2):
+        writer(store).flush(Batch(_of(organization, project, full), Cut((b"\0\7",), 7, 1)))
+    counted = "SELECT mqtt_inbound FROM project_stats WHERE project_id = :p"
+    assert platform.scalar(counted, p=project) == 3 * 7
+    assert platform.scalar(counted, p=full) == 7
+    assert platform.rows("SELECT reason, messages, sample_topics FROM unattributed_messages") == [
+        ("malformed_topic", 9, ["malformed"]),
+        ("refused", 14, ["a/topic"]),
+    ]
+
+
+def _of(organization: int, *projects: int) -> Totals:
+    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0])
+    return Totals({(organization, project): counters for project in projects}, [3, 0, 0, 0], ["malformed"])
