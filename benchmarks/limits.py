@@ -78,7 +78,7 @@ def ready(folder: Path) -> str:
 
 def by_orm(engine: Engine) -> Ask:
     """What a backend would write: organization, project and totals as objects, compared in Python."""
-    offered = plans.load(None).in_force(AT.date())
+    offered = plans.load(None).in_force(Month.of(AT).last.date)
     organizations, projects = tables.organizations, tables.projects
 
     def ask(org: int, project: int) -> object:

@@ -36,7 +36,7 @@ class Spending:
     at: datetime
     projects: int
     so_far: dict[str, Decimal]
-    projected: dict[str, Decimal]
+    projected: dict[str, Decimal | None]
 
 
 @dataclass
@@ -84,17 +84,22 @@ def _rate(rating: Rating, scope: Scope) -> None:
 
 def _rated(scope: Scope) -> Spending:
     price_plans = plans.load(current_settings().plans)
-    sums: dict[str, tuple[Decimal, Decimal]] = {}
-    at, after, projects = now(), 0, 0
+    spends: list[spend.Spend] = []
+    at, after = now(), 0
     while True:
         with read_transaction_as(scope) as page:
-            rows = spend.usage(page.connection, at, after=after, most=AT_ONCE)
-        for one in spend.priced(rows, price_plans, at):
-            so_far, projected = sums.get(one.currency, (Decimal(0), Decimal(0)))
-            sums[one.currency] = (so_far + one.so_far, projected + one.projected)
-            projects += 1
-        if len(rows) < AT_ONCE:
-            first, second = ({name: pair[n] for name, pair in sums.items()} for n in (0, 1))
-            return Spending(at, projects, first, second)
-        after = rows[-1]["project_id"]
+            some, last = spend.page(page.connection, price_plans, at, after, AT_ONCE)
+        spends += some
+        if last is None:
+            return _summed(at, spends)
+        after = last
         time.sleep(REST)
+
+
+def _summed(at: datetime, spends: list[spend.Spend]) -> Spending:
+    by_currency: dict[str, list[spend.Spend]] = {}
+    for one in spends:
+        by_currency.setdefault(one.currency, []).append(one)
+    so_far = {name: sum((one.so_far for one in some), Decimal(0)) for name, some in by_currency.items()}
+    projected = {name: spend.projected_sum(some) for name, some in by_currency.items()}
+    return Spending(at, len(spends), so_far, projected)

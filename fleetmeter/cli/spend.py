@@ -37,7 +37,8 @@ def spent(
     OUT.print(output.table("Projects", [vars(one) for one in by_project]))
     OUT.print(output.table("Organizations", [vars(one) for one in organizations]))
     total = sum((one.so_far for one in organizations), Decimal(0))
-    projected = sum((one.projected for one in organizations), Decimal(0))
-    OUT.print_line(f"so far {total:,}, projected {projected:,}: {spend.ASSUMPTION}")
+    projected = spend.projected_sum(by_project)
+    words = "not projected yet" if projected is None else f"projected {projected:,}"
+    OUT.print_line(f"so far {total:,}, {words}: {spend.ASSUMPTION}")
     for row in unpriced:
         OUT.print_line(f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan")

@@ -130,7 +130,10 @@ def files(engine: Engine, month: Month, folder: Path) -> list[Path]:
         made.append(folder / "plans.json")
         query = text("""
             SELECT hash, content FROM plan_versions WHERE hash IN (
-                SELECT plan_version FROM monthly_stats WHERE year = :year AND month = :month)""")
+                SELECT plan_version FROM monthly_stats WHERE year = :year AND month = :month
+                UNION SELECT part->>'plan_version' FROM monthly_stats
+                CROSS JOIN LATERAL jsonb_array_elements(versions) AS part
+                WHERE year = :year AND month = :month)""")
         rows = connection.execute(query, month.bounds())
         made[-1].write_text(json.dumps({version: content for version, content in rows}, indent=1))  # noqa: C416
     manifest = folder / "manifest.json"

@@ -83,7 +83,7 @@ def refresh(
     parameters |= {"since_failed": at - timedelta(days=7)}
     parameters |= {"since": today.start - timedelta(days=30), "until": today.start}
     parameters |= allowances.parameters(
-        plans.in_force(at.date()), at, rules.NEAR, bool(due_months(connection, at))
+        plans.in_force(Month.of(at).last.date), at, rules.NEAR, bool(due_months(connection, at))
     )
     counts = [
         connection.execute(text(REFRESH.format(rule=rule)), parameters | {"kind": kind}).one()

@@ -34,7 +34,10 @@ FORM_1: dict[Sealed, tuple[str, ...]] = {
 
 # Form -> the columns, other than meters of the catalogue, that it has more than the form before.
 ADDED: dict[int, dict[Sealed, tuple[str, ...]]] = {
-    2: {"daily_stats": ("form", "meters"), "monthly_stats": ("form", "meters", "owners", "later_readings")},
+    2: {
+        "daily_stats": ("form", "meters"),
+        "monthly_stats": ("form", "meters", "owners", "later_readings", "versions"),
+    },
 }
 
 NEWEST = max(*ADDED, *(counter.since for counter in COUNTERS), *(gauge.since for gauge in GAUGES))

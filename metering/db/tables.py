@@ -244,6 +244,7 @@ class MonthlyStats(Base):
         Column("days_expected", SmallInteger, nullable=False),
         Column("owners", JSONB, nullable=False, server_default=text("'[]'")),
         Column("later_readings", JSONB, nullable=False, server_default=text("'[]'")),
+        Column("versions", JSONB, nullable=False, server_default=text("'[]'")),
         _form(),
         _meters(),
         Column("previous_seal", Text, nullable=False),

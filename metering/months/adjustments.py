@@ -184,7 +184,7 @@ def _of_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion
             "no bill takes this correction; settle it outside Fleetmeter"
         )
     if adjustment.meter is None or adjustment.quantity is None:
-        return _as_money(adjustment, billed.version)
+        return _as_money(adjustment, billed.versions.last)
     if billed.used(adjustment.meter) + adjustment.quantity < 0:
         raise AdjustmentRefused(
             f"project {adjustment.project_id} used {billed.used(adjustment.meter):,} {adjustment.meter} in "

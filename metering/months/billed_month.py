@@ -15,9 +15,9 @@ from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import AdjustmentRefused
-from metering.months import proration
-from metering.pricing import rating
-from metering.pricing.plans import PlanVersion
+from metering.months import proration, rated, stored_versions
+from metering.pricing import month_versions
+from metering.pricing.month_versions import MonthVersions
 from metering.pricing.rating import Span
 
 # Corrections of a closed month keep their quantity beside their amount. A quantity without an amount is
@@ -25,7 +25,7 @@ from metering.pricing.rating import Span
 VALUED = "quantity IS NOT NULL AND amount IS NOT NULL"
 
 BILLS = text(f"""
-    SELECT m.*, v.content, days.* FROM monthly_stats m JOIN plan_versions v ON v.hash = m.plan_version
+    SELECT m.*, days.* FROM monthly_stats m
     CROSS JOIN LATERAL (SELECT count(*) AS days_sealed, {proration.AVERAGES} FROM daily_stats d
         WHERE d.project_id = m.project_id AND d.date BETWEEN :first AND :last) days
     WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month)""")
@@ -37,14 +37,14 @@ CORRECTIONS = text(f"""
 
 @dataclass
 class BilledMonth:
-    """A bill of a month with the plan version that rated it, and the corrections posted about it.
+    """A bill of a month with the plan versions that rated it, and the corrections posted about it.
 
-    `spans` are the days of each tier where the version prorates; `corrections` the quantity by meter.
+    `spans` are the days of each tier where the plan prorates; `corrections` the quantity by meter.
     """
 
     month: Month
     bill: Mapping[str, Any]
-    version: PlanVersion
+    versions: MonthVersions
     spans: Sequence[Span]
     corrections: dict[str, int]
 
@@ -58,7 +58,7 @@ class BilledMonth:
 
     def add(self, meter: str, quantity: int) -> Decimal:
         """Add a correction; returns its worth. Raises AdjustmentRefused if it cannot be valued."""
-        if self.version.prorate and not self.bill["days_sealed"] and self.bill["days_present"]:
+        if self.versions.last.prorate and not self.bill["days_sealed"] and self.bill["days_present"]:
             raise AdjustmentRefused(
                 f"the days of {self.month} are removed, and it cannot be rated again without them; restore "
                 "it from its archive, or post an amount"
@@ -70,10 +70,7 @@ class BilledMonth:
     def charge(self, corrections: Mapping[str, int]) -> Decimal:
         """Return fee and overage of the month with those corrections, rounded as a bill is."""
         totals = {name: self.bill[name] + corrections.get(name, 0) for name in COUNTER_NAMES}
-        spans = [proration.span_of({**self.bill, **totals}, self.bill["tier"])]
-        if self.version.prorate and self.spans:
-            spans = proration.with_adjustments(self.spans, totals)
-        return rating.rate_spans(self.version, spans).total
+        return rated.rate({**self.bill, **totals}, self.spans, self.versions).total
 
 
 def load(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, BilledMonth]:
@@ -83,20 +80,32 @@ def load(connection: Connection, month: Month, project_ids: Sequence[int]) -> di
     corrections: dict[int, dict[str, int]] = {}
     for project, meter, quantity in connection.execute(CORRECTIONS, bounds):
         corrections.setdefault(project, {})[meter] = quantity
-    bills = connection.execute(BILLS, bounds).mappings().all()
-    versions = {bill["plan_version"]: PlanVersion.from_content(bill["content"]) for bill in bills}
-    prorated = [bill["project_id"] for bill in bills if versions[bill["plan_version"]].prorate]
-    spans = proration.spans(connection, month, prorated) if prorated else {}
+    bills = [dict(row) for row in connection.execute(BILLS, bounds).mappings()]
+    stored = stored_versions.load(connection, bills)
+    versions = {bill["project_id"]: month_versions.of_bill(bill, stored) for bill in bills}
+    spans = _spans(connection, month, versions)
     return {
         (project := bill["project_id"]): BilledMonth(
             month,
-            dict(bill),
-            versions[bill["plan_version"]],
+            bill,
+            versions[project],
             spans.get(project, []),
             corrections.get(project, {}),
         )
         for bill in bills
     }
+
+
+def _spans(
+    connection: Connection, month: Month, versions: Mapping[int, MonthVersions]
+) -> dict[int, list[Span]]:
+    """Return the spans of the projects whose plan prorates: project id -> spans."""
+    prorated = {project: of_month for project, of_month in versions.items() if of_month.last.prorate}
+    spans: dict[int, list[Span]] = {}
+    for key in {of_month.key for of_month in prorated.values()}:
+        ids = [project for project, of_month in prorated.items() if of_month.key == key]
+        spans |= proration.spans(connection, month, ids, prorated[ids[0]])
+    return spans
 
 
 CORRECTED = """

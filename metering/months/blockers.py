@@ -15,6 +15,7 @@ from metering.catalogue.projects import METERED_UNTIL
 from metering.days.partial_days import record_partial_days
 from metering.db.transactions import advisory_lock
 from metering.errors import PlanError
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans
 
 _UNTIL = f"least(CAST(:end AS timestamptz), {METERED_UNTIL})"
@@ -57,11 +58,11 @@ BLOCKED = text("""
 
 # The tiers that rate a month: the one at its end, with proration those of its days.
 TIERS = text(f"""
-    SELECT p.id, {TIER_AT.format(end=":end")} AS tier
+    SELECT p.id, {TIER_AT.format(end=":end")} AS tier, CAST(:last AS date) AS day
     FROM projects p JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
     WHERE NOT :prorate AND p.id = ANY(:ids)
-    UNION SELECT project_id, tier FROM daily_stats
-    WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 2""")
+    UNION ALL SELECT project_id, tier, date FROM daily_stats
+    WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 3""")
 
 
 def settle(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
@@ -82,13 +83,13 @@ def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) ->
 def unpriced(
     connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans
 ) -> dict[int, str]:
-    """Projects whose tier in `month`'s sealed days is in no plan of it: project id -> reason."""
-    version = plans.in_force(month.last.date)
-    parameters = month.bounds() | {"prorate": version.prorate, "ids": list(project_ids)}
-    found = {}
-    for project, tier in connection.execute(TIERS, parameters):
+    """Return the projects with a tier in `month` that is in no plan of it: project id -> reason."""
+    versions = in_month(plans, month)
+    parameters = month.bounds() | {"prorate": versions.last.prorate, "ids": list(project_ids)}
+    reasons: dict[int, str] = {}
+    for project, tier, day in connection.execute(TIERS, parameters):
         try:
-            version.tier(tier)
+            versions.on(day).tier(tier)
         except PlanError as error:
-            found[project] = str(error)
-    return found
+            reasons[project] = str(error)
+    return reasons

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_HALF_UP
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -22,11 +21,11 @@ from metering.days.seal import seal_earlier, seal_through
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
 from metering.errors import PeriodError, PlanError
-from metering.months import blockers, proration
+from metering.months import blockers, proration, rated
 from metering.months.owners import owners
 from metering.months.totals import totals
-from metering.pricing import rating
-from metering.pricing.plans import Plans, PlanVersion
+from metering.pricing.month_versions import MonthVersions, in_month
+from metering.pricing.plans import Plans
 from metering.pricing.rating import Span
 
 CANONICAL_BILL = canonical.in_own_form(OWN_TABLES["monthly_stats"], "b")
@@ -84,17 +83,17 @@ def close_month(
     blockers.settle(connection, month, project_ids, at)
     result.blocked = blockers.blocked(connection, month, project_ids)
     free = [project for project in project_ids if project not in result.blocked]
-    version = plans.in_force(month.last.date)
+    versions = in_month(plans, month)
     bills: list[dict[str, Any]] = []
-    by_tier = proration.spans(connection, month, free) if version.prorate else {}
-    for row in totals(connection, month, free, version.currency):
+    spans = proration.spans(connection, month, free, versions) if versions.last.prorate else {}
+    for row in totals(connection, month, free, versions.last.currency):
         try:
-            bills.append(_bill(row, by_tier.get(row["project_id"]), month, version, closed_by))
+            bills.append(_bill(row, spans.get(row["project_id"], []), month, versions, closed_by))
         except PlanError as error:  # one project's tier must not stop the others
             result.blocked[row["project_id"]] = str(error)
     if bills:
         _add_owners(connection, month, bills)
-        _store_version(connection, version)
+        _store_versions(connection, versions)
         parameters = month.bounds() | {"bills": json.dumps(bills), "at": at}
         result.closed = connection.execute(CLOSE, parameters).rowcount
     return result
@@ -118,19 +117,17 @@ def refuse_running(month: Month, at: datetime) -> None:
 
 
 def _bill(
-    row: Mapping[str, Any], by_tier: list[Span] | None, month: Month, version: PlanVersion, closed_by: str
+    row: Mapping[str, Any], spans: Sequence[Span], month: Month, versions: MonthVersions, closed_by: str
 ) -> dict[str, Any]:
-    spans = [proration.span_of(row, row["tier"])]
-    if by_tier:
-        spans = proration.with_adjustments(by_tier, row)
-    bill = rating.rate_spans(version, spans) if row["days_present"] else rating.empty_bill(version)
-    adjustment = row["adjustment_charge"].quantize(bill.plan_fee, ROUND_HALF_UP)
-    own = {name: value for name, value in row.items() if not name.startswith("avg_")}
+    bill = rated.rate(row, spans, versions)
+    adjustment = rated.adjustment_charge(row, bill)
+    own = {name: value for name, value in row.items() if not name.startswith(("avg_", "counted_"))}
     return own | {
         "year": month.year,
         "month": month.month,
-        "plan_version": version.hash,
-        "currency": version.currency,
+        "plan_version": versions.last.hash,
+        "versions": versions.as_json(),
+        "currency": versions.last.currency,
         "exceeded_limits": bill.exceeded,
         "overage_charge": str(bill.overage_charge),
         "plan_fee": str(bill.plan_fee),
@@ -150,10 +147,13 @@ def _add_owners(connection: Connection, month: Month, bills: list[dict[str, Any]
         bill["owners"] = by_project.get(bill["project_id"], [])
 
 
-def _store_version(connection: Connection, version: PlanVersion) -> None:
+def _store_versions(connection: Connection, versions: MonthVersions) -> None:
     connection.execute(
         text("""
             INSERT INTO plan_versions (hash, content) VALUES (:hash, CAST(:content AS jsonb))
             ON CONFLICT DO NOTHING"""),
-        {"hash": version.hash, "content": json.dumps(version.content())},
+        [
+            {"hash": version.hash, "content": json.dumps(version.content())}
+            for version in {version.hash: version for _, version in versions.parts}.values()
+        ],
     )

@@ -12,11 +12,11 @@ from metering.catalogue.meters import COUNTER_NAMES, METERS, STORAGE_PARTS
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import PeriodError
-from metering.months import proration, rerate
-from metering.pricing import rating
+from metering.months import proration, rated, rerate, stored_versions
+from metering.pricing import month_versions
 from metering.pricing.charge_models import parts
-from metering.pricing.plans import PlanVersion
-from metering.pricing.rating import Line, Span
+from metering.pricing.month_versions import MonthVersions
+from metering.pricing.rating import Bill, Line
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Explanation:
     """
 
     bill: dict[str, Any]
-    version: PlanVersion
+    versions: MonthVersions
     lines: list[ExplainedLine]
     adjustments: list[dict[str, Any]]
     gaps: list[dict[str, Any]]
@@ -64,22 +64,24 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
         raise PeriodError(
             f"{month} is not closed for project {project_id}; there is no charge to explain yet"
         )
-    bill, version = dict(found), PlanVersion.from_content(found["content"])
+    bill = dict(found)
+    versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
     posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
     gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
-    rated = rating.empty_bill(version)
-    if bill["days_present"]:
-        rated = rating.rate_spans(version, _spans(connection, bill, version, month))
-    lines = [_line(line, days, hours, posted) for line in rated.lines]
-    agrees = not list(rerate.of_bill(bill, rated))
-    return Explanation(bill, version, lines, posted, gaps, agrees)
+    again = _rated_again(connection, bill, versions, month)
+    lines = [
+        _line(line, [day for day in days if _is_part(day, line, versions)], hours, posted)
+        for line in again.lines
+    ]
+    agrees = not list(rerate.of_bill(bill, again))
+    return Explanation(bill, versions, lines, posted, gaps, agrees)
 
 
 BILL = text("""
-    SELECT m.*, p.name AS project, v.content FROM monthly_stats m
-    JOIN projects p ON p.id = m.project_id JOIN plan_versions v ON v.hash = m.plan_version
+    SELECT m.*, p.name AS project FROM monthly_stats m
+    JOIN projects p ON p.id = m.project_id
     WHERE m.project_id = :project AND m.year = :year AND m.month = :month""")
 DAYS = text("""
     SELECT * FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last
@@ -101,20 +103,23 @@ LEVELS = text(f"""
     WHERE project_id = :project AND date BETWEEN :first AND :last""")
 
 
-def _spans(connection: Connection, bill: dict[str, Any], version: PlanVersion, month: Month) -> list[Span]:
+def _rated_again(connection: Connection, bill: dict[str, Any], versions: MonthVersions, month: Month) -> Bill:
     project = bill["project_id"]
-    if version.prorate:
-        by_tier = proration.spans(connection, month, [project]).get(project, [])
-        return proration.with_adjustments(by_tier, bill)
     averages = dict(connection.execute(LEVELS, month.bounds() | {"project": project}).mappings().one())
-    return [proration.span_of(bill | averages, bill["tier"])]
+    spans = proration.spans(connection, month, [project], versions) if versions.last.prorate else {}
+    return rated.rate(bill | averages, spans.get(project, []), versions)
+
+
+def _is_part(day: dict[str, Any], line: Line, versions: MonthVersions) -> bool:
+    if line.days == line.of:
+        return True
+    return day["tier"] == line.tier and versions.on(day["date"]) == (line.version or versions.last)
 
 
 def _line(
     line: Line, days: list[dict[str, Any]], hours: list[dict[str, Any]], posted: list[dict[str, Any]]
 ) -> ExplainedLine:
     meter = line.meter
-    mine = [day for day in days if line.days == line.of or day["tier"] == line.tier]
     by_day: dict[date, dict[datetime, int]] = {}
     for row in hours:
         if row[meter]:
@@ -123,7 +128,7 @@ def _line(
         ExplainedDay(
             day["date"], day[meter], _coverage(meter, day), day["row_hash"], by_day.get(day["date"], {})
         )
-        for day in mine
+        for day in days
     ]
     adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None)
     return ExplainedLine(line, arithmetic(line), shown, adjusted)

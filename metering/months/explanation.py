@@ -12,10 +12,9 @@ WHOLE = ("measured", "zero")  # states of a source that was read all day
 
 def as_json(found: Explanation) -> dict[str, Any]:
     """Return the explanation for programs: bill, plan version, lines with days and hours, adjustments."""
-    bill = {name: value for name, value in found.bill.items() if name != "content"}
     return {
-        "bill": bill,
-        "plan_version": {"hash": found.bill["plan_version"], "content": found.version.content()},
+        "bill": found.bill,
+        "plan_version": {"hash": found.bill["plan_version"], "content": found.versions.last.content()},
         "rated_again_agrees": found.agrees,
         "owners": found.bill["owners"],
         "later_readings": found.bill["later_readings"],
@@ -50,9 +49,11 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
     )
     yield f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC, seal {bill['seal']}"
     yield (
-        f"plan version {bill['plan_version']}, effective {found.version.effective}, tier {bill['tier']}; "
-        f"{bill['days_present']} of {bill['days_expected']} days"
+        f"plan version {bill['plan_version']}, effective {found.versions.last.effective}, "
+        f"tier {bill['tier']}; {bill['days_present']} of {bill['days_expected']} days"
     )
+    for part in bill["versions"][:-1]:
+        yield f"from {part['from']} on by plan version {part['plan_version']}, until the next one"
     if bill["owners"]:
         yield f"the days of several owners: {owners.describe(bill['owners'])}"
     if bill["later_readings"]:
@@ -61,13 +62,18 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
         yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
     for explained in found.lines:
         yield ""
-        yield f"{explained.line.meter} ({explained.line.tier}): {explained.arithmetic}"
+        yield f"{explained.line.meter} ({_terms(explained)}): {explained.arithmetic}"
         if explained.line.charge or not only_charged:
             yield from _render_days(explained)
     for row in found.adjustments:
         yield _adjustment(row, currency)
     for gap in found.gaps:
         yield _gap(gap)
+
+
+def _terms(explained: ExplainedLine) -> str:
+    version = explained.line.version
+    return explained.line.tier + (f", plan of {version.effective}" if version is not None else "")
 
 
 def _adjustment(row: dict[str, Any], currency: str) -> str:

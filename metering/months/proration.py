@@ -1,38 +1,68 @@
-"""A month under several tiers: the usage of each, from the tier that every sealed day carries."""
+"""A month under several tiers or plan versions: the usage of each, from the tier that every day carries."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Month
+from metering.pricing.month_versions import MonthVersions
+from metering.pricing.plans import PlanVersion
 from metering.pricing.rating import Span
 
 # Of daily_stats: what a gauge's month is billed on. Days on which it was not known do not count.
 PEAKS = columns("max({0}) AS peak_{0}", GAUGE_NAMES)
 AVERAGES = columns("round(avg({0}), 4) AS avg_{0}", GAUGE_NAMES)
 
-BY_TIER = text(f"""
-    SELECT project_id, tier, count(*) AS days, {columns("sum({0})::bigint AS {0}")}, {PEAKS}, {AVERAGES}
-    FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last
-    GROUP BY project_id, tier ORDER BY project_id, max(date)""")
+# `part` is the number of the plan version, by the first days of the later ones.
+BY_TIER = """
+    SELECT d.project_id, d.tier, part.number AS part, count(*) AS days,
+        {sums}, {peaks}, {averages}
+    FROM {days} d CROSS JOIN LATERAL (SELECT count(*) AS number
+        FROM unnest(CAST(:starts AS date[])) AS start (day) WHERE start.day <= d.date) part
+    WHERE d.project_id = ANY(:ids) AND d.date BETWEEN :first AND :last
+    GROUP BY d.project_id, d.tier, part.number ORDER BY d.project_id, max(d.date)"""
 
 
-def spans(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, list[Span]]:
-    """Usage of `month` by the tier in force on its days, the last tier last: project id -> spans.
+def spans(
+    connection: Connection,
+    month: Month,
+    project_ids: Sequence[int],
+    versions: MonthVersions | None = None,
+    days: str = "daily_stats",
+    at: datetime | None = None,
+) -> dict[int, list[Span]]:
+    """Return the usage of `month` by tier and plan version, the last ones last: project id -> spans.
 
-    A project that was there for a part of the month only has spans for that part.
+    A project that existed for a part of the month has spans for that part only. `versions`: by
+    default one version rates the month. `days`: SQL of the days, at the instant `at`.
     """
-    found: dict[int, list[Span]] = {}
-    for row in connection.execute(BY_TIER, month.bounds() | {"ids": list(project_ids)}).mappings():
-        span = span_of(dict(row), row["tier"], row["days"], month.last.date.day)
-        found.setdefault(row["project_id"], []).append(span)
-    return found
+    by_project: dict[int, list[Span]] = {}
+    starts = [] if versions is None else versions.starts
+    query = BY_TIER.format(
+        days=days, sums=columns("sum(d.{0})::bigint AS {0}"), peaks=PEAKS, averages=AVERAGES
+    )
+    parameters = month.bounds() | {
+        "ids": list(project_ids),
+        "starts": starts,
+        "at": at,
+        "month_start": month.start,
+    }
+    for row in connection.execute(text(query), parameters).mappings():
+        version = versions.parts[row["part"]][1] if versions is not None and starts else None
+        own = None if versions is None or version is versions.last else version
+        span = span_of(dict(row), row["tier"], row["days"], month.last.date.day, own)
+        by_project.setdefault(row["project_id"], []).append(span)
+    return by_project
 
 
-def span_of(row: Mapping[str, Any], tier: str, days: int = 1, of: int = 1) -> Span:
-    """The usage of a row with counters, `peak_<gauge>` and `avg_<gauge>`, as `rating` takes it."""
+def span_of(
+    row: Mapping[str, Any], tier: str, days: int = 1, of: int = 1, version: PlanVersion | None = None
+) -> Span:
+    """Return the usage of a row with counters, `peak_<gauge>` and `avg_<gauge>`, as `rating` takes it."""
     return Span(
         tier,
         totals={name: row[name] for name in COUNTER_NAMES},
@@ -40,11 +70,12 @@ def span_of(row: Mapping[str, Any], tier: str, days: int = 1, of: int = 1) -> Sp
         averages={name: row[f"avg_{name}"] for name in GAUGE_NAMES},
         days=days,
         of=of,
+        version=version,
     )
 
 
 def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[Span]:
-    """The spans, what `totals` has more than their days added to the last tier's."""
+    """Return the spans with what `totals` has more than their days added to the last one."""
     *earlier, last = spans
     own = {name: totals[name] - sum(span.totals[name] or 0 for span in earlier) for name in COUNTER_NAMES}
-    return [*earlier, Span(last.tier, own, last.peaks, last.averages, last.days, last.of)]
+    return [*earlier, replace(last, totals=own)]

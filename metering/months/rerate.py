@@ -9,8 +9,9 @@ from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import PlanError
 from metering.exports.export_hash import canonical
-from metering.months import proration
-from metering.pricing import rating
+from metering.months import proration, rated, stored_versions
+from metering.pricing import month_versions
+from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
 from metering.pricing.rating import Bill, Span
 
@@ -52,25 +53,29 @@ def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
 
 
 def _of_month(
-    connection: Connection, month: Month, ids: list[int], versions: dict[str, PlanVersion]
+    connection: Connection, month: Month, ids: list[int], stored: dict[str, PlanVersion]
 ) -> Iterator[Difference]:
-    by_tier = proration.spans(connection, month, ids) if any(v.prorate for v in versions.values()) else {}
-    for row in connection.execute(BILLS, month.bounds() | {"ids": ids}).mappings():
-        version = versions.get(row["plan_version"])
-        if version is None:
-            yield row["project_id"], str(month), "plan_version", "a stored version", row["plan_version"]
+    by_versions: dict[Any, list[dict[str, Any]]] = {}
+    bills = [dict(row) for row in connection.execute(BILLS, month.bounds() | {"ids": ids}).mappings()]
+    for row in bills:
+        lost = stored_versions.hashes_of(row) - stored.keys()
+        if lost:
+            yield row["project_id"], str(month), "plan_version", "a stored version", min(lost)
             continue
-        yield from _of_bill(dict(row), month, version, by_tier.get(row["project_id"], []))
+        by_versions.setdefault(month_versions.of_bill(row, stored).key, []).append(row)
+    for rows in by_versions.values():
+        versions = month_versions.of_bill(rows[0], stored)
+        projects = [row["project_id"] for row in rows]
+        spans = proration.spans(connection, month, projects, versions) if versions.last.prorate else {}
+        for row in rows:
+            yield from _of_bill(row, month, versions, spans.get(row["project_id"], []))
 
 
 def _of_bill(
-    row: dict[str, Any], month: Month, version: PlanVersion, by_tier: list[Span]
+    row: dict[str, Any], month: Month, versions: MonthVersions, spans: list[Span]
 ) -> Iterator[Difference]:
-    spans = [proration.span_of(row, row["tier"])]
-    if version.prorate and by_tier:
-        spans = proration.with_adjustments(by_tier, row)
     try:
-        bill = rating.rate_spans(version, spans) if row["days_present"] else rating.empty_bill(version)
+        bill = rated.rate(row, spans, versions)
     except PlanError as error:
         yield row["project_id"], str(month), "tier", str(error), row["tier"]
         return

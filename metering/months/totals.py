@@ -1,6 +1,7 @@
 """Totals of a month: what the close rates, a row for each project that has days or corrections to bill."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -12,21 +13,26 @@ from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.days.coverage import EXPECTED_FROM
 from metering.months.proration import AVERAGES, PEAKS
 
-TOTALS = text(f"""
+_TOTALS = f"""
     SELECT p.id AS project_id, o.id AS organization_id, {TIER_AT.format(end=":end")} AS tier,
-        {READ_LATER.format(end=":end")} AS later_readings, days.is_divided, days.days_present,
+        {READ_LATER.format(end=":end")} AS later_readings,
+        coalesce(days.lowest_owner <> o.id OR days.highest_owner <> o.id, false) AS is_divided,
+        coalesce(days.days_present, 0) AS days_present,
         {columns("coalesce(days.{0}, 0) + coalesce(a.{0}, 0) AS {0}")},
+        {columns("coalesce(days.{0}, 0) AS counted_{0}")},
         {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
         coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
-        greatest(days_present, expected.until - expected.first
+        greatest(days.days_present, expected.until - expected.first
             - {DAYS_OFF.format(first="expected.first", until="expected.until")}) AS days_expected
     FROM projects p JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
     CROSS JOIN LATERAL (SELECT greatest(CAST(:start AS timestamptz), {EXPECTED_FROM})::date AS first,
         least(CAST(:end AS timestamptz), {METERED_UNTIL})::date AS until) expected
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS days_present, bool_or(d.organization_id <> o.id) AS is_divided,
+    LEFT JOIN (
+        SELECT project_id, count(*) AS days_present,
+            min(organization_id) AS lowest_owner, max(organization_id) AS highest_owner,
             {columns("sum({0})::bigint AS {0}")}, {PEAKS}, {AVERAGES}
-        FROM daily_stats d WHERE d.project_id = p.id AND d.date >= :first AND d.date <= :last) days
+        FROM {{days}} d WHERE project_id = ANY(:ids) AND date >= :first AND date <= :last
+        GROUP BY project_id) days ON days.project_id = p.id
     LEFT JOIN LATERAL (
         SELECT count(*) AS posted,
             sum(amount) FILTER (WHERE coalesce(currency, :currency) = :currency) AS amount,
@@ -35,22 +41,28 @@ TOTALS = text(f"""
     LEFT JOIN LATERAL (
         SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
         ORDER BY year DESC, month DESC LIMIT 1) previous ON true
-    WHERE p.id = ANY(:ids) AND (days_present > 0 OR a.posted > 0)
+    WHERE p.id = ANY(:ids) AND (days.days_present > 0 OR a.posted > 0)
         AND {IS_BILLED.format(project="p.id", month="CAST(:first AS date)")} AND NOT EXISTS (
         SELECT FROM monthly_stats m
         WHERE m.project_id = p.id AND (m.year, m.month) = (:year, :month))
-    ORDER BY p.id""")
+    ORDER BY p.id"""
 
 
 def totals(
-    connection: Connection, month: Month, project_ids: Sequence[int], currency: str
+    connection: Connection,
+    month: Month,
+    project_ids: Sequence[int],
+    currency: str,
+    days: str = "daily_stats",
+    at: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Return the totals of those projects that have something to bill in `month` and no bill for it, by id.
 
-    Counters with the adjustments of the month's own days, `peak_` and `avg_` of each gauge, owner and tier
-    at the month's end, `adjustment_charge` (the amounts posted to the month in `currency`), `days_present`
-    (0 for a project that has corrections only), `days_expected`, `previous_seal`.
+    Counters with the adjustments of the month's own days, `counted_` without them, `peak_` and `avg_` of
+    each gauge, owner and tier at the month's end, `adjustment_charge` (the amounts posted to the month in
+    `currency`), `days_present` (0 for a project that has corrections only), `days_expected`,
+    `previous_seal`. `days`: SQL of the days, at the instant `at`.
     """
-    parameters = {"ids": list(project_ids), "currency": currency}
-    rows = connection.execute(TOTALS, month.bounds() | parameters)
+    parameters = {"ids": list(project_ids), "currency": currency, "at": at, "month_start": month.start}
+    rows = connection.execute(text(_TOTALS.format(days=days)), month.bounds() | parameters)
     return [dict(row) for row in rows.mappings()]

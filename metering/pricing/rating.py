@@ -16,7 +16,10 @@ Quantities = Mapping[str, int | Decimal | None]
 
 @dataclass(frozen=True)
 class Span:
-    """Usage under one tier: `days` of the month's `of` days. Counters by totals, gauges by levels."""
+    """Usage under one tier: `days` of the month's `of` days. Counters by totals, gauges by levels.
+
+    `version` rates these days where it is not the version of the whole month.
+    """
 
     tier: str
     totals: Quantities
@@ -24,6 +27,7 @@ class Span:
     averages: Quantities
     days: int = 1
     of: int = 1
+    version: PlanVersion | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Line:
     allowance: Allowance
     days: int
     of: int
+    version: PlanVersion | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON: quantities without exponents, money as a string."""
@@ -55,6 +60,8 @@ class Line:
         }
         if self.days != self.of:
             line |= {"tier": self.tier, "days": self.days, "of_days": self.of}
+        if self.version is not None:
+            line["plan_version"] = self.version.hash
         return line
 
 
@@ -91,11 +98,14 @@ def rate(
 
 
 def rate_spans(version: PlanVersion, spans: Sequence[Span]) -> Bill:
-    """Rate a month by the tiers in force on its days, each in proportion. Raises PlanError."""
+    """Rate a month by the tiers and versions of its days, each in proportion. Raises PlanError.
+
+    `version` rates the spans that have no version of their own.
+    """
     unit = Decimal(1).scaleb(-version.minor_digits)
     with localcontext(prec=DIGITS):
-        fees = [version.tier(span.tier).fee * span.days / span.of for span in spans]
-        lines = [line for span in spans for line in _lines(version, span, unit)]
+        fees = [(span.version or version).tier(span.tier).fee * span.days / span.of for span in spans]
+        lines = [line for span in spans for line in _lines(span.version or version, span, unit)]
         return Bill(tuple(lines), sum((_round(fee, unit) for fee in fees), start=_round(ZERO, unit)))
 
 
@@ -124,8 +134,8 @@ def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, un
     overage = max((used or ZERO) - included, ZERO)
     charge = charged(allowance.overage, overage) if allowance.overage else ZERO
     share = charge if counted else charge * span.days / span.of
-    days = (span.days, span.of)
-    return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *days)
+    part = (span.days, span.of, span.version)
+    return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *part)
 
 
 def _round(amount: Decimal, unit: Decimal) -> Decimal:

@@ -25,10 +25,15 @@ _EARLIER = f"""
             SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
             WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""
 
+# Corrections of the running month's own usage.
+_POSTED = f"""
+    SELECT {columns("sum(x.quantity) FILTER (WHERE x.meter = '{0}') AS {0}")} FROM adjustments x
+    WHERE x.project_id = s.project_id AND x.posted_month = :first AND x.amount IS NULL"""
+
 _USED = " ".join(
     [
         f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL"
-        f" THEN s.{c.name} - coalesce(s.earlier_{c.name}, 0) END"
+        f" THEN s.{c.name} - coalesce(s.earlier_{c.name}, 0) + coalesce(s.posted_{c.name}, 0) END"
         for c in COUNTERS
     ]
     + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
@@ -40,8 +45,9 @@ OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
         used.used, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
-    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}
+    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")}
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
+        CROSS JOIN LATERAL ({_POSTED}) AS posted
         WHERE s.project_id > :above AND s.project_id <= :up_to
             AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project) OFFSET 0) s
     JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, TextClause, text
 
 from metering.catalogue.meters import METERS
-from metering.catalogue.periods import Month, utc
+from metering.catalogue.periods import Month
 from metering.db.transactions import connected
 from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
 from metering.pricing.plans import Plans, Tier
@@ -38,10 +38,10 @@ OF_PROJECT = """
     LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = :project AND o.id = :org"""
 
-# What was used of a counter in the running month. That is what project_stats has, unless it still holds
-# the month before, which is not closed yet: then it is the running month's sealed days and its hours
-# since. Those are few, since a month is usually closed in the first minutes of the next one. Bounds
-# are written out: PostgreSQL then plans for the partitions of this month alone.
+# Usage of a counter in the running month, with the corrections of its own days. That is what project_stats
+# has, unless it still holds the month before, which is not closed yet: then it is the running month's
+# sealed days and its hours since. Those are few, since a month is usually closed in the first minutes of
+# the next one. Bounds are written out: PostgreSQL then plans for the partitions of this month alone.
 IN_MONTH = """CASE
     WHEN s.project_id IS NULL THEN NULL
     WHEN p.created_at >= :start OR :first <= (
@@ -50,11 +50,13 @@ IN_MONTH = """CASE
     ELSE coalesce((SELECT sum(d.{meter}) FROM daily_stats d
             WHERE d.project_id = :project AND d.date >= :first AND d.date < :after), 0)
         + coalesce((SELECT sum(u.{meter}) FROM usage_hourly u WHERE u.project_id = :project
-            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END"""
+            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END
+    + coalesce((SELECT sum(x.quantity) FROM adjustments x WHERE x.project_id = :project
+        AND x.posted_month = :first AND x.meter = '{meter}' AND x.amount IS NULL), 0)"""
 
 
 class LimitService:
-    """Checks against the plan in force. `org` and `project` are ids, or anything with an `.id`.
+    """Checks against the plan that rates the running month. `org` and `project` are ids, or have an `.id`.
 
     Raises UnknownProject when the platform has no such project in that organization, PlanError when
     its tier is in no plan. Counters are compared over the running month, gauges as last sampled.
@@ -143,7 +145,7 @@ class LimitService:
 
     def _tier(self, org: Any, name: str) -> Tier:
         try:
-            return self.offered.in_force(utc(self.clock()).date()).tier(name)
+            return self.offered.in_force(Month.of(self.clock()).last.date).tier(name)
         except PlanError as error:
             raise PlanError(f"organization {_id(org)}: {error}") from error
 

@@ -1,67 +1,57 @@
-"""What the running month costs so far, and what it will cost if it goes on like this."""
+"""What the running month costs so far, and what it will cost if it goes on like this.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+So far is the bill that the close would make of the days known now: one minute before the month ends, they
+are the same. A projection adds usage to the days that are left, and the corrections after that.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
-from metering.catalogue.meters import COUNTER_NAMES, GAUGES, columns
-from metering.catalogue.periods import Month, utc
+from metering.catalogue.history import DAYS_OFF, EVER_OWNED
+from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.db.transactions import chunks
 from metering.errors import PlanError
-from metering.months import proration
-from metering.pricing import rating
-from metering.pricing.plans import Plans, PlanVersion
-from metering.pricing.rating import Bill
+from metering.months import proration, rated
+from metering.months.days_so_far import DAYS_SO_FAR
+from metering.months.totals import totals
+from metering.pricing.month_versions import MonthVersions, in_month
+from metering.pricing.plans import Plans
+from metering.pricing.rating import Span
 
+LEAST_KNOWN = 24  # hours of the month, before which nothing is projected
 ASSUMPTION = (
-    "the rest of the month like its hours so far, gauges at their highest level so far, "
-    "the whole month at the tier of now"
+    "usage in the rest of the month at its average rate so far, gauges at their level so far, tier and "
+    "prices as of now, corrections as posted; nothing in a project's first 24 hours of the month"
 )
 
-_HOURS = columns("coalesce(d.{0}, 0) + coalesce(h.{0}, 0) + coalesce(a.{0}, 0)::bigint AS {0}")
-_ADJUSTED = columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")
-_LEVELS = ", ".join(
-    f"greatest(d.peak_{gauge.name}, s.{gauge.live}) AS peak_{gauge.name}, "
-    f"coalesce(d.avg_{gauge.name}, s.{gauge.live}) AS avg_{gauge.name}"
-    for gauge in GAUGES
-)
-
-# Sealed days of the month, its hours that are not sealed yet, and what was posted to it. `elapsed`
-# and `length` are the hours of the month in which the project was and will be metered.
-USAGE = text(f"""
-    SELECT p.id AS project_id, p.name AS project, p.organization_id, o.name AS organization, o.tier,
-        {_HOURS}, {_LEVELS}, a.amounts,
-        extract(epoch FROM least(:at, bounds.until) - bounds.since) / 3600 AS elapsed,
-        extract(epoch FROM bounds.until - bounds.since) / 3600 AS length
-    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
-    LEFT JOIN project_stats s ON s.project_id = p.id
+# Hours of the month in which the project was metered until `:at`, and in which it will be.
+PROJECTS = text(f"""
+    SELECT p.id AS project_id, p.name AS project, hours.elapsed, hours.left
+    FROM {platform.PROJECTS} p
     CROSS JOIN LATERAL (SELECT greatest(:start, {METERED_FROM}) AS since,
-        least(:end, {METERED_UNTIL}) AS until) bounds
-    LEFT JOIN LATERAL (
-        SELECT {columns("sum({0}) AS {0}")}, {proration.PEAKS}, {proration.AVERAGES} FROM daily_stats x
-        WHERE x.project_id = p.id AND x.date >= :first AND x.date <= :last) d ON true
-    LEFT JOIN LATERAL (
-        SELECT {columns("sum({0}) AS {0}")} FROM usage_hourly u WHERE u.project_id = p.id
-        AND u.hour >= greatest(s.open_from, :start) AND u.hour < :end) h ON true
-    LEFT JOIN LATERAL (
-        SELECT jsonb_object_agg(coalesce(currency, ''), amount) FILTER (WHERE amount IS NOT NULL) AS amounts,
-            {columns("sum({0}) AS {0}")}
-        FROM (SELECT currency, sum(amount)::text AS amount, {_ADJUSTED} FROM adjustments x
-            WHERE x.project_id = p.id AND x.posted_month = :first GROUP BY currency) c) a ON true
+        least(:end, {METERED_UNTIL}) AS until) metered
+    CROSS JOIN LATERAL (SELECT
+        extract(epoch FROM least(:at, metered.until) - metered.since) / 3600
+            - 24 * {DAYS_OFF.format(first="metered.since::date", until=":today")} AS elapsed,
+        extract(epoch FROM metered.until - greatest(:at, metered.since)) / 3600 AS left) hours
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
-        AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
-        AND p.id > :after AND bounds.since < least(:at, bounds.until)
+        AND (CAST(:organization AS bigint) IS NULL OR {EVER_OWNED.format(organization=":organization")})
+        AND p.id > :after AND p.created_at <= :at AND metered.since < metered.until
     ORDER BY p.id LIMIT :most""")
+ORGANIZATIONS = text(f"SELECT id, name FROM {platform.ORGANIZATIONS} o WHERE id = ANY(:ids)")
 
 
 @dataclass(frozen=True)
 class Spend:
-    """A project's running month in money: charged so far, and projected to the month's end."""
+    """A project's running month in money: so far, and projected to its end; None where little is known."""
 
     project_id: int
     project: str
@@ -69,19 +59,22 @@ class Spend:
     organization: str
     tier: str
     so_far: Decimal
-    projected: Decimal
+    projected: Decimal | None
     currency: str
 
 
 @dataclass(frozen=True)
 class OrganizationSpend:
-    """The sum of an organization's projects."""
+    """The sum of an organization's projects.
+
+    `projected` counts a project without a projection by its charge so far, and is None if none has one.
+    """
 
     organization_id: int
     organization: str
     projects: int
     so_far: Decimal
-    projected: Decimal
+    projected: Decimal | None
     currency: str
 
 
@@ -92,24 +85,33 @@ def by_project(
     project_id: int | None = None,
     organization_id: int | None = None,
 ) -> list[Spend]:
-    """The month that runs at `at`, by project; projected as ASSUMPTION says.
+    """Return the month that runs at `at`, by project; projected as ASSUMPTION says.
 
-    A project whose tier is in no plan is left out: it has no price, and `unpriced` names it.
+    A project whose tier is in no plan is left out: it has no price, and `unpriced` names it. Of an
+    organization, the projects that it owns now.
     """
-    return priced(usage(connection, at, project_id, organization_id), plans, at)
+    projects = _projects(connection, utc(at), project_id, organization_id)
+    spends = [
+        one
+        for ids in chunks(list(projects))
+        for one in _spends(connection, plans, utc(at), {number: projects[number] for number in ids})
+    ]
+    return [one for one in spends if organization_id in (None, one.organization_id)]
 
 
-def priced(rows: Iterable[dict[str, Any]], plans: Plans, at: datetime) -> list[Spend]:
-    """What rows of `usage` cost in the month that runs at `at`; those without a price are left out."""
-    version = plans.in_force(Month.of(at).last.date)
-    found = (_spend(row, version) for row in rows)
-    return [spend for spend in found if spend is not None]
+def page(
+    connection: Connection, plans: Plans, at: datetime, after: int, most: int
+) -> tuple[list[Spend], int | None]:
+    """Return the spend of `most` projects with an id above `after`, and the last id; None at the end."""
+    projects = _projects(connection, utc(at), after=after, most=most)
+    spends = _spends(connection, plans, utc(at), projects)
+    return spends, (max(projects) if len(projects) == most else None)
 
 
 def unpriced(
     connection: Connection, plans: Plans, at: datetime, project_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """Active projects that `by_project` leaves out, with the tier that is in no plan."""
+    """Return the active projects that `by_project` leaves out, with the tier that is in no plan."""
     known = list(plans.in_force(Month.of(at).last.date).tiers)
     rows = connection.execute(
         text(f"""
@@ -123,59 +125,94 @@ def unpriced(
 
 
 def by_organization(spends: Iterable[Spend]) -> list[OrganizationSpend]:
-    """Projects added up by organization, in order of its id."""
-    sums: dict[int, OrganizationSpend] = {}
+    """Return the projects added up by organization, in order of its id."""
+    groups: dict[int, list[Spend]] = {}
     for spend in spends:
-        key = spend.organization_id
-        zero = OrganizationSpend(key, spend.organization, 0, Decimal(0), Decimal(0), spend.currency)
-        held = sums.get(key, zero)
-        sums[key] = OrganizationSpend(
-            key,
-            held.organization,
-            held.projects + 1,
-            held.so_far + spend.so_far,
-            held.projected + spend.projected,
-            held.currency,
+        groups.setdefault(spend.organization_id, []).append(spend)
+    return [
+        OrganizationSpend(
+            organization,
+            group[0].organization,
+            len(group),
+            sum((one.so_far for one in group), Decimal(0)),
+            projected_sum(group),
+            group[0].currency,
         )
-    return [sums[key] for key in sorted(sums)]
+        for organization, group in sorted(groups.items())
+    ]
 
 
-def usage(
+def projected_sum(spends: Iterable[Spend]) -> Decimal | None:
+    """Return the projections added up; a project without one counts by its charge so far.
+
+    None if no project has a projection.
+    """
+    known = list(spends)
+    if all(one.projected is None for one in known):
+        return None
+    amounts = (one.so_far if one.projected is None else one.projected for one in known)
+    return sum(amounts, Decimal(0))
+
+
+def _projects(
     connection: Connection,
     at: datetime,
     project_id: int | None = None,
     organization_id: int | None = None,
     after: int = 0,
     most: int | None = None,
-) -> list[dict[str, Any]]:
-    """Counters, `peak_` and `avg_` gauges of the month that runs at `at`, a row for each project.
-
-    By id; at most `most` of them, with an id above `after`.
-    """
-    at = utc(at)
-    month = Month.of(at)
+) -> dict[int, dict[str, Any]]:
+    """Return the projects that are metered in the month of `at`, by id: name, hours elapsed and left."""
     chosen = {"project": project_id, "organization": organization_id, "after": after, "most": most}
-    rows = connection.execute(USAGE, month.bounds() | {"at": at} | chosen)
-    return [dict(row) for row in rows.mappings()]
+    parameters = Month.of(at).bounds() | {"at": at, "today": Day.of(at).date} | chosen
+    rows = connection.execute(PROJECTS, parameters).mappings()
+    return {row["project_id"]: dict(row) for row in rows}
 
 
-def rated(row: Mapping[str, Any], version: PlanVersion) -> Bill:
-    """The bill that a row of `usage` makes by the tier of now. Raises PlanError."""
-    return rating.rate_spans(version, [proration.span_of(row, row["tier"])])
+def _spends(
+    connection: Connection, plans: Plans, at: datetime, projects: Mapping[int, Mapping[str, Any]]
+) -> list[Spend]:
+    month, ids = Month.of(at), list(projects)
+    versions = in_month(plans, month)
+    rows = totals(connection, month, ids, versions.last.currency, DAYS_SO_FAR, at)
+    spans: dict[int, list[Span]] = {}
+    if versions.last.prorate:
+        spans = proration.spans(connection, month, ids, versions, DAYS_SO_FAR, at)
+    owners = sorted({row["organization_id"] for row in rows})
+    names = {row.id: row.name for row in connection.execute(ORGANIZATIONS, {"ids": owners})}
+    spends = (
+        _spend(
+            {**row, **projects[row["project_id"]], "organization": names.get(row["organization_id"], "")},
+            spans.get(row["project_id"], []),
+            versions,
+        )
+        for row in rows
+    )
+    return [spend for spend in spends if spend is not None]
 
 
-def _spend(row: dict[str, Any], version: PlanVersion) -> Spend | None:
-    share = row["length"] / row["elapsed"]
-    projected = row | {name: int(row[name] * share) for name in COUNTER_NAMES}
+def _spend(row: dict[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Spend | None:
+    """Return the spend of a project's totals, None if its tier is in no plan."""
     try:
-        totals = [_total(rated(usage, version), row, version.currency) for usage in (row, projected)]
+        so_far = _charge(row, spans, versions)
+        projected = None if row["elapsed"] < LEAST_KNOWN else _projected(row, spans, versions)
     except PlanError:
         return None
-    own = {name: row[name] for name in ("project_id", "project", "organization_id", "organization", "tier")}
-    return Spend(**own, so_far=totals[0], projected=totals[1], currency=version.currency)
+    names = ("project_id", "project", "organization_id", "organization", "tier")
+    own = {name: row[name] for name in names}
+    return Spend(**own, so_far=so_far, projected=projected, currency=versions.last.currency)
 
 
-def _total(bill: Bill, row: Mapping[str, Any], currency: str) -> Decimal:
-    amounts = row["amounts"] or {}
-    adjusted = sum((Decimal(amounts.get(name, 0)) for name in ("", currency)), Decimal(0))
-    return bill.total + adjusted.quantize(bill.plan_fee, ROUND_HALF_UP)  # as a close does
+def _charge(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
+    bill = rated.rate(row, spans, versions)
+    return bill.total + rated.adjustment_charge(row, bill)
+
+
+def _projected(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
+    """Return the charge with the usage and the days that are left, at the last tier and version."""
+    left = max(row["left"], Decimal(0))
+    share = left / row["elapsed"]
+    more = {name: row[name] + int(row[f"counted_{name}"] * share) for name in COUNTER_NAMES}
+    if spans:
+        spans = [*spans[:-1], replace(spans[-1], days=spans[-1].days + int(left // 24))]
+    return _charge({**row, **more}, spans, versions)

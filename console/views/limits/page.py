@@ -14,6 +14,7 @@ from console.ui import format
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
+from metering.catalogue.periods import Month
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
 from metering.months.due import due_months
@@ -58,7 +59,7 @@ def behind(scope: Scope) -> bool:
 def query(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
     """When it was read, and the projects and organizations that used that share of an allowance."""
     with read_transaction_as(scope) as page:
-        version = plans.load(current_settings().plans).in_force(page.at.date())
+        version = plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
         projects = allowances.projects(page.connection, version, page.at, near, behind(scope))
         return page.at, projects, allowances.organizations(page.connection, version, near)
 

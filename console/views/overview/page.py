@@ -235,10 +235,13 @@ def _rates(samples: Sequence[Sample]) -> list[float]:
 def _money(label: str, part: str) -> None:
     spent = spending.latest(current_scope())
     sums = {} if spent is None else getattr(spent, part)
-    words = " + ".join(format.money(sums[currency], currency) for currency in sorted(sums))
+    words = " + ".join(
+        format.money(amount, currency) for currency, amount in sorted(sums.items()) if amount is not None
+    )
     if len(sums) == 1:  # beside the amount the currency would not fit a narrow screen
         (currency,) = sums
-        label, words = f"{label}, {currency}", format.count(sums[currency])
+        amount = sums[currency]
+        label, words = f"{label}, {currency}", "not yet" if amount is None else format.count(amount)
     st.metric(
         label,
         "rating…" if spent is None else words or "no charge",

@@ -21,7 +21,7 @@ from console.views.limits.page import behind, words
 from console.views.project import days
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
-from metering.catalogue.periods import Day
+from metering.catalogue.periods import Day, Month
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
 from metering.pricing import plans
@@ -72,7 +72,7 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
-        version = plans.load(current_settings().plans).in_force(page.at.date())
+        version = plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
         return Read(
             page.at,
             projects.trend(page.connection, project_id, first, last),

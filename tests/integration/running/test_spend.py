@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
+from metering.catalogue import history
 from metering.catalogue.periods import Day
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
@@ -68,6 +69,8 @@ def test_a_tier_that_no_plan_names_stops_no_other(engine: Engine, platform: Plat
     closed_october(engine, platform, projects=1)
     closed_october(engine, platform, projects=1)
     platform.sql("UPDATE organizations SET tier = 'platinum' WHERE id = (SELECT min(id) FROM organizations)")
+    with transaction(engine) as connection:
+        history.read(connection, MIDWAY)
     assert len(spent(engine)) == 1
     with engine.connect() as connection:
         (left_out,) = spend.unpriced(connection, plans.load(None), MIDWAY)
@@ -86,20 +89,20 @@ def test_what_was_never_counted_has_its_fee(engine: Engine, platform: Platform) 
     """Made just now, before any refresh: it will be billed, so it is shown."""
     platform.project(platform.organization("starter"), created_at=MIDWAY)
     (found,) = spent(engine, MIDWAY + timedelta(minutes=5))
-    assert (found.so_far, found.projected) == (Decimal("29.00"), Decimal("29.00"))
+    assert (found.so_far, found.projected) == (Decimal("29.00"), None)
 
 
 @pytest.mark.parametrize(
     ("at", "projected"),
     [
-        (NOVEMBER.start + timedelta(minutes=30), Decimal("1468.00")),
+        (NOVEMBER.start + timedelta(minutes=30), None),
         (NOVEMBER.end - timedelta(minutes=30), Decimal("30.00")),
     ],
 )
 def test_the_first_and_the_last_hour_of_a_month(
-    engine: Engine, platform: Platform, at: datetime, projected: Decimal
+    engine: Engine, platform: Platform, at: datetime, projected: Decimal | None
 ) -> None:
-    """1 million messages included, each started million more costs 1.00; 720 hours in November."""
+    """1 million messages included, each started million more costs 1.00; too little is known at first."""
     (project,) = closed_october(engine, platform)
     organization = platform.scalar("SELECT organization_id FROM projects")
     count(engine, organization, project, 1_000_000, NOVEMBER.start)
