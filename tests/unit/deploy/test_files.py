@@ -121,3 +121,14 @@ def test_a_unit_has_its_own_settings_and_secrets(unit: Path) -> None:
     sources = re.findall(r"LoadCredential=\S+?:(\S+)", text)
     assert f"/etc/fleetmeter/{process}/database_url" in sources
     assert [source for source in sources if not source.startswith(f"/etc/fleetmeter/{process}/")] == []
+
+
+def test_the_licences_of_every_production_package_are_listed() -> None:
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    listed = {name.replace("_", "-") for name in re.findall(r"^\| ([\w.-]+) \| ", page, re.MULTILINE)} - {
+        "package"
+    }
+    locked = re.findall(r"^([\w.-]+)==\S+( ;)?", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    everywhere = {name for name, condition in locked if not condition}
+    assert everywhere <= listed, "run make sbom"
+    assert listed <= {name for name, _ in locked}, "run make sbom"
