@@ -41,6 +41,7 @@ class Process:
     start_at: float = 0.0
 
     def start(self) -> None:
+        """Start the process."""
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
         self.running = subprocess.Popen(
             self.command, env=override(os.environ, self.environment), start_new_session=True
@@ -57,6 +58,7 @@ class Process:
             self.start()
 
     def stop(self) -> None:
+        """Stop the process and wait for its end."""
         if self.running is not None and self.running.poll() is None:
             self.running.send_signal(signal.SIGTERM)
 

@@ -123,11 +123,13 @@ class Trouble:
         self.problem: str | None = None
 
     def report(self, problem: str) -> None:
+        """Log `problem` when it is new."""
         if self.problem is None:
             log.warning("the runner waits", problem=problem)
         self.problem = problem
 
     def over(self) -> None:
+        """Log that the problem has ended."""
         if self.problem is not None:
             log.info("the runner goes on")
         self.problem = None

@@ -20,6 +20,7 @@ def ours(item: Any, name: str | None, kind: str, reflected: bool, other: Any) ->
 
 
 def migrate(connection: Connection) -> None:
+    """Run the migrations on `connection`, one migrator at a time."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -32,6 +32,7 @@ class Page:
 
     @property
     def bytes(self) -> int:
+        """Return the sum of the sizes of the page's objects."""
         return sum(self.sizes)
 
     @cached_property

@@ -115,10 +115,12 @@ class BrokerConnection:
 
     @property
     def alive(self) -> bool:
+        """Return whether the connection stands."""
         return self.failure is None and self.socket is not None
 
     @property
     def has_output(self) -> bool:
+        """Return whether bytes wait to be written."""
         return self._client.want_write()
 
     def send_output(self) -> None:

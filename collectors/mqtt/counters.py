@@ -34,6 +34,7 @@ class ProjectCounters(NamedTuple):
 
     @property
     def messages(self) -> int:
+        """Return all messages, in both directions."""
         return self.inbound[QOS0] + self.inbound[QOS1] + self.outbound[QOS0] + self.outbound[QOS1]
 
 
@@ -50,6 +51,7 @@ class Totals:
 
     @property
     def messages(self) -> int:
+        """Return all messages, attributed or not."""
         malformed = self.malformed[QOS0] + self.malformed[QOS1]
         return sum(counters.messages for counters in self.projects.values()) + malformed
 

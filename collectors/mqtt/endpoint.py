@@ -26,6 +26,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
+        """Return host and port, as messages show them."""
         return f"{self.host}:{self.port}"
 
     @property

@@ -48,6 +48,7 @@ class PlainReader:
         self._received = 0
 
     def receive(self) -> int:
+        """Read once; return the bytes received."""
         before = self._received
         for _ in range(500):
             received = self._received
@@ -75,6 +76,7 @@ class FastReader:
         self._buffer_size = LARGE_BUFFER_BYTES
 
     def receive(self) -> int:
+        """Read once; return the bytes received."""
         sock = self._connection.socket
         if sock is None:
             return 0

@@ -153,6 +153,7 @@ class Store:
 
     @property
     def worker(self) -> str:
+        """Return the name of this counter in `workers`."""
         return worker_name(self.claim.client_id)
 
     def _flush_id(self, flush: int) -> int:

@@ -93,15 +93,19 @@ class TlsStream:
         return sent
 
     def fileno(self) -> int:
+        """Return the descriptor of the socket below."""
         return self._socket.fileno()
 
     def settimeout(self, seconds: float | None) -> None:
+        """Set the timeout of the socket below."""
         self._socket.settimeout(seconds)
 
     def setblocking(self, flag: bool) -> None:
+        """Set the socket below blocking or not."""
         self._socket.setblocking(flag)
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Set an option of the socket below."""
         self._socket.setsockopt(level, option, value)
 
     def pending(self) -> int:
@@ -109,9 +113,11 @@ class TlsStream:
         return 0
 
     def getpeercert(self) -> dict[str, Any] | None:
+        """Return the broker's certificate, as `ssl.SSLSocket` does."""
         return self._tls.getpeercert()
 
     def close(self) -> None:
+        """Close the socket below."""
         self._socket.close()
 
     def _fetch(self, size: int) -> bytes:

@@ -13,6 +13,7 @@ class TerminalConsole(Console):
     """A console that escapes control characters in every text, table cells included."""
 
     def render_str(self, text: str, **options: Any) -> Text:
+        """Render text from outside without control characters."""
         return super().render_str(printable(text), **options)
 
     def print_line(self, text: str) -> None:

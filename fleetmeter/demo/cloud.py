@@ -25,6 +25,8 @@ Start = Callable[..., Any]
 
 
 class Quiet(WSGIRequestHandler):
+    """A request handler that logs nothing."""
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Log nothing: a request is not an event of the demo."""
 

@@ -114,6 +114,7 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
 
 
 def main() -> None:
+    """Publish until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -56,6 +56,7 @@ class DrillResult:
 
     @property
     def difference(self) -> int:
+        """Return messages counted less messages published."""
         return self.counted - self.published
 
 

@@ -27,6 +27,7 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
+        """Return the port on which the proxy listens."""
         return int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
@@ -38,6 +39,7 @@ class FaultProxy:
                     socket.socket.shutdown(end, socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close the listener and every connection."""
         self._listener.close()
         self.cut()
 

@@ -41,9 +41,11 @@ class Member:
             self._start()
 
     def kill(self) -> None:
+        """Kill the daemon without a chance to finish."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
+        """Stop the daemon and start it again."""
         self._end(signal.SIGTERM)
 
     def take_over(self) -> None:
@@ -58,10 +60,12 @@ class Member:
             process.send_signal(signal.SIGTERM)
 
     def come_back(self) -> None:
+        """Start the daemon again after an absence."""
         self._away_until = 0.0
         self.revive()
 
     def close(self) -> None:
+        """Stop the daemon and wait for its end."""
         for process in self._processes:
             process.kill()
             process.wait()

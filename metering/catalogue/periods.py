@@ -42,6 +42,7 @@ class Hour:
 
     @property
     def end(self) -> datetime:
+        """Return the first instant after the hour."""
         return self.start + timedelta(hours=1)
 
     def __str__(self) -> str:
@@ -70,16 +71,20 @@ class Day:
 
     @property
     def start(self) -> datetime:
+        """Return the first instant of the day."""
         return datetime(self.date.year, self.date.month, self.date.day, tzinfo=UTC)
 
     @property
     def end(self) -> datetime:
+        """Return the first instant after the day."""
         return self.start + timedelta(days=1)
 
     def next(self) -> "Day":
+        """Return the following day."""
         return Day(self.date + timedelta(days=1))
 
     def previous(self) -> "Day":
+        """Return the day before."""
         return Day(self.date - timedelta(days=1))
 
     def __str__(self) -> str:
@@ -109,27 +114,34 @@ class Month:
 
     @property
     def start(self) -> datetime:
+        """Return the first instant of the month."""
         return datetime(self.year, self.month, 1, tzinfo=UTC)
 
     @property
     def end(self) -> datetime:
+        """Return the first instant after the month."""
         return self.next().start
 
     @property
     def first(self) -> Day:
+        """Return the first day."""
         return Day.of(self.start)
 
     @property
     def last(self) -> Day:
+        """Return the last day."""
         return self.next().first.previous()
 
     def next(self) -> "Month":
+        """Return the following month."""
         return Month(self.year + self.month // 12, self.month % 12 + 1)
 
     def previous(self) -> "Month":
+        """Return the month before."""
         return Month(self.year - (self.month == 1), (self.month - 2) % 12 + 1)
 
     def days(self) -> Iterator[Day]:
+        """Return the days in order."""
         return days(self.first, self.last)
 
     def bounds(self) -> dict[str, Any]:

@@ -43,6 +43,8 @@ NOW = text("now()")
 
 
 class Base(DeclarativeBase):
+    """Base of our tables."""
+
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
         int: BigInteger,

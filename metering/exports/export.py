@@ -71,10 +71,12 @@ class Export:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Return the names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
     @property
     def query(self) -> str:
+        """Return the SQL that selects the rows."""
         owner = "t.organization_id" if "organization_id" in self.source.c else "p.organization_id"
         sql = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
         sql |= {"export_hash": "NULL", **self.computed}

@@ -50,6 +50,7 @@ class BilledMonth:
 
     @property
     def currency(self) -> str:
+        """Return the currency in which the month was billed."""
         return str(self.bill["currency"])
 
     def used(self, meter: str) -> int:

@@ -24,6 +24,7 @@ class Part:
 
     @property
     def charge(self) -> Decimal:
+        """Return the charge, not rounded."""
         with localcontext(prec=DIGITS):
             return self.quantity * self.price + self.fee
 

@@ -19,6 +19,8 @@ Size = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 
 
 class Terms(BaseModel):
+    """Base of every section of a plan file: frozen, and unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

@@ -74,10 +74,12 @@ class Bill:
 
     @property
     def overage_charge(self) -> Decimal:
+        """Return the sum of the lines' charges."""
         return sum((line.charge for line in self.lines), start=self.plan_fee * 0)
 
     @property
     def total(self) -> Decimal:
+        """Return fee and overage together."""
         return self.plan_fee + self.overage_charge
 
     @property

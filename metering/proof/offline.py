@@ -1,4 +1,4 @@
-"""Verify exported months with nothing but their files: `python -m metering.offline FILE...`
+"""Verify exported months from their files alone: `python -m metering.offline FILE...`.
 
 Takes the CSV, in any of its styles, the JSON or the Parquet of `fleetmeter export monthly` and, where
 they are given, of `fleetmeter export daily`; or the folder of a restored archive. A manifest beside a

@@ -42,9 +42,11 @@ class Report:
 
     @property
     def sound(self) -> bool:
+        """Return whether there is no discrepancy."""
         return not self.discrepancies
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
         found = [asdict(discrepancy) for discrepancy in self.discrepancies]
         return {"sound": self.sound, "checked": self.checked, "discrepancies": found}
 

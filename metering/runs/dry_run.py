@@ -29,12 +29,14 @@ class RollbackConnection(psycopg2.extensions.connection):
         self.marked = True
 
     def commit(self) -> None:
+        """Replace a commit by a savepoint."""
         if self.marked and self.keep:
             self._execute("RELEASE SAVEPOINT dry_run; SAVEPOINT dry_run")
         else:
             self.rollback()
 
     def rollback(self) -> None:
+        """Roll back to the last savepoint, or everything."""
         if self.marked and self.keep:
             self._execute("ROLLBACK TO SAVEPOINT dry_run")
         else:

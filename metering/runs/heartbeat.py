@@ -51,6 +51,7 @@ class Heartbeat:
         self._thread.join()
 
     def advance(self, what: str, done: int, total: int) -> None:
+        """Note progress for the next heartbeat: `done` of `total`."""
         self._progress.update(what=what, done=done, total=total)
         if self._report:
             self._report(what, done, total)

@@ -23,7 +23,9 @@ class Failure(Protocol):
     """
 
     @property
-    def retryable(self) -> bool: ...
+    def retryable(self) -> bool:
+        """Return whether the same may succeed later."""
+        ...
 
 
 class Reading(Protocol):
@@ -35,15 +37,29 @@ class Reading(Protocol):
     """
 
     @property
-    def source(self) -> SourceName: ...
+    def source(self) -> SourceName:
+        """Return the name of the source."""
+        ...
+
     @property
-    def sentence(self) -> str: ...
+    def sentence(self) -> str:
+        """Return the result as a sentence."""
+        ...
+
     @property
-    def problem(self) -> Failure | None: ...
+    def problem(self) -> Failure | None:
+        """Return why the source as a whole was not read."""
+        ...
+
     @property
-    def failures(self) -> Mapping[int, Failure]: ...
+    def failures(self) -> Mapping[int, Failure]:
+        """Return why single projects were not read."""
+        ...
+
     @property
-    def throttles(self) -> int: ...
+    def throttles(self) -> int:
+        """Return how many answers were throttles."""
+        ...
 
 
 class Source(Protocol):
@@ -55,9 +71,14 @@ class Source(Protocol):
     """
 
     @property
-    def name(self) -> SourceName: ...
+    def name(self) -> SourceName:
+        """Return the name of the source."""
+        ...
+
     @property
-    def calls_out(self) -> bool: ...
+    def calls_out(self) -> bool:
+        """Return whether reading waits for answers from outside."""
+        ...
 
     def refresh(
         self,
@@ -85,9 +106,14 @@ class Recount(Protocol):
     """
 
     @property
-    def counts(self) -> dict[str, int]: ...
+    def counts(self) -> dict[str, int]:
+        """Return what was done, by name."""
+        ...
+
     @property
-    def failures(self) -> Mapping[int, Failure]: ...
+    def failures(self) -> Mapping[int, Failure]:
+        """Return why single projects were left out."""
+        ...
 
 
 class RowSource(Source, Protocol):
