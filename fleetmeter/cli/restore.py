@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from fleetmeter import environment
 from fleetmeter.cli import terminal
 from fleetmeter.cli.corrections import actor
-from metering.archive import retention
+from metering.archive import files, retention
 from metering.archive.restore import restore_rows
 from metering.catalogue.periods import Month
 from metering.config.settings import Settings
@@ -45,25 +45,34 @@ def restore(
     )
 
 
-def _fetched(found: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
-    if source is not None and not source.startswith("s3://"):
-        read = offline.examine([Path(source)])
-        if read.discrepancies:
-            raise RestoreRefused(f"the archive in {source} does not verify: {read.discrepancies[0]}")
-        if any((year, number) != (month.year, month.month) for _, year, number in read.bills):
-            raise RestoreRefused(f"the archive in {source} is not of {month}")
-        OUT.print_line(f"{month} from {source}: {len(read.bills):,} bills and {len(read.days):,} days verify")
-        return Path(source)
+def _fetched(settings: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
+    with transaction(engine) as connection:
+        noted = retention.noted_manifests(connection, month)
+        if source is None:
+            source = retention.archived_at(connection, month)
+    if not source.startswith("s3://"):
+        return _checked(Path(source), month, noted)
     if to is None:
         raise RestoreRefused("name the folder that gets the files: --to FOLDER")
+    if to.is_symlink():
+        raise RestoreRefused(f"{to} is a link; name the folder itself")
     from collectors.aws.client import open_client  # noqa: PLC0415 - boto3 is slow to import
     from jobs.tasks import archive  # noqa: PLC0415 - boto3 is slow to import
 
-    if source is None:
-        with transaction(engine) as connection:
-            source = retention.archived_at(connection, month)
     bucket, _, place = source.removeprefix("s3://").rstrip("/").partition("/")
     to.mkdir(parents=True, exist_ok=True)
-    checked = archive.restore(open_client(found, "s3"), bucket, f"{place}/" if place else "", to)
+    place = f"{place}/" if place else ""
+    checked = archive.restore(open_client(settings, "s3"), bucket, place, to, month, noted)
     OUT.print_line(f"{month} from {source}: {checked['bills']:,} bills and {checked['days']:,} days verify")
     return to
+
+
+def _checked(folder: Path, month: Month, noted: list[str]) -> Path:
+    """Return the folder of an archive that is there already, once its files are checked."""
+    files.check_files(folder, files.read_manifest(folder, month, noted), files.REQUIRED)
+    examination = offline.examine([folder])
+    if examination.discrepancies:
+        raise RestoreRefused(f"the archive in {folder} does not verify: {examination.discrepancies[0]}")
+    bills, days = len(examination.bills), len(examination.days)
+    OUT.print_line(f"{month} from {folder}: {bills:,} bills and {days:,} days verify")
+    return folder

@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Table, text
 
-from metering.archive import restore_checks
+from metering.archive import files, restore_adjustments, restore_checks, retention
 from metering.catalogue import forms, projects
 from metering.catalogue.forms import Sealed
 from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.db.tables import OWN_TABLES
 from metering.errors import RestoreRefused
-from metering.exports import csv_format, export_rows
+from metering.exports import export_rows
 from metering.exports.export_hash import form_of, sealed
 from metering.ledger.partitions import ensure_partition
 from metering.pricing.plans import PlanVersion
@@ -40,20 +40,24 @@ class Restored:
 
 
 def restore_rows(connection: Connection, month: Month, folder: Path, actor: str, at: datetime) -> Restored:
-    """Put the archived `month` whose files are in `folder` back; again, it changes nothing.
+    """Insert the rows of the archived `month` in `folder` that are missing; again, it changes nothing.
 
-    The caller commits. Raises RestoreRefused when the files do not verify, when rows in the database
-    differ from them, or when the month cannot stand where the database is.
+    The caller commits. Raises RestoreRefused if the files do not verify, if rows in the database differ
+    from them, or if the month does not fit into the database; FleetmeterError if the files are not those
+    that were archived.
     """
+    for name in files.REQUIRED:
+        files.refuse_link(folder / name)
     bills = list(export_rows.rows(folder / "bills.csv"))
     _refuse_broken(month, bills, folder)
+    _refuse_changed(connection, month, folder)
     ids = sorted(int(row["project_id"]) for row in bills)
     _refuse_unknown(connection, ids)
     _plan_versions(connection, folder)
     ensure_partition(connection, month)
     done = Restored()
     done.days = _insert(connection, DAYS, ("row_hash", "created_at"), export_rows.rows(folder / "days.csv"))
-    done.adjustments = _adjustments(connection, folder / "adjustments.csv")
+    done.adjustments = restore_adjustments.restore(connection, month, folder, bills, actor, at)
     if _bills(connection, month, ids) < len(ids):  # only then is anything touched that a counter writes
         projects.ensure(connection, ids, at, since=month.start)
         projects.lock(connection, ids)
@@ -74,6 +78,13 @@ def _refuse_broken(month: Month, bills: list[dict[str, str]], folder: Path) -> N
     if other:
         year, number = other.pop()
         raise RestoreRefused(f"the archive in {folder} is of {year}-{int(number):02d}, not of {month}")
+
+
+def _refuse_changed(connection: Connection, month: Month, folder: Path) -> None:
+    """Refuse files that are not those of the archive's manifest, or of one that the audit log noted."""
+    noted = retention.noted_manifests(connection, month)
+    if noted or (folder / files.MANIFEST).exists():
+        files.check_files(folder, files.read_manifest(folder, month, noted), files.REQUIRED)
 
 
 def _refuse_unknown(connection: Connection, ids: list[int]) -> None:
@@ -144,33 +155,3 @@ def _values(row: Mapping[str, str], apart: tuple[str, ...]) -> dict[str, Any]:
 def _empty(table: Table, name: str) -> Any:
     default = cast(Any, table.c[name].server_default)
     return None if default is None else json.loads(str(default.arg).strip("'"))
-
-
-ADJUSTMENTS = text(f"""
-    WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))),
-    made AS (INSERT INTO adjustments SELECT * FROM given ON CONFLICT DO NOTHING RETURNING *),
-    logged AS (
-        {audit_log.INSERT}
-        SELECT created_at, actor, 'adjust', format('project %s', project_id), NULL::jsonb, to_jsonb(made)
-            || jsonb_build_object('posted_month', to_char(posted_month, 'YYYY-MM'), 'restored', true), reason
-        FROM made)
-    SELECT (SELECT count(*) FROM made) AS made, (
-        SELECT jsonb_agg(g.project_id) FROM given g JOIN adjustments t USING (project_id, id)
-        WHERE to_jsonb(t) <> to_jsonb(g)) AS differing""")
-NUMBER_AFTER = text("""
-    SELECT setval(pg_get_serial_sequence('adjustments', 'id'), greatest(
-        (SELECT max(id) FROM adjustments), nextval(pg_get_serial_sequence('adjustments', 'id'))))""")
-
-
-def _adjustments(connection: Connection, path: Path) -> int:
-    apart = ("organization_id", "organization_name", "project_name")
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = [{k: v or None for k, v in row.items() if k not in apart} for row in csv_format.read(stream)]
-    if not rows:
-        return 0
-    found = connection.execute(ADJUSTMENTS, {"rows": json.dumps(rows)}).one()
-    if found.differing:
-        raise RestoreRefused(f"project {found.differing[0]} has an adjustment that is not the archive's")
-    if found.made:
-        connection.execute(NUMBER_AFTER)
-    return int(found.made)

@@ -77,9 +77,14 @@ def archived(connection: Connection) -> list[Month]:
     return [Month(*row) for row in connection.execute(IS_ARCHIVED)]
 
 
-def note_archived(connection: Connection, month: Month, bills: int, place: str, actor: str) -> None:
-    """Remember that an archive at `place` holds `bills` of `month`, read back and verified."""
-    after = {"bills": bills, "place": place}
+def note_archived(
+    connection: Connection, month: Month, bills: int, place: str, actor: str, manifest: str | None = None
+) -> None:
+    """Record that an archive at `place` holds `bills` of `month`, read back and verified.
+
+    `manifest` is the SHA-256 of its manifest, against which a restore is held.
+    """
+    after = {"bills": bills, "place": place, "manifest": manifest}
     audit_log.record(connection, actor, "archive", str(month), after=after)
 
 
@@ -91,6 +96,13 @@ def archived_at(connection: Connection, month: Month) -> str:
     if place is None:
         raise PeriodError(f"{month} is not archived; run: fleetmeter run archive, or name one with --from")
     return str(place)
+
+
+def noted_manifests(connection: Connection, month: Month) -> list[str]:
+    """Return the SHA-256 of the manifest of each archive of `month`; none for those of older versions."""
+    query = text("""SELECT DISTINCT after->>'manifest' FROM audit_log
+        WHERE action = 'archive' AND subject = :month AND after->>'manifest' IS NOT NULL""")
+    return list(connection.scalars(query, {"month": str(month)}))
 
 
 def shorten(

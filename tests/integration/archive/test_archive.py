@@ -1,5 +1,6 @@
 """The archive: once for a month, checked after writing, and it verifies when it is restored."""
 
+import hashlib
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from jobs.tasks import archive
-from metering.archive import retention
+from metering.archive import files, retention
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
@@ -85,15 +86,132 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
     assert set().union(*(ACTIONS[call] for call in called)) == allowed
 
 
-def test_a_project_closed_later_makes_another_archive(engine: Engine, platform: Platform, s3: Any) -> None:
+def test_a_project_closed_later_replaces_the_archive_and_keeps_the_earlier_one(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    """Of several archives of a month one lies in its folder; a sum over it counts each bill once."""
     closed_october(engine, platform)
-    first = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    first = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
     closed_october(engine, platform)
-    second = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    second = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
     assert first is not None
     assert second is not None
-    assert first.prefix != second.prefix
+    assert (first.prefix, second.prefix) == ("fm/2026-10/", "fm/2026-10/")
+    assert sorted(key.rpartition("/")[2] for key in keys(s3) if key.startswith("fm/2026-10/")) == sorted(
+        (*files.NAMES, files.MANIFEST)
+    )
+    (earlier,) = {key.rpartition("/")[0] + "/" for key in keys(s3) if not key.startswith("fm/2026-10/")}
+    assert earlier.startswith("fm/superseded/2026-10/")
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "now").mkdir()
+    noted = [first.manifest]
+    counts = archive.restore(s3, BUCKET, earlier, tmp_path / "earlier", OCTOBER, noted)
+    assert counts == {"bills": 1, "days": 31}
+    noted.append(second.manifest)
+    counts = archive.restore(s3, BUCKET, second.prefix, tmp_path / "now", OCTOBER, noted)
+    assert counts == {"bills": 2, "days": 62}
+
+
+def test_a_replacement_that_was_interrupted_is_finished(engine: Engine, platform: Platform, s3: Any) -> None:
+    closed_october(engine, platform)
+    archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    closed_october(engine, platform)
+    uploads = 0
+
+    def interrupt(params: dict[str, Any], **_: Any) -> None:
+        nonlocal uploads
+        uploads += params["Key"].startswith("2026-10/")
+        if uploads == 3:
+            raise KeyboardInterrupt
+
+    s3.meta.events.register("provide-client-params.s3.PutObject", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    done = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert done is not None
+    assert (done.written, done.bills) == (True, 2)
     assert len(keys(s3)) == 16
+
+
+def test_an_object_that_appears_meanwhile_is_not_overwritten(
+    engine: Engine, platform: Platform, s3: Any
+) -> None:
+    closed_october(engine, platform)
+    key = "2026-10/bills.csv"
+
+    def appear(params: dict[str, Any], **_: Any) -> None:
+        if params["Key"] == key and params.get("IfNoneMatch") == "*":
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"somebody else's")
+
+    s3.meta.events.register("provide-client-params.s3.PutObject", appear)
+    with pytest.raises(FleetmeterError, match="was written by somebody else meanwhile"):
+        archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"somebody else's"
+
+
+@pytest.mark.parametrize("name", ["/{tmp}/evil", "../evil", "bills.csv/../../evil", "notes.txt", ""])
+def test_a_name_that_no_archive_has_is_refused_before_any_download(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path, name: str
+) -> None:
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    name = name.format(tmp=tmp_path)
+    manifest = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{place.prefix}manifest.json")["Body"].read())
+    manifest["files"][name] = hashlib.sha256(b"evil").hexdigest()
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}manifest.json", Body=json.dumps(manifest).encode())
+    s3.put_object(Bucket=BUCKET, Key=place.prefix + name, Body=b"evil")
+    folder = tmp_path / "to"
+    folder.mkdir()
+    with pytest.raises(FleetmeterError, match="is not a file of an archive"):
+        archive.restore(s3, BUCKET, place.prefix, folder)
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_no_link_in_the_folder_is_followed(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    target = tmp_path / "mine"
+    target.write_text("mine")
+    folder = tmp_path / "to"
+    folder.mkdir()
+    (folder / "days.csv").symlink_to(target)
+    with pytest.raises(FleetmeterError, match=r"days\.csv is not an ordinary file"):
+        archive.restore(s3, BUCKET, place.prefix, folder)
+    assert target.read_text() == "mine"
+
+
+def test_an_object_that_is_too_large_is_refused(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    large = b" " * (files.LARGEST_MANIFEST + 1)
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}manifest.json", Body=large)
+    with pytest.raises(FleetmeterError, match="is larger than"):
+        archive.restore(s3, BUCKET, place.prefix, tmp_path)
+
+
+def test_an_archive_that_was_changed_with_its_manifest_is_refused(
+    engine: Engine, platform: Platform, s3: Any, tmp_path: Path
+) -> None:
+    """Digests and seals agree, but the manifest is not the one that the audit log noted."""
+    closed_october(engine, platform)
+    place = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert place is not None
+    plans = s3.get_object(Bucket=BUCKET, Key=f"{place.prefix}plans.json")["Body"].read() + b" "
+    manifest = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{place.prefix}manifest.json")["Body"].read())
+    manifest["files"]["plans.json"] = hashlib.sha256(plans).hexdigest()
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}plans.json", Body=plans)
+    s3.put_object(Bucket=BUCKET, Key=f"{place.prefix}manifest.json", Body=json.dumps(manifest).encode())
+    assert archive.restore(s3, BUCKET, place.prefix, tmp_path)
+    with pytest.raises(FleetmeterError, match="the audit log noted"):
+        archive.restore(s3, BUCKET, place.prefix, tmp_path, OCTOBER, [place.manifest])
 
 
 def test_an_archive_that_was_changed_is_named(engine: Engine, platform: Platform, s3: Any) -> None:

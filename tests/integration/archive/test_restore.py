@@ -1,5 +1,7 @@
 """An archived month comes back as rows that are the archive's, or not at all."""
 
+import csv
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,12 +11,12 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
-from jobs.tasks import archive
 from metering.archive import retention
+from metering.archive.files import MANIFEST, write_files
 from metering.archive.restore import Restored, restore_rows
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
-from metering.errors import RestoreRefused
+from metering.errors import FleetmeterError, RestoreRefused
 from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
@@ -45,7 +47,7 @@ def billed(engine: Engine, platform: Platform) -> list[int]:
             count(engine, organization, project, 1_500_000, month.start + timedelta(days=9, hours=5))
         if month == SEPTEMBER:
             close(engine, projects, month)
-    about = {"usage_date": date(2026, 9, 3), "reason": "=late", "actor": "a@cli"}
+    about = {"usage_date": date(2026, 9, 3), "reason": "=late", "actor": "b@cli"}
     with transaction(engine) as connection:
         for meter, quantity, amount in (("logs", 700_000, None), (None, None, Decimal("-7.25"))):
             correction = Adjustment(projects[0], meter, quantity, amount, **about)  # type: ignore[arg-type]
@@ -57,7 +59,7 @@ def billed(engine: Engine, platform: Platform) -> list[int]:
 def archived(engine: Engine, folder: Path, month: Month) -> Path:
     place = folder / str(month)
     place.mkdir()
-    archive.files(engine, month, place)
+    write_files(engine, month, place)
     return place
 
 
@@ -185,3 +187,80 @@ def test_files_that_were_changed_are_refused(engine: Engine, platform: Platform,
         restore(engine, OCTOBER, folder)
     with pytest.raises(RestoreRefused, match="is of 2026-09, not of 2026-10"):
         restore(engine, OCTOBER, archived(engine, tmp_path, SEPTEMBER))
+
+
+def lost(engine: Engine, platform: Platform, month: Month) -> None:
+    """A database that lost the adjustments of a month, behind the triggers."""
+    platform.sql("ALTER TABLE adjustments DISABLE TRIGGER USER")
+    platform.sql("DELETE FROM adjustments WHERE posted_month = :month", month=month.first.date)
+    platform.sql("ALTER TABLE audit_log DISABLE TRIGGER USER")
+    platform.sql("DELETE FROM audit_log WHERE action = 'adjust'")
+
+
+def forged(folder: Path, **cells: str) -> None:
+    """Another line in adjustments.csv, and no manifest."""
+    path = folder / "adjustments.csv"
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    rows.append(rows[-1] | {"id": "99", "meter": "", "quantity": "", "reason": "forged"} | cells)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    (folder / MANIFEST).unlink()
+
+
+def test_adjustments_come_back_and_the_log_names_the_restorer(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    billed(engine, platform)
+    folder = archived(engine, tmp_path, OCTOBER)
+    before = contents(engine, "adjustments")
+    lost(engine, platform, OCTOBER)
+    assert restore(engine, OCTOBER, folder) == Restored(adjustments=2)
+    assert contents(engine, "adjustments") == before
+    logged = platform.rows("SELECT actor, after->>'actor', at FROM audit_log WHERE action = 'adjust'")
+    assert [tuple(row) for row in logged] == [("a@cli", "b@cli", NOW)] * 2
+    assert verify(engine).discrepancies == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ({"amount": "-500.00", "posted_month": "2026-11-01"}, "was posted to 2026-11-01, not to 2026-10"),
+        ({"amount": "-500.00"}, "not those that its bill was sealed with"),
+        ({"amount": "", "meter": "logs", "quantity": "7", "currency": ""}, "not those that its bill"),
+        ({"amount": "", "meter": "lgos", "quantity": "7", "currency": ""}, "was rewritten"),
+        ({"amount": "much"}, "was rewritten"),
+    ],
+)
+def test_an_adjustment_that_no_bill_was_sealed_with_is_refused(
+    engine: Engine, platform: Platform, tmp_path: Path, cells: dict[str, str], says: str
+) -> None:
+    billed(engine, platform)
+    folder = archived(engine, tmp_path, OCTOBER)
+    forged(folder, **cells)
+    before = contents(engine, "adjustments")
+    with pytest.raises(RestoreRefused, match=says):
+        restore(engine, OCTOBER, folder)
+    assert contents(engine, "adjustments") == before
+
+
+def test_a_folder_whose_manifest_was_not_noted_is_refused(
+    engine: Engine, platform: Platform, tmp_path: Path
+) -> None:
+    billed(engine, platform)
+    folder = archived(engine, tmp_path, OCTOBER)
+    noted = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    with transaction(engine) as connection:
+        retention.note_archived(connection, OCTOBER, 2, "s3://b/2026-10/", "test", noted)
+    assert restore(engine, OCTOBER, folder) == Restored()
+    (folder / "plans.json").write_text((folder / "plans.json").read_text() + " ")
+    with pytest.raises(FleetmeterError, match=r"plans\.json is not what was archived"):
+        restore(engine, OCTOBER, folder)
+    (folder / MANIFEST).write_text((folder / MANIFEST).read_text() + " ")
+    with pytest.raises(FleetmeterError, match="the audit log noted"):
+        restore(engine, OCTOBER, folder)
+    (folder / MANIFEST).unlink()
+    with pytest.raises(FleetmeterError, match="is not the manifest of an archive"):
+        restore(engine, OCTOBER, folder)

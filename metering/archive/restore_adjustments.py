@@ -1,0 +1,104 @@
+"""Adjustments back from an archive: only those of its month, and only as its bills were sealed with them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.periods import Month
+from metering.db import audit_log
+from metering.errors import RestoreRefused
+from metering.exports import csv_format, export_rows
+from metering.exports.export_hash import Row
+
+Adjustments = list[dict[str, Any]]
+
+INSERT = text(f"""
+    WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))),
+    made AS (INSERT INTO adjustments SELECT * FROM given ON CONFLICT DO NOTHING RETURNING *),
+    logged AS (
+        {audit_log.INSERT}
+        SELECT CAST(:at AS timestamptz), CAST(:actor AS text), 'adjust', format('project %s', project_id),
+            NULL::jsonb, to_jsonb(made) || jsonb_build_object(
+                'posted_month', to_char(posted_month, 'YYYY-MM'), 'restored', true), reason
+        FROM made)
+    SELECT (SELECT count(*) FROM made) AS made, (
+        SELECT jsonb_agg(g.project_id) FROM given g JOIN adjustments t USING (project_id, id)
+        WHERE to_jsonb(t) <> to_jsonb(g)) AS differing""")
+NUMBER_AFTER = text("""
+    SELECT setval(pg_get_serial_sequence('adjustments', 'id'), greatest(
+        (SELECT max(id) FROM adjustments), nextval(pg_get_serial_sequence('adjustments', 'id'))))""")
+
+
+def restore(
+    connection: Connection, month: Month, folder: Path, bills: Sequence[Row], actor: str, at: datetime
+) -> int:
+    """Insert the adjustments in `folder` that are missing; returns how many. The audit log names `actor`.
+
+    Those of projects without a bill in the archive are left out: no seal says that they were posted.
+    Raises RestoreRefused if one is of another month, if their sums are not those that the bills were
+    sealed with, or if the database has another one in the place of one.
+    """
+    sealed = {int(bill["project_id"]): bill for bill in bills}
+    try:
+        rows = [row for row in _read(folder) if int(row["project_id"]) in sealed]
+        _refuse_other_months(month, rows)
+        _refuse_other_sums(folder, sealed, rows)
+    except (KeyError, ValueError, TypeError, InvalidOperation) as error:
+        raise RestoreRefused(f"{folder / 'adjustments.csv'} was rewritten ({error})") from error
+    if not rows:
+        return 0
+    parameters = {"rows": json.dumps(rows), "actor": actor, "at": at}
+    result = connection.execute(INSERT, parameters).one()
+    if result.differing:
+        raise RestoreRefused(f"project {result.differing[0]} has an adjustment that is not the archive's")
+    if result.made:
+        connection.execute(NUMBER_AFTER)
+    return int(result.made)
+
+
+def _read(folder: Path) -> Adjustments:
+    apart = ("organization_id", "organization_name", "project_name")
+    with (folder / "adjustments.csv").open(encoding="utf-8", newline="") as stream:
+        return [
+            {name: cell or None for name, cell in row.items() if name not in apart}
+            for row in csv_format.read(stream)
+        ]
+
+
+def _refuse_other_months(month: Month, rows: Adjustments) -> None:
+    for row in rows:
+        if row["posted_month"] != str(month.first.date):
+            raise RestoreRefused(
+                f"adjustment {row['id']} of project {row['project_id']} was posted to {row['posted_month']}, "
+                f"not to {month}; nothing was restored"
+            )
+
+
+def _refuse_other_sums(folder: Path, sealed: Mapping[int, Row], rows: Adjustments) -> None:
+    """What the bills hold beyond their days is what was posted: usage by counter, and money."""
+    usage: dict[int, dict[str, int]] = {project: dict.fromkeys(COUNTER_NAMES, 0) for project in sealed}
+    money: dict[int, Decimal] = dict.fromkeys(sealed, Decimal(0))
+    for row in rows:
+        project = int(row["project_id"])
+        if row["amount"] is None:
+            usage[project][row["meter"]] += int(row["quantity"])
+        elif row.get("currency") in (None, sealed[project]["currency"]):
+            money[project] += Decimal(row["amount"])
+    for day in export_rows.rows(folder / "days.csv"):
+        for name in COUNTER_NAMES:
+            if int(day["project_id"]) in usage:
+                usage[int(day["project_id"])][name] += int(day.get(name) or 0)
+    for project, bill in sealed.items():
+        charge = Decimal(bill["adjustment_charge"])
+        agrees = money[project].quantize(charge, ROUND_HALF_UP) == charge
+        if not agrees or any(usage[project][name] != int(bill.get(name) or 0) for name in COUNTER_NAMES):
+            raise RestoreRefused(
+                f"the adjustments of project {project} are not those that its bill was sealed with; "
+                "nothing was restored"
+            )
