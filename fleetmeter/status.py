@@ -38,7 +38,7 @@ UNATTRIBUTED = """
 
 
 def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
-    """Everything `status` shows, as JSON-able values; `at` is now."""
+    """Return everything that `status` prints, as JSON-able values; `at` is now."""
     with transaction(engine) as connection:
         return {
             "at": at,
@@ -73,12 +73,12 @@ def _jobs(connection: Connection) -> list[dict[str, Any]]:
 
 
 def sources(connection: Connection) -> dict[str, dict[str, Any]]:
-    """How fresh each source is: None where it was never measured."""
+    """Return how fresh each source is: None where it was never measured."""
     return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCE_NAMES}
 
 
 def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, Any]:
-    """Months that should be closed and are not, each with the projects that block it and why."""
+    """Return the months that are over and open, each with the projects that block it and why."""
     ids = projects.ids(connection)
     return {
         str(month): {
@@ -90,7 +90,7 @@ def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, An
 
 
 def missing(connection: Connection, at: datetime) -> int:
-    """How many expected days of the last thirty are not sealed."""
+    """Return how many expected days of the last thirty are not sealed."""
     last = Day.of(at).previous()
     first = Day.of(at.replace(hour=0) - 30 * (last.end - last.start))
     return len(coverage.missing_days(connection, first, last, at))

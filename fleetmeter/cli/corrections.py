@@ -22,7 +22,7 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 
 
 def actor() -> str:
-    """Who is at this terminal, for the audit log."""
+    """Return who is at this terminal, for the audit log."""
     return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'cli'}@cli"
 
 

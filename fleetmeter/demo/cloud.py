@@ -32,7 +32,7 @@ class Quiet(WSGIRequestHandler):
 
 
 def denying(application: Any, prefix: str) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
-    """`application`, except that listing `prefix` of the bucket is denied."""
+    """Return `application`, except that listing `prefix` of the bucket is denied."""
 
     def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
         asked = parse_qs(environment.get("QUERY_STRING", "")).get("prefix", [""])[0]

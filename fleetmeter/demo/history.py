@@ -86,7 +86,7 @@ def _next_day(connection: Connection, start: datetime) -> Day:
 
 
 def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> None:
-    """Everything that happens on `day`, and its seal when it is over; `seen`: the demo's first start."""
+    """Insert everything that happens on `day`, and seal it if it is over; `seen`: the demo's first start."""
     until = min(day.end, now)
     _platform_rows(connection, day, until, seen)
     metered = [p for p in PROJECTS if not (p.id == world.MISSING_DAYS and day in world.missing_days(seen))]
@@ -116,7 +116,7 @@ def _close(connection: Connection, month: Month, at: datetime) -> None:
 
 
 def activity(project: Project, day: Day, seen: datetime) -> float:
-    """How busy a project is on a day, 1.0 being today's mean: weeks, growth, noise, and the spike."""
+    """Return how busy a project is on a day: weeks, growth, noise, the spike; 1.0 is today's mean."""
     if project.id == world.INACTIVE and day.start > world.inactive_from(seen):
         return 0.0
     noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)

@@ -62,7 +62,7 @@ def began(now: datetime, months: int) -> Month:
 
 
 def missing_days(now: datetime) -> tuple[Day, ...]:
-    """Three days on which the metering of one project was out."""
+    """Return three days on which the metering of one project was out."""
     return tuple(Day.of(now - timedelta(days=days)) for days in (9, 8, 7))
 
 
@@ -72,7 +72,7 @@ def spike_day(now: datetime) -> Day:
 
 
 def inactive_from(now: datetime) -> datetime:
-    """When one project was switched off: in the middle of this month, or of the last one."""
+    """Return when one project was switched off: in the middle of this month, or of the last one."""
     month = Month.of(now) if now.day > 15 else Month.of(now).previous()
     return month.start + timedelta(days=14, hours=10)
 

@@ -32,16 +32,16 @@ class Broker:
     url: str
     name: str
     pid: int
-    _guardian: "subprocess.Popen[str]"
+    _watchdog: "subprocess.Popen[str]"
 
     @property
     def alive(self) -> bool:
         """False once it ended, by `stop` or by itself."""
-        return self._guardian.poll() is None
+        return self._watchdog.poll() is None
 
     def stop(self) -> None:
         """Let it save what it holds, and end it. May be called twice."""
-        _end(self._guardian)
+        _end(self._watchdog)
 
 
 def start(data_dir: Path, port: int = 1883, prefer: str | None = None) -> Broker:
@@ -78,7 +78,7 @@ def _alone(home: Path) -> Iterator[int]:
 
 
 def _start(kind: Kind, home: Path, wanted: int, life: int) -> Broker:
-    port = wanted if wanted and ports.is_free(wanted) else ports.settle(home / "port")
+    port = wanted if wanted and ports.is_free(wanted) else ports.choose_port(home / "port")
     kind.folder.mkdir(mode=0o700, exist_ok=True)
     files.write(kind.config_file, kind.config(port))
     kind.account.own(kind.folder, kind.config_file)

@@ -22,7 +22,7 @@ def is_free(port: int) -> bool:
         return True
 
 
-def settle(note: Path) -> int:
+def choose_port(note: Path) -> int:
     """Return the port noted last time; if another process has taken it, note and return a new one.
 
     Raises OSError when none is free.

@@ -49,7 +49,7 @@ def ensure_running(data_dir: Path) -> URL:
 
 
 def url(data_dir: Path) -> URL:
-    """Where the folder's server listens when it runs. Raises PostgresError if never set up."""
+    """Return where the folder's server listens when it runs. Raises PostgresError if never set up."""
     own = _cluster(data_dir)
     with explained(PostgresError, "the embedded PostgreSQL", own.data_dir):
         return own.url
@@ -98,7 +98,7 @@ def _start(own: Cluster, lock: int) -> None:
 
 @contextmanager
 def _alone(own: Cluster) -> Iterator[Cluster | None]:
-    """Under the cluster's lock; None where no cluster ever was."""
+    """Hold the cluster's lock; yield None where no cluster ever was."""
     with explained(PostgresError, "the embedded PostgreSQL", own.data_dir):
         if not own.lock.exists():
             yield None
@@ -108,7 +108,7 @@ def _alone(own: Cluster) -> Iterator[Cluster | None]:
 
 
 def _empty(own: Cluster) -> None:
-    """All but the lock: others may be waiting for that very file."""
+    """Remove all but the lock: others may be waiting for that very file."""
     for path in own.home.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

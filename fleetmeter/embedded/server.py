@@ -155,7 +155,7 @@ def _speaks(cluster: Cluster) -> bool:
 
 
 def _launch(cluster: Cluster, account: Account, programs: Programs) -> None:
-    port = ports.settle(cluster.port)
+    port = ports.choose_port(cluster.port)
     _clear_traces(cluster)
     settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     command = [programs.path("postgres"), "-D", account.name_for(cluster.data), "-p", str(port)]
@@ -174,7 +174,7 @@ def _launch(cluster: Cluster, account: Account, programs: Programs) -> None:
 
 
 def _clear_traces(cluster: Cluster) -> None:
-    """Nothing of the server lives, so whatever process bears its old id today is another."""
+    """Remove what a dead server left: a process with its old id is another one today."""
     for trace in (cluster.data / "postmaster.pid", *cluster.data.glob(".s.PGSQL.*")):
         trace.unlink(missing_ok=True)
 

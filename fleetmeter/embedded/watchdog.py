@@ -3,7 +3,7 @@
 A script, not a module: Python alone runs it, in milliseconds and without what we install.
 The kernel's death signal alone would not do: it is Linux's, and follows a thread, not a process.
 
-    python -I -S guardian.py UID GID COMMAND…     prints the broker's process id
+    python -I -S watchdog.py UID GID COMMAND…     prints the broker's process id
 """
 
 import ctypes

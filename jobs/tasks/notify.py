@@ -87,7 +87,7 @@ def channels(settings: Settings) -> list[Channel]:
 
 
 def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Look at what is wrong and tell the channels, until `stop`."""
+    """Check what is wrong and tell the channels, until `stop`."""
     found = channels(settings)
     while not stop.is_set():
         try:
@@ -114,7 +114,7 @@ def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
 
 
 def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:
-    """Send what waits to each channel, a failing one keeps its own; returns what failed, by channel."""
+    """Send each channel what waits for it; return the failures by channel, whose notices wait on."""
     failures = {}
     for channel in to:
         try:
@@ -155,7 +155,7 @@ def _mark(engine: Engine, statement: Any, channel: Channel, notices: Sequence[An
 
 
 def message(notices: Sequence[Any]) -> tuple[str, str]:
-    """Title and text: a line for each alert, without names that people of the platform chose."""
+    """Return title and text: a line for each alert, without names that people of the platform chose."""
     counts = {event: sum(notice["event"] == event for notice in notices) for event in ("opened", "resolved")}
     title = "Fleetmeter: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
     lines = [_line(notice) for notice in notices[:NAMED]]

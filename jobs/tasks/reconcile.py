@@ -18,7 +18,7 @@ CATCH_UP = 10.0  # seconds that the counter gets to have counted what its broker
 
 
 def run(context: Context) -> dict[str, Any]:
-    """Compare what is settled; a source that cannot be read says so and leaves nothing."""
+    """Compare complete hours; a source that cannot be read is reported and leaves no row."""
     hour = reconciliation.last_complete_hour(context.at)
     if context.settings.mqtt_url is None:
         return {"hour": str(hour), "cloudwatch": "not configured", "broker": "not configured: set MQTT_URL"}

@@ -212,7 +212,7 @@ def test_counter_runner_and_console_run_as_the_writer(
     server = broker.start(tmp_path, port=0)
     organization, project = platform.rows("SELECT organization_id, id FROM projects ORDER BY id LIMIT 1")[0]
     topic = f"roboticks/{organization}/{project}/arm/state"
-    port = ports.settle(tmp_path / "console-port")
+    port = ports.choose_port(tmp_path / "console-port")
     try:
         with (
             daemon(roles.writer, tmp_path, "counter", MQTT_URL=server.url),

@@ -170,7 +170,7 @@ def test_stop_ends_the_process_and_frees_the_port(start: Starter, kind: str) -> 
 def test_a_killed_broker_is_seen_and_can_be_started_again(start: Starter, kind: str) -> None:
     running = start(kind)
     os.kill(running.pid, signal.SIGKILL)
-    running._guardian.wait(PATIENCE)
+    running._watchdog.wait(PATIENCE)
     assert not running.alive
     assert start(kind).alive
 
