@@ -53,7 +53,7 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
     alert(Platform(engine), "anomaly", "logs 2026-11-02", detail, "warning")
     page = open_page("alerts")
     bands = page.dataframe[1].value
-    assert "90 on Mon 02 Nov, 4.5× the usual 10–20" in page.dataframe[0].value["said"].tolist()
+    assert "90 on Mon 02 Nov, 4.5× the usual 10–20" in page.dataframe[0].value["sentence"].tolist()
     assert bands[["date", "expected_low", "expected_high", "actual"]].to_numpy().tolist() == [
         ["2026-11-02", 10, 20, 90]
     ]
