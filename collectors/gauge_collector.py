@@ -22,7 +22,7 @@ from metering.db.isolation import isolate
 from metering.db.transactions import transaction
 from metering.ledger.failures import database_failure
 from metering.ledger.gauges import record_gauges
-from metering.ledger.recount import LARGEST
+from metering.ledger.staging import LARGEST
 
 BATCH = 200  # projects recorded in one transaction
 RECORD_AFTER = 2.0  # seconds after which fewer are recorded: a killed runner loses no more than that

@@ -9,7 +9,7 @@ from metering.alerts import backlog, reconciliation
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
-from metering.days import coverage
+from metering.days import expected_days
 from metering.db import clock
 from metering.db.transactions import transaction
 from metering.ledger import sessions
@@ -93,7 +93,7 @@ def missing(connection: Connection, at: datetime) -> int:
     """Return how many expected days of the last thirty are not sealed."""
     last = Day.of(at).previous()
     first = Day.of(at.replace(hour=0) - 30 * (last.end - last.start))
-    return len(coverage.missing_days(connection, first, last, at))
+    return len(expected_days.missing_days(connection, first, last, at))
 
 
 def _rows(connection: Connection, query: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from metering.db.isolation import isolate
 from metering.db.transactions import chunks
 from metering.ledger.failures import SourceFailure, combined, database_failure, record_failures
 from metering.ledger.gauges import record_gauges
-from metering.ledger.recount import LARGEST
+from metering.ledger.staging import LARGEST
 
 RECOUNT = timedelta(hours=24)
 LATE_COMMITS = timedelta(hours=1)  # rows that are younger may still be committed, and are added each time

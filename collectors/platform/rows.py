@@ -14,7 +14,8 @@ from metering.catalogue.projects import METERED_UNTIL
 from metering.db.isolation import isolate
 from metering.db.transactions import chunks
 from metering.ledger.failures import SourceFailure, database_failure, record_failures
-from metering.ledger.recount import TOO_LARGE, StageFailures, apply_staged, keep_staged, stage
+from metering.ledger.recount import apply_staged
+from metering.ledger.staging import TOO_LARGE, StageFailures, keep_staged, stage
 
 LEFT = text("""
     SELECT project_id FROM project_stats WHERE project_id = ANY(:ids)

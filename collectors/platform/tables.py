@@ -13,7 +13,7 @@ from collectors.failure import Failure
 from metering.catalogue.sources import SourceName, quoted
 from metering.errors import SourceUnavailable
 from metering.ledger.failures import SourceFailure, combined
-from metering.ledger.recount import TableCount, stage
+from metering.ledger.staging import TableCount, stage
 
 SOURCE: SourceName = "platform_db"
 

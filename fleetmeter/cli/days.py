@@ -12,9 +12,9 @@ from fleetmeter.cli import output, terminal
 from fleetmeter.cli.options import AsJson, Project, day_range
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
-from metering.days import coverage, coverage_hours
-from metering.days.coverage import MissingDay
+from metering.days import coverage_hours, expected_days
 from metering.days.coverage_hours import HourCell
+from metering.days.expected_days import MissingDay
 from metering.db.transactions import transaction
 
 OUT = terminal.stdout()
@@ -32,7 +32,7 @@ def missing(
     engine = environment.engine(environment.load())
     with transaction(engine) as connection:
         projects.ids(connection, project)
-        days = coverage.missing_days(connection, start, end, now, project)
+        days = expected_days.missing_days(connection, start, end, now, project)
     _render_missing(days, start, end, as_json)
 
 

@@ -6,7 +6,7 @@
 from datetime import timedelta
 
 from metering.catalogue.sources import quoted
-from metering.days import coverage
+from metering.days import coverage, expected_days
 from metering.running import allowances
 
 NEAR = 0.8  # the share of an allowance at which an operator wants to know
@@ -122,7 +122,8 @@ CLIENT_ID_TAKEN = """
 SNAPSHOT_MISSING = f"""
     SELECT 'warning' AS severity, m.project_id, 'daily snapshots' AS subject,
         jsonb_build_object('days', count(*), 'first', min(m.date), 'last', max(m.date)) AS detail
-    FROM ({coverage.MISSING_DAYS}) AS m (project_id, project, organization_id, date) GROUP BY m.project_id"""
+    FROM ({expected_days.MISSING_DAYS}) AS m (project_id, project, organization_id, date)
+    GROUP BY m.project_id"""
 
 UNCOVERED = f"""
     SELECT 'warning' AS severity, d.project_id, source.key AS subject,

@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, text
 
 from metering.catalogue.periods import Day
-from metering.days import coverage
-from metering.days.coverage import MissingDay
+from metering.days import expected_days
+from metering.days.expected_days import MissingDay
 
 COUNTED = 10  # days that one statement counts
 AT_ONCE = 7  # days that are not whole, looked into by one statement
@@ -23,7 +23,7 @@ AT_ONCE = 7  # days that are not whole, looked into by one statement
 SEALED = text(f"""
     WITH expected AS MATERIALIZED (
         SELECT bit_xor(hashint8extended(e.id, 0)) AS mark, e.starts::date AS starts, e.ends::date AS ends
-        FROM ({coverage.EXPECTED} OFFSET 0) e WHERE e.ends > e.starts GROUP BY e.starts, e.ends
+        FROM ({expected_days.EXPECTED} OFFSET 0) e WHERE e.ends > e.starts GROUP BY e.starts, e.ends
     ), turns AS (
         SELECT day, bit_xor(mark) AS mark FROM (
             SELECT starts AS day, mark FROM expected UNION ALL SELECT ends, mark FROM expected) t
@@ -69,7 +69,7 @@ def missing(connection: Connection, days: Sequence[SealedDay], at: datetime) -> 
     while broken:
         most = broken[0] + timedelta(days=AT_ONCE - 1)
         last = max(day for day in broken if day <= most)
-        found += coverage.missing_days(connection, Day(broken[0]), Day(last), at)
+        found += expected_days.missing_days(connection, Day(broken[0]), Day(last), at)
         broken = [day for day in broken if day > last]
     return sorted(found, key=lambda day: (day.project_id, day.date))
 

@@ -1,34 +1,17 @@
-"""How well a period was measured: gaps, the coverage of a sealed day, and the days that are missing.
+"""Tell how well a sealed day was measured, source by source.
 
-A day's coverage has one entry a source: `state` is measured, zero (measured, and there was nothing),
-partial, missing, carried, denied, failed, not_started or not_configured. Counter sources add `hours`
-measured `of` those expected; gauge sources add `sampled_at`, the instant of the sample that the day
-shows, and where that is of an earlier day `age_hours` at this day's end. A source that was denied, or
-failed, all day adds the last `reason`. One that lies in several regions adds `parts`: place -> its
-levels, null where it was not read.
+A day's coverage has one entry for each source: `state` is measured, zero (measured, and there was nothing),
+partial, missing, carried, denied, failed, not_started or not_configured. Sources of
+counters add `hours`, measured, `of` those expected; sources of gauges add `sampled_at`, the instant of the
+sample that the day shows, and if that is of an earlier day its `age_hours` at this day's end. A source
+that was denied or failed all day adds the last `reason`. One that lies in several places adds `parts`:
+place -> its levels, null where it was not read.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Literal
-
-from sqlalchemy import Connection, text
-
-from metering.catalogue import platform
 from metering.catalogue.meters import is_zero
-from metering.catalogue.periods import Day
-from metering.catalogue.projects import INSTALLED_AT, INSTALLED_MONTH, METERED_FROM, METERED_UNTIL
-from metering.catalogue.sources import SOURCES, SourceInfo, SourceName
+from metering.catalogue.sources import SOURCES, SourceInfo
 from metering.ledger.failures import failure_state
 from metering.ledger.sessions import absent, is_approximate
-
-# The first expected day of `projects p`: creation or installation, or the first that was sealed in the
-# month of the installation.
-EXPECTED_FROM = f"""least(
-    greatest({METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')),
-    (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id
-        AND d.date >= ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date))"""
 
 _HOUR_END = "least(h.hour + interval '1 hour', CAST(:at AS timestamptz))"
 # Hours of the day `[:start, :end)` in which every counter daemon read its session, without gaps.
@@ -132,13 +115,6 @@ def _hour_columns(source: SourceInfo) -> list[str]:
 HOUR_COLUMNS = ",\n".join(column for source in SOURCES for column in _hour_columns(source))
 
 
-# silent        not read since; ends by itself when its source is read again
-# session_lost  the broker discarded the session of a counter daemon, and its messages
-# taken_over    another client used the client id of a counter daemon, and received its messages
-# retired       an operator gave up a counter daemon, and what the broker held for it
-# partial_day   a day was sealed with a part of its rows; see partial_days.py
-# other         anything else, such as a gap that an operator records
-GapKind = Literal["silent", "session_lost", "taken_over", "retired", "partial_day", "other"]
 INCOMPLETE_STATES = ("partial", "missing", "denied", "failed")  # not read for all of the day
 # Of a day `{0}`: some source is in one of INCOMPLETE_STATES. Word for word the predicate of a partial index.
 INCOMPLETE = (
@@ -149,94 +125,3 @@ INCOMPLETE = (
 def unknown_on_day(source: str, day: str) -> str:
     """Return SQL that is true where the counters of `source` are not known for all of the row `day`."""
     return f"{day}.coverage->'{source}'->>'state' IN ('partial', 'missing')"
-
-
-def open_gap(
-    connection: Connection,
-    source: SourceName,
-    starts_at: datetime,
-    ends_at: datetime | None,
-    reason: str,
-    project_ids: Sequence[int] | None = None,
-    kind: GapKind = "other",
-) -> None:
-    """Record that `source` was blind in `[starts_at, ends_at)`, for those projects or for all.
-
-    `reason` is a sentence for people; `kind` decides who is alerted and how the gap is covered.
-    """
-    connection.execute(
-        text("""
-            INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
-            VALUES (:source, :starts_at, :ends_at, :kind, :reason, :projects)"""),
-        {
-            "source": source,
-            "starts_at": starts_at,
-            "ends_at": ends_at,
-            "kind": kind,
-            "reason": reason,
-            "projects": None if project_ids is None else list(project_ids),
-        },
-    )
-
-
-@dataclass(frozen=True)
-class MissingDay:
-    """An expected day that is over and has no snapshot."""
-
-    project_id: int
-    project: str
-    organization_id: int
-    date: date
-
-
-# Of `projects p`, the days `[starts, ends)` of `[:since, :until)` that are expected and over at `:at`:
-# a row for each range without a day off.
-EXPECTED = f"""
-    SELECT p.id, p.name, p.organization_id, days.starts, days.ends
-    FROM (
-        SELECT p.id, p.name, p.organization_id,
-            greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
-                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
-            least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
-        FROM {platform.PROJECTS} p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id) p
-    LEFT JOIN (
-        SELECT project_id, range_agg(daterange(off_from, off_until)) AS days FROM project_pauses
-        GROUP BY project_id) off ON off.project_id = p.id
-    CROSS JOIN LATERAL (
-        SELECT p.starts, p.ends WHERE off.days IS NULL
-        UNION ALL SELECT lower(day)::timestamptz, upper(day)::timestamptz
-        FROM unnest(datemultirange(daterange(p.starts::date, greatest(p.starts, p.ends)::date))
-            - off.days) day
-        WHERE off.days IS NOT NULL) days"""
-
-# Counting first is quicker: the days of a project that lacks none are not made up. And the rest are
-# probed one by one (a scalar query), where an anti-join would read every day there ever was.
-MISSING_DAYS = f"""
-    WITH expected AS (
-        SELECT e.*, sum(e.ends::date - e.starts::date) OVER (PARTITION BY e.id) AS days
-        FROM ({EXPECTED}) e WHERE e.ends > e.starts
-    ), short AS MATERIALIZED (
-        SELECT e.* FROM expected e LEFT JOIN (
-            SELECT project_id, count(*) AS days FROM daily_stats
-            WHERE date >= CAST(:since AS timestamptz)::date AND date < CAST(:until AS timestamptz)::date
-                AND (CAST(:project_id AS bigint) IS NULL OR project_id = :project_id)
-            GROUP BY project_id
-        ) sealed ON sealed.project_id = e.id
-        WHERE sealed.days IS DISTINCT FROM e.days
-    )
-    SELECT p.id, p.name, p.organization_id, day.day::date
-    FROM short p CROSS JOIN LATERAL generate_series(
-        p.starts, p.ends - interval '1 day', interval '1 day') AS day (day)
-    WHERE (SELECT true FROM daily_stats d
-        WHERE d.project_id = p.id AND d.date = day.day::date) IS NULL"""
-
-
-def missing_days(
-    connection: Connection, first: Day, last: Day, at: datetime, project_id: int | None = None
-) -> list[MissingDay]:
-    """Return the expected days from `first` to `last`, both included, over at `at` and not sealed."""
-    rows = connection.execute(
-        text(f"{MISSING_DAYS} ORDER BY p.id, day.day"),
-        {"since": first.start, "until": last.end, "at": at, "project_id": project_id},
-    )
-    return [MissingDay(*row) for row in rows]

@@ -13,7 +13,8 @@ from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 from metering.catalogue.sources import SOURCE_NAMES, SourceName, quoted
-from metering.days.coverage import EXPECTED_FROM, INCOMPLETE, INCOMPLETE_STATES
+from metering.days.coverage import INCOMPLETE, INCOMPLETE_STATES
+from metering.days.expected_days import EXPECTED_FROM
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import forms
 from metering.catalogue.meters import columns
 from metering.catalogue.periods import Day, Month, utc
-from metering.days import coverage
+from metering.days import expected_days
 from metering.days.seal import seal_earlier, seal_through
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
@@ -104,7 +104,7 @@ def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int
     sealed = seal_through(connection, month.last, project_ids, at)
     wanted = set(project_ids)
     missing: dict[Any, list[int]] = {}
-    for day in coverage.missing_days(connection, month.first, month.last, at):
+    for day in expected_days.missing_days(connection, month.first, month.last, at):
         if day.project_id in wanted:
             missing.setdefault(day.date, []).append(day.project_id)
     return sealed + sum(seal_earlier(connection, Day(date), ids, at) for date, ids in sorted(missing.items()))

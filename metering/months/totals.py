@@ -10,7 +10,7 @@ from metering.catalogue.history import DAYS_OFF, OWNER_AT, READ_LATER, TIER_AT
 from metering.catalogue.meters import GAUGE_NAMES, columns
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
-from metering.days.coverage import EXPECTED_FROM
+from metering.days.expected_days import EXPECTED_FROM
 from metering.months.proration import AVERAGES, PEAKS
 
 _TOTALS = f"""

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from metering.catalogue.periods import Month
-from metering.days.coverage import EXPECTED_FROM
+from metering.days.expected_days import EXPECTED_FROM
 from metering.db.transactions import transaction
 from metering.months import gaps
 from metering.months.close import close_month

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from metering.catalogue.periods import Month
-from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
+from metering.ledger.gaps import open_gap
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
@@ -86,9 +86,7 @@ def an_open_month(engine: Engine) -> Month:
     count(engine, organization, project, 1_500_000, last.start + hours(24 * 15))
     with transaction(engine) as connection:
         seal_through(connection, last.last, [project], this_month().start)
-        coverage.open_gap(
-            connection, "mqtt", last.start + hours(30), last.start + hours(40), "the broker lost it"
-        )
+        open_gap(connection, "mqtt", last.start + hours(30), last.start + hours(40), "the broker lost it")
     return last
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from console.pages import TITLES
 from console.ui import escape
 from metering.catalogue.periods import Day, Month
-from metering.days import coverage
+from metering.ledger.gaps import open_gap
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
@@ -66,7 +66,7 @@ def _spoil(site: Site, organization: int, project: int, word: str, at: datetime)
                 VALUES (date_trunc('hour', CAST(:at AS timestamptz)), :reason, 7, :topics, :at)"""),
             {"at": at, "reason": word[:200], "topics": [word, f"roboticks/{word}/x"]},
         )
-        coverage.open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
+        open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
         wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
         adjustments.post(connection, wanted, plans.load(None), at)
         given = {"id": project, "word": word, "date": str(yesterday), "short": word[:60]}

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
-from metering.days import coverage
 from metering.days.seal import seal_through
+from metering.ledger.gaps import open_gap
 from tests.support.browser_site import Site, choose, listing, press, settle, tick, visit
 from tests.support.platform import Platform
 from tests.support.until import until
@@ -28,7 +28,7 @@ def late(site: Site) -> int:
     with site.engine.begin() as connection:
         projects.ensure(connection, [made], month.last.start)
         seal_through(connection, month.last, [made], datetime.now(UTC))
-        coverage.open_gap(connection, "mqtt", start, start + timedelta(hours=2), "*it* was $lost$", [made])
+        open_gap(connection, "mqtt", start, start + timedelta(hours=2), "*it* was $lost$", [made])
     return made
 
 

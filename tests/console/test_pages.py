@@ -12,9 +12,10 @@ from streamlit.testing.v1 import AppTest
 from console.pages import TITLES
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
-from metering.days import completeness, coverage
+from metering.days import completeness
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
+from metering.ledger.gaps import open_gap
 from metering.ledger.mqtt import MalformedTopics, MqttUsage, add_mqtt
 from metering.pricing import plans
 from tests.support.fleet import FORMULA, HOSTILE, Fleet, fill
@@ -411,7 +412,7 @@ class TestHealth:
     ) -> None:
         with engine.begin() as connection:
             now = datetime.now(UTC)
-            coverage.open_gap(connection, "mqtt", now - timedelta(hours=2), now, "broker lost the session")
+            open_gap(connection, "mqtt", now - timedelta(hours=2), now, "broker lost the session")
         assert "Gaps in counting" in said_by(open_page("health"))
         Platform(engine).sql("UPDATE gaps SET accepted_at = now(), accepted_by = 'me'")
         assert "Gaps in counting" not in said_by(open_page("health"))

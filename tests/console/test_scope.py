@@ -32,7 +32,7 @@ from metering.catalogue import platform
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings, load_settings
-from metering.days import completeness, coverage, coverage_matrix
+from metering.days import completeness, coverage_matrix, expected_days
 from metering.days.completeness import SealedDay
 from metering.db import scope
 from metering.db.engine import open_engine
@@ -102,7 +102,7 @@ DOMAIN = (
         adjustment_form.posted,
         gaps.blocking,
         domain_gaps.at_risk,
-        coverage.missing_days,
+        expected_days.missing_days,
         coverage_matrix.matrix,
     ),
     *(allowances.projects, allowances.organizations, domain_alerts.list_alerts, due_months),

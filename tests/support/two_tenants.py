@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, text
 
 from metering.catalogue.periods import Day, Month, days
-from metering.days import coverage
+from metering.ledger.gaps import open_gap
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
@@ -60,7 +60,7 @@ def trouble(engine: Engine, project: int, at: datetime, shared: bool = True) -> 
     with engine.begin() as connection:
         wanted = Adjustment(project, "logs", 5, None, at.date(), f"{whose} broke", STAFF)
         adjustments.post(connection, wanted, plans.load(None), at)
-        coverage.open_gap(
+        open_gap(
             connection,
             "mqtt",
             Month.of(at).start,

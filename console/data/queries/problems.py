@@ -12,7 +12,7 @@ from console.data.queries.rows import Row, every, one
 from console.ui import escape, format
 from metering.catalogue import platform as tables
 from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES, SOURCE_LABELS, quoted
-from metering.days.coverage import MissingDay
+from metering.days.expected_days import MissingDay
 from metering.months.due import due_months
 
 STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one

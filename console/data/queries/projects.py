@@ -9,7 +9,7 @@ from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
-from metering.days.coverage import EXPECTED_FROM
+from metering.days.expected_days import EXPECTED_FROM
 
 MATCHES = text(f"""
     SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p

@@ -19,7 +19,7 @@ from console.ui.table import Column, table
 from console.views.snapshots import matrix
 from metering.catalogue.periods import Day, days
 from metering.days import completeness
-from metering.days.coverage import MissingDay
+from metering.days.expected_days import MissingDay
 from metering.db.scope import Scope
 
 LONGEST = 366  # days one look may span

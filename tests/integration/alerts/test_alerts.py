@@ -11,11 +11,11 @@ from metering.alerts import alerts
 from metering.alerts.alerts import Changes
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
-from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.errors import UnknownAlert
 from metering.ledger import sessions
+from metering.ledger.gaps import open_gap
 from metering.ledger.partitions import ensure_partitions
 from metering.months import gaps
 from metering.pricing import plans
@@ -163,7 +163,7 @@ def test_a_lost_session_is_open_until_somebody_accepts_the_gap(
     engine: Engine, platform: Platform, look: Look
 ) -> None:
     with transaction(engine) as connection:
-        coverage.open_gap(connection, "mqtt", AT - hours(2), AT - hours(1), "x", kind="session_lost")
+        open_gap(connection, "mqtt", AT - hours(2), AT - hours(1), "x", kind="session_lost")
     look()
     gap = platform.scalar("SELECT id FROM gaps")
     assert open_alerts(platform, "session_lost") == [(f"gap {gap}", "critical", None)]
@@ -211,7 +211,7 @@ def test_a_day_measured_in_part_says_so_for_a_week(engine: Engine, platform: Pla
         **{"from": TODAY - hours(24), "at": AT},
     )
     with transaction(engine) as connection:
-        coverage.open_gap(connection, "mqtt", TODAY - hours(5), TODAY - hours(3), "the broker lost it")
+        open_gap(connection, "mqtt", TODAY - hours(5), TODAY - hours(3), "the broker lost it")
         projects.ensure(connection, [project], AT)
         seal_through(connection, Day.of(AT).previous(), [project], AT)
     look()

@@ -11,7 +11,7 @@ from collectors.platform.source import PLATFORM_DB
 from metering.catalogue import history
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
-from metering.days import completeness, coverage
+from metering.days import completeness, expected_days
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.months.close import close_month
@@ -215,7 +215,7 @@ def test_days_off_from_beginning_to_end_are_neither_sealed_nor_billed(
     )
     assert (fee, present, expected) == (Decimal(220), 22, 22)
     with transaction(engine) as connection:
-        assert coverage.missing_days(connection, OCTOBER.first, OCTOBER.last, OCTOBER.end) == []
+        assert expected_days.missing_days(connection, OCTOBER.first, OCTOBER.last, OCTOBER.end) == []
         assert history.was_off(connection, project, Day.of(october(11)))
         assert not history.was_off(connection, project, Day.of(october(10)))
         days = completeness.read(connection, OCTOBER.first, OCTOBER.last, OCTOBER.end)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from metering.catalogue.periods import Day
-from metering.days import completeness, coverage
+from metering.days import completeness, expected_days
 from metering.db.transactions import transaction
 from tests.support.platform import Platform
 
@@ -51,7 +51,7 @@ def test_what_is_missing_is_what_the_plain_way_finds(engine: Engine, platform: P
             day = FIRST.date + timedelta(days=number)
             whose = [one for one, (since, until) in expected.items() if since <= day < until]
             seal(connection, day, [one for one in whose if (one, number) not in holes])
-        plain = coverage.missing_days(connection, FIRST, LAST, AT)
+        plain = expected_days.missing_days(connection, FIRST, LAST, AT)
         days = completeness.read(connection, FIRST, LAST, AT)
         assert completeness.missing(connection, days, AT) == plain
         counts = dict(connection.execute(text("SELECT date, count(*) FROM daily_stats GROUP BY date")).all())

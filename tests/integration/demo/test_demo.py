@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from fleetmeter.demo import history, world
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
-from metering.days import coverage
+from metering.days import expected_days
 from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.proof.verify import verify
@@ -40,7 +40,9 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     assert platform.scalar("SELECT count(*) FROM monthly_stats") == len(world.PROJECTS)
 
     with transaction(engine) as connection:
-        missing = coverage.missing_days(connection, Day.parse("2026-10-01"), Day.parse("2026-11-23"), NOW)
+        missing = expected_days.missing_days(
+            connection, Day.parse("2026-10-01"), Day.parse("2026-11-23"), NOW
+        )
     assert {(day.project_id, Day(day.date)) for day in missing} == {
         (world.MISSING_DAYS, day) for day in world.missing_days(NOW)
     }
@@ -67,7 +69,9 @@ def test_a_later_start_fills_the_days_between_and_makes_nothing_special_again(
     history.make(engine, later, lambda *_: None, months=0)
     assert verify(engine).discrepancies == []
     with transaction(engine) as connection:
-        missing = coverage.missing_days(connection, Day.parse("2026-11-01"), Day.of(later).previous(), later)
+        missing = expected_days.missing_days(
+            connection, Day.parse("2026-11-01"), Day.of(later).previous(), later
+        )
     assert {Day(day.date) for day in missing} == set(world.missing_days(NOW))
     assert (
         platform.scalar(

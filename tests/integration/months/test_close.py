@@ -12,11 +12,11 @@ from collectors.platform.source import PLATFORM_DB
 from metering.catalogue import history, projects
 from metering.catalogue.periods import Day, Month
 from metering.config.settings import Settings
-from metering.days import coverage
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownCounter
 from metering.ledger import sessions
+from metering.ledger.gaps import open_gap
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import gaps
@@ -103,7 +103,7 @@ def test_a_gap_blocks_its_project_only_until_it_is_accepted(engine: Engine, plat
     for key in (whole, blind):
         count(engine, key, MID_OCTOBER, 1)
     with transaction(engine) as connection:
-        coverage.open_gap(connection, "mqtt", MID_OCTOBER, MID_OCTOBER + hours(2), "session lost", [blind[1]])
+        open_gap(connection, "mqtt", MID_OCTOBER, MID_OCTOBER + hours(2), "session lost", [blind[1]])
     result = close(engine)
     assert result.closed == 1
     assert "mqtt was blind from 2026-10-15 12:00 to 2026-10-15 14:00" in result.blocked[blind[1]]

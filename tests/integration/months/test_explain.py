@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from metering.days import coverage
 from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownProject
+from metering.ledger.gaps import open_gap
 from metering.months import adjustments, explain, explanation, gaps
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
@@ -44,7 +44,7 @@ def test_a_charge_is_walked_down_to_its_hours(engine: Engine, platform: Platform
 def test_what_was_not_measured_and_who_accepted_it_is_told(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"), created_at=OCTOBER.start)
     with transaction(engine) as connection:
-        coverage.open_gap(connection, "mqtt", MID_OCTOBER, OCTOBER.end, "session lost", [project])
+        open_gap(connection, "mqtt", MID_OCTOBER, OCTOBER.end, "session lost", [project])
         gaps.accept(connection, 1, "maintenance", "a@cli", OCTOBER.end)
     close(engine, [project])
     with engine.connect() as connection:

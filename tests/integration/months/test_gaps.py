@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from metering.config.settings import Settings
-from metering.days import coverage
 from metering.db.transactions import transaction
 from metering.errors import UnknownGap
+from metering.ledger.gaps import open_gap
 from metering.months import blockers, gaps
 from metering.months.close import Closed, close_month
 from metering.pricing import plans
@@ -28,7 +28,7 @@ def blind(engine: Engine, platform: Platform) -> int:
         if not 15 <= day.date.day <= 17:
             count(engine, organization, project, 104_000, day.start)
     with transaction(engine) as connection:
-        coverage.open_gap(connection, "mqtt", MID_OCTOBER, MID_OCTOBER + TWO_DAYS, "session lost")
+        open_gap(connection, "mqtt", MID_OCTOBER, MID_OCTOBER + TWO_DAYS, "session lost")
     return project
 
 

@@ -15,7 +15,8 @@ from metering.days.seal import seal_through
 from metering.db.transactions import advisory_lock, transaction
 from metering.errors import PeriodError
 from metering.ledger.mqtt import MqttUsage, add_mqtt
-from metering.ledger.recount import TableCount, apply_staged, stage
+from metering.ledger.recount import apply_staged
+from metering.ledger.staging import TableCount, stage
 from metering.months.close import close_month
 from metering.months.due import due_months
 from metering.pricing import plans

@@ -12,10 +12,10 @@ import pytest
 from pyarrow import parquet
 from sqlalchemy import Engine
 
-from metering.days import coverage
 from metering.days.seal import row_hash
 from metering.db.transactions import transaction
 from metering.exports.export import Export
+from metering.ledger.gaps import open_gap
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
@@ -38,7 +38,7 @@ def decided(engine: Engine, platform: Platform) -> int:
         for meter, quantity, amount in (("logs", 70, None), (None, None, Decimal("-7.25"))):
             correction = Adjustment(project, meter, quantity, amount, **about)  # type: ignore[arg-type]
             adjustments.post(connection, correction, plans.load(None), NOW)
-        coverage.open_gap(connection, "mqtt", OCTOBER.start, OCTOBER.end, "test")
+        open_gap(connection, "mqtt", OCTOBER.start, OCTOBER.end, "test")
         gap = platform.scalar("SELECT coalesce(max(id), 0) + 1 FROM gaps")
         gaps.accept(connection, gap, "maintenance", "a@cli", NOW)
     return project
