@@ -28,7 +28,7 @@ from metering.ledger.mqtt import MqttUsage, add_mqtt
 
 
 def folded(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """The usual way: paho's on_message, counts in a dict, an upsert a second, acks after it."""
+    """Count the usual way: paho's on_message, a dict, an upsert a second, acks after it."""
     counts: dict[tuple[int, int], list[int]] = {}
     unacknowledged: list[int] = []
     to = endpoint.from_settings(settings)
@@ -67,7 +67,7 @@ def folded(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 
 
 def watched(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """The daemon, with the time of its flushes and of its reads noted."""
+    """Run the daemon, and note the time of its flushes and reads."""
     flushes: list[tuple[int, float]] = []  # projects, seconds
     pauses: list[float] = []
 

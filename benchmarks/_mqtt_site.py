@@ -83,7 +83,7 @@ class Site:
 
 @contextmanager
 def site(projects: int = PROJECTS) -> Iterator[Site]:
-    """A fresh site, gone afterwards. Needs mosquitto; the database comes from the settings."""
+    """Set up a site and remove it. Needs mosquitto; the database comes from the settings."""
     _program("mosquitto_sub")
     with tempfile.TemporaryDirectory(prefix="fleetmeter-bench-") as name:
         folder = Path(name)
@@ -140,7 +140,7 @@ class Blaster:
 
 
 def _publish(topic: bytes, qos: int) -> bytes:
-    """A packet; its packet id is always 1, since the broker answers before it reads the next one."""
+    """Return a packet with packet id 1: the broker answers before it reads the next one."""
     body = len(topic).to_bytes(2, "big") + topic + b"\0\1"[: 2 * qos] + PAYLOAD
     size = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 | 128, len(body) // 128])
     return bytes([0x30 | qos << 1]) + size + body
@@ -160,7 +160,7 @@ def resident_mb(pid: int) -> float:
 
 @contextmanager
 def consumer(where: Site, kind: str, client_id: str, tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A consumer process, imports done; it connects when its standard input is closed."""
+    """Start a consumer with its imports done; it connects once its standard input is closed."""
     scheme, port = ("mqtts", where.tls_port) if tls else ("mqtt", where.port)
     variables = {
         "DATABASE_URL": where.database.render_as_string(hide_password=False),

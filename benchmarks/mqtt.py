@@ -50,7 +50,7 @@ class Figures(NamedTuple):
     broker_cost: float
 
     def or_better(self, other: "Figures") -> "Figures":
-        """The lower cost; the higher speed, and the broker's cost with it."""
+        """Return the lower cost, and the higher speed with the broker's cost of that run."""
         faster = max(self, other, key=lambda figures: figures.rate)
         return Figures(min(self.cost, other.cost), faster.rate, faster.broker_cost)
 

@@ -57,7 +57,7 @@ def freshness() -> list[tuple[str, str, str]]:
 
 
 def idle() -> list[tuple[str, str, str]]:
-    """A core's share at 10 messages a second."""
+    """Measure a core's share at 10 messages a second."""
     with site() as where, consumer(where, "fast", "bench") as process:
         _connect(where, process)
         time.sleep(1)
@@ -86,7 +86,7 @@ def many_messages() -> list[tuple[str, str, str]]:
 
 
 def many_topics() -> list[tuple[str, str, str]]:
-    """A million topics, each once."""
+    """Measure memory at a million topics, each used once."""
     with site() as where, consumer(where, "fast", "bench") as process:
         _connect(where, process)
         prefix = where.topics[0].rpartition(b"/robot-")[0]

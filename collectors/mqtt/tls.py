@@ -30,7 +30,7 @@ class GatheringContext:
 
 
 class TlsStream:
-    """An encrypted connection with the methods of a socket that a client of MQTT uses."""
+    """An encrypted connection, with the socket methods that an MQTT client uses."""
 
     def __init__(self, context: ssl.SSLContext, sock: socket.socket, server_hostname: str | None) -> None:
         self._socket = sock
@@ -43,7 +43,7 @@ class TlsStream:
         self._promised = 0  # bytes of the caller's that are encrypted and not yet reported as sent
 
     def do_handshake(self) -> None:
-        """Blocks. Raises OSError, of which ssl.SSLError is one, when there is no trust or no answer."""
+        """Do the TLS handshake; blocks. Raises OSError (ssl.SSLError is one) without trust or an answer."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -59,7 +59,7 @@ class TlsStream:
                 return
 
     def recv(self, size: int) -> bytes:
-        """All that `size` bytes from the network decrypt to; b"" at the end. Raises OSError.
+        """Return everything that `size` bytes from the network decrypt to; b"" at the end. Raises OSError.
 
         Raises BlockingIOError when that is nothing yet.
         """
@@ -109,7 +109,7 @@ class TlsStream:
         self._socket.setsockopt(level, option, value)
 
     def pending(self) -> int:
-        """Decrypted bytes that `recv` has not returned: never any."""
+        """Return 0: `recv` has returned every decrypted byte."""
         return 0
 
     def getpeercert(self) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""What keeps a month from closing: a counter source that was running, went blind, and still is.
+"""Say what keeps a month from closing: a counter source that was running, went blind, and still is.
 
-Never configured or not yet started is not a gap, and gauges are carried. A gap blocks until it is
-covered or an operator accepts it, and only the projects it concerns.
+A source that is not configured or has not started is no gap, and gauges are carried over. A gap blocks the
+projects it concerns until it is covered or an operator accepts it.
 """
 
 from collections.abc import Sequence

@@ -94,7 +94,7 @@ class ProbeClient:
         return self.wait(lambda: all(info.is_published() for info in published))
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Unsubscribe and wait for the acknowledgement."""
+        """End a subscription; the answer is not awaited."""
         self._client.unsubscribe(topic_filter)
 
     def acknowledge(self) -> int:
@@ -106,7 +106,7 @@ class ProbeClient:
         return count
 
     def disconnect(self) -> None:
-        """Disconnect and end the network thread."""
+        """Send DISCONNECT and wait until it has left."""
         self._client.disconnect()
         with contextlib.suppress(OSError):
             self.wait(lambda: not self._client.want_write(), 1)
