@@ -10,6 +10,11 @@ from metering.db.schema_head import HEAD
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 
+_SERVER = text("""
+    SELECT current_setting('server_version'), coalesce((SELECT ssl FROM pg_stat_ssl
+        WHERE pid = pg_backend_pid()), false), coalesce(inet_server_addr() <<= '127.0.0.0/8'
+        OR inet_server_addr() = '::1', true)""")
+
 
 def database(settings: Settings) -> tuple[Settings, list[Finding]]:
     """Check what everything else rests on; return the settings with a database, and the findings."""
@@ -19,8 +24,7 @@ def database(settings: Settings) -> tuple[Settings, list[Finding]]:
             settings = environment.load()
         engine = open_engine(settings, "fleetmeter doctor")
         with transaction(engine) as connection:
-            version = connection.scalar(text("SHOW server_version"))
-        findings = [Finding(checked, True, f"PostgreSQL {version} at {engine.url.host}")]
+            findings = [_server(connection, engine.url.host)]
         checked = "schema"
         schema.require_head(engine)
         findings.append(Finding(checked, True, f"at head, {HEAD}"))
@@ -29,6 +33,16 @@ def database(settings: Settings) -> tuple[Settings, list[Finding]]:
         return settings, findings
     except FleetmeterError as error:
         return settings, [Finding(checked, False, str(error))]
+
+
+def _server(connection: Connection, host: str | None) -> Finding:
+    version, encrypted, local = connection.execute(_SERVER).one()
+    secured = "over TLS" if encrypted else "not encrypted"
+    exposed = not encrypted and not local
+    advice = (
+        "everybody on the way can read along: add ?sslmode=verify-full to DATABASE_URL" if exposed else ""
+    )
+    return Finding("database", True, f"PostgreSQL {version} at {host}, {secured}", advice)
 
 
 def organizations(connection: Connection, settings: Settings) -> Finding:

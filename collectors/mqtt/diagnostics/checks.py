@@ -6,6 +6,8 @@ It logs in as the counter does, but under client ids of its own, so the counter'
 import secrets
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from collectors.mqtt import endpoint
@@ -87,7 +89,15 @@ def _login(client: ProbeClient, broker: Endpoint) -> CheckResult:
     login = f"as {broker.username}" if broker.username else "without a user name"
     version = "MQTT 5" if client.v5 else "MQTT 3.1.1"
     secured = "over TLS" if broker.tls else "not encrypted"
-    return CheckResult("broker", True, f"{broker.name} lets us in {login}, {version}, {secured}")
+    exposed = not broker.tls and not _is_local(broker.host)
+    advice = "everybody on the way can read along, passwords too: use mqtts://" if exposed else ""
+    return CheckResult("broker", True, f"{broker.name} lets us in {login}, {version}, {secured}", advice)
+
+
+def _is_local(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _limits(client: ProbeClient, settings: Settings) -> Iterator[CheckResult]:
