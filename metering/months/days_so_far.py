@@ -26,7 +26,7 @@ _OPEN = f"""
     JOIN organizations o ON o.id = {OWNER_AT.format(end="day.ends")}
     CROSS JOIN LATERAL (
         SELECT {columns("sum({0}) FILTER (WHERE hour >= day.starts)", joiner=" + ")} AS used,
-            {columns("(sum({0}) FILTER (WHERE hour >= day.starts))::bigint AS {0}")},
+            {columns("sum({0}) FILTER (WHERE hour >= day.starts) AS {0}")},
             {columns(_LAST_SAMPLE, SAMPLED)}
         FROM usage_hourly u WHERE u.project_id = p.id AND u.hour >= open.open_from AND u.hour < day.ends
             AND u.hour >= CAST(:start AS timestamptz) - {CARRIED} AND u.hour < :end) h

@@ -94,14 +94,14 @@ def _blocked_too(status: MonthStatus, why: str | None) -> MonthStatus:
 # Usage of a day of the project's neighbouring ones, those with a gap left out, per counter; and the
 # share of the gap's days in which nothing was counted.
 NEIGHBOURING = text(f"""
-    SELECT count(*) AS days, {columns("coalesce(round(avg(d.{0})), 0)::bigint AS {0}")}
+    SELECT count(*) AS days, {columns("coalesce(round(avg(d.{0})), 0) AS {0}")}
     FROM daily_stats d WHERE d.project_id = :project
         AND d.date BETWEEN CAST(:start AS date) - :span AND CAST(:end AS date) + :span
         AND (d.date < CAST(:start AS date) OR d.date > CAST(:end AS date))""")
 
 MONTH_SO_FAR = text(f"""
     SELECT count(*) AS days, (array_agg(tier ORDER BY date DESC))[1] AS tier,
-        {columns("coalesce(sum({0}), 0)::bigint AS {0}")}, {proration.PEAKS}, {proration.AVERAGES}
+        {columns("coalesce(sum({0}), 0) AS {0}")}, {proration.PEAKS}, {proration.AVERAGES}
     FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last""")
 
 

@@ -11,7 +11,7 @@ from metering.catalogue.periods import Month
 Owner = dict[str, Any]
 
 OWNERS = text(f"""
-    SELECT project_id, organization_id, count(*) AS days, {columns("sum({0})::bigint AS {0}")}
+    SELECT project_id, organization_id, count(*) AS days, {columns("sum({0}) AS {0}")}
     FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last
     GROUP BY project_id, organization_id ORDER BY project_id, min(date), organization_id""")
 
@@ -24,7 +24,7 @@ def owners(connection: Connection, month: Month, project_ids: Sequence[int]) -> 
     bounds = {"ids": list(project_ids), "first": month.first.date, "last": month.last.date}
     by_project: dict[int, list[Owner]] = {}
     for row in connection.execute(OWNERS, bounds).mappings():
-        usage = {name: row[name] for name in COUNTER_NAMES if row[name]}
+        usage = {name: int(row[name]) for name in COUNTER_NAMES if row[name]}
         owner = {"organization_id": row["organization_id"], "days": row["days"], "usage": usage}
         by_project.setdefault(row["project_id"], []).append(owner)
     return by_project

@@ -42,9 +42,7 @@ def spans(
     """
     by_project: dict[int, list[Span]] = {}
     starts = [] if versions is None else versions.starts
-    query = BY_TIER.format(
-        days=days, sums=columns("sum(d.{0})::bigint AS {0}"), peaks=PEAKS, averages=AVERAGES
-    )
+    query = BY_TIER.format(days=days, sums=columns("sum(d.{0}) AS {0}"), peaks=PEAKS, averages=AVERAGES)
     parameters = month.bounds() | {
         "ids": list(project_ids),
         "starts": starts,

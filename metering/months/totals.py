@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.history import DAYS_OFF, OWNER_AT, READ_LATER, TIER_AT
-from metering.catalogue.meters import GAUGE_NAMES, columns
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.days.expected_days import EXPECTED_FROM
@@ -30,13 +30,13 @@ _TOTALS = f"""
     LEFT JOIN (
         SELECT project_id, count(*) AS days_present,
             min(organization_id) AS lowest_owner, max(organization_id) AS highest_owner,
-            {columns("sum({0})::bigint AS {0}")}, {PEAKS}, {AVERAGES}
+            {columns("sum({0}) AS {0}")}, {PEAKS}, {AVERAGES}
         FROM {{days}} d WHERE project_id = ANY(:ids) AND date >= :first AND date <= :last
         GROUP BY project_id) days ON days.project_id = p.id
     LEFT JOIN LATERAL (
         SELECT count(*) AS posted,
             sum(amount) FILTER (WHERE coalesce(currency, :currency) = :currency) AS amount,
-            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL)::bigint AS {0}")}
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")}
         FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
     LEFT JOIN LATERAL (
         SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
@@ -65,4 +65,10 @@ def totals(
     """
     parameters = {"ids": list(project_ids), "currency": currency, "at": at, "month_start": month.start}
     rows = connection.execute(text(_TOTALS.format(days=days)), month.bounds() | parameters)
-    return [dict(row) for row in rows.mappings()]
+    return [_whole(dict(row)) for row in rows.mappings()]
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with counters as int: PostgreSQL sums beyond 64 bits as numeric."""
+    names = (*COUNTER_NAMES, *(f"counted_{name}" for name in COUNTER_NAMES))
+    return row | {name: int(row[name]) for name in names}

@@ -6,7 +6,7 @@ from metering.days.seal import row_hash
 from metering.months.close import SEAL
 from metering.proof.history_laws import HISTORY_LAWS
 
-_TOTALS = columns("coalesce(sum({0}), 0)::bigint AS {0}")
+_TOTALS = columns("coalesce(sum({0}), 0) AS {0}")  # numeric: a sum may exceed 64 bits
 
 
 def _sums(pairs: str, names: tuple[str, ...] = COUNTER_NAMES) -> str:
@@ -18,7 +18,7 @@ def _sums(pairs: str, names: tuple[str, ...] = COUNTER_NAMES) -> str:
         WHERE v.expected IS DISTINCT FROM v.found"""
 
 
-_COUNTED = columns("coalesce(e.{0}, 0)::bigint AS expected_{0}, s.{0}")
+_COUNTED = columns("coalesce(e.{0}, 0) AS expected_{0}, s.{0}")
 
 RUNNING_TOTALS = _sums(f"""
     SELECT project_id, 'open months' AS period, {_COUNTED} FROM project_stats s FULL JOIN (
@@ -53,7 +53,7 @@ MONTHS = _sums(
         FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
     LEFT JOIN (
         SELECT project_id, posted_month,
-            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL)::bigint AS {0}")}
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")}
         FROM adjustments GROUP BY project_id, posted_month) a
         ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
     WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
@@ -62,7 +62,7 @@ MONTHS = _sums(
 
 LIFETIME = _sums(f"""
     SELECT project_id, 'lifetime' AS period,
-        {columns("coalesce(e.{0}, 0)::bigint AS expected_{0}, s.lifetime_{0} AS {0}")}
+        {columns("coalesce(e.{0}, 0) AS expected_{0}, s.lifetime_{0} AS {0}")}
     FROM project_stats s FULL JOIN (
         SELECT project_id, {_TOTALS} FROM monthly_stats GROUP BY project_id) e USING (project_id)""")
 

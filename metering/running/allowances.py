@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 # What project_stats still holds of months before the running one, while the last is not closed.
 _EARLIER = f"""
-    SELECT {columns("sum(d.{0})::bigint AS {0}")}
+    SELECT {columns("sum(d.{0}) AS {0}")}
     FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
         AND {IS_BILLED.format(project="d.project_id", month="date_trunc('month', d.date)::date")}
         AND d.date >= coalesce((
@@ -92,16 +92,21 @@ def projects(
     project_id: int | None = None,
     most: int = 200,
 ) -> list[Row]:
-    """Meters used to at least the share `near` of what is included; of one project: every one.
+    """Return the meters used to at least the share `near` of their allowance; of one project: every one.
 
     `behind`: some month before the running one is still open, so that its usage must be taken out.
     """
-    given = parameters(version, at, near, behind) | {"project": project_id, "most": most}
-    found: list[Row] = []
+    common = parameters(version, at, near, behind) | {"project": project_id, "most": most}
+    worst: list[Row] = []
     for above, up_to in _chunks(connection) if project_id is None else [(0, project_id)]:
-        rows = connection.execute(PROJECTS, given | {"above": above, "up_to": up_to}).mappings()
-        found = sorted([*found, *map(dict, rows)], key=_worst_first)[:most]
-    return found
+        rows = connection.execute(PROJECTS, common | {"above": above, "up_to": up_to}).mappings()
+        worst = sorted([*worst, *(_whole(dict(row)) for row in rows)], key=_worst_first)[:most]
+    return worst
+
+
+def _whole(row: dict[str, Any]) -> Row:
+    """Return the row with usage as int: PostgreSQL sums beyond 64 bits as numeric."""
+    return row | {"used": None if row["used"] is None else int(row["used"])}
 
 
 def _chunks(connection: Connection) -> Iterable[tuple[int, int]]:

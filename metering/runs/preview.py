@@ -23,7 +23,7 @@ OPENED = text(f"""
 
 # Rows of this transaction: `created_at` defaults to its start.
 SEALED = text(f"""
-    SELECT count(*) AS rows, {columns("coalesce(sum({0}), 0)::bigint AS {0}")}
+    SELECT count(*) AS rows, {columns("coalesce(sum({0}), 0) AS {0}")}
     FROM daily_stats WHERE created_at = now()""")
 BILLED = text("""
     SELECT currency, count(*) AS rows, sum(total_charge) AS total FROM monthly_stats
@@ -43,7 +43,7 @@ PROJECTS = text(f"""
     LEFT JOIN LATERAL (SELECT count(*) AS bills, sum(total_charge) AS charge, min(currency) AS currency
         FROM monthly_stats WHERE project_id = p.id AND created_at = now()) m ON true
     ORDER BY p.id""")
-COUNTED = text(f"SELECT {columns('coalesce(sum({0} + lifetime_{0}), 0)::bigint AS {0}')} FROM project_stats")
+COUNTED = text(f"SELECT {columns('coalesce(sum({0}::numeric + lifetime_{0}), 0) AS {0}')} FROM project_stats")
 
 
 def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: 
     } | {table: rows - before["held"][table] for table, rows in after["held"].items()}
     return {
         "rows": rows,
-        "usage": {name: value for name, value in (sealed if days else counted).items() if value},
+        "usage": {name: int(value) for name, value in (sealed if days else counted).items() if value},
         "money": {bill.currency: str(bill.total) for bill in bills},
         "month_to_date": _difference(before["month_to_date"], after["month_to_date"]),
         "projects": [dict(row) for row in connection.execute(PROJECTS).mappings()],
