@@ -92,16 +92,16 @@ def maintenance_url(settings: Settings) -> URL:
     return url.set(drivername=DRIVER)
 
 
-def engine(found: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
+def engine(settings: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
     """Open an engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
-    opened = open_engine(found, application, ping)
+    opened = open_engine(settings, application, ping)
     schema.require_head(opened)
     return opened
 
 
-def patient_engine(found: Settings, application: str) -> Engine:
+def patient_engine(settings: Settings, application: str) -> Engine:
     """Open an engine for a daemon, which waits for an absent database; refuse one not at head."""
-    opened = open_engine(found, application)
+    opened = open_engine(settings, application)
     with suppress(DatabaseUnavailable):
         schema.require_head(opened)
     return opened

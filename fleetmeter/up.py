@@ -65,8 +65,8 @@ class Process:
     def _ended(self, code: int) -> None:
         self.running = None
         lived = time.monotonic() - self.start_at
-        self.failures = 0 if lived > STABLE else self.failures + 1
-        pause = backoff.seconds(self.failures, LONGEST_PAUSE)
+        self.failures = 1 if lived > STABLE else self.failures + 1
+        pause = backoff.seconds(self.failures, longest=LONGEST_PAUSE)
         self.start_at = time.monotonic() + pause
         OUT.print(f"[yellow]{self.name} ended with code {code}; starting it again in {pause:.0f} s")
 

@@ -6,12 +6,12 @@ coming back together: https://aws.amazon.com/blogs/architecture/exponential-back
 
 import random
 
-LONGEST = 300.0  # seconds
+FIRST, LONGEST = 2.0, 300.0  # seconds
 
 
-def seconds(attempt: int, longest: float = LONGEST) -> float:
-    """Return the wait in seconds after the failure of `attempt` (1 for the first).
+def seconds(attempt: int, first: float = FIRST, longest: float = LONGEST) -> float:
+    """Return the wait in seconds after the failure of `attempt`, 1 for the first.
 
-    It lies between 0 and min(2 ** attempt, longest).
+    It lies between 0 and first * 2 ** (attempt - 1), at most `longest`.
     """
-    return random.uniform(0, min(2.0 ** min(attempt, 64), longest))  # noqa: S311 - no secret
+    return random.uniform(0, min(first * 2.0 ** min(attempt - 1, 64), longest))  # noqa: S311 - no secret

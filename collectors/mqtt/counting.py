@@ -1,6 +1,5 @@
 """Count under one claim of the session: keep a connection to the broker until stopped or replaced."""
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -21,13 +20,14 @@ from collectors.mqtt.store import Fenced, Store
 from collectors.mqtt.takeover import TakeoverDetector
 from collectors.mqtt.topics import Topics
 from collectors.mqtt.writer import HostClock
+from metering import backoff
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 
 LOG = structlog.get_logger("counter")
 
 STOPPED, UNSAVED = 0, 1
-MAX_PAUSE = 15.0  # seconds between two attempts to reach the broker
+FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0  # seconds between two attempts to reach the broker
 CONNECT_TIMEOUT = 10.0  # seconds that the broker gets to answer CONNECT
 STOP_TIMEOUT = 10.0  # seconds that a stop waits for the database
 CONFIRM_TIMEOUT = 1.0  # seconds that a stop waits for the broker to confirm the acknowledgements
@@ -75,7 +75,7 @@ class Counting:
             self._loop.close()
 
     def _keep_connected(self, stop: threading.Event) -> None:
-        attempt, v5 = 0, self._v5
+        attempt, v5 = 1, self._v5
         while not stop.is_set():
             self._require_own(stop)
             connection = BrokerConnection(self._broker, v5, self._on_connected, self._session.confirmed)
@@ -83,9 +83,9 @@ class Counting:
             if stop.is_set():
                 return
             LOG.warning("not connected; trying again", broker=self._broker.name, reason=connection.failure)
-            attempt = 0 if connection.session_present is not None else attempt + 1
+            attempt = 1 if connection.session_present is not None else attempt + 1
             v5 = not (v5 and connection.retry_with_v311)
-            self._until(stop.is_set, _pause(attempt))
+            self._until(stop.is_set, backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
 
     def _require_own(self, stop: threading.Event) -> None:
         """Check the epoch before every connect: a replaced daemon must not take the client id back."""
@@ -184,7 +184,3 @@ class Counting:
             self._store.commit_fenced(totals, self._loop.writer.now())
         except (DatabaseUnavailable, SQLAlchemyError) as error:
             LOG.error("messages at QoS 0 are lost", messages=totals.messages, reason=str(error))
-
-
-def _pause(attempt: int) -> float:
-    return min(MAX_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311

@@ -4,7 +4,6 @@
 replaces stands by: it takes over again when its successor has left or is gone.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -23,13 +22,15 @@ from collectors.mqtt.counting import STOPPED, Counting
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.store import Claim, Clock, Store
 from collectors.mqtt.writer import HostClock
+from metering import backoff
 from metering.config.settings import Settings
+from metering.db.engine import error_line
 from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable, SettingsError
 
 LOG = structlog.get_logger("counter")
 
-MAX_PAUSE = 15.0  # seconds between two attempts to reach broker or database
+FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0  # seconds between two attempts to reach broker or database
 STANDBY_POLL = 5.0  # seconds between two looks at the owner of the session
 OWNER_GONE = 30.0  # seconds without a sign that the owner is connected
 AWS_CONNECT_PAUSE = 1.1  # seconds: AWS IoT Core takes one CONNECT a second of each client id
@@ -115,14 +116,14 @@ class Daemon:
             return client_ids.resolve(connection, self._settings)
 
     def _await_admission(self, broker: Endpoint, stop: threading.Event) -> Admission | None:
-        attempt = 0
+        attempt = 1
         while not stop.is_set():
             answer = admission.ask(broker, stop)
             if answer.session_present is not None:
                 return answer
             if not stop.is_set():
                 LOG.warning("not connected; trying again", broker=broker.name, reason=answer.reason)
-                stop.wait(pause(attempt))
+                stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
             attempt += 1
         return None
 
@@ -154,17 +155,12 @@ class Daemon:
 
     def _retry(self, operation: Callable[[], T], stop: threading.Event) -> T | None:
         """Return the result of `operation`, tried until the database answers; None once stopped."""
-        attempt = 0
+        attempt = 1
         while not stop.is_set():
             try:
                 return operation()
             except (DatabaseUnavailable, SQLAlchemyError) as error:
-                LOG.warning("waiting for the database", reason=str(error).splitlines()[0])
-                stop.wait(pause(attempt))
+                LOG.warning("waiting for the database", reason=error_line(error))
+                stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
                 attempt += 1
         return None
-
-
-def pause(attempt: int) -> float:
-    """Return the seconds before the next attempt; the jitter keeps daemons from coming back all at once."""
-    return min(MAX_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311

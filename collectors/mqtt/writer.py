@@ -1,6 +1,5 @@
 """The writing thread: one commit at a time, retried until its outcome is known."""
 
-import random
 import threading
 import time
 from collections import deque
@@ -16,12 +15,14 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.store import Clock, Store
+from metering import backoff
 from metering.catalogue.periods import Month
+from metering.db.engine import error_line
 from metering.errors import DatabaseUnavailable
 from metering.ledger.partitions import ensure_partitions
 
 LOG = structlog.get_logger("counter")
-MAX_PAUSE = 15.0  # seconds between two attempts
+FIRST_PAUSE, MAX_PAUSE = 0.2, 15.0  # seconds between two attempts
 
 HostClock = Callable[[], datetime]
 
@@ -85,7 +86,7 @@ class Writer:
         """Commit `batch`, however long it takes. Raises Fenced, Abandoned."""
         self.unsaved = batch
         isolated = False
-        for attempt in count():
+        for attempt in count(1):
             self._flushes += 1
             flush = self._flushes
             try:
@@ -116,7 +117,7 @@ class Writer:
         return result
 
     def _retry(self, operation: Callable[[], Any]) -> Any:
-        for attempt in count():
+        for attempt in count(1):
             try:
                 return operation()
             except (DatabaseUnavailable, SQLAlchemyError) as error:
@@ -130,9 +131,8 @@ class Writer:
     def _pause(self, error: Exception, attempt: int) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            LOG.warning("cannot write; counting goes on in memory", reason=_first_line(error))
-        pause = min(MAX_PAUSE, 0.2 * 2.0 ** min(attempt, 10)) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
-        if self._stop.wait(pause):
+            LOG.warning("cannot write; counting goes on in memory", reason=error_line(error))
+        if self._stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE)):
             raise Abandoned
 
     def _log_recovery(self) -> None:
@@ -145,8 +145,3 @@ class Writer:
         if self._partitioned != Month.of(self._written_at):
             ensure_partitions(self.store.engine, self._written_at)
             self._partitioned = Month.of(self._written_at)
-
-
-def _first_line(error: Exception) -> str:
-    origin = getattr(error, "orig", None) or error
-    return (str(origin).strip().splitlines() or [type(error).__name__])[0]

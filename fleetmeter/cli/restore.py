@@ -32,20 +32,20 @@ def restore(
     rows: Annotated[bool, typer.Option("--rows", help="Insert what the database lacks of it, too.")] = False,
 ) -> None:
     """Bring a month's archive back as files, every digest and seal checked; with --rows as rows, too."""
-    found, wanted = environment.load_or_start(), Month.parse(month)
-    engine = environment.engine(found)
-    folder = _fetched(found, engine, wanted, source, to)
+    settings, period = environment.load_or_start(), Month.parse(month)
+    engine = environment.engine(settings)
+    folder = _fetch(settings, engine, period, source, to)
     if not rows:
         return
     with transaction(engine) as connection:
-        done = restore_rows(connection, wanted, folder, actor(), environment.now())
+        done = restore_rows(connection, period, folder, actor(), environment.now())
     OUT.print_line(
-        f"{wanted}: {done.bills:,} bills, {done.days:,} days and {done.adjustments:,} adjustments were "
+        f"{period}: {done.bills:,} bills, {done.days:,} days and {done.adjustments:,} adjustments were "
         "missing and are back"
     )
 
 
-def _fetched(settings: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
+def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
     with transaction(engine) as connection:
         noted = retention.noted_manifests(connection, month)
         if source is None:

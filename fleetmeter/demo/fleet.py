@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fleetmeter.demo.world import INACTIVE, PROJECTS
 from metering.config.settings import Settings, load_settings
-from metering.db.engine import open_engine
+from metering.db.engine import error_line, open_engine
 from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable
 
@@ -109,7 +109,7 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
             away = False
         except (DatabaseUnavailable, DBAPIError) as error:
             if not away:
-                log.warning("the simulated platform waits", problem=str(error).splitlines()[0])
+                log.warning("the simulated platform waits", problem=error_line(error))
             away = True
 
 

@@ -43,13 +43,13 @@ def find(account: Account) -> Programs:
     site = _site()
     if account.is_other and _runnable(site, account) is None:
         site = _shared_copy(site, account)
-    found = _runnable(site, account)
-    if found is None:
+    folder = _runnable(site, account)
+    if folder is None:
         raise PostgresError(
             f"PostgreSQL's programs in {site} do not run under the account {account.name}; "
             "name a server of your own with DATABASE_URL"
         )
-    return Programs(_programs(site), found)
+    return Programs(_programs(site), folder)
 
 
 def _site() -> Path:

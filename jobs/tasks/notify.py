@@ -23,6 +23,7 @@ from metering import backoff
 from metering.alerts import alerts
 from metering.config.settings import Settings
 from metering.db import clock
+from metering.db.engine import describe_error
 from metering.db.transactions import transaction
 from metering.errors import DeliveryFailed, FleetmeterError, SettingsError
 from metering.pricing import plans
@@ -79,24 +80,24 @@ class Channel:
 
 def channels(settings: Settings) -> list[Channel]:
     """Return the configured channels. Raises SettingsError for an address of an unknown service."""
-    found = [_apprise(place, address) for place, address in enumerate(_addresses(settings), 1)]
+    configured = [_apprise(place, address) for place, address in enumerate(_addresses(settings), 1)]
     if settings.alert_sns_topic_arn:
         arn = settings.alert_sns_topic_arn
-        found.append(Channel(_name("sns", arn), lambda *message: sns.publish(settings, arn, *message)))
-    return found
+        configured.append(Channel(_name("sns", arn), lambda *message: sns.publish(settings, arn, *message)))
+    return configured
 
 
 def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Check what is wrong and tell the channels, until `stop`."""
-    found = channels(settings)
+    configured = channels(settings)
     while not stop.is_set():
         try:
             look(settings, engine, _agreed(settings, engine))
-            deliver(engine, found)
+            deliver(engine, configured)
         except FleetmeterError as error:
             log.warning("alerts wait", problem=str(error))
         except Exception as error:
-            log.error("alerts failed", problem=f"{type(error).__name__}: {error}".splitlines()[0])
+            log.error("alerts failed", problem=describe_error(error))
         stop.wait(LOOK)
 
 
@@ -108,9 +109,9 @@ def _agreed(settings: Settings, engine: Engine) -> datetime:
 
 def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
     """Open and resolve alerts by what is true at `at`."""
-    offered = plans.load(settings.plans)
+    available = plans.load(settings.plans)
     with transaction(engine) as connection:
-        return alerts.refresh(connection, at, offered, settings.drift_percent, settings.clock_tolerance)
+        return alerts.refresh(connection, at, available, settings.drift_percent, settings.clock_tolerance)
 
 
 def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:
@@ -148,10 +149,12 @@ def _lease(connection: Connection, channel: Channel) -> list[dict[str, Any]]:
     return sorted(map(dict, rows), key=lambda n: (n["severity"] != "critical", n["alert_id"], n["event"]))
 
 
-def _mark(engine: Engine, statement: Any, channel: Channel, notices: Sequence[Any], **given: Any) -> None:
+def _mark(
+    engine: Engine, statement: Any, channel: Channel, notices: Sequence[Any], **parameters: Any
+) -> None:
     ids = [notice["alert_id"] for notice in notices]
     with transaction(engine) as connection:
-        connection.execute(statement, {"channel": channel.name, "ids": ids} | given)
+        connection.execute(statement, {"channel": channel.name, "ids": ids} | parameters)
 
 
 def message(notices: Sequence[Any]) -> tuple[str, str]:

@@ -46,10 +46,10 @@ PROJECTS = text(f"""
 COUNTED = text(f"SELECT {columns('coalesce(sum({0}::numeric + lifetime_{0}), 0) AS {0}')} FROM project_stats")
 
 
-def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, Any]:
+def measure(connection: Connection, available: Plans, at: datetime) -> dict[str, Any]:
     """How things stand before the run: usage counted, and the running month's charge by currency."""
     charges: dict[str, Decimal] = {}
-    for project in spend.by_project(connection, offered, at):
+    for project in spend.by_project(connection, available, at):
         charges[project.currency] = charges.get(project.currency, Decimal(0)) + project.so_far
     return {
         "counted": dict(connection.execute(COUNTED).mappings().one()),
@@ -59,13 +59,13 @@ def measure(connection: Connection, offered: Plans, at: datetime) -> dict[str, A
     }
 
 
-def changes(connection: Connection, before: dict[str, Any], offered: Plans, at: datetime) -> dict[str, Any]:
+def changes(connection: Connection, before: dict[str, Any], available: Plans, at: datetime) -> dict[str, Any]:
     """Return what the run would change since `before`; call it before its transaction is rolled back.
 
     `usage`: of the days it would seal; when it seals none, what it would count anew. `money`: the
     bills it would make. `month_to_date`: by how much the running month's charge would change.
     """
-    after = measure(connection, offered, at)
+    after = measure(connection, available, at)
     sealed = dict(connection.execute(SEALED).mappings().one())
     bills = connection.execute(BILLED).all()
     days = sealed.pop("rows")
