@@ -25,6 +25,7 @@ from collectors.mqtt.tls import TlsStream
 
 KEEPALIVE = 30  # seconds
 NEVER = 0xFFFFFFFF  # MQTT 5 session expiry: the broker keeps the session for good
+CLOSED = 128  # paho's reason for a connection that the other side has closed
 UNSUPPORTED_VERSION = 132  # MQTT 5 reason code; paho maps 3.1.1's code 1 to it
 
 
@@ -247,9 +248,9 @@ class BrokerConnection:
     ) -> None:
         self.unsubscribed = True
 
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if self.failure is None:
             # A broker that does not know MQTT 5 may hang up instead of saying so.
             self.retry_with_v311 = self.session_present is None
-            self.ended_by_broker = True
+            self.ended_by_broker = flags.is_disconnect_packet_from_server or reason.value == CLOSED
             self.failure = f"connection lost: {reason}"

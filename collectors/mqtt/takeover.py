@@ -6,7 +6,7 @@ restart of the broker looks the same. What repeats soon after the broker has let
 """
 
 SHORT_SECONDS = 30.0  # a connection that ends so soon after CONNACK is suspicious
-MAX_SHORT = 3  # such connections in a row
+MAX_SHORT = 5  # such connections in a row
 CALM_SECONDS = 60.0  # a connection that lasts so long shows that the session is ours alone
 
 
@@ -25,6 +25,7 @@ class TakeoverDetector:
     def connection_ended(self, connected_at: float, now: float, by_broker: bool) -> None:
         """Note the end of a connection that the broker had accepted."""
         if not by_broker:
+            self._short, self.since = 0, None
             return
         if now - connected_at > SHORT_SECONDS:
             self._short = 0

@@ -67,6 +67,7 @@ class Hostile:
         self._server.close()
 
     def _serve(self) -> None:
+        self._admit()
         for grant, topics, more in self._scripts:
             try:
                 client = self._server.accept()[0]
@@ -76,9 +77,16 @@ class Hostile:
             with client, contextlib.suppress(OSError):  # the other end hung up
                 self._talk(client, grant, topics, more)
 
+    def _admit(self) -> None:
+        """Answer the connection that a daemon makes before it claims the session."""
+        with contextlib.suppress(OSError), self._server.accept()[0] as client:
+            client.recv(4096)
+            client.sendall(CONNACK % 0)
+            client.recv(4096)
+
     def _talk(self, client: socket.socket, grant: int, topics: list[bytes], more: bytes) -> None:
         client.recv(4096)
-        client.sendall(CONNACK % (self.connections > 1))
+        client.sendall(CONNACK % 1)
         subscribe = client.recv(4096)
         again = [publish(topic, 10, packet_id) for packet_id, topic in self._in_flight.items()]
         new = list(enumerate(topics, self._last_id + 1))
