@@ -23,7 +23,7 @@ def run(context: Context) -> dict[str, Any]:
         result[table.name] = {month: str(part) for month, part in removed.items()}
         context.removed[table.name] = sum(part.rows for part in removed.values())
         with transaction(context.engine) as connection:
-            reasons = retention.kept(connection, cutoffs, context.at)
+            reasons = retention.reasons_to_keep(connection, cutoffs, context.at)
         result["kept"][table.name] = reasons if cutoffs else f"all of it: FLEETMETER_{setting} is not set"
     before = context.at - timedelta(days=settings.keep_runs_days)
     context.removed |= retention.forget_runs(context.engine, before, context.dry_run)

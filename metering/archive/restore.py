@@ -55,25 +55,29 @@ def restore_rows(connection: Connection, month: Month, folder: Path, actor: str,
     _refuse_unknown(connection, ids)
     _plan_versions(connection, folder)
     ensure_partition(connection, month)
-    done = Restored()
-    done.days = _insert(connection, DAYS, ("row_hash", "created_at"), export_rows.rows(folder / "days.csv"))
-    done.adjustments = restore_adjustments.restore(connection, month, folder, bills, actor, at)
+    restored = Restored()
+    restored.days = _insert(
+        connection, DAYS, ("row_hash", "created_at"), export_rows.rows(folder / "days.csv")
+    )
+    restored.adjustments = restore_adjustments.restore(connection, month, folder, bills, actor, at)
     if _bills(connection, month, ids) < len(ids):  # only then is anything touched that a counter writes
         projects.ensure(connection, ids, at, since=month.start)
         projects.lock(connection, ids)
-        done.bills = _insert(connection, BILLS, ("seal", "created_at"), bills)
-        restore_checks.settle(connection, month, ids)
+        restored.bills = _insert(connection, BILLS, ("seal", "created_at"), bills)
+        restore_checks.fit_in(connection, month, ids)
     restore_checks.refuse_different(connection, month, ids)
-    if done != Restored():
-        after = vars(done) | {"folder": folder.name}
+    if restored != Restored():
+        after = vars(restored) | {"folder": folder.name}
         audit_log.record(connection, actor, "restore", str(month), after=after)
-    return done
+    return restored
 
 
 def _refuse_broken(month: Month, bills: list[dict[str, str]], folder: Path) -> None:
-    _, found = offline.verify([folder])
-    if found:
-        raise RestoreRefused(f"the archive in {folder} does not verify: {found[0]}; nothing was restored")
+    _, discrepancies = offline.verify([folder])
+    if discrepancies:
+        raise RestoreRefused(
+            f"the archive in {folder} does not verify: {discrepancies[0]}; nothing was restored"
+        )
     other = {(row["year"], row["month"]) for row in bills} - {(str(month.year), str(month.month))}
     if other:
         year, number = other.pop()
@@ -132,17 +136,17 @@ BILLS = text(_into("monthly_stats", "project_id, year, month", "seal"))
 def _insert(
     connection: Connection, statement: Any, apart: tuple[str, ...], rows: Iterable[Mapping[str, str]]
 ) -> int:
-    made, pending = 0, iter(rows)
-    while batch := list(islice(pending, BATCH)):
+    inserted, remaining = 0, iter(rows)
+    while batch := list(islice(remaining, BATCH)):
         values = [_values(row, apart) for row in batch]
-        found = connection.execute(statement, {"rows": json.dumps(values)}).one()
-        if found.differing:
+        result = connection.execute(statement, {"rows": json.dumps(values)}).one()
+        if result.differing:
             raise RestoreRefused(
-                f"project {found.differing[0]} has rows of that month that are not the archive's; "
+                f"project {result.differing[0]} has rows of that month that are not the archive's; "
                 "fleetmeter verify says which, and nothing was restored"
             )
-        made += found.made
-    return made
+        inserted += result.made
+    return inserted
 
 
 def _values(row: Mapping[str, str], apart: tuple[str, ...]) -> dict[str, Any]:

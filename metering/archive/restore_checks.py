@@ -33,8 +33,8 @@ RECOUNTED = text(f"""
         FROM audit_log WHERE action = 'recount' AND subject = 'platform_db')""")
 
 
-def settle(connection: Connection, month: Month, ids: list[int]) -> None:
-    """Fit bills that came back into a database that had lost them."""
+def fit_in(connection: Connection, month: Month, ids: list[int]) -> None:
+    """Fit restored bills into a database that had lost them. Raises RestoreRefused if they cannot be."""
     bounds = month.bounds() | {"ids": ids}
     open_ = connection.scalar(STILL_OPEN, bounds)
     if open_ is not None:
@@ -48,10 +48,10 @@ def settle(connection: Connection, month: Month, ids: list[int]) -> None:
         )
     connection.execute(LIFETIME, bounds)
     if not connection.scalar(HOURS_KEPT, bounds):
-        gone = {"before": str(month.next().first.date), "month": str(month), "projects": len(ids)}
-        after = gone | {"why": "restored without hours"}
+        after = {"before": str(month.next().first.date), "month": str(month), "projects": len(ids)}
+        after |= {"why": "restored without hours"}
         audit_log.record(connection, "fleetmeter", "retention", "usage_hourly", after=after)
-    # They were recounted when they were sealed; of what the platform has pruned since nothing is taken back.
+    # These days were recounted after their seal; the platform may have pruned their rows since.
     connection.execute(RECOUNTED, bounds)
 
 
@@ -70,9 +70,9 @@ def refuse_different(connection: Connection, month: Month, ids: list[int]) -> No
     """Refuse rows that differ from what was sealed, restored or not."""
     bounds = month.bounds() | {"ids": ids}
     for query in (UNSEALED_DAYS, UNSEALED_BILLS):
-        wrong = connection.scalar(query, bounds)
-        if wrong is not None:
+        project = connection.scalar(query, bounds)
+        if project is not None:
             raise RestoreRefused(
-                f"project {wrong} would not be as it was sealed in {month}: the database holds other rows; "
+                f"project {project} would not be as it was sealed in {month}: the database holds other rows; "
                 "fleetmeter verify says which, and nothing was restored"
             )

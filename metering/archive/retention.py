@@ -115,23 +115,23 @@ def shorten(
 ) -> dict[str, Removed]:
     """Drop the rows of closed, archived months that end by `over` (tier -> instant) of the bill's tier.
 
-    Returns what went of each month; on a `dry_run` what would, and nothing goes. Each month's chunks
-    are transactions of their own: interrupted, the next run goes on.
+    Returns the rows removed of each month; a `dry_run` counts them and removes nothing. Each chunk of a
+    month is a transaction of its own: after an interruption the next run continues.
     """
     if not over:
         return {}
     with transaction(engine) as connection:
         months = [month for month in archived(connection) if month.end <= max(over.values())]
-    done = {}
+    removed = {}
     for number, month in enumerate(months):
         progress(f"shortening {table.name}", number, len(months))
-        if found := _shorten_month(engine, table, month, over, actor, dry_run):
-            done[str(month)] = found
-    return done
+        if rows := _shorten_month(engine, table, month, over, actor, dry_run):
+            removed[str(month)] = rows
+    return removed
 
 
-def kept(connection: Connection, over: Mapping[str, datetime], at: datetime) -> dict[str, str]:
-    """Month -> why it stays, of those that some tier keeps no longer at `over` but that may not go."""
+def reasons_to_keep(connection: Connection, over: Mapping[str, datetime], at: datetime) -> dict[str, str]:
+    """Return month -> why it stays, of the months that some tier no longer keeps but that may not go."""
     until = max(over.values(), default=None)
     if until is None:
         return {}
@@ -143,7 +143,7 @@ def kept(connection: Connection, over: Mapping[str, datetime], at: datetime) -> 
 def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict[str, int]:
     """Delete finished runs and resolved alerts older than `before`; dead letters stay.
 
-    Returns how many rows of each table went; on a `dry_run` how many would.
+    Returns how many rows of each table were removed; a `dry_run` counts them and removes nothing.
     """
     return {
         table: _old(engine, table, which, before) if dry_run else _forget(engine, table, which, before)
@@ -152,12 +152,12 @@ def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict
 
 
 def cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
-    """Tier -> the instant before which its hours may go; `keep` in days."""
+    """Return tier -> the instant before which its hours may go; `keep` is in days."""
     return {tier: at - timedelta(days=days) for tier, days in keep.items()}
 
 
 def month_cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
-    """Tier -> the instant before which its days may go; `keep` in months."""
+    """Return tier -> the instant before which its days may go; `keep` is in months."""
     return {tier: _months_before(at, months) for tier, months in keep.items()}
 
 
@@ -173,11 +173,11 @@ def _shorten_month(
         ids = _free(connection, table, month, over)
         if not ids:
             return None
-        found = _going(connection, table, month, ids)
+        rows = _count(connection, table, month, ids)
     if not dry_run:
-        for some in [ids] if found.whole else chunks(ids):
-            _remove(engine, table, month, some, actor)
-    return found
+        for chunk in [ids] if rows.whole else chunks(ids):
+            _remove(engine, table, month, chunk, actor)
+    return rows
 
 
 def _inside(table: Table) -> str:
@@ -186,7 +186,7 @@ def _inside(table: Table) -> str:
     return f"t.{table.column} >= {since} AND t.{table.column} < {until}"
 
 
-def _going(connection: Connection, table: Table, month: Month, ids: list[int]) -> Removed:
+def _count(connection: Connection, table: Table, month: Month, ids: list[int]) -> Removed:
     query = text(f"""
         SELECT count(*) FILTER (WHERE t.project_id = ANY(:ids)) AS rows, count(*) AS all_rows,
             bool_and(t.tableoid = to_regclass(:name)) AS in_partition
@@ -197,18 +197,18 @@ def _going(connection: Connection, table: Table, month: Month, ids: list[int]) -
 
 
 def _free(connection: Connection, table: Table, month: Month, over: Mapping[str, datetime]) -> list[int]:
-    """Projects with rows of `month` that are billed, and whose tier keeps them no longer."""
+    """Return the billed projects with rows of `month` whose tier no longer keeps them."""
     tiers = [tier for tier, until in over.items() if tier and month.end <= until]
-    kept = [tier for tier, until in over.items() if tier and month.end > until]
+    keeping = [tier for tier, until in over.items() if tier and month.end > until]
     rest = "" in over and month.end <= over[""]
     query = text(f"""
         SELECT m.project_id FROM monthly_stats m WHERE m.year = :year AND m.month = :month
-            AND (m.tier = ANY(:tiers) OR (:rest AND NOT m.tier = ANY(:kept)))
+            AND (m.tier = ANY(:tiers) OR (:rest AND NOT m.tier = ANY(:keeping)))
             AND EXISTS (SELECT FROM {table.name} t WHERE t.project_id = m.project_id
                 AND t.{table.column} >= CAST(:start AS {table.cast})
                 AND t.{table.column} < CAST(:end AS {table.cast}))
         ORDER BY m.project_id""")
-    parameters = month.bounds() | {"tiers": tiers, "kept": kept, "rest": rest}
+    parameters = month.bounds() | {"tiers": tiers, "keeping": keeping, "rest": rest}
     return list(connection.scalars(query, parameters))
 
 
@@ -217,7 +217,7 @@ def _partition(table: Table, month: Month) -> str:
 
 
 def _remove(engine: Engine, table: Table, month: Month, ids: Sequence[int], actor: str) -> None:
-    """Note in the audit log what goes, and delete it or drop its partition, as the tables' owner."""
+    """Record the rows in the audit log and remove them, or their partition, as the tables' owner."""
     parameters = {"table": table.name, "first": month.first.date, "ids": list(ids), "actor": actor}
     with transaction(engine) as connection:
         # A partition is dropped under a lock: whoever reads must not hold up the counter behind us.
@@ -239,7 +239,7 @@ def _forget(engine: Engine, table: str, which: str, before: datetime) -> int:
     deleted = 0
     while True:
         with transaction(engine) as connection:
-            some = connection.execute(text(statement), {"before": before, "most": RUNS}).rowcount
-        deleted += some
-        if some < RUNS:
+            count = connection.execute(text(statement), {"before": before, "most": RUNS}).rowcount
+        deleted += count
+        if count < RUNS:
             return deleted

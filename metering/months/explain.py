@@ -59,12 +59,12 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     """Explain a closed month. Raises UnknownProject, and PeriodError while it is not closed."""
     projects.require(connection, project_id)
     bounds = month.bounds() | {"project": project_id}
-    found = connection.execute(BILL, bounds).mappings().one_or_none()
-    if found is None:
+    row = connection.execute(BILL, bounds).mappings().one_or_none()
+    if row is None:
         raise PeriodError(
             f"{month} is not closed for project {project_id}; there is no charge to explain yet"
         )
-    bill = dict(found)
+    bill = dict(row)
     versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
@@ -124,14 +124,14 @@ def _line(
     for row in hours:
         if row[meter]:
             by_day.setdefault(row["hour"].date(), {})[row["hour"]] = row[meter]
-    shown = [
+    explained_days = [
         ExplainedDay(
             day["date"], day[meter], _coverage(meter, day), day["row_hash"], by_day.get(day["date"], {})
         )
         for day in days
     ]
     adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None)
-    return ExplainedLine(line, arithmetic(line), shown, adjusted)
+    return ExplainedLine(line, arithmetic(line), explained_days, adjusted)
 
 
 def _coverage(meter: str, day: dict[str, Any]) -> dict[str, Any]:

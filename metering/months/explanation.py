@@ -10,17 +10,20 @@ from metering.months.explain import ExplainedLine, Explanation
 WHOLE = ("measured", "zero")  # states of a source that was read all day
 
 
-def as_json(found: Explanation) -> dict[str, Any]:
+def as_json(explanation: Explanation) -> dict[str, Any]:
     """Return the explanation for programs: bill, plan version, lines with days and hours, adjustments."""
     return {
-        "bill": found.bill,
-        "plan_version": {"hash": found.bill["plan_version"], "content": found.versions.last.content()},
-        "rated_again_agrees": found.agrees,
-        "owners": found.bill["owners"],
-        "later_readings": found.bill["later_readings"],
-        "lines": [_line_as_json(explained) for explained in found.lines],
-        "adjustments": found.adjustments,
-        "gaps": found.gaps,
+        "bill": explanation.bill,
+        "plan_version": {
+            "hash": explanation.bill["plan_version"],
+            "content": explanation.versions.last.content(),
+        },
+        "rated_again_agrees": explanation.agrees,
+        "owners": explanation.bill["owners"],
+        "later_readings": explanation.bill["later_readings"],
+        "lines": [_line_as_json(explained) for explained in explanation.lines],
+        "adjustments": explanation.adjustments,
+        "gaps": explanation.gaps,
     }
 
 
@@ -35,13 +38,17 @@ def _line_as_json(explained: ExplainedLine) -> dict[str, Any]:
         }
         for day in explained.days
     ]
-    told = {"tier": explained.line.tier, "arithmetic": explained.arithmetic, "adjusted": explained.adjusted}
-    return explained.line.as_json() | told | {"days": days}
+    described = {
+        "tier": explained.line.tier,
+        "arithmetic": explained.arithmetic,
+        "adjusted": explained.adjusted,
+    }
+    return explained.line.as_json() | described | {"days": days}
 
 
-def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
+def render(explanation: Explanation, only_charged: bool = True) -> Iterator[str]:
     """Render the explanation as lines of text, with days and hours of charged lines or of all."""
-    bill, currency = found.bill, found.bill["currency"]
+    bill, currency = explanation.bill, explanation.bill["currency"]
     yield f"{bill['project']} (project {bill['project_id']}), {bill['year']}-{bill['month']:02d}"
     yield (
         f"total {bill['total_charge']} {currency} = fee {bill['plan_fee']} + overage {bill['overage_charge']}"
@@ -49,7 +56,7 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
     )
     yield f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC, seal {bill['seal']}"
     yield (
-        f"plan version {bill['plan_version']}, effective {found.versions.last.effective}, "
+        f"plan version {bill['plan_version']}, effective {explanation.versions.last.effective}, "
         f"tier {bill['tier']}; {bill['days_present']} of {bill['days_expected']} days"
     )
     for part in bill["versions"][:-1]:
@@ -58,16 +65,16 @@ def render(found: Explanation, only_charged: bool = True) -> Iterator[str]:
         yield f"the days of several owners: {owners.describe(bill['owners'])}"
     if bill["later_readings"]:
         yield owners.describe_later(bill["later_readings"])
-    if not found.agrees:
+    if not explanation.agrees:
         yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
-    for explained in found.lines:
+    for explained in explanation.lines:
         yield ""
         yield f"{explained.line.meter} ({_terms(explained)}): {explained.arithmetic}"
         if explained.line.charge or not only_charged:
             yield from _render_days(explained)
-    for row in found.adjustments:
+    for row in explanation.adjustments:
         yield _adjustment(row, currency)
-    for gap in found.gaps:
+    for gap in explanation.gaps:
         yield _gap(gap)
 
 

@@ -19,7 +19,7 @@ from metering.proof.laws import LAWS, kept_from
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One broken law: where (project 0: of no project), what it expects and what the database holds."""
+    """A broken law: where (project 0: of no project), the expected value and the one in the database."""
 
     law: str
     project_id: int
@@ -35,7 +35,7 @@ class Discrepancy:
 
 @dataclass
 class Report:
-    """What was checked, row by row for each law, and what was found broken."""
+    """The number of rows checked for each law, and the discrepancies."""
 
     checked: dict[str, int] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
@@ -47,8 +47,8 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        found = [asdict(discrepancy) for discrepancy in self.discrepancies]
-        return {"sound": self.sound, "checked": self.checked, "discrepancies": found}
+        discrepancies = [asdict(discrepancy) for discrepancy in self.discrepancies]
+        return {"sound": self.sound, "checked": self.checked, "discrepancies": discrepancies}
 
 
 RATED = "rating a bill again gives the same"
@@ -67,13 +67,13 @@ def verify(
     FleetmeterError when one is no export.
     """
     report = Report()
-    tell = progress or (lambda law, done, total: None)
+    report_progress = progress or (lambda law, done, total: None)
     with read_snapshot(engine) as connection:
         for done, (law, (query, table)) in enumerate(LAWS.items()):
-            tell(law, done, len(LAWS) + 1)
+            report_progress(law, done, len(LAWS) + 1)
             report.checked[law] = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
             report.discrepancies.extend(_broken(connection, law, query))
-        tell(RATED, len(LAWS), len(LAWS) + 1)
+        report_progress(RATED, len(LAWS), len(LAWS) + 1)
         report.checked[RATED] = report.checked["a bill adds up"]
         again = rerate.differing(connection, kept_from("daily_stats"))
         report.discrepancies.extend(Discrepancy(RATED, *difference) for difference in again)
@@ -91,33 +91,40 @@ def _broken(connection: Connection, law: str, query: str) -> Iterator[Discrepanc
         yield Discrepancy(law, *row)
 
 
-KEPT = """
+STORED = """
     SELECT e.project_id, e.period, '{name}', e.hash, coalesce(k.{name}, 'no such row')
     FROM unnest(CAST(:projects AS bigint[]), CAST(:periods AS text[]), CAST(:hashes AS text[]))
         AS e (project_id, period, hash)
     LEFT JOIN {table} k ON k.project_id = e.project_id AND {key}
     WHERE k.{name} IS DISTINCT FROM e.hash ORDER BY 1, 2"""
-KEPT_SEALS = KEPT.format(
+STORED_SEALS = STORED.format(
     name="seal",
     table="monthly_stats",
     key="(k.year, k.month) = (left(e.period, 4)::int, right(e.period, 2)::int)",
 )
-KEPT_DAYS = KEPT.format(name="row_hash", table="daily_stats", key="k.date = e.period::date")
+STORED_DAYS = STORED.format(name="row_hash", table="daily_stats", key="k.date = e.period::date")
 
 
 def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
     """Detect rows that a superuser rewrote together with their hashes, by comparing with exports."""
-    read = offline.examine(exported)
-    found = [
-        Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence) for sentence in read.discrepancies
+    examination = offline.examine(exported)
+    discrepancies = [
+        Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence)
+        for sentence in examination.discrepancies
     ]
     seals = {
-        (project, f"{year}-{month:02d}"): bill.seal for (project, year, month), bill in read.bills.items()
+        (project, f"{year}-{month:02d}"): bill.seal
+        for (project, year, month), bill in examination.bills.items()
     }
-    hashes = {key: day.row_hash for key, day in read.days.items()}
-    for query, wanted in ((KEPT_SEALS, seals), (KEPT_DAYS, hashes)):
-        given = {"projects": [project for project, _ in wanted], "periods": [period for _, period in wanted]}
-        rows = connection.execute(text(query), given | {"hashes": list(wanted.values())})
-        found.extend(Discrepancy(EXPORTED, *row) for row in rows)
+    hashes = {key: day.row_hash for key, day in examination.days.items()}
+    for query, by_period in ((STORED_SEALS, seals), (STORED_DAYS, hashes)):
+        projects, periods = zip(*by_period, strict=True) if by_period else ((), ())
+        parameters = {
+            "projects": list(projects),
+            "periods": list(periods),
+            "hashes": list(by_period.values()),
+        }
+        rows = connection.execute(text(query), parameters)
+        discrepancies.extend(Discrepancy(EXPORTED, *row) for row in rows)
     report.checked[EXPORTED] = len(seals) + len(hashes)
-    report.discrepancies.extend(found)
+    report.discrepancies.extend(discrepancies)
