@@ -61,7 +61,8 @@ def adjust(
             about, money = _about(date), _money(amount)
             adjustment = Adjustment(project, meter, quantity, money, about, reason, actor(), kind=_kind(kind))
             posted = adjustments.post(connection, adjustment, offered, now)
-    OUT.print_line(f"adjustment {posted} is posted")
+        worth = adjustments.describe(connection, project, posted)
+    OUT.print_line(f"adjustment {posted} is posted: {worth}")
 
 
 def _about(day: str) -> date_:

@@ -17,6 +17,8 @@ from metering.exports.csv_format import Style
 from metering.exports.export import Export
 from metering.exports.write import write
 
+NAMED = 20  # projects without a bill that a notice names
+
 app = typer.Typer(no_args_is_help=True, help="Write tables for others to read.")
 
 Format = Annotated[str, typer.Option("--format", help="csv, json or parquet.")]
@@ -46,11 +48,15 @@ def monthly(
 
 
 def _unbilled(connection: Connection, month: Month, at: datetime) -> str | None:
-    query = text("SELECT count(*) FROM fleetmeter_month_status(:month, :at) WHERE state <> 'closed'")
-    count = connection.scalar(query, {"month": month.first.date, "at": at})
-    if not count:
+    query = text("""SELECT project_id, state, reason FROM fleetmeter_month_status(:month, :at)
+        WHERE state <> 'closed' ORDER BY project_id""")
+    rows = connection.execute(query, {"month": month.first.date, "at": at}).all()
+    if not rows:
         return None
-    return f"{month}: {count:,} without a bill yet, and so without a row; see: fleetmeter month {month}"
+    notice = f"{month}: {len(rows):,} without a bill yet, and so without a row; see: fleetmeter month {month}"
+    named = [f"project {row.project_id}: {row.state}, {row.reason}" for row in rows[:NAMED]]
+    more = [f"and {len(rows) - NAMED:,} more"] if rows[NAMED:] else []
+    return "\n".join([notice, *named, *more])
 
 
 @app.command()

@@ -97,6 +97,16 @@ def reverse(
     return post(connection, opposite, plans, at)
 
 
+def describe(connection: Connection, project_id: int, adjustment_id: int) -> str:
+    """Return in words what a posted adjustment changes: which bill, and by how much money if it is known."""
+    query = text("""SELECT amount, currency, to_char(posted_month, 'YYYY-MM') AS month FROM adjustments
+        WHERE project_id = :project AND id = :id""")
+    row = connection.execute(query, {"project": project_id, "id": adjustment_id}).one()
+    if row.amount is None:
+        return f"it is rated with {row.month}, which is not closed"
+    return f"{row.amount:+f} {row.currency} on the bill of {row.month}"
+
+
 def _refuse(adjustment: Adjustment, at: datetime) -> None:
     quantity, amount = adjustment.quantity, adjustment.amount
     if not adjustment.reason.strip() or not adjustment.actor.strip():

@@ -18,6 +18,7 @@ from metering.exports.export import Export
 from metering.exports.parquet import schema
 from metering.months.close import close_month
 from metering.pricing import plans
+from metering.proof import offline
 from tests.support.closed_months import OCTOBER, closed_october, count, export_days, export_month
 from tests.support.platform import Platform
 
@@ -71,6 +72,8 @@ def test_a_close_between_the_rows_and_the_notice_changes_neither(
             _, notice = child.communicate(timeout=60)
     assert len(output.read_text().splitlines()) == 2
     assert "2026-10: 1 without a bill yet, and so without a row" in notice
+    assert f"project {late}: open, over, not closed yet" in notice
+    assert offline.examine([output]).notes == [], "its manifest is beside it"
 
 
 def test_parquet_holds_the_same_with_types(engine: Engine, platform: Platform, tmp_path: Path) -> None:

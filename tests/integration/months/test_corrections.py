@@ -114,9 +114,10 @@ def test_a_credit_is_paid_although_the_running_month_is_within_its_allowance(
     engine: Engine, platform: Platform
 ) -> None:
     project = closed(engine, platform, logs=1_500)
-    correct(engine, project, -200)
+    identity = correct(engine, project, -200)
     assert posted(platform, project) == [(-200, "-2.00", "EUR", "2026-11")]
     with engine.connect() as connection:
+        assert adjustments.describe(connection, project, identity) == "-2.00 EUR on the bill of 2026-11"
         (view,) = corrected_bills.views(connection, OCTOBER, [project])
     assert (view["as_billed"]["total_charge"], view["as_corrected"]["total_charge"]) == (
         Decimal("15.00"),
