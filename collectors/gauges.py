@@ -28,7 +28,7 @@ METERED = f"""
 
 @dataclass(frozen=True)
 class GaugeSource:
-    """A source of levels (see collectors.source.Source).
+    """A source of levels (see metering.runs.sources.Source).
 
     `open_readers` opens a reader for each place; it takes the settings, the count of requests to keep
     and the result's notes to add to. `order`: the key by which projects are best sorted for reading.

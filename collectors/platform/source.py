@@ -22,7 +22,7 @@ from metering.ledger.failures import database_failure
 
 @dataclass(frozen=True)
 class PlatformDb:
-    """The platform's tables (see collectors.source.CounterSource)."""
+    """The platform's tables (see metering.runs.sources.RowSource)."""
 
     name: SourceName = SOURCE
     calls_out: bool = False

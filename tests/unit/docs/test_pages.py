@@ -71,6 +71,19 @@ def test_a_path_that_a_page_names_exists(page: Path) -> None:
     assert [path for path in named if not list(ROOT.glob(path.rstrip("/")))] == []
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.glob("howto/*.md")), ids=name)
+def test_a_name_of_the_code_that_a_how_to_uses_exists(page: Path) -> None:
+    words = re.findall(r"`@?([A-Za-z]\w*(?:\.\w+)?)(?:\([^`]*\))?`", page.read_text(encoding="utf-8"))
+    code = " ".join(path.read_text(encoding="utf-8") for path in source_files())
+    assert [word for word in words if not re.search(rf"\b{re.escape(word.rpartition('.')[2])}\b", code)] == []
+
+
+def source_files() -> Iterator[Path]:
+    """Yield the project's own modules, tests included."""
+    for folder in FOLDERS.split("|"):
+        yield from (ROOT / folder).rglob("*.py")
+
+
 def test_every_command_is_listed() -> None:
     listed = read("commands.md")
     typed = list(commands(typer.main.get_command(app), "fleetmeter"))
