@@ -1,7 +1,7 @@
-"""Clients of AWS: throttled by themselves before AWS does it, and patient when it does.
+"""Open clients of AWS that limit their own rate, and that retry when AWS throttles them.
 
-Credentials come through boto3's normal chain. Every call is retried with backoff and jitter, and
-slowed down by botocore's own rate limit once AWS throttles: a throttled hour ends late, not wrong.
+Credentials come through boto3's normal chain. Every call is retried with backoff and jitter, and slowed
+down by botocore's own rate limit once AWS throttles: so a throttled hour is late and not wrong.
 """
 
 import threading
@@ -25,13 +25,13 @@ RETRIES = Config(
     connect_timeout=5,
     read_timeout=30,
 )
-# Requests a second of one client. Far below what AWS grants an account, which others need as well.
+# Requests a second of one client: far below the quota of an account, which others use as well.
 RATES = {"s3": 200.0, "ecr": 10.0, "cloudwatch": 5.0}
 
 
 @contextmanager
 def threads() -> Iterator[Executor]:
-    """Threads to read with; when the reading is broken off, what has not begun is not read any more."""
+    """Yield threads to read with; reads that have not begun are cancelled when the block is left."""
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         try:
             yield pool
@@ -40,17 +40,17 @@ def threads() -> Iterator[Executor]:
 
 
 class RequestCount:
-    """Requests sent and answers that were throttles, by every thread of one reading."""
+    """Count of requests sent and of answers that were throttles, over all threads of one reading."""
 
     def __init__(self) -> None:
         self.requests = self.throttles = 0
         self._lock = threading.Lock()
 
-    def watch(self, open_client: Any) -> None:
-        """Count what `client` sends from now on, its retries too."""
-        open_client.meta.events.register("before-send", self._sent)
-        # First, because whoever decides on the retry ends the round of handlers.
-        open_client.meta.events.register_first("needs-retry", self._answered)
+    def watch(self, client: Any) -> None:
+        """Count the requests that `client` sends from now on, retries included."""
+        client.meta.events.register("before-send", self._sent)
+        # First, because the handler that decides on a retry is the last one to be called.
+        client.meta.events.register_first("needs-retry", self._answered)
 
     def _sent(self, **_: Any) -> None:
         with self._lock:
@@ -63,36 +63,36 @@ class RequestCount:
                 self.throttles += 1
 
 
-class Pace:
-    """Lets at most `rate` requests a second through, evenly, whichever thread sends them."""
+class RateLimit:
+    """Limit of `rate` requests a second, evenly spaced, over all threads."""
 
     def __init__(self, rate: float) -> None:
-        self._apart = 1 / rate
-        self._free_at = 0.0
+        self._interval = 1 / rate
+        self._next_at = 0.0
         self._lock = threading.Lock()
 
     def wait(self, **_: Any) -> None:
-        """Sleep until it is this request's turn."""
+        """Sleep until this request may be sent."""
         with self._lock:
-            turn = max(self._free_at, time.monotonic())
-            self._free_at = turn + self._apart
+            turn = max(self._next_at, time.monotonic())
+            self._next_at = turn + self._interval
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
 def open_client(
-    settings: Settings, service: str, region: str | None = None, tally: RequestCount | None = None
+    settings: Settings, service: str, region: str | None = None, requests: RequestCount | None = None
 ) -> Any:
     """Open a client that backs off with jitter when it is throttled; threads may share it."""
     region = region or (settings.aws_region[0] if settings.aws_region else None)
-    made = boto3.session.Session().client(
+    client = boto3.session.Session().client(
         service,  # type: ignore[call-overload]
         region_name=region,
         endpoint_url=settings.aws_endpoint_url,
         config=RETRIES,
     )
-    response_checks.watch(made)
+    response_checks.watch(client)
     if service in RATES:
-        made.meta.events.register("before-send", Pace(RATES[service]).wait)
-    if tally:
-        tally.watch(made)
-    return made
+        client.meta.events.register("before-send", RateLimit(RATES[service]).wait)
+    if requests:
+        requests.watch(client)
+    return client

@@ -98,8 +98,8 @@ class Registry:
         images = read_images(self.client, name, self.breaker.place.registry)
         if not images.complete:
             self.notes.add(
-                f"{name} holds multi-arch images whose platforms cannot be told (no ecr:BatchGetImage): "
-                "untagged images are not counted, and in a shared repository an index weighs its largest"
+                f"{name} holds multi-arch images whose platforms are not known (no ecr:BatchGetImage): "
+                "untagged images are not counted, and in a shared repository an index has its own size only"
             )
         return images
 
@@ -109,7 +109,7 @@ class Registry:
             size = self._size(images, leftovers)
             self.notes.add(
                 f"{len(leftovers):,} untagged images of {size} "
-                f"in {self.breaker.place.name} belong to no project: they have no tag to tell by"
+                f"in {self.breaker.place.name} belong to no project: they have no tag"
             )
 
     @staticmethod
@@ -122,7 +122,7 @@ class Registry:
 
 
 def _owners(tag: str, prefixes: dict[str, int]) -> Iterator[int]:
-    # Look-ups along the tag cost the same with ten projects and with ten thousand.
+    # Look-ups along the tag cost the same for ten projects and for ten thousand.
     for end in range(1, len(tag) + 1):
         if tag[:end] in prefixes:
             yield prefixes[tag[:end]]

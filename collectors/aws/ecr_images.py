@@ -36,8 +36,8 @@ class Image:
 class Images:
     """A repository: `manifests` by digest; `platforms`: the digests in each index.
 
-    `malformed`: indexes of which the manifest makes no sense, with the reason.
-    `complete` is False where the platforms of some index could not be asked for.
+    `malformed`: indexes whose manifest makes no sense, with the reason.
+    `complete` is False if the platforms of some index could not be read.
     """
 
     manifests: Mapping[str, Image]
@@ -48,8 +48,8 @@ class Images:
     def all(self) -> Levels:
         """Return the levels of the whole repository.
 
-        What has no tag is no image where platforms cannot be told. Raises MalformedAnswer when a size
-        or the platforms of an index are not known.
+        Where platforms are not known, untagged manifests do not count as images. Raises MalformedAnswer
+        if a size or the platforms of an index make no sense.
         """
         tagged = self._tagged()
         if self.complete or len(tagged) == len(self.manifests):
@@ -69,7 +69,7 @@ class Images:
         return {"ecr_image_count": len(images - inside), "docker_storage_bytes": size}
 
     def leftovers(self) -> list[Image]:
-        """Return the images that no tag leads to; none where platforms cannot be told."""
+        """Return the images that no tag leads to; an empty list where platforms are not known."""
         if not self.complete or self.malformed:
             return []
         tagged = self._tagged()

@@ -1,8 +1,7 @@
-"""Answers of AWS: taken whole or not at all, and within a time in all.
+"""Reject answers of AWS that are incomplete or that take too long.
 
-botocore's read timeout is that of one read: an answer that drips, a byte now and then, never meets it.
-And it takes a body that a lost connection cut short for a whole one, and a page without its end for
-the last page.
+botocore's read timeout applies to one read: an answer that arrives byte by byte never exceeds it. And
+botocore accepts a body that a lost connection cut short, and takes a page without its end for the last one.
 """
 
 import time
@@ -17,28 +16,28 @@ CUT_XML = b"<Error><Code>RequestTimeout</Code><Message>cut short</Message></Erro
 
 
 def watch(client: Any) -> None:
-    """Have `client` retry what is cut short and what takes too long."""
-    client.meta.events.register("before-parse", _refuse_short)
-    # botocore offers no other way to its connections.
-    client._endpoint.http_session = _Timely(client._endpoint.http_session)
+    """Have `client` retry answers that are cut short or take too long."""
+    client.meta.events.register("before-parse", _reject_short)
+    # botocore offers no other access to its connections.
+    client._endpoint.http_session = _TimedSession(client._endpoint.http_session)
 
 
-def refuse(response_dict: dict[str, Any]) -> None:
+def reject(response_dict: dict[str, Any]) -> None:
     """Turn an answer that was cut short into an error of AWS's own, which botocore retries."""
     response_dict["status_code"] = 408
     json = "json" in response_dict["headers"].get("Content-Type", "")
     response_dict["body"] = CUT_JSON if json else CUT_XML
 
 
-def _refuse_short(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
-    body, promised = response_dict["body"], response_dict["headers"].get("Content-Length")
-    whole = isinstance(body, bytes) and operation_model.http["method"] != "HEAD"  # not a stream, and has one
-    if whole and promised and len(body) < int(promised):
-        refuse(response_dict)
+def _reject_short(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
+    body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
+    has_body = isinstance(body, bytes) and operation_model.http["method"] != "HEAD"  # and is not a stream
+    if has_body and length and len(body) < int(length):
+        reject(response_dict)
 
 
-class _Timely:
-    """A session of botocore's that gives up an answer whose body has not come `WITHIN` seconds."""
+class _TimedSession:
+    """A session of botocore that gives up an answer whose body has not arrived `WITHIN` seconds."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -49,20 +48,20 @@ class _Timely:
         if request.stream_output:
             return self._session.send(request)
         until = time.monotonic() + WITHIN
-        request.stream_output = True  # which leaves the body to be read here
+        request.stream_output = True  # the body is then read here
         response = self._session.send(request)
         response._content = _body(response.raw, request.url, until)
         return response
 
 
 def _body(raw: Any, url: str, until: float) -> bytes:
-    read: list[bytes] = []
+    blocks: list[bytes] = []
     try:
-        while some := raw.read1(1 << 16):
-            read.append(some)
+        while block := raw.read1(1 << 16):
+            blocks.append(block)
             if time.monotonic() > until:
                 raw.close()
-                raise ReadTimeoutError(endpoint_url=url, error=f"not whole after {WITHIN:.0f} s")
+                raise ReadTimeoutError(endpoint_url=url, error=f"incomplete after {WITHIN:.0f} s")
     except HTTPError as error:
         raise HTTPClientError(error=error) from error
-    return b"".join(read)
+    return b"".join(blocks)

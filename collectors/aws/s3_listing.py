@@ -1,8 +1,8 @@
-"""Bytes by listing: prefix by prefix for a few projects, and in one sweep over the keys for many.
+"""List a bucket: prefix by prefix for a few projects, and in one sweep over the keys for many.
 
-A page holds a thousand objects of whatever projects, so a sweep costs a call for a thousand objects,
-where prefix by prefix costs at least one for each project. It never costs more: past objects of
-nobody it goes on at the next project's prefix. Where only prefixes may be listed it is not used.
+A page of a sweep holds a thousand objects of any projects, whereas prefix by prefix each project costs
+at least one call. A sweep never costs more: it skips objects that belong to no project. It is not used
+where the policy allows to list prefixes only.
 """
 
 from bisect import bisect_left
@@ -24,15 +24,15 @@ from collectors.gauge_collector import Project, Reader, Sample
 from metering.config.aws import Place
 from metering.config.settings import Settings
 
-MAX_ONE_BY_ONE = 100  # projects that are listed prefix by prefix: what a sweep saves on those is cents
-STRIP = 250  # projects of one strip of a sweep; strips are swept at once
-MOST_PARTS = 32  # sub-prefixes read apart; a listing of more would cost more calls than it saves
-LARGE = 5  # pages after which a project met in a sweep is read by itself
-LAST = "\U0010fffd"
+MAX_ONE_BY_ONE = 100  # projects that are listed prefix by prefix: a sweep would save cents
+STRIP = 250  # projects of one strip of a sweep; several strips are swept at the same time
+MAX_PARTS = 32  # sub-prefixes that are listed at the same time; more would cost more calls than it saves
+LARGE = 5  # pages after which a project in a sweep is listed by itself
+LAST = "\U0010fffd"  # sorts after any character of a key
 
 
 class Unsorted(Exception):
-    """The server does not go on after the key it was given: some that imitate S3 do not."""
+    """The server ignores StartAfter, as some that imitate S3 do."""
 
 
 @contextmanager
@@ -72,14 +72,14 @@ class Listing:
         return self.breaker.call(lambda: {"s3_storage_bytes": self.stored(prefix)})
 
     def stored(self, prefix: str) -> int:
-        """Bytes under `prefix`, every page of it; the sub-prefixes of a large one are read at once."""
+        """Return the bytes under `prefix`; the sub-prefixes of a large one are listed at the same time."""
         page = self._page(Prefix=prefix)
         if not page.token:
             return page.bytes
         top = self._page(Prefix=prefix, Delimiter="/")
         while len(top.prefixes) == 1 and not top.sizes and not top.token:
             top = self._page(Prefix=top.prefixes[0], Delimiter="/")
-        if top.token or not 1 < len(top.prefixes) <= MOST_PARTS:
+        if top.token or not 1 < len(top.prefixes) <= MAX_PARTS:
             return page.bytes + self._rest(prefix, page.token)
         return top.bytes + sum(self.parts.map(self._rest, top.prefixes))
 
@@ -91,25 +91,25 @@ class Listing:
             if not page.token:
                 return total
 
-    def _next(self, page: Page, **asked: str) -> Page:
-        more = {"ContinuationToken": page.token} if page.token else {}
-        found = self._page(**asked, **more)
-        if found.token and found.token == page.token:
+    def _next(self, page: Page, **request: str) -> Page:
+        continuation = {"ContinuationToken": page.token} if page.token else {}
+        following = self._page(**request, **continuation)
+        if following.token and following.token == page.token:
             raise PaginationError(message="the same page again")
-        return found
+        return following
 
-    def _page(self, **asked: str) -> Page:
-        return s3_pages.get_page(self.client, Bucket=self.breaker.place.name, **asked)
+    def _page(self, **request: str) -> Page:
+        return s3_pages.get_page(self.client, Bucket=self.breaker.place.name, **request)
 
     def _sweep(self, prefixes: list[str]) -> Iterator[Sample]:
-        inside = sorted(prefixes)
-        strips = [inside[start : start + STRIP] for start in range(0, len(inside), STRIP)]
-        coming = self.pool.map(self._strip, strips)
-        swept: dict[str, Sample] = {}
+        ordered = sorted(prefixes)
+        strips = [ordered[start : start + STRIP] for start in range(0, len(ordered), STRIP)]
+        results = self.pool.map(self._strip, strips)
+        samples: dict[str, Sample] = {}
         for prefix in prefixes:
-            while prefix not in swept:
-                swept |= next(coming)
-            yield swept[prefix]
+            while prefix not in samples:
+                samples |= next(results)
+            yield samples[prefix]
 
     def _strip(self, prefixes: list[str]) -> dict[str, Sample]:
         if self.breaker.tripped_by:
@@ -128,7 +128,7 @@ class Listing:
 
 @dataclass
 class Strip:
-    """A sweep over the keys of `prefixes`, which are sorted and none of which begins another."""
+    """A sweep over the keys of `prefixes`, which are sorted; no prefix begins with another."""
 
     listing: Listing
     prefixes: list[str]
@@ -136,7 +136,7 @@ class Strip:
     sizes: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> dict[str, int]:
-        """Bytes by prefix. Raises Unsorted, or one of aws.FAILURES."""
+        """Return the bytes by prefix. Raises Unsorted, or one of FAILURES or MALFORMED."""
         self.sizes = dict.fromkeys(self.prefixes, 0)
         place, after, pages = 0, "", 0
         while place < len(self.prefixes):
@@ -156,10 +156,10 @@ class Strip:
 
     def _page(self, after: str) -> Page:
         """Return the page after the key `after`, with at least one key unless it is the last page."""
-        asked = {"Prefix": self.common}  # said even where it is empty: a policy may ask for it
-        page = self.listing._page(StartAfter=after, **asked)
-        while page.token and not page.keys:  # which S3 may do where much was deleted
-            page = self.listing._next(page, **asked)
+        request = {"Prefix": self.common}  # sent even if it is empty: a policy may have a condition on it
+        page = self.listing._page(StartAfter=after, **request)
+        while page.token and not page.keys:  # possible where many objects were deleted
+            page = self.listing._next(page, **request)
         if page.keys and page.keys[0] <= after:
             raise Unsorted
         return page

@@ -77,7 +77,7 @@ def _fold(
     if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
     if not body.rstrip().endswith(END):  # without a length, nothing else tells that it was cut short
-        response_checks.refuse(response_dict)
+        response_checks.reject(response_dict)
         return
     keys, sizes = KEY.findall(body), SIZE.findall(body)
     if len(keys) == len(sizes) == body.count(b"<Contents>") and ENCODED in body:

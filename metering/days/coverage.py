@@ -79,7 +79,7 @@ def _sampled(source: SourceInfo) -> str:
 
 
 def _carried(sampled_at: str) -> str:
-    # The age is whole: a day is hashed, and not everybody writes 38.0 as PostgreSQL does.
+    # The age is an integer: a day is hashed, and not every program writes 38.0 as PostgreSQL does.
     return f"""CASE WHEN {sampled_at} IS NOT NULL THEN jsonb_build_object('state', 'carried',
         'sampled_at', {sampled_at}, 'age_hours', floor(extract(epoch FROM
             CAST(:end AS timestamptz) - CAST({sampled_at} AS timestamptz)) / 3600)::int) END"""

@@ -1,7 +1,7 @@
-"""How well each hour of a project's day was measured, source by source: what the day's coverage sums up.
+"""Tell how well each hour of a project's day was measured, source by source.
 
-States are those of metering.days.coverage and its matrix: measured, zero, partial, missing, denied, failed,
-carried, not_started, not_configured; and `running` for what the hour that runs still waits for.
+States are those of metering.days.coverage: measured, zero, partial, missing, denied, failed, carried,
+not_started, not_configured; and `running` in the current hour for a source that was not read yet.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class HourCell:
     detail: dict[str, Any]
 
 
-# A level's last sample before the hour is sought in the hours that are kept of the last month.
+# A level's last sample before the hour is looked up in the hours of the last month.
 _SAMPLED = """
     SELECT h.hour, '{0}' AS source, CASE
             WHEN own.at < h.hour THEN 'carried'
@@ -122,12 +122,12 @@ HOURS = text(f"""
 
 
 def hours(connection: Connection, project_id: int, day: Day, at: datetime) -> list[HourCell]:
-    """Every source in each hour of `day` in which the project was metered, up to the hour of `at`."""
-    given = {
+    """Return every source in each hour of `day` in which the project was metered, up to the hour of `at`."""
+    parameters = {
         "project_id": project_id,
         "start": day.start,
         "end": day.end,
         "at": at,
         "sources": list(SOURCE_NAMES),
     }
-    return [HourCell(*row) for row in connection.execute(HOURS, given)]
+    return [HourCell(*row) for row in connection.execute(HOURS, parameters)]

@@ -1,4 +1,4 @@
-"""How well each project's days were measured, source by source: a page of projects at a time."""
+"""Tell how well the days of a page of projects were measured, source by source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from metering.days.expected_days import EXPECTED_FROM
 class Cell:
     """One source's part of a project's day.
 
-    `state` is what the sealed day's coverage says (see metering.days.coverage). A day that is not sealed is
+    `state` is that of the sealed day's coverage (see metering.days.coverage). A day that is not sealed is
     `running`, or `unsealed` once it is over. `detail` is the rest of the coverage: hours, of,
-    sampled_at, reason; for a level that is carried, `age_hours` at the day's end.
+    sampled_at, reason; for a level that was carried over, `age_hours` at the day's end.
     """
 
     project_id: int
@@ -37,8 +37,8 @@ class Cell:
 
 _ZERO = " OR ".join(f"(source.name = '{name}' AND {is_zero(name, 'd')})" for name in SOURCE_NAMES)
 
-# Pages come first: only the days of the projects on the page are read, by the key of daily_stats; and
-# a project's first day ever, which is sought in every month, only where it may lie in the range.
+# The page is selected first, so that only the days of its projects are read, by the key of daily_stats. A
+# project's first day ever, which is looked up in every month, is only read if it may lie in the range.
 MATRIX = text(f"""
     WITH page AS MATERIALIZED (
         SELECT p.id, p.name, p.organization_id, p.created_at, p.deactivated_at, p.is_active
@@ -59,12 +59,12 @@ MATRIX = text(f"""
     SELECT e.id, e.name, e.organization_id, e.date, source.name,
         CASE WHEN d.project_id IS NULL AND e.ends > :at THEN 'running'
             WHEN d.project_id IS NULL THEN 'unsealed'
-            WHEN said.entry->>'state' = 'measured' AND ({_ZERO}) THEN 'zero'  -- sealed before it was said
-            ELSE coalesce(said.entry->>'state', 'missing') END,
-        coalesce(said.entry - 'state', '{{}}') || CASE
-            WHEN said.entry->>'state' NOT IN ('measured', 'zero') AND said.entry ? 'sampled_at' THEN
+            WHEN covered.entry->>'state' = 'measured' AND ({_ZERO}) THEN 'zero'  -- sealed before it existed
+            ELSE coalesce(covered.entry->>'state', 'missing') END,
+        coalesce(covered.entry - 'state', '{{}}') || CASE
+            WHEN covered.entry->>'state' NOT IN ('measured', 'zero') AND covered.entry ? 'sampled_at' THEN
                 jsonb_build_object('age_hours', round(extract(epoch FROM
-                    e.ends - CAST(said.entry->>'sampled_at' AS timestamptz)) / 3600, 1))
+                    e.ends - CAST(covered.entry->>'sampled_at' AS timestamptz)) / 3600, 1))
             ELSE '{{}}' END
     FROM expected e
     LEFT JOIN (
@@ -72,22 +72,22 @@ MATRIX = text(f"""
         AND date >= CAST(:first AS date) AND date <= CAST(:last AS date)
     ) d ON d.project_id = e.id AND d.date = e.date
     CROSS JOIN unnest(CAST(:sources AS text[])) WITH ORDINALITY AS source (name, place)
-    CROSS JOIN LATERAL (SELECT d.coverage->source.name) AS said (entry)
+    CROSS JOIN LATERAL (SELECT d.coverage->source.name) AS covered (entry)
     ORDER BY e.id, e.date, source.place""")
 
-LACKING = text(f"""
+INCOMPLETE_PROJECTS = text(f"""
     SELECT DISTINCT d.project_id FROM daily_stats d
     WHERE d.date >= :first AND d.date <= :last AND {INCOMPLETE.format("d")}
         AND EXISTS (SELECT FROM unnest(CAST(:sources AS text[])) AS source (name)
             WHERE d.coverage->source.name->>'state' IN {quoted(INCOMPLETE_STATES)})""")
 
 
-def lacking(
+def incomplete_projects(
     connection: Connection, first: Day, last: Day, sources: Sequence[SourceName] = SOURCE_NAMES
 ) -> frozenset[int]:
-    """Projects of which a sealed day, `first` to `last`, was not read whole from one of `sources`."""
-    given = {"first": first.date, "last": last.date, "sources": list(sources)}
-    return frozenset(connection.execute(LACKING, given).scalars())
+    """Return the projects with a sealed day from `first` to `last` that one of `sources` read in part."""
+    bounds = {"first": first.date, "last": last.date, "sources": list(sources)}
+    return frozenset(connection.execute(INCOMPLETE_PROJECTS, bounds).scalars())
 
 
 def matrix(
@@ -102,9 +102,8 @@ def matrix(
 ) -> list[Cell]:
     """Return the cells of `sources` on days `first` to `last`, included, of `most` projects after `after`.
 
-    With `only`, of those projects alone. Days on which a project is not expected have no cell, nor
-    have days that are still to come at `at`. The next page starts after the last cell's project; an
-    empty list is the end.
+    With `only`, of those projects alone. There are no cells for days on which a project is not expected,
+    nor for days after `at`. The next page starts after the last cell's project; an empty list is the end.
     """
     bounds = {"since": first.start, "until": last.end, "first": first.date, "last": last.date}
     page = {"at": at, "after": after, "most": most, "sources": list(sources)}

@@ -22,14 +22,13 @@ def record_gauges(
     complete: bool = True,
     stale: Mapping[int, datetime] | None = None,
 ) -> None:
-    """Write the levels of `source`, project id -> gauge name -> value, sampled at `at`.
+    """Record the levels of `source`, project id -> gauge name -> value, sampled at `at`.
 
-    Those of a project in `stale` were read at `at` and are as of that instant: they are taken unless
-    a younger sample is known, and are carried into the hour of `at` with their age.
-
-    A project that is not in `samples` keeps its last known values and their age. `parts` are those of
-    a source in several places, and are kept beside the sum. Where something else of the source could
-    not be read it is not `complete`, and is not said to be measured.
+    A value of None is unknown: that gauge keeps its last known value, like a project that is not in
+    `samples`. `stale`: project id -> the instant that its levels are of, if it is before `at`; they are
+    ignored if a younger sample is known, and are carried over into the hour of `at` with their age.
+    `parts`: the levels of each place, kept beside their sum. Without `complete`, something else of the
+    source could not be read, and the project is not marked as measured.
     """
     ids = sorted(samples)
     projects.ensure(connection, ids, at)
@@ -54,7 +53,7 @@ def known_sum(names: Sequence[str], prefix: str = "") -> str:
 def _record_gauges(source: SourceName, complete: bool) -> Any:
     measured = f"{source}_measured_at = greatest(s.{source}_measured_at, g.sampled)," if complete else ""
     mark = "jsonb_build_object(CAST(:source AS text), sampled)" if complete else "jsonb '{}'"
-    kept = f"u.measured - '{source}_failed'" if complete else "u.measured"
+    earlier_marks = f"u.measured - '{source}_failed'" if complete else "u.measured"
     gauges = gauges_of(source)
     names = tuple(gauge.name for gauge in gauges)
     live = {gauge.name: gauge.live for gauge in GAUGES}
@@ -63,7 +62,7 @@ def _record_gauges(source: SourceName, complete: bool) -> Any:
         for part in STORAGE_PARTS
     ]
     return text(f"""
-        WITH given AS (
+        WITH samples AS (
             SELECT g.* FROM unnest(CAST(:ids AS bigint[]), {columns("CAST(:{0} AS bigint[])", names)},
                 CAST(:parts AS text[]), CAST(:sampled AS timestamptz[]))
                 AS g (project_id, {columns("{0}", names)}, parts, sampled)
@@ -76,7 +75,7 @@ def _record_gauges(source: SourceName, complete: bool) -> Any:
                 total_storage_bytes = {known_sum(parts)},
                 {measured}
                 updated_at = greatest(s.updated_at, :at)
-            FROM given g WHERE s.project_id = g.project_id
+            FROM samples g WHERE s.project_id = g.project_id
             RETURNING s.project_id, s.open_from, s.total_storage_bytes
         )
         INSERT INTO usage_hourly AS u
@@ -84,7 +83,7 @@ def _record_gauges(source: SourceName, complete: bool) -> Any:
         SELECT project_id, greatest(:hour, open_from), {columns("{0}", names)},
             total_storage_bytes,
             {mark} || CAST(parts AS jsonb)
-        FROM given JOIN stats USING (project_id)
+        FROM samples JOIN stats USING (project_id)
         ON CONFLICT (project_id, hour) DO UPDATE SET
             {columns("{0} = coalesce(excluded.{0}, u.{0})", (*names, "storage_bytes"))},
-            measured = {kept} || excluded.measured""")
+            measured = {earlier_marks} || excluded.measured""")

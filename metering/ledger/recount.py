@@ -1,6 +1,6 @@
-"""Recount platform rows: stage them outside the locks, then set them hour by hour.
+"""Set the hours of the ledger to the staged counts of the platform's rows.
 
-Nothing before `open_from` is written, except by a backfill, in the transaction that seals those hours.
+No hour before `open_from` is written, except by a backfill in the transaction that seals it.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,12 +28,12 @@ def apply_staged(
     at: datetime,
     without: Collection[str] = (),
 ) -> None:
-    """Set the hours of `[start, end)` to what was staged, zero included, and say they are measured.
+    """Set the hours of `[start, end)` to the staged counts, zero included, and mark them as measured.
 
-    Counters in `without` could not be counted: they stay, and the hours are not said to be measured,
-    so that the next count begins where this one did. Hours before a project's `open_from` are left
-    alone: they are sealed. The running totals move by the difference. `at` is when the count was made:
-    an hour is measured up to it.
+    Counters in `without` could not be counted: they do not change, and the hours are not marked, so that
+    the next count begins where this one did. Hours before a project's `open_from` are sealed and do not
+    change. The running totals change by the difference. `at` is the instant of the count: an hour is
+    measured up to it.
     """
     projects.ensure(connection, project_ids, at)
     projects.lock(connection, project_ids)
@@ -53,7 +53,7 @@ def apply_staged(
 def fill_sealed_day(
     connection: Connection, source: SourceName, project_ids: Sequence[int], day: Day, at: datetime
 ) -> None:
-    """Set the 24 hours of `day` to what was staged, before `open_from`: for a backfill only.
+    """Set the 24 hours of `day` before `open_from` to the staged counts; for a backfill only.
 
     The running totals move if the day is to be billed; hours of history leave them alone.
     The caller holds the projects' locks and seals that day in this transaction.
@@ -74,7 +74,7 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = (), b
     names = tuple(name for name in counters_of(source) if name not in without)
     measured = f"{source}_measured_at = greatest(s.{source}_measured_at, :at)," if not without else ""
     mark = "jsonb_build_object(CAST(:source AS text), least(hour + interval '1 hour', :at))"
-    kept = "u.measured" if without else f"u.measured - '{source}_failed'"
+    earlier_marks = "u.measured" if without else f"u.measured - '{source}_failed'"
     sums = columns("sum({0}) AS {0}", names)
     moved = f"CASE WHEN {billed} THEN a.{{0}} - coalesce(b.{{0}}, 0) ELSE 0 END"
     # The total has to fit together with the lifetime, or the month could never be closed.
@@ -85,7 +85,7 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = (), b
             FROM target t LEFT JOIN staged_counts c USING (project_id, hour)
         ), before AS (
             SELECT project_id, {sums} FROM usage_hourly JOIN target USING (project_id, hour)
-            WHERE hour >= :start AND hour < :end  -- which tells the planner the partitions
+            WHERE hour >= :start AND hour < :end  -- lets the planner choose the partitions
             GROUP BY project_id
         ), after AS (
             SELECT project_id, {sums} FROM counted GROUP BY project_id
@@ -94,7 +94,7 @@ def _set_hours(source: SourceName, target: str, without: Collection[str] = (), b
             SELECT project_id, hour, {columns("{0}", names)}, {"'{}'" if without else mark}
             FROM counted
             ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = excluded.{0}", names)},
-                measured = {kept} || excluded.measured
+                measured = {earlier_marks} || excluded.measured
         )
         UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
             {measured}

@@ -120,22 +120,24 @@ def _take_unusable(
 
 
 def keep_staged(connection: Connection, source: SourceName, start: datetime, end: datetime) -> None:
-    """Let no staged count of `[start, end)` be less than what the ledger has.
+    """Raise each staged count of `[start, end)` to at least the count in the ledger.
 
-    Rows that were counted may be gone since: pruned, or taken back, which the recount after the seal
-    tells apart.
+    Rows that were counted may have disappeared since: pruned, or withdrawn. The recount after the seal
+    tells one from the other.
     """
     names = counters_of(source)
     bounds = {"start": start, "end": end}
-    mine = "u.hour >= :start AND u.hour < :end AND c.project_id = u.project_id AND c.hour = u.hour"
+    same_hour = "u.hour >= :start AND u.hour < :end AND c.project_id = u.project_id AND c.hour = u.hour"
     more = columns("{0} = greatest(c.{0}, u.{0})", names)
-    connection.execute(text(f"UPDATE staged_counts c SET {more} FROM usage_hourly u WHERE {mine}"), bounds)
+    connection.execute(
+        text(f"UPDATE staged_counts c SET {more} FROM usage_hourly u WHERE {same_hour}"), bounds
+    )
     listed = columns("u.{0}", names)
     connection.execute(
         text(f"""
             INSERT INTO staged_counts (project_id, hour, {columns("{0}", names)})
             SELECT u.project_id, u.hour, {listed} FROM usage_hourly u
             WHERE u.hour >= :start AND u.hour < :end
-                AND NOT EXISTS (SELECT FROM staged_counts c WHERE {mine})"""),
+                AND NOT EXISTS (SELECT FROM staged_counts c WHERE {same_hour})"""),
         bounds,
     )

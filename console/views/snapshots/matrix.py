@@ -53,7 +53,7 @@ def query(
 def partial(scope: Scope, first: date, last: date, sources: Sequence[SourceName]) -> frozenset[int]:
     """The projects of which a sealed day was not read whole."""
     with read_transaction_as(scope) as page:
-        return coverage_matrix.lacking(page.connection, Day(first), Day(last), sources)
+        return coverage_matrix.incomplete_projects(page.connection, Day(first), Day(last), sources)
 
 
 def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:

@@ -219,7 +219,7 @@ def test_days_off_from_beginning_to_end_are_neither_sealed_nor_billed(
         assert history.was_off(connection, project, Day.of(october(11)))
         assert not history.was_off(connection, project, Day.of(october(10)))
         days = completeness.read(connection, OCTOBER.first, OCTOBER.last, OCTOBER.end)
-        assert all(day.whole for day in days)
+        assert all(day.is_complete for day in days)
 
 
 @pytest.mark.parametrize(

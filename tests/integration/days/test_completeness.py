@@ -59,7 +59,7 @@ def test_what_is_missing_is_what_the_plain_way_finds(engine: Engine, platform: P
     assert {day.date: day.projects for day in days if day.projects} == {
         day: number for day, number in counts.items() if day >= FIRST.date
     }
-    assert {day.date for day in days if not day.whole} == {one.date for one in plain}
+    assert {day.date for day in days if not day.is_complete} == {one.date for one in plain}
     assert bool(plain) == bool(holes)
 
 
@@ -72,7 +72,7 @@ def test_as_many_projects_but_not_the_same_is_not_whole(engine: Engine, platform
     with transaction(engine) as connection:
         seal(connection, day, [gone])
         days = completeness.read(connection, LAST, LAST, AT)
-        assert [(one.projects, one.whole) for one in days] == [(1, False)]
+        assert [(one.projects, one.is_complete) for one in days] == [(1, False)]
         assert [(one.project_id, one.date) for one in completeness.missing(connection, days, AT)] == [
             (here, day)
         ]
