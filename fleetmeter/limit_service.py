@@ -20,11 +20,11 @@ class LimitService(limits.LimitService):
     def __init__(
         self,
         engine: Engine | None = None,
-        offered: Plans | None = None,
+        price_plans: Plans | None = None,
         clock: Callable[[], datetime] = environment.now,
     ) -> None:
-        if engine is None or offered is None:
+        if engine is None or price_plans is None:
             settings = environment.load()
             engine = engine or environment.engine(settings, "fleetmeter limits", ping=False)
-            offered = offered or plans.load(settings.plans)
-        super().__init__(engine, offered, clock)
+            price_plans = price_plans or plans.load(settings.plans)
+        super().__init__(engine, price_plans, clock)

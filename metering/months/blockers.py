@@ -65,7 +65,7 @@ TIERS = text(f"""
     WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 3""")
 
 
-def settle(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
+def update_gaps(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
     """Cover the gaps whose source has been read again, and record those that are blind at the end."""
     advisory_lock(connection, "gaps")
     connection.execute(COVER, {"at": at})

@@ -80,7 +80,7 @@ def close_month(
     """
     refuse_running(month, at)
     result = Closed(sealed=seal_missing(connection, month, project_ids, at))
-    blockers.settle(connection, month, project_ids, at)
+    blockers.update_gaps(connection, month, project_ids, at)
     result.blocked = blockers.blocked(connection, month, project_ids)
     free = [project for project in project_ids if project not in result.blocked]
     versions = in_month(plans, month)
@@ -102,12 +102,12 @@ def close_month(
 def seal_missing(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> int:
     """Seal the days of `month` that are not sealed yet, the ones before `open_from` included."""
     sealed = seal_through(connection, month.last, project_ids, at)
-    wanted = set(project_ids)
+    ids = set(project_ids)
     missing: dict[Any, list[int]] = {}
     for day in expected_days.missing_days(connection, month.first, month.last, at):
-        if day.project_id in wanted:
+        if day.project_id in ids:
             missing.setdefault(day.date, []).append(day.project_id)
-    return sealed + sum(seal_earlier(connection, Day(date), ids, at) for date, ids in sorted(missing.items()))
+    return sealed + sum(seal_earlier(connection, Day(date), missing[date], at) for date in sorted(missing))
 
 
 def refuse_running(month: Month, at: datetime) -> None:

@@ -66,9 +66,9 @@ class MonthStatus:
 def statuses(
     connection: Connection, month: Month, at: datetime, plans: Plans, project_id: int | None = None
 ) -> list[MonthStatus]:
-    """How `month` stands at `at` for every project that is metered in it, by id; or for one.
+    """Return how `month` stands at `at` for every project with usage or days in it, by id; or for one.
 
-    The same as fleetmeter_month_status in SQL, but that a tier in no plan blocks here too.
+    As fleetmeter_month_status in SQL says; a tier that is in no plan blocks here, too.
     """
     rows = connection.execute(
         text("SELECT * FROM fleetmeter_month_status(:month, :at, :projects)"),
@@ -158,5 +158,5 @@ def at_risk_in(
     connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
 ) -> list[str]:
     """Return a sentence for each of the first `most` open gaps of `month`: the charge left unbilled."""
-    found = connection.execute(OPEN_OF, month.bounds() | {"ids": list(project_ids), "most": most}).all()
-    return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in found]
+    gaps = connection.execute(OPEN_OF, month.bounds() | {"ids": list(project_ids), "most": most}).all()
+    return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in gaps]

@@ -52,14 +52,14 @@ def parts(terms: Overage, units: Decimal) -> list[Part]:
 
 
 def _graduated(terms: Overage, units: Decimal) -> list[Part]:
-    found, below = [], ZERO
+    charged_parts, below = [], ZERO
     for step in terms.steps:
         if units <= below:
             break
         upper = units if step.up_to is None else min(units, Decimal(step.up_to))
-        found.append(Part(upper - below, "units", step.price, step.fee))
+        charged_parts.append(Part(upper - below, "units", step.price, step.fee))
         below = upper
-    return found
+    return charged_parts
 
 
 def _volume(terms: Overage, units: Decimal) -> Part:

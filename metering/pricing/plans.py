@@ -95,7 +95,8 @@ class PlanVersion(Terms):
         if name not in self.tiers:
             known = ", ".join(sorted(self.tiers))
             raise PlanError(
-                f"the plans name no tier {name[:80]!r}, only {known}; add it, or change the organization"
+                f"the plans name no tier {name[:80]!r}, only {known}; add it to the version of "
+                f"{self.effective}: sealed days keep their tier"
             )
         return self.tiers[name]
 
@@ -135,8 +136,8 @@ def load(path: Path | None) -> Plans:
     except ValidationError as error:
         problems = [_sentence(written, problem) for problem in _own(error.errors())]
         more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
-        told = "; ".join(problems[:NAMED])
-        raise PlanError(f"the plans in {path} are wrong: {told}{more}") from error
+        listed = "; ".join(problems[:NAMED])
+        raise PlanError(f"the plans in {path} are wrong: {listed}{more}") from error
 
 
 # What the library says in its own terms.
@@ -172,8 +173,8 @@ def _sentence(written: dict[str, Any], problem: Any) -> str:
         else:
             keys.append(str(part))
     place = ", ".join([*where, *([".".join(keys)] if keys else [])])
-    told = IN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-    return f"{place}: {told}" if place else told
+    sentence = IN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return f"{place}: {sentence}" if place else sentence
 
 
 def _name(written: dict[str, Any], part: str, key: Any) -> str:

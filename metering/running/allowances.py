@@ -39,7 +39,7 @@ _USED = " ".join(
     + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
 )
 
-# `:near` is a share of what is included; given a `:project`, every meter of it, however little used.
+# `:near` is a share of what is included; with a `:project`, every meter of it, however little used.
 # Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
@@ -138,8 +138,8 @@ def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) ->
 
 def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
     """Organizations whose projects or users reach that share of their tier's."""
-    given = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
-    return [dict(row) for row in connection.execute(ORGANIZATIONS, given).mappings()]
+    parameters = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
+    return [dict(row) for row in connection.execute(ORGANIZATIONS, parameters).mappings()]
 
 
 def _tiers(version: PlanVersion) -> list[dict[str, Any]]:

@@ -65,12 +65,12 @@ class LimitService:
     def __init__(
         self,
         engine: Engine,
-        offered: Plans,
+        plans: Plans,
         clock: Callable[[], datetime],
     ) -> None:
         # A single statement needs no transaction around it: two round trips less for every check.
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.offered = offered
+        self.plans = plans
         self.clock = clock
 
     def check_project_limit(self, org: Any) -> Limit:
@@ -103,24 +103,24 @@ class LimitService:
         """One more message to a device."""
         return self._counter(org, project, "mqtt_outbound")
 
-    def _level(self, org: Any, project: Any, meter: str, asked: int) -> Limit:
+    def _level(self, org: Any, project: Any, meter: str, amount: int) -> Limit:
         row = self._row(org, project, f"s.{getattr(METERS[meter], 'live', meter)}", {})
-        return self._compared(org, meter, row, asked)
+        return self._compare(org, meter, row, amount)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
         month = Month.of(self.clock())
         bounds = month.bounds() | {"after": month.next().first.date}
-        return self._compared(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
+        return self._compare(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
 
     def _row(self, org: Any, project: Any, used: str, bounds: dict[str, Any]) -> Any:
         bounds = bounds | {"org": _id(org), "project": _id(project)}
-        row = self._asked(OF_PROJECT.format(used=used), bounds)
+        row = self._query(OF_PROJECT.format(used=used), bounds)
         if row is None:
             raise UnknownProject(f"the platform has no project {_id(project)} in organization {_id(org)}")
         return row
 
-    def _asked(self, query: str, bounds: dict[str, Any]) -> Any:
-        """The one row. A connection that died in the pool is not asked for first: it is replaced then."""
+    def _query(self, query: str, bounds: dict[str, Any]) -> Any:
+        """Return the one row; a connection that died in the pool is replaced, and asked once more."""
         try:
             return self._once(query, bounds)
         except DatabaseUnavailable:
@@ -130,22 +130,22 @@ class LimitService:
         with connected(self.engine) as connection:
             return connection.execute(_statement(query), bounds).one_or_none()
 
-    def _compared(self, org: Any, meter: str, row: Any, asked: int) -> Limit:
+    def _compare(self, org: Any, meter: str, row: Any, amount: int) -> Limit:
         used = None if row.used is None else int(row.used)
         allowance = self._tier(org, row.tier).meters.get(meter)
         if allowance is None:
-            return _answer(meter, used, None, asked, hard=False)
-        return _answer(meter, used, allowance.included, asked, hard=allowance.limit == "hard")
+            return _answer(meter, used, None, amount, hard=False)
+        return _answer(meter, used, allowance.included, amount, hard=allowance.limit == "hard")
 
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
-        row = self._asked(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
+        row = self._query(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
         if row is None:
             raise UnknownProject(f"the platform has no organization {_id(org)}")
         return self._tier(org, row[0]), row[1]
 
     def _tier(self, org: Any, name: str) -> Tier:
         try:
-            return self.offered.in_force(Month.of(self.clock()).last.date).tier(name)
+            return self.plans.in_force(Month.of(self.clock()).last.date).tier(name)
         except PlanError as error:
             raise PlanError(f"organization {_id(org)}: {error}") from error
 
@@ -161,19 +161,19 @@ def _id(subject: Any) -> int:
     return number if -(2**63) <= number < 2**63 else 0  # 0: a bigint that is nobody's id
 
 
-def _answer(meter: str, used: int | None, limit: int | None, asked: int, hard: bool) -> Limit:
-    if asked < 0:
-        raise ValueError(f"a request for {asked} {meter} asks for nothing; give 0 or more")
+def _answer(meter: str, used: int | None, limit: int | None, amount: int, hard: bool) -> Limit:
+    if amount < 0:
+        raise ValueError(f"a request for {amount} {meter} asks for nothing; give 0 or more")
     if limit is None:
         known = "usage unknown" if used is None else f"used {used:,}"
-        return Limit(True, used, None, None, f"{meter}: {known}, no limit; this request {asked:,}")
+        return Limit(True, used, None, None, f"{meter}: {known}, no limit; this request {amount:,}")
     if used is None:
         # Refusing what was never measured would lock out every new project; only a request that
         # cannot fit whatever was used is refused.
-        reason = f"{meter}: usage unknown, never measured, limit {limit:,}; this request {asked:,}"
-        return Limit(asked <= limit or not hard, None, limit, None, reason)
-    fits = used + asked <= limit
-    reason = f"{meter}: used {used:,} of {limit:,}; this request {asked:,}"
+        reason = f"{meter}: usage unknown, never measured, limit {limit:,}; this request {amount:,}"
+        return Limit(amount <= limit or not hard, None, limit, None, reason)
+    fits = used + amount <= limit
+    reason = f"{meter}: used {used:,} of {limit:,}; this request {amount:,}"
     if not hard:
         reason += "" if fits else "; more than included is charged"
     return Limit(fits or not hard, used, limit, max(limit - used, 0), reason)
