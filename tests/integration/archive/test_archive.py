@@ -86,6 +86,12 @@ def test_the_policy_allows_the_calls_made_and_nothing_else(
     assert set().union(*(ACTIONS[call] for call in called)) == allowed
 
 
+def test_the_policy_lets_nothing_be_overwritten_unseen() -> None:
+    statements = json.loads(POLICY.read_text())["Statement"]
+    conditions = [one["Condition"] for one in statements if "s3:PutObject" in one["Action"]]
+    assert conditions == [{"Null": {"s3:if-none-match": "false"}}, {"Null": {"s3:if-match": "false"}}]
+
+
 def test_a_project_closed_later_replaces_the_archive_and_keeps_the_earlier_one(
     engine: Engine, platform: Platform, s3: Any, tmp_path: Path
 ) -> None:
