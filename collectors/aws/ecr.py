@@ -99,7 +99,7 @@ class Registry:
         if not images.complete:
             self.notes.add(
                 f"{name} holds multi-arch images whose platforms are not known (no ecr:BatchGetImage): "
-                "untagged images are not counted, and in a shared repository an index has its own size only"
+                "untagged images are not counted, and in a shared repository an index counts as its largest platform"
             )
         return images
 
