@@ -99,7 +99,8 @@ class Registry:
         if not images.complete:
             self.notes.add(
                 f"{name} holds multi-arch images whose platforms are not known (no ecr:BatchGetImage): "
-                "untagged images are not counted, and in a shared repository an index counts as its largest platform"
+                "untagged images are not counted, and in a shared repository an index counts as its largest "
+                "platform"
             )
         return images
 
