@@ -127,9 +127,9 @@ def fill(site: Site) -> None:
 
 def created(own_postgres: Path, folder: Path, name: str) -> Site:
     url = postgres.ensure_running(own_postgres)
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(postgres.superuser_url(own_postgres), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} OWNER {url.username}"))
     engine.dispose()
     site = Site(folder, url.set(database=name))
     fill(site)
