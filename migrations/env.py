@@ -7,7 +7,7 @@ from sqlalchemy import Connection, pool, text
 
 from metering.config.settings import load_settings
 from metering.db.engine import engine_of
-from metering.db.tables import OWN_TABLES, Base
+from metering.db.tables import METADATA, OWN_TABLES
 from metering.db.transactions import advisory_lock
 
 LOCK_TIMEOUT = "15s"  # a migration that would block the platform gives up instead
@@ -23,7 +23,7 @@ def migrate(connection: Connection) -> None:
     """Run the migrations on `connection`, one migrator at a time."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=METADATA,
         version_table="fleetmeter_version",
         include_object=ours,
     )

@@ -1,0 +1,27 @@
+"""Every table. Columns of counters and gauges derive from the catalogue.
+
+Platform tables carry `info={"owner": "platform"}`.
+"""
+
+from sqlalchemy import Table
+
+from metering.db.tables import history, ledger, operations, platform, sealed
+from metering.db.tables.base import METADATA
+
+__all__ = [
+    "METADATA",
+    "OWN_TABLES",
+    "PLATFORM_TABLES",
+    "history",
+    "ledger",
+    "operations",
+    "platform",
+    "sealed",
+]
+
+PLATFORM_TABLES: dict[str, Table] = {
+    table.name: table for table in METADATA.sorted_tables if table.info == platform.PLATFORM
+}
+OWN_TABLES: dict[str, Table] = {
+    table.name: table for table in METADATA.sorted_tables if table.info != platform.PLATFORM
+}

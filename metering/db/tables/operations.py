@@ -1,0 +1,191 @@
+"""Job runs, alerts, the audit log and the processes."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from metering.db.tables.base import INSTANT, METADATA, NOW
+
+# A broker's own count of an hour's messages beside ours; `theirs` NULL where it is not known.
+#
+# `parts` of AWS IoT: region -> metric -> messages; of a broker: from, to, and how often it restarted.
+reconciliations = Table(
+    "reconciliations",
+    METADATA,
+    Column("hour", INSTANT, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("theirs", BigInteger),
+    Column("ours", BigInteger, nullable=False),
+    Column("parts", JSONB, server_default=text("'{}'"), nullable=False),
+    Column("at", INSTANT, nullable=False),
+)
+
+# What a broker said it had received since it started, beside all that was ever counted, at once.
+broker_samples = Table(
+    "broker_samples",
+    METADATA,
+    Column("broker", Text, primary_key=True),
+    Column("at", INSTANT, primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("uptime_seconds", BigInteger, nullable=False),
+    Column("counted", BigInteger, nullable=False),
+)
+
+# A request for a job and its run. `period` is an hour, day, month or `first..last` as text.
+#
+# `attempt` counts claims, take-overs included, and fences off former workers; `failed_attempts`
+# those that failed for a passing reason, `lost_workers` those whose worker died: both are limited.
+job_runs = Table(
+    "job_runs",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("project_id", BigInteger),
+    Column("at", INSTANT, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("dry_run", Boolean, server_default=text("false"), nullable=False),
+    Column("arguments", JSONB, server_default=text("'{}'"), nullable=False),
+    Column("state", Text, server_default=text("'queued'"), nullable=False),
+    Column("attempt", Integer, server_default=text("0"), nullable=False),
+    Column("next_attempt_at", INSTANT, server_default=NOW, nullable=False),
+    Column("worker", Text),
+    Column("heartbeat_at", INSTANT),
+    Column("progress", JSONB, server_default=text("'{}'"), nullable=False),
+    Column("throttles", BigInteger, server_default=text("0"), nullable=False),
+    Column("errors", JSONB, server_default=text("'[]'"), nullable=False),
+    Column("result", JSONB),
+    Column("created_at", INSTANT, server_default=NOW, nullable=False),
+    Column("started_at", INSTANT),
+    Column("finished_at", INSTANT),
+    Column("failed_attempts", Integer, server_default=text("0"), nullable=False),
+    Column("lost_workers", Integer, server_default=text("0"), nullable=False),
+    CheckConstraint(
+        "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'dead')",
+        name="state",
+    ),
+    Index(
+        "job_runs_active_key",
+        "job",
+        "period",
+        text("coalesce(project_id, 0)"),
+        "dry_run",
+        unique=True,
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+    Index(
+        "job_runs_scheduled_key",
+        "job",
+        "period",
+        text("coalesce(project_id, 0)"),
+        unique=True,
+        postgresql_where=text("trigger = 'schedule'"),
+    ),
+    Index(
+        "job_runs_queue_idx",
+        "next_attempt_at",
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+    Index("job_runs_job_id_idx", "job", "id"),
+    Index("job_runs_job_period_id_idx", "job", "period", "id"),
+    Index("job_runs_state_id_idx", "state", "id"),
+    Index(
+        "job_runs_trouble_idx",
+        "finished_at",
+        postgresql_where=text("state IN ('failed', 'dead') OR errors <> '[]'"),
+    ),
+    Index("job_runs_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")),
+)
+
+# Something that was or is wrong; open while `resolved_at` is NULL, at most once per subject.
+alerts = Table(
+    "alerts",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("project_id", BigInteger),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSONB, server_default=text("'{}'"), nullable=False),
+    Column("opened_at", INSTANT, nullable=False),
+    Column("resolved_at", INSTANT),
+    Column("acknowledged_by", Text),
+    Index(
+        "alerts_open_key",
+        "kind",
+        "subject",
+        text("coalesce(project_id, 0)"),
+        unique=True,
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index("alerts_opened_at_idx", "opened_at"),
+    Index("alerts_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")),
+)
+
+# An alert on its way to a channel: that it opened, or that it is over. Sent when `sent_at` is set.
+alert_notices = Table(
+    "alert_notices",
+    METADATA,
+    Column("alert_id", BigInteger, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("event", Text, primary_key=True),
+    Column("attempt", Integer, server_default=text("0"), nullable=False),
+    Column("next_attempt_at", INSTANT, server_default=NOW, nullable=False),
+    Column("sent_at", INSTANT),
+    Column("error", Text),
+    CheckConstraint("event IN ('opened', 'resolved')", name="event"),
+    Index(
+        "alert_notices_waiting_idx",
+        "channel",
+        "next_attempt_at",
+        postgresql_where=text("sent_at IS NULL"),
+    ),
+)
+
+# Who did what to what, before and after. Append-only. Its `install` row dates Fleetmeter.
+audit_log = Table(
+    "audit_log",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", INSTANT, server_default=NOW, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    Column("reason", Text),
+    Index("audit_log_action_at_idx", "action", "at"),
+)
+
+# Who is alive: one row per process, by the database's clock.
+workers = Table(
+    "workers",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", INSTANT, server_default=NOW, nullable=False),
+    Column("last_seen_at", INSTANT, server_default=NOW, nullable=False),
+    Column("figures", JSONB, server_default=text("'{}'"), nullable=False),
+)
+
+# A sign-in to the console that ended; `mark` is the SHA-256 of its claims.
+sign_outs = Table(
+    "sign_outs",
+    METADATA,
+    Column("mark", Text, primary_key=True),
+    Column("at", INSTANT, nullable=False),
+)
