@@ -6,6 +6,7 @@ October sealed up to the 15th, September exported and archived.
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from metering.months import adjustments
 from metering.pricing import plans
 from metering.proof import offline
 from metering.proof.verify import verify
-from tests.support.closed_months import close
+from tests.support.closed_months import close, export_month
 from tests.support.platform import Platform
 
 ROOT = Path(__file__).parents[3]
@@ -118,6 +119,17 @@ def test_days_and_bills_of_every_form_verify_after_a_meter_was_added(
 def test_an_old_export_verifies_with_new_code(kind: str) -> None:
     result = offline.verify([FORM_1 / f"bills.{kind}", FORM_1 / "days.csv"])
     assert result == ({"bills": 2, "days": 81}, [])
+
+
+def test_the_documented_script_takes_every_form(upgraded: Engine, tmp_path: Path) -> None:
+    close(upgraded, [1, 2], SEPTEMBER.next())
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "proof.md").read_text(), re.DOTALL)
+    (tmp_path / "seal.py").write_text(script)
+    for month in (SEPTEMBER, SEPTEMBER.next()):
+        export_month(upgraded, month, tmp_path / "bills.csv")
+        command = [sys.executable, "-I", str(tmp_path / "seal.py"), str(tmp_path / "bills.csv")]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert [line.rpartition(" ")[2] for line in output.splitlines()] == ["True", "True"], month
 
 
 def test_a_changed_cell_in_any_form_is_named(extended: Engine) -> None:
