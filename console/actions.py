@@ -39,7 +39,7 @@ Run = Mapping[str, Any]
 
 
 def needed(job: str, dry_run: bool = False) -> Role:
-    """The role that asking for `job` takes: closing a month is for good, a trial of it is not."""
+    """The role that asking for `job` takes: closing a month is final, a dry run is not."""
     return "admin" if job == "monthly" and not dry_run else "operator"
 
 
@@ -105,7 +105,7 @@ def discard(runs: Sequence[int]) -> None:
 
 
 def acknowledge(alert_ids: Sequence[int], note: str) -> None:
-    """Say that somebody looks after these alerts."""
+    """Acknowledge these alerts."""
     with write_transaction("operator") as by:
         for alert in alert_ids:
             alerts.acknowledge(by.connection, alert, by.actor, note)

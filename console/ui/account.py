@@ -35,7 +35,7 @@ def signed_in(who: Person) -> None:
 
 def not_yours() -> None:
     """A page that is about the platform, asked for by an organization's viewer."""
-    st.title("Not your page", anchor=False)
+    st.title("Not available for your role", anchor=False)
     st.warning("This page is about the whole platform; it is not shown to organizations.")
 
 

@@ -40,6 +40,11 @@ def quantity(value: int | None, unit: str) -> str:
     return size(value) if unit == "bytes" else count(value)
 
 
+def unit_label(unit: str) -> str:
+    """Return how a column of numbers names their unit; empty for a plain count."""
+    return {"count": "", "bytes": "B"}.get(unit, unit)
+
+
 def span(low: int, high: int, unit: str) -> str:
     """Return a range of a meter's value in one unit, such as 0.18–0.31 GB."""
     if unit != "bytes":
@@ -71,6 +76,8 @@ def duration(seconds: float | None) -> str:
     """A length of time."""
     if seconds is None:
         return UNKNOWN
+    if seconds < 0.001:
+        return "< 1 ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -8,11 +8,11 @@ import streamlit as st
 from console.data.queries import runs
 from console.data.transactions import read_transaction
 from console.ui import error_boundary, escape, format
-from console.ui.table import Column, table
+from console.ui.table import SENTENCE, Column, table
 from metering.runs.outcome import left_out
 
 PARTS = {
-    "rows": "Rows made, or with a minus dropped",
+    "rows": "Rows added (negative: removed)",
     "usage": "Usage",
     "money": "Billed",
     "month_to_date": "Change of the running month's charge",
@@ -51,6 +51,8 @@ LOOKS = {
 
 def look(run: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return icon, colour and label of a run's state; the label counts what the run left out."""
+    if run.get("dry_run") and run["state"] == "succeeded":
+        return ":material/visibility:", "violet", "Preview"
     missing = left_out(run["result"] or {}, run["errors"] or ())
     if run["state"] == "succeeded" and missing:
         return ":material/warning:", "orange", f"Succeeded, {missing} left out"
@@ -113,11 +115,12 @@ def line(run: Mapping[str, Any]) -> None:
     if run["state"] == "running":
         done, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
         what = escape.markdown(str(run["progress"].get("what", "working")))
-        st.progress(min(1.0, done / total) if total else 0.0, text=f"{what} · {done:,} of {total:,}")
+        text = f"{what} · {done:,} of {total:,}" if total else "starting"
+        st.progress(min(1.0, done / total) if total else 0.0, text=text)
 
 
 def preview(changes: Mapping[str, Any]) -> None:
-    """What a trial run would change: rows, usage and money, then by project."""
+    """Render what the run would change: rows, usage and money, then by project."""
     rows = [
         {
             "what": f"{label}: {name.replace('_', ' ')}",
@@ -157,16 +160,17 @@ def _next_close(close: Mapping[str, Any]) -> None:
 def title(run: Mapping[str, Any]) -> str:
     """What is run, for which period and project, as Markdown."""
     scope = "" if run["project_id"] is None else f" · project {run['project_id']}"
-    trial = " (trial)" if run["dry_run"] else ""
-    return f"{escape.markdown(run['job'])} {escape.markdown(run['period'])}{scope}{trial}"
+    preview_of = "Preview: " if run["dry_run"] else ""
+    return f"{preview_of}{escape.markdown(run['job'])} {escape.markdown(run['period'])}{scope}"
 
 
 def detail(run: Mapping[str, Any]) -> str:
     """Who asked, how long it took, what came of it, as Markdown."""
-    parts = [f"run {run['id']}", f"asked by {escape.markdown(run['requested_by'])}"]
+    parts = [f"run {run['id']}", f"triggered by {escape.markdown(run['requested_by'])}"]
     if run["finished_at"] and run["seconds"] is not None:
         parts.append(f"took {format.duration(run['seconds'])}")
-    parts.append(escape.markdown(outcome(run), 300))
+    if sentence := outcome(run):
+        parts.append(escape.markdown(sentence, SENTENCE))
     return " · ".join(part for part in parts if part)
 
 
@@ -184,6 +188,8 @@ def outcome(run: Mapping[str, Any]) -> str:
         return errors[-1] if errors else ""
     if errors:
         done += f" ({format.many(len(errors), 'failure')}, the first: {errors[0]})"
+    if run.get("dry_run"):
+        return f"Preview, nothing was changed; it would do: {done}" if done else "Preview: nothing to do"
     return done or "nothing to do"
 
 

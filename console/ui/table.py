@@ -11,7 +11,7 @@ import streamlit as st
 
 from console.ui import escape, format
 
-SENTENCE = 400  # characters of a cell of text that are shown
+SENTENCE = 400  # characters of a cell of text: our own sentences, which end with the remedy
 Kind = Literal["text", "name", "id", "count", "bytes", "money", "date", "instant", "seconds", "share"]
 
 

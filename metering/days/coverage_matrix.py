@@ -13,7 +13,7 @@ from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
 from metering.catalogue.sources import SOURCE_NAMES, SourceName, quoted
-from metering.days.coverage import INCOMPLETE, INCOMPLETE_STATES
+from metering.days.coverage import INCOMPLETE_STATES
 from metering.days.expected_days import EXPECTED_FROM
 
 
@@ -77,15 +77,15 @@ MATRIX = text(f"""
 
 INCOMPLETE_PROJECTS = text(f"""
     SELECT DISTINCT d.project_id FROM daily_stats d
-    WHERE d.date >= :first AND d.date <= :last AND {INCOMPLETE.format("d")}
+    WHERE d.date >= :first AND d.date <= :last
         AND EXISTS (SELECT FROM unnest(CAST(:sources AS text[])) AS source (name)
-            WHERE d.coverage->source.name->>'state' IN {quoted(INCOMPLETE_STATES)})""")
+            WHERE d.coverage->source.name->>'state' IN {quoted((*INCOMPLETE_STATES, "carried"))})""")
 
 
 def incomplete_projects(
     connection: Connection, first: Day, last: Day, sources: Sequence[SourceName] = SOURCE_NAMES
 ) -> frozenset[int]:
-    """Return the projects with a sealed day from `first` to `last` that one of `sources` read in part."""
+    """Return projects with a sealed day that one of `sources` read in part, not at all, or carried over."""
     bounds = {"first": first.date, "last": last.date, "sources": list(sources)}
     return frozenset(connection.execute(INCOMPLETE_PROJECTS, bounds).scalars())
 

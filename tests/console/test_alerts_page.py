@@ -34,7 +34,7 @@ def test_an_alert_is_acknowledged_with_a_note(open_page: Open, fleet: Fleet, eng
     platform = Platform(engine)
     alert(platform, "counter_silent", "robots")
     page = open_page("alerts")
-    assert "1 critical alert nobody looks after" in page.error[0].value
+    assert "1 critical alert not acknowledged" in page.error[0].value
     page.button(key="acknowledge").click().run()
     page.text_input(key="note").set_value("a new disk is on its way").run()
     page.button(key="confirm-acknowledge").click().run()
@@ -62,7 +62,12 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
 def test_an_alert_is_said_in_a_sentence() -> None:
     limit = {"meter": "mqtt_inbound", "month": "2026-11", "percent": 100, "used": 1200, "included": 1000}
     said = sentence("limit", limit | {"limit": "hard"})
-    assert said == "1,200 of 1,000 MQTT messages in included in 2026-11; more is refused"
+    assert (
+        said
+        == "1,200 of 1,000 MQTT messages in included in 2026-11; hard limit; not enforced: still counting"
+    )
+    near = sentence("limit", limit | {"limit": "hard", "used": 800})
+    assert near.endswith("; hard limit")
     assert sentence("limit", {"odd": "<b>", "none": None}) == "odd <b>"
     assert sentence("of another version", {"a": 1}) == "a 1"
 
@@ -163,7 +168,7 @@ def test_the_matrix_leaves_projects_whose_days_were_read_in_part(
     grid = open_page("snapshots", **said).dataframe[-1].value
     assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCE_NAMES)
     page = open_page("snapshots", **said, source="mqtt")
-    assert "were read whole" in page.info[-1].value
+    assert "none is missing, partial or carried over" in page.info[-1].value
 
 
 def test_health_shows_the_drift_against_the_brokers_own_count(

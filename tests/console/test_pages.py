@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 from streamlit.testing.v1 import AppTest
 
+from console.data.queries import fleet as fleet_queries
 from console.pages import TITLES
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
@@ -463,3 +464,52 @@ def test_no_page_leaves_a_transaction_open(open_page: Open, fleet: Fleet, engine
                 AND state LIKE 'idle in transaction%'""")
         )
     assert idle == 0
+
+
+def test_a_preview_is_named_as_one_and_can_be_hidden(
+    open_page: Open, fleet: Fleet, platform: Platform
+) -> None:
+    platform.sql("""
+        INSERT INTO job_runs (job, period, at, trigger, requested_by, state, dry_run, result, finished_at)
+        VALUES ('backfill', '2026-11-01..2026-11-03', now(), 'console', 'ann', 'succeeded', true,
+            '{"days_sealed": 3}', now())""")
+    history = open_page("jobs").dataframe[-1].value
+    (row,) = history[history["period"] == "2026-11-01..2026-11-03"].to_dict("records")
+    assert row["label"] == "Preview"
+    assert row["outcome"] == "Preview, nothing was changed; it would do: days sealed 3"
+    hidden = open_page("jobs", previews="hidden")
+    assert not any("2026-11-01..2026-11-03" in frame.value.to_csv() for frame in hidden.dataframe)
+
+
+def test_changes_are_of_the_projects_known_on_both_sides(platform: Platform, engine: Engine) -> None:
+    """One project left and one is new since the base day: neither makes the fleet grow or shrink."""
+    organization = platform.organization()
+    stayed, left, new = (platform.project(organization, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(3))
+    last, base = Day(date(2026, 11, 24)), date(2026, 11, 17)
+    for day, usage in ((base, {stayed: 100, left: 900}), (last.date, {stayed: 110, new: 5_000})):
+        for project, messages in usage.items():
+            platform.sql(
+                """INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, mqtt_inbound,
+                    storage_bytes, active_device_count, tier, coverage, row_hash)
+                VALUES (:project, :day, :organization, 2026, 11, 17, :messages, :messages, 3, 'free',
+                    '{"mqtt": {"state": "measured"}, "platform_db": {"state": "measured"}}', '')""",
+                **{"project": project, "day": day, "organization": organization, "messages": messages},
+            )
+    platform.sql("UPDATE projects SET is_active = false WHERE id = :id", id=left)
+    for project, stored in ((stayed, 150), (left, 900), (new, 7)):
+        platform.sql(
+            """INSERT INTO project_stats
+                (project_id, open_from, updated_at, total_storage_bytes, active_devices)
+            VALUES (:id, now(), now(), :stored, 6)""",
+            **{"id": project, "stored": stored},
+        )
+    days = [completeness.SealedDay(base, 2, True), completeness.SealedDay(last.date, 2, True)]
+    with transaction(engine) as connection:
+        sealed = fleet_queries.changes(connection, days, last, live=False)
+        running = fleet_queries.changes(connection, days, last, live=True)
+        totals = fleet_queries.totals(connection)
+    assert sealed is not None
+    assert (sealed.base, sealed.by_figure["messages"]) == (base, pytest.approx(0.1))
+    assert running is not None
+    assert running.by_figure == {"storage_bytes": pytest.approx(0.5), "active_devices": pytest.approx(1.0)}
+    assert (totals["active"], totals["storage_bytes"], totals["active_devices"]) == (2, 157, 12)

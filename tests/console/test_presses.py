@@ -65,11 +65,13 @@ def test_a_preview_of_a_job_changes_nothing(page: Page, site: Site, live_runner:
     before = site.scalar("SELECT count(*) FROM monthly_stats")
     visit(page, site, "jobs")
     page.locator(f".st-key-preview-{job} button").dblclick()
-    expect(page.get_by_text("(trial)").first).to_be_visible()
+    expect(page.get_by_text(f"Preview: {job}").first).to_be_visible()
     trials = "SELECT array_agg(state) FROM job_runs WHERE job = :job AND dry_run"
     until(lambda: site.scalar(trials, job=job) == ["succeeded"])
     assert site.scalar("SELECT count(*) FROM monthly_stats") == before
     assert logged(site, "preview") == ("console", True)
+    page.get_by_text("Hide previews").click()
+    page.wait_for_url("**previews=hidden**")
 
 
 def dead_letters(site: Site, periods: tuple[str, ...]) -> None:
@@ -140,7 +142,7 @@ def test_an_alert_is_looked_after(page: Page, site: Site) -> None:
     visit(page, site, "alerts")
     choose(page, "Kind", "limit")
     page.wait_for_url("**kind=limit*")
-    page.get_by_text("Those that are over too").click()
+    page.get_by_text("Include resolved").click()
     settle(page)
     press(page, "acknowledge")
     page.get_by_label("What is being done about it").fill("a new disk is on its way")
@@ -274,7 +276,7 @@ def test_an_unusual_day_is_chosen_and_shown_beside_what_was_expected(page: Page,
     visit(page, site, "alerts")
     for label in ("MQTT messages in", "MQTT messages out"):
         wanted = page.get_by_role("option").filter(has_text=f"{day} · {label} · ")
-        open_list(page, "Beside what was expected", wanted).click()
+        open_list(page, "Compare with expected range", wanted).click()
         settle(page)
         page.get_by_role("tab", name="Chart").click()
         expect(page.get_by_role("img", name=f"{label} by day from ")).to_be_visible()
@@ -325,7 +327,7 @@ def test_a_correction_is_posted_once_and_reversed(page: Page, site: Site) -> Non
     visit(page, site, f"billing?month={Month.of(datetime.now(UTC))}")
     page.get_by_text("Post an adjustment").click()
     page.get_by_label("Project id").fill(str(site.fleet.projects[1]))
-    page.get_by_label("By (a minus takes off)").fill("-12.50")
+    page.get_by_label("Amount (negative to credit)").fill("-12.50")
     page.get_by_label("Reason", exact=True).fill("=cmd|' /C calc'!A0")
     page.get_by_role("button", name="Post it").dblclick()
     expect(page.get_by_text("is posted")).to_be_visible()
@@ -350,11 +352,11 @@ def test_a_correction_is_of_the_day_and_meter_that_were_chosen(page: Page, site:
     page.get_by_label("Project id").fill(str(site.fleet.projects[0]))
     pick(page, "About the day", yesterday)
     choose(page, "Corrects", "api_calls")
-    page.get_by_label("By (a minus takes off)").fill("many")
+    page.get_by_label("Amount (negative to credit)").fill("many")
     page.get_by_label("Reason", exact=True).fill("counted twice")
     press(page, "adjust-post")
     expect(page.get_by_text("takes a whole number like")).to_be_visible()
-    page.get_by_label("By (a minus takes off)").fill("-500")
+    page.get_by_label("Amount (negative to credit)").fill("-500")
     press(page, "adjust-post")
     expect(page.get_by_text("is posted")).to_be_visible()
     made = "SELECT meter, quantity, usage_date FROM adjustments WHERE reason = 'counted twice'"

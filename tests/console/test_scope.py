@@ -87,6 +87,8 @@ GIVEN: dict[str, Any] = {
     "offered": plans.load(None),
     "plans": plans.load(None),
     "scope": None,
+    "live": False,
+    "previews": True,
     "kind": None,
     "start": LAST.start,
     "end": LAST.end,

@@ -39,7 +39,9 @@ TOTALS = text("""
 
 LINES = text("""
     SELECT m.currency, line->>'meter' AS meter, count(*) AS projects,
-        sum((line->>'overage')::numeric) AS overage, sum((line->>'charge')::numeric) AS charge
+        sum((line->>'overage')::numeric) FILTER (WHERE (line->>'charge')::numeric <> 0) AS charged,
+        sum((line->>'overage')::numeric) FILTER (WHERE (line->>'charge')::numeric = 0) AS free,
+        sum((line->>'charge')::numeric) AS charge
     FROM monthly_stats m CROSS JOIN LATERAL jsonb_array_elements(m.exceeded_limits) AS line
     WHERE (m.year, m.month) = (:year, :month) AND m.exceeded_limits <> '[]'
     GROUP BY m.currency, line->>'meter' ORDER BY charge DESC, meter""")

@@ -1,14 +1,17 @@
 """What the whole fleet did: running totals, days, the projects that used most."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 import streamlit as st
 from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every, one
 from console.data.unknowns import looked
+from metering.catalogue import platform
 from metering.catalogue.meters import messages_sql
+from metering.catalogue.periods import Day
 from metering.days.completeness import SealedDay
 from metering.db.scope import Scope
 
@@ -17,11 +20,14 @@ MESSAGES, LIFETIME_MESSAGES = messages_sql(), messages_sql("lifetime_")
 TOTALS = text(f"""
     SELECT count(*) AS projects, coalesce(sum({MESSAGES}), 0)::bigint AS messages,
         sum(api_calls) FILTER (WHERE platform_db_measured_at IS NOT NULL)::bigint AS api_calls,
-        sum(total_storage_bytes)::bigint AS storage_bytes, count(total_storage_bytes) AS storage_known,
-        sum(active_devices)::bigint AS active_devices, sum(total_devices)::bigint AS devices,
+        count(*) FILTER (WHERE p.is_active) AS active,
+        sum(total_storage_bytes) FILTER (WHERE p.is_active)::bigint AS storage_bytes,
+        count(total_storage_bytes) FILTER (WHERE p.is_active) AS storage_known,
+        sum(active_devices) FILTER (WHERE p.is_active)::bigint AS active_devices,
+        sum(total_devices) FILTER (WHERE p.is_active)::bigint AS devices,
         coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
             ::bigint AS messages_ever, max(mqtt_measured_at) AS mqtt_measured_at
-    FROM project_stats""")
+    FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id""")
 
 COUNTED = text(f"""
     SELECT coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
@@ -46,8 +52,63 @@ TOP = text(f"""
     ORDER BY messages DESC, s.project_id""")
 
 
+# Like for like: each ratio is of the projects that are known on both sides.
+_COMPARED_DAYS = ", ".join(
+    f"""sum({now}) FILTER (WHERE {known})::float
+        / nullif(sum({then}) FILTER (WHERE {known}), 0) - 1 AS {name}"""
+    for name, now, then, known in (
+        (
+            "messages",
+            messages_sql("d."),
+            messages_sql("b."),
+            f"{looked('mqtt', 'd.coverage')} AND {looked('mqtt', 'b.coverage')}",
+        ),
+        (
+            "api_calls",
+            "d.api_calls",
+            "b.api_calls",
+            f"{looked('platform_db', 'd.coverage')} AND {looked('platform_db', 'b.coverage')}",
+        ),
+    )
+)
+CHANGED_DAY = text(f"""
+    SELECT {_COMPARED_DAYS} FROM daily_stats d JOIN daily_stats b ON b.project_id = d.project_id
+    WHERE d.date = :date AND b.date = :base""")
+CHANGED_NOW = text(f"""
+    SELECT sum(s.total_storage_bytes) FILTER (WHERE b.storage_bytes IS NOT NULL)::float
+            / nullif(sum(b.storage_bytes) FILTER (WHERE s.total_storage_bytes IS NOT NULL), 0) - 1
+            AS storage_bytes,
+        sum(s.active_devices) FILTER (WHERE b.active_device_count IS NOT NULL)::float
+            / nullif(sum(b.active_device_count) FILTER (WHERE s.active_devices IS NOT NULL), 0) - 1
+            AS active_devices
+    FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id AND p.is_active
+    JOIN daily_stats b ON b.project_id = s.project_id WHERE b.date = :base""")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes against the sealed day `base`, as fractions, by figure; None where one side is unknown."""
+
+    base: date
+    by_figure: Row
+
+
+def changes(connection: Connection, days: Sequence[SealedDay], last: Day, live: bool) -> Changes | None:
+    """Return the changes against the same weekday of the newest week that is sealed; weekends are quiet.
+
+    `last` is the day that is compared, or with `live` the running day, whose gauges are compared.
+    """
+    sealed = {day.date for day in days if day.projects and day.whole}
+    weeks = (last.date - timedelta(weeks=number) for number in range(1, 5))
+    base = next((day for day in weeks if day in sealed), None)
+    if base is None:
+        return None
+    query, parameters = (CHANGED_NOW, {}) if live else (CHANGED_DAY, {"date": last.date})
+    return Changes(base, one(connection, query, base=base, **parameters))
+
+
 def totals(connection: Connection) -> Row:
-    """Sums over every project's running totals; NULL where nothing was ever sampled."""
+    """Sum running totals; gauges are of active projects, and NULL where nothing was ever sampled."""
     return one(connection, TOTALS)
 
 

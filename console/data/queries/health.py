@@ -23,7 +23,8 @@ WORKERS = text("""
     ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
 
 # A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
-COUNTED = """count({0}_measured_at) AS {0}_measured, max({0}_measured_at) AS {0}_newest,
+COUNTED = """count(*) FILTER (WHERE {0}_measured_at >= CAST(:before AS timestamptz)) AS {0}_measured,
+            max({0}_measured_at) AS {0}_newest,
             min({0}_measured_at) AS {0}_oldest,
             count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS {0}_behind"""
 SOURCE = """

@@ -163,7 +163,7 @@ def _alerts(connection: Connection) -> list[Problem]:
     return [
         Problem(
             "bad" if row["severity"] == "critical" else "warning",
-            f"{format.many(row['alerts'], row['severity'] + ' alert')} nobody looks after yet{_newest(row)}",
+            f"{format.many(row['alerts'], row['severity'] + ' alert')} not acknowledged{_newest(row)}",
             "alerts",
             "alert",
             row["alerts"],

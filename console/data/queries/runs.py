@@ -72,11 +72,13 @@ def history(
     job: str | None = None,
     before: int | None = None,
     most: int = 50,
+    previews: bool = True,
 ) -> list[Row]:
-    """Runs newest first, of that state and job (None: any), with an id under `before`."""
+    """Return runs newest first, of that state and job (None: any), with an id under `before`."""
     filters = {"state": state, "job": job, "before": before}
     used = {name: value for name, value in filters.items() if value is not None}
-    where = " AND ".join(["true", *(_FILTERS[name] for name in used)])
+    shown = "true" if previews else "NOT r.dry_run"
+    where = " AND ".join([shown, *(_FILTERS[name] for name in used)])
     query = text(f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT :most")
     return every(connection, query, most=most, **used)
 

@@ -61,7 +61,9 @@ def _limit(detail: Detail) -> str:
         return f"{used} that {detail['organization']}'s tier includes"
     meter = METERS[detail["meter"]]
     used, included = (format.quantity(detail[name], meter.unit) for name in ("used", "included"))
-    beyond = "more is refused" if detail["limit"] == "hard" else "more is charged"
+    reached = detail["used"] > detail["included"]
+    hard = "hard limit; not enforced: still counting" if reached else "hard limit"
+    beyond = hard if detail["limit"] == "hard" else "more is charged"
     return f"{used} of {included} {meter.label} included in {detail['month']}; {beyond}"
 
 

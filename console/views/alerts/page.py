@@ -1,4 +1,4 @@
-"""Alerts and anomalies: what is wrong, since when, and who looks after it."""
+"""Alerts and anomalies: what is wrong, since when, and who acknowledged it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,10 +26,10 @@ SHOWN = (
     Column("what", "Kind"),
     Column("subject", "Subject", "name"),
     Column("project", "Project", "name"),
-    Column("sentence", "Detail", "name"),
+    Column("sentence", "Detail"),
     Column("opened_at", "Opened (UTC)", "instant"),
-    Column("resolved_at", "Over (UTC)", "instant"),
-    Column("acknowledged_by", "Looked after by", "name"),
+    Column("resolved_at", "Resolved (UTC)", "instant"),
+    Column("acknowledged_by", "Acknowledged by", "name"),
 )
 BANDS = (
     Column("date", "Day"),
@@ -57,7 +57,7 @@ def show() -> None:
         st.selectbox(
             "Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240, format_func=_words
         )
-        st.toggle("Those that are over too", key="over")
+        st.toggle("Include resolved", key="over")
     address.write("kind", kind)
     address.write("over", "shown" if over else None)
     if not listed:
@@ -95,13 +95,11 @@ def _summary(listed: Sequence[Row]) -> None:
     critical = sum(one["severity"] == "critical" and _waits(one) for one in listed)
     waiting = sum(_waits(one) for one in listed)
     if critical:
-        st.error(
-            f"{format.many(critical, 'critical alert')} nobody looks after yet.", icon=":material/error:"
-        )
+        st.error(f"{format.many(critical, 'critical alert')} not acknowledged.", icon=":material/error:")
     elif waiting:
-        st.warning(f"{format.many(waiting, 'alert')} nobody looks after yet.", icon=":material/warning:")
+        st.warning(f"{format.many(waiting, 'alert')} not acknowledged.", icon=":material/warning:")
     else:
-        st.info("Somebody looks after every open alert.", icon=":material/visibility:")
+        st.info("Every open alert is acknowledged.", icon=":material/visibility:")
     if len(listed) == MOST:
         st.caption(f"The first {MOST} are shown; choose a kind to see others.")
 
@@ -131,7 +129,7 @@ def _acknowledge(chosen: Sequence[Row]) -> None:
         for one in waiting[:5]:
             st.markdown(f"- {escape.markdown(_words(one['kind']))}: {escape.markdown(one['subject'], 80)}")
         st.text_input("What is being done about it", key="note", max_chars=500)
-        st.caption("They stay open until they are over; the note is kept in the audit log.")
+        st.caption("They stay open until they are resolved; the note is kept in the audit log.")
 
     def do() -> None:
         acknowledge([one["id"] for one in waiting], str(st.session_state.get("note") or ""))
@@ -148,7 +146,7 @@ def _anomalies(listed: Sequence[Row], at: datetime) -> None:
     charted = {one["id"]: one for one in listed if one["project_id"] is not None}
     if charted:
         chosen = st.selectbox(
-            "Beside what was expected",
+            "Compare with expected range",
             list(charted),
             format_func=lambda number: _day_of(charted[number]),
             key="unusual",

@@ -68,7 +68,7 @@ def _form(at: datetime, notice: DeltaGenerator) -> None:
         project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
         about = right.date_input("About the day", value=at.date(), format="YYYY-MM-DD", key="adjust-date")
         what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES), key="adjust-what")
-        by = right.text_input("By (a minus takes off)", key="adjust-by", placeholder="-12.50")
+        by = right.text_input("Amount (negative to credit)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
             _do(lambda: _post(int(project), about, what, by, reason, at), at, notice)

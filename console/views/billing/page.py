@@ -41,7 +41,8 @@ BILLS = (
     Column("overage_charge", "Overage", "money"),
     Column("adjustment_charge", "Adjustments", "money"),
     Column("currency", "Currency"),
-    Column("coverage", "Days sealed"),
+    Column("days_present", "Days sealed", "count"),
+    Column("days_expected", "Days expected", "count"),
     Column("lines_over", "Meters over", "count"),
     Column("notes", "Owners and readings", help="Each owner of a moved project, with days and usage"),
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
@@ -49,7 +50,9 @@ BILLS = (
 LINES = (
     Column("label", "Meter"),
     Column("projects", "Projects over", "count"),
-    Column("beyond", "Beyond what is included"),
+    Column("charged", "Overage charged", "count"),
+    Column("free", "Overage of free tiers, not charged", "count"),
+    Column("unit", "Unit"),
     Column("charge", "Charge", "money"),
     Column("currency", "Currency"),
 )
@@ -242,7 +245,7 @@ def _lines(lines: Sequence[Row]) -> None:
         {
             **row,
             "label": METERS[row["meter"]].label,
-            "beyond": format.quantity(int(row["overage"]), METERS[row["meter"]].unit),
+            "unit": format.unit_label(METERS[row["meter"]].unit),
         }
         for row in lines
     ]
@@ -274,7 +277,6 @@ def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
     shown = [
         {
             **row,
-            "coverage": f"{row['days_present']}/{row['days_expected']}",
             "corrected": since.of(row),
             "notes": owners.notes(row["owners"], row["later_readings"]),
             "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],

@@ -16,7 +16,7 @@ def render() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Doctor", anchor=False, width="stretch")
-        pressed = st.button("Examine everything", key="doctor", icon=":material/stethoscope:")
+        pressed = st.button("Run checks", key="doctor", icon=":material/stethoscope:")
     if pressed:
         with st.spinner("Looking at the database, the broker, the counters, the jobs and the months"):
             st.session_state["examined"] = _examine()

@@ -29,16 +29,16 @@ WORKERS = (
     Column("name", "Name", "name"),
     Column("host", "Where", "name"),
     Column("pid", "Process", "id"),
-    Column("age", "Last seen"),
+    Column("last_seen_at", "Last seen (UTC)", "instant"),
     Column("started_at", "Since (UTC)", "instant"),
 )
 FRESHNESS = (
     Column("state", "State"),
     Column("label", "Source"),
-    Column("measured", "Projects measured", "count"),
+    Column("measured", "Measured in 2 h", "count"),
     Column("projects", "Projects", "count"),
-    Column("age", "Newest"),
-    Column("oldest_age", "Oldest"),
+    Column("newest", "Newest (UTC)", "instant"),
+    Column("oldest", "Oldest (UTC)", "instant"),
     Column("why", "What the last refresh said"),
 )
 GAPS = (
@@ -47,7 +47,7 @@ GAPS = (
     Column("starts_at", "From (UTC)", "instant"),
     Column("ends_at", "To (UTC)", "instant"),
     Column("projects", "Projects", "count", help="Empty: every project"),
-    Column("reason", "Reason", "name"),
+    Column("reason", "Reason"),
 )
 DRIFT = (
     Column("source", "Their count by"),
@@ -126,10 +126,7 @@ def _workers(workers: Sequence[Row], at: datetime) -> None:
     if not workers:
         st.info("No process has been seen yet. Start `fleetmeter runner` and `fleetmeter counter`.")
         return
-    rows = [
-        {**row, "state": "● alive" if row["alive"] else "○ gone", "age": format.age(row["last_seen_at"], at)}
-        for row in workers
-    ]
+    rows = [{**row, "state": "● alive" if row["alive"] else "○ gone"} for row in workers]
     table(rows, WORKERS, "workers", "Runners and counters seen in the last week", placeholder="—")
     if any(row["approximate"] for row in workers):
         st.warning(f"MQTT {brokers.APPROXIMATE}")
@@ -142,8 +139,6 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
             **row,
             "label": SOURCE_LABELS[row["source"]],
             "state": _state(row, at),
-            "age": format.age(row["newest"], at),
-            "oldest_age": format.age(row["oldest"], at),
         }
         for row in freshness
     ]

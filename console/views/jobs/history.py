@@ -19,12 +19,12 @@ COLUMNS = (
     Column("period", "Period"),
     Column("project", "Project", "name"),
     Column("label", "State"),
-    Column("outcome", "Result", "name"),
+    Column("outcome", "Result"),
     Column("seconds", "Took", "seconds"),
     Column("trigger", "Trigger"),
-    Column("requested_by", "Asked by", "name"),
+    Column("requested_by", "Triggered by", "name"),
     Column("attempt", "Attempt", "count"),
-    Column("created_at", "Asked (UTC)", "instant"),
+    Column("created_at", "Triggered (UTC)", "instant"),
     Column("finished_at", "Ended (UTC)", "instant"),
 )
 PER_PAGE = 50
@@ -35,17 +35,20 @@ def render() -> None:
     address.parse("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
     address.parse("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
     address.parse("before", _number, "the number of a run")
+    address.parse("previews", _is_hidden, "`hidden`")
     chosen = {name: st.session_state.get(name) for name in ("state", "job", "before")}
     with read_transaction() as page:
-        listed = runs.history(page.connection, **chosen, most=PER_PAGE)
+        previews = not st.session_state.get("previews", False)
+        listed = runs.history(page.connection, **chosen, most=PER_PAGE, previews=previews)
     _filters()
     for name, value in chosen.items():
         address.write(name, None if value is None else str(value))
+    address.write("previews", None if previews else "hidden")
     if listed:
         rows = [_row(run) for run in listed]
         table(rows, COLUMNS, "history", "Runs, newest first, fifty a page", placeholder="—")
     elif any(chosen.values()):
-        st.info("No run is like that. Choose another state or job, or the newest runs.")
+        st.info("No matching runs. Choose another state or job, or the newest runs.")
     else:
         st.info("No job ran yet. Start `fleetmeter runner`.")
     _pages(listed, chosen["before"])
@@ -54,6 +57,7 @@ def render() -> None:
 def _filters() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("History", anchor=False, width="stretch")
+        st.toggle("Hide previews", key="previews", on_change=_go, args=(None,))
         for name, options in (("job", JOBS), ("state", runs.STATES)):
             st.selectbox(
                 name.capitalize(),
@@ -80,6 +84,12 @@ def _pages(listed: Sequence[Row], before: int | None) -> None:
 def _go(before: int | None) -> None:
     st.session_state["before"] = before
     address.write("before", None if before is None else str(before))
+
+
+def _is_hidden(raw: str) -> bool:
+    if raw != "hidden":
+        raise ValueError(raw)
+    return True
 
 
 def _number(raw: str) -> int:

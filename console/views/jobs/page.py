@@ -49,7 +49,7 @@ def _active() -> None:
         active = runs.active(page.connection)
     st.subheader("Queued and running", anchor=False)
     if not active:
-        st.caption("Nothing waits and nothing runs.")
+        st.caption("No queued or running jobs.")
     for run in active:
         with st.container(horizontal=True, vertical_alignment="center", key=f"active-{run['id']}"):
             with st.container(width="stretch"):

@@ -31,8 +31,9 @@ PROJECTS = (
     Column("tier", "Tier"),
     Column("label", "Meter"),
     Column("share", "Used of included", "share"),
-    Column("used_text", "Used"),
-    Column("included_text", "Included"),
+    Column("used", "Used", "count"),
+    Column("included", "Included", "count"),
+    Column("unit", "Unit"),
     Column("kind", "Beyond it"),
 )
 ORGANIZATIONS = (
@@ -101,17 +102,25 @@ def words(row: Row) -> dict[str, str]:
     return {
         "state": _state(row),
         "label": meter.label,
-        "used_text": format.quantity(row["used"], meter.unit),
-        "included_text": format.quantity(row["included"], meter.unit),
-        "kind": "is refused" if row["hard"] else "is charged",
+        "unit": format.unit_label(meter.unit),
+        "kind": _beyond(row),
     }
 
 
+def _beyond(row: Row) -> str:
+    if not row["hard"]:
+        return "is charged"
+    # The backend may ask before it takes more; Fleetmeter itself refuses nothing.
+    reached = row["used"] is not None and row["used"] > row["included"]
+    return "hard limit; not enforced: still counting" if reached else "hard limit"
+
+
 def _state(row: Row) -> str:
+    """Return the state; at the limit an alert opens, so that it is more than near."""
     if row["used"] is None:
         return "unknown"
-    if row["used"] > row["included"]:
-        return "▲ over"
+    if row["used"] >= row["included"]:
+        return "▲ over" if row["used"] > row["included"] else "▲ at the limit"
     return "◐ near" if row["used"] >= NEAR * row["included"] else "● within"
 
 
@@ -124,4 +133,4 @@ def _summary(projects: Sequence[Row], organizations: Sequence[Row], near: float)
             f"{format.many(len(over), 'project')} over what the tier includes.", icon=":material/data_alert:"
         )
     else:
-        st.info("Nobody is over; what is listed comes near.", icon=":material/trending_up:")
+        st.info("No limit exceeded; these are close.", icon=":material/trending_up:")

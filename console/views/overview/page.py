@@ -23,6 +23,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from metering.catalogue.periods import Day
 from metering.days import completeness
+from metering.days.completeness import SealedDay
 from metering.db.scope import Scope
 from metering.running import spend
 
@@ -65,6 +66,8 @@ class Overview:
     totals: Row
     trend: list[Row]
     top: list[Row]
+    since_day: fleet.Changes | None
+    since_now: fleet.Changes | None
 
 
 @cached
@@ -80,7 +83,13 @@ def query(scope: Scope) -> Overview:
             fleet.totals(page.connection),
             fleet.trend(page.connection, days, scope),
             fleet.top(page.connection),
+            fleet.changes(page.connection, days, _last_sealed(days), live=False),
+            fleet.changes(page.connection, days, Day.of(page.at), live=True),
         )
+
+
+def _last_sealed(days: Sequence[SealedDay]) -> Day:
+    return Day(next((day.date for day in reversed(days) if day.projects), days[-1].date))
 
 
 def show() -> None:
@@ -93,7 +102,7 @@ def show() -> None:
     if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(page.totals, _whole(page.trend, page.problems))
+    _figures(page, _whole(page.trend, page.problems))
     _checks(page.problems, scope)
     _trend(page.trend, page.problems)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -119,20 +128,26 @@ def _whole(trend: Sequence[Row], all_problems: Sequence[Problem]) -> list[Row]:
     ]
 
 
-def _figures(totals: Row, trend: Sequence[Row]) -> None:
+def _figures(page: Overview, trend: Sequence[Row]) -> None:
+    totals = page.totals
     grid = st.grid("auto", min_column_width=160, row_height=CARD, key="figures")
     with grid.cell():
         _rate()
     with grid.cell():
-        _figure("Messages, last sealed day", "messages", trend, "count")
+        _figure("Messages, last sealed day", "messages", trend, "count", page.since_day)
     with grid.cell():
-        _figure("API calls, last sealed day", "api_calls", trend, "count")
+        _figure("API calls, last sealed day", "api_calls", trend, "count", page.since_day)
     with grid.cell():
-        of = f"of {format.many(totals['devices'], 'device')}" if totals["devices"] is not None else None
-        _figure("Active devices", "active_devices", trend, "count", totals["active_devices"], of)
+        devices = totals["devices"]
+        note = None if devices is None else f"of {format.many(devices, 'device')} of active projects"
+        _figure(
+            "Active devices", "active_devices", trend, "count", page.since_now, totals["active_devices"], note
+        )
     with grid.cell():
-        known = f"{totals['storage_known']:,} of {format.many(totals['projects'], 'project')} measured"
-        _figure("Storage now", "storage_bytes", trend, "bytes", totals["storage_bytes"], known)
+        known = f"{totals['storage_known']:,} of {format.many(totals['active'], 'active project')} measured"
+        _figure(
+            "Storage now", "storage_bytes", trend, "bytes", page.since_now, totals["storage_bytes"], known
+        )
 
 
 def _figure(
@@ -140,20 +155,21 @@ def _figure(
     name: str,
     trend: Sequence[Row],
     unit: str,
+    since: fleet.Changes | None,
     value: int | None = None,
     note: str | None = None,
 ) -> None:
     days = [row[name] for row in _sealed(trend)]
     known = [day for day in days if day is not None]
     current = value if value is not None or not days else days[-1]
-    change, weeks = _change(current, days, 1 if value is None else 0)
+    change = None if since is None else since.by_figure[name]
     with st.container(border=True, height="stretch"):
         st.metric(
             label,
             format.size(current) if unit == "bytes" else format.compact(current),
-            change,
+            None if change is None else f"{change:+.1%}",
             delta_color="off",
-            delta_description=f"in {format.many(weeks, 'week')}" if change else None,
+            delta_description=f"vs {since.base:%a %d %b}" if since and change is not None else None,
             help=note,
         )
         if len(known) > 1:
@@ -164,18 +180,6 @@ def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
     """Without the last days while they are not sealed yet, as just after midnight."""
     last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
     return trend[: last + 1]
-
-
-def _change(now: int | None, days: Sequence[int | None], last: int) -> tuple[str | None, int]:
-    """Against the same weekday of the newest week that is known, and how many weeks ago; weekends are quiet.
-
-    `last` is 1 where `now` is the last of `days`, 0 where it comes after them.
-    """
-    for weeks in range(1, (len(days) - last) // 7 + 1):
-        before = days[-7 * weeks - last]
-        if now is not None and before:
-            return f"{now / before - 1:+.1%}", weeks
-    return None, 0
 
 
 def _checks(all_problems: Sequence[Problem], scope: Scope) -> None:

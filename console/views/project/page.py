@@ -31,8 +31,9 @@ ALLOWANCES = (
     Column("state", "State"),
     Column("label", "Meter"),
     Column("share", "Used of included", "share"),
-    Column("used_text", "Used"),
-    Column("included_text", "Included"),
+    Column("used", "Used", "count"),
+    Column("included", "Included", "count"),
+    Column("unit", "Unit"),
     Column("kind", "Beyond it"),
 )
 MONTHS = (
@@ -40,7 +41,8 @@ MONTHS = (
     Column("total_charge", "Charge", "money"),
     Column("currency", "Currency"),
     Column("tier", "Tier"),
-    Column("coverage", "Days sealed"),
+    Column("days_present", "Days sealed", "count"),
+    Column("days_expected", "Days expected", "count"),
     *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
     *(Column(f"peak_{gauge.name}", f"{gauge.label}, peak", gauge.unit) for gauge in GAUGES),
 )

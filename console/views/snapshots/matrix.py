@@ -67,13 +67,13 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
         if lacking:
             only = tuple(sorted(unsealed | partial(current_scope(), first.date, last.date, sources)))
         cells = query(current_scope(), first.date, last.date, after, sources, only)
-        st.button("First projects", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
+        st.button("First page", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
-        st.button("Next projects", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
+        st.button("Next page", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
     if not cells:
         st.info(
-            "Every project's days are sealed and were read whole."
+            "Every project's days are sealed; none is missing, partial or carried over."
             if lacking
             else "No project was metered in these days."
         )
@@ -97,7 +97,7 @@ def _choose() -> tuple[Sequence[SourceName], bool]:
         on_change=_go,
         args=(0,),
     )
-    only = st.toggle("Only with missing or partial days", key="only", on_change=_go, args=(0,))
+    only = st.toggle("Only with missing, partial or carried-over days", key="only", on_change=_go, args=(0,))
     address.write("source", None if source == EVERY else source)
     address.write("only", "missing" if only else None)
     sources = [name for name in SOURCE_NAMES if source in (EVERY, name)]

@@ -71,7 +71,7 @@ def _asked(at: datetime) -> tuple[Day, Day]:
         last = first
     if (last - first).days >= LONGEST:
         first = last - timedelta(days=LONGEST - 1)
-        st.warning(f"A look spans at most {LONGEST} days; this one begins at {first}.")
+        st.warning(f"Ranges are limited to {LONGEST} days; this one begins on {first}.")
     st.session_state["from"], st.session_state["to"] = first, last
     return Day(first), Day(last)
 
@@ -158,9 +158,9 @@ def _spans(missing: Missing, chosen: Missing, project_id: int | None) -> list[tu
     return [(dates[0], dates[-1]) for dates in spans]
 
 
-def _ask(project_id: int | None, span: tuple[date, date], at: datetime, trial: bool = False) -> int:
+def _ask(project_id: int | None, span: tuple[date, date], at: datetime, dry_run: bool = False) -> int:
     first, last = map(str, span)
-    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last}, trial)
+    return ask("backfill", f"{first}..{last}", at, project_id, {"from": first, "to": last}, dry_run)
 
 
 def _by_project(missing: Missing) -> list[dict[str, Any]]:
