@@ -246,7 +246,7 @@ def test_the_matrix_is_narrowed_to_a_source_and_to_what_is_missing(page: Page, s
     choose(page, "Source", "S3")
     page.wait_for_url("**source=s3*")
     settle(page)
-    page.get_by_text("Only with missing or partial days").click()
+    page.get_by_text("Only with missing, partial or carried-over days").click()
     page.wait_for_url("**only=missing*")
     settle(page)
     if site.fleet.missing:
