@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from jobs import runner
 from metering.config import settings
 from metering.config.settings import load_settings
+from metering.db.engine import engine_of
 from tests.support import two_tenants
 from tests.support.browser import PATIENCE, chromium
 from tests.support.browser_site import Site
@@ -169,9 +170,9 @@ def live_runner(site: Site) -> Iterator[None]:
     """A runner that works on the site's requests until the test ends, and has done what was due."""
     stop = threading.Event()
     url = site.engine.url.render_as_string(hide_password=False)
-    engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
-    found = load_settings(database_url=url)
-    thread = threading.Thread(target=runner.run, args=(found, engine, stop), daemon=True)
+    engine = engine_of(site.engine.url)
+    settings_of_site = load_settings(database_url=url)
+    thread = threading.Thread(target=runner.run, args=(settings_of_site, engine, stop), daemon=True)
     thread.start()
     idle = "SELECT bool_or(trigger = 'schedule') AND bool_and(finished_at IS NOT NULL) FROM job_runs"
     until(lambda: site.scalar(idle))
