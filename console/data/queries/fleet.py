@@ -98,7 +98,7 @@ def changes(connection: Connection, days: Sequence[SealedDay], last: Day, live: 
 
     `last` is the day that is compared, or with `live` the running day, whose gauges are compared.
     """
-    sealed = {day.date for day in days if day.projects and day.whole}
+    sealed = {day.date for day in days if day.projects and day.is_complete}
     weeks = (last.date - timedelta(weeks=number) for number in range(1, 5))
     base = next((day for day in weeks if day in sealed), None)
     if base is None:
