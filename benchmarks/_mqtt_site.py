@@ -225,7 +225,7 @@ def _certificate(folder: Path) -> None:
 @contextmanager
 def _database() -> Iterator[tuple[URL, Engine]]:
     name = f"fleetmeter_bench_{os.getpid()}_{time.monotonic_ns()}"
-    settings = environment.load()
+    settings = environment.load_or_start()
     server = settings.database.set(drivername=DRIVER)
     admin = create_engine(environment.maintenance_url(settings), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -40,7 +40,7 @@ def move(client_id: Annotated[str, typer.Argument(metavar="ID", help="The client
     """Count what waits under a client id, and go on under this installation's own or MQTT_CLIENT_ID."""
     from collectors.mqtt import move as mover  # noqa: PLC0415 - a slow import that few commands need
 
-    settings = environment.load()
+    settings = environment.load_or_start()
     if settings.mqtt_url is None:
         raise SettingsError("MQTT_URL is not set; it takes mqtt://user:password@host:1883")
     engine = environment.engine(settings)
@@ -56,7 +56,7 @@ def retire(
     """Give a counter up that does not come back; the time since it was last read becomes an accepted gap."""
     from collectors.mqtt import cleanup  # noqa: PLC0415 - a slow import that few commands need
 
-    settings = environment.load()
+    settings = environment.load_or_start()
     with transaction(environment.engine(settings)) as connection:
         sessions.retire(connection, client_id, reason, corrections.actor(), environment.now())
     OUT.print_line(f"counter {client_id} is retired; months no longer wait for it")
