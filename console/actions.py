@@ -39,7 +39,7 @@ Run = Mapping[str, Any]
 
 
 def needed(job: str, dry_run: bool = False) -> Role:
-    """The role that asking for `job` takes: closing a month is final, a dry run is not."""
+    """Return the role that a request for `job` needs: closing a month is final, a dry run is not."""
     return "admin" if job == "monthly" and not dry_run else "operator"
 
 

@@ -46,7 +46,7 @@ def write(name: str, value: str | None) -> None:
 
 
 def _known() -> dict[str, tuple[str | None, bool]]:
-    """This page's address as last seen or written, and whether the browser has yet to show it.
+    """Return this page's address as last read or written, and whether the browser has yet to show it.
 
     Each click, and each live part every two seconds, sends the address along, so one that was sent
     before a change may arrive after it. Taken for new it would undo what somebody just chose.
@@ -73,7 +73,7 @@ def refuse(name: str, raw: str, takes: str) -> None:
 
 
 def one_of(options: Sequence[str]) -> Callable[[str], str]:
-    """A parser that takes exactly these words."""
+    """Return a parser that accepts exactly these words."""
 
     def parse(raw: str) -> str:
         if raw not in options:

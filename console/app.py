@@ -60,7 +60,7 @@ def _around(settings: Settings) -> list[Middleware]:
 
 
 async def _overview(request: Request) -> Response:
-    """The first page by its name: Streamlit knows it at / only."""
+    """Redirect the first page's name to /, the only address at which Streamlit knows it."""
     return RedirectResponse(str(request.url.replace(path="/", scheme="", netloc="")))
 
 

@@ -28,7 +28,7 @@ PLATFORM = ("jobs", "health")  # about the whole platform: not shown to an organ
 
 
 def page(key: str, start: str = "overview", whole: bool = True) -> Page:
-    """The page `key` at `/key`; the one named `start` answers at `/`.
+    """Return the page `key` at `/key`; the one named `start` answers at `/`.
 
     Without `whole`, for an organization's viewer: what is about the platform says so and is not listed.
     """
@@ -40,7 +40,7 @@ def page(key: str, start: str = "overview", whole: bool = True) -> Page:
 
 
 def navigation(start: str, shown: bool = True, whole: bool = True) -> Page:
-    """The navigation, and the page that the address names."""
+    """Show the navigation and return the page that the address names."""
     return st.navigation(
         {section: [page(key, start, whole) for key in keys] for section, keys in SECTIONS.items()},
         position="sidebar" if shown else "hidden",
@@ -49,5 +49,5 @@ def navigation(start: str, shown: bool = True, whole: bool = True) -> Page:
 
 
 def link(key: str, label: str, **query: str) -> None:
-    """A link to the page `key` with that query."""
+    """Show a link to the page `key` with that query."""
     st.page_link(page(key), label=label, icon=":material/arrow_forward:", query_params=query or None)

@@ -62,12 +62,12 @@ REFUSAL = PlainTextResponse(
 
 
 async def healthz(_request: Request) -> Response:
-    """The process answers."""
+    """Answer that the process runs."""
     return PlainTextResponse("ok\n")
 
 
 async def readyz(_request: Request) -> Response:
-    """The database answers and holds our tables."""
+    """Answer whether the database can be reached and holds our tables."""
     return await run_in_threadpool(_ready)
 
 
@@ -83,6 +83,7 @@ class Guard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request for metrics without the token."""
         answer = self.app
         if scope["type"] == "http" and scope["path"] in GUARDED:
             authorization = Headers(scope=scope).get("authorization", "")

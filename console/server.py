@@ -49,7 +49,7 @@ def origin(settings: Settings) -> str:
 
 
 def command(port: int, settings: Settings) -> list[str]:
-    """The command line of the console on `port`; it reads everything else from the environment."""
+    """Return the command line of the console on `port`; the environment has everything else."""
     app = Path(__file__).with_name("app.py")
     options = {
         "server.address": settings.console_address,

@@ -61,6 +61,7 @@ class Edge:
         self.guarded = settings.sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse requests of other hosts and origins; add the security headers."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return

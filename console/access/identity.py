@@ -109,7 +109,7 @@ def _claimed(claims: Claims, settings: Settings) -> Role | None:
 
 
 def _values(claims: Claims, name: str | None) -> tuple[str, ...]:
-    """The claim's words. A name with dots may lead into claims, like realm_access.roles."""
+    """Return the words of a claim; a name with dots leads into claims, like realm_access.roles."""
     value: Any = claims.get(name) if name else None
     if value is None and name:
         value = claims

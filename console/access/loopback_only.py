@@ -21,6 +21,7 @@ class LoopbackOnly:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse requests that do not come from this machine."""
         answer = self.app if scope["type"] == "lifespan" or is_loopback(scope.get("server")) else REFUSAL
         await answer(scope, receive, send)
 

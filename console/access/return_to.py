@@ -26,6 +26,7 @@ class ReturnTo:
         self.origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Remember the page of a visitor who has to sign in, and return there afterwards."""
         if scope["type"] != "http" or scope["path"] not in (LOGIN, CALLBACK):
             await self.app(scope, receive, send)
             return
@@ -58,7 +59,7 @@ class ReturnTo:
 
 
 def page_of(address: str, origin: str) -> str:
-    """The console's page that `address` is of, with its query; the first page for any other address."""
+    """Return the console's page in `address` with its query; the first page for any other address."""
     parts = urlsplit(address)
     key = parts.path.removeprefix("/")
     if f"{parts.scheme}://{parts.netloc}" != origin or key not in TITLES:

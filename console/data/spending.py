@@ -41,13 +41,15 @@ class Spending:
 
 @dataclass
 class Rating:
+    """The last result of the rating, and the thread that makes the next one."""
+
     last: Spending | None = None
     rater: threading.Thread | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
 
 
 def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
-    """The newest result, None while the first is being made; one that is old is made anew meanwhile.
+    """Return the newest result, None until the first exists; an old one is refreshed meanwhile.
 
     Whoever asks for the first waits `patience` seconds for it.
     """

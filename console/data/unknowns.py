@@ -11,14 +11,14 @@ BLIND = ("missing", "not_configured", "not_started")
 
 
 def day(row: Row) -> dict[str, Any]:
-    """A sealed day in which the counters of sources that were blind are None."""
+    """Return a sealed day with None for counters of sources that were blind."""
     coverage: Mapping[str, Any] = row["coverage"] or {}
     blind = {source for source, entry in coverage.items() if entry.get("state") in BLIND}
     return {**row, **{meter.name: None for meter in COUNTERS if meter.source in blind}}
 
 
 def hour(row: Row) -> dict[str, Any]:
-    """An hour in which the counters that are counted afterwards are None until they were.
+    """Return an hour with None for counters that are counted later.
 
     Messages are added as they come: an hour without any has no mark of having been measured.
     """
@@ -28,7 +28,7 @@ def hour(row: Row) -> dict[str, Any]:
 
 
 def live(row: Row) -> dict[str, Any]:
-    """Running totals in which the counters of sources never measured are None."""
+    """Return running totals with None for counters of sources never measured."""
     return {
         **row,
         **{meter.name: None for meter in COUNTERS if row[f"{meter.source}_measured_at"] is None},
@@ -36,17 +36,17 @@ def live(row: Row) -> dict[str, Any]:
 
 
 def month(row: Row) -> dict[str, Any]:
-    """A closed month in which the counters of sources that never looked are None."""
+    """Return a closed month with None for counters of sources that were never measured in it."""
     return {**row, **{meter.name: None for meter in COUNTERS if not row[f"{meter.source}_looked"]}}
 
 
 def looked(source: str, coverage: str = "coverage") -> str:
-    """SQL: whether `source` was looked at on the day whose coverage that is."""
+    """Return SQL: whether `source` was measured on the day of that coverage."""
     return f"({coverage}->'{source}'->>'state') NOT IN {BLIND}"
 
 
 def looked_in_month(bill: str) -> str:
-    """SQL columns `<source>_looked`: whether each counter source looked on some day of that bill's month."""
+    """Return SQL columns `<source>_looked`: whether each counter source was measured in the bill's month."""
     return ", ".join(
         f"""EXISTS (SELECT FROM daily_stats d WHERE d.project_id = {bill}.project_id
             AND d.date >= make_date({bill}.year, {bill}.month, 1)

@@ -8,7 +8,7 @@ from console.ui import escape
 
 
 def sign_in(why: str) -> None:
-    """What somebody sees who is not signed in."""
+    """Show the sign-in button to a visitor who is not signed in."""
     with st.container(width=480):
         st.title("Fleetmeter", anchor=False)
         st.markdown(f"{escape.markdown(why, 200)}.")
@@ -16,7 +16,7 @@ def sign_in(why: str) -> None:
 
 
 def refused(why: str) -> None:
-    """What somebody sees who is signed in and has no role."""
+    """Tell a person who is signed in without a role whom to ask."""
     with st.container(width=480):
         st.title("Fleetmeter", anchor=False)
         st.warning(f"{escape.markdown(why, 400)}.", icon=":material/block:")
@@ -34,7 +34,7 @@ def signed_in(who: Person) -> None:
 
 
 def not_yours() -> None:
-    """A page that is about the platform, asked for by an organization's viewer."""
+    """Tell an organization's viewer that the page is about the whole platform."""
     st.title("Not available for your role", anchor=False)
     st.warning("This page is about the whole platform; it is not shown to organizations.")
 

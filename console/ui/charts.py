@@ -129,7 +129,7 @@ def _band(band: Sequence[tuple[int | None, int | None]], divisor: int) -> list[d
 
 
 def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:
-    """A calendar: days in order, days that `missing` projects lack (with how many), days not expected."""
+    """Render a calendar: days in order, days missing in some projects, days not expected."""
     first, last = rows[0]["date"], rows[-1]["date"]
     weeks = (last - first).days // 7 + 2
     size = 26 if weeks < 32 else 15
@@ -170,7 +170,7 @@ def calendar(rows: Sequence[Mapping[str, Any]], alt: str, key: str) -> None:
 
 
 def _heat(row: Mapping[str, Any]) -> float:
-    """The more projects lack a day, the stronger its colour; the number on it stays readable."""
+    """Return a stronger colour for a day that more projects lack; its number stays readable."""
     share = float(row["missing"] / (row["missing"] + row["sealed"]))
     return round(0.7 + 0.3 * share, 2)
 

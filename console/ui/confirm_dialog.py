@@ -6,7 +6,7 @@ import streamlit as st
 
 
 def button(label: str, key: str, icon: str, **options: str) -> None:
-    """A button that opens the question of that key."""
+    """Show a button that opens the dialog of that key."""
     st.button(label, key=key, icon=icon, on_click=_open, args=(key,), **options)  # type: ignore[arg-type]
 
 

@@ -39,7 +39,7 @@ def monthly(month: Month, rows: int) -> None:
 
 
 def checked(month: Month, totals: Sequence[Row]) -> None:
-    """What the CSV holds, made once more: rows, its total beside the screen's, and its SHA-256.
+    """Show the CSV's rows, its total beside the screen's, and its SHA-256, computed anew.
 
     The same month is the same file wherever it is exported; a Parquet file holds the same rows, but is
     not the same bytes under another version of its writer.

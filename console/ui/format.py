@@ -24,7 +24,7 @@ def compact(value: float | Decimal | None) -> str:
 
 
 def scale(value: int | float) -> tuple[int, str]:
-    """The divisor that makes `value` bytes readable, and the unit's name, such as MB."""
+    """Return the divisor that makes `value` bytes readable, and the unit's name, such as MB."""
     return next(((by, f"{letter}B") for by, letter in _SCALES if abs(value) >= by), (1, "B"))
 
 
@@ -36,7 +36,7 @@ def size(value: int | None) -> str:
 
 
 def quantity(value: int | None, unit: str) -> str:
-    """A meter's value in its unit: `count` or `bytes`."""
+    """Format a meter's value in its unit: `count` or `bytes`."""
     return size(value) if unit == "bytes" else count(value)
 
 
@@ -54,7 +54,7 @@ def span(low: int, high: int, unit: str) -> str:
 
 
 def money(value: Decimal | None, currency: str) -> str:
-    """An amount with its currency's code."""
+    """Format an amount with its currency's code."""
     return UNKNOWN if value is None else f"{value:,} {currency}"
 
 
@@ -73,7 +73,7 @@ def age(since: datetime | None, at: datetime) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time."""
+    """Format a length of time."""
     if seconds is None:
         return UNKNOWN
     if seconds < 0.001:
@@ -89,5 +89,5 @@ def many(number: int, noun: str) -> str:
 
 
 def stamp(at: datetime) -> str:
-    """An instant to the second, its zone named."""
+    """Format an instant to the second, with its zone."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

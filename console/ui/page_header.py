@@ -13,7 +13,7 @@ LOADING = 360  # pixels
 
 
 def head(title: str) -> Callable[[datetime], None]:
-    """The title and a way to read again; to be called with the instant that the figures show."""
+    """Show the title and a refresh button; returns a function that shows the figures' instant."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, width="stretch", anchor=False)
         place = st.container(width="content")
@@ -33,7 +33,7 @@ def head(title: str) -> Callable[[datetime], None]:
 
 
 def loading() -> AbstractContextManager[object]:
-    """What stands in the page's place while its figures are read, once that takes longer than a moment."""
+    """Show a placeholder while the page's figures are read, if that takes longer than a moment."""
     return st.skeleton(height=LOADING)
 
 

@@ -158,7 +158,7 @@ def _next_close(close: Mapping[str, Any]) -> None:
 
 
 def title(run: Mapping[str, Any]) -> str:
-    """What is run, for which period and project, as Markdown."""
+    """Return the job, its period and its project as Markdown."""
     scope = "" if run["project_id"] is None else f" · project {run['project_id']}"
     preview_of = "Preview: " if run["dry_run"] else ""
     return f"{preview_of}{escape.markdown(run['job'])} {escape.markdown(run['period'])}{scope}"
@@ -175,7 +175,7 @@ def detail(run: Mapping[str, Any]) -> str:
 
 
 def outcome(run: Mapping[str, Any]) -> str:
-    """The sentence a run ended with: what it did, or its last error; failures in it are counted."""
+    """Return the sentence of a run's end: its result or last error, and how many it left out."""
     errors = [
         str(error.get("error", "")) if isinstance(error, dict) else str(error) for error in run["errors"]
     ]

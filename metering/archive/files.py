@@ -81,7 +81,7 @@ def _refuse_other_names(path: Path, files: Mapping[str, str]) -> None:
 
 
 def check_files(folder: Path, manifest: ArchiveManifest, names: Collection[str] = NAMES) -> None:
-    """Raises FleetmeterError if a file in `folder` is a link, or not the one that was archived."""
+    """Refuse a file in `folder` that is a link or differs from the archive. Raises FleetmeterError."""
     for name in names:
         digest = manifest.files[name]
         path = folder / name
@@ -91,7 +91,7 @@ def check_files(folder: Path, manifest: ArchiveManifest, names: Collection[str] 
 
 
 def refuse_link(path: Path) -> None:
-    """Raises FleetmeterError if `path` is there and is not an ordinary file."""
+    """Refuse a `path` that exists and is not an ordinary file. Raises FleetmeterError."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise FleetmeterError(f"{path} is not an ordinary file; name another folder")
 

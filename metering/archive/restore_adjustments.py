@@ -81,7 +81,7 @@ def _refuse_other_months(month: Month, rows: Adjustments) -> None:
 
 
 def _refuse_other_sums(folder: Path, sealed: Mapping[int, Row], rows: Adjustments) -> None:
-    """What the bills hold beyond their days is what was posted: usage by counter, and money."""
+    """Check that bills less their days equal what was posted: usage by counter, and money."""
     usage: dict[int, dict[str, int]] = {project: dict.fromkeys(COUNTER_NAMES, 0) for project in sealed}
     money: dict[int, Decimal] = dict.fromkeys(sealed, Decimal(0))
     for row in rows:

@@ -116,14 +116,14 @@ def _chunks(connection: Connection) -> Iterable[tuple[int, int]]:
 
 
 def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
-    """What PROJECTS sorts by."""
+    """Return the parameters by which PROJECTS sorts."""
     used, share = row["used"], row["share"]
     over = 2 if used is None else int(used <= row["included"])
     return over, share is None, -(share or 0.0), row["project_id"], row["meter"]
 
 
 def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
-    """What OF_PROJECTS and OF_ORGANIZATIONS take."""
+    """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS."""
     return {
         "tiers": json.dumps(_tiers(version)),
         "allowances": json.dumps(_allowances(version)),

@@ -152,7 +152,7 @@ class LimitService:
 
 @cache
 def _statement(query: str) -> TextClause:
-    """Parsed once: there are a dozen of them."""
+    """Return the parsed statement; there are a dozen, each parsed once."""
     return text(query)
 
 

@@ -66,7 +66,7 @@ def dry_run(engine: Engine, keep: bool = True) -> Iterator[Engine]:
     with connected(engine):
         pass  # raises DatabaseUnavailable
     connection = psycopg2.connect(**options)
-    session.prepare(connection, engine.get_execution_options()["session_settings"])
+    session.prepare(connection, engine.get_execution_options().get("session_settings", session.SETTINGS))
     connection.keep = keep
     isolated = create_engine(
         engine.url,

@@ -21,7 +21,7 @@ Advance = Callable[[str, int, int], None]  # what is being done, how many are do
 
 
 class ShutdownRequested(Exception):
-    """This process was told to stop between two chunks."""
+    """Raised between two chunks when the process was told to stop."""
 
 
 class Heartbeat:

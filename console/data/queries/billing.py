@@ -61,7 +61,7 @@ UNBILLED = text(f"""
 
 
 def months(connection: Connection, at: datetime) -> list[Month]:
-    """The running month, the one before, and every month with a bill; newest first."""
+    """Return the running month, the one before, and every month with a bill, newest first."""
     billed = [Month(row["year"], row["month"]) for row in every(connection, MONTHS)]
     running = Month.of(at)
     return sorted({running, running.previous(), *billed}, reverse=True)
@@ -87,12 +87,12 @@ def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int 
 
 
 def totals(connection: Connection, month: Month) -> list[Row]:
-    """Sums of a month's bills, a row for each currency."""
+    """Return the sums of a month's bills, a row for each currency."""
     return every(connection, TOTALS, year=month.year, month=month.month)
 
 
 def lines(connection: Connection, month: Month) -> list[Row]:
-    """What was used beyond allowances in a month, by meter and currency; it sums to the overage."""
+    """Return a month's use beyond allowances by meter and currency; charges sum to the overage."""
     return every(connection, LINES, **month.bounds())
 
 

@@ -132,5 +132,5 @@ def _day(date: date, projects: int, server: str, scope: Scope, _connection: Conn
 
 
 def top(connection: Connection, most: int = 10) -> list[Row]:
-    """The projects with the most messages in the running month."""
+    """Return the projects with the most messages in the running month."""
     return every(connection, TOP, most=most)

@@ -110,12 +110,12 @@ def unattributed(connection: Connection, at: datetime) -> list[dict[str, Any]]:
 
 @lru_cache
 def head() -> str | None:
-    """The newest revision of the schema that this installation knows."""
+    """Return the newest revision of the schema that this installation knows."""
     config = Config()
     config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
     return ScriptDirectory.from_config(config).get_current_head()
 
 
 def database(connection: Connection) -> Row:
-    """The server, its size and the schema's revision."""
+    """Return the server's version, its size and the schema's revision."""
     return one(connection, DATABASE)

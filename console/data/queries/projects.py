@@ -76,13 +76,13 @@ def find(connection: Connection, project_id: int) -> Row | None:
 
 
 def live(connection: Connection, project_id: int) -> Row | None:
-    """The running totals, None when nothing was ever counted."""
+    """Return the running totals; None if nothing was ever counted."""
     row = next(iter(every(connection, LIVE, id=project_id)), None)
     return None if row is None else unknowns.live(row)
 
 
 def trend(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
-    """A row for each day of the range; None for a meter that is unknown, every one where none is sealed."""
+    """Return a row for each day of the range; None for unknown meters, and for all of an unsealed day."""
     rows = every(connection, DAYS, id=project_id, first=first.date, last=last.date)
     sealed = {row["date"]: unknowns.day(row) for row in rows}
     blank = dict.fromkeys((*COUNTER_NAMES, *GAUGE_NAMES, "coverage"))
@@ -90,12 +90,12 @@ def trend(connection: Connection, project_id: int, first: Day, last: Day) -> lis
 
 
 def hours(connection: Connection, project_id: int, day: Day) -> list[Row]:
-    """The hours of that day that have usage; None for what was not measured in an hour."""
+    """Return the hours of that day that have usage; None for meters not measured in an hour."""
     return [
         unknowns.hour(row) for row in every(connection, HOURS, id=project_id, start=day.start, end=day.end)
     ]
 
 
 def months(connection: Connection, project_id: int) -> list[Row]:
-    """Closed months, newest first, at most three years."""
+    """Return closed months, newest first, at most three years."""
     return [unknowns.month(row) for row in every(connection, MONTHS, id=project_id)]

@@ -14,5 +14,5 @@ def every(connection: Connection, query: TextClause, **parameters: Any) -> list[
 
 
 def one(connection: Connection, query: TextClause, **parameters: Any) -> Row:
-    """The only row of `query`."""
+    """Return the only row of `query`."""
     return dict(connection.execute(query, parameters).mappings().one())

@@ -57,7 +57,7 @@ UNMENDED = text(f"""{_RUN} WHERE r.state IN ('failed', 'dead') AND r.finished_at
 
 
 def active(connection: Connection) -> list[Row]:
-    """What is queued or running, oldest first."""
+    """Return queued and running runs, oldest first."""
     return every(connection, ACTIVE)
 
 
@@ -84,7 +84,7 @@ def history(
 
 
 def of_project(connection: Connection, project_id: int) -> list[Row]:
-    """The last runs asked for that project alone."""
+    """Return the last runs that were requested for that project alone."""
     return every(connection, OF_PROJECT, project=project_id)
 
 
@@ -94,5 +94,5 @@ def latest(connection: Connection, jobs: Sequence[str]) -> list[Row]:
 
 
 def unmended(connection: Connection, since: datetime) -> list[Row]:
-    """Runs that failed after `since` and that no later run of the same job and period made good."""
+    """Return runs that failed after `since` without a later success of the same job and period."""
     return every(connection, UNMENDED, since=since)

@@ -25,7 +25,7 @@ Detail = Mapping[str, Any]
 
 
 def sentence(kind: str, detail: Detail) -> str:
-    """What is wrong, from an alert's kind and detail; the detail as it is for a kind without words."""
+    """Return the sentence of an alert's kind and detail; of an unknown kind, the detail as it is."""
     try:
         return SENTENCES[kind](detail)
     except (KeyError, TypeError, ValueError):  # written by another version: still better than nothing
@@ -33,7 +33,7 @@ def sentence(kind: str, detail: Detail) -> str:
 
 
 def unusual(project_id: int, detail: Detail, until: date) -> None:
-    """A chart of the meter around the unusual day, up to `until`, with the band of each day."""
+    """Show the meter around the unusual day, up to `until`, with the expected band of each day."""
     meter, day = METERS[detail["meter"]], date.fromisoformat(detail["date"])
     first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
     with read_transaction() as page:

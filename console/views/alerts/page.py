@@ -44,7 +44,7 @@ LOOKS = {"critical": "● critical", "warning": "▲ warning"}
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     address.parse("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
     kind = st.session_state.get("kind")
     address.parse("over", _is_shown, "`shown`")

@@ -38,12 +38,12 @@ POSTED = text("""
 
 
 def posted(connection: Connection, month: Month) -> list[Row]:
-    """The adjustments posted to `month`, newest first."""
+    """Return the adjustments posted to `month`, newest first."""
     return every(connection, POSTED, first=month.first.date)
 
 
 def render(posted_rows: list[Row], month: Month, at: datetime) -> None:
-    """The adjustments of `month`, and while it runs the forms to post and reverse one."""
+    """Render the adjustments of `month`, and while it runs the forms to post and reverse one."""
     running = month.start <= at < month.end and has_role("admin")
     if not posted_rows and not running:
         return

@@ -13,7 +13,7 @@ TABLE = "bills"  # the table whose ticked bill is explained
 
 
 def explained(project_id: int, month: Month) -> None:
-    """A drawer with every step of one bill, in the words of `fleetmeter explain`."""
+    """Render an expander with every step of one bill, as `fleetmeter explain` prints it."""
 
     @st.dialog(
         f"Why project {project_id} pays this",

@@ -25,7 +25,7 @@ class Corrected:
     whole: bool = True
 
     def of(self, bill: Row) -> Decimal | None:
-        """A bill's charge as corrected; None where it was not rated again."""
+        """Return a bill's charge as corrected; None if it was not rated again."""
         return self.charges.get(bill["project_id"], bill["total_charge"] if self.whole else None)
 
 
@@ -34,7 +34,7 @@ NONE = Corrected({})
 
 @cached
 def query(scope: Scope, month: str) -> Corrected:
-    """The corrections of a month, of the first MOST projects."""
+    """Return the corrections of a month, of the first MOST projects."""
     one = Month.parse(month)
     with read_transaction_as(scope) as page:
         changed = corrected_bills.since(page.connection, one, MOST)

@@ -30,7 +30,7 @@ OPEN = text(f"""
 
 
 def blocking(connection: Connection, month: Month) -> list[Row]:
-    """The open gaps of counter sources in `month`."""
+    """Return the open gaps of counter sources in `month`."""
     return every(connection, OPEN, **month.bounds())
 
 

@@ -107,13 +107,13 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
 
 @cached
 def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
-    """A page of bills."""
+    """Return one page of bills."""
     with read_transaction_as(scope) as page:
         return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     scope, as_of = current_scope(), head("Billing")
     with loading():
         at, months = read_months(scope)

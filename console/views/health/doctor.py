@@ -11,7 +11,7 @@ LONGEST = 60  # seconds; doctor waits for an absent broker
 
 
 def render() -> None:
-    """A button, and under it what the doctor found the last time it was pressed here."""
+    """Render a button, and below it the doctor's findings of the last press."""
     if not has_role("operator"):
         return
     with st.container(horizontal=True, vertical_alignment="center"):

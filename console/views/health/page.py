@@ -68,7 +68,7 @@ UNATTRIBUTED = (
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     as_of = head("Health")
     with loading():
         all_problems = overview.query(current_scope()).problems

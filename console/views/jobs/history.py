@@ -31,7 +31,7 @@ PER_PAGE = 50
 
 
 def render() -> None:
-    """The filters, and the runs they leave."""
+    """Render the filters and the runs that match."""
     address.parse("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
     address.parse("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
     address.parse("before", _number, "the number of a run")

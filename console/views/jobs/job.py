@@ -21,7 +21,7 @@ WIDTH, HEIGHT, GAP, COLOUR = 120, 36, 2, "#3a8fcb"  # the sparkline, in pixels; 
 
 
 def line(row: Row, at: datetime) -> None:
-    """The job of a row of `runs.latest`."""
+    """Return the job of a row of `runs.latest`."""
     job = row["job"]
     definition = JOBS[job]
     with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
@@ -51,7 +51,7 @@ def _when(row: Row, at: datetime) -> str:
 
 
 def sparkline(title: str, seconds: Sequence[float]) -> str:
-    """The last durations as bars, the newest at the right: an image with a text alternative."""
+    """Return the last durations as bars, newest at the right: an image with alternative text."""
     step, highest = WIDTH / 20, max(*seconds, 0.001)
     bars = "".join(
         _bar(number * step, step - GAP, max(2.0, HEIGHT * took / highest))

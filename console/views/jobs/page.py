@@ -18,13 +18,13 @@ from metering.db.scope import Scope
 
 @cached
 def catching_up(scope: Scope) -> str:
-    """The days and months that are behind, in a line; empty when none is."""
+    """Return the days and months that are behind, in a line; empty if there are none."""
     with read_transaction_as(scope) as page:
         return backlog.summary(backlog.plan(page.connection, page.at))
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     as_of = head("Jobs")
     with loading(), read_transaction() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))

@@ -66,7 +66,7 @@ def query(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     address.parse("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
     near = int(st.session_state.get("share") or 80) / 100
     as_of = head("Limits")
@@ -97,7 +97,7 @@ def show() -> None:
 
 
 def words(row: Row) -> dict[str, str]:
-    """What a row of usage against an allowance says in words."""
+    """Return the words for a row of usage against an allowance."""
     meter = METERS[row["meter"]]
     return {
         "state": _state(row),

@@ -93,7 +93,7 @@ def _last_sealed(days: Sequence[SealedDay]) -> Day:
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     scope, as_of = current_scope(), head("Overview")
     with loading():
         page = query(scope)

@@ -24,6 +24,7 @@ COVERAGE = (
 
 
 def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
+    """Render a meter by day, with its table and its unusual days."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
@@ -72,7 +73,7 @@ def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row],
 
 
 def _a_day(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
-    """What is included, as a day shows it: a gauge's level, or a month's counter over thirty days."""
+    """Return the allowance of a day: a gauge's level, or a thirtieth of a month's counter."""
     included = next((row["included"] for row in used if row["meter"] == meter.name), None)
     return included if included is None or isinstance(meter, Gauge) else included // 30
 

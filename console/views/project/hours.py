@@ -29,6 +29,7 @@ MEASURED = (
 
 @error_boundary.guarded
 def render(project_id: int, first: date, last: date, name: str) -> None:
+    """Render the hours of a day, with the coverage of each source."""
     running = last + timedelta(days=1)
     day = st.date_input("Day", running, first, running, format="YYYY-MM-DD", width=170, key=f"hours-{first}")
     with read_transaction() as page:
@@ -39,7 +40,7 @@ def render(project_id: int, first: date, last: date, name: str) -> None:
 
 
 def covered(cells: Sequence[HourCell]) -> list[Row]:
-    """A row for each hour: the state of each source, and in words what is behind it."""
+    """Return a row for each hour: the state of each source and the reason in words."""
     return [_row(list(group)) for _, group in groupby(cells, key=lambda cell: cell.hour)]
 
 

@@ -15,6 +15,7 @@ from metering.catalogue.sources import SOURCE_LABELS
 @st.fragment(run_every=2)
 @error_boundary.guarded
 def live_totals(project_id: int) -> None:
+    """Render the running totals, refreshed every few seconds."""
     with read_transaction() as page:
         live = projects.live(page.connection, project_id)
     st.subheader("Running month, live", anchor=False)

@@ -62,7 +62,7 @@ class Read:
 
 @cached
 def offered(scope: Scope, words: str) -> list[Row]:
-    """The projects to choose from."""
+    """Return the projects to choose from."""
     with read_transaction_as(scope) as page:
         return projects.matches(page.connection, words)
 
@@ -86,7 +86,7 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     address.parse("project", _identifier, "the id of a project")
     address.parse("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.parse("meter", address.one_of(tuple(METERS)), "a meter")

@@ -41,7 +41,7 @@ def query(
     sources: Sequence[SourceName],
     only: tuple[int, ...] | None,
 ) -> list[Cell]:
-    """A page of cells."""
+    """Return one page of cells."""
     with read_transaction_as(scope) as page:
         return coverage_matrix.matrix(
             page.connection, Day(first), Day(last), page.at, after, PAGE, sources, only
@@ -51,13 +51,13 @@ def query(
 # Read only when it is asked for.
 @cached
 def partial(scope: Scope, first: date, last: date, sources: Sequence[SourceName]) -> frozenset[int]:
-    """The projects of which a sealed day was not read whole."""
+    """Return the projects with a sealed day that was not read completely."""
     with read_transaction_as(scope) as page:
         return coverage_matrix.incomplete_projects(page.connection, Day(first), Day(last), sources)
 
 
 def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
-    """The matrix of the last MOST_DAYS of a range; `unsealed` are the projects that miss a day in it."""
+    """Render the matrix of the last MOST_DAYS of a range; `unsealed` projects miss a day in it."""
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
     after = int(st.session_state.get("matrix-after", 0))
@@ -83,7 +83,7 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
 
 
 def _choose() -> tuple[Sequence[SourceName], bool]:
-    """The sources to show, and whether only projects that lack something in them."""
+    """Return the sources to show, and whether to show only projects with a problem in them."""
     options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_LABELS.items()}
     address.parse("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
     address.parse("only", _is_missing, "`missing`")

@@ -44,7 +44,7 @@ def query(scope: Scope, first: date, last: date) -> tuple[datetime, list[Missing
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     first, last = _asked(now())
     as_of = head("Snapshots")
     with loading():
@@ -128,7 +128,7 @@ def _repair(missing: Missing, at: datetime) -> None:
 
 
 def _dates(missing: Missing) -> set[date]:
-    """The days chosen among those that some project misses; all of them while none is chosen."""
+    """Return the days chosen among those missing in some project; all if none is chosen."""
     options = sorted({day.date for day in missing})
     chosen = [day for day in st.session_state.get("repair", []) if day in options]
     st.session_state["repair"] = chosen
