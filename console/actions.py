@@ -142,8 +142,8 @@ def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
     """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
     with write_transaction("admin") as by:
         advisory_lock(by.connection, "adjust")
-        given = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
-        before = by.connection.scalar(REVERSED, given)
+        parameters = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
+        before = by.connection.scalar(REVERSED, parameters)
         opposite = (project_id, adjustment, reason, by.actor, plans.load(current_settings().plans), at)
         return int(before or adjustments.reverse(by.connection, *opposite))
 

@@ -17,9 +17,9 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 @lru_cache(maxsize=4_000)
 def short(name: str, longest: int = LONGEST) -> str:
     """`name` on one line without control or direction marks, at most `longest` characters."""
-    seen = name[: 10 * longest]  # of five thousand characters nobody sees the last
+    start = name[: 10 * longest]  # of five thousand characters nobody sees the last
     visible = "".join(
-        c if unicodedata.category(c) not in ("Cc", "Cf") or c == "\u200d" else " " for c in seen
+        c if unicodedata.category(c) not in ("Cc", "Cf") or c == "\u200d" else " " for c in start
     )
     line = " ".join(visible.split()) or "(no name)"
     return line if len(line) <= longest else line[: longest - 1] + "…"

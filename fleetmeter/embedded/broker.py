@@ -109,8 +109,8 @@ def _await_listening(guard: "subprocess.Popen[str]", port: int, kind: Kind, home
     while not _listens(port) or guard.poll() is not None:
         if guard.poll() is not None or time.monotonic() > deadline:
             _end(guard)
-            said = complaint((home / "broker.log").read_text(errors="replace"))
-            raise BrokerError(f"{kind.name} does not start ({said}); see {home / 'broker.log'}")
+            reason = complaint((home / "broker.log").read_text(errors="replace"))
+            raise BrokerError(f"{kind.name} does not start ({reason}); see {home / 'broker.log'}")
         time.sleep(locks.POLL)
 
 

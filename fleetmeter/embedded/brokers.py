@@ -114,8 +114,8 @@ def choose(home: Path, prefer: str | None) -> list[Kind]:
     """Return the brokers to try, best first. Raises BrokerError if `prefer` is unknown or not installed."""
     if prefer is not None and prefer not in _MAKERS:
         raise BrokerError(f"there is no broker {prefer}; take {' or '.join(_MAKERS)}")
-    wanted = [_MAKERS[prefer]] if prefer else list(_MAKERS.values())
-    kinds = [kind for kind in (make(home) for make in wanted) if kind is not None]
+    makers = [_MAKERS[prefer]] if prefer else list(_MAKERS.values())
+    kinds = [kind for kind in (make(home) for make in makers) if kind is not None]
     if not kinds:
         raise BrokerError(
             f"{prefer or 'an MQTT broker'} is not installed; install mosquitto, or iotcore "

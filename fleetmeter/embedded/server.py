@@ -180,5 +180,5 @@ def _clear_traces(cluster: Cluster) -> None:
 
 
 def _why(cluster: Cluster, what: str) -> str:
-    said = cluster.log.read_text(errors="replace") if cluster.log.exists() else ""
-    return f"the embedded PostgreSQL in {cluster.data} {what} ({complaint(said)}); see {cluster.log}"
+    output = cluster.log.read_text(errors="replace") if cluster.log.exists() else ""
+    return f"the embedded PostgreSQL in {cluster.data} {what} ({complaint(output)}); see {cluster.log}"

@@ -57,8 +57,8 @@ class CloudSettings(BaseSettings):
     @field_validator("ecr_repository_uri", "s3_bucket")
     @classmethod
     def _once_each(cls, value: str | None) -> str | None:
-        found = _names(value)
-        twice = sorted({name for name in found if found.count(name) > 1})
+        places = _names(value)
+        twice = sorted({name for name in places if places.count(name) > 1})
         if twice:
             raise ValueError(f"names {', '.join(twice)} twice, and would count it twice")
         return value
@@ -131,8 +131,8 @@ def _names(listed: str | None) -> tuple[str, ...]:
 
 
 def _placed(names: Sequence[str], regions: Sequence[str]) -> tuple[Place, ...]:
-    given = list(regions) if len(regions) >= len(names) else [*(regions or (None,))] * len(names)
-    return tuple(Place(name, region) for name, region in zip(names, given, strict=False))
+    per_place = list(regions) if len(regions) >= len(names) else [*(regions or (None,))] * len(names)
+    return tuple(Place(name, region) for name, region in zip(names, per_place, strict=False))
 
 
 def _repository(uri: str) -> str:

@@ -63,10 +63,10 @@ class SignInSettings(BaseSettings):
     def _addresses(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        found = tuple(same(part) for part in value.split(",") if part.strip())
-        if not all("@" in address for address in found):
+        addresses = tuple(same(part) for part in value.split(",") if part.strip())
+        if not all("@" in address for address in addresses):
             raise ValueError("takes e-mail addresses separated by commas")
-        return found
+        return addresses
 
     @field_validator("role_values", "organization_viewers", mode="before")
     @classmethod

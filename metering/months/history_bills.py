@@ -49,6 +49,6 @@ def request(
     ids, months = [row.project_id for row in requested], [row.month for row in requested]
     if requested:
         connection.execute(COUNT, {"projects": ids, "months": months})
-        asked = {"from": str(first), "to": str(last), "projects": len(set(ids)), "months": len(requested)}
-        audit_log.record(connection, actor, "bill-history", f"{first}..{last}", after=asked, at=at)
+        request = {"from": str(first), "to": str(last), "projects": len(set(ids)), "months": len(requested)}
+        audit_log.record(connection, actor, "bill-history", f"{first}..{last}", after=request, at=at)
     return len(requested)

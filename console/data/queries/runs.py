@@ -77,8 +77,8 @@ def history(
     """Return runs newest first, of that state and job (None: any), with an id under `before`."""
     filters = {"state": state, "job": job, "before": before}
     used = {name: value for name, value in filters.items() if value is not None}
-    shown = "true" if previews else "NOT r.dry_run"
-    where = " AND ".join([shown, *(_FILTERS[name] for name in used)])
+    visible = "true" if previews else "NOT r.dry_run"
+    where = " AND ".join([visible, *(_FILTERS[name] for name in used)])
     query = text(f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT :most")
     return every(connection, query, most=most, **used)
 

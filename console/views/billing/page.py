@@ -202,7 +202,7 @@ def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
     for row in totals:
         currency = row["currency"]
         lacking = f"{format.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
-        shown = (
+        figures = (
             ("Total", row["total_charge"], _change(row["total_charge"], earlier.get(currency))),
             ("Plan fees", row["plan_fee"], None),
             ("Overage", row["overage_charge"], None),
@@ -210,9 +210,9 @@ def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
             ("Days sealed", f"{row['days_present']:,} of {row['days_expected']:,}", lacking),
         )
         with st.container(horizontal=True, key=f"totals-{currency}"):
-            for label, value, note in shown:
-                said = format.money(value, currency) if isinstance(value, Decimal) else value
-                st.metric(label, said, note, delta_color="off", delta_arrow="off", border=True, height=CARD)
+            for label, value, note in figures:
+                text = format.money(value, currency) if isinstance(value, Decimal) else value
+                st.metric(label, text, note, delta_color="off", delta_arrow="off", border=True, height=CARD)
 
 
 def _change(now: Decimal, before: Decimal | None) -> str | None:
@@ -225,16 +225,16 @@ def _spend(scope: Scope) -> None:
 
 @error_boundary.guarded
 def _spent() -> None:
-    found = spending.latest(current_scope())
-    if found is None:
+    rating = spending.latest(current_scope())
+    if rating is None:
         st.info("Rating the month so far …", icon=":material/hourglass_empty:")
         return
-    for currency in sorted(found.so_far):
+    for currency in sorted(rating.so_far):
         with st.container(horizontal=True, key=f"spend-{currency}"):
-            st.metric("Charged so far", format.money(found.so_far[currency], currency), border=True)
-            st.metric("Projected month end", format.money(found.projected[currency], currency), border=True)
-    if found.so_far:
-        st.caption(f"Rated {format.stamp(found.at)}. Projected: {spend.ASSUMPTION}.")
+            st.metric("Charged so far", format.money(rating.so_far[currency], currency), border=True)
+            st.metric("Projected month end", format.money(rating.projected[currency], currency), border=True)
+    if rating.so_far:
+        st.caption(f"Rated {format.stamp(rating.at)}. Projected: {spend.ASSUMPTION}.")
 
 
 def _lines(lines: Sequence[Row]) -> None:
@@ -274,7 +274,7 @@ def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
             st.number_input(f"Page of {pages}", 1, pages, key="page", width=140)
             address.write("page", str(st.session_state["page"]))
         downloads.monthly(month, count)
-    shown = [
+    cells = [
         {
             **row,
             "corrected": since.of(row),
@@ -286,7 +286,7 @@ def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
     if st.toggle("Show the file's SHA-256", key="digest"):
         downloads.checked(month, totals)
     ticked = table(
-        shown, BILLS, bill.TABLE, "Bills of the month, the highest first; tick one to explain it", "one"
+        cells, BILLS, bill.TABLE, "Bills of the month, the highest first; tick one to explain it", "one"
     )
     for number in ticked[:1]:
         bill.explained(bills[number]["project_id"], month)

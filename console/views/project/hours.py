@@ -56,11 +56,11 @@ def _state(cell: HourCell) -> str:
 
 
 def _why(cell: HourCell) -> str:
-    found = [cell.detail["reason"]] if cell.detail.get("reason") else []
+    reasons = [cell.detail["reason"]] if cell.detail.get("reason") else []
     for place, levels in (cell.detail.get("parts") or {}).items():
         sums = [f"{value:,} {METERS[name].label}" for name, value in (levels or {}).items() if name in METERS]
-        found.append(f"{place} " + (", ".join(sums) or "unknown"))
-    return f"{SOURCE_LABELS[cell.source]}: {'; '.join(found)}" if found else ""
+        reasons.append(f"{place} " + (", ".join(sums) or "unknown"))
+    return f"{SOURCE_LABELS[cell.source]}: {'; '.join(reasons)}" if reasons else ""
 
 
 def _counted(hours: Sequence[Row], day: date, name: str) -> None:

@@ -96,17 +96,17 @@ def show() -> None:
         options = offered(current_scope(), st.session_state.get("words") or "")
         with read_transaction() as page:
             project = _chosen(page.connection, options)
-        found = query(current_scope(), project["id"], span) if project else None
-    as_of(found.at if found else page.at)
+        figures = query(current_scope(), project["id"], span) if project else None
+    as_of(figures.at if figures else page.at)
     _choose(options, project)
-    if project is None or found is None:
+    if project is None or figures is None:
         return
     _title(project)
     live_totals(project["id"])
-    _allowances(found.used)
-    days.render(project, found.trend, found.unusual, found.used)
-    _months(found.months)
-    _runs(found.recent)
+    _allowances(figures.used)
+    days.render(project, figures.trend, figures.unusual, figures.used)
+    _months(figures.months)
+    _runs(figures.recent)
 
 
 def _identifier(raw: str) -> int:
@@ -116,14 +116,14 @@ def _identifier(raw: str) -> int:
 
 
 def _chosen(connection: Connection, options: Sequence[Row]) -> Row | None:
-    wanted = st.session_state.get("project")
-    found = projects.find(connection, wanted) if wanted else None
-    if wanted and found is None:
-        address.refuse("project", str(wanted), "the id of a project that exists")
+    identity = st.session_state.get("project")
+    project = projects.find(connection, identity) if identity else None
+    if identity and project is None:
+        address.refuse("project", str(identity), "the id of a project that exists")
         st.session_state.pop("project", None)
-    if found is None and options:
-        found = projects.find(connection, options[0]["id"])
-    return found
+    if project is None and options:
+        project = projects.find(connection, options[0]["id"])
+    return project
 
 
 def _choose(options: Sequence[Row], project: Row | None) -> None:
