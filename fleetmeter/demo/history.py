@@ -89,21 +89,24 @@ def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> No
     """Insert everything that happens on `day`, and seal it if it is over; `seen`: the demo's first start."""
     until = min(day.end, now)
     _platform_rows(connection, day, until, seen)
-    metered = [p for p in PROJECTS if not (p.id == world.MISSING_DAYS and day in world.missing_days(seen))]
-    ids = [project.id for project in metered]
-    _messages(connection, metered, day, until, seen)
-    _samples(connection, metered, day, until - timedelta(minutes=20), seen)
+    _messages(connection, day, until, seen)
+    _samples(connection, day, until - timedelta(minutes=20), seen)
+    ids = [project.id for project in PROJECTS]
     advisory_lock(connection, PLATFORM_DB.name)
     PLATFORM_DB.stage_range(connection, day.start, until)
     apply_staged(
         connection, PLATFORM_DB.name, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
     )
-    if day.end > now:
-        return
+    if day.end <= now:
+        _seal(connection, day, seen)
+
+
+def _seal(connection: Connection, day: Day, seen: datetime) -> None:
+    """Seal a day, except that one project misses the seals of three days; its hours are in the ledger."""
+    missing = day in world.missing_days(seen)
+    ids = [project.id for project in PROJECTS if not (missing and project.id == world.MISSING_DAYS)]
     seal_through(connection, day, ids, day.end)
-    if len(ids) < len(PROJECTS):
-        # As an outage of an earlier installation would have left it: the day was never counted,
-        # and the project is open from the next one.
+    if missing:  # as an outage of an earlier installation left it: open from the next day
         connection.execute(
             text("UPDATE project_stats SET open_from = :end WHERE project_id = :id"),
             {"end": day.end, "id": world.MISSING_DAYS},
@@ -126,15 +129,13 @@ def activity(project: Project, day: Day, seen: datetime) -> float:
     return noise * weekend * growth * spike
 
 
-def _messages(
-    connection: Connection, metered: list[Project], day: Day, until: datetime, seen: datetime
-) -> None:
+def _messages(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
     moment = day.start
     while moment < until:
         end = min(moment + timedelta(hours=STEP), until)
         share = 0.7 if moment.hour < 6 else 1.1
         usage = {}
-        for project in metered:
+        for project in PROJECTS:
             count = round(
                 project.rate * (end - moment).total_seconds() * share * activity(project, day, seen)
             )
@@ -177,9 +178,9 @@ def _platform_rows(connection: Connection, day: Day, until: datetime, seen: date
     )
 
 
-def _samples(connection: Connection, metered: list[Project], day: Day, at: datetime, seen: datetime) -> None:
+def _samples(connection: Connection, day: Day, at: datetime, seen: datetime) -> None:
     age = (Day.of(seen).date - day.date).days / 400
-    running = [p for p in metered if activity(p, day, seen) > 0]
+    running = [p for p in PROJECTS if activity(p, day, seen) > 0]
     storage = {
         p.id: {"s3_storage_bytes": round(p.s3_bytes * (1 - 0.6 * age))}
         for p in running
