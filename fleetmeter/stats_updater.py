@@ -15,6 +15,7 @@ from metering.catalogue import projects
 from metering.config.settings import Settings
 from metering.db import clock
 from metering.db.transactions import transaction
+from metering.errors import ProjectInactive
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.ledger.partitions import ensure_partitions
 from metering.runs import close_months, definitions, refresh, seal_days
@@ -99,6 +100,12 @@ class StatsUpdaterService:
             )
             usage = MqttUsage(inbound, outbound, 0, 0, "library")
             add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)
+            metered = projects.is_metered(connection, project_id, at)
+        if not metered:
+            raise ProjectInactive(
+                f"project {project_id} is off: {inbound + outbound:,} messages are kept as unattributed "
+                "(project_inactive) and not billed; switch the project on, or stop counting for it"
+            )
 
     def _present(self, connection: Connection) -> datetime:
         """Return the instant of a count: the database's if this host's clock is wrong."""

@@ -37,6 +37,10 @@ class UnknownProject(FleetmeterError):
     """A project id that the platform does not have."""
 
 
+class ProjectInactive(FleetmeterError):
+    """The project is off: what was counted for it is kept as unattributed, and not billed."""
+
+
 class PlanError(FleetmeterError):
     """The plans file is wrong, or names no tier for an organization."""
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine
 
 from fleetmeter import StatsUpdaterService
 from metering.config.settings import Settings
-from metering.errors import DatabaseUnavailable, SchemaError, UnknownProject
+from metering.errors import DatabaseUnavailable, ProjectInactive, SchemaError, UnknownProject
 from metering.runs.outcome import Outcome
 from tests.support.platform import Platform, hours
 
@@ -93,6 +93,16 @@ def test_increments_of_several_threads_are_all_counted(
     for thread in threads:
         thread.join()
     assert live(platform, project)["mqtt_inbound"] == 40
+
+
+def test_a_count_for_a_project_that_is_off_is_kept_apart_and_said(
+    service: StatsUpdaterService, platform: Platform, clock: Clock
+) -> None:
+    project = platform.project()
+    platform.deactivate(project, clock.at - timedelta(days=3))
+    with pytest.raises(ProjectInactive, match=f"project {project} is off: 5 messages are kept"):
+        service.increment_mqtt_inbound(project, 5)
+    assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [("project_inactive", 5)]
 
 
 def test_a_negative_count_is_refused(service: StatsUpdaterService, platform: Platform) -> None:

@@ -51,12 +51,17 @@ def _unbilled(connection: Connection, month: Month, at: datetime) -> str | None:
     query = text("""SELECT project_id, state, reason FROM fleetmeter_month_status(:month, :at)
         WHERE state <> 'closed' ORDER BY project_id""")
     rows = connection.execute(query, {"month": month.first.date, "at": at}).all()
-    if not rows:
-        return None
-    notice = f"{month}: {len(rows):,} without a bill yet, and so without a row; see: fleetmeter month {month}"
-    named = [f"project {row.project_id}: {row.state}, {row.reason}" for row in rows[:NAMED]]
-    more = [f"and {len(rows) - NAMED:,} more"] if rows[NAMED:] else []
-    return "\n".join([notice, *named, *more])
+    pending = [row for row in rows if row.state != "history"]
+    notice = [
+        f"{month}: {len(pending):,} without a bill yet, and so without a row; see: fleetmeter month {month}"
+    ]
+    notice += [f"project {row.project_id}: {row.state}, {row.reason}" for row in pending[:NAMED]]
+    notice += [f"and {len(pending) - NAMED:,} more"] if pending[NAMED:] else []
+    history = len(rows) - len(pending)
+    past = (
+        [f"{month}: {history:,} with history before the installation, which is not billed"] if history else []
+    )
+    return "\n".join([*(notice if pending else []), *past]) or None
 
 
 @app.command()

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from collectors.platform.tables import missing_indexes
-from fleetmeter import status as overview
 from fleetmeter.doctor.finding import Finding
-from metering.catalogue.sources import POLLED_SOURCES
+from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.sources import POLLED_SOURCES, SourceInfo
 from metering.config.settings import Settings
 from metering.db import workers
 from metering.runs import listing
@@ -19,15 +19,34 @@ def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator
     """Check for a runner, a run that fails, and a source that is not read."""
     yield _runner(connection)
     yield _last_run(connection, "hourly", at - timedelta(hours=2))
-    measured = overview.sources(connection)
     for source in POLLED_SOURCES:
-        if not source.is_configured(settings):
-            continue
-        last = measured[source.name]["last_measured_at"]
-        ok = last is not None and at - last < timedelta(hours=2)
-        advice = "" if ok else f"run `fleetmeter run hourly` and read what it says of {source.name}"
-        yield Finding(f"source {source.name}", ok, f"last measured at {last or 'no time yet'}", advice)
+        if source.is_configured(settings):
+            yield _source(connection, source, at)
     yield _indexes(connection)
+
+
+# The projects that are on, and which of them a source has not read for two hours, the oldest first.
+STALE = """
+    SELECT count(*) AS projects, count(*) FILTER (WHERE stale) AS stale,
+        (array_agg(id ORDER BY measured_at NULLS FIRST, id) FILTER (WHERE stale))[1:3] AS ids,
+        min(measured_at) FILTER (WHERE stale) AS oldest, max(measured_at) AS newest
+    FROM (SELECT p.id, s.{column} AS measured_at,
+            coalesce(s.{column} < CAST(:at AS timestamptz) - interval '2 hours', true) AS stale
+        FROM projects p LEFT JOIN project_stats s ON s.project_id = p.id
+        WHERE {until} > :at AND p.created_at <= CAST(:at AS timestamptz) - interval '2 hours') AS active"""
+
+
+def _source(connection: Connection, source: SourceInfo, at: datetime) -> Finding:
+    """Judge a source by every project that is on: one that is denied does not hide behind the others."""
+    query = text(STALE.format(column=source.measured_at, until=METERED_UNTIL))
+    row = connection.execute(query, {"at": at}).one()
+    result = f"{row.projects - row.stale:,} of {row.projects:,} projects measured in the last 2 hours"
+    if not row.stale:
+        return Finding(f"source {source.name}", True, result)
+    since = f"since {row.oldest:%Y-%m-%d %H:%M} UTC" if row.oldest else "ever"
+    named = ", ".join(map(str, row.ids)) + (" …" if row.stale > len(row.ids) else "")
+    advice = f"run the hourly job (Jobs, or `fleetmeter run hourly`) and read its reason for {source.name}"
+    return Finding(f"source {source.name}", False, f"{result}; project {named} not {since}", advice)
 
 
 def _indexes(connection: Connection) -> Finding:

@@ -56,6 +56,12 @@ def require(connection: Connection, project_id: int) -> int:
     return project_id
 
 
+def is_metered(connection: Connection, project_id: int, at: datetime) -> bool:
+    """Return whether usage of the project at `at` is counted for it."""
+    query = text(f"SELECT {METERED_UNTIL} > :at FROM projects p WHERE p.id = :id")
+    return bool(connection.scalar(query, {"id": project_id, "at": at}))
+
+
 def ensure(
     connection: Connection, project_ids: Sequence[int], at: datetime, since: datetime | None = None
 ) -> None:

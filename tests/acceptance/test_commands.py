@@ -86,7 +86,11 @@ def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -
     proof = fleetmeter.json("verify")
     assert proof["sound"] is True  # type: ignore[index]
     idle = {law for law, rows in proof["checked"].items() if not rows}  # type: ignore[index]
-    assert idle == {"adjustments are as they were posted", "gaps are accepted as they were"}, "nobody decided"
+    assert idle == {
+        "adjustments are as they were posted",
+        "gaps are accepted as they were",
+        "corrections of a month = the month rated again - its bill",
+    }, "nobody decided or corrected anything"
 
 
 def test_missing_days_are_listed_and_a_backfill_seals_them(fleetmeter: Terminal, platform: Platform) -> None:
@@ -277,7 +281,7 @@ def test_spend_says_what_the_month_costs_so_far_and_by_which_assumption(
     assert isinstance(found, dict)
     assert [one["project_id"] for one in found["projects"]] == [project]
     assert found["projects"][0]["so_far"] == found["organizations"][0]["so_far"] == "29.00"
-    assert "like its hours so far" in found["assumption"]
+    assert "at its average rate so far" in found["assumption"]
     assert "projected 29.00" in fleetmeter("spend", "--at", "2026-11-20T10:00:00Z").stdout
     assert fleetmeter("spend", "--project", "99").returncode == 2
 

@@ -151,7 +151,8 @@ class Calculator:
         last = first_of(month + 31 * DAY) - DAY
         spans: dict[tuple[int, str], list[Any]] = {}
         for day, sealed in days:
-            place, tier = (day, sealed["tier"]) if self.prorate else (last, days[-1][1]["tier"])
+            at_end = last_known(self.readings[last_known(project.owners, last)], last)
+            place, tier = (day, sealed["tier"]) if self.prorate else (last, at_end)
             version = max((n for n, plan in enumerate(self.plans) if plan["effective"] <= place), default=0)
             spans.setdefault((version, tier), []).append((day, sealed["counts"]))
         about = [c for c in project.corrections if first_of(c["day"]) == month]

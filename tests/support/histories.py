@@ -1,6 +1,7 @@
 """Draw random histories of a platform, and play them to the product."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from fleetmeter import StatsUpdaterService
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
-from metering.errors import AdjustmentRefused
+from metering.errors import AdjustmentRefused, ProjectInactive
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing.plans import load as plans_of
@@ -180,7 +181,8 @@ class Player:
         return step
 
     def _messages(self, step: Step) -> Step:
-        self.service.increment_mqtt_inbound(step["project"], step["count"])
+        with suppress(ProjectInactive):  # the calculator decides on its own whether it counts
+            self.service.increment_mqtt_inbound(step["project"], step["count"])
         return step
 
     def _rows(self, step: Step) -> Step:
