@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from fleetmeter.demo import world
 from fleetmeter.demo.world import INACTIVE, PROJECTS
 from metering.config.settings import Settings, load_settings
 from metering.db.engine import error_line, open_engine
@@ -27,6 +28,7 @@ from metering.errors import DatabaseUnavailable
 TICK = 0.1  # seconds between two volleys
 CONNECTIONS = 4
 STRAY = 0.0005  # the share of messages on topics that match no project
+BEHIND = 0.02  # the share of a moved project's messages on topics that name its former organization
 UPSTREAM = ("telemetry/pose", "telemetry/battery", "status", "events")
 DOWNSTREAM = ("commands/move", "config/map", "ota/progress")
 
@@ -36,13 +38,15 @@ log = structlog.get_logger()
 def run(configured: Settings, engine: Engine, stop: threading.Event) -> None:
     """Publish and insert until `stop`; a broker or a database that is away is waited for."""
     clients = [_client(configured, number) for number in range(CONNECTIONS)]
+    with transaction(engine) as connection:
+        owners = world.owners(connection)
     rows = threading.Thread(target=_insert_rows, args=(engine, stop), daemon=True)
     rows.start()
     owed: defaultdict[int, float] = defaultdict(float)
     last = time.monotonic()
     while not stop.wait(TICK):
         now = time.monotonic()
-        _volley(clients, configured.mqtt_topic_root, owed, min(now - last, 1.0))
+        _volley(clients, configured.mqtt_topic_root, owners, owed, min(now - last, 1.0))
         last = now
     for client in clients:
         client.disconnect()
@@ -61,20 +65,33 @@ def _client(configured: Settings, number: int) -> mqtt.Client:
     return client
 
 
-def _volley(clients: list[mqtt.Client], root: str, owed: defaultdict[int, float], seconds: float) -> None:
+def _volley(
+    clients: list[mqtt.Client],
+    root: str,
+    owners: dict[int, int],
+    owed: defaultdict[int, float],
+    seconds: float,
+) -> None:
     for project in PROJECTS:
         if project.id == INACTIVE:
             continue
         owed[project.id] += project.rate * seconds
         while owed[project.id] >= 1:
             owed[project.id] -= 1
-            organization = project.organization_id
-            if random.random() < STRAY:
-                organization = random.choice((organization + 100, 0))
+            organization = _named(project.id, owners[project.id])
             device = random.randrange(project.devices) + 1
             level, qos = _kind()
             topic = f"{root}/{organization}/{project.id}/robot-{device}/{level}"
             clients[device % CONNECTIONS].publish(topic, os.urandom(random.randrange(40, 320)), qos)
+
+
+def _named(project_id: int, owner: int) -> int:
+    """Return the organization that the topic of a message names."""
+    if random.random() < STRAY:
+        return random.choice((owner + 100, 0))
+    if project_id == world.MOVED and random.random() < BEHIND:
+        return world.FORMER_OWNER
+    return owner
 
 
 def _kind() -> tuple[str, int]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from collectors.platform.source import PLATFORM_DB
-from fleetmeter.demo import world
+from fleetmeter.demo import stories, world
 from fleetmeter.demo.world import PROJECTS, Project
 from metering.catalogue.periods import Day, Hour, Month, days
 from metering.days.seal import seal_through
@@ -88,6 +88,7 @@ def _next_day(connection: Connection, start: datetime) -> Day:
 def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> None:
     """Insert everything that happens on `day`, and seal it if it is over; `seen`: the demo's first start."""
     until = min(day.end, now)
+    stories.tell(connection, day, seen, plans.load(world.PLANS))
     _platform_rows(connection, day, until, seen)
     _messages(connection, day, until, seen)
     _samples(connection, day, until - timedelta(minutes=20), seen)
@@ -115,7 +116,7 @@ def _seal(connection: Connection, day: Day, seen: datetime) -> None:
 
 def _close(connection: Connection, month: Month, at: datetime) -> None:
     ids = [project.id for project in PROJECTS]
-    close_month(connection, month, ids, plans.load(None), at, "demo history")
+    close_month(connection, month, ids, plans.load(world.PLANS), at, "demo history")
 
 
 def activity(project: Project, day: Day, seen: datetime) -> float:
@@ -130,6 +131,7 @@ def activity(project: Project, day: Day, seen: datetime) -> float:
 
 
 def _messages(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
+    owners = world.owners(connection)
     moment = day.start
     while moment < until:
         end = min(moment + timedelta(hours=STEP), until)
@@ -142,7 +144,7 @@ def _messages(connection: Connection, day: Day, until: datetime, seen: datetime)
             if count:
                 outbound = count // 10
                 inbound = count - outbound
-                usage[project.organization_id, project.id] = MqttUsage(
+                usage[owners[project.id], project.id] = MqttUsage(
                     inbound, outbound, inbound * 180, outbound * 90, "history"
                 )
         add_mqtt(connection, usage, moment)

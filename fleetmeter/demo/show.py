@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from fleetmeter import environment, schema
 from fleetmeter import up as supervisor
 from fleetmeter.cli import output, terminal
-from fleetmeter.demo import cloud, history, running
+from fleetmeter.demo import cloud, history, running, world
 from fleetmeter.embedded import ports, postgres
 from fleetmeter.up import Process
 from metering.config.settings import Settings, load_settings
@@ -58,19 +58,20 @@ def _run(settings: Settings, port: int, stop: threading.Event) -> None:
         return
     aws = cloud.start()
     OUT.print(f"AWS: simulated on {aws['AWS_ENDPOINT_URL']}")
+    own = aws | {"FLEETMETER_PLANS": str(world.PLANS)}
     url = settings.database.render_as_string(hide_password=False)
     fleet = Process("fleet", [sys.executable, "-P", "-m", "fleetmeter.demo.fleet"], {"DATABASE_URL": url})
 
     def announce(mqtt_url: str) -> None:
         plain = settings.database.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
-            running.announce(settings.data_dir, {**aws, "DATABASE_URL": plain, "MQTT_URL": mqtt_url})
+            running.announce(settings.data_dir, {**own, "DATABASE_URL": plain, "MQTT_URL": mqtt_url})
             OUT.print(f"talk to it from another terminal: {running.HOW}", markup=False)
         except OSError as error:
             OUT.print(f"demo --env will not find it: {error}", markup=False)
 
     at_end = "Ctrl-C stops everything, its PostgreSQL too; the data stay for the next start."
-    supervisor.run(settings, True, port, [fleet], stop, aws, announce, at_end)
+    supervisor.run(settings, True, port, [fleet], stop, own, announce, at_end)
 
 
 def _own(settings: Settings, folder: Path) -> Settings:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, text
 
@@ -10,7 +11,7 @@ from metering.catalogue.periods import Day, Month
 
 @dataclass(frozen=True)
 class Project:
-    """A simulated project: messages a second, devices, and bytes it keeps in S3 by now."""
+    """A simulated project: its owner today, messages a second, devices, and bytes it keeps in S3 by now."""
 
     id: int
     organization_id: int
@@ -36,17 +37,27 @@ NAMES = (
     *("Parcel bikes", "Night lockers", "Sidewalk bots"),
     *("Line followers", "Maze runners", "Football team"),
 )
-TERMS = {1: (30.0, 50), 2: (6.0, 20), 3: (0.3, 8), 4: (0.3, 8), 5: (0.03, 8)}  # messages/s, devices
-OWNERS = (1,) * 8 + (2,) * 6 + (3,) * 4 + (4,) * 3 + (5,) * 3
+# Of each project: the organization that owns it today, messages a second, devices.
+OWNERS = (1,) * 8 + (2,) * 6 + (3,) * 3 + (4,) * 4 + (5,) * 3
+RATES = (
+    *(57.0, 45.0, 36.0, 30.0, 24.0, 21.0, 15.0, 12.0),
+    *(11.0, 8.0, 6.0, 5.0, 3.5, 2.5),
+    *(0.5, 0.35, 0.25, 0.15),
+    *(0.9, 0.25, 0.2),
+    *(0.03, 0.02, 0.25),
+)
+DEVICES = {1: 50, 2: 20, 3: 8, 4: 8, 5: 8}  # of each project of an organization
 
-OVER_LIMIT, PAYS_OVERAGE, MISSING_DAYS, SPIKE, INACTIVE, DENIED = 24, 19, 10, 4, 17, 13
+OVER_LIMIT, MISSING_DAYS, SPIKE, INACTIVE, DENIED = 24, 10, 4, 17, 13
+UPGRADED, FORMER_TIER = 2, "starter"  # an organization
+CORRECTED, MOVED, FORMER_OWNER = 15, 18, 3
+PLANS = Path(__file__).with_name("plans.toml")
 
 
 def _project(number: int) -> Project:
     organization = OWNERS[number - 1]
-    rate, devices = TERMS[organization]
-    rate = {OVER_LIMIT: 0.25, PAYS_OVERAGE: 0.9}.get(number, rate)
     size = 40_000 + 17_000 * (number % 7)
+    rate, devices = RATES[number - 1], DEVICES[organization]
     return Project(number, organization, NAMES[number - 1], rate, devices, size, 1 + number % 4)
 
 
@@ -71,6 +82,12 @@ def spike_day(now: datetime) -> Day:
     return Day.of(now - timedelta(days=5))
 
 
+def owners(connection: Connection) -> dict[int, int]:
+    """Return project -> the organization that owns it, as the platform has it now."""
+    rows = connection.execute(text("SELECT id, organization_id FROM projects"))
+    return {row.id: row.organization_id for row in rows}
+
+
 def inactive_from(now: datetime) -> datetime:
     """Return when one project was switched off: in the middle of this month, or of the last one."""
     month = Month.of(now) if now.day > 15 else Month.of(now).previous()
@@ -78,12 +95,17 @@ def inactive_from(now: datetime) -> datetime:
 
 
 def create(connection: Connection, start: datetime, now: datetime) -> None:
-    """Fill the platform's tables once, with projects created at `start`; later calls change nothing."""
+    """Fill the platform's tables once, as they were at `start`; later calls change nothing."""
     for identity, name, tier in ORGANIZATIONS:
         connection.execute(
             text("""INSERT INTO organizations (id, name, tier, created_at)
                 VALUES (:id, :name, :tier, :at) ON CONFLICT DO NOTHING"""),
-            {"id": identity, "name": name, "tier": tier, "at": start},
+            {
+                "id": identity,
+                "name": name,
+                "tier": FORMER_TIER if identity == UPGRADED else tier,
+                "at": start,
+            },
         )
     for project in PROJECTS:
         _create_project(connection, project, start, now)
@@ -96,7 +118,7 @@ def _create_project(connection: Connection, project: Project, start: datetime, n
             VALUES (:id, :organization, :name, :active, :at, :off) ON CONFLICT DO NOTHING"""),
         {
             "id": project.id,
-            "organization": project.organization_id,
+            "organization": FORMER_OWNER if project.id == MOVED else project.organization_id,
             "name": project.name,
             "active": off is None,
             "at": start,

@@ -38,6 +38,23 @@ def unsealed_days(engine: Engine) -> set[tuple[int, str]]:
     return {(discrepancy.project_id, discrepancy.period[:10]) for discrepancy in found}
 
 
+def bills_of_october(platform: Platform) -> dict[str, object]:
+    """Return what became of the customers of whom the demo tells a story."""
+    bill = "SELECT {} FROM monthly_stats WHERE project_id = :id"
+    return {
+        "tier changed": platform.scalar(bill.format("tier"), id=9),
+        "owner then": platform.scalar(bill.format("organization_id"), id=world.MOVED),
+        "owner now": platform.scalar(
+            "SELECT organization_id FROM daily_stats WHERE project_id = :id ORDER BY date DESC LIMIT 1",
+            id=world.MOVED,
+        ),
+        "corrected": platform.scalar(
+            "SELECT amount FROM adjustments WHERE project_id = :id AND usage_date = '2026-10-31'",
+            id=world.CORRECTED,
+        ),
+    }
+
+
 class Interrupted(Exception):
     pass
 
@@ -70,8 +87,15 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     assert repaired.result["days_sealed"] == 3
     assert platform.scalar(USAGE_AS_BEFORE, id=world.MISSING_DAYS, days=missing_dates())
     assert verify(engine).discrepancies == []
+    assert platform.scalar("SELECT count(*) FROM monthly_stats WHERE overage_charge > 0") == 8
+    assert bills_of_october(platform) == {
+        "tier changed": "pro",
+        "owner then": world.FORMER_OWNER,
+        "owner now": 4,
+        "corrected": -12,
+    }
 
-    limits = LimitService(engine, plans.load(None), clock=lambda: NOW)
+    limits = LimitService(engine, plans.load(world.PLANS), clock=lambda: NOW)
     owner = world.OWNERS[world.OVER_LIMIT - 1]
     assert not limits.check_mqtt_inbound_limit(owner, world.OVER_LIMIT).allowed
     assert limits.check_mqtt_inbound_limit(1, 1).allowed
