@@ -116,7 +116,7 @@ def test_the_running_month_says_what_it_costs_so_far_and_by_which_assumption(
 ) -> None:
     page = open_page("billing", month=str(this_month()))
     assert {"Charged so far", "Projected month end"} <= {metric.label for metric in page.metric}
-    assert any("like its hours so far" in caption.value for caption in page.caption)
+    assert any("at its average rate so far" in caption.value for caption in page.caption)
 
 
 def test_the_digest_is_of_the_file_that_is_downloaded(open_page: Open, fleet: Fleet) -> None:
