@@ -24,9 +24,10 @@ from console.data.session import now
 from metering.config.settings import Settings, current_settings
 from metering.errors import FleetmeterError
 
-# Asked by machines, by whatever name they know: a probe's answer is no secret, the API takes a token.
-API = "/api/"
-PROBES = ("/healthz", "/readyz", "/metrics", "/_stcore/health", "/_stcore/metrics")
+# Machines ask these under any name of the console: a probe's answer is no secret.
+PROBES = ("/healthz", "/readyz", "/_stcore/health")
+# These with sign-in only, where they take a token: without it, a website could read them by DNS rebinding.
+WITH_TOKEN = ("/metrics", "/_stcore/metrics", "/api/")
 AGENT = "/_stcore/agent"
 MEDIA = "/media/"
 DIGEST = re.compile(r"/static/.*\.[\w-]{8,}\.\w+$")  # a file whose name changes with its content
@@ -82,7 +83,8 @@ class Edge:
         headers, path = Headers(scope=scope), scope["path"]
         host, origin = headers.get("host", "").lower(), headers.get("origin")
         # DNS rebinding: a site whose name resolves to 127.0.0.1 would act as the local administrator.
-        if path not in PROBES and not path.startswith(API) and not _is_own(host, self.host):
+        by_machines = path in PROBES or (self.guarded and path.startswith(WITH_TOKEN))
+        if not by_machines and not _is_own(host, self.host):
             return FOREIGN_HOST
         if origin is not None and urlsplit(origin.lower()).netloc != host:
             return FOREIGN_ORIGIN

@@ -275,9 +275,9 @@ def test_no_website_reaches_the_console_through_its_visitors_browser(site: Site)
     assert handshake(site.address, f"localhost:{port}", f"http://localhost:{port}") == 101
     assert handshake(site.address, own, "http://evil.example") == 403
     rebound = f"evil.example:{port}"  # a name of theirs that leads to 127.0.0.1
-    assert handshake(site.address, rebound, f"http://{rebound}") == 400
-    for path in ("", "metrics", "readyz", "_stcore/metrics"):
-        assert answer(f"{site.address}/{path}", Host=rebound)[0] == 400
+    assert handshake(site.address, rebound, f"http://{rebound}") == 421
+    for path in ("", "metrics", "_stcore/metrics"):
+        assert answer(f"{site.address}/{path}", Host=rebound)[0] == 421
 
 
 def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_shows_it(
