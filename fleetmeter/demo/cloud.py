@@ -1,9 +1,11 @@
 """The simulated AWS: S3 and ECR answered by moto over HTTP, on loopback, for the demo's projects.
 
-One project's prefix is denied, as a bucket policy would deny it.
+One project's prefix is denied, as a bucket policy would deny it. moto keeps objects in memory: those of the
+demo are a million times smaller than their listing says.
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -21,7 +23,10 @@ BUCKET, REPOSITORY = "simulated-fleet-storage", "simulated-compositions"
 DENIAL = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"""
 
+SCALE: Final = 1_000_000  # a listed byte for each byte that is kept
+
 Start = Callable[..., Any]
+Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 
 class Quiet(WSGIRequestHandler):
@@ -31,7 +36,28 @@ class Quiet(WSGIRequestHandler):
         """Log nothing: a request is not an event of the demo."""
 
 
-def denying(application: Any, prefix: str) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
+def scaling(application: Any) -> Application:
+    """Return `application`, except that listed objects are `SCALE` times as large as they are."""
+
+    def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
+        if "list-type=2" not in environment.get("QUERY_STRING", ""):
+            return application(environment, start)  # type: ignore[no-any-return]
+        begun: list[Any] = []
+        body = b"".join(application(environment, lambda *arguments: begun.extend(arguments)))
+        larger = re.sub(rb"<Size>(\d+)</Size>", _larger, body)
+        status, headers = begun[:2]
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start(status, [*kept, ("Content-Length", str(len(larger)))])
+        return [larger]
+
+    return answer
+
+
+def _larger(size: re.Match[bytes]) -> bytes:
+    return b"<Size>%d</Size>" % (int(size[1]) * SCALE)
+
+
+def denying(application: Any, prefix: str) -> Application:
     """Return `application`, except that listing `prefix` of the bucket is denied."""
 
     def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -47,7 +73,8 @@ def denying(application: Any, prefix: str) -> Callable[[dict[str, Any], Start], 
 def start() -> dict[str, str]:
     """Serve in a daemon thread; returns the environment that points Fleetmeter at it."""
     denied = next(project for project in PROJECTS if project.id == world.DENIED)
-    application = denying(DomainDispatcherApplication(create_backend_app), f"{_prefix(denied)}/")
+    aws = scaling(DomainDispatcherApplication(create_backend_app))
+    application = denying(aws, f"{_prefix(denied)}/")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -76,7 +103,7 @@ def _fill(endpoint: str) -> None:
     ecr.create_repository(repositoryName=REPOSITORY)
     for project in PROJECTS:
         for part in range(4):
-            body = b"\0" * (project.s3_bytes // 4)
+            body = b"\0" * (project.s3_bytes // 4 // SCALE)
             s3.put_object(Bucket=BUCKET, Key=f"{_prefix(project)}/recordings/{part}.bag", Body=body)
         for image in range(project.images):
             tag = f"{project.organization_id}-{project.id}-v{image}"

@@ -19,7 +19,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter.demo import world
-from fleetmeter.demo.world import INACTIVE, PROJECTS
+from fleetmeter.demo.platform_rows import MESSAGES_PER_ROW, deployments
+from fleetmeter.demo.world import INACTIVE, PROJECTS, Project
 from metering.config.settings import Settings, load_settings
 from metering.db.engine import error_line, open_engine
 from metering.db.transactions import transaction
@@ -100,14 +101,27 @@ def _kind() -> tuple[str, int]:
     return random.choice(UPSTREAM), random.choice((0, 0, 1))
 
 
-ROWS = (
-    "INSERT INTO logs (project_id, size_bytes) VALUES (:id, :size)",
-    "INSERT INTO api_calls (project_id) VALUES (:id)",
-    "INSERT INTO sessions (project_id) VALUES (:id)",
-    "INSERT INTO data_transfers (project_id, kind, bytes) VALUES (:id, 'data', :size * 1000)",
-)
+ROWS = {
+    "logs": "INSERT INTO logs (project_id, size_bytes) VALUES (:id, :size)",
+    "api_calls": "INSERT INTO api_calls (project_id) VALUES (:id)",
+    "sessions": "INSERT INTO sessions (project_id) VALUES (:id)",
+    "data_transfers": """INSERT INTO data_transfers (project_id, kind, bytes) VALUES (
+        :id, (ARRAY['docker_upload', 'docker_download', 'data'])[:size % 3 + 1], :size * 250)""",
+    "deployments": "INSERT INTO deployments (project_id) VALUES (:id)",
+}
 SEEN = """UPDATE devices SET last_seen_at = now() WHERE id % 20 <> 0
     AND project_id IN (SELECT id FROM projects WHERE is_active)"""
+
+
+def _due_rows() -> list[tuple[str, Project]]:
+    """Return the rows of one second, in the history's proportion to the messages."""
+    each = [
+        (table, project, project.rate / messages)
+        for table, messages in MESSAGES_PER_ROW.items()
+        for project in PROJECTS
+    ]
+    each += [("deployments", project, deployments(project.id) / 86_400) for project in PROJECTS]
+    return [(table, p) for table, p, chance in each if p.id != INACTIVE and random.random() < chance]
 
 
 def _insert_rows(engine: Engine, stop: threading.Event) -> None:
@@ -117,10 +131,9 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
             return
         try:
             with transaction(engine) as connection:
-                for project in random.sample(PROJECTS, 2):
-                    if project.id != INACTIVE:
-                        row = {"id": project.id, "size": random.randrange(100, 900)}
-                        connection.execute(text(random.choice(ROWS)), row)
+                for table, project in _due_rows():
+                    row = {"id": project.id, "size": random.randrange(200, 600)}
+                    connection.execute(text(ROWS[table]), row)
                 if second % 60 == 0:
                     connection.execute(text(SEEN))
             away = False

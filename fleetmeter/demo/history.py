@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from collectors.platform.source import PLATFORM_DB
-from fleetmeter.demo import stories, world
+from fleetmeter.demo import platform_rows, stories, world
+from fleetmeter.demo.platform_rows import KEPT, LOG_BYTES, MESSAGES_PER_ROW, Span
 from fleetmeter.demo.world import PROJECTS, Project
 from metering.catalogue.periods import Day, Hour, Month, days
 from metering.days.seal import seal_through
@@ -24,14 +25,6 @@ from metering.months.close import close_month
 from metering.pricing import plans
 
 STEP = 3  # hours between two flushes of the history
-ROWS = {"logs": 20, "sessions": 4, "api_calls": 20, "deployments": 1}  # a day and project
-
-LOGGED = text("""
-    SELECT p.id, (coalesce(s.total_logs_storage_bytes, 0) + coalesce(l.bytes, 0))::bigint FROM projects p
-    LEFT JOIN project_stats s ON s.project_id = p.id LEFT JOIN (
-        SELECT project_id, sum(size_bytes) AS bytes FROM logs
-        WHERE created_at >= :start AND created_at < :end GROUP BY project_id) l ON l.project_id = p.id""")
-
 # A counter of its own, so that the days of the history are as measured as they were simulated.
 COUNTER = text("""
     INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, broker, retired_at)
@@ -89,12 +82,11 @@ def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> No
     """Insert everything that happens on `day`, and seal it if it is over; `seen`: the demo's first start."""
     until = min(day.end, now)
     stories.tell(connection, day, seen, plans.load(world.PLANS))
-    _platform_rows(connection, day, until, seen)
     _messages(connection, day, until, seen)
     _samples(connection, day, until - timedelta(minutes=20), seen)
     ids = [project.id for project in PROJECTS]
     advisory_lock(connection, PLATFORM_DB.name)
-    PLATFORM_DB.stage_range(connection, day.start, until)
+    platform_rows.count(connection, _span(day, until, seen), seen)
     apply_staged(
         connection, PLATFORM_DB.name, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
     )
@@ -125,9 +117,12 @@ def activity(project: Project, day: Day, seen: datetime) -> float:
         return 0.0
     noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)
     weekend = 0.6 if day.date.weekday() >= 5 else 1.15
-    growth = 1 - 0.5 * (Day.of(seen).date - day.date).days / 400
     spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(seen) else 1.0
-    return noise * weekend * growth * spike
+    return noise * weekend * _growth(day, seen) * spike
+
+
+def _growth(day: Day, seen: datetime) -> float:
+    return 1 - 0.5 * (Day.of(seen).date - day.date).days / 400
 
 
 def _messages(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
@@ -151,33 +146,9 @@ def _messages(connection: Connection, day: Day, until: datetime, seen: datetime)
         moment = end
 
 
-def _platform_rows(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
-    bounds = {
-        "start": day.start,
-        "seconds": (until - day.start).total_seconds(),
-        "ids": [project.id for project in PROJECTS],
-        "share": [
-            activity(project, day, seen) * (until - day.start) / timedelta(days=1) for project in PROJECTS
-        ],
-    }
-    series = """FROM unnest(CAST(:ids AS bigint[]), CAST(:share AS float[])) AS p (id, share),
-        LATERAL generate_series(1, round(p.share * :rows)::int) AS n"""
-    moment = (
-        "CAST(:start AS timestamptz) + make_interval(secs => :seconds * (n - 0.5) / (p.share * :rows + 1))"
-    )
-    for table, rows in ROWS.items():
-        size = ", size_bytes" if table == "logs" else ""
-        value = ", 200 + n % 400" if table == "logs" else ""
-        connection.execute(
-            text(f"INSERT INTO {table} (project_id, created_at{size}) SELECT p.id, {moment}{value} {series}"),
-            bounds | {"rows": rows},
-        )
-    connection.execute(
-        text(f"""INSERT INTO data_transfers (project_id, created_at, kind, bytes)
-            SELECT p.id, {moment}, (ARRAY['docker_upload', 'docker_download', 'data'])[n % 3 + 1],
-                2000000 + 30000 * ((89 * n * (p.id + :day)) % 101) {series}"""),
-        bounds | {"rows": 18, "day": day.date.toordinal()},
-    )
+def _span(day: Day, until: datetime, seen: datetime) -> Span:
+    seconds = (until - day.start).total_seconds()
+    return Span(day, until, {p.id: p.rate * seconds * activity(p, day, seen) for p in PROJECTS})
 
 
 def _samples(connection: Connection, day: Day, at: datetime, seen: datetime) -> None:
@@ -191,12 +162,12 @@ def _samples(connection: Connection, day: Day, at: datetime, seen: datetime) -> 
     images = {
         p.id: {"ecr_image_count": p.images, "docker_storage_bytes": p.images * 50_000_000} for p in running
     }
-    logged = {row[0]: row[1] for row in connection.execute(LOGGED, {"start": day.start, "end": day.end})}
+    entries = 86_400 * (KEPT / timedelta(days=1) + 0.5) / MESSAGES_PER_ROW["logs"]
     devices = {
         p.id: {
             "device_count": p.devices,
             "active_device_count": p.devices - p.id % 3,
-            "logs_storage_bytes": logged.get(p.id, 0),
+            "logs_storage_bytes": round(p.rate * _growth(day, seen) * entries) * LOG_BYTES,
         }
         for p in running
     }

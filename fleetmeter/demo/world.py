@@ -56,8 +56,8 @@ PLANS = Path(__file__).with_name("plans.toml")
 
 def _project(number: int) -> Project:
     organization = OWNERS[number - 1]
-    size = 40_000 + 17_000 * (number % 7)
     rate, devices = RATES[number - 1], DEVICES[organization]
+    size = round(1000 * rate + 200 + 50 * (number % 7)) * 4_000_000
     return Project(number, organization, NAMES[number - 1], rate, devices, size, 1 + number % 4)
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from fleetmeter.demo import history, world
+from collectors.platform.source import PLATFORM_DB
+from fleetmeter.demo import history, platform_rows, world
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
 from metering.days import expected_days
@@ -25,6 +26,17 @@ USAGE_AS_BEFORE = """
     FROM daily_stats, (SELECT min(mqtt_inbound) / 2 AS least FROM daily_stats WHERE project_id = :id
         AND date >= '2026-11-01' AND date <> ALL(:days)) around
     WHERE project_id = :id AND date = ANY(:days)"""
+
+
+# Whether each day of a busy project has what its messages let expect, to a tenth.
+IN_PROPORTION = """
+    SELECT bool_and(abs(logs * 2000.0 / messages - 1) < 0.1 AND abs(api_calls * 2500.0 / messages - 1) < 0.1
+        AND abs(sessions * 20000.0 / messages - 1) < 0.1 AND deployments BETWEEN 1 AND 3
+        AND (docker_upload_bytes + docker_download_bytes + data_transfer_bytes) / payload
+            BETWEEN 0.02 AND 0.04)
+    FROM (SELECT d.*, (mqtt_inbound + mqtt_outbound)::numeric AS messages,
+        (mqtt_inbound_bytes + mqtt_outbound_bytes)::numeric AS payload FROM daily_stats d
+        WHERE project_id <= 8) busy"""
 
 
 def missing_dates() -> list[date]:
@@ -121,3 +133,15 @@ def test_a_later_start_fills_the_days_between_and_makes_nothing_special_again(
         )
         == 0
     )
+    recount = PLATFORM_DB.recount_late(engine, datetime.now(UTC) + timedelta(hours=25))
+    assert recount.days > 0
+    assert recount.adjustments == 0
+
+
+def test_usage_is_in_proportion_to_messages_also_where_the_platform_has_pruned_its_rows(
+    engine: Engine, platform: Platform
+) -> None:
+    history.make(engine, NOW, lambda *_: None, months=0)
+    kept = platform.scalar("SELECT min(created_at) FROM logs")
+    assert Day.of(kept) == Day.of(NOW - platform_rows.KEPT)
+    assert platform.scalar(IN_PROPORTION)
