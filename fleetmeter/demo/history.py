@@ -31,6 +31,12 @@ COUNTER = text("""
     VALUES ('simulated-history', :start, :until, 'simulated', :until)
     ON CONFLICT (client_id) DO UPDATE SET last_seen_at = :until, retired_at = :until""")
 
+# The simulated customers had Fleetmeter from the beginning: months before an installation get no bills.
+INSTALLED = text("""
+    INSERT INTO audit_log (at, actor, action, subject, after)
+    SELECT CAST(:start AS timestamptz), 'demo', 'install', 'fleetmeter', '{}'
+    WHERE NOT EXISTS (SELECT FROM audit_log WHERE action = 'install' AND at <= :start)""")
+
 # When the demo was first started: what is special about a day does not move with later starts.
 FIRST_SEEN = text("""
     WITH first AS (
@@ -51,6 +57,7 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
     with transaction(engine) as connection:
         world.create(connection, world.began(now, months).start, now)
         start = connection.execute(text("SELECT created_at FROM projects WHERE id = 1")).scalar_one()
+        connection.execute(INSTALLED, {"start": start})
         seen = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
         first = _next_day(connection, start)
     wanted = list(days(first, Day.of(now)))

@@ -74,6 +74,9 @@ class Interrupted(Exception):
 def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
+    platform.sql("ALTER TABLE audit_log DISABLE TRIGGER USER")
+    platform.sql("UPDATE audit_log SET at = :at WHERE action = 'install'", at=NOW)  # as after a migration
+
     def stop_half_way(what: str, done: int, total: int) -> None:
         if done > total / 2:
             raise Interrupted
