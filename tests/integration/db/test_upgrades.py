@@ -28,6 +28,18 @@ LANDED = {
     "20251125_count_lost_workers.py": "d7bc0fa6cf1237e8d5a013233e409047426c32e4e2fa410df64cbb264e0a0063",
     "20251125_month_status.py": "6dd336d11ee7072bd322e44d18594c914d1ab8efa01818f5404389137b7dd367",
     "20251125_tiers_seen.py": "f2f1576f027639d478306b256701244654409c436048fda8893e95daed8c098a",
+    "20261127_bind_the_writer.py": "568551535ce4cccbca1680b7b7c404f54262482ff25b325ca21a80f1b56c4979",
+    "20261127_catalogue_history.py": "10be70f7d828ddf4b2d12471e36644ba7c70a25dd09d7bb592ea627092808362",
+    "20261127_counter_sessions.py": "f6f90a96864788903d08cfd0c50617978fd264447957426f36368f72f683c868",
+    "20261127_failure_kinds.py": "ee7b264c70fa4a853ce47bb52e46619530d4713343a8e506e094996091c11854",
+    "20261127_forms_and_meters.py": "1b95052cdd9be6a4b9c6dce58034e7ad65cfadd20744e4f9926fbf3c76fea19b",
+    "20261127_history_and_owners.py": "49ae147c2d85aa5fbf5d0b1df9014c8115277035f275bf5c227a0ffbdcdb22e0",
+    "20261127_hours_by_owner.py": "fbb7d1fe5e37924583b0e9afc663c5f94b8054d3c42e60f2410f3b769d50eed6",
+    "20261127_month_versions.py": "6796aa4cd1f9906b1dff70b463b4fb200df947b84d16c5a9b392062b80de2308",
+    "20261127_row_level_security.py": "62965bb21672025c95b1fae0c93fd3e8cffa8202b9eace3ee4675702db1d968f",
+    "20261127_sign_outs.py": "73c3d767b8e4067e8e5fe1137b76e354c12a02ed6a9c26ce3f44e0e0a0765a4b",
+    "20261127_unknown_log_levels.py": "54242e63076d9784edaf1f0ea7ec663c75815b4cbb8dd941a095d53e204fe626",
+    "20261127_value_corrections.py": "3d36e93616fcf7bc6501b066b0908ee105cee35f52bd87ca1a5aa039076269d9",
 }
 # The revisions at which a database could hold sealed days and closed months, oldest first.
 WITH_SEALED_DATA = [
