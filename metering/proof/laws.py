@@ -67,13 +67,16 @@ LIFETIME = _sums(f"""
         SELECT project_id, {_TOTALS} FROM monthly_stats GROUP BY project_id) e USING (project_id)""")
 
 # What was counted before the watermark and never sealed would never be billed.
+# Hours that no seal will take: those of a month that is open are a missing day's, which the close seals.
 STRANDED_HOURS = f"""
     SELECT u.project_id, u.hour::text, 'hours', 'sealed', 'not sealed'
     FROM usage_hourly u JOIN project_stats s USING (project_id)
     WHERE u.hour < s.open_from AND greatest({columns("u.{0}")}) > 0 AND NOT EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = u.project_id
         AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
-        AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}"""
+        AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}
+        AND EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
+            AND make_date(m.year, m.month, 1) >= date_trunc('month', u.hour AT TIME ZONE 'UTC'))"""
 
 DAY_HASHES = f"""
     SELECT project_id, date::text, 'row_hash', coalesce(expected, 'only columns of its form'), row_hash FROM (
