@@ -11,7 +11,8 @@ from collectors.mqtt.codec import Counters, Malformed
 from collectors.mqtt.topics import Topics, sample
 from metering.ledger.mqtt import MAX_SAMPLES, MalformedTopics, MqttUsage
 
-QOS0, QOS1 = 0, 2  # index of each pair (messages, payload bytes) in Counters
+# Index of each pair (messages, payload bytes) in Counters; QoS 2 counts in the second one.
+QOS0, QOS1 = 0, 2
 
 MAX_TOPICS = 50_000  # cached; about 10 MB
 MAX_CACHED_LENGTH = 400  # bytes of a cached topic; 64 KB topics would make the cache gigabytes

@@ -29,7 +29,7 @@ class Counter:
 class Gauge:
     """A sampled level: `name` in hours, days and as `peak_<name>` in months; `live` in project_stats.
 
-    `source` is None for a gauge that is the sum of the others. `since` is its first form (see `forms`).
+    `source` is None for `storage_bytes`, the sum of STORAGE_PARTS. `since` is its first form (see `forms`).
     """
 
     name: str
