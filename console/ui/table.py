@@ -49,6 +49,8 @@ def arrow(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pa.Ta
 def _value(value: Any, kind: Kind) -> Any:
     if value is None:
         return None
+    if kind == "text" and value == "":  # only a name that is empty needs a word for that
+        return ""
     if kind in ("name", "text"):
         return escape.cell(str(value), escape.LONGEST if kind == "name" else SENTENCE)
     if isinstance(value, Decimal):
