@@ -58,11 +58,6 @@ def is_away(error: DBAPIError) -> bool:
     return error.connection_invalidated or lost or code in PASSING_STATES
 
 
-def is_refused(error: DBAPIError) -> bool:
-    """Return whether a statement names a table, column or right that is missing."""
-    return (getattr(error.orig, "pgcode", None) or "")[:2] == "42"
-
-
 def error_line(error: BaseException) -> str:
     """Return the first line of an error's message; of a database error without the statement."""
     message = str(getattr(error, "orig", None) or error).strip()

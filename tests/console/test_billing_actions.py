@@ -11,12 +11,12 @@ from streamlit.testing.v1 import AppTest
 from metering.catalogue.periods import Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.ledger.gaps import open_gap
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from tests.support.closed_months import count
 from tests.support.fleet import Fleet
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform, hours
 
 Open = Callable[..., AppTest]

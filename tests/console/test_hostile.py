@@ -13,12 +13,12 @@ from sqlalchemy import text
 from console.pages import TITLES
 from console.ui import escape
 from metering.catalogue.periods import Day, Month
-from metering.ledger.gaps import open_gap
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from tests.support.browser_site import Site, choose, listing, open_list, press, visit
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]

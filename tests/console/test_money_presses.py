@@ -9,8 +9,8 @@ from sqlalchemy import text
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.days.seal import seal_through
-from metering.ledger.gaps import open_gap
 from tests.support.browser_site import Site, choose, listing, press, settle, tick, visit
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 from tests.support.until import until
 

@@ -16,10 +16,10 @@ from metering.catalogue.periods import Day, Month
 from metering.days import completeness
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.ledger.gaps import open_gap
 from metering.ledger.mqtt import MalformedTopics, MqttUsage, add_mqtt
 from metering.pricing import plans
 from tests.support.fleet import FORMULA, HOSTILE, Fleet, fill
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 Open = Callable[..., AppTest]

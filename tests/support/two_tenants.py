@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, text
 
 from metering.catalogue.periods import Day, Month, days
-from metering.ledger.gaps import open_gap
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from tests.support.fleet import Fleet, live
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 SECRET = "Zyxware"  # in every name of the second organization

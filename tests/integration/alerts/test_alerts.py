@@ -15,12 +15,12 @@ from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.errors import UnknownAlert
 from metering.ledger import sessions
-from metering.ledger.gaps import open_gap
 from metering.ledger.partitions import ensure_partitions
 from metering.months import gaps
 from metering.pricing import plans
 from metering.runs import lease, requests
 from tests.support import runs
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform, hours
 
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)

@@ -16,7 +16,6 @@ from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownCounter
 from metering.ledger import sessions
-from metering.ledger.gaps import open_gap
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import gaps
@@ -24,6 +23,7 @@ from metering.months.close import Closed, close_month
 from metering.months.due import due_months
 from metering.pricing import plans
 from metering.proof.verify import verify
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform, hours
 
 OCTOBER = Month.parse("2026-10")

@@ -8,11 +8,11 @@ from sqlalchemy import Engine
 
 from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownProject
-from metering.ledger.gaps import open_gap
 from metering.months import adjustments, explain, explanation, gaps
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, count
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 

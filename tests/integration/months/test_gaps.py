@@ -9,12 +9,12 @@ from sqlalchemy import Engine
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import UnknownGap
-from metering.ledger.gaps import open_gap
 from metering.months import blockers, gaps
 from metering.months.close import Closed, close_month
 from metering.pricing import plans
 from tests.support import runs
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, count
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 TWO_DAYS = timedelta(days=2)

@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 from metering.days.seal import row_hash
 from metering.db.transactions import transaction
 from metering.exports.export import Export
-from metering.ledger.gaps import open_gap
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
@@ -24,6 +23,7 @@ from metering.pricing.plans import Plans
 from metering.proof import offline
 from metering.proof.verify import EXPORTED, verify
 from tests.support.closed_months import OCTOBER, closed_october, export_days, export_month
+from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)

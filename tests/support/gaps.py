@@ -1,4 +1,4 @@
-"""Record the times in which a source was blind."""
+"""Record, for a test, a time in which a source was blind."""
 
 from collections.abc import Sequence
 from datetime import datetime
