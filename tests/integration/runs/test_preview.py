@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.ledger.partitions import ensure_partitions
 from metering.pricing import plans
 from metering.proof.verify import verify
 from metering.running import spend
@@ -124,6 +125,7 @@ def test_messages_counted_while_a_preview_runs_are_kept(
 ) -> None:
     project = a_month(engine, platform)
     organization = platform.scalar("SELECT organization_id FROM projects")
+    ensure_partitions(engine, AT)  # as a counter daemon does before it writes
     stop = threading.Event()
     sent = 0
 
