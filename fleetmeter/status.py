@@ -1,11 +1,13 @@
 """`fleetmeter status`: who is alive, how fresh each source is, what is open, what waits."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from metering.alerts import backlog, reconciliation
+from metering.approvals import approvals
 from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
@@ -16,7 +18,7 @@ from metering.ledger import sessions
 from metering.months import blockers
 from metering.months.due import due_months
 from metering.pricing.plans import Plans
-from metering.runs import listing
+from metering.runs import listing, pauses
 from metering.runs.outcome import label
 
 WORKERS = """
@@ -50,6 +52,8 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "sources": {source: sources(connection)[source] for source in SOURCE_NAMES},
             "jobs": _jobs(connection),
             "queue": listing.waiting(connection),
+            "paused": [asdict(pause) for pause in pauses.current(connection, at)],
+            "approvals": [asdict(approval) for approval in approvals.waiting(connection)],
             "catch_up": backlog.plan(connection, at),
             "missing_days_last_30": missing(connection, at),
             "months": months(connection, at, offered),

@@ -1,11 +1,12 @@
 """Ask for what is due, by the database: every hour once, every open day in order, every open month."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from metering.alerts import backlog
-from metering.runs import requests
+from metering.runs import pauses, requests
 from metering.runs.definitions import find
 from metering.runs.requests import Request
 
@@ -18,24 +19,29 @@ AFTER_THE_SEAL = ("anomalies", "archive", "retention")  # once a day, while no s
 
 
 def enqueue_due(connection: Connection, at: datetime) -> None:
-    """Ask for everything that is due at `at` and was not asked for yet."""
+    """Ask for everything that is due at `at` and was not asked for yet, but for the jobs that are paused."""
+    paused = pauses.jobs(pauses.current(connection, at))
+    for request in _due(connection, at):
+        if request.job not in paused:
+            requests.enqueue(connection, request)
+
+
+def _due(connection: Connection, at: datetime) -> Iterator[Request]:
+    """Yield what is due, in order; each is asked for before the next one is looked for."""
     for job in EVERY_HOUR:
-        _enqueue(connection, job, at)
+        yield _request(job, at)
     for day in backlog.open_days(connection, at):
-        _enqueue(connection, "daily", day.end)
+        yield _request("daily", day.end)
     months = backlog.open_months(connection, at - GRACE)
     for month in months:
-        _enqueue(connection, "monthly", at, of=month.end)
+        yield _request("monthly", at, of=month.end)
     if months and not requests.is_recent(connection, "monthly", at - RETRY_MONTH):
-        _enqueue(connection, "monthly", at, of=months[-1].end, trigger="retry")
+        yield _request("monthly", at, of=months[-1].end, trigger="retry")
     if not requests.is_active(connection, ("daily", "monthly")):
         for job in AFTER_THE_SEAL:
-            _enqueue(connection, job, at)
+            yield _request(job, at)
 
 
-def _enqueue(
-    connection: Connection, job: str, at: datetime, of: datetime | None = None, trigger: str = "schedule"
-) -> None:
-    """Ask for `job` at `at`, about the period that it works on at `of` (default `at`)."""
-    period = find(job).period(of or at, {})
-    requests.enqueue(connection, Request(job, period, at, trigger, "schedule"))
+def _request(job: str, at: datetime, of: datetime | None = None, trigger: str = "schedule") -> Request:
+    """Return a request for `job` at `at`, about the period that it works on at `of` (default `at`)."""
+    return Request(job, find(job).period(of or at, {}), at, trigger, "schedule")

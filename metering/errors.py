@@ -65,6 +65,18 @@ class UnknownGap(FleetmeterError):
     """A gap id that does not exist, or a gap that needs no acceptance any more."""
 
 
+class PauseRefused(FleetmeterError):
+    """A pause without a reason or an end, too long, of no job; or an end of a pause that there is not."""
+
+
+class NeedsApproval(FleetmeterError):
+    """The action takes a second person, who approves it in the console."""
+
+
+class ApprovalRefused(FleetmeterError):
+    """An approval that does not exist, is already decided, or was asked for by the same person."""
+
+
 class UnknownAlert(FleetmeterError):
     """An alert id that does not exist."""
 

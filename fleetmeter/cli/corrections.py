@@ -9,6 +9,7 @@ import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import terminal
+from metering.approvals import approvals
 from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
@@ -29,6 +30,7 @@ def actor() -> str:
 def accept_gap(gap_id: int, reason: Reason) -> None:
     """Let months close over a gap although its usage is not known."""
     settings = environment.load_or_start()
+    approvals.refuse(settings, "gap")
     engine = environment.engine(settings)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
@@ -48,6 +50,7 @@ def adjust(
 ) -> None:
     """Post a correction: a quantity of a meter, or an amount of money in the currency of its month."""
     settings = environment.load_or_start()
+    approvals.refuse(settings, "adjustment")
     engine, offered = environment.engine(settings), plans.load(settings.plans)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:

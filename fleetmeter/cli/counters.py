@@ -6,6 +6,7 @@ import typer
 
 from fleetmeter import environment
 from fleetmeter.cli import corrections, health, output, terminal
+from metering.approvals import approvals
 from metering.db.transactions import transaction
 from metering.errors import SettingsError
 from metering.ledger import sessions
@@ -57,6 +58,7 @@ def retire(
     from collectors.mqtt import cleanup  # noqa: PLC0415 - a slow import that few commands need
 
     settings = environment.load_or_start()
+    approvals.refuse(settings, "gap")  # the time since it was last read becomes an accepted gap
     with transaction(environment.engine(settings)) as connection:
         sessions.retire(connection, client_id, reason, corrections.actor(), environment.now())
     OUT.print_line(f"counter {client_id} is retired; months no longer wait for it")

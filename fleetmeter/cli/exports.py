@@ -1,4 +1,4 @@
-"""`fleetmeter export …`: bills, days and adjustments as CSV or Parquet."""
+"""`fleetmeter export …`: bills, days, adjustments and the audit log as CSV or Parquet."""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from fleetmeter import environment
 from fleetmeter.cli import terminal
 from fleetmeter.cli.options import day_range
-from metering.catalogue.periods import Month
+from metering.catalogue.periods import Day, Month
+from metering.db.audit_log import Filter
 from metering.db.transactions import read_snapshot
 from metering.exports import manifest
 from metering.exports.csv_format import Style
@@ -90,6 +91,26 @@ def adjustments_(
 ) -> None:
     """Export the corrections that were posted to a month."""
     export = Export.for_adjustments(Month.parse(month))
+    _export(export, file_format, output, Style.of(separator, decimal, bom))
+
+
+@app.command()
+def audit(
+    first: Annotated[str | None, typer.Option("--from", help="First day; default 30 days ago.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; default today.")] = None,
+    actor: Annotated[str, typer.Option(help="Part of who did it.")] = "",
+    action: Annotated[str, typer.Option(help="What was done, such as adjust.")] = "",
+    subject: Annotated[str, typer.Option(help="Part of what it was done to, such as project 7.")] = "",
+    file_format: Format = "csv",
+    output: Output = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    bom: Bom = False,
+) -> None:
+    """Export the audit log of a range, both ends included: who did what, when, before and after."""
+    now = environment.now()
+    start, end = day_range(first, last or str(Day.of(now)), now)
+    export = Export.for_audit(Filter(start.start, end.end, actor, action, subject))
     _export(export, file_format, output, Style.of(separator, decimal, bom))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # slow to import
 
 OUT = terminal.stdout()
 LISTED = 20  # periods of a catch-up plan, and blocked projects, listed one by one
+APPROVAL = ("id", "action", "subject", "asked_by", "asked_at", "reason")
 COUNTER = ("client_id", "state", "shared_group", "broker", "host", "last_seen_at", "approximate")
 
 
@@ -65,6 +66,8 @@ def _render_status(report: Mapping[str, Any], json_format: bool) -> None:
         "counters": [{name: row[name] for name in COUNTER} for row in report["counters"]],
         "sources": sources,
         "last run of each job": report["jobs"],
+        "paused jobs": report["paused"],
+        "waiting for approval": [{name: row[name] for name in APPROVAL} for row in report["approvals"]],
         "open gaps": report["open_gaps"],
         "broker's own count": report["reconciliation"],
         "unattributed messages, last 24 h": report["unattributed_messages_last_24_h"],

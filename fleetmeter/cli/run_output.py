@@ -8,8 +8,10 @@ from rich.console import Console
 
 from fleetmeter.cli import output
 from fleetmeter.cli.alerts import alert_cell
+from metering.runs import pauses
 from metering.runs.lease import ATTEMPTS
 from metering.runs.outcome import Outcome, label
+from metering.runs.pauses import Pause
 
 
 def outcome(out: Console, result: Outcome, json_format: bool) -> None:
@@ -82,3 +84,9 @@ def _state(row: Mapping[str, Any]) -> str:
         if row["state"] == "queued":
             state += f", next at {row['next_attempt_at']:%H:%M:%S}Z"
     return state
+
+
+def paused(out: Console, current: Sequence[Pause]) -> None:
+    """Print what the schedule leaves out, a line for each job."""
+    for pause in current:
+        out.print(pauses.sentence(pause), markup=False, soft_wrap=True)

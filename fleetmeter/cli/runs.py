@@ -1,4 +1,4 @@
-"""`run`, `backfill` and `jobs`: run a job here, list runs, cancel, retry, discard."""
+"""`run`, `backfill` and `jobs`: run a job here, list runs, cancel, retry, discard, pause a job."""
 
 import logging
 import signal
@@ -12,15 +12,16 @@ from fleetmeter import environment
 from fleetmeter.cli import corrections, output, run_output, terminal
 from fleetmeter.cli.options import AsJson, At, DryRun, Project
 from fleetmeter.cli.process import log_to_stderr
+from metering.catalogue import periods
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
-from metering.runs import definitions, listing, requests
+from metering.runs import definitions, listing, pauses, requests
 from metering.runs.foreground import run_now
 
 OUT = terminal.stdout()
 ERR = terminal.stderr()
 
-jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry.")
+jobs = typer.Typer(invoke_without_command=True, help="Runs: the latest ones, cancel, retry; pause a job.")
 
 
 def run(
@@ -80,8 +81,11 @@ def _run(
 def history(context: typer.Context, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
     if context.invoked_subcommand is None:
+        now = environment.now()
         with transaction(environment.engine(environment.load())) as connection:
             run_output.history(OUT, listing.history(connection), as_json)
+            if not as_json:
+                run_output.paused(OUT, pauses.current(connection, now))
 
 
 @jobs.command()
@@ -110,3 +114,31 @@ def retry(run_id: int) -> None:
     if again is None:
         raise FleetmeterError(f"run {run_id} left nothing undone; see: fleetmeter jobs")
     OUT.print(f"run {again} repeats it")
+
+
+@jobs.command()
+def pause(
+    job: str,
+    until: Annotated[
+        str, typer.Option("--until", help="Its end, ISO 8601 with a zone; at most 72 hours away.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is shown wherever the job is.")],
+) -> None:
+    """Let the schedule leave a job out for a while; the pause ends by itself."""
+    settings = environment.load()
+    engine = environment.engine(settings)
+    end, now = periods.parse_instant(until), environment.present(settings, engine)
+    with transaction(engine) as connection:
+        paused = pauses.pause(connection, job, end, reason, corrections.actor(), now)
+    OUT.print_line(pauses.sentence(paused))
+
+
+@jobs.command()
+def resume(job: str) -> None:
+    """End the pause of a job now."""
+    settings = environment.load()
+    engine = environment.engine(settings)
+    now = environment.present(settings, engine)
+    with transaction(engine) as connection:
+        pauses.resume(connection, job, corrections.actor(), now)
+    OUT.print_line(f"{job} is not paused any more")

@@ -8,7 +8,7 @@ that they show as asterisks wherever a Settings is printed, logged or raised.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -27,6 +27,7 @@ from metering.config.oidc import SignInSettings
 from metering.config.value_files import ValueFiles
 from metering.errors import SettingsError
 
+Approvable = Literal["adjustment", "gap", "close"]
 DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
 
 
@@ -100,6 +101,7 @@ class Settings(SignInSettings, CloudSettings):
         default="fleetmeter/", pattern=r"^([^/]+/)*$", alias="FLEETMETER_ARCHIVE_PREFIX"
     )
 
+    approval: Annotated[tuple[Approvable, ...], NoDecode] = Field(default=(), alias="FLEETMETER_APPROVAL")
     keep_hours_days: Annotated[dict[str, int], NoDecode] = Field(
         default={}, alias="FLEETMETER_KEEP_HOURS_DAYS"
     )
@@ -118,6 +120,16 @@ class Settings(SignInSettings, CloudSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("approval", mode="before")
+    @classmethod
+    def _actions(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        actions = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not set(actions) <= set(get_args(Approvable)):
+            raise ValueError("takes adjustment, gap and close, separated by commas")
+        return actions
 
     @field_validator("keep_hours_days", "keep_days_months", mode="before")
     @classmethod
@@ -182,6 +194,15 @@ class Settings(SignInSettings, CloudSettings):
     def _key_goes_with_certificate(self) -> "Settings":
         if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
             raise ValueError("MQTT_CERT_FILE and MQTT_KEY_FILE go together; set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _approval_needs_sign_in(self) -> "Settings":
+        if self.approval and not self.sign_in:
+            raise ValueError(
+                "FLEETMETER_APPROVAL asks for a second person, and without sign-in nobody can be told apart; "
+                "set FLEETMETER_OIDC_* (docs/sign-in.md), or leave FLEETMETER_APPROVAL out"
+            )
         return self
 
     @property

@@ -76,4 +76,5 @@ ADJUSTMENT_COLUMNS = _of(
         *("reverses", "reason", "actor", "created_at", "currency"),
     ),
 )
+AUDIT_COLUMNS = _of("audit_log", ("id", "at", "actor", "action", "subject", "reason", "before", "after"))
 MONEY = ("plan_fee", "overage_charge", "adjustment_charge", "total_charge")

@@ -1,4 +1,4 @@
-"""Exports: which rows a file holds, of closed months, sealed days or adjustments.
+"""Exports: which rows a file holds, of closed months, sealed days, adjustments or the audit log.
 
 Rows are streamed, never held all at once. Each bill and each day carries the hash of its cells.
 """
@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, text
 
 from metering.catalogue.periods import Day, Month
+from metering.db.audit_log import MATCHES, Filter
 from metering.db.tables import OWN_TABLES
 from metering.exports import csv_format
-from metering.exports.columns import ADJUSTMENT_COLUMNS, DAILY_COLUMNS, MONTHLY_COLUMNS, Column
+from metering.exports.columns import ADJUSTMENT_COLUMNS, AUDIT_COLUMNS, DAILY_COLUMNS, MONTHLY_COLUMNS, Column
 from metering.exports.export_hash import export_hash
 
 BATCH = 5_000  # rows that are fetched and written together
@@ -69,6 +70,11 @@ class Export:
             month.bounds(),
         )
 
+    @classmethod
+    def for_audit(cls, matching: Filter) -> "Export":
+        """Return the entries of the audit log that match, oldest first."""
+        return cls(AUDIT_COLUMNS, OWN_TABLES["audit_log"], MATCHES, "t.id", matching.parameters())
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the columns, in order."""
@@ -77,6 +83,9 @@ class Export:
     @property
     def query(self) -> str:
         """Return the SQL that selects the rows."""
+        if "project_id" not in self.source.c:
+            cells = ", ".join(f"t.{name}" for name in self.names)
+            return f"SELECT {cells} FROM {self.source.name} t WHERE {self.where} ORDER BY {self.order}"
         owner = "t.organization_id" if "organization_id" in self.source.c else "p.organization_id"
         sql = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
         sql |= {"export_hash": "NULL", **self.computed}

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from metering.approvals import approvals
 from metering.catalogue.periods import Month
 from metering.days.expected_days import EXPECTED_FROM
 from metering.db.transactions import transaction
@@ -18,6 +19,9 @@ from metering.runs.context import Context
 from metering.runs.sources import RowSource
 
 LISTED = 20  # gaps whose charge at risk a blocked close names
+
+
+WAITS = "it waits for the approval of a second person: Billing in the console (FLEETMETER_APPROVAL)"
 
 
 @dataclass
@@ -53,10 +57,25 @@ def run(context: Context, rows: RowSource) -> dict[str, Any]:
         months = due_months(connection, context.at)
     for month in months:
         backfill.fill(context, rows, month.first, month.last, EXPECTED_FROM)
-        closing.close(month)
+        if _may_close(context, month):
+            closing.close(month)
+        else:
+            closing.blocked[str(month)] = WAITS
     result = {
         "months": [str(month) for month in months],
         "closed": closing.closed,
         "blocked": closing.blocked,
     }
     return result | ({"charge_at_risk": closing.at_risk[:LISTED]} if closing.at_risk else {})
+
+
+def _may_close(context: Context, month: Month) -> bool:
+    """Whether `month` may close; the schedule asks for the approval that it lacks. A dry run needs none."""
+    if "close" not in context.settings.approval or context.dry_run:
+        return True
+    with transaction(context.engine) as connection:
+        if approvals.is_approved(connection, "close", str(month)):
+            return True
+        if context.requested_by == approvals.SCHEDULE:
+            approvals.ask(connection, "close", str(month), approvals.SCHEDULE, context.at)
+    return False

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.db.transactions import advisory_lock
+from metering.runs import pauses
 from metering.runs.definitions import RANKED
 from metering.runs.requests import Request, wake_runners
 
@@ -61,8 +62,8 @@ _CLAIM = """
     RETURNING id, job, period, project_id, at, dry_run, arguments, attempt, worker, trigger,
         requested_by, failed_attempts, result, errors, started_at"""
 
-# One run of a job at a time; a month waits for its days.
-_NEXT = f"""state IN ('queued', 'running') AND NOT EXISTS (
+# One run of a job at a time; a month waits for its days; what a pause leaves out waits for its end.
+_NEXT = f"""NOT {pauses.IS_PAUSED} AND state IN ('queued', 'running') AND NOT EXISTS (
     SELECT FROM job_runs o WHERE o.job = q.job AND o.id <> q.id AND o.state = 'running'
     AND o.heartbeat_at >= clock_timestamp() - interval '{LEASE}')
     AND NOT (q.job = 'monthly' AND NOT q.dry_run AND EXISTS (

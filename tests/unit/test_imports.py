@@ -26,7 +26,7 @@ CHAPTERS = (
     {"ledger", "pricing", "exports"},
     {"days"},
     {"months"},
-    {"running", "proof", "organizations"},
+    {"running", "proof", "organizations", "approvals"},
     {"alerts", "archive"},
     {"runs"},
 )

@@ -109,6 +109,51 @@ job_runs = Table(
     Index("job_runs_project_id_id_idx", "project_id", "id", postgresql_where=text("project_id IS NOT NULL")),
 )
 
+# A job that the schedule leaves out until `until`, at most 72 hours; one that is over is not read any more.
+job_pauses = Table(
+    "job_pauses",
+    METADATA,
+    Column("job", Text, primary_key=True),
+    Column("until", INSTANT, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("paused_by", Text, nullable=False),
+    Column("paused_at", INSTANT, nullable=False),
+    CheckConstraint("until > paused_at AND until <= paused_at + interval '72 hours'", name="until"),
+)
+
+# What somebody asked for and another person decides; `arguments` say all that the action needs.
+approvals = Table(
+    "approvals",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("arguments", JSONB, server_default=text("'{}'"), nullable=False),
+    Column("reason", Text),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", INSTANT, nullable=False),
+    Column("state", Text, server_default=text("'waiting'"), nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", INSTANT),
+    Column("note", Text),
+    CheckConstraint("action IN ('adjustment', 'gap', 'close')", name="action"),
+    CheckConstraint("state IN ('waiting', 'approved', 'refused')", name="state"),
+    CheckConstraint("decided_by <> asked_by", name="decided_by"),
+    CheckConstraint(
+        "(state = 'waiting') = (decided_by IS NULL) AND (state = 'waiting') = (decided_at IS NULL)",
+        name="decision",
+    ),
+    Index(
+        "approvals_waiting_key",
+        "action",
+        "subject",
+        "arguments",
+        unique=True,
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("approvals_action_subject_idx", "action", "subject"),
+)
+
 # Something that was or is wrong; open while `resolved_at` is NULL, at most once per subject.
 alerts = Table(
     "alerts",
@@ -167,6 +212,8 @@ audit_log = Table(
     Column("after", JSONB),
     Column("reason", Text),
     Index("audit_log_action_at_idx", "action", "at"),
+    Index("audit_log_at_id_idx", "at", "id"),
+    Index("audit_log_subject_id_idx", "subject", "id"),
 )
 
 # Who is alive: one row per process, by the database's clock.
