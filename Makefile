@@ -17,7 +17,7 @@ help:  ## list these commands
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps \
 	  --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@$(BIN)/python -m compileall -q -j 0 .venv fleetmeter metering collectors jobs console migrations  # on every core
+	@$(BIN)/python -m compileall -q -j 0 .venv fleetmeter metering collectors jobs console api migrations  # on every core
 	@touch $@
 
 install: .venv/.installed  ## build the environment in .venv

@@ -13,8 +13,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
+from api import app as api
 from console import index, pages, probes, server
 from console.access.edge import Edge
 from console.access.loopback_only import LoopbackOnly
@@ -64,11 +66,22 @@ async def _overview(request: Request) -> Response:
     return RedirectResponse(str(request.url.replace(path="/", scheme="", netloc="")))
 
 
+def _api(settings: Settings) -> Mount:
+    """Return the HTTP API under the addresses that it has alone as well."""
+    served = api.create(settings)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # A mount cuts its path off; the API's own addresses begin with it.
+        await served({**scope, "root_path": scope.get("app_root_path", "")}, receive, send)
+
+    return Mount("/api", app=answer)
+
+
 settings = _settings()
 server.refuse_public(st.get_option("server.address"), settings)
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=[*probes.ROUTES, *index.ROUTES, Route("/overview", _overview)],
+    routes=[_api(settings), *probes.ROUTES, *index.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
     on_script_error=error_boundary.render_error,
     middleware=_around(settings),

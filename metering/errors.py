@@ -107,3 +107,15 @@ class RestoreRefused(FleetmeterError):
 
 class ScopeNotEnforced(FleetmeterError):
     """The database role is exempt from row-level security, so that organizations are not kept apart."""
+
+
+class TokenRefused(FleetmeterError):
+    """A token of the HTTP API that cannot be created as asked."""
+
+
+class UnknownToken(FleetmeterError):
+    """A token id that does not exist."""
+
+
+class UnknownOrganization(FleetmeterError):
+    """An organization that the platform does not have, or that the caller may not see."""

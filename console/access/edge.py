@@ -27,7 +27,8 @@ from metering.errors import FleetmeterError
 # Machines ask these under any name of the console: a probe's answer is no secret.
 PROBES = ("/healthz", "/readyz", "/_stcore/health")
 # These with sign-in only, where they take a token: without it, a website could read them by DNS rebinding.
-WITH_TOKEN = ("/metrics", "/_stcore/metrics", "/api/")
+API = "/api/"
+WITH_TOKEN = ("/metrics", "/_stcore/metrics", API)
 AGENT = "/_stcore/agent"
 MEDIA = "/media/"
 DIGEST = re.compile(r"/static/.*\.[\w-]{8,}\.\w+$")  # a file whose name changes with its content
@@ -124,5 +125,5 @@ def _set_headers(path: str, status: int, headers: MutableHeaders) -> None:
     html = headers.get("content-type", "").startswith("text/html")  # what a missing file is answered with
     if status == 200 and DIGEST.search(path) and not html:
         headers["Cache-Control"] = "public, max-age=31536000, immutable"
-    elif html or "/static/" not in path:
+    elif not path.startswith(API) and (html or "/static/" not in path):
         headers["Cache-Control"] = "no-store"

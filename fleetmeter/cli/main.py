@@ -26,6 +26,7 @@ from fleetmeter.cli import (
     services,
     spend,
     terminal,
+    tokens,
 )
 from fleetmeter.cli.process import log_to_stderr
 from metering.db.engine import denial, error_line, is_denied
@@ -44,6 +45,7 @@ app.add_typer(exports.app, name="export")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(counters.app, name="counters")
 app.add_typer(runs.jobs, name="jobs")
+app.add_typer(tokens.app, name="token")
 COMMANDS: dict[str, Callable[..., None]] = {
     "migrate": database.migrate,
     "up": services.up,
@@ -51,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "counter": services.counter,
     "runner": services.runner,
     "console": services.console,
+    "api": services.api,
     "status": health.status,
     "doctor": health.doctor,
     "drill": services.drill,

@@ -81,6 +81,17 @@ def console(port: Port = 8501) -> None:
     os.execve(command[0], command, override(os.environ, {"DATABASE_URL": database_url}))  # noqa: S606 - the console takes this process's place
 
 
+def api(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The API's port.")] = 8502,
+) -> None:
+    """Serve the HTTP API alone: on loopback, or where FLEETMETER_API_ADDRESS says. It takes tokens only."""
+    from api import server  # noqa: PLC0415 - a slow import that few commands need
+
+    settings = environment.load_or_start()
+    environment.engine(settings).dispose()
+    server.serve(settings, port)
+
+
 def drill(
     minutes: Annotated[float, typer.Option(min=0.1)] = 5.0,
     seed: int = 1,

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from metering.errors import UnknownOrganization
+
 _VISIBLE = (
     "((SELECT fleetmeter_unscoped()) IS NOT NULL OR {column} = ANY ((SELECT fleetmeter_scope())::bigint[]))"
 )
@@ -27,6 +29,8 @@ _DEVICES = text("""
 _IDS = text("""
     SELECT min(id) FROM organizations WHERE name = ANY(:names) GROUP BY name HAVING count(*) = 1
     UNION SELECT id FROM organizations WHERE id = ANY(:ids) ORDER BY 1""")
+
+_ORGANIZATION = text(f"SELECT id FROM {ORGANIZATIONS} o WHERE id = :id")
 
 
 class Device(NamedTuple):
@@ -49,3 +53,14 @@ def organization_ids(connection: Connection, words: Sequence[str]) -> tuple[int,
     names = [word for word in words if not (word.isascii() and word.isdigit())]
     parameters = {"names": names, "ids": [number for number in ids if number < 2**63]}
     return tuple(connection.execute(_IDS, parameters).scalars())
+
+
+def require_organization(connection: Connection, organization_id: int) -> int:
+    """Return `organization_id` if the platform has it and the session may see it.
+
+    Raises UnknownOrganization.
+    """
+    known = 0 < organization_id < 2**63
+    if not known or connection.scalar(_ORGANIZATION, {"id": organization_id}) is None:
+        raise UnknownOrganization(f"there is no organization {organization_id}")
+    return organization_id

@@ -111,6 +111,11 @@ class Settings(SignInSettings, CloudSettings):
     clock_tolerance: float = Field(default=60, gt=0, allow_inf_nan=False, alias="FLEETMETER_CLOCK_TOLERANCE")
     keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
 
+    api_address: str = Field(default="127.0.0.1", alias="FLEETMETER_API_ADDRESS")
+    api_requests_per_minute: int = Field(
+        default=60_000, ge=1, le=10**9, alias="FLEETMETER_API_REQUESTS_PER_MINUTE"
+    )
+
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
     data_dir: Path = Field(default_factory=default_data_dir, alias="FLEETMETER_DATA_DIR")
 

@@ -4,12 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from console.data import unknowns
 from console.data.queries.rows import Row, every
-from console.data.unknowns import looked_in_month
-from metering.catalogue import platform
+from metering.catalogue import platform, unknowns
 from metering.catalogue.meters import columns, messages_sql
 from metering.catalogue.periods import Month
+from metering.catalogue.unknowns import looked_in_month
 
 MONTHS = text("""
     SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY year, month

@@ -8,10 +8,10 @@ import streamlit as st
 from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every, one
-from console.data.unknowns import looked
 from metering.catalogue import platform
 from metering.catalogue.meters import messages_sql
 from metering.catalogue.periods import Day
+from metering.catalogue.unknowns import looked
 from metering.days.completeness import SealedDay
 from metering.db.scope import Scope
 

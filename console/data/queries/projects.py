@@ -2,13 +2,12 @@
 
 from sqlalchemy import Connection, text
 
-from console.data import unknowns
 from console.data.queries.rows import Row, every
-from console.data.unknowns import looked_in_month
-from metering.catalogue import platform
+from metering.catalogue import platform, unknowns
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.unknowns import looked_in_month
 from metering.days.expected_days import EXPECTED_FROM
 
 MATCHES = text(f"""

@@ -5,13 +5,14 @@ Platform tables carry `info={"owner": "platform"}`.
 
 from sqlalchemy import Table
 
-from metering.db.tables import history, ledger, operations, platform, sealed
+from metering.db.tables import access, history, ledger, operations, platform, sealed
 from metering.db.tables.base import METADATA
 
 __all__ = [
     "METADATA",
     "OWN_TABLES",
     "PLATFORM_TABLES",
+    "access",
     "history",
     "ledger",
     "operations",

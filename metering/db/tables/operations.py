@@ -211,6 +211,11 @@ audit_log = Table(
     Column("before", JSONB),
     Column("after", JSONB),
     Column("reason", Text),
+    Column(
+        "token_id",
+        BigInteger,
+        server_default=text("nullif(current_setting('fleetmeter.token', true), '')::bigint"),
+    ),
     Index("audit_log_action_at_idx", "action", "at"),
     Index("audit_log_at_id_idx", "at", "id"),
     Index("audit_log_subject_id_idx", "subject", "id"),

@@ -34,7 +34,7 @@ def ours(compose: Any) -> dict[str, Any]:
 
 
 def test_compose_runs_every_process(compose: Any) -> None:
-    assert {"migrate", "counter", "runner", "console"} <= set(ours(compose))
+    assert {"migrate", "counter", "runner", "console", "api"} <= set(ours(compose))
 
 
 def test_compose_passes_every_setting_on(compose: Any) -> None:

@@ -1,20 +1,22 @@
-"""Unknown is not zero: a counter whose source did not look is None, whatever its column says."""
+"""Unknown is not zero: a counter whose source did not look is None, although its column says 0.
 
-from collections.abc import Mapping
+What was counted all the same (by a backend through the library, say) is known, and stays.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from console.data.queries.rows import Row
 from metering.catalogue.meters import COUNTERS
 from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES
 
 BLIND = ("missing", "not_configured", "not_started")
+Row = Mapping[str, Any]
 
 
 def day(row: Row) -> dict[str, Any]:
     """Return a sealed day with None for counters of sources that were blind."""
     coverage: Mapping[str, Any] = row["coverage"] or {}
-    blind = {source for source, entry in coverage.items() if entry.get("state") in BLIND}
-    return {**row, **{meter.name: None for meter in COUNTERS if meter.source in blind}}
+    return _without(row, {source for source, entry in coverage.items() if entry.get("state") in BLIND})
 
 
 def hour(row: Row) -> dict[str, Any]:
@@ -22,22 +24,22 @@ def hour(row: Row) -> dict[str, Any]:
 
     Messages are added as they come: an hour without any has no mark of having been measured.
     """
-    blind_sources = {source.name for source in POLLED_SOURCES} - set(row["measured"])
-    blind = [meter for meter in COUNTERS if meter.source in blind_sources]
-    return {**row, **{meter.name: None for meter in blind}}
+    return _without(row, {source.name for source in POLLED_SOURCES} - set(row["measured"]))
 
 
 def live(row: Row) -> dict[str, Any]:
     """Return running totals with None for counters of sources never measured."""
-    return {
-        **row,
-        **{meter.name: None for meter in COUNTERS if row[f"{meter.source}_measured_at"] is None},
-    }
+    return _without(row, {name for name in COUNTER_SOURCES if row[f"{name}_measured_at"] is None})
 
 
 def month(row: Row) -> dict[str, Any]:
     """Return a closed month with None for counters of sources that were never measured in it."""
-    return {**row, **{meter.name: None for meter in COUNTERS if not row[f"{meter.source}_looked"]}}
+    return _without(row, {name for name in COUNTER_SOURCES if not row[f"{name}_looked"]})
+
+
+def _without(row: Row, blind: Iterable[str]) -> dict[str, Any]:
+    unknown = [meter.name for meter in COUNTERS if meter.source in blind and not row[meter.name]]
+    return {**row, **dict.fromkeys(unknown)}
 
 
 def looked(source: str, coverage: str = "coverage") -> str:

@@ -1,0 +1,118 @@
+"""Who asks, and the transaction in which they are answered.
+
+The token is checked in PostgreSQL in the transaction of each answer, so that revoking it counts at once. The
+same statement limits the transaction to the rows of the token's organization (row-level security).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection, text
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import context, idempotency
+from api.context import Context
+from api.problems import Problem, unauthenticated
+from metering.config.oidc import Role
+from metering.db import scope as row_security
+from metering.db import tokens
+from metering.db.tokens import Caller, Credentials
+from metering.db.transactions import read_snapshot, transaction
+from metering.errors import DatabaseUnavailable
+
+_TIMEOUT = text("SET LOCAL statement_timeout = '15s'")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Access:
+    """A transaction for one request: whose it is and at which instant, by the host's clock, in UTC."""
+
+    connection: Connection
+    caller: Caller
+    at: datetime
+    server: Context
+
+
+def credentials(request: Request) -> Credentials:
+    """Return the token that a request carries, not checked yet. Raises Problem 401."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    sent = tokens.parse(token.strip()) if scheme.lower() == "bearer" else None
+    if sent is None:
+        raise unauthenticated()
+    return sent
+
+
+def check(request: Request, role: Role = "viewer") -> None:
+    """Refuse a request before it is looked at any further. Raises Problem 401, 403 or 429."""
+    read(request, lambda access: None, role)
+
+
+def read(request: Request, answer: Callable[[Access], T], role: Role = "viewer") -> T:
+    """Return what `answer` reads as the token that asks; everything in it is of the same instant.
+
+    Raises Problem 401 without a token that counts, 403 where it has less than `role`, 429 where it asks too
+    often; DatabaseUnavailable.
+    """
+    try:
+        return _read(request, answer, role)
+    except DatabaseUnavailable:  # a connection that died in the pool: its pool is empty now
+        return _read(request, answer, role)
+
+
+def _read(request: Request, answer: Callable[[Access], T], role: Role) -> T:
+    server, sent = context.of(request), credentials(request)
+    at = server.now()
+    with read_snapshot(server.engine) as connection:
+        caller = _admitted(request, tokens.caller(connection, sent, at), role)
+        connection.execute(_TIMEOUT)
+        return answer(Access(connection, caller, at, server))
+
+
+def write(request: Request, effect: Callable[[Access], Response], role: Role) -> Response:
+    """Return what `effect` answers, after its transaction; with an Idempotency-Key at most once.
+
+    The transaction writes the rows of every organization: `effect` checks what the token may touch, with
+    `visible`. Raises as `read`, and Problem 422 for a key that was used for another request.
+    """
+    server, sent = context.of(request), credentials(request)
+    at = server.now()
+    read(request, lambda access: None, role)
+    with transaction(server.engine) as connection:
+        caller = _admitted(request, tokens.caller(connection, sent, at), role, charge=False)
+        access = Access(connection, caller, at, server)
+        row_security.limit(connection, None)
+        return idempotency.once(request, connection, caller, lambda: effect(access))
+
+
+def visible(access: Access, look: Callable[[], T]) -> T:
+    """Return what `look` reads of a writing transaction with the eyes of the token's organization."""
+    row_security.limit(access.connection, access.caller.scope)
+    try:
+        return look()
+    finally:
+        row_security.limit(access.connection, None)
+
+
+def _admitted(request: Request, caller: Caller | None, role: Role, charge: bool = True) -> Caller:
+    if caller is None:
+        raise unauthenticated("this token is unknown, expired or revoked")
+    request.state.caller = caller
+    if charge:
+        _charge(context.of(request), caller)
+    if not caller.has(role):
+        raise Problem(403, f"the token {caller.name} is {caller.role} and this takes {role}")
+    return caller
+
+
+def _charge(server: Context, caller: Caller) -> None:
+    wait = server.rate.take(caller.id)
+    if wait:
+        raise Problem(
+            429,
+            f"the token {caller.name} has {server.rate.per_minute:,} requests a minute; ask again later",
+            headers={"Retry-After": str(max(1, round(wait + 0.5)))},
+        )

@@ -1,0 +1,59 @@
+"""The application: every address under /api/v1, with problem details for whatever goes wrong."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import problems
+from api.context import Context
+from api.edge import Edge
+from api.problems import Problem
+from api.routes import projects
+from metering.config.settings import Settings
+
+PREFIX = "/api/v1"
+ROUTERS = (projects.router,)
+DESCRIPTION = "Usage, bills and jobs. Unknown is null, never zero; instants are in UTC; money is text."
+
+
+def create(settings: Settings, prefix: str = PREFIX) -> FastAPI:
+    """Return the application with its addresses under `prefix`: less of it where it is mounted."""
+    app = FastAPI(
+        title="Fleetmeter",
+        version="1",
+        description=DESCRIPTION,
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = Context(settings)
+    for router in ROUTERS:
+        app.include_router(router, prefix=prefix)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Edge)
+    return app
+
+
+async def _invalid(_request: Request, error: Any) -> Response:
+    wrong = [
+        {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
+        for problem in error.errors()
+    ]
+    first = wrong[0]
+    return problems.response(Problem(422, f"{first['where']}: {first['what']}", wrong=wrong))
+
+
+async def _http(request: Request, error: Any) -> Response:
+    if error.status_code == 404:
+        detail = "there is nothing at this address; the addresses are in /api/v1/openapi.json"
+    elif error.status_code == 405:
+        detail = f"this address does not take {request.method}"
+    else:
+        detail = str(error.detail)
+    return problems.response(Problem(error.status_code, detail, headers=error.headers))

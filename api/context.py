@@ -1,0 +1,58 @@
+"""What every request of one server shares: its settings, its engine, the plans on offer."""
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from starlette.requests import HTTPConnection
+
+from api.rate import RateLimiter
+from metering.config.settings import Settings
+from metering.db import scope as row_security
+from metering.db.engine import open_engine
+from metering.pricing import plans
+from metering.pricing.plans import Plans
+
+
+class Context:
+    """The settings of one server and what follows from them; the engine connects at the first request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rate = RateLimiter(settings.api_requests_per_minute)
+        self._plans: tuple[Any, Plans] | None = None
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return the engine; a transaction sees no row before it has a caller. Raises SettingsError."""
+        # Not pinged: that is a round trip for each request. `access` asks again where a connection has died.
+        opened = open_engine(self.settings, "fleetmeter api", ping=False)
+        row_security.require_limit(opened)
+        return opened
+
+    @property
+    def plans(self) -> Plans:
+        """Return the plans on offer; the file is read again when it has changed. Raises PlanError."""
+        version = _version(self.settings.plans)
+        if self._plans is None or self._plans[0] != version:
+            self._plans = version, plans.load(self.settings.plans)
+        return self._plans[1]
+
+    def now(self) -> datetime:
+        """Return the host's time, UTC."""
+        return datetime.now(UTC)
+
+
+def _version(path: Path | None) -> tuple[int, int] | None:
+    if path is None or not path.exists():
+        return None
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def of(request: HTTPConnection) -> Context:
+    """Return the context of the server that answers `request`."""
+    context: Context = request.app.state.context
+    return context

@@ -1,0 +1,83 @@
+"""How a request is taken apart: its body is JSON that PostgreSQL can hold, its parameters are known ones."""
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import access
+from api.problems import Problem
+
+# What JSON can say and PostgreSQL cannot hold: NUL, and halves of surrogate pairs.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class ApiRequest(Request):
+    """A request whose JSON is strict: no NaN, no text that cannot be stored, not nested without end."""
+
+    async def json(self) -> Any:
+        """Return the body's JSON. Raises Problem 422."""
+        return parsed(await self.body())
+
+
+class ApiRoute(APIRoute):
+    """A route that refuses a bad token first, then parameters that it does not take, then bad values."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function that answers a request."""
+        answer = super().get_route_handler()
+        known = {parameter.alias for parameter in self.dependant.query_params}
+
+        async def checked(request: Request) -> Response:
+            request = ApiRequest(request.scope, request.receive)
+            access.credentials(request)
+            try:
+                refuse_unknown(request, known)
+                if request.method != "POST":
+                    return await answer(request)
+                await run_in_threadpool(access.check, request)  # before the body is read
+                request.state.body = await request.body()
+                return await answer(request)
+            except (RequestValidationError, Problem) as error:
+                if not hasattr(request.state, "caller"):
+                    await run_in_threadpool(access.check, request)
+                raise error
+
+        return checked
+
+
+def refuse_unknown(request: Request, known: set[str]) -> None:
+    """Raise Problem 422 for a parameter that the address does not take, or that is there twice.
+
+    A misspelt filter would otherwise answer with rows that nobody asked for.
+    """
+    given = [name for name, _ in request.query_params.multi_items()]
+    wrong = [name for name in given if name not in known or given.count(name) > 1]
+    if wrong:
+        takes = ", ".join(sorted(known)) or "no parameters"
+        twice = "is there twice" if wrong[0] in known else "is not known"
+        raise Problem(422, f"the parameter {wrong[0]!r} {twice}; this address takes {takes}")
+
+
+def parsed(body: bytes) -> Any:
+    """Return the value of JSON in UTF-8. Raises Problem 422 for anything else."""
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError as error:
+        raise Problem(422, "the body is nested too deeply", "body") from error
+    except ValueError as error:
+        raise Problem(422, f"the body is not JSON in UTF-8: {error}", "body") from error
+    if _UNSTORABLE.search(text) or "\\u0000" in text:
+        raise Problem(422, "the body holds a text with NUL or half of a surrogate pair", "body")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
