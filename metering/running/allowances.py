@@ -30,6 +30,9 @@ _POSTED = f"""
     SELECT {columns("sum(x.quantity) FILTER (WHERE x.meter = '{0}') AS {0}")} FROM adjustments x
     WHERE x.project_id = s.project_id AND x.posted_month = :first AND x.amount IS NULL"""
 
+# A correction of a gauge does not exist.
+_CORRECTED = " ".join(f"WHEN '{c.name}' THEN coalesce(s.posted_{c.name}, 0)" for c in COUNTERS)
+
 _USED = " ".join(
     [
         f"WHEN '{c.name}' THEN CASE WHEN s.{c.source}_measured_at IS NOT NULL"
@@ -39,23 +42,28 @@ _USED = " ".join(
     + [f"WHEN '{gauge.name}' THEN s.{gauge.live}" for gauge in GAUGES]
 )
 
-# `:near` is a share of what is included; with a `:project`, every meter of it, however little used.
+# `:near` is a share of what is included; with 0 or a `:project` every meter, also of unknown usage.
+# `corrected` is what corrections have added to `used`.
 # Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
-    SELECT p.id AS project_id, p.name AS project, o.name AS organization, o.tier, used.meter,
-        used.used, allowed.included, allowed.hard,
+    SELECT p.id AS project_id, p.name AS project, o.id AS organization_id, o.name AS organization, o.tier,
+        used.meter, used.used, used.corrected, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
     FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")}
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
         CROSS JOIN LATERAL ({_POSTED}) AS posted
         WHERE s.project_id > :above AND s.project_id <= :up_to
-            AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project) OFFSET 0) s
+            AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project)
+            AND (CAST(:organization AS bigint) IS NULL OR s.project_id IN (
+                SELECT id FROM {platform.PROJECTS} own WHERE organization_id = :organization)) OFFSET 0) s
     JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
     CROSS JOIN LATERAL (
-        SELECT allowed.meter, CASE allowed.meter {_USED} END AS used OFFSET 0) AS used
-    WHERE p.is_active AND (:project IS NOT NULL OR used.used >= allowed.included * CAST(:near AS float))"""
+        SELECT allowed.meter, CASE allowed.meter {_USED} END AS used,
+            CASE allowed.meter {_CORRECTED} ELSE 0 END AS corrected OFFSET 0) AS used
+    WHERE p.is_active AND (:project IS NOT NULL OR CAST(:near AS float) = 0
+        OR used.used >= allowed.included * CAST(:near AS float))"""
 
 PROJECTS = text(f"""{OF_PROJECTS}
     ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
@@ -122,15 +130,18 @@ def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
     return over, share is None, -(share or 0.0), row["project_id"], row["meter"]
 
 
-def parameters(version: PlanVersion, at: datetime, near: float, behind: bool) -> dict[str, Any]:
-    """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS."""
+def parameters(
+    version: PlanVersion, at: datetime, near: float, behind: bool, meter: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS, of one meter or of each."""
     return {
         "tiers": json.dumps(_tiers(version)),
-        "allowances": json.dumps(_allowances(version)),
+        "allowances": json.dumps(_allowances(version, meter)),
         "first": Month.of(at).first.date,
         "near": near,
         "behind": behind,
         "project": None,
+        "organization": None,
         "above": 0,
         "up_to": 2**63 - 1,
     }
@@ -148,9 +159,10 @@ def _tiers(version: PlanVersion) -> list[dict[str, Any]]:
     ]
 
 
-def _allowances(version: PlanVersion) -> list[dict[str, Any]]:
+def _allowances(version: PlanVersion, only: str | None) -> list[dict[str, Any]]:
     return [
         {"tier": name, "meter": meter, "included": allowance.included, "hard": allowance.limit == "hard"}
         for name, tier in version.tiers.items()
         for meter, allowance in tier.meters.items()
+        if only in (None, meter)
     ]

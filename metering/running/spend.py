@@ -13,10 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
-from metering.catalogue.history import DAYS_OFF, EVER_OWNED
+from metering.catalogue.history import EVER_OWNED
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.periods import Day, Month, utc
-from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.db.transactions import chunks
 from metering.errors import PlanError
 from metering.months import proration, rated
@@ -25,8 +24,8 @@ from metering.months.totals import totals
 from metering.pricing.month_versions import MonthVersions, in_month
 from metering.pricing.plans import Plans
 from metering.pricing.rating import Span
+from metering.running import projection
 
-LEAST_KNOWN = 24  # hours of the month, before which nothing is projected
 ASSUMPTION = (
     "usage in the rest of the month at its average rate so far, gauges at their level so far, tier and "
     "prices as of now, corrections as posted; nothing in a project's first 24 hours of the month"
@@ -34,17 +33,11 @@ ASSUMPTION = (
 
 # Hours of the month in which the project was metered until `:at`, and in which it will be.
 PROJECTS = text(f"""
-    SELECT p.id AS project_id, p.name AS project, hours.elapsed, hours.left
-    FROM {platform.PROJECTS} p
-    CROSS JOIN LATERAL (SELECT greatest(:start, {METERED_FROM}) AS since,
-        least(:end, {METERED_UNTIL}) AS until) metered
-    CROSS JOIN LATERAL (SELECT
-        extract(epoch FROM least(:at, metered.until) - metered.since) / 3600
-            - 24 * {DAYS_OFF.format(first="metered.since::date", until=":today")} AS elapsed,
-        extract(epoch FROM metered.until - greatest(:at, metered.since)) / 3600 AS left) hours
+    SELECT p.id AS project_id, p.name AS project, hours.elapsed, hours.remaining
+    FROM {platform.PROJECTS} p CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
         AND (CAST(:organization AS bigint) IS NULL OR {EVER_OWNED.format(organization=":organization")})
-        AND p.id > :after AND p.created_at <= :at AND metered.since < metered.until
+        AND p.id > :after AND p.created_at <= :at AND hours.since < hours.until
     ORDER BY p.id LIMIT :most""")
 ORGANIZATIONS = text(f"SELECT id, name FROM {platform.ORGANIZATIONS} o WHERE id = ANY(:ids)")
 
@@ -162,7 +155,7 @@ def _projects(
     after: int = 0,
     most: int | None = None,
 ) -> dict[int, dict[str, Any]]:
-    """Return the projects that are metered in the month of `at`, by id: name, hours elapsed and left."""
+    """Return the projects that are metered in the month of `at`, by id: name, hours elapsed and remaining."""
     chosen = {"project": project_id, "organization": organization_id, "after": after, "most": most}
     parameters = Month.of(at).bounds() | {"at": at, "today": Day.of(at).date} | chosen
     rows = connection.execute(PROJECTS, parameters).mappings()
@@ -195,7 +188,7 @@ def _spend(row: dict[str, Any], spans: Sequence[Span], versions: MonthVersions) 
     """Return the spend of a project's totals, None if its tier is in no plan."""
     try:
         so_far = _charge(row, spans, versions)
-        projected = None if row["elapsed"] < LEAST_KNOWN else _projected(row, spans, versions)
+        projected = None if row["elapsed"] < projection.LEAST_KNOWN else _projected(row, spans, versions)
     except PlanError:
         return None
     names = ("project_id", "project", "organization_id", "organization", "tier")
@@ -210,9 +203,9 @@ def _charge(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersio
 
 def _projected(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
     """Return the charge with the usage and the days that are left, at the last tier and version."""
-    left = max(row["left"], Decimal(0))
-    share = left / row["elapsed"]
-    more = {name: row[name] + int(row[f"counted_{name}"] * share) for name in COUNTER_NAMES}
+    hours = row["elapsed"], row["remaining"]
+    more = {name: row[name] + projection.rest(row[f"counted_{name}"], *hours) for name in COUNTER_NAMES}
     if spans:
-        spans = [*spans[:-1], replace(spans[-1], days=spans[-1].days + int(left // 24))]
+        days = int(max(row["remaining"], Decimal(0)) // 24)
+        spans = [*spans[:-1], replace(spans[-1], days=spans[-1].days + days)]
     return _charge({**row, **more}, spans, versions)

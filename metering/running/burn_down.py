@@ -1,0 +1,144 @@
+"""Limits of the running month: the use of each allowance, its state, and when it will be exhausted.
+
+Usage and allowances are those of `allowances`, which alerts read too; the projection is that of `spend`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+from metering.catalogue import platform
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
+from metering.catalogue.periods import Day, Month
+from metering.catalogue.sources import quoted
+from metering.pricing.plans import PlanVersion
+from metering.running import allowances, projection
+from metering.running.limit_states import STATE
+
+Row = Mapping[str, Any]
+Sort = Literal["share", "used", "included", "project", "organization", "meter", "tier"]
+
+_STATE = STATE.format(used="near.used", included="near.included", hard="near.hard")
+_GAUGES = quoted(GAUGE_NAMES)
+
+# What can be used further, until the month ends; a gauge that stays at its level is never exhausted.
+_HOURS_LEFT = projection.HOURS_TO.format(
+    counted=f"CASE WHEN near.meter NOT IN {_GAUGES} THEN near.used - near.corrected END",
+    more="(near.included - near.used)",
+    elapsed="hours.elapsed",
+)
+_WITH_HOURS = f"""
+    SELECT near.*, hours.elapsed, hours.remaining, CASE WHEN near.used < near.included
+        AND {_HOURS_LEFT} <= hours.remaining THEN {_HOURS_LEFT} END AS hours_left
+    FROM ({{rows}}) near JOIN {{hours}}"""
+_HOURS_OF_EACH = (
+    f"projects p ON p.id = near.project_id CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours"
+)
+_HOURS_OF_ALL = f"""(SELECT p.id, hours.* FROM {platform.PROJECTS} p
+    CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours OFFSET 0) hours ON hours.id = near.project_id"""
+_CHOSEN = f"""
+    SELECT near.*, {_STATE} AS state FROM ({allowances.OF_PROJECTS}) near
+    WHERE (CAST(:near AS float) = 0 OR near.used > 0)
+        AND (NOT :exhausting OR near.used < near.included AND near.used > near.corrected
+            AND near.meter NOT IN {_GAUGES})
+        AND (CAST(:words AS text) IS NULL OR near.project ILIKE :words OR near.organization ILIKE :words)
+        AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)"""
+
+# Unknown usage comes last; an allowance of 0 that is used is the worst.
+_KEYS: Mapping[Sort, str] = {
+    "share": "CASE WHEN included = 0 AND used > 0 THEN 'infinity' ELSE share END",
+    "used": "used",
+    "included": "included",
+    "project": "project",
+    "organization": "organization",
+    "meter": "meter",
+    "tier": "tier",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which limits to read: by id, meter, words of a name, state or least share; their order and page.
+
+    `exhausting`: those that will be exhausted before the month ends and are not yet, the first one first.
+    """
+
+    near: float = 0.0
+    project: int | None = None
+    organization: int | None = None
+    meter: str | None = None
+    words: str = ""
+    state: str | None = None
+    exhausting: bool = False
+    sort: Sort = "share"
+    ascending: bool = False
+    most: int = 50
+    skipped: int = 0
+
+
+def limits(
+    connection: Connection, version: PlanVersion, at: datetime, behind: bool, wanted: Wanted
+) -> list[Row]:
+    """Return a page of limits, a row for each project and meter that its tier names.
+
+    `used` and `share` are None where usage is unknown; `projected` is the usage at the month's end, None
+    where nothing is projected; `exhausted_at` is None there, where the allowance lasts the month, and
+    where it is used up. `behind`: see `allowances.projects`.
+    """
+    rows = connection.execute(text(_statement(wanted)), _parameters(version, at, behind, wanted)).mappings()
+    return [_row(dict(row), at) for row in rows]
+
+
+def _statement(wanted: Wanted) -> str:
+    """Return the query; metered hours are looked up for one page, unless they decide which page it is."""
+    order, page = _order(wanted), "LIMIT :most OFFSET :skipped"
+    if wanted.exhausting:
+        dated = _WITH_HOURS.format(rows=_CHOSEN, hours=_HOURS_OF_ALL)
+        return f"SELECT * FROM ({dated}) dated WHERE hours_left IS NOT NULL ORDER BY {order} {page}"
+    rows = f"{_CHOSEN} ORDER BY {order} {page}"
+    return f"{_WITH_HOURS.format(rows=rows, hours=_HOURS_OF_EACH)} ORDER BY {order}"
+
+
+def _order(wanted: Wanted) -> str:
+    if wanted.exhausting:
+        return "hours_left, project_id, meter"
+    direction = "ASC" if wanted.ascending else "DESC"
+    return f"{_KEYS[wanted.sort]} {direction} NULLS LAST, project_id, meter"
+
+
+def _parameters(version: PlanVersion, at: datetime, behind: bool, wanted: Wanted) -> dict[str, Any]:
+    own = {
+        "project": wanted.project,
+        "organization": wanted.organization,
+        "exhausting": wanted.exhausting,
+        "words": _pattern(wanted.words),
+        "state": wanted.state,
+        "most": wanted.most,
+        "skipped": wanted.skipped,
+        "at": at,
+        "today": Day.of(at).date,
+    }
+    return allowances.parameters(version, at, wanted.near, behind, wanted.meter) | Month.of(at).bounds() | own
+
+
+def _pattern(words: str) -> str | None:
+    escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if escaped else None
+
+
+def _row(row: dict[str, Any], at: datetime) -> Row:
+    hours, used = row.pop("hours_left"), row["used"]
+    used = None if used is None else int(used)
+    exhausted = None if hours is None else at + timedelta(hours=float(hours))
+    return row | {"used": used, "exhausted_at": exhausted, "projected": _projected(row, used)}
+
+
+def _projected(row: Row, used: int | None) -> int | None:
+    if used is None or row["meter"] not in COUNTER_NAMES:
+        return used
+    if row["elapsed"] < projection.LEAST_KNOWN:
+        return None
+    return used + projection.rest(used - int(row["corrected"]), row["elapsed"], row["remaining"])
