@@ -23,7 +23,7 @@ from metering.db.tokens import Caller, Credentials
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import DatabaseUnavailable
 
-_TIMEOUT = text("SET LOCAL statement_timeout = '15s'")
+TIMEOUT = "15s"
 T = TypeVar("T")
 
 
@@ -51,24 +51,26 @@ def check(request: Request, role: Role = "viewer") -> None:
     read(request, lambda access: None, role)
 
 
-def read(request: Request, answer: Callable[[Access], T], role: Role = "viewer") -> T:
+def read(request: Request, answer: Callable[[Access], T], role: Role = "viewer", timeout: str = TIMEOUT) -> T:
     """Return what `answer` reads as the token that asks; everything in it is of the same instant.
+
+    `timeout` is PostgreSQL's for each statement.
 
     Raises Problem 401 without a token that counts, 403 where it has less than `role`, 429 where it asks too
     often; DatabaseUnavailable.
     """
     try:
-        return _read(request, answer, role)
+        return _read(request, answer, role, timeout)
     except DatabaseUnavailable:  # a connection that died in the pool: its pool is empty now
-        return _read(request, answer, role)
+        return _read(request, answer, role, timeout)
 
 
-def _read(request: Request, answer: Callable[[Access], T], role: Role) -> T:
+def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: str) -> T:
     server, sent = context.of(request), credentials(request)
     at = server.now()
     with read_snapshot(server.engine) as connection:
         caller = _admitted(request, tokens.caller(connection, sent, at), role)
-        connection.execute(_TIMEOUT)
+        connection.execute(text(f"SET LOCAL statement_timeout = '{timeout}'"))
         return answer(Access(connection, caller, at, server))
 
 
@@ -80,7 +82,6 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
     """
     server, sent = context.of(request), credentials(request)
     at = server.now()
-    read(request, lambda access: None, role)
     with transaction(server.engine) as connection:
         caller = _admitted(request, tokens.caller(connection, sent, at), role, charge=False)
         access = Access(connection, caller, at, server)

@@ -12,28 +12,28 @@ from api import problems
 from api.context import Context
 from api.edge import Edge
 from api.problems import Problem
-from api.routes import projects
+from api.routes import adjustments, audit, exports, limits, money, periods, projects, quality, runs
 from metering.config.settings import Settings
 
 PREFIX = "/api/v1"
-ROUTERS = (projects.router,)
+SUBJECTS = (projects, periods, quality, limits, money, adjustments, runs, exports, audit)
 DESCRIPTION = "Usage, bills and jobs. Unknown is null, never zero; instants are in UTC; money is text."
 
 
-def create(settings: Settings, prefix: str = PREFIX) -> FastAPI:
-    """Return the application with its addresses under `prefix`: less of it where it is mounted."""
+def create(settings: Settings) -> FastAPI:
+    """Return the application, the same alone and in the console's server."""
     app = FastAPI(
         title="Fleetmeter",
         version="1",
         description=DESCRIPTION,
-        openapi_url=f"{prefix}/openapi.json",
+        openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.context = Context(settings)
-    for router in ROUTERS:
-        app.include_router(router, prefix=prefix)
+    for subject in SUBJECTS:
+        app.include_router(subject.router, prefix=PREFIX)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Edge)

@@ -1,6 +1,6 @@
 """The shapes of answers, for OpenAPI: fields of counters and gauges come from the catalogue of meters."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -73,3 +73,169 @@ LiveProjectShape = create_model(
         Field(description="How long ago each source was measured; null if never."),
     ),
 )
+
+_METERS = {**COUNTER_FIELDS, **GAUGE_FIELDS}
+_OWN = {"meters": (dict[str, Any], Field(description="Meters of the platform's own: name -> number."))}
+_INSTANT = Field(examples=["2026-11-24T10:00:00Z"])
+_MONEY = Field(description="Money, as text.", examples=["129.00"])
+HourShape = shape("Hour", "An hour of a project.", {"hour": (datetime, _INSTANT), **_METERS, **_OWN})
+DayShape = shape(
+    "Day",
+    "A sealed day of a project.",
+    {
+        "project_id": (int, ...),
+        "organization_id": (int, Field(description="The owner on that day.")),
+        "date": (date, Field(examples=["2026-11-24"])),
+        **_METERS,
+        "tier": (str, Field(examples=["starter"])),
+        "coverage": (dict[str, Any], Field(description="How well each source was measured.")),
+        **_OWN,
+        "row_hash": (str, Field(description="The SHA-256 that proves the day.")),
+        "form": (int, ...),
+        "created_at": (datetime, Field(description="When it was sealed.")),
+    },
+)
+MonthShape = shape(
+    "Month",
+    "A closed month of a project: its bill.",
+    {
+        "project_id": (int, ...),
+        "organization_id": (int, Field(description="Who pays: the owner at the month's end.")),
+        "year": (int, Field(examples=[2026])),
+        "month": (int, Field(examples=[10])),
+        "tier": (str, Field(examples=["starter"])),
+        **COUNTER_FIELDS,
+        **{f"peak_{name}": field for name, field in GAUGE_FIELDS.items()},
+        **_OWN,
+        "plan_fee": (str, _MONEY),
+        "overage_charge": (str, _MONEY),
+        "adjustment_charge": (str, _MONEY),
+        "total_charge": (str, _MONEY),
+        "currency": (str, Field(examples=["EUR"])),
+        "exceeded_limits": (list[Any], Field(description="The lines of the overage.")),
+        "days_present": (int, ...),
+        "days_expected": (int, ...),
+        "plan_version": (str, Field(description="The SHA-256 of the plans that rated it.")),
+        "seal": (str, Field(description="The SHA-256 that proves the bill.")),
+        "closed_by": (str, ...),
+        "form": (int, ...),
+        "created_at": (datetime, Field(description="When it was closed.")),
+    },
+)
+
+
+class MissingShape(Shape):
+    """A day that is over, expected and not sealed."""
+
+    project_id: int
+    project: str
+    organization_id: int
+    date: date
+
+
+class CoverageCell(Shape):
+    """One source in one hour: its state, and in `detail` why."""
+
+    hour: datetime
+    source: str
+    state: str
+    detail: dict[str, Any]
+
+
+class LimitShape(Shape):
+    """How much of a limit is used. `included` and `remaining` null: without limit; `used` null: unknown."""
+
+    meter: str
+    used: int | None
+    included: int | None
+    remaining: int | None
+    hard: bool = Field(description="Whether more is refused; otherwise it is charged.")
+    allowed: bool = Field(description="Whether the request, by default one more, is allowed.")
+    why: str
+
+
+class SpendShape(Shape):
+    """What the running month of a project costs so far, and at its end."""
+
+    project_id: int
+    project: str
+    organization_id: int
+    organization: str
+    tier: str
+    so_far: str = _MONEY
+    projected: str | None = Field(description="Null in the first 24 hours of a project's month.")
+    currency: str
+
+
+class ExplanationShape(Shape):
+    """A closed month's charge down to its hours, with the arithmetic."""
+
+    bill: dict[str, Any]
+    plan_version: dict[str, Any]
+    rated_again_agrees: bool
+    lines: list[dict[str, Any]]
+    adjustments: list[dict[str, Any]]
+    gaps: list[dict[str, Any]]
+
+
+class AdjustmentShape(Shape):
+    """A correction: of a meter's quantity, of money, or of both."""
+
+    id: int
+    project_id: int
+    kind: str
+    meter: str | None
+    quantity: int | None
+    amount: str | None
+    currency: str | None
+    usage_date: date = Field(description="The day that it is about.")
+    posted_month: str = Field(description="The month that bills it.", examples=["2026-11"])
+    reverses: int | None
+    reason: str
+    actor: str
+    created_at: datetime
+
+
+class RunShape(Shape):
+    """A request for a job, and its run."""
+
+    id: int
+    job: str
+    period: str
+    at: datetime
+    project_id: int | None
+    dry_run: bool
+    trigger: str
+    requested_by: str
+    state: str = Field(description="queued, running, succeeded, failed, cancelled or dead.")
+    attempt: int
+    progress: dict[str, Any]
+    errors: list[Any]
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class AuditShape(Shape):
+    """Who did what to what, before and after."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None
+
+
+class DeviceShape(Shape):
+    """A busy device of a project's day; each count is a lower bound, at most `error` too low."""
+
+    device: str
+    mqtt_inbound: int
+    mqtt_outbound: int
+    mqtt_inbound_bytes: int
+    mqtt_outbound_bytes: int
+    error: int

@@ -113,6 +113,7 @@ def create(
     described = {"name": name, "role": role, "organization_id": organization_id, "expires_at": expires_at}
     parameters = described | {"hash": hashed(secret), "at": at, "created_by": created_by}
     token_id = connection.scalar(_INSERT, parameters)
+    described["expires_at"] = None if expires_at is None else expires_at.isoformat()
     audit_log.record(connection, created_by, "create token", f"token {token_id}", None, described, at=at)
     return f"fleetmeter_{token_id}_{secret}"
 

@@ -76,12 +76,12 @@ class LimitService:
     def check_project_limit(self, org: Any) -> Limit:
         """One more project."""
         tier, used = self._organization(org, PROJECTS)
-        return _answer("projects", used, tier.projects, 1, hard=True)
+        return answer("projects", used, tier.projects, 1, hard=True)
 
     def check_user_limit(self, org: Any, count: int) -> Limit:
         """`count` more users."""
         tier, used = self._organization(org, USERS)
-        return _answer("users", used, tier.users, count, hard=True)
+        return answer("users", used, tier.users, count, hard=True)
 
     def check_device_limit(self, org: Any, project: Any) -> Limit:
         """One more device."""
@@ -134,8 +134,8 @@ class LimitService:
         used = None if row.used is None else int(row.used)
         allowance = self._tier(org, row.tier).meters.get(meter)
         if allowance is None:
-            return _answer(meter, used, None, amount, hard=False)
-        return _answer(meter, used, allowance.included, amount, hard=allowance.limit == "hard")
+            return answer(meter, used, None, amount, hard=False)
+        return answer(meter, used, allowance.included, amount, hard=allowance.limit == "hard")
 
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
         row = self._query(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
@@ -161,7 +161,8 @@ def _id(subject: Any) -> int:
     return number if -(2**63) <= number < 2**63 else 0  # 0: a bigint that is nobody's id
 
 
-def _answer(meter: str, used: int | None, limit: int | None, amount: int, hard: bool) -> Limit:
+def answer(meter: str, used: int | None, limit: int | None, amount: int, hard: bool) -> Limit:
+    """Return the answer to a request for `amount` more. Raises ValueError for a negative one."""
     if amount < 0:
         raise ValueError(f"a request for {amount} {meter} asks for nothing; give 0 or more")
     if limit is None:

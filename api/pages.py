@@ -1,0 +1,44 @@
+"""Pages of a list: one row more than asked for tells whether another page follows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import answers, cursors
+from api.access import Access, read
+from metering.config.oidc import Role
+
+Rows = list[dict[str, Any]]
+
+
+def answer(
+    request: Request,
+    rows: Callable[[Access, int], Rows],
+    limit: int,
+    key: Callable[[dict[str, Any]], list[Any]],
+    names: Sequence[str],
+    role: Role = "viewer",
+) -> Response:
+    """Return a page of at most `limit` rows; `rows` reads as many as it is told, in the order of `key`.
+
+    `names` are the columns of a CSV; in JSON a row has all its members.
+    """
+    found = read(request, lambda access: rows(access, limit + 1), role)
+    return cut(request, found, limit, key, names)
+
+
+def cut(
+    request: Request,
+    found: Rows,
+    limit: int,
+    key: Callable[[dict[str, Any]], list[Any]],
+    names: Sequence[str],
+    more: dict[str, Any] | None = None,
+) -> Response:
+    """Return the first `limit` of the rows that were found, with a cursor where there are more."""
+    following = cursors.encode(request, key(found[limit - 1])) if len(found) > limit else None
+    items = found[:limit]
+    modified = max((row["created_at"] for row in items if row.get("created_at")), default=None)
+    return answers.page(request, items, following, names, more, modified)

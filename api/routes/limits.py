@@ -1,0 +1,92 @@
+"""Limits: what is used, included and left, and whether more is allowed."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import answers
+from api.access import Access, read
+from api.parameters import LARGEST_ID, OrganizationId, ProjectId
+from api.problems import Problem
+from api.requests import ApiRoute
+from api.schemas import LimitShape, listing
+from metering.running import checks
+from metering.running.checks import Check
+
+router = APIRouter(tags=["Limits"], route_class=ApiRoute)
+NAMES = ("meter", "used", "included", "remaining", "hard", "allowed", "why")
+Name = Literal["project", "user", "device", "storage", "mqtt_inbound", "mqtt_outbound", "ecr_image"]
+
+
+@router.get("/projects/{project_id}/limits", response_model=listing(LimitShape), summary="A project's limits")
+def of_project(request: Request, project_id: ProjectId) -> Response:
+    """Return every meter of the project in the running month, and whether one more is allowed."""
+
+    def rows(access: Access) -> list[Check]:
+        return checks.of_project(access.connection, access.server.plans, project_id, access.at)
+
+    return answers.page(request, [_shown(check) for check in read(request, rows)], None, NAMES)
+
+
+@router.get(
+    "/organizations/{organization_id}/limits",
+    response_model=listing(LimitShape),
+    summary="An organization's limits",
+)
+def of_organization(request: Request, organization_id: OrganizationId) -> Response:
+    """Return the projects and users of the organization, and whether one more is allowed."""
+
+    def rows(access: Access) -> list[Check]:
+        return checks.of_organization(access.connection, access.server.plans, organization_id, access.at)
+
+    return answers.page(request, [_shown(check) for check in read(request, rows)], None, NAMES)
+
+
+@router.get("/limits/check", response_model=LimitShape, summary="May it use more?")
+def check(
+    request: Request,
+    check: Annotated[Name, Query(description="What is asked for.")],
+    project: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="The project.")] = None,
+    organization: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="For `project` and `user`: the organization.")
+    ] = None,
+    bytes: Annotated[int | None, Query(ge=0, le=LARGEST_ID, description="For `storage`: how much.")] = None,
+    count: Annotated[int, Query(ge=0, le=10**9, description="For the others: how many.")] = 1,
+) -> Response:
+    """Return whether that much more is allowed, and why."""
+    amount = count if bytes is None else bytes
+
+    def body(access: Access) -> Check:
+        if check in checks.OF_PROJECT:
+            meter = checks.OF_PROJECT[check]
+            subject = _required(project, "project", check)
+            found = checks.of_project(
+                access.connection, access.server.plans, subject, access.at, (meter,), amount
+            )
+            return found[0]
+        subject = _required(organization, "organization", check)
+        both = checks.of_organization(access.connection, access.server.plans, subject, access.at, amount)
+        return next(one for one in both if one.meter == checks.OF_ORGANIZATION[check])
+
+    return answers.one(request, {"check": check} | _shown(read(request, body)))
+
+
+def _required(value: int | None, name: str, check: str) -> int:
+    if value is None:
+        raise Problem(422, f"the check {check} takes `{name}`")
+    return value
+
+
+def _shown(check: Check) -> dict[str, Any]:
+    limit = check.limit
+    return {
+        "meter": check.meter,
+        "used": limit.used,
+        "included": limit.limit,
+        "remaining": limit.remaining,
+        "hard": check.hard,
+        "allowed": limit.allowed,
+        "why": limit.reason,
+    }

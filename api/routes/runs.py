@@ -1,0 +1,214 @@
+"""Runs of jobs: the latest, asking for one, cancelling and repeating one."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import answers, cursors, pages
+from api.access import Access, read, visible, write
+from api.pages import Rows
+from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Limit, OfProject, RunId
+from api.problems import Problem
+from api.requests import ApiRoute
+from api.schemas import RunShape, listing
+from jobs import queue
+from metering.catalogue import projects
+from metering.catalogue.periods import parse_instant
+from metering.config.oidc import Role
+from metering.db import audit_log, clock
+from metering.db.tokens import Caller
+
+router = APIRouter(tags=["Runs"], route_class=ApiRoute)
+NAMES = (
+    *("id", "job", "period", "at", "project_id", "dry_run", "trigger", "requested_by", "state", "attempt"),
+    *("progress", "errors", "result", "created_at", "started_at", "finished_at"),
+)
+NOTED = ("job", "period", "project_id", "dry_run", "state", "attempt", "arguments")
+LIST = text(f"""
+    SELECT {", ".join(NAMES)} FROM job_runs
+    WHERE id < :before AND (CAST(:project AS bigint) IS NULL OR project_id = :project)
+        AND (CAST(:job AS text) IS NULL OR job = :job)
+        AND (CAST(:state AS text) IS NULL OR state = :state)
+    ORDER BY id DESC LIMIT :most""")
+JOBS = "|".join(queue.BY_NAME)
+STATES = "queued|running|succeeded|failed|cancelled|dead"
+Body = dict[str, Any]
+
+
+class NewRun(BaseModel):
+    """A request for a job; what it works on follows from `at`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        json_schema_extra={"examples": [{"job": "daily", "at": "2026-11-24T00:05:00Z", "dry_run": True}]},
+    )
+
+    job: Annotated[str, Field(pattern=f"^(?:{JOBS})$", description=f"One of {JOBS.replace('|', ', ')}.")]
+    at: Annotated[
+        str | None,
+        Field(max_length=40, description="Taken as now.", json_schema_extra={"format": "date-time"}),
+    ] = None
+    project_id: Annotated[int | None, Field(strict=True, ge=1, le=LARGEST_ID)] = None
+    dry_run: Annotated[bool, Field(strict=True)] = False
+    first: Annotated[
+        str | None, Field(alias="from", pattern=DATE, description="For backfill: the first day.")
+    ] = None
+    last: Annotated[
+        str | None, Field(alias="to", pattern=DATE, description="For backfill: the last day.")
+    ] = None
+
+
+@router.get("/runs", response_model=listing(RunShape), summary="The latest runs")
+def runs(
+    request: Request,
+    project_id: OfProject = None,
+    job: Annotated[str | None, Query(pattern=f"^(?:{JOBS})$")] = None,
+    state: Annotated[str | None, Query(pattern=f"^(?:{STATES})$")] = None,
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
+) -> Response:
+    """Return runs, newest first; a token of an organization sees those of its projects."""
+    key = cursors.decode(request, cursor, int) or [LARGEST_ID]
+    filters = {"before": key[0], "project": project_id, "job": job, "state": state}
+
+    def rows(access: Access, most: int) -> Rows:
+        if project_id is not None:
+            projects.require(access.connection, project_id)
+        found = access.connection.execute(LIST, filters | {"most": most}).mappings()
+        return [_shown(dict(row), access.caller) for row in found]
+
+    return pages.answer(request, rows, limit, lambda row: [row["id"]], NAMES)
+
+
+@router.get("/runs/{run_id}", response_model=RunShape, summary="One run")
+def run(request: Request, run_id: RunId) -> Response:
+    """Return a run as it is now."""
+    return answers.one(request, read(request, lambda access: _shown(_find(access, run_id), access.caller)))
+
+
+@router.post("/runs", status_code=202, response_model=RunShape, summary="Ask for a run")
+def ask(request: Request, body: NewRun) -> Response:
+    """Queue a job for a runner; while the same run waits or works, the answer is that one."""
+
+    def effect(access: Access) -> Response:
+        _may_ask(access, body)
+        run_id = queue.enqueue(access.connection, _request(access, body))
+        row = _of(access, run_id)
+        if row["requested_by"] == access.caller.name and row["state"] == "queued":
+            action = "preview" if body.dry_run else "request"
+            _note(access, action, f"{row['job']} {row['period']}", None, row)
+        return _accepted(access, row)
+
+    return write(request, effect, needed(body.job, body.dry_run))
+
+
+@router.post("/runs/{run_id}/cancel", status_code=202, response_model=RunShape, summary="Cancel a run")
+def cancel(request: Request, run_id: RunId) -> Response:
+    """Take a queued run out of the queue, or ask a running one to stop. 409 if it has ended."""
+
+    def effect(access: Access) -> Response:
+        before = visible(access, lambda: _find(access, run_id))
+        if not queue.cancel(access.connection, run_id):
+            raise Problem(409, f"run {run_id} has ended: it is {before['state']}", "run-ended")
+        row = _of(access, run_id)
+        _note(access, "cancel", f"run {run_id}", before, row)
+        return _accepted(access, row)
+
+    return write(request, effect, "operator")
+
+
+@router.post("/runs/{run_id}/retry", status_code=202, response_model=RunShape, summary="Repeat a run")
+def retry(request: Request, run_id: RunId) -> Response:
+    """Ask again for what a run left undone; the answer is the new run. 409 if nothing is left to do."""
+
+    def effect(access: Access) -> Response:
+        before = visible(access, lambda: _find(access, run_id))
+        _require(access.caller, needed(before["job"], before["dry_run"]))
+        again = queue.retry(access.connection, run_id, access.caller.name)
+        if again is None:
+            raise Problem(409, f"run {run_id} left nothing undone: it is {before['state']}", "nothing-to-do")
+        row = _of(access, again)
+        _note(access, "retry", f"run {run_id}", before, row)
+        return _accepted(access, row)
+
+    return write(request, effect, "operator")
+
+
+def needed(job: str, dry_run: bool) -> Role:
+    """Return the role that a request for `job` takes: closing a month is final, a dry run is not."""
+    return "admin" if job == "monthly" and not dry_run else "operator"
+
+
+def _require(caller: Caller, role: Role) -> None:
+    if not caller.has(role):
+        raise Problem(403, f"the token {caller.name} is {caller.role} and this takes {role}")
+
+
+def _may_ask(access: Access, body: NewRun) -> None:
+    """Refuse what the token's organization does not own. Raises Problem 403, UnknownProject."""
+    project_id = body.project_id
+    if project_id is not None:
+        visible(access, lambda: projects.require(access.connection, project_id))
+    elif access.caller.organization_id is not None:
+        raise Problem(403, "a token of an organization asks for runs of its own projects: name `project_id`")
+
+
+def _request(access: Access, body: NewRun) -> Any:
+    clock.require(access.connection, access.at, access.server.settings.clock_tolerance)
+    at = access.at if body.at is None else _past(body.at, access.at)
+    arguments = {"from": body.first, "to": body.last} if body.first and body.last else {}
+    name, dry_run = access.caller.name, body.dry_run
+    wanted = queue.request(body.job, at, "api", name, body.project_id, dry_run, arguments)
+    queue.find(body.job).check(access.connection, wanted)
+    return wanted
+
+
+def _past(written: str, now: datetime) -> datetime:
+    at = parse_instant(written)
+    if at > now:
+        raise Problem(422, f"`at` is in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}", "period-error")
+    return at
+
+
+def _find(access: Access, run_id: int) -> Body:
+    row = queue.find_run(access.connection, run_id)
+    if row is None:
+        raise Problem(404, f"there is no run {run_id}", "unknown-run")
+    return row
+
+
+def _of(access: Access, run_id: int | None) -> Body:
+    return _find(access, run_id or 0)
+
+
+def _accepted(access: Access, row: Body) -> Response:
+    return answers.created(202, _shown(row, access.caller), f"/api/v1/runs/{row['id']}")
+
+
+def _note(access: Access, action: str, subject: str, before: Body | None, after: Body) -> None:
+    noted = None if before is None else _noted(before)
+    audit_log.record(
+        access.connection, access.caller.name, action, subject, noted, _noted(after), at=access.at
+    )
+
+
+def _noted(row: Body) -> Body:
+    return {"run": row["id"]} | {name: row[name] for name in NOTED}
+
+
+def _shown(row: Body, caller: Caller) -> Body:
+    """Return the run as `caller` sees it: an organization does not read who works for the platform."""
+    shown = {name: row[name] for name in NAMES}
+    if caller.organization_id is not None:
+        own = row["requested_by"] == caller.name
+        shown["requested_by"] = row["requested_by"] if own else "the platform"
+        kept = ("project_id", "source")
+        shown["errors"] = [{name: error.get(name) for name in kept} for error in row["errors"]]
+        shown["result"] = None
+    return shown

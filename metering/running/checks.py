@@ -1,0 +1,131 @@
+"""Checks of limits on a caller's own connection: what LimitService answers, for every meter at once.
+
+A counter whose source was never measured is unknown here, and not 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+
+from metering.catalogue import platform
+from metering.catalogue.meters import METERS, Counter
+from metering.catalogue.periods import Month
+from metering.errors import PlanError, UnknownProject
+from metering.pricing.plans import Plans, Tier
+from metering.running import limits
+from metering.running.limits import Limit
+
+# What a check asks about -> the meter that it is about.
+OF_PROJECT: Mapping[str, str] = {
+    "device": "device_count",
+    "storage": "storage_bytes",
+    "mqtt_inbound": "mqtt_inbound",
+    "mqtt_outbound": "mqtt_outbound",
+    "ecr_image": "ecr_image_count",
+}
+OF_ORGANIZATION: Mapping[str, str] = {"project": "projects", "user": "users"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """The limit of a meter and the answer about it. `hard`: more is refused, and not charged."""
+
+    meter: str
+    hard: bool
+    limit: Limit
+
+
+_ORGANIZATION = text(f"""
+    SELECT o.tier, (SELECT count(*) FROM {platform.PROJECTS} p
+            WHERE p.organization_id = o.id AND p.is_active) AS projects,
+        (SELECT count(*) FROM {platform.USERS} u WHERE u.organization_id = o.id) AS users
+    FROM {platform.ORGANIZATIONS} o WHERE o.id = :organization""")
+
+
+def of_project(
+    connection: Connection,
+    plans: Plans,
+    project_id: int,
+    at: datetime,
+    meters: Sequence[str] = tuple(METERS),
+    amount: int = 1,
+) -> list[Check]:
+    """Return whether `amount` more of each of `meters` is allowed. Raises UnknownProject, PlanError."""
+    row = connection.execute(statement(tuple(meters)), bounds(project_id, at)).mappings().first()
+    return answer(None if row is None else dict(row), plans, project_id, at, meters, amount)
+
+
+def bounds(project_id: int, at: datetime) -> dict[str, Any]:
+    """Return the parameters of `statement`."""
+    month = Month.of(at)
+    return month.bounds() | {"after": month.next().first.date, "project": project_id}
+
+
+def answer(
+    row: Mapping[str, Any] | None,
+    plans: Plans,
+    project_id: int,
+    at: datetime,
+    meters: Sequence[str],
+    amount: int,
+) -> list[Check]:
+    """Return the checks that a row of `statement` gives. Raises UnknownProject, PlanError."""
+    if row is None:
+        raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
+    tier = _tier(plans, row["tier"], f"project {project_id}", at)
+    return [_of_meter(tier, meter, row[meter], amount) for meter in meters]
+
+
+def of_organization(
+    connection: Connection, plans: Plans, organization_id: int, at: datetime, amount: int = 1
+) -> list[Check]:
+    """Return whether `amount` more projects, and users, are allowed.
+
+    Raises UnknownOrganization, PlanError.
+    """
+    platform.require_organization(connection, organization_id)
+    row = connection.execute(_ORGANIZATION, {"organization": organization_id}).one()
+    tier = _tier(plans, row.tier, f"organization {organization_id}", at)
+    counted = (("projects", row.projects, tier.projects), ("users", row.users, tier.users))
+    return [
+        Check(name, True, limits.answer(name, used, included, amount, hard=True))
+        for name, used, included in counted
+    ]
+
+
+@cache
+def statement(meters: tuple[str, ...]) -> TextClause:
+    """Return the statement that reads the tier and the usage of `meters` of one project."""
+    used = ", ".join(f"{_used(meter)} AS {meter}" for meter in meters)
+    return text(f"""
+        SELECT o.tier, {used} FROM {platform.PROJECTS} p
+        JOIN organizations o ON o.id = p.organization_id
+        LEFT JOIN project_stats s ON s.project_id = p.id
+        WHERE p.id = :project""")
+
+
+def _used(name: str) -> str:
+    meter = METERS[name]
+    if not isinstance(meter, Counter):
+        return f"s.{meter.live}"
+    in_month = limits.IN_MONTH.format(meter=name)
+    return f"CASE WHEN s.{meter.source}_measured_at IS NULL THEN nullif({in_month}, 0) ELSE {in_month} END"
+
+
+def _tier(plans: Plans, name: str, whose: str, at: datetime) -> Tier:
+    try:
+        return plans.in_force(Month.of(at).last.date).tier(name)
+    except PlanError as error:
+        raise PlanError(f"{whose}: {error}") from error
+
+
+def _of_meter(tier: Tier, meter: str, used: Any, amount: int) -> Check:
+    allowance = tier.meters.get(meter)
+    known = None if used is None else int(used)
+    included = None if allowance is None else allowance.included
+    hard = allowance is not None and allowance.limit == "hard"
+    return Check(meter, hard, limits.answer(meter, known, included, amount, hard))
