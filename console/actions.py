@@ -6,19 +6,21 @@ A job is asked for, a request in the queue that a runner takes up; a page never 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
 from console.data.transactions import WriteTransaction, write_transaction
 from jobs import queue
 from metering.alerts import alerts
+from metering.approvals import approvals, corrections
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
 from metering.db import audit_log
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
+from metering.months.due import due_months
 from metering.pricing import plans
 from metering.runs.requests import Request
 
@@ -36,6 +38,13 @@ REVERSED = text("""
     SELECT id FROM adjustments WHERE project_id = :project_id AND reverses = :reverses AND actor = :actor
         AND created_at > CAST(:at AS timestamptz) - interval '1 minute'""")
 Run = Mapping[str, Any]
+
+
+class Posted(NamedTuple):
+    """An adjustment that was posted, or the approval that it waits for."""
+
+    id: int
+    waits: bool = False
 
 
 def needed(job: str, dry_run: bool = False) -> Role:
@@ -112,9 +121,12 @@ def acknowledge(alert_ids: Sequence[int], note: str) -> None:
 
 
 def accept_gap(gap: int, reason: str, at: datetime) -> None:
-    """Let months close over a gap. Raises UnknownGap, also without a reason."""
+    """Let months close over a gap, or ask a second person to. Raises UnknownGap, also without a reason."""
     with write_transaction("admin") as by:
-        gaps.accept(by.connection, gap, reason, by.actor, at)
+        if "gap" in current_settings().approval:
+            corrections.ask_gap(by.connection, gap, reason, by.actor, at)
+        else:
+            gaps.accept(by.connection, gap, reason, by.actor, at)
 
 
 def adjust(
@@ -125,27 +137,69 @@ def adjust(
     about: date,
     reason: str,
     at: datetime,
-) -> int:
-    """Post a correction into the running month; returns its id. Raises AdjustmentRefused and its kin.
+) -> Posted:
+    """Post a correction into the running month, or ask a second person to.
 
-    The same words from the same person within a minute are the first press once more.
+    Raises AdjustmentRefused and its kin. The same words from the same person within a minute
+    are the first press once more.
     """
     with write_transaction("admin") as by:
         adjustment = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
         advisory_lock(by.connection, "adjust")
         before = by.connection.scalar(POSTED, vars(adjustment) | {"at": at})
         offered = plans.load(current_settings().plans)
-        return int(before or adjustments.post(by.connection, adjustment, offered, at))
+        if "adjustment" in current_settings().approval and before is None:
+            return Posted(corrections.ask_adjustment(by.connection, adjustment, offered, at), True)
+        return Posted(before or adjustments.post(by.connection, adjustment, offered, at))
 
 
-def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> int:
-    """Post the opposite of an adjustment; returns its id. Raises AdjustmentRefused."""
+def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> Posted:
+    """Post the opposite of an adjustment, or ask a second person to. Raises AdjustmentRefused."""
     with write_transaction("admin") as by:
         advisory_lock(by.connection, "adjust")
         parameters = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
         before = by.connection.scalar(REVERSED, parameters)
         opposite = (project_id, adjustment, reason, by.actor, plans.load(current_settings().plans), at)
-        return int(before or adjustments.reverse(by.connection, *opposite))
+        if "adjustment" in current_settings().approval and before is None:
+            return Posted(corrections.ask_reversal(by.connection, *opposite), True)
+        return Posted(before or adjustments.reverse(by.connection, *opposite))
+
+
+def ask_close(at: datetime) -> list[str]:
+    """Ask a second person to approve the close of every month that is over; returns the months."""
+    with write_transaction("admin") as by:
+        months = [str(month) for month in due_months(by.connection, at)]
+        for month in months:
+            if not approvals.is_approved(by.connection, "close", month):
+                approvals.ask(by.connection, "close", month, by.actor, at)
+    return months
+
+
+def decide(approval: int, approve: bool, note: str, at: datetime) -> None:
+    """Approve what another person asked for, and do it; or refuse it.
+
+    Raises ApprovalRefused for whoever asked, and what the action raises: then nothing is decided.
+    """
+    with write_transaction("admin") as by:
+        decided = approvals.decide(by.connection, approval, approve, by.actor, at, note)
+        if not approve:
+            return
+        corrections.carry_out(by.connection, decided, plans.load(current_settings().plans), at)
+        if decided.action == "close":
+            period = queue.find("monthly").period(at, {})
+            queue.enqueue(by.connection, Request("monthly", period, at, "console", by.actor))
+
+
+def pause(job: str, until: datetime, reason: str, at: datetime) -> None:
+    """Let the schedule leave a job out until then. Raises PauseRefused."""
+    with write_transaction("operator") as by:
+        queue.pause(by.connection, job, until, reason, by.actor, at)
+
+
+def resume(job: str, at: datetime) -> None:
+    """End the pause of a job. Raises PauseRefused if it is not paused."""
+    with write_transaction("operator") as by:
+        queue.resume(by.connection, job, by.actor, at)
 
 
 def _run(by: WriteTransaction, run: int) -> Run | None:

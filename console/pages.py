@@ -18,13 +18,15 @@ TITLES = {
     "health": ("Health", ":material/ecg_heart:"),
     "jobs": ("Jobs", ":material/schedule:"),
     "billing": ("Billing", ":material/receipt_long:"),
+    "audit": ("Audit", ":material/history_edu:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Watch": ("overview", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "limits"),
+    "Prove": ("audit",),
 }
-PLATFORM = ("jobs", "health")  # about the whole platform: not shown to an organization's viewer
+PLATFORM = ("jobs", "health", "audit")  # about the whole platform: not shown to an organization's viewer
 
 
 def page(key: str, start: str = "overview", whole: bool = True) -> Page:

@@ -30,7 +30,7 @@ ASK = text("""
         asked_by = CASE WHEN a.asked_by = 'schedule' THEN excluded.asked_by ELSE a.asked_by END
     RETURNING a.id, a.xmax = 0 AS is_new""")
 DECIDE = text("""
-    UPDATE approvals SET state = :state, decided_by = :actor, decided_at = :at, note = :note
+    UPDATE approvals SET state = :state, decided_by = :decided_by, decided_at = :decided_at, note = :note
     WHERE id = :id""")
 COLUMNS = (
     """id, action, subject, arguments, reason, asked_by, asked_at, state, decided_by, decided_at, note"""
@@ -100,14 +100,12 @@ def decide(
             f"{actor} asked for approval {approval_id} and cannot decide it; another person must"
         )
     state = "approved" if approve else "refused"
-    values = {"id": approval_id, "state": state, "actor": actor, "at": at, "note": note.strip() or None}
-    connection.execute(DECIDE, values)
-    after = {"approval": approval_id, "action": before.action, "asked_by": before.asked_by, "state": state}
+    decision = {"state": state, "decided_by": actor, "decided_at": at, "note": note.strip() or None}
+    connection.execute(DECIDE, decision | {"id": approval_id})
+    thing = {"approval": approval_id, "action": before.action, "asked_by": before.asked_by}
+    was, became = thing | {"state": before.state}, thing | {"state": state}
     action = "approve" if approve else "refuse-approval"
-    audit_log.record(
-        connection, actor, action, before.subject, after=after, reason=note.strip() or None, at=at
-    )
-    decision = {"state": state, "decided_by": actor, "decided_at": at, "note": values["note"]}
+    audit_log.record(connection, actor, action, before.subject, was, became, decision["note"], at)
     return Approval(**{**row, **decision})
 
 

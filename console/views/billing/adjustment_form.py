@@ -19,6 +19,7 @@ from metering.catalogue.periods import Month
 from metering.errors import FleetmeterError
 
 MONEY = "an amount of money"
+WAITS = "It waits for the approval of a second person, and is posted then."
 SHOWN = (
     Column("project_id", "Project", "id"),
     Column("id", "Adjustment", "id"),
@@ -81,8 +82,8 @@ def _post(project: int, about: date, what: str, by: str, reason: str, at: dateti
     except (InvalidOperation, ValueError):
         takes = "money like -12.50" if what == MONEY else "a whole number like -500"
         raise FleetmeterError(f"“By” takes {takes}") from None
-    number = adjust(project, None if what == MONEY else what, quantity, amount, about, reason, at)
-    return f"Adjustment {number} is posted."
+    posted = adjust(project, None if what == MONEY else what, quantity, amount, about, reason, at)
+    return WAITS if posted.waits else f"Adjustment {posted.id} is posted."
 
 
 def _reverse(row: Row, at: datetime, notice: DeltaGenerator) -> None:
@@ -93,8 +94,8 @@ def _reverse(row: Row, at: datetime, notice: DeltaGenerator) -> None:
 
 
 def _opposite(row: Row, reason: str, at: datetime) -> str:
-    number = reverse(row["project_id"], row["id"], reason, at)
-    return f"Adjustment {number} reverses {row['id']}."
+    posted = reverse(row["project_id"], row["id"], reason, at)
+    return WAITS if posted.waits else f"Adjustment {posted.id} reverses {row['id']}."
 
 
 def _do(post: Callable[[], str], at: datetime, notice: DeltaGenerator) -> None:

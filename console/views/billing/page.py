@@ -15,7 +15,7 @@ from console.data.queries import billing
 from console.data.queries.rows import Row
 from console.data.session import current_scope, has_role
 from console.data.transactions import read_transaction_as
-from console.ui import confirm_dialog, downloads, error_boundary, escape, format, progress
+from console.ui import approvals, confirm_dialog, downloads, error_boundary, escape, format, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.billing import adjustment_form, bill, corrected_bill, gaps
@@ -124,6 +124,7 @@ def show() -> None:
         since = corrected_bill.query(scope, str(month)) if bills else corrected_bill.NONE
     as_of(at)
     _choose(months, count, read.unbilled, at)
+    approvals.show(at)
     progress.follow("billing")
     if bills:
         _totals(read.totals, read.before)

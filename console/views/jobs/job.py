@@ -7,21 +7,23 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from console.actions import ask, needed
+from console.actions import ask, ask_close, needed
 from console.data.queries.rows import Row
 from console.data.session import has_role
-from console.ui import confirm_dialog, format, progress
+from console.ui import confirm_dialog, format, pauses, progress
 from console.ui import escape as names
 from jobs import queue
+from metering.config.settings import current_settings
 from metering.runs.definitions import JobDefinition
+from metering.runs.pauses import Pause
 
 # The jobs that the schedule asks for, in the order in which the page lists them.
 JOBS = {job.name: job for job in queue.DEFINITIONS if job.due}
 WIDTH, HEIGHT, GAP, COLOUR = 120, 36, 2, "#3a8fcb"  # the sparkline, in pixels; seen on light and dark
 
 
-def line(row: Row, at: datetime) -> None:
-    """Return the job of a row of `runs.latest`."""
+def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
+    """Show the job of a row of `runs.latest`."""
     job = row["job"]
     definition = JOBS[job]
     with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
@@ -31,6 +33,7 @@ def line(row: Row, at: datetime) -> None:
             st.html(sparkline(definition.title, row["seconds"]), width=WIDTH)
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
             _offer(definition, at)
+            pauses.offer(job, paused, at)
 
 
 def _state(row: Row) -> str:
@@ -81,12 +84,27 @@ def _offer(definition: JobDefinition, at: datetime) -> None:
         f"run-{job}",
         f"{definition.title} now?",
         lambda: _explain(definition, at),
-        "Run it",
-        lambda: progress.started("jobs", [_ask(definition, at)]),
+        "Ask for approval" if _waits(job) else "Run it",
+        lambda: _run(definition, at),
     )
 
 
+def _waits(job: str) -> bool:
+    return job == "monthly" and "close" in current_settings().approval
+
+
+def _run(definition: JobDefinition, at: datetime) -> None:
+    if not _waits(definition.name):
+        progress.started("jobs", [_ask(definition, at)])
+        return
+    months = ask_close(at)
+    st.toast(f"{', '.join(months)} waits for a second person." if months else "No month is over and open.")
+
+
 def _explain(definition: JobDefinition, at: datetime) -> None:
+    if _waits(definition.name):
+        st.markdown("A second person approves the close of every month that is over; then it is closed.")
+        return
     period = definition.period(at, {})
     st.markdown(f"{definition.description} This run works on **{period}**, for every project.")
     st.caption("Safe to repeat: what is sealed or closed already stays as it is.")

@@ -9,7 +9,7 @@ from console.data.cache import cached
 from console.data.queries import runs
 from console.data.session import current_scope, has_role
 from console.data.transactions import read_transaction, read_transaction_as
-from console.ui import error_boundary, progress
+from console.ui import error_boundary, pauses, progress
 from console.ui.page_header import head, loading
 from console.views.jobs import failures, history, job
 from metering.alerts import backlog
@@ -30,10 +30,12 @@ def show() -> None:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))
     as_of(page.at)
+    paused = pauses.read(current_scope())
+    pauses.notice(paused)
     behind = catching_up(current_scope())
     with st.container(border=True, gap="small"):
         for row in latest:
-            job.line(row, page.at)
+            job.line(row, page.at, next((one for one in paused if one.job == row["job"]), None))
     progress.follow("jobs")
     if behind:
         st.info(f"Catching up: {behind}.", icon=":material/history:")

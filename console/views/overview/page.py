@@ -17,7 +17,7 @@ from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
 from console.pages import link
-from console.ui import bars, error_boundary, format, listing, sparkline
+from console.ui import approvals, bars, error_boundary, format, listing, pauses, sparkline
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -99,6 +99,8 @@ def show() -> None:
         page = query(scope)
     as_of(page.at)
     verdict(page.problems, well=WELL if scope is None else WELL_OF_ORGANIZATION)
+    approvals.show(page.at)
+    pauses.notice(pauses.read(scope))
     if not page.totals["projects"]:
         _nothing_yet()
         return

@@ -1,0 +1,1 @@
+"""Render Audit: who did what, before and after."""
