@@ -100,12 +100,13 @@ def decide(
             f"{actor} asked for approval {approval_id} and cannot decide it; another person must"
         )
     state = "approved" if approve else "refused"
-    decision = {"state": state, "decided_by": actor, "decided_at": at, "note": note.strip() or None}
+    why = note.strip() or None
+    decision = {"state": state, "decided_by": actor, "decided_at": at, "note": why}
     connection.execute(DECIDE, decision | {"id": approval_id})
     thing = {"approval": approval_id, "action": before.action, "asked_by": before.asked_by}
     was, became = thing | {"state": before.state}, thing | {"state": state}
     action = "approve" if approve else "refuse-approval"
-    audit_log.record(connection, actor, action, before.subject, was, became, decision["note"], at)
+    audit_log.record(connection, actor, action, before.subject, was, became, why, at)
     return Approval(**{**row, **decision})
 
 
