@@ -14,7 +14,7 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 ENDED = "document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"
 HELLO = f"{ENDED} && document.querySelectorAll('[data-testid=stMarkdown]').length > 0"
 OVERVIEW = f"""{ENDED} && document.querySelectorAll('[data-testid=stMetricValue]').length >= 4
-    && document.querySelectorAll('[data-testid=stHtml] [role=img] [title]').length >= 28
+    && document.querySelectorAll('[data-testid=stVegaLiteChart] :is(svg, canvas)').length
     && document.querySelectorAll('[data-testid=stHtml] table tbody tr').length >= 10"""
 
 

@@ -11,7 +11,11 @@ from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
 # Streamlit writes white on a primary button, which nobody reads on the light blue of the dark theme.
-STYLE = "<style>.stApp [data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}</style>"
+# A swipe that begins on a chart scrolls the page (console/index.py has the other half).
+STYLE = """<style>
+.stApp [data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}
+@media (pointer: coarse) {.stPlotlyChart :is(.draglayer, .draglayer *) {touch-action: pan-y !important}}
+</style>"""
 
 
 def show(start: str = "overview") -> None:

@@ -46,6 +46,8 @@ HOMES = {
     "schedule": ("jobs/runner",),
     "streamlit": ("console", "benchmarks"),
     "fastapi": ("api", "benchmarks"),
+    "plotly": ("console", "benchmarks"),
+    "pandas": ("console", "benchmarks"),
     "moto": ("fleetmeter/demo", "benchmarks"),
 }
 

@@ -7,7 +7,9 @@ from typing import Any
 import streamlit as st
 
 from console.data.transactions import read_transaction
-from console.ui import charts, format
+from console.ui import format
+from console.ui.charts import drawing
+from console.ui.charts.meter import Measured, figure
 from console.ui.table import Column, table
 from metering.alerts import expected_usage
 from metering.catalogue.meters import METERS
@@ -38,18 +40,19 @@ def unusual(project_id: int, detail: Detail, until: date) -> None:
     first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
     with read_transaction() as page:
         days = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
+    measured = Measured(
+        meter.label,
+        meter.unit,
+        "day",
+        [str(one.date) for one in days],
+        [one.actual for one in days],
+        unusual={str(day): _anomaly(detail)},
+        band=([one.low for one in days], [one.high for one in days]),
+    )
+    alt = f"{meter.label} by day from {first} to {last}, and the band in which each was expected"
     chart, rows = st.tabs(["Chart", "Table"])
     with chart:
-        charts.explore(
-            [str(one.date) for one in days],
-            [one.actual for one in days],
-            meter.label,
-            meter.unit,
-            f"{meter.label} by day from {first} to {last}, and the band in which each was expected",
-            "expected",
-            marked={str(day): "unusual"},
-            band=[(one.low, one.high) for one in days],
-        )
+        drawing.show(figure(measured, f"{project_id} {meter.name} {day}"), "expected", alt)
     with rows:
         listed = [vars(one) for one in reversed(days)]
         table(listed, BAND, "expected-table", "Each day's usage and what was expected, newest first")

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from html import escape
-from urllib.parse import quote
 
 import streamlit as st
 
@@ -19,7 +17,6 @@ from metering.runs.pauses import Pause
 
 # The jobs that the schedule asks for, in the order in which the page lists them.
 JOBS = {job.name: job for job in queue.DEFINITIONS if job.due}
-WIDTH, HEIGHT, GAP, COLOUR = 120, 36, 2, "#3a8fcb"  # the sparkline, in pixels; seen on light and dark
 
 
 def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
@@ -30,7 +27,7 @@ def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
         st.markdown(f"**{definition.title}**  \n:gray[{definition.description}]", width=260)
         st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=330)
         if row["seconds"]:
-            st.html(sparkline(definition.title, row["seconds"]), width=WIDTH)
+            _durations(row["seconds"])
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
             _offer(definition, at)
             pauses.offer(job, paused, at)
@@ -40,8 +37,15 @@ def _state(row: Row) -> str:
     if row["id"] is None:
         return ":gray-badge[:material/schedule: Never ran]"
     icon, colour, label = progress.look(row)
-    took = f" took {format.duration(row['seconds'][-1])}" if row["seconds"] else ""
-    return f":{colour}-badge[{icon} {label}] {names.markdown(row['period'])}{took}"
+    return f":{colour}-badge[{icon} {label}] {names.markdown(row['period'])}"
+
+
+def _durations(seconds: Sequence[float]) -> None:
+    """Show how long the last run took, and the last ones as bars, newest at the right."""
+    last = format.duration(seconds[-1])
+    st.metric(
+        "Took", last, chart_data=list(seconds) if len(seconds) > 1 else None, chart_type="bar", width=150
+    )
 
 
 def _when(row: Row, at: datetime) -> str:
@@ -51,24 +55,6 @@ def _when(row: Row, at: datetime) -> str:
         return then
     ended = format.age(row["finished_at"] or row["created_at"], at)
     return f"{ended}, asked by {names.markdown(row['requested_by'], 40)}  \n{then}"
-
-
-def sparkline(title: str, seconds: Sequence[float]) -> str:
-    """Return the last durations as bars, newest at the right: an image with alternative text."""
-    step, highest = WIDTH / 20, max(*seconds, 0.001)
-    bars = "".join(
-        _bar(number * step, step - GAP, max(2.0, HEIGHT * took / highest))
-        for number, took in enumerate(seconds)
-    )
-    drawn = f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' fill='{COLOUR}'>"
-    between = f"{format.duration(min(seconds))} to {format.duration(highest)}"
-    description = escape(f"{title}: the last {len(seconds)} took {between}")
-    image = f"data:image/svg+xml,{quote(drawn + bars)}%3C/svg%3E"
-    return f"<img alt='{description}' title='{description}' src='{image}'>"
-
-
-def _bar(left: float, width: float, tall: float) -> str:
-    return f"<rect x='{left:.1f}' y='{HEIGHT - tall:.1f}' width='{width:.1f}' height='{tall:.1f}'/>"
 
 
 def _offer(definition: JobDefinition, at: datetime) -> None:

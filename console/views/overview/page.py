@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import streamlit as st
@@ -17,10 +17,11 @@ from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
 from console.pages import link
-from console.ui import approvals, bars, error_boundary, format, listing, pauses, sparkline
+from console.ui import approvals, error_boundary, format, listing, pauses
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
+from console.views.overview import days_chart
 from metering.catalogue.periods import Day
 from metering.days import completeness
 from metering.days.completeness import SealedDay
@@ -165,17 +166,18 @@ def _figure(
     known = [day for day in days if day is not None]
     current = value if value is not None or not days else days[-1]
     change = None if since is None else since.by_figure[name]
-    with st.container(border=True, height="stretch"):
-        st.metric(
-            label,
-            format.size(current) if unit == "bytes" else format.compact(current),
-            None if change is None else f"{change:+.1%}",
-            delta_color="off",
-            delta_description=f"vs {since.base:%a %d %b}" if since and change is not None else None,
-            help=note,
-        )
-        if len(known) > 1:
-            sparkline.line(known, f"{label}: the last {format.many(len(known), 'day')}")
+    st.metric(
+        label,
+        format.size(current) if unit == "bytes" else format.compact(current),
+        None if change is None else f"{change:+.1%}",
+        delta_color="off",
+        delta_description=f"vs {since.base:%a %d %b}" if since and change is not None else None,
+        help=note,
+        border=True,
+        height=CARD,
+        chart_data=known if len(known) > 1 else None,
+        chart_type="area",
+    )
 
 
 def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
@@ -215,14 +217,14 @@ def _rate() -> None:
     if not samples or at > samples[-1][0]:
         samples.append((at, messages))
     rate = per_second(list(samples))
-    with st.container(border=True, height=CARD):
-        st.metric(
-            "Messages per second",
-            "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
-            help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
-        )
-        if len(samples) > 3:
-            sparkline.line(_rates(list(samples)), "Messages per second over the last two minutes")
+    st.metric(
+        "Messages per second",
+        "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
+        help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
+        border=True,
+        height=CARD,
+        chart_data=_rates(list(samples)) if len(samples) > 3 else None,
+    )
 
 
 def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
@@ -262,8 +264,7 @@ def _trend(trend: Sequence[Row], all_problems: Sequence[Problem]) -> None:
     chart, rows = st.tabs(["Chart", "Table"], key="trend", on_change="rerun")
     with chart:
         if any(row["messages"] is not None for row in trend):
-            series = {"inbound": "Messages in", "outbound": "Messages out"}
-            bars.days(trend, series, "Messages in and out by day; a day without a bar is missing")
+            days_chart.render(trend, _incomplete(all_problems))
             _say_incomplete(all_problems)
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
@@ -272,8 +273,12 @@ def _trend(trend: Sequence[Row], all_problems: Sequence[Problem]) -> None:
             table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
 
 
+def _incomplete(all_problems: Sequence[Problem]) -> list[date]:
+    return sorted(day for problem in all_problems for day in problem.days)
+
+
 def _say_incomplete(all_problems: Sequence[Problem]) -> None:
-    dates = sorted(day for problem in all_problems for day in problem.days)
+    dates = _incomplete(all_problems)
     if dates:
         named = ", ".join(f"{day}" for day in dates[:5]) + (" …" if len(dates) > 5 else "")
         st.caption(f":orange[:material/warning:] Without the projects whose day is missing: {named}")

@@ -1,17 +1,19 @@
 """A project's days: charted, listed, hour by hour, and how well each was measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
 from console import address
 from console.data.queries.rows import Row
-from console.ui import charts, escape, format
-from console.ui.states import LEGEND, STATES
+from console.ui import escape, format
+from console.ui.charts import drawing
+from console.ui.charts.meter import Measured, figure
+from console.ui.states import LEGEND
 from console.ui.table import Column, table
-from console.views.project import hours
+from console.views.project import hours, quality
 from metering.catalogue.meters import METERS, Counter, Gauge
 from metering.catalogue.sources import SOURCE_LABELS
 
@@ -40,7 +42,7 @@ def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Seq
     _say_missing(project, trend)
     chart, rows, by_hour, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
     with chart:
-        _chart(trend, METERS[str(name)], unusual, used)
+        _chart(project, trend, METERS[str(name)], unusual, used)
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
     with by_hour:
@@ -52,21 +54,29 @@ def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Seq
         st.caption(LEGEND)
 
 
-def _chart(trend: Sequence[Row], meter: Counter | Gauge, unusual: Sequence[Row], used: Sequence[Row]) -> None:
+def _chart(
+    project: Row,
+    trend: Sequence[Row],
+    meter: Counter | Gauge,
+    unusual: Sequence[Row],
+    used: Sequence[Row],
+) -> None:
     if all(row["coverage"] is None for row in trend):
         st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
         return
-    charts.explore(
-        [str(row["date"]) for row in trend],
-        [row[meter.name] for row in trend],
+    measured = Measured(
         meter.label,
         meter.unit,
-        f"{meter.label} by day; a gap is a missing or unknown day",
-        "project-trend",
+        "day",
+        [str(row["date"]) for row in trend],
+        [row[meter.name] for row in trend],
         limit=_a_day(meter, used),
-        limit_label="included" if isinstance(meter, Gauge) else "included in a month, by day",
-        marked={str(row["date"]): "unusual" for row in unusual if row["meter"] == meter.name},
+        limit_name="Included" if isinstance(meter, Gauge) else "Included in a month, by day",
+        unusual={str(row["date"]): row["reason"] for row in unusual if row["meter"] == meter.name},
+        quality=quality.words(trend, meter, partial(_expected, project=project)),
     )
+    alt = f"{meter.label} by day; a gap is a missing or unknown day"
+    drawing.show(figure(measured, f"{meter.name} {len(trend)}"), "project-trend", alt, ("points",))
     for row in unusual:
         if row["meter"] == meter.name:
             st.caption(f":orange[:material/warning:] {row['date']}: {escape.markdown(row['reason'], 200)}")
@@ -101,12 +111,5 @@ def _covered(row: Row, project: Row) -> Row:
         return {"date": row["date"], **dict.fromkeys(SOURCE_LABELS, state)}
     return {
         "date": row["date"],
-        **{source: _state(row["coverage"].get(source, {})) for source in SOURCE_LABELS},
+        **{source: quality.state(row["coverage"].get(source, {})) for source in SOURCE_LABELS},
     }
-
-
-def _state(found: Mapping[str, Any]) -> str:
-    state = str(found.get("state", "missing"))
-    part = f" {found['hours']} of {found['of']} h" if state == "partial" else ""
-    age = f", {found['age_hours']} h old" if "age_hours" in found else ""
-    return STATES.get(state, state) + part + age

@@ -9,7 +9,9 @@ import streamlit as st
 from console.data.queries import projects
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
-from console.ui import charts, error_boundary
+from console.ui import error_boundary
+from console.ui.charts import drawing
+from console.ui.charts.meter import Measured, figure
 from console.ui.states import STATES
 from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
@@ -69,15 +71,9 @@ def _counted(hours: Sequence[Row], day: date, name: str) -> None:
         st.info(f"No hour of {day} has a known figure for {meter.label}.")
         return
     alt = f"{meter.label} by hour of {day}, UTC"
-    charts.explore(
-        [f"{row['hour']:%H:%M}" for row in hours],
-        [row[name] for row in hours],
-        meter.label,
-        meter.unit,
-        alt,
-        "hours",
-        True,
-    )
+    at = [f"{row['hour']:%Y-%m-%d %H:%M}" for row in hours]
+    measured = Measured(meter.label, meter.unit, "hour", at, [row[name] for row in hours])
+    drawing.show(figure(measured, f"{day} {name}"), "hours", alt)
     table(
         hours,
         (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),

@@ -13,7 +13,8 @@ from console.actions import ask
 from console.data.cache import cached
 from console.data.session import current_scope, has_role, now
 from console.data.transactions import read_transaction_as
-from console.ui import charts, format, progress
+from console.ui import format, progress
+from console.ui.charts import calendar, drawing
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.snapshots import matrix
@@ -192,9 +193,8 @@ def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Da
     st.subheader("Day by day", anchor=False)
     chart, listing = st.tabs(["Calendar", "Table"])
     with chart:
-        charts.calendar(
-            rows, "How many projects miss each day; the table beside it has the numbers", "calendar"
-        )
+        alt = "How many projects miss each day; the table beside it has the numbers"
+        drawing.show(calendar.figure(rows, f"{first}..{last}"), "calendar", alt)
     with listing:
         table(
             rows[::-1],

@@ -1,0 +1,1 @@
+"""Charts that are explored: Plotly, one template for light and dark, a table and an alternative text each."""

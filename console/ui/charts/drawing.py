@@ -1,0 +1,84 @@
+"""Show a figure, and say what was clicked or boxed in it; or make a file of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from console.ui.charts import layout, palette
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen in a chart: points as (trace number, x), and the range of x of a box, if any.
+
+    x is what the trace holds, as text: `2026-11-20` or `2026-11-20 13:00`.
+    """
+
+    points: tuple[tuple[int, str], ...] = ()
+    box: tuple[str, str] | None = None
+
+    @property
+    def x(self) -> str | None:
+        """Return the x of the first point."""
+        return self.points[0][1] if self.points else None
+
+
+def show(
+    figure: go.Figure,
+    key: str,
+    alt: str,
+    select: Sequence[Literal["points", "box"]] = (),
+    file_name: str = "fleetmeter",
+    on_select: Callable[[Selection], None] | None = None,
+) -> Selection:
+    """Show `figure`; with `select` a click or a box runs the page again and is returned.
+
+    `on_select` is called with it before the page runs. `alt` is read to those who do not see the chart.
+    The PNG of the mode bar is called `file_name`.
+    """
+
+    def chosen_now() -> None:
+        if on_select is not None:
+            on_select(_selection(st.session_state[key]["selection"]))
+
+    # With the theme in it, the figure is another one in the other theme, and is drawn anew there.
+    figure.update_layout(meta={"theme": st.context.theme.type})
+    chosen: Any = st.plotly_chart(
+        figure,
+        key=key,
+        theme="streamlit",
+        on_select=chosen_now if on_select else "rerun" if select else "ignore",
+        selection_mode=tuple(select) or ("points",),
+        config=layout.CONFIG | {"toImageButtonOptions": {"format": "png", "filename": file_name, "scale": 2}},
+        alt=alt,
+    )
+    return _selection(chosen["selection"]) if select else Selection()
+
+
+def _selection(chosen: Any) -> Selection:
+    points = tuple(
+        (int(point["curve_number"]), str(point["x"])) for point in chosen["points"] if "x" in point
+    )
+    boxes = [sorted(map(str, box["x"])) for box in chosen["box"] if len(box["x"]) == 2]
+    return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None)
+
+
+def html_file(figure: go.Figure, theme: str = "light") -> str:
+    """Return one HTML file with the chart and the library in it: it opens without a network."""
+    page = figure.to_html(config=layout.CONFIG, include_plotlyjs=False, full_html=False)
+    drawn = palette.resolve(str(page), theme)
+    background = palette.theme(theme)["backgroundColor"]
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<body style='background:{background};font-family:sans-serif'>"
+        f"<script>{_library()}</script>{drawn}</body></html>"
+    )
+
+
+def _library() -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - four megabytes, for those who download
+
+    return str(get_plotlyjs())
