@@ -9,12 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import own_meters
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.errors import RestoreRefused
 from metering.exports import csv_format, export_rows
 from metering.exports.export_hash import Row
+from metering.months.own_quantities import total
 
 Adjustments = list[dict[str, Any]]
 
@@ -48,7 +51,7 @@ def restore(
     try:
         rows = [row for row in _read(folder) if int(row["project_id"]) in sealed]
         _refuse_other_months(month, rows)
-        _refuse_other_sums(folder, sealed, rows)
+        _refuse_other_sums(folder, sealed, rows, own_meters.known(connection))
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
         raise RestoreRefused(f"{folder / 'adjustments.csv'} was rewritten ({error})") from error
     if not rows:
@@ -80,25 +83,40 @@ def _refuse_other_months(month: Month, rows: Adjustments) -> None:
             )
 
 
-def _refuse_other_sums(folder: Path, sealed: Mapping[int, Row], rows: Adjustments) -> None:
-    """Check that bills less their days equal what was posted: usage by counter, and money."""
-    usage: dict[int, dict[str, int]] = {project: dict.fromkeys(COUNTER_NAMES, 0) for project in sealed}
+def _refuse_other_sums(
+    folder: Path, sealed: Mapping[int, Row], rows: Adjustments, own: Mapping[str, OwnMeter]
+) -> None:
+    """Check that bills are their days with what was posted: usage by meter, and money."""
+    largest = frozenset(name for name, meter in own.items() if meter.aggregation == "max")
+    usage: dict[int, dict[str, list[int]]] = {project: {} for project in sealed}
     money: dict[int, Decimal] = dict.fromkeys(sealed, Decimal(0))
+    reversed_ = {(row["project_id"], row["reverses"]) for row in rows if row["amount"] is None}
     for row in rows:
-        project = int(row["project_id"])
+        project, meter = int(row["project_id"]), row["meter"]
         if row["amount"] is None:
-            usage[project][row["meter"]] += int(row["quantity"])
+            is_void = row["reverses"] or (row["project_id"], row["id"]) in reversed_
+            if not (meter in largest and is_void):
+                usage[project].setdefault(meter, []).append(int(row["quantity"]))
         elif row.get("currency") in (None, sealed[project]["currency"]):
             money[project] += Decimal(row["amount"])
     for day in export_rows.rows(folder / "days.csv"):
-        for name in COUNTER_NAMES:
+        for name, quantity in _quantities(day).items():
             if int(day["project_id"]) in usage:
-                usage[int(day["project_id"])][name] += int(day.get(name) or 0)
+                usage[int(day["project_id"])].setdefault(name, []).append(quantity)
     for project, bill in sealed.items():
         charge = Decimal(bill["adjustment_charge"])
         agrees = money[project].quantize(charge, ROUND_HALF_UP) == charge
-        if not agrees or any(usage[project][name] != int(bill.get(name) or 0) for name in COUNTER_NAMES):
+        used = {name: total(name, largest, *quantities) for name, quantities in usage[project].items()}
+        if not agrees or {name: used[name] for name in used if used[name]} != _quantities(bill):
             raise RestoreRefused(
                 f"the adjustments of project {project} are not those that its bill was sealed with; "
                 "nothing was restored"
             )
+
+
+def _quantities(row: Row) -> dict[str, int]:
+    """Return the usage in a row of days or bills, by meter, without zeros."""
+    counted = {name: int(row.get(name) or 0) for name in COUNTER_NAMES} | json.loads(
+        row.get("meters") or "{}"
+    )
+    return {name: quantity for name, quantity in counted.items() if quantity}

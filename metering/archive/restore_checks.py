@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import columns
+from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Month
 from metering.days.seal import row_hash
 from metering.db import audit_log
@@ -14,8 +15,8 @@ STILL_OPEN = text(
     "SELECT min(project_id) FROM project_stats WHERE project_id = ANY(:ids) AND open_from < :end"
 )
 LIFETIME = text(f"""
-    UPDATE project_stats s SET {columns("lifetime_{0} = b.{0}")} FROM (
-        SELECT project_id, {columns("sum({0})::bigint AS {0}")} FROM monthly_stats
+    UPDATE project_stats s SET {columns("lifetime_{0} = b.{0}")}, lifetime_meters = b.meters FROM (
+        SELECT project_id, {columns("sum({0})::bigint AS {0}")}, {merged_sql()} AS meters FROM monthly_stats
         WHERE project_id = ANY(:ids) GROUP BY project_id) b WHERE b.project_id = s.project_id""")
 FOLLOWING = text("""
     SELECT project_id FROM (

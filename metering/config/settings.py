@@ -117,6 +117,7 @@ class Settings(SignInSettings, CloudSettings):
     )
 
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
+    meters: Path | None = Field(default=None, alias="FLEETMETER_METERS")
     data_dir: Path = Field(default_factory=default_data_dir, alias="FLEETMETER_DATA_DIR")
 
     @field_validator("mqtt_outbound_levels", mode="before")

@@ -9,6 +9,7 @@ from metering.catalogue import history, projects
 from metering.catalogue.forms import NEWEST
 from metering.catalogue.history import OFF_ON, OWNER_AT, TIER_AT
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
+from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.days.coverage import HOUR_COLUMNS, OF_DAY
@@ -36,19 +37,19 @@ SEAL = text(f"""
         SELECT known.project_id, known.date, organization_id, extract(year FROM known.date)::int AS year,
             extract(month FROM known.date)::int AS month, extract(day FROM known.date)::int AS day,
             {columns("{0}")}, {columns("{0}", SAMPLED)}, {known_sum(STORAGE_PARTS)} AS storage_bytes,
-            tier, coverage, {NEWEST} AS form, '{{}}'::jsonb AS meters
+            tier, coverage, {NEWEST} AS form, meters
         FROM (
             SELECT s.project_id, CAST(:date AS date) AS date, o.id AS organization_id,
                 {TIER_AT.format(end=":end")} AS tier,
                 {columns("coalesce(h.{0}, 0) AS {0}")},
                 {columns("coalesce(h.{0}, previous.{0}) AS {0}", SAMPLED)},
-                {OF_DAY} AS coverage
+                {OF_DAY} AS coverage, h.meters
             FROM project_stats s
             JOIN projects p ON p.id = s.project_id
             JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
             CROSS JOIN LATERAL (
                 SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
-                    {columns(_LAST_SAMPLE, SAMPLED)},
+                    {columns(_LAST_SAMPLE, SAMPLED)}, {merged_sql("u.meters")} AS meters,
                     {HOUR_COLUMNS}
                 FROM usage_hourly u
                 WHERE u.project_id = s.project_id AND u.hour >= :start AND u.hour < :end) h
@@ -57,7 +58,7 @@ SEAL = text(f"""
                 WHERE d.project_id = s.project_id AND d.date < :date
                 ORDER BY d.date DESC LIMIT 1) previous ON true
             WHERE s.project_id = ANY(:ids)
-                AND (h.used > 0 OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start
+                AND (h.used > 0 OR h.meters <> '{{}}' OR ({METERED_FROM} < :end AND {METERED_UNTIL} > :start
                     AND NOT {OFF_ON.format(date="CAST(:date AS date)")}))
         ) known
     ) sealed

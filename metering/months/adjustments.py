@@ -5,14 +5,16 @@ posted as the money that it is worth (`billed_month`), in that month's currency,
 A wrong adjustment is reversed by another.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import projects
+from metering.catalogue import own_meters, projects
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import IS_BILLED, METERED_FROM, METERED_UNTIL
 from metering.db import audit_log
@@ -58,6 +60,7 @@ def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datet
     """
     projects.require(connection, adjustment.project_id)
     _refuse(adjustment, at)
+    _refuse_meter(adjustment, own_meters.known(connection))
     projects.ensure(connection, [adjustment.project_id], at, since=EVER)
     projects.lock(connection, [adjustment.project_id])
     _refuse_closed(connection, adjustment, Month.of(utc(at)))
@@ -117,17 +120,28 @@ def _refuse(adjustment: Adjustment, at: datetime) -> None:
     by_amount = adjustment.meter is None and quantity is None and amount is not None
     if not by_quantity and not by_amount:
         raise AdjustmentRefused("an adjustment takes a meter with a quantity, or an amount, not both")
-    if by_quantity and adjustment.meter not in COUNTER_NAMES:
-        raise AdjustmentRefused(
-            f"{adjustment.meter!r} is no counter; the counters are {', '.join(COUNTER_NAMES)}; "
-            "correct a gauge's charge by an amount"
-        )
     if not (quantity or amount):
         raise AdjustmentRefused("an adjustment of nothing changes nothing; give a quantity or an amount")
     if abs(quantity or 0) > LARGEST:
         raise AdjustmentRefused(f"a quantity of {quantity:,} is more than can be counted; the most is 2^62")
     if amount is not None and (not amount.is_finite() or abs(amount) > 10**15):
         raise AdjustmentRefused(f"{amount} is no amount of money; write it like -12.50")
+
+
+def _refuse_meter(adjustment: Adjustment, own: Mapping[str, OwnMeter]) -> None:
+    meter = adjustment.meter
+    if meter is None or meter in COUNTER_NAMES:
+        return
+    if meter not in own:
+        raise AdjustmentRefused(
+            f"{meter!r} is no counter; the counters are {', '.join((*COUNTER_NAMES, *own))}; "
+            "correct a gauge's charge by an amount"
+        )
+    if own[meter].aggregation == "max" and (adjustment.quantity or 0) < 0 and adjustment.reverses is None:
+        raise AdjustmentRefused(
+            f"of {meter} the largest quantity counts: a correction says that it was at least so large, and "
+            "cannot be negative; take off a charge by an amount"
+        )
 
 
 def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Month) -> None:
@@ -192,6 +206,11 @@ def _of_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion
         raise AdjustmentRefused(
             f"{billed.month} was billed in {billed.currency} and the running month is in {running.currency}: "
             "no bill takes this correction; settle it outside Fleetmeter"
+        )
+    if adjustment.meter in billed.largest and adjustment.reverses is not None:
+        raise AdjustmentRefused(
+            f"{billed.month} is closed, and the largest {adjustment.meter} of a closed month cannot become "
+            "smaller; take off its charge by an amount"
         )
     if adjustment.meter is None or adjustment.quantity is None:
         return _as_money(adjustment, billed.versions.last)

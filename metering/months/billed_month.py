@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import AdjustmentRefused
 from metering.months import proration, rated, stored_versions
+from metering.months.own_quantities import total
 from metering.pricing import month_versions
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.rating import Span
@@ -25,12 +27,13 @@ from metering.pricing.rating import Span
 VALUED = "quantity IS NOT NULL AND amount IS NOT NULL"
 
 BILLS = text(f"""
-    SELECT m.*, days.* FROM monthly_stats m
+    SELECT m.*, days.*, {LARGEST_NAMES} AS largest_meters FROM monthly_stats m
     CROSS JOIN LATERAL (SELECT count(*) AS days_sealed, {proration.AVERAGES} FROM daily_stats d
         WHERE d.project_id = m.project_id AND d.date BETWEEN :first AND :last) days
     WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month)""")
 CORRECTIONS = text(f"""
-    SELECT project_id, meter, sum(quantity)::bigint AS quantity FROM adjustments
+    SELECT project_id, meter, CASE WHEN meter = ANY ({LARGEST_NAMES}) THEN max(quantity)
+        ELSE sum(quantity) END::bigint AS quantity FROM adjustments
     WHERE project_id = ANY(:ids) AND usage_date BETWEEN :first AND :last AND {VALUED}
     GROUP BY project_id, meter""")
 
@@ -53,9 +56,19 @@ class BilledMonth:
         """Return the currency in which the month was billed."""
         return str(self.bill["currency"])
 
+    @property
+    def largest(self) -> frozenset[str]:
+        """Return the names of the meters of which the largest quantity counts."""
+        return frozenset(self.bill["largest_meters"])
+
     def used(self, meter: str) -> int:
-        """Return the usage of a counter, as corrected."""
-        return int(self.bill[meter]) + self.corrections.get(meter, 0)
+        """Return the usage of a counter, or of a meter of the platform's own, as corrected."""
+        return self._with(meter, self.corrections.get(meter, 0))
+
+    def _with(self, meter: str, quantity: int) -> int:
+        own: Mapping[str, int] = self.bill["meters"]
+        billed = self.bill[meter] if meter in COUNTER_NAMES else own.get(meter, 0)
+        return total(meter, self.largest, int(billed), quantity)
 
     def add(self, meter: str, quantity: int) -> Decimal:
         """Add a correction; returns its worth. Raises AdjustmentRefused if it cannot be valued."""
@@ -65,12 +78,15 @@ class BilledMonth:
                 "it from its archive, or post an amount"
             )
         before = self.charge(self.corrections)
-        self.corrections[meter] = self.corrections.get(meter, 0) + quantity
+        earlier = self.corrections.get(meter, 0)
+        self.corrections[meter] = total(meter, self.largest, earlier, quantity)
         return self.charge(self.corrections) - before
 
     def charge(self, corrections: Mapping[str, int]) -> Decimal:
         """Return fee and overage of the month with those corrections, rounded as a bill is."""
-        totals = {name: self.bill[name] + corrections.get(name, 0) for name in COUNTER_NAMES}
+        totals: dict[str, Any] = {name: self._with(name, corrections.get(name, 0)) for name in COUNTER_NAMES}
+        own = {*self.bill["meters"], *corrections} - {*COUNTER_NAMES}
+        totals["meters"] = {name: self._with(name, corrections.get(name, 0)) for name in own}
         return rated.rate({**self.bill, **totals}, self.spans, self.versions).total
 
 

@@ -15,7 +15,9 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import forms
 from metering.catalogue.meters import columns
+from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Day, Month, utc
+from metering.catalogue.projects import IS_BILLED
 from metering.days import expected_days
 from metering.days.seal import seal_earlier, seal_through
 from metering.db import canonical
@@ -45,24 +47,41 @@ class Closed:
 
 
 _COLUMNS = ", ".join(forms.columns("monthly_stats", forms.NEWEST))
+MONTH_OF_HOUR = "date_trunc('month', u.hour AT TIME ZONE 'UTC')::date"
 
 CLOSE = text(f"""
     WITH bills AS (
         SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::monthly_stats, CAST(:bills AS jsonb))
     ), days AS (
         SELECT b.project_id, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes,
-            {columns("coalesce(sum(d.{0}), 0)::bigint AS {0}")}
+            {columns("coalesce(sum(d.{0}), 0)::bigint AS {0}")}, {merged_sql("d.meters")} AS meters
         FROM bills b LEFT JOIN daily_stats d ON d.project_id = b.project_id
             AND d.date >= :first AND d.date <= :last
         GROUP BY b.project_id
     ), closed AS (
         INSERT INTO monthly_stats ({_COLUMNS}, seal)
         SELECT b.*, {SEAL} FROM bills b JOIN days USING (project_id) ORDER BY project_id
-        RETURNING project_id, {columns("{0}")}
+        RETURNING project_id, meters, {columns("{0}")}
     )
     UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
-        {columns("{0} = s.{0} - days.{0}, lifetime_{0} = s.lifetime_{0} + closed.{0}")}
+        {columns("{0} = s.{0} - days.{0}, lifetime_{0} = s.lifetime_{0} + closed.{0}")},
+        meters = CASE s.meters WHEN '{{}}' THEN s.meters
+            ELSE fleetmeter_meters_less(s.meters, days.meters) END,
+        lifetime_meters = CASE closed.meters WHEN '{{}}' THEN s.lifetime_meters
+            ELSE fleetmeter_meters(ARRAY[s.lifetime_meters, closed.meters]) END
     FROM closed JOIN days USING (project_id) WHERE s.project_id = closed.project_id""")
+
+# The largest of a month cannot be subtracted: what remains is the largest of the hours that are still open.
+STILL_LARGEST = text(f"""
+    UPDATE project_stats s SET meters = fleetmeter_meters(ARRAY[s.meters, o.meters]) FROM (
+        SELECT u.project_id, fleetmeter_meters(array_agg(u.meters), 'max') AS meters FROM usage_hourly u
+        WHERE u.project_id = ANY(:ids) AND u.meters ?| {LARGEST_NAMES}
+            AND EXISTS (SELECT FROM own_meters WHERE aggregation = 'max')
+            AND {IS_BILLED.format(project="u.project_id", month=MONTH_OF_HOUR)} AND NOT EXISTS (
+                SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
+                AND make_date(m.year, m.month, 1) = {MONTH_OF_HOUR})
+        GROUP BY u.project_id) o
+    WHERE s.project_id = o.project_id AND o.meters <> '{{}}'""")
 
 
 def close_month(
@@ -96,6 +115,7 @@ def close_month(
         _store_versions(connection, versions)
         parameters = month.bounds() | {"bills": json.dumps(bills), "at": at}
         result.closed = connection.execute(CLOSE, parameters).rowcount
+        connection.execute(STILL_LARGEST, {"ids": [bill["project_id"] for bill in bills]})
     return result
 
 
@@ -121,7 +141,8 @@ def _bill(
 ) -> dict[str, Any]:
     bill = rated.rate(row, spans, versions)
     adjustment = rated.adjustment_charge(row, bill)
-    own = {name: value for name, value in row.items() if not name.startswith(("avg_", "counted_"))}
+    apart = ("avg_", "counted_", "largest_")
+    own = {name: value for name, value in row.items() if not name.startswith(apart)}
     return own | {
         "year": month.year,
         "month": month.month,
@@ -135,7 +156,6 @@ def _bill(
         "total_charge": str(bill.total + adjustment),
         "closed_by": closed_by,
         "form": forms.NEWEST,
-        "meters": {},
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
-from metering.catalogue.meters import COUNTER_NAMES, METERS, STORAGE_PARTS
+from metering.catalogue.meters import METERS, STORAGE_PARTS
+from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import PeriodError
@@ -99,7 +100,7 @@ GAPS = text(f"""
     WHERE (project_ids IS NULL OR :project = ANY(project_ids)) AND source IN {quoted(COUNTER_SOURCES)}
         AND starts_at < :end AND coalesce(ends_at, 'infinity') > :start ORDER BY starts_at, id""")
 LEVELS = text(f"""
-    SELECT {proration.AVERAGES} FROM daily_stats
+    SELECT {proration.AVERAGES}, {LARGEST_NAMES} AS largest_meters FROM daily_stats
     WHERE project_id = :project AND date BETWEEN :first AND :last""")
 
 
@@ -122,19 +123,34 @@ def _line(
     meter = line.meter
     by_day: dict[date, dict[datetime, int]] = {}
     for row in hours:
-        if row[meter]:
-            by_day.setdefault(row["hour"].date(), {})[row["hour"]] = row[meter]
+        if used := _quantity(meter, row):
+            by_day.setdefault(row["hour"].date(), {})[row["hour"]] = used
     explained_days = [
         ExplainedDay(
-            day["date"], day[meter], _coverage(meter, day), day["row_hash"], by_day.get(day["date"], {})
+            day["date"],
+            _quantity(meter, day),
+            _coverage(meter, day),
+            day["row_hash"],
+            by_day.get(day["date"], {}),
         )
         for day in days
     ]
-    adjusted = sum(row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None)
+    quantities = [row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None]
+    adjusted = max(quantities, default=0) if line.is_largest else sum(quantities)
     return ExplainedLine(line, arithmetic(line), explained_days, adjusted)
 
 
+def _quantity(meter: str, row: dict[str, Any]) -> int | None:
+    """Return the quantity of `meter` in an hour or a day; None: unknown."""
+    if meter in METERS:
+        known: int | None = row[meter]
+        return known
+    return int(row["meters"].get(meter, 0))
+
+
 def _coverage(meter: str, day: dict[str, Any]) -> dict[str, Any]:
+    if meter not in METERS:  # it has no source that could be blind: its clients repeat
+        return {}
     measured = METERS[meter].source
     sources = [measured] if measured else [METERS[part].source for part in STORAGE_PARTS]
     return {str(source): day["coverage"].get(source, {}) for source in sources}
@@ -158,7 +174,7 @@ def arithmetic(line: Line) -> str:
     )
     exact = sum((part.charge for part in terms), start=Decimal(0))
     share = ""
-    if line.days != line.of and line.meter not in COUNTER_NAMES:
+    if line.days != line.of and not line.is_counted:
         share = f", for {line.days} of {line.of} days"
     return f"{over}; {line.allowance.overage.model}: {sums} = {exact:f}{share} -> {line.charge}"
 

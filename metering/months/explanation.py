@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from metering.catalogue.meters import COUNTER_NAMES
 from metering.months import owners
 from metering.months.explain import ExplainedLine, Explanation
 
@@ -111,10 +110,13 @@ def _render_days(explained: ExplainedLine) -> Iterator[str]:
             yield f"  {day.date}  {quantity:>15}  {sources}  {day.row_hash[:12]}"
             for hour, count in day.hours.items():
                 yield f"    {hour:%H}:00  {count:>16,}"
-    counted = explained.line.meter in COUNTER_NAMES
-    if counted:
-        total = sum(day.quantity or 0 for day in explained.days)
+    quantities = [day.quantity or 0 for day in explained.days]
+    if explained.line.is_counted:
+        total = sum(quantities)
         yield f"  days {total:,} + adjustments {explained.adjusted:,} = {total + explained.adjusted:,}"
+    elif explained.line.is_largest:
+        largest = max(quantities, default=0)
+        yield f"  the larger of the days' {largest:,} and the adjustments' {explained.adjusted:,}"
     else:
         yield f"  billed on the {explained.line.allowance.basis} of the days"
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.db import audit_log
@@ -101,7 +102,8 @@ NEIGHBOURING = text(f"""
 
 MONTH_SO_FAR = text(f"""
     SELECT count(*) AS days, (array_agg(tier ORDER BY date DESC))[1] AS tier,
-        {columns("coalesce(sum({0}), 0) AS {0}")}, {proration.PEAKS}, {proration.AVERAGES}
+        {columns("coalesce(sum({0}), 0) AS {0}")}, {proration.PEAKS}, {proration.AVERAGES},
+        {merged_sql()} AS meters, {LARGEST_NAMES} AS largest_meters
     FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last""")
 
 

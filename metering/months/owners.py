@@ -6,12 +6,14 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Month
 
 Owner = dict[str, Any]
 
 OWNERS = text(f"""
-    SELECT project_id, organization_id, count(*) AS days, {columns("sum({0}) AS {0}")}
+    SELECT project_id, organization_id, count(*) AS days, {columns("sum({0}) AS {0}")},
+        {merged_sql()} AS meters
     FROM daily_stats WHERE project_id = ANY(:ids) AND date BETWEEN :first AND :last
     GROUP BY project_id, organization_id ORDER BY project_id, min(date), organization_id""")
 
@@ -19,12 +21,12 @@ OWNERS = text(f"""
 def owners(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, list[Owner]]:
     """Return project id -> its owners in `month`, the first one first, as monthly_stats keeps them.
 
-    Each is `organization_id`, the number of its `days`, and its `usage`: the counters that are not zero.
+    Each is `organization_id`, the number of its `days`, and its `usage`: the meters that are not zero.
     """
     bounds = {"ids": list(project_ids), "first": month.first.date, "last": month.last.date}
     by_project: dict[int, list[Owner]] = {}
     for row in connection.execute(OWNERS, bounds).mappings():
-        usage = {name: int(row[name]) for name in COUNTER_NAMES if row[name]}
+        usage = {name: int(row[name]) for name in COUNTER_NAMES if row[name]} | row["meters"]
         owner = {"organization_id": row["organization_id"], "days": row["days"], "usage": usage}
         by_project.setdefault(row["project_id"], []).append(owner)
     return by_project

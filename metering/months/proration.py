@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
@@ -16,11 +17,12 @@ from metering.pricing.rating import Span
 # Of daily_stats: what a gauge's month is billed on. Days on which it was not known do not count.
 PEAKS = columns("max({0}) AS peak_{0}", GAUGE_NAMES)
 AVERAGES = columns("round(avg({0}), 4) AS avg_{0}", GAUGE_NAMES)
+MERGED = merged_sql().replace("{}", "{{}}")  # for a statement that is formatted
 
 # `part` is the number of the plan version, by the first days of the later ones.
 BY_TIER = """
     SELECT d.project_id, d.tier, part.number AS part, count(*) AS days,
-        {sums}, {peaks}, {averages}
+        {sums}, {meters} AS meters, {largest} AS largest_meters, {peaks}, {averages}
     FROM {days} d CROSS JOIN LATERAL (SELECT count(*) AS number
         FROM unnest(CAST(:starts AS date[])) AS start (day) WHERE start.day <= d.date) part
     WHERE d.project_id = ANY(:ids) AND d.date BETWEEN :first AND :last
@@ -42,7 +44,14 @@ def spans(
     """
     by_project: dict[int, list[Span]] = {}
     starts = [] if versions is None else versions.starts
-    query = BY_TIER.format(days=days, sums=columns("sum(d.{0}) AS {0}"), peaks=PEAKS, averages=AVERAGES)
+    query = BY_TIER.format(
+        days=days,
+        sums=columns("sum(d.{0}) AS {0}"),
+        meters=merged_sql("d.meters"),
+        largest=LARGEST_NAMES,
+        peaks=PEAKS,
+        averages=AVERAGES,
+    )
     parameters = month.bounds() | {
         "ids": list(project_ids),
         "starts": starts,
@@ -60,20 +69,31 @@ def spans(
 def span_of(
     row: Mapping[str, Any], tier: str, days: int = 1, of: int = 1, version: PlanVersion | None = None
 ) -> Span:
-    """Return the usage of a row with counters, `peak_<gauge>` and `avg_<gauge>`, as `rating` takes it."""
+    """Return the usage of a row with counters, `peak_<gauge>` and `avg_<gauge>`, as `rating` takes it.
+
+    The row has `meters` of the platform's own, and in `largest_meters` which of them are billed like a level.
+    """
     return Span(
         tier,
-        totals={name: row[name] for name in COUNTER_NAMES},
-        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES},
+        totals={name: row[name] for name in COUNTER_NAMES} | row["meters"],
+        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES} | row["meters"],
         averages={name: row[f"avg_{name}"] for name in GAUGE_NAMES},
         days=days,
         of=of,
         version=version,
+        largest=frozenset(row["largest_meters"]),
     )
 
 
 def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[Span]:
     """Return the spans with what `totals` has more than their days added to the last one."""
     *earlier, last = spans
-    own = {name: totals[name] - sum(span.totals[name] or 0 for span in earlier) for name in COUNTER_NAMES}
-    return [*earlier, replace(last, totals=own)]
+    every = {name: totals[name] for name in COUNTER_NAMES} | totals["meters"]
+    own = {name: total - sum(span.totals.get(name) or 0 for span in earlier) for name, total in every.items()}
+    peaks = {name: level for name, level in totals["meters"].items() if _is_raised(name, level, spans)}
+    return [*earlier, replace(last, totals=own, peaks={**last.peaks, **peaks})]
+
+
+def _is_raised(name: str, level: int, spans: Sequence[Span]) -> bool:
+    """Whether an adjustment made a meter with max larger than it was on any day."""
+    return name in spans[-1].largest and all((span.peaks.get(name) or 0) < level for span in spans)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import PlanError
@@ -26,7 +27,7 @@ MONTHS = """
         AND d.date < make_date(m.year, m.month, 1) + interval '1 month')
     GROUP BY year, month ORDER BY year, month"""
 BILLS = text(f"""
-    SELECT m.*, averages.* FROM monthly_stats m
+    SELECT m.*, averages.*, {LARGEST_NAMES} AS largest_meters FROM monthly_stats m
     CROSS JOIN LATERAL (SELECT {proration.AVERAGES} FROM daily_stats d
         WHERE d.project_id = m.project_id AND d.date BETWEEN :first AND :last) averages
     WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month) ORDER BY m.project_id""")

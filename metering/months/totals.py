@@ -8,10 +8,12 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.history import DAYS_OFF, OWNER_AT, READ_LATER, TIER_AT
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.days.expected_days import EXPECTED_FROM
-from metering.months.proration import AVERAGES, PEAKS
+from metering.months.own_quantities import POSTED, with_posted
+from metering.months.proration import AVERAGES, MERGED, PEAKS
 
 _TOTALS = f"""
     SELECT p.id AS project_id, o.id AS organization_id, {TIER_AT.format(end=":end")} AS tier,
@@ -20,6 +22,8 @@ _TOTALS = f"""
         coalesce(days.days_present, 0) AS days_present,
         {columns("coalesce(days.{0}, 0) + coalesce(a.{0}, 0) AS {0}")},
         {columns("coalesce(days.{0}, 0) AS counted_{0}")},
+        {with_posted("days.meters", "a.meters")} AS meters, {LARGEST_NAMES} AS largest_meters,
+        coalesce(days.meters, jsonb_build_object()) AS counted_meters,
         {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
         coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
         greatest(days.days_present, expected.until - expected.first
@@ -30,13 +34,14 @@ _TOTALS = f"""
     LEFT JOIN (
         SELECT project_id, count(*) AS days_present,
             min(organization_id) AS lowest_owner, max(organization_id) AS highest_owner,
-            {columns("sum({0}) AS {0}")}, {PEAKS}, {AVERAGES}
+            {columns("sum({0}) AS {0}")}, {MERGED} AS meters, {PEAKS}, {AVERAGES}
         FROM {{days}} d WHERE project_id = ANY(:ids) AND date >= :first AND date <= :last
         GROUP BY project_id) days ON days.project_id = p.id
     LEFT JOIN LATERAL (
         SELECT count(*) AS posted,
             sum(amount) FILTER (WHERE coalesce(currency, :currency) = :currency) AS amount,
-            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")}
+            {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")},
+            {POSTED} AS meters
         FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
     LEFT JOIN LATERAL (
         SELECT seal FROM monthly_stats m WHERE m.project_id = p.id
@@ -59,9 +64,10 @@ def totals(
     """Return the totals of those projects that have something to bill in `month` and no bill for it, by id.
 
     Counters with the adjustments of the month's own days, `counted_` without them, `peak_` and `avg_` of
-    each gauge, owner and tier at the month's end, `adjustment_charge` (the amounts posted to the month in
-    `currency`), `days_present` (0 for a project that has corrections only), `days_expected`,
-    `previous_seal`. `days`: SQL of the days, at the instant `at`.
+    each gauge, `meters` and `counted_meters` of the platform's own, `largest_meters` (those with max), owner
+    and tier at the month's end, `adjustment_charge` (the amounts posted to the month in `currency`),
+    `days_present` (0 for a project that has corrections only), `days_expected`, `previous_seal`. `days`: SQL
+    of the days, at the instant `at`.
     """
     parameters = {"ids": list(project_ids), "currency": currency, "at": at, "month_start": month.start}
     rows = connection.execute(text(_TOTALS.format(days=days)), month.bounds() | parameters)

@@ -7,15 +7,17 @@ every key. Amounts of money are Decimal from the file on; a float would not be e
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from metering.catalogue.meters import COUNTER_NAMES, METERS
+from metering.catalogue import own_meters
+from metering.catalogue.meters import GAUGE_NAMES, METERS
+from metering.config.settings import load_settings
 from metering.errors import PlanError
 from metering.pricing.price_terms import Allowance, Money, Terms, Units
 
@@ -38,12 +40,16 @@ class Tier(Terms):
     meters: dict[str, Allowance] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _meters_exist(self) -> "Tier":
-        unknown = sorted(set(self.meters) - set(METERS))
+    def _meters_exist(self, info: ValidationInfo) -> "Tier":
+        own: Collection[str] | None = (info.context or {}).get("own", ())
+        unknown = sorted(set(self.meters) - {*METERS, *(self.meters if own is None else own)})
         if unknown:
-            raise ValueError(f"there is no meter {', '.join(unknown)}; the meters are {', '.join(METERS)}")
-        for name in COUNTER_NAMES:
-            if name in self.meters and self.meters[name].basis != "peak":
+            names = ", ".join((*METERS, *(own or ())))
+            raise ValueError(
+                f"there is no meter {', '.join(unknown)}; the meters are {names}; FLEETMETER_METERS has own"
+            )
+        for name, allowance in self.meters.items():
+            if name not in GAUGE_NAMES and allowance.basis != "peak":
                 raise ValueError(f"{name} is counted, not a level: it has no average")
         return self
 
@@ -73,10 +79,10 @@ class PlanVersion(Terms):
     def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
         """Return the version of a stored `content()`, so that a month can be rated again years later.
 
-        Raises PlanError for what is none.
+        It may name meters of the platform's own that are declared no more. Raises PlanError for what is none.
         """
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(content, context={"own": None})
         except ValidationError as error:
             raise PlanError("the stored plan version is none: it was rewritten") from error
 
@@ -120,8 +126,12 @@ class Plans(Terms):
         return [ordered[0], *(version for version in ordered if version.effective <= day)][-1]
 
 
-def load(path: Path | None) -> Plans:
-    """Load the plans of a TOML file, the shipped ones for None. Raises PlanError, which says where."""
+def load(path: Path | None, own: Collection[str] | None = None) -> Plans:
+    """Load the plans of a TOML file, the shipped ones for None. Raises PlanError, which says where.
+
+    `own`: the meters of the platform's own that they may name; left out, those that FLEETMETER_METERS
+    declares. Raises SettingsError if that file is wrong.
+    """
     path = path or SHIPPED
     try:
         written = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
@@ -132,12 +142,17 @@ def load(path: Path | None) -> Plans:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"the plans in {path} are no TOML: {error}") from error
     try:
-        return Plans.model_validate(written)
+        return Plans.model_validate(written, context={"own": _declared(path) if own is None else own})
     except ValidationError as error:
         problems = [_sentence(written, problem) for problem in _own(error.errors())]
         more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
         listed = "; ".join(problems[:NAMED])
         raise PlanError(f"the plans in {path} are wrong: {listed}{more}") from error
+
+
+def _declared(path: Path) -> Collection[str]:
+    """Return the names of the declared meters; the plans that ship name none."""
+    return () if path == SHIPPED else own_meters.load(load_settings().meters)
 
 
 # What the library says in its own terms.

@@ -18,7 +18,8 @@ Quantities = Mapping[str, int | Decimal | None]
 class Span:
     """Usage under one tier: `days` of the month's `of` days. Counters by totals, gauges by levels.
 
-    `version` rates these days where it is not the version of the whole month.
+    `version` rates these days where it is not the version of the whole month. `largest` names the
+    platform's own meters of which the largest quantity counts: they are billed like a level.
     """
 
     tier: str
@@ -28,6 +29,19 @@ class Span:
     days: int = 1
     of: int = 1
     version: PlanVersion | None = None
+    largest: frozenset[str] = frozenset()
+
+    def is_counted(self, meter: str) -> bool:
+        """Return whether `meter` adds up over days; otherwise it is a level, or the largest of the days."""
+        return meter in COUNTER_NAMES or (meter not in METERS and meter not in self.largest)
+
+    def used(self, meter: str, basis: str) -> Decimal | None:
+        """Return the usage of `meter`; None if it was never sampled. Own meters without usage are 0."""
+        levels = self.averages if basis == "average" else self.peaks
+        quantity = self.totals.get(meter) if self.is_counted(meter) else levels.get(meter)
+        if quantity is None:
+            return None if meter in METERS else ZERO
+        return Decimal(quantity)
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Line:
     """One meter of a bill. `used` None: never sampled, so nothing is charged, and it says so.
 
     `days` of `of` differ when the tier was in force for a part of the month only; `included` is
-    then in proportion, and so is the charge of a gauge, whose price is a month's.
+    then in proportion, and so is the charge of a level, whose price is a month's (not `is_counted`).
     """
 
     meter: str
@@ -48,6 +62,12 @@ class Line:
     days: int
     of: int
     version: PlanVersion | None = None
+    is_counted: bool = True
+
+    @property
+    def is_largest(self) -> bool:
+        """Return whether it is a meter of the platform's own of which the largest quantity counts."""
+        return not self.is_counted and self.meter not in METERS
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON: quantities without exponents, money as a string."""
@@ -119,24 +139,23 @@ def empty_bill(version: PlanVersion) -> Bill:
 def _lines(version: PlanVersion, span: Span, unit: Decimal) -> Iterable[Line]:
     # In the catalogue's order, not the file's: plan_versions, which rates again, keeps no order of keys.
     for meter, allowance in sorted(version.tier(span.tier).meters.items(), key=_place):
-        levels = span.averages if allowance.basis == "average" else span.peaks
-        used = span.totals[meter] if meter in COUNTER_NAMES else levels.get(meter)
-        yield _line(meter, allowance, None if used is None else Decimal(used), span, unit)
+        yield _line(meter, allowance, span.used(meter, allowance.basis), span, unit)
 
 
-def _place(item: tuple[str, Allowance]) -> int:
-    return PLACES[item[0]]
+def _place(item: tuple[str, Allowance]) -> tuple[int, str]:
+    """Return the place of a meter's line: the platform's own are last, by name."""
+    return PLACES.get(item[0], len(PLACES)), item[0]
 
 
 def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:
     # A gauge is a level, the same on one day as over a month: its allowance is not in proportion,
     # its price is. A counter adds up over days: its allowance is, rounded up, its price is not.
-    counted = meter in COUNTER_NAMES
+    counted = span.is_counted(meter)
     included = -(-allowance.included * span.days // span.of) if counted else allowance.included
     overage = max((used or ZERO) - included, ZERO)
     charge = charged(allowance.overage, overage) if allowance.overage else ZERO
     share = charge if counted else charge * span.days / span.of
-    part = (span.days, span.of, span.version)
+    part = (span.days, span.of, span.version, counted)
     return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *part)
 
 

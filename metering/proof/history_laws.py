@@ -60,7 +60,7 @@ _UNBILLED = f"""
     SELECT u.project_id, u.month FROM (
         SELECT d.project_id, date_trunc('month', d.date)::date AS month FROM daily_stats d
         UNION SELECT h.project_id, date_trunc('month', h.hour AT TIME ZONE 'UTC')::date
-        FROM usage_hourly h WHERE greatest({columns("h.{0}")}) > 0) u
+        FROM usage_hourly h WHERE greatest({columns("h.{0}")}) > 0 OR h.meters <> '{{}}') u
     WHERE NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
         AND (m.year, m.month) = (extract(year FROM u.month), extract(month FROM u.month)))"""
 

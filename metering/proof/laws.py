@@ -1,11 +1,14 @@
 """The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.projects import IS_BILLED
 from metering.days.seal import row_hash
 from metering.months.close import SEAL
+from metering.months.own_quantities import POSTED, with_posted
 from metering.proof.history_laws import HISTORY_LAWS
 
+_S_PERIOD = "format('%s-%s', s.year, lpad(s.month::text, 2, '0'))"
 _TOTALS = columns("coalesce(sum({0}), 0) AS {0}")  # numeric: a sum may exceed 64 bits
 
 
@@ -18,6 +21,26 @@ def _sums(pairs: str, names: tuple[str, ...] = COUNTER_NAMES) -> str:
         WHERE v.expected IS DISTINCT FROM v.found"""
 
 
+def _own(pairs: str) -> str:
+    """Compare the cells `expected` and `found` of `pairs`; one row for each own meter that differs.
+
+    A cell that is no object, because somebody rewrote it, differs as a whole.
+    """
+    return f"""
+        SELECT c.project_id, c.period, names.name, coalesce(c.expected->>names.name, 'nothing'),
+            coalesce(CASE names.name WHEN 'meters' THEN c.found::text ELSE c.found->>names.name END,
+                'nothing')
+        FROM ({pairs}) c CROSS JOIN LATERAL (
+            SELECT jsonb_object_keys(c.expected) AS name
+            UNION SELECT jsonb_object_keys(
+                CASE jsonb_typeof(c.found) WHEN 'object' THEN c.found ELSE '{{}}' END)
+            UNION SELECT 'meters' WHERE jsonb_typeof(c.found) <> 'object') names
+        WHERE c.expected IS DISTINCT FROM c.found
+            AND (names.name = 'meters' OR c.expected->names.name IS DISTINCT FROM c.found->names.name)"""
+
+
+_FOUND = "coalesce(s.{0}, '{{}}') AS found"
+_EXPECTED = "coalesce(e.meters, '{}') AS expected"
 _COUNTED = columns("coalesce(e.{0}, 0) AS expected_{0}, s.{0}")
 
 RUNNING_TOTALS = _sums(f"""
@@ -26,6 +49,17 @@ RUNNING_TOTALS = _sums(f"""
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
         WHERE m.project_id IS NULL AND {
+    IS_BILLED.format(project="u.project_id", month="date_trunc('month', u.hour AT TIME ZONE 'UTC')::date")
+}
+        GROUP BY u.project_id) e USING (project_id)""")
+
+OWN_RUNNING_TOTALS = _own(f"""
+    SELECT project_id, 'open months' AS period, {_EXPECTED}, {_FOUND.format("meters")}
+    FROM project_stats s FULL JOIN (
+        SELECT u.project_id, fleetmeter_meters(array_agg(u.meters)) AS meters FROM usage_hourly u
+        LEFT JOIN monthly_stats m ON m.project_id = u.project_id
+            AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
+        WHERE u.meters <> '{{}}' AND m.project_id IS NULL AND {
     IS_BILLED.format(project="u.project_id", month="date_trunc('month', u.hour AT TIME ZONE 'UTC')::date")
 }
         GROUP BY u.project_id) e USING (project_id)""")
@@ -41,6 +75,14 @@ DAYS = _sums(f"""
     SELECT s.project_id, s.date::text AS period, {_COUNTED} FROM daily_stats s LEFT JOIN (
         SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date, {_TOTALS}
         FROM usage_hourly GROUP BY 1, 2) e USING (project_id, date)
+    WHERE s.date >= {kept_from("usage_hourly")}""")
+
+OWN_DAYS = _own(f"""
+    SELECT s.project_id, s.date::text AS period, {_EXPECTED}, {_FOUND.format("meters")}
+    FROM daily_stats s LEFT JOIN (
+        SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date,
+            fleetmeter_meters(array_agg(meters)) AS meters
+        FROM usage_hourly WHERE meters <> '{{}}' GROUP BY 1, 2) e USING (project_id, date)
     WHERE s.date >= {kept_from("usage_hourly")}""")
 
 MONTHS = _sums(
@@ -60,18 +102,36 @@ MONTHS = _sums(
     (*COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
 )
 
+OWN_MONTHS = _own(f"""
+    SELECT s.project_id, {_S_PERIOD} AS period, {with_posted("e.meters", "a.meters")} AS expected,
+        s.meters AS found
+    FROM monthly_stats s LEFT JOIN (
+        SELECT project_id, year, month, {merged_sql()} AS meters
+        FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
+    LEFT JOIN (
+        SELECT x.project_id, x.posted_month, {POSTED} AS meters FROM adjustments x
+        GROUP BY x.project_id, x.posted_month) a
+        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
+    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""")
+
 LIFETIME = _sums(f"""
     SELECT project_id, 'lifetime' AS period,
         {columns("coalesce(e.{0}, 0) AS expected_{0}, s.lifetime_{0} AS {0}")}
     FROM project_stats s FULL JOIN (
         SELECT project_id, {_TOTALS} FROM monthly_stats GROUP BY project_id) e USING (project_id)""")
 
+OWN_LIFETIME = _own(f"""
+    SELECT project_id, 'lifetime' AS period, {_EXPECTED}, {_FOUND.format("lifetime_meters")}
+    FROM project_stats s FULL JOIN (
+        SELECT project_id, {merged_sql()} AS meters FROM monthly_stats GROUP BY project_id) e
+        USING (project_id)""")
+
 # What was counted before the watermark and never sealed would never be billed.
 # Hours that no seal will take: those of a month that is open are a missing day's, which the close seals.
 STRANDED_HOURS = f"""
     SELECT u.project_id, u.hour::text, 'hours', 'sealed', 'not sealed'
     FROM usage_hourly u JOIN project_stats s USING (project_id)
-    WHERE u.hour < s.open_from AND greatest({columns("u.{0}")}) > 0 AND NOT EXISTS (
+    WHERE u.hour < s.open_from AND (greatest({columns("u.{0}")}) > 0 OR u.meters <> '{{}}') AND NOT EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = u.project_id
         AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
         AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}
@@ -160,10 +220,13 @@ ARCHIVED_BILLS = """
     WHERE coalesce(b.bills, 0) < a.bills"""
 
 LAWS: dict[str, tuple[str, str]] = HISTORY_LAWS | {
-    "project_stats = hours of the open months": (RUNNING_TOTALS, "project_stats"),
-    "a day = its hours": (DAYS, "daily_stats"),
-    "a month = its days + adjustments": (MONTHS, "monthly_stats"),
-    "lifetime = all closed months": (LIFETIME, "project_stats"),
+    "project_stats = hours of the open months": (
+        f"{RUNNING_TOTALS} UNION ALL {OWN_RUNNING_TOTALS}",
+        "project_stats",
+    ),
+    "a day = its hours": (f"{DAYS} UNION ALL {OWN_DAYS}", "daily_stats"),
+    "a month = its days + adjustments": (f"{MONTHS} UNION ALL {OWN_MONTHS}", "monthly_stats"),
+    "lifetime = all closed months": (f"{LIFETIME} UNION ALL {OWN_LIFETIME}", "project_stats"),
     "no counted hour is left unsealed": (STRANDED_HOURS, "usage_hourly"),
     "a sealed day is as it was sealed": (DAY_HASHES, "daily_stats"),
     "a closed month is as it was sealed": (MONTH_SEALS, "monthly_stats"),

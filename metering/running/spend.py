@@ -204,7 +204,13 @@ def _charge(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersio
 def _projected(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
     """Return the charge with the usage and the days that are left, at the last tier and version."""
     hours = row["elapsed"], row["remaining"]
-    more = {name: row[name] + projection.rest(row[f"counted_{name}"], *hours) for name in COUNTER_NAMES}
+    more: dict[str, Any] = {
+        name: row[name] + projection.rest(row[f"counted_{name}"], *hours) for name in COUNTER_NAMES
+    }
+    sums = {name: used for name, used in row["counted_meters"].items() if name not in row["largest_meters"]}
+    more["meters"] = row["meters"] | {
+        name: row["meters"].get(name, 0) + projection.rest(used, *hours) for name, used in sums.items()
+    }
     if spans:
         days = int(max(row["remaining"], Decimal(0)) // 24)
         spans = [*spans[:-1], replace(spans[-1], days=spans[-1].days + days)]

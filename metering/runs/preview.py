@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.own_meters import merged_sql
 from metering.pricing.plans import Plans
 from metering.running import spend
 
@@ -23,7 +24,7 @@ OPENED = text(f"""
 
 # Rows of this transaction: `created_at` defaults to its start.
 SEALED = text(f"""
-    SELECT count(*) AS rows, {columns("coalesce(sum({0}), 0) AS {0}")}
+    SELECT count(*) AS rows, {columns("coalesce(sum({0}), 0) AS {0}")}, {merged_sql()} AS meters
     FROM daily_stats WHERE created_at = now()""")
 BILLED = text("""
     SELECT currency, count(*) AS rows, sum(total_charge) AS total FROM monthly_stats
@@ -68,7 +69,7 @@ def changes(connection: Connection, before: dict[str, Any], available: Plans, at
     after = measure(connection, available, at)
     sealed = dict(connection.execute(SEALED).mappings().one())
     bills = connection.execute(BILLED).all()
-    days = sealed.pop("rows")
+    days, own = sealed.pop("rows"), sealed.pop("meters")
     counted = {name: after["counted"][name] - before["counted"][name] for name in COUNTER_NAMES}
     rows = {
         "daily_stats": days,
@@ -77,7 +78,7 @@ def changes(connection: Connection, before: dict[str, Any], available: Plans, at
     } | {table: rows - before["held"][table] for table, rows in after["held"].items()}
     return {
         "rows": rows,
-        "usage": {name: int(value) for name, value in (sealed if days else counted).items() if value},
+        "usage": {name: int(value) for name, value in (sealed | own if days else counted).items() if value},
         "money": {bill.currency: str(bill.total) for bill in bills},
         "month_to_date": _difference(before["month_to_date"], after["month_to_date"]),
         "projects": [dict(row) for row in connection.execute(PROJECTS).mappings()],

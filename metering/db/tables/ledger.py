@@ -1,6 +1,18 @@
 """The ledger, its running totals, and what is known of its sources."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Identity, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from metering.catalogue.meters import GAUGE_NAMES, GAUGES
@@ -109,4 +121,31 @@ installation = Table(
     METADATA,
     Column("client_id", Text, primary_key=True),
     Index("installation_single_idx", text("(true)"), unique=True),
+)
+
+# Every meter of the platform's own that was ever declared; `aggregation` is sum or max.
+own_meter_names = Table(
+    "own_meters",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("aggregation", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("declared_at", INSTANT, nullable=False),
+    CheckConstraint("aggregation IN ('sum', 'max')", name="aggregation"),
+)
+
+# Events accepted over HTTP, so that none counts twice; forgotten after 35 days.
+#
+# `source` begins with the organization of the token that sent the event, where the token has one: a customer
+# cannot take the ids of somebody else's events.
+usage_events = Table(
+    "usage_events",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("project_id", BigInteger, nullable=False),
+    Column("received_at", INSTANT, nullable=False),
+    Index("usage_events_received_at_idx", "received_at", postgresql_using="brin"),
 )

@@ -1,0 +1,110 @@
+"""Meters of the platform's own go the way of every other: ledger, day, month, bill, proof."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from metering.archive.files import write_files
+from metering.catalogue import own_meters, projects
+from metering.catalogue.own_meters import OwnMeter
+from metering.catalogue.periods import Day, Month
+from metering.days.seal import seal_through
+from metering.db.transactions import read_snapshot, transaction
+from metering.errors import AdjustmentRefused, SettingsError
+from metering.ledger import own_usage
+from metering.ledger.own_usage import Usage
+from metering.months import adjustments
+from metering.months.adjustments import Adjustment
+from metering.months.close import close_month
+from metering.months.explain import explain
+from metering.months.explanation import render
+from metering.pricing import plans
+from metering.pricing.plans import Plans
+from metering.proof import offline
+from metering.proof.verify import verify
+from metering.running import spend
+from tests.support.closed_months import OCTOBER, export_days, export_month
+from tests.support.platform import Platform
+
+METERS = {
+    "query_seconds": OwnMeter("query_seconds", "seconds", "sum", "Query time", ""),
+    "peak_robots": OwnMeter("robots_online", "robots", "max", "Robots online", ""),
+}
+METERS = {meter.name: meter for meter in METERS.values()}
+PLANS = """
+[[versions]]
+effective = 2025-01-01
+currency = "USD"
+{prorate}
+[versions.tiers.free]
+[versions.tiers.pro]
+fee = "10"
+[versions.tiers.pro.meters.query_seconds]
+included = 100
+overage = {{ model = "per_unit", price = "0.50" }}
+[versions.tiers.pro.meters.robots_online]
+included = 5
+limit = "hard"
+overage = {{ model = "per_unit", price = "2" }}
+"""
+MID = datetime(2026, 10, 15, 12, tzinfo=UTC)
+
+
+def load_plans(folder: Path, prorate: str = "") -> Plans:
+    file = folder / "plans.toml"
+    file.write_text(PLANS.format(prorate=prorate))
+    return plans.load(file, own=METERS)
+
+
+def report(engine: Engine, project: int, at: datetime, **quantities: int) -> None:
+    with transaction(engine) as connection:
+        own_meters.declare(connection, METERS, at)
+        usage = [Usage(project, at.replace(minute=0, second=0), name, n) for name, n in quantities.items()]
+        projects.ensure(connection, [project], at)
+        own_usage.add(connection, usage, {"robots_online"}, at)
+
+
+@pytest.fixture
+def project(platform: Platform) -> int:
+    return platform.project(platform.organization("pro"), created_at=OCTOBER.start)
+
+
+def close(engine: Engine, project: int, offered: Plans, month: Month = OCTOBER) -> None:
+    with transaction(engine) as connection:
+        assert close_month(connection, month, [project], offered, month.end, "operator@cli").closed == 1
+
+
+def test_hours_become_a_day_a_month_a_bill_and_lifetime(engine: Engine, project: int, tmp_path: Path) -> None:
+    offered = load_plans(tmp_path)
+    for hour, (seconds, robots) in enumerate([(60, 3), (70, 8), (90, 4)]):
+        report(engine, project, MID + timedelta(hours=hour * 8), query_seconds=seconds, robots_online=robots)
+    november = OCTOBER.next().start + timedelta(hours=3)
+    report(engine, project, november, query_seconds=7, robots_online=6)
+    with transaction(engine) as connection:
+        running = spend.by_project(connection, offered, OCTOBER.end - timedelta(minutes=1), project)
+    assert str(running[0].so_far) == "76.00"  # 10 + (220 - 100) x 0.50 + (8 - 5) x 2
+    close(engine, project, offered)
+    with engine.connect() as connection:
+        bill = connection.execute(text("SELECT * FROM monthly_stats")).one()
+        days = connection.scalars(
+            text("SELECT meters FROM daily_stats WHERE meters <> '{}' ORDER BY date")
+        ).all()
+        live = connection.execute(text("SELECT meters, lifetime_meters FROM project_stats")).one()
+        shown = "\n".join(render(explain(connection, project, OCTOBER)))
+    assert days == [{"query_seconds": 130, "robots_online": 8}, {"query_seconds": 90, "robots_online": 4}]
+    assert bill.meters == {"query_seconds": 220, "robots_online": 8}
+    assert str(bill.total_charge) == "76.00"
+    assert live.meters == {"query_seconds": 7, "robots_online": 6}
+    assert live.lifetime_meters == {"query_seconds": 220, "robots_online": 8}
+    assert "query_seconds (pro): 220 used - 100 included = 120 over; per_unit: 120 units x 0.50" in shown
+    assert "12:00                60" in shown
+    assert verify(engine).discrepancies == []
+    close(engine, project, offered, OCTOBER.next())
+    with engine.connect() as connection:
+        live = connection.execute(text("SELECT meters, lifetime_meters FROM project_stats")).one()
+    assert live.meters == {}
+    assert live.lifetime_meters == {"query_seconds": 227, "robots_online": 8}
+    assert verify(engine).discrepancies == []
