@@ -63,7 +63,7 @@ class Recount:
         def post(some: list[int]) -> None:
             with self.connection.begin():
                 late = late_rows.find(self.connection, SOURCE, day, some, sealed, begins)
-                posted = late_adjustments.post(self.connection, day, late, self.at)
+                posted = len(late_adjustments.post(self.connection, day, late, self.at))
                 partial_days.cover(self.connection, SOURCE, day, some, self.at)
             self.adjustments += posted
 

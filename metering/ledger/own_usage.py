@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue.meters import COUNTERS, columns
 from metering.catalogue.own_meters import LARGEST
 
-# Built-in counters that no table of the platform supplies; for the others, rows and reports would count twice.
+# Built-in counters that no table of the platform supplies; others would count twice, by rows and reports.
 REPORTABLE = tuple(counter.name for counter in COUNTERS if counter.source != "platform_db")
 
 

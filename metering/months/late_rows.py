@@ -6,6 +6,7 @@ applied: `unapplied` names them.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,8 +27,8 @@ POST = text(f"""
     WITH posted AS (
         INSERT INTO adjustments (project_id, kind, meter, quantity, amount, currency, usage_date,
             posted_month, reason, actor, created_at)
-        SELECT project_id, 'late_rows', meter, quantity, amount, currency, :date, posted_month,
-            CASE WHEN quantity > 0 THEN 'rows found after' ELSE 'rows gone since' END
+        SELECT project_id, :kind, meter, quantity, amount, currency, :date, posted_month,
+            CASE WHEN quantity > 0 THEN :more ELSE :less END
                 || ' the seal of ' || CAST(:date AS date), :actor, :at
         FROM jsonb_populate_recordset(NULL::adjustments, CAST(:rows AS jsonb))
         RETURNING *)
@@ -37,16 +38,28 @@ POST = text(f"""
     FROM posted ORDER BY id""")
 
 
-def post(connection: Connection, day: Day, late: Sequence[LateRows], at: datetime) -> int:
-    """Post the late rows of `day` found by `ledger.late_rows.find`; returns the adjustments made.
+@dataclass(frozen=True)
+class Cause:
+    """Why usage of a sealed day is posted: the adjustments' kind, actor and reason (by the sign)."""
+
+    kind: str = "late_rows"
+    actor: str = ACTOR
+    more: str = "rows found after"
+    less: str = "rows gone since"
+
+
+def post(
+    connection: Connection, day: Day, late: Sequence[LateRows], at: datetime, cause: Cause | None = None
+) -> set[tuple[int, str]]:
+    """Post usage of `day` that came after its seal; return the (project, meter) of the adjustments made.
 
     The projects' mutexes are held. A month that is history has no bill, and so no adjustment.
     """
     rows = list(_rows(connection, day, late, Month.of(at)))
-    if not rows:
-        return 0
-    parameters = {"rows": json.dumps(rows), "date": day.date, "actor": ACTOR, "at": at}
-    return connection.execute(POST, parameters).rowcount
+    if rows:
+        parameters = {"rows": json.dumps(rows), "date": day.date, "at": at}
+        connection.execute(POST, parameters | asdict(cause or Cause()))
+    return {(row["project_id"], row["meter"]) for row in rows}
 
 
 def _rows(

@@ -30,7 +30,7 @@ CHAPTERS = (
     {"ledger", "pricing", "exports"},
     {"days"},
     {"months"},
-    {"running", "proof", "organizations", "approvals"},
+    {"running", "proof", "organizations", "approvals", "events"},
     {"alerts", "archive"},
     {"runs"},
 )

@@ -229,7 +229,7 @@ def test_a_correction_in_another_currency_is_refused(engine: Engine, platform: P
 def post_late(engine: Engine, project: int, quantity: int) -> int:
     with transaction(engine) as connection:
         late = [LateRows(project, "logs", quantity)]
-        return late_rows.post(connection, Day(ABOUT_OCTOBER), late, IN_NOVEMBER)
+        return len(late_rows.post(connection, Day(ABOUT_OCTOBER), late, IN_NOVEMBER))
 
 
 def test_a_late_row_is_worth_what_it_adds_to_its_month(engine: Engine, platform: Platform) -> None:

@@ -1,32 +1,25 @@
 """Meters of the platform's own go the way of every other: ledger, day, month, bill, proof."""
 
-import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from metering.archive.files import write_files
 from metering.catalogue import own_meters, projects
 from metering.catalogue.own_meters import OwnMeter
-from metering.catalogue.periods import Day, Month
-from metering.days.seal import seal_through
-from metering.db.transactions import read_snapshot, transaction
-from metering.errors import AdjustmentRefused, SettingsError
+from metering.catalogue.periods import Month
+from metering.db.transactions import transaction
 from metering.ledger import own_usage
 from metering.ledger.own_usage import Usage
-from metering.months import adjustments
-from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
 from metering.months.explain import explain
 from metering.months.explanation import render
 from metering.pricing import plans
 from metering.pricing.plans import Plans
-from metering.proof import offline
 from metering.proof.verify import verify
 from metering.running import spend
-from tests.support.closed_months import OCTOBER, export_days, export_month
+from tests.support.closed_months import OCTOBER
 from tests.support.platform import Platform
 
 METERS = {

@@ -1,0 +1,1 @@
+"""Take usage that the platform reports itself: events, each counted once."""

@@ -1,0 +1,221 @@
+"""Count events: each one once, the accepted ones of a batch together, in the transaction of the caller.
+
+Everybody takes locks in one order: projects by their ids, then events by their keys, then hours. An event is
+judged after its project's row is locked, so that no seal passes between the judgement and the count.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from metering.catalogue import projects
+from metering.catalogue.own_meters import OwnMeter
+from metering.catalogue.periods import Day, Hour, utc
+from metering.db import clock
+from metering.events import reported_project
+from metering.events.event import Event, Refused, parse, unknown_project
+from metering.events.reported_project import ReportedProject, Sender
+from metering.ledger import own_usage, usage_events
+from metering.ledger.late_rows import LateRows
+from metering.ledger.own_usage import Standing, Usage
+from metering.ledger.usage_events import EventKey
+from metering.months import late_rows
+from metering.months.late_rows import Cause
+
+MOST_EVENTS = 1_000  # of a batch
+MOST_LATE = 10**15  # of a quantity that is posted as an adjustment: several have to add up
+
+
+@dataclass
+class Receipt:
+    """What became of the events of a batch, in the order in which they were sent."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+def receive(
+    connection: Connection,
+    written: Sequence[Any],
+    own: Mapping[str, OwnMeter],
+    sender: Sender,
+    at: datetime,
+    tolerance: float,
+    adjust_late: bool = False,
+) -> Receipt:
+    """Count the events `written`, as CloudEvents say them, received at `at`; the caller commits.
+
+    `own`: the declared meters. `adjust_late`: usage of sealed days becomes adjustments, otherwise it is
+    refused. `tolerance`: seconds by which clocks may differ.
+    """
+    batch = _Batch(connection, own, sender, clock.agreed(connection, utc(at), tolerance), tolerance)
+    batch.read(written)
+    batch.judge(adjust_late)
+    batch.keep()
+    batch.count()
+    return batch.receipt()
+
+
+@dataclass
+class _Entry:
+    """An event of the batch and what was decided; `late`: its day is sealed."""
+
+    written: Any
+    event: Event | None = None
+    key: EventKey | None = None
+    time: datetime | None = None
+    late: bool = False
+    refusal: Refused | None = None
+    duplicate: bool = False
+
+
+class _Batch:
+    def __init__(
+        self,
+        connection: Connection,
+        own: Mapping[str, OwnMeter],
+        sender: Sender,
+        at: datetime,
+        tolerance: float,
+    ) -> None:
+        self.connection, self.own, self.sender, self.at = connection, own, sender, at
+        self.tolerance = timedelta(seconds=min(tolerance, 10**9))
+        self.largest = frozenset(name for name, meter in own.items() if meter.aggregation == "max")
+        self.entries: list[_Entry] = []
+        self.standings: dict[int, Standing] = {}
+
+    def read(self, written: Sequence[Any]) -> None:
+        for one in written:
+            entry = _Entry(one)
+            try:
+                event = parse(one, self.own)
+                entry.event, entry.time = event, event.time or self.at
+                entry.key = EventKey.of(self.sender.organization_id, event.source, event.id)
+            except Refused as refusal:
+                entry.refusal = refusal
+            self.entries.append(entry)
+
+    def judge(self, adjust_late: bool) -> None:
+        known = self._lock()
+        for entry in self.entries:
+            if entry.event is not None and entry.time is not None:
+                try:
+                    self._judge(
+                        entry, entry.event, entry.time, known.get(entry.event.project_id), adjust_late
+                    )
+                except Refused as refusal:
+                    entry.refusal = refusal
+
+    def _lock(self) -> dict[int, ReportedProject]:
+        ids = sorted({entry.event.project_id for entry in self.entries if entry.event is not None})
+        ids = reported_project.visible(self.connection, ids, self.sender)
+        if not ids:
+            return {}
+        projects.lock(self.connection, ids)
+        self.standings = own_usage.standings(self.connection, ids)
+        if len(self.standings) < len(ids):  # a project that was never counted before
+            projects.ensure(self.connection, ids, self.at)
+            projects.lock(self.connection, ids)
+            self.standings = own_usage.standings(self.connection, ids)
+        return reported_project.load(self.connection, ids)
+
+    def _judge(
+        self, entry: _Entry, event: Event, time: datetime, project: ReportedProject | None, adjust_late: bool
+    ) -> None:
+        if project is None:
+            raise unknown_project()
+        if time > self.at + self.tolerance:
+            raise Refused(
+                "future", f"time is after {self.at:%Y-%m-%dT%H:%M:%SZ}, when the event was received"
+            )
+        hour = Hour.of(time).start
+        project.refuse(hour, time, self.sender)
+        standing = self.standings.get(event.project_id)
+        if standing is None:
+            raise Refused("too_late", f"the project left before this month: {time:%Y-%m-%d} takes no usage")
+        entry.late = hour < standing.open_from
+        if entry.late and not adjust_late:
+            raise Refused("too_late", f"{time:%Y-%m-%d} is sealed; ?late=adjust posts it as an adjustment")
+        if entry.late and event.quantity > MOST_LATE:
+            raise Refused("quantity_too_large", f"an adjustment takes at most {MOST_LATE:,}")
+
+    def keep(self) -> None:
+        """Keep the events that can be counted; tell those that were before from those that are refused."""
+        first: dict[EventKey, _Entry] = {}
+        for entry in self._open():
+            entry.duplicate = entry.key is not None and first.setdefault(entry.key, entry) is not entry
+        keys = list(first)
+        projects_of = [entry.event.project_id for entry in first.values() if entry.event is not None]
+        new = usage_events.keep(self.connection, keys, projects_of, self.at)
+        for key, entry in first.items():
+            entry.duplicate = key not in new
+        stateful = [entry for entry in self.entries if entry.refusal is not None and entry.key is not None]
+        before = usage_events.counted(
+            self.connection, [entry.key for entry in stateful if entry.key is not None]
+        )
+        for entry in stateful:
+            entry.duplicate = entry.key in before
+
+    def count(self) -> None:
+        usage, late = [], []
+        for entry in self._open():
+            event, time = entry.event, entry.time
+            if event is None or time is None:
+                continue
+            if not self.standings[event.project_id].fits(event.meter, event.quantity, self.largest):
+                self._take_back(entry, "total_too_large", f"the total of {event.meter} would exceed 2^63 - 1")
+            elif entry.late:
+                late.append((Day.of(time), entry))
+            else:
+                usage.append(Usage(event.project_id, Hour.of(time).start, event.meter, event.quantity))
+        own_usage.add(self.connection, usage, self.largest, self.at)
+        for day in sorted({day for day, _ in late}):
+            self._post(day, [entry for other, entry in late if other == day])
+
+    def _post(self, day: Day, entries: list[_Entry]) -> None:
+        sums: dict[tuple[int, str], int] = {}
+        for event in [entry.event for entry in entries if entry.event is not None]:
+            key, earlier = (event.project_id, event.meter), sums.get((event.project_id, event.meter), 0)
+            largest = event.meter in self.largest
+            sums[key] = max(earlier, event.quantity) if largest else earlier + event.quantity
+        rows = [LateRows(*key, quantity) for key, quantity in sorted(sums.items()) if quantity]
+        cause = Cause("late_usage", self.sender.actor, "events received after", "")
+        posted = late_rows.post(self.connection, day, rows, self.at, cause)
+        for entry in entries:
+            sent = entry.event
+            if sent is not None and sent.quantity and (sent.project_id, sent.meter) not in posted:
+                self._take_back(
+                    entry, "too_late", f"{day} is history, or the project is closed: no bill takes it"
+                )
+
+    def _take_back(self, entry: _Entry, reason: str, detail: str) -> None:
+        """Refuse an event that was kept already, and those of the batch that repeat it."""
+        if entry.key is not None:
+            usage_events.take_back(self.connection, [entry.key])
+        for other in self.entries:
+            if other.key == entry.key and (other is entry or other.duplicate):
+                other.duplicate, other.refusal = False, Refused(reason, detail)
+
+    def _open(self) -> list[_Entry]:
+        return [entry for entry in self.entries if entry.refusal is None and not entry.duplicate]
+
+    def receipt(self) -> Receipt:
+        receipt = Receipt()
+        for entry in self.entries:
+            if entry.duplicate:
+                receipt.duplicates += 1
+            elif entry.refusal is None:
+                receipt.accepted += 1
+            else:
+                receipt.refused.append(_described(entry.written, entry.refusal))
+        return receipt
+
+
+def _described(written: Any, refusal: Refused) -> dict[str, Any]:
+    identity = written.get("id") if isinstance(written, Mapping) else None
+    known = identity if isinstance(identity, str) else None
+    return {"id": known, "reason": refusal.reason, "detail": refusal.detail}
