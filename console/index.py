@@ -1,6 +1,6 @@
-"""Streamlit's index page, told where the server is, and that a swipe on a chart scrolls.
+"""Streamlit's index page, told where the server is, with the console's own script (`console.js`) in it.
 
-Without that, a page opened by its address tries `/<page>/_stcore/…` first, and the browser logs two errors.
+Without the first, a page opened by its address tries `/<page>/_stcore/…`, and the browser logs two errors.
 """
 
 import base64
@@ -19,19 +19,15 @@ from console.pages import TITLES
 SOURCE = Path(streamlit.__file__).parent / "static" / "index.html"
 # Read by Streamlit's browser side; a private part, which pins its minor version (pyproject.toml).
 SERVER = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
-# Plotly takes each touch for the beginning of a drag, so a swipe on a chart would not scroll the page.
-# Without the touch, the browser scrolls, and a tap arrives as a click. The slider below a chart is dragged.
-TOUCH = """<script>addEventListener('touchstart', event => {
-  if (event.target.closest?.('.stPlotlyChart') && !event.target.closest('.rangeslider-container, .modebar'))
-    event.stopPropagation();
-}, {capture: true, passive: true})</script>"""
+OWN = Path(__file__).with_name("console.js")
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @cache
 def html() -> str:
-    """Return the index page with both scripts in it."""
-    return SOURCE.read_text(encoding="utf-8").replace("<head>", f"<head>{SERVER}{TOUCH}", 1)
+    """Return the index page with the server's address and the console's script in it."""
+    own = f"<script>{OWN.read_text(encoding='utf-8')}</script>"
+    return SOURCE.read_text(encoding="utf-8").replace("<head>", f"<head>{SERVER}{own}", 1)
 
 
 @cache

@@ -6,23 +6,17 @@ import streamlit as st
 
 from console.data.session import current_person, current_scope
 from console.pages import navigation
-from console.ui import account, error_boundary
+from console.ui import account, error_boundary, style
 from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
-# Streamlit writes white on a primary button, which nobody reads on the light blue of the dark theme.
-# A swipe that begins on a chart scrolls the page (console/index.py has the other half).
-STYLE = """<style>
-.stApp [data-testid^=stBaseButton-primary] {color: light-dark(#fff, #0d1520)}
-@media (pointer: coarse) {.stPlotlyChart :is(.draglayer, .draglayer *) {touch-action: pan-y !important}}
-</style>"""
 
 
 def show(start: str = "overview") -> None:
     """Show the page the address names; `start` is the one at `/`."""
     st.set_page_config(page_title="Fleetmeter", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "icon.svg"), size="large")
-    st.html(STYLE)
+    st.html(style.CSS)
     error_boundary.guarded(_show)(start)
 
 

@@ -53,8 +53,8 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
     alert(Platform(engine), "anomaly", "logs 2026-11-02", detail, "warning")
     page = open_page("alerts")
     bands = page.dataframe[1].value
-    assert "90 on Mon 02 Nov, 4.5× the usual 10–20" in page.dataframe[0].value["sentence"].tolist()
-    assert bands[["date", "expected_low", "expected_high", "actual"]].to_numpy().tolist() == [
+    assert "90 on Mon 02 Nov, 4.5× the usual 10–20" in page.dataframe[0].value["Detail"].tolist()
+    assert bands[["Day", "Expected from", "Expected to", "Actual"]].to_numpy().tolist() == [
         ["2026-11-02", 10, 20, 90]
     ]
 
@@ -78,7 +78,7 @@ def test_the_kind_of_the_address_filters_and_a_wrong_one_is_named(
     for kind in ("limit", "coverage"):
         alert(Platform(engine), kind, f"a {kind}")
     page = open_page("alerts", kind="limit")
-    assert list(page.dataframe[0].value["subject"]) == ["a limit"]
+    assert list(page.dataframe[0].value["Subject"]) == ["a limit"]
     page = open_page("alerts", kind="nonsense")
     assert "kind = nonsense" in page.warning[0].value
 
@@ -178,9 +178,11 @@ def test_health_shows_the_drift_against_the_brokers_own_count(
         """INSERT INTO reconciliations (source, hour, theirs, ours, parts, at) VALUES
         ('mosquitto', date_trunc('hour', now()) - interval '2 hours', 1000, 990, '{"restarts": 1}', now())"""
     )
-    drift = next(frame.value for frame in open_page("health").dataframe if "theirs" in frame.value)
-    assert drift[["theirs", "ours", "difference", "restarts"]].to_numpy().tolist() == [[1000, 990, -10, 1]]
-    assert list(drift["percent"]) == ["\u2060-1.00%"]
+    drift = next(frame.value for frame in open_page("health").dataframe if "Their messages" in frame.value)
+    assert drift[["Their messages", "Our messages", "Drift", "Broker restarts"]].to_numpy().tolist() == [
+        [1000, 990, -10, 1]
+    ]
+    assert list(drift["Drift of theirs"]) == ["\u2060-1.00%"]
 
 
 def test_health_names_topics_of_the_newest_hour_that_matched_no_project(
@@ -191,5 +193,5 @@ def test_health_names_topics_of_the_newest_hour_that_matched_no_project(
         (date_trunc('hour', now()), 'malformed_topic', 2, ARRAY['a/b']),
         (date_trunc('hour', now()) - interval '1 hour', 'malformed_topic', 3, ARRAY['c', 'd', 'e'])"""
     )
-    table = next(frame.value for frame in open_page("health").dataframe if "samples" in frame.value)
-    assert table[["messages", "samples"]].to_numpy().tolist() == [[5, "a/b"]]
+    table = next(frame.value for frame in open_page("health").dataframe if "Sample topics" in frame.value)
+    assert table[["Messages", "Sample topics"]].to_numpy().tolist() == [[5, "a/b"]]

@@ -72,8 +72,8 @@ def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
     with transaction(engine) as connection:
         adjustments.post(connection, wanted, plans.load(None), datetime.now(UTC))
     page = open_page("billing", month=str(fleet.closed))
-    bills = page.dataframe[0].value.set_index("project_id")
-    difference = bills["corrected"] - bills["total_charge"]
+    bills = page.dataframe[0].value.set_index("Id")
+    difference = bills["As corrected"] - bills["As billed"]
     assert difference[fleet.projects[0]] == -3.5
     assert set(difference.drop(fleet.projects[0])) == {0.0}
     assert any("1 project corrected since" in caption.value for caption in page.caption)
@@ -138,8 +138,8 @@ def test_the_file_the_lines_and_the_screen_have_one_total(
     said = next(caption.value for caption in page.caption if "the file's total" in caption.value)
     assert f"the file's total {total:,} " in said
     assert "equals" in said
-    lines = next((frame.value for frame in page.dataframe if "beyond" in frame.value), None)
-    assert float(overage) == (0 if lines is None else lines["charge"].sum())
+    lines = next((frame.value for frame in page.dataframe if "Overage charged" in frame.value), None)
+    assert float(overage) == (0 if lines is None else lines["Charge"].sum())
 
 
 def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> None:

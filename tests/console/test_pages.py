@@ -117,7 +117,7 @@ class TestOverview:
         expected = Platform(engine).scalar(
             "SELECT sum(mqtt_inbound)::bigint FROM daily_stats WHERE date = :day", day=yesterday
         )
-        shown = table[table["date"] == yesterday]["inbound"].iloc[0]
+        shown = table[table["Day"] == yesterday]["Messages in"].iloc[0]
         assert shown == expected
 
     def test_a_day_that_some_projects_miss_does_not_look_like_a_fall(
@@ -172,36 +172,38 @@ class TestProject:
             pytest.skip("too early in the month for missing days")
         page = open_page("project", project=str(fleet.projects[-1]))
         table = next(
-            frame.value for frame in page.dataframe if "mqtt_inbound" in frame.value and "date" in frame.value
+            frame.value for frame in page.dataframe if {"MQTT messages in", "Day"} <= set(frame.value)
         )
         for day in fleet.missing:
-            assert table[table["date"] == day.date]["mqtt_inbound"].isna().all()
+            assert table[table["Day"] == day.date]["MQTT messages in"].isna().all()
         assert f"{len(fleet.missing)} days missing" in said_by(page)
 
     def test_coverage_tells_measured_from_never_started(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project", project=str(fleet.projects[-1]))
-        table = next(frame.value for frame in page.dataframe if {"date", "mqtt"} <= set(frame.value))
-        states = set(table["mqtt"])
+        table = next(frame.value for frame in page.dataframe if {"Day", "MQTT"} <= set(frame.value))
+        states = set(table["MQTT"])
         assert "● measured" in states
         assert ("○ not sealed" in states) == bool(fleet.missing)
-        assert set(table["platform_db"]) <= {"– not started", "○ not sealed", "– not expected"}
+        assert set(table["Platform database"]) <= {"– not started", "○ not sealed", "– not expected"}
 
     def test_hours_add_up_to_their_day(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         yesterday = Day.of(datetime.now(UTC)).previous()
         page = open_page("project", project=str(fleet.projects[0]))
         page.date_input[0].set_value(yesterday.date).run()
-        table = next(frame.value for frame in page.dataframe if "hour" in frame.value)
+        table = next(frame.value for frame in page.dataframe if "Hour (UTC)" in frame.value)
         day = "SELECT mqtt_inbound FROM daily_stats WHERE project_id = :id AND date = :date"
         expected = Platform(engine).scalar(day, id=fleet.projects[0], date=yesterday.date)
-        assert table["mqtt_inbound"].sum() == expected
+        assert table["MQTT messages in"].sum() == expected
 
     def test_each_hour_says_how_well_it_was_measured(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project", project=str(fleet.projects[0]))
         page.date_input[0].set_value(Day.of(datetime.now(UTC)).previous().date).run()
-        table = next(frame.value for frame in page.dataframe if {"hour", "mqtt", "why"} <= set(frame.value))
+        table = next(
+            frame.value for frame in page.dataframe if {"Hour (UTC)", "MQTT", "Why"} <= set(frame.value)
+        )
         assert len(table) == 24
-        assert set(table["platform_db"]) == {"– not started"}
-        assert set(table["s3"]) == {"– not configured"}
+        assert set(table["Platform database"]) == {"– not started"}
+        assert set(table["S3"]) == {"– not configured"}
 
     def test_searching_finds_by_part_of_the_name_literally(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project")
@@ -303,7 +305,7 @@ class TestJobs:
         self._run(engine, "failed", finished=True)
         kept = self._run(engine, "cancelled", finished=True, job="hourly")
         page = open_page("jobs", state="cancelled")
-        assert list(page.dataframe[0].value["id"]) == [kept]
+        assert list(page.dataframe[0].value["Run"]) == [kept]
 
     def test_names_a_state_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
         assert "exploded" in open_page("jobs", state="exploded").warning[0].value
@@ -331,7 +333,7 @@ class TestBilling:
         values = {metric.label: metric.value for metric in page.metric}
         assert values["Total"] == f"{total:,} USD"
         assert len(page.dataframe[0].value) == len(fleet.projects)
-        assert round(sum(page.dataframe[0].value["total_charge"]), 2) == float(total)
+        assert round(sum(page.dataframe[0].value["As billed"]), 2) == float(total)
 
     def test_the_download_has_the_rows_of_the_table(self, open_page: Open, fleet: Fleet) -> None:
         from console.ui import downloads
@@ -339,8 +341,8 @@ class TestBilling:
         page = open_page("billing", month=str(fleet.closed))
         rows = list(csv.DictReader(io.StringIO(downloads._csv(fleet.closed))))
         shown = page.dataframe[0].value
-        assert {int(row["project_id"]) for row in rows} == set(shown["project_id"])
-        assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["total_charge"]}
+        assert {int(row["project_id"]) for row in rows} == set(shown["Id"])
+        assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["As billed"]}
         assert not [row for row in rows if row["project_name"].startswith("=")]
 
     def test_an_open_month_is_closed_after_a_confirmation(
@@ -372,14 +374,14 @@ class TestHealth:
     def test_shows_who_is_alive_and_who_is_gone(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         Platform(engine).sql("""INSERT INTO workers (name, role, host, pid, last_seen_at) VALUES
             ('here', 'runner', 'h', 1, now()), ('lost', 'runner', 'h', 2, now() - interval '1 hour')""")
-        table = open_page("health").dataframe[0].value.set_index("name")
-        assert table.loc["here", "state"] == "● alive"
-        assert table.loc["lost", "state"] == "○ gone"
+        table = open_page("health").dataframe[0].value.set_index("Name")
+        assert table.loc["here", "State"] == "● alive"
+        assert table.loc["lost", "State"] == "○ gone"
 
     def test_a_source_never_measured_is_not_called_fresh(self, open_page: Open, fleet: Fleet) -> None:
-        table = open_page("health").dataframe[1].value.set_index("label")
-        assert table.loc["MQTT", "state"] == "● fresh"
-        assert table.loc["S3", "state"] == "○ never measured"
+        table = open_page("health").dataframe[1].value.set_index("Source")
+        assert table.loc["MQTT", "State"] == "● fresh"
+        assert table.loc["S3", "State"] == "○ never measured"
 
     def test_a_project_that_a_source_refuses_is_named_with_what_was_said_and_an_inactive_one_is_not(
         self, open_page: Open, fleet: Fleet, engine: Engine
@@ -398,15 +400,15 @@ class TestHealth:
         )
         page = open_page("health")
         assert "S3 could not be read for 1 project" in said_by(page)
-        row = page.dataframe[1].value.set_index("label").loc["S3"]
-        assert (row["state"], row["projects"]) == ("▲ 1 project behind", len(fleet.projects) - 1)
-        assert row["why"] == "project 7: s3: access denied"
+        row = page.dataframe[1].value.set_index("Source").loc["S3"]
+        assert (row["State"], row["Projects"]) == ("▲ 1 project behind", len(fleet.projects) - 1)
+        assert row["What the last refresh said"] == "project 7: s3: access denied"
 
     def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         with engine.begin() as connection:
             add_mqtt(connection, {}, datetime.now(UTC), MalformedTopics(7, ["a/<b>/c"]))
         table = open_page("health").dataframe[-1].value
-        assert list(table["messages"]) == [7]
+        assert list(table["Messages"]) == [7]
 
     def test_shows_an_open_gap_until_it_is_accepted(
         self, open_page: Open, fleet: Fleet, engine: Engine
@@ -429,8 +431,8 @@ class TestLimits:
         )
         page = open_page("limits", share="100")
         table = page.dataframe[0].value
-        assert list(table["project_id"]) == [fleet.projects[0]]
-        assert list(table["state"]) == ["▲ over"]
+        assert list(table["Id"]) == [fleet.projects[0]]
+        assert list(table["State"]) == ["▲ over"]
         assert "1 project over" in said_by(page)
 
     def test_says_so_when_nobody_is_near(self, open_page: Open, fleet: Fleet) -> None:
@@ -474,9 +476,9 @@ def test_a_preview_is_named_as_one_and_can_be_hidden(
         VALUES ('backfill', '2026-11-01..2026-11-03', now(), 'console', 'ann', 'succeeded', true,
             '{"days_sealed": 3}', now())""")
     history = open_page("jobs").dataframe[-1].value
-    (row,) = history[history["period"] == "2026-11-01..2026-11-03"].to_dict("records")
-    assert row["label"] == "Preview"
-    assert row["outcome"] == "Preview, nothing was changed; it would do: days sealed 3"
+    (row,) = history[history["Period"] == "2026-11-01..2026-11-03"].to_dict("records")
+    assert row["State"] == "Preview"
+    assert row["Result"] == "Preview, nothing was changed; it would do: days sealed 3"
     hidden = open_page("jobs", previews="hidden")
     assert not any("2026-11-01..2026-11-03" in frame.value.to_csv() for frame in hidden.dataframe)
 

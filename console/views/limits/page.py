@@ -30,7 +30,7 @@ PROJECTS = (
     Column("organization", "Organization", "name"),
     Column("tier", "Tier"),
     Column("label", "Meter"),
-    Column("share", "Used of included", "share"),
+    Column("share", "Used of included", "percent"),
     Column("used", "Used", "count"),
     Column("included", "Included", "count"),
     Column("unit", "Unit"),
@@ -42,7 +42,7 @@ ORGANIZATIONS = (
     Column("organization", "Organization", "name"),
     Column("tier", "Tier"),
     Column("what", "What"),
-    Column("share", "Used of included", "share"),
+    Column("share", "Used of included", "percent"),
     Column("used", "Used", "count"),
     Column("included", "Included", "count"),
 )

@@ -30,7 +30,7 @@ from metering.running import allowances
 ALLOWANCES = (
     Column("state", "State"),
     Column("label", "Meter"),
-    Column("share", "Used of included", "share"),
+    Column("share", "Used of included", "percent"),
     Column("used", "Used", "count"),
     Column("included", "Included", "count"),
     Column("unit", "Unit"),

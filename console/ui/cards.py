@@ -1,0 +1,48 @@
+"""Rows as a list of cards, for screens too narrow for columns: plain HTML, which traps no swipe."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from console.ui import cells
+from console.ui.columns import NUMBERS, Column
+
+MOST = 200  # cards; nobody scrolls further on a phone
+DETAILS = 4
+Row = Mapping[str, Any]
+
+
+def html(rows: Sequence[Row], columns: Sequence[Column], alt: str, unknown: str) -> str:
+    """Return the rows as a list, each with a title, a figure at the right and a line of details."""
+    title, figure, details = parts(columns)
+    items = "".join(_card(row, title, figure, details, unknown) for row in rows[:MOST])
+    more = f"<li class='fm-more'>The first {MOST} of {len(rows):,} rows.</li>" if len(rows) > MOST else ""
+    return f"<ul class='fm-cards' aria-label='{escape(alt)}'>{items}{more}</ul>"
+
+
+def parts(columns: Sequence[Column]) -> tuple[Column, Column | None, list[Column]]:
+    """Return the columns of the title, the figure and the details; what is not asked for is chosen."""
+    offered = [column for column in columns if column.narrow != "hidden"]
+    free = [column for column in offered if column.narrow is None]
+    title = next((c for c in offered if c.narrow == "title"), None)
+    title = title or next((c for c in free if c.kind == "name"), offered[0])
+    figure = next((c for c in offered if c.narrow == "figure"), None)
+    figure = figure or next((c for c in free if c.kind in NUMBERS), None)
+    asked = [c for c in offered if c.narrow == "detail"]
+    chosen = asked or [c for c in free if c.kind != "id"]
+    return title, figure, [c for c in chosen if c not in (title, figure)][: len(asked) or DETAILS]
+
+
+def _card(row: Row, title: Column, figure: Column | None, details: Sequence[Column], unknown: str) -> str:
+    right = "" if figure is None else f"<span class='fm-figure'>{_labelled(row, figure, unknown)}</span>"
+    below = " · ".join(
+        _labelled(row, column, unknown) for column in details if row[column.key] not in (None, "")
+    )
+    name = f"<span class='fm-title'>{cells.html(row, title, unknown)}</span>"
+    return f"<li><div class='fm-line'>{name}{right}</div><div class='fm-details'>{below}</div></li>"
+
+
+def _labelled(row: Row, column: Column, unknown: str) -> str:
+    cell = cells.html(row, column, unknown)
+    bare = column.kind in ("name", "text", "state", "bytes", "money", "percent")
+    return cell if bare else f"<small>{escape(column.label)}</small> {cell}"
