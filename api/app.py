@@ -12,11 +12,11 @@ from api import problems
 from api.context import Context
 from api.edge import Edge
 from api.problems import Problem
-from api.routes import adjustments, audit, exports, limits, money, periods, projects, quality, runs
+from api.routes import adjustments, audit, exports, limits, money, periods, projects, quality, runs, usage
 from metering.config.settings import Settings
 
 PREFIX = "/api/v1"
-SUBJECTS = (projects, periods, quality, limits, money, adjustments, runs, exports, audit)
+SUBJECTS = (projects, periods, quality, limits, money, adjustments, runs, exports, audit, usage)
 DESCRIPTION = "Usage, bills and jobs. Unknown is null, never zero; instants are in UTC; money is text."
 
 

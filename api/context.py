@@ -9,9 +9,12 @@ from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
 from api.rate import RateLimiter
+from metering.catalogue import own_meters
+from metering.catalogue.own_meters import OwnMeter
 from metering.config.settings import Settings
 from metering.db import scope as row_security
 from metering.db.engine import open_engine
+from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 
@@ -23,6 +26,7 @@ class Context:
         self.settings = settings
         self.rate = RateLimiter(settings.api_requests_per_minute)
         self._plans: tuple[Any, Plans] | None = None
+        self._meters: tuple[Any, dict[str, OwnMeter]] | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -39,6 +43,18 @@ class Context:
         if self._plans is None or self._plans[0] != version:
             self._plans = version, plans.load(self.settings.plans)
         return self._plans[1]
+
+    @property
+    def own_meters(self) -> dict[str, OwnMeter]:
+        """Return the declared meters; the file is read again when it has changed. Raises SettingsError."""
+        version = _version(self.settings.meters)
+        if self._meters is None or self._meters[0] != version:
+            declared = own_meters.load(self.settings.meters)
+            with transaction(self.engine) as connection:
+                row_security.limit(connection, None)
+                own_meters.declare(connection, declared, self.now())
+            self._meters = version, declared
+        return self._meters[1]
 
     def now(self) -> datetime:
         """Return the host's time, UTC."""
