@@ -43,6 +43,7 @@ LANDED = {
     "20261127_sign_outs.py": "73c3d767b8e4067e8e5fe1137b76e354c12a02ed6a9c26ce3f44e0e0a0765a4b",
     "20261127_unknown_log_levels.py": "54242e63076d9784edaf1f0ea7ec663c75815b4cbb8dd941a095d53e204fe626",
     "20261127_value_corrections.py": "3d36e93616fcf7bc6501b066b0908ee105cee35f52bd87ca1a5aa039076269d9",
+    "20261127_views_and_annotations.py": "422ae943dffb3de608970d0c433868f93d36a4499f9e5230cf0fcbe108a5f7a6",
 }
 # The revisions at which a database could hold sealed days and closed months, oldest first.
 WITH_SEALED_DATA = [

@@ -1,0 +1,78 @@
+"""Views of Explore and Changes under a name: mine, or of the platform's people for one another.
+
+A view is an address, without figures. An organization's people keep their own only: a name that the
+platform's people gave, and the organizations that a view filters by, may be about other customers.
+"""
+
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+from console.data import session
+from console.data.queries.rows import Row, every
+from console.data.transactions import write_transaction
+from metering.db import audit_log
+from metering.errors import Refused
+
+View = Literal["explore", "changes"]
+NAME = 80  # characters at most
+_READ = text("""
+    SELECT id, name, page, address, owner, is_shared, is_pinned FROM saved_views
+    WHERE owner = :actor OR is_shared ORDER BY owner <> :actor, name, id""")
+_SAVE = text("""
+    INSERT INTO saved_views (name, page, address, owner, organization_ids, is_shared, is_pinned)
+    VALUES (:name, :page, :address, :actor, :scope, :is_shared, :is_pinned)
+    ON CONFLICT (owner, name) DO UPDATE SET page = excluded.page, address = excluded.address,
+        is_shared = excluded.is_shared, is_pinned = excluded.is_pinned
+    RETURNING id""")
+_ONE = text("SELECT id, name, page, address, owner, is_shared, is_pinned FROM saved_views WHERE id = :id")
+_DELETE = text("DELETE FROM saved_views WHERE id = :id")
+_PIN = text("UPDATE saved_views SET is_pinned = :is_pinned WHERE id = :id")
+
+
+def read(connection: Connection, actor: str) -> list[Row]:
+    """Return the person's own views and those that are shared, by name, own ones first."""
+    return every(connection, _READ, actor=actor)
+
+
+def save(name: str, page: View, address: str, shared: bool = False, pinned: bool = False) -> int:
+    """Keep `address`, the query of `page`, under `name`; the same name again replaces it; returns its id.
+
+    Raises Refused without a name, and for sharing by somebody of an organization or without role operator.
+    """
+    name = " ".join(name.split())
+    if not 0 < len(name) <= NAME:
+        raise Refused(f"A view needs a name of 1 to {NAME} characters; nothing was saved")
+    scope = session.current_scope()
+    if shared and scope is not None:
+        raise Refused("A view of an organization is its owner's alone; save it without sharing")
+    with write_transaction("operator" if shared else "viewer") as by:
+        given: dict[str, Any] = {"name": name, "page": page, "address": address, "actor": by.actor}
+        given |= {"scope": None if scope is None else list(scope), "is_shared": shared, "is_pinned": pinned}
+        identifier = int(by.connection.execute(_SAVE, given).scalar_one())
+        audit_log.record(by.connection, by.actor, "save view", f"view {identifier}", None, given)
+        return identifier
+
+
+def pin(view: int, pinned: bool) -> None:
+    """Show the view on Overview, or not any more. Raises Refused for another person's."""
+    with write_transaction("viewer") as by:
+        before = _own(by.connection, view, by.actor)
+        by.connection.execute(_PIN, {"id": view, "is_pinned": pinned})
+        after = {**before, "is_pinned": pinned}
+        audit_log.record(by.connection, by.actor, "pin view", f"view {view}", before, after)
+
+
+def delete(view: int) -> None:
+    """Delete a view. Raises Refused for another person's."""
+    with write_transaction("viewer") as by:
+        before = _own(by.connection, view, by.actor)
+        by.connection.execute(_DELETE, {"id": view})
+        audit_log.record(by.connection, by.actor, "delete view", f"view {view}", before)
+
+
+def _own(connection: Connection, view: int, actor: str) -> Row:
+    rows = every(connection, _ONE, id=view)
+    if not rows or rows[0]["owner"] != actor:
+        raise Refused("This view is another person's, or is deleted already; nothing was changed")
+    return rows[0]
