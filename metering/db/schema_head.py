@@ -4,4 +4,4 @@ A constant, so that a process finds it without the migrations. A test holds it e
 file in migrations/versions/; whoever adds a revision moves it.
 """
 
-HEAD = "va27112026a1"
+HEAD = "inc27112026a"
