@@ -81,6 +81,10 @@ class UnknownAlert(FleetmeterError):
     """An alert id that does not exist."""
 
 
+class BudgetRefused(FleetmeterError):
+    """A budget or a threshold that says nothing, of nobody, or in another currency than the bill's."""
+
+
 class DeliveryFailed(FleetmeterError):
     """A channel did not take a message; it is sent again later."""
 

@@ -1,6 +1,7 @@
 """`alerts`: list what is wrong now, acknowledge it, test the channels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from fleetmeter import environment
 from fleetmeter.cli import corrections, output, terminal
 from fleetmeter.cli.options import AsJson, At
-from metering.alerts import alerts
+from metering.alerts import alerts, incidents
+from metering.alerts.incidents import Incident
+from metering.catalogue import quantities
 from metering.db.engine import is_denied
 from metering.db.transactions import transaction
 from metering.errors import DeliveryFailed
+from metering.pricing import plans
 
 app = typer.Typer(
     invoke_without_command=True, help="Alerts: list the open ones, acknowledge one, test the channels."
@@ -43,7 +47,9 @@ def listed(
                 "this role may not look anew; these are the alerts of the runner's last look", err=True
             )
         with transaction(engine) as connection:
-            _render(alerts.list_alerts(connection, resolved), as_json)
+            found = incidents.read(connection, resolved)
+            found = incidents.with_costs(connection, plans.load(settings.plans), now, found)
+        _render(found, now, as_json)
 
 
 @app.command("ack")
@@ -77,19 +83,24 @@ def test() -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-def _render(entries: Sequence[Mapping[str, Any]], json_format: bool) -> None:
-    """Print alerts, the open and critical ones first."""
+def _render(found: Sequence[Incident], now: datetime, json_format: bool) -> None:
+    """Print incidents, the open and critical ones first; each with its title and, as JSON, all there is."""
     if json_format:
-        output.as_json(OUT, list(entries))
+        output.as_json(OUT, [incident.as_json() for incident in found])
         return
-    names = ("id", "severity", "kind", "subject", "project_id", "opened_at", "detail", "acknowledged_by")
-    columns = (*names, "resolved_at") if any(alert["resolved_at"] for alert in entries) else names
-    rows = [{name: alert_cell(name, alert[name]) for name in columns} for alert in entries]
-    OUT.print(output.table("Alerts", rows) if rows else "no open alert")
+    rows = [_row(incident, now) for incident in found]
+    OUT.print(output.table("Incidents", rows) if rows else "no open incident")
 
 
-def alert_cell(name: str, value: Any) -> Any:
-    """Return a field of an alert as a cell: its detail in words, nothing for None."""
-    if name == "detail":
-        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
-    return "" if value is None else value
+def _row(incident: Incident, now: datetime) -> dict[str, Any]:
+    costs = quantities.money(incident.cost, incident.currency or "") if incident.has_cost else ""
+    end = incident.resolved_at
+    return {
+        "id": incident.id,
+        "severity": "resolved" if end else incident.severity,
+        "what": incident.title,
+        "age": quantities.lasting(incident.opened_at, end or now),
+        "cost": costs,
+        "acknowledged by": incident.acknowledged_by or "",
+        "note": incident.note or "",
+    }

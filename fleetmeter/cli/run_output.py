@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from fleetmeter.cli import output
-from fleetmeter.cli.alerts import alert_cell
+from metering.alerts import titles
 from metering.runs import pauses
 from metering.runs.lease import ATTEMPTS
 from metering.runs.outcome import Outcome, label
@@ -39,8 +39,8 @@ def _preview(out: Console, preview: Mapping[str, Any]) -> None:
     if "next_close" in preview:
         _next_close(out, preview["next_close"])
     if preview.get("alerts"):
-        rows = [{name: alert_cell(name, alert[name]) for name in alert} for alert in preview["alerts"]]
-        out.print(output.table(f"Alerts (the first {len(rows)})", rows))
+        rows = [{"severity": alert["severity"], "what": titles.title(alert)} for alert in preview["alerts"]]
+        out.print(output.table(f"Incidents that it would open (the first {len(rows)})", rows))
 
 
 def _next_close(out: Console, bills: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Alerts to people: every alert once to each channel, opened and resolved, retried until it is taken.
+"""Alerts to people: each incident once to each channel as it opens, escalates and resolves, until taken.
 
 What waits for a channel is in `alert_notices`. A batch is leased by moving its next attempt, sent
 without a transaction open, and marked; a runner killed in between leads to a second message, never
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 
 from collectors.aws import sns
 from metering import backoff
-from metering.alerts import alerts
+from metering.alerts import alerts, titles
 from metering.config.settings import Settings
 from metering.db import clock
 from metering.db.engine import describe_error
@@ -31,39 +31,57 @@ from metering.pricing import plans
 LOOK = 30  # seconds between two looks at what is wrong
 BATCH = 100  # notices in a message; it names the first of them and counts the rest
 NAMED = 20
+EVENTS = ("opened", "escalated", "resolved")
 
 log = structlog.get_logger()
 # Its own log would print addresses, and they hold passwords.
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
+# An escalation is news only after the opening was told; a later one takes the place of one that still waits.
 ENQUEUE = text("""
-    INSERT INTO alert_notices (alert_id, channel, event)
-    SELECT id, :channel, 'opened' FROM alerts WHERE resolved_at IS NULL
+    WITH told AS (
+        SELECT a.id, a.resolved_at, jsonb_array_length(a.history) - 1 AS escalations FROM alerts a
+        JOIN alert_notices n ON n.alert_id = a.id AND n.channel = :channel AND n.event = 'opened'
+        WHERE n.sent_at IS NOT NULL)
+    INSERT INTO alert_notices (alert_id, channel, event, number)
+    SELECT id, :channel, 'opened', 0 FROM alerts WHERE resolved_at IS NULL
     UNION ALL
-    SELECT a.id, :channel, 'resolved' FROM alerts a
-    JOIN alert_notices n ON n.alert_id = a.id AND n.channel = :channel AND n.event = 'opened'
-    WHERE a.resolved_at IS NOT NULL AND n.sent_at IS NOT NULL
-        AND a.resolved_at > now() - interval '7 days'
+    SELECT id, :channel, 'escalated', escalations FROM told WHERE resolved_at IS NULL AND escalations > 0
+    UNION ALL
+    SELECT id, :channel, 'resolved', 0 FROM told
+    WHERE resolved_at IS NOT NULL AND resolved_at > now() - interval '7 days'
     ON CONFLICT DO NOTHING""")
 
-# What resolved before anybody heard of it is no news.
+# What resolved before anybody heard of it, or that it became worse, is no news.
 LEASE = text("""
     WITH stale AS (
         DELETE FROM alert_notices n USING alerts a WHERE a.id = n.alert_id AND n.channel = :channel
-        AND n.event = 'opened' AND n.sent_at IS NULL AND a.resolved_at IS NOT NULL),
+        AND n.sent_at IS NULL AND (n.event <> 'resolved' AND a.resolved_at IS NOT NULL
+            OR n.event = 'escalated' AND n.number < jsonb_array_length(a.history) - 1)),
     next AS (
-        SELECT n.alert_id, n.channel, n.event FROM alert_notices n JOIN alerts a ON a.id = n.alert_id
+        SELECT n.alert_id, n.channel, n.event, n.number
+        FROM alert_notices n JOIN alerts a ON a.id = n.alert_id
         WHERE n.channel = :channel AND n.sent_at IS NULL AND n.next_attempt_at <= clock_timestamp()
             AND (n.event = 'resolved' OR a.resolved_at IS NULL)
+            AND (n.event <> 'escalated' OR n.number = jsonb_array_length(a.history) - 1)
         ORDER BY n.alert_id, n.event FOR UPDATE OF n SKIP LOCKED LIMIT :batch)
     UPDATE alert_notices n SET attempt = n.attempt + 1, next_attempt_at = clock_timestamp() + interval '60 s'
     FROM next JOIN alerts a ON a.id = next.alert_id
-    WHERE (n.alert_id, n.channel, n.event) = (next.alert_id, next.channel, next.event)
-    RETURNING n.alert_id, n.event, n.attempt, a.kind, a.severity, a.project_id, a.subject, a.detail""")
+    WHERE (n.alert_id, n.channel, n.event, n.number)
+        = (next.alert_id, next.channel, next.event, next.number)
+    RETURNING n.alert_id, n.event, n.number, n.attempt, a.kind, a.severity, a.project_id, a.organization_id,
+        a.subject, a.detail, jsonb_array_length(a.history) - 1 AS escalations""")
 
+# Whoever was told of the opening was told of the escalations until then.
 SENT = text("""
-    UPDATE alert_notices SET sent_at = clock_timestamp(), error = NULL
-    WHERE channel = :channel AND alert_id = ANY(:ids) AND event = ANY(:events)""")
+    INSERT INTO alert_notices (alert_id, channel, event, number, sent_at)
+    SELECT told.id, :channel, told.event, told.number, clock_timestamp() FROM (
+        SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:events AS text[]), CAST(:numbers AS int[]))
+        UNION SELECT id, 'escalated', escalations
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:escalations AS int[])) AS now (id, escalations)
+        WHERE escalations > 0) AS told (id, event, number)
+    JOIN alerts a ON a.id = told.id
+    ON CONFLICT (alert_id, channel, event, number) DO UPDATE SET sent_at = excluded.sent_at, error = NULL""")
 
 FAILED = text("""
     UPDATE alert_notices SET error = :error, next_attempt_at = clock_timestamp() + :wait * interval '1 s'
@@ -139,8 +157,9 @@ def _deliver_batch(engine: Engine, channel: Channel) -> int:
         wait = backoff.seconds(max(notice["attempt"] for notice in notices))
         _mark(engine, FAILED, channel, notices, error=str(error)[:500], wait=wait)
         raise
-    for event in {notice["event"] for notice in notices}:
-        _mark(engine, SENT, channel, [n for n in notices if n["event"] == event], events=[event])
+    columns = {"events": "event", "numbers": "number", "escalations": "escalations"}
+    told = {name: [notice[column] for notice in notices] for name, column in columns.items()}
+    _mark(engine, SENT, channel, notices, **told)
     return len(notices)
 
 
@@ -158,8 +177,8 @@ def _mark(
 
 
 def message(notices: Sequence[Any]) -> tuple[str, str]:
-    """Return title and text: a line for each alert, without names that people of the platform chose."""
-    counts = {event: sum(notice["event"] == event for notice in notices) for event in ("opened", "resolved")}
+    """Return title and text: a sentence for each incident, without names that the platform's people chose."""
+    counts = {event: sum(notice["event"] == event for notice in notices) for event in EVENTS}
     title = "Fleetmeter: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
     lines = [_line(notice) for notice in notices[:NAMED]]
     if len(notices) > NAMED:
@@ -168,14 +187,8 @@ def message(notices: Sequence[Any]) -> tuple[str, str]:
 
 
 def _line(notice: Any) -> str:
-    state = "resolved" if notice["event"] == "resolved" else notice["severity"]
-    whose = f" of project {notice['project_id']}" if notice["project_id"] else ""
-    detail = ", ".join(
-        f"{name} {value}"
-        for name, value in notice["detail"].items()
-        if name != "organization" and value is not None
-    )
-    return f"[{state}] {notice['kind']}: {notice['subject']}{whose} ({detail})"
+    states = {"resolved": "resolved", "escalated": f"escalated, {notice['severity']}"}
+    return f"[{states.get(notice['event'], notice['severity'])}] {titles.title(notice, names=False)}"
 
 
 def _addresses(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""Find anomalies: sealed days whose usage the days before them do not explain, one alert each.
+"""Find anomalies: sealed days whose usage the days before them do not explain, one alert for each project's.
 
 Every sealed day is judged once, in order, each meter only from the days before it (see forecast.py). A
 day that was not measured in full is unknown: it is neither judged nor used to judge others. When a new
@@ -39,18 +39,25 @@ LOADED = text(f"""
     WHERE d.project_id = ANY(:ids) AND d.date >= (SELECT min(date) FROM due) - CAST(:reach AS int)
     ORDER BY d.date""")
 
+# One incident for each project and day, which holds all its meters, the furthest from its range first.
 OPEN = text("""
-    INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, resolved_at)
-    SELECT 'anomaly', 'warning', anomaly.project_id, anomaly.meter || ' ' || anomaly.date,
-        jsonb_build_object('meter', anomaly.meter, 'unit', anomaly.unit, 'date', anomaly.date,
-            'expected_low', anomaly.low, 'expected_high', anomaly.high, 'actual', anomaly.actual), :at,
-        CASE WHEN CAST(anomaly.date AS date) < CAST(:at AS timestamptz) - interval '7 days' THEN :at END
-    FROM jsonb_to_recordset(CAST(:anomalies AS jsonb)) AS anomaly
-        (project_id bigint, meter text, unit text, date text, low bigint, high bigint, actual bigint)
+    INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, resolved_at, history)
+    SELECT 'anomaly', 'warning', day.project_id, day.date,
+        (day.meters->0) || jsonb_build_object('date', day.date, 'meters', day.meters), :at,
+        CASE WHEN CAST(day.date AS date) < CAST(:at AS timestamptz) - interval '7 days' THEN :at END,
+        jsonb_build_array(jsonb_build_object(
+            'at', CAST(:at AS timestamptz), 'event', 'opened', 'severity', 'warning'))
+    FROM (
+        SELECT project_id, date, jsonb_agg(jsonb_build_object('meter', meter, 'unit', unit,
+            'expected_low', low, 'expected_high', high, 'actual', actual)
+            ORDER BY greatest((actual + 1) / (high + 1.0), (low + 1.0) / (actual + 1)) DESC, meter) AS meters
+        FROM jsonb_to_recordset(CAST(:anomalies AS jsonb)) AS anomaly
+            (project_id bigint, meter text, unit text, date text, low bigint, high bigint, actual bigint)
+        GROUP BY project_id, date) AS day
     WHERE NOT EXISTS (
-        SELECT FROM alerts a WHERE a.kind = 'anomaly' AND a.project_id = anomaly.project_id
-        AND a.subject = anomaly.meter || ' ' || anomaly.date)
-    ORDER BY anomaly.date, anomaly.project_id, anomaly.meter""")
+        SELECT FROM alerts a WHERE a.kind = 'anomaly' AND a.project_id = day.project_id
+        AND a.subject = day.date)
+    ORDER BY day.date, day.project_id""")
 
 JUDGED = text("""
     UPDATE project_stats SET judged_at = greatest(judged_at, :loaded_at) WHERE project_id = ANY(:ids)""")
@@ -86,7 +93,7 @@ class Days:
 def judge(
     engine: Engine, project_ids: Sequence[int], at: datetime, progress: Progress = lambda *_: None
 ) -> int:
-    """Judge the days of those projects that were not judged yet; return the number of new anomalies.
+    """Judge the days of those projects that were not judged yet; return the number of new unusual days.
 
     If it is killed half-way, the next run judges the rest. The arithmetic takes seconds, so no transaction
     is open during it: the database ends transactions that stay idle.

@@ -36,6 +36,7 @@ PROJECTS = text(f"""
     SELECT p.id AS project_id, p.name AS project, hours.elapsed, hours.remaining
     FROM {platform.PROJECTS} p CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
+        AND (CAST(:ids AS bigint[]) IS NULL OR p.id = ANY(:ids))
         AND (CAST(:organization AS bigint) IS NULL OR {EVER_OWNED.format(organization=":organization")})
         AND p.id > :after AND p.created_at <= :at AND hours.since < hours.until
     ORDER BY p.id LIMIT :most""")
@@ -90,6 +91,35 @@ def by_project(
         for one in _spends(connection, plans, utc(at), {number: projects[number] for number in ids})
     ]
     return [one for one in spends if organization_id in (None, one.organization_id)]
+
+
+def of_projects(connection: Connection, plans: Plans, at: datetime, ids: Sequence[int]) -> list[Spend]:
+    """Return the month that runs at `at`, of the projects `ids` only; as `by_project` does for all."""
+    projects = _projects(connection, utc(at), ids=ids)
+    return [
+        spend
+        for chunk in chunks(list(projects))
+        for spend in _spends(connection, plans, utc(at), {number: projects[number] for number in chunk})
+    ]
+
+
+def overage(
+    connection: Connection, plans: Plans, at: datetime, ids: Sequence[int]
+) -> dict[tuple[int, str], Decimal]:
+    """Return what each meter of the projects `ids` costs so far beyond its allowance, by project and meter.
+
+    A project whose tier is in no plan is left out.
+    """
+    charges: dict[tuple[int, str], Decimal] = {}
+    for row, spans, versions in _rated(connection, plans, utc(at), list(ids)):
+        try:
+            lines = rated.rate(row, spans, versions).lines
+        except PlanError:
+            continue
+        for line in lines:
+            key = (row["project_id"], line.meter)
+            charges[key] = charges.get(key, Decimal(0)) + line.charge
+    return charges
 
 
 def page(
@@ -154,9 +184,11 @@ def _projects(
     organization_id: int | None = None,
     after: int = 0,
     most: int | None = None,
+    ids: Sequence[int] | None = None,
 ) -> dict[int, dict[str, Any]]:
     """Return the projects that are metered in the month of `at`, by id: name, hours elapsed and remaining."""
-    chosen = {"project": project_id, "organization": organization_id, "after": after, "most": most}
+    chosen: dict[str, Any] = {"project": project_id, "organization": organization_id, "after": after}
+    chosen |= {"most": most, "ids": None if ids is None else list(ids)}
     parameters = Month.of(at).bounds() | {"at": at, "today": Day.of(at).date} | chosen
     rows = connection.execute(PROJECTS, parameters).mappings()
     return {row["project_id"]: dict(row) for row in rows}
@@ -165,23 +197,31 @@ def _projects(
 def _spends(
     connection: Connection, plans: Plans, at: datetime, projects: Mapping[int, Mapping[str, Any]]
 ) -> list[Spend]:
-    month, ids = Month.of(at), list(projects)
+    rows = _rated(connection, plans, at, list(projects))
+    owners = sorted({row["organization_id"] for row, *_ in rows})
+    names = {row.id: row.name for row in connection.execute(ORGANIZATIONS, {"ids": owners})}
+    spends = (
+        _spend(
+            {**row, **projects[row["project_id"]], "organization": names.get(row["organization_id"], "")},
+            spans,
+            versions,
+        )
+        for row, spans, versions in rows
+    )
+    return [spend for spend in spends if spend is not None]
+
+
+def _rated(
+    connection: Connection, plans: Plans, at: datetime, ids: list[int]
+) -> list[tuple[dict[str, Any], list[Span], MonthVersions]]:
+    """Return what rates each project's month so far: its totals, the spans of its tiers, the versions."""
+    month = Month.of(at)
     versions = in_month(plans, month)
     rows = totals(connection, month, ids, versions.last.currency, DAYS_SO_FAR, at)
     spans: dict[int, list[Span]] = {}
     if versions.last.prorate:
         spans = proration.spans(connection, month, ids, versions, DAYS_SO_FAR, at)
-    owners = sorted({row["organization_id"] for row in rows})
-    names = {row.id: row.name for row in connection.execute(ORGANIZATIONS, {"ids": owners})}
-    spends = (
-        _spend(
-            {**row, **projects[row["project_id"]], "organization": names.get(row["organization_id"], "")},
-            spans.get(row["project_id"], []),
-            versions,
-        )
-        for row in rows
-    )
-    return [spend for spend in spends if spend is not None]
+    return [(dict(row), spans.get(row["project_id"], []), versions) for row in rows]
 
 
 def _spend(row: dict[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Spend | None:

@@ -42,11 +42,19 @@ class Context:
     again: bool = False
 
     def fail(
-        self, project_id: int | None, error: str, passing: bool = False, source: str | None = None
+        self,
+        project_id: int | None,
+        error: str,
+        passing: bool = False,
+        source: str | None = None,
+        kind: str = "failed",
     ) -> None:
-        """Record a failure that does not stop the others; a `passing` one is retried."""
+        """Record a failure that does not stop the others; a `passing` one is retried.
+
+        `kind`: of a source's failure, as in metering/ledger/failures.py.
+        """
         failure = {"project_id": project_id, "error": error, "passing": passing}
-        self.errors.append(failure | ({"source": source} if source else {}))
+        self.errors.append(failure | ({"source": source, "kind": kind} if source else {}))
 
     def progress_of(self, name: str) -> Callable[[int, int], None]:
         """Return a function that reports progress under `name`."""

@@ -43,7 +43,8 @@ def record_failures(context: Context, reading: Reading) -> None:
     if reading.problem:
         failures.insert(0, (None, reading.problem))
     for project, failure in failures:
-        context.fail(project, f"{reading.source}: {failure}", failure.retryable, reading.source)
+        reason = f"{reading.source}: {failure}"
+        context.fail(project, reason, failure.retryable, reading.source, failure.kind)
 
 
 def _read_isolated(context: Context, source: Source) -> str:

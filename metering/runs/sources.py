@@ -19,8 +19,13 @@ Progress = Callable[[int, int], None]  # projects done, projects in all; raises 
 class Failure(Protocol):
     """Why something was not read; its text is a sentence for people.
 
-    `retryable`: a later attempt may succeed without anybody's help.
+    `retryable`: a later attempt may succeed without anybody's help. `kind`: denied, failed or timeout.
     """
+
+    @property
+    def kind(self) -> str:
+        """Return what kind of failure it is."""
+        ...
 
     @property
     def retryable(self) -> bool:

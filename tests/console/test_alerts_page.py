@@ -1,12 +1,13 @@
 """Alerts, previews and dead letters in the console: what is pressed, and what SQL then says."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
-from console.views.alerts.alert import sentence
 from console.views.snapshots import matrix
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings
@@ -18,11 +19,17 @@ Open = Callable[..., AppTest]
 
 
 def alert(
-    platform: Platform, kind: str, subject: str, detail: str = "{}", severity: str = "critical"
+    platform: Platform,
+    kind: str,
+    subject: str,
+    detail: str = "{}",
+    severity: str = "critical",
+    project: int | None = None,
 ) -> None:
     platform.sql(
-        """INSERT INTO alerts (kind, severity, subject, detail, opened_at)
-        VALUES (:kind, :severity, :subject, CAST(:detail AS jsonb), now())""",
+        """INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at)
+        VALUES (:kind, :severity, :project, :subject, CAST(:detail AS jsonb), now())""",
+        project=project,
         kind=kind,
         subject=subject,
         detail=detail,
@@ -30,11 +37,20 @@ def alert(
     )
 
 
-def test_an_alert_is_acknowledged_with_a_note(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+def tick(page: AppTest, *rows: int) -> None:
+    """Tick rows of the table of incidents."""
+    frame = next(frame for frame in page.dataframe if str(frame.key).startswith("alerts-"))
+    page.session_state[frame.key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    page.run()
+
+
+def test_an_incident_is_acknowledged_once_it_is_ticked(open_page: Open, fleet: Fleet, engine: Engine) -> None:
     platform = Platform(engine)
     alert(platform, "counter_silent", "robots")
     page = open_page("alerts")
-    assert "1 critical alert not acknowledged" in page.error[0].value
+    assert "1 critical incident not acknowledged" in page.error[0].value
+    assert "acknowledge" not in [button.key for button in page.button], "nothing is ticked"
+    tick(page, 0)
     page.button(key="acknowledge").click().run()
     page.text_input(key="note").set_value("a new disk is on its way").run()
     page.button(key="confirm-acknowledge").click().run()
@@ -43,42 +59,69 @@ def test_an_alert_is_acknowledged_with_a_note(open_page: Open, fleet: Fleet, eng
         ("console", "a new disk is on its way")
     ]
     assert not page.error
-
-
-def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, engine: Engine) -> None:
-    detail = (
-        '{"meter": "logs", "date": "2026-11-02", "expected_low": 10, "expected_high": 20, '
-        '"actual": 90, "unit": "count"}'
-    )
-    alert(Platform(engine), "anomaly", "logs 2026-11-02", detail, "warning")
-    page = open_page("alerts")
-    bands = page.dataframe[1].value
-    assert "90 on Mon 02 Nov, 4.5× the usual 10–20" in page.dataframe[0].value["Detail"].tolist()
-    assert bands[["Day", "Expected from", "Expected to", "Actual"]].to_numpy().tolist() == [
-        ["2026-11-02", 10, 20, 90]
+    listed = page.dataframe[0].value
+    assert listed[["Acknowledged by", "Note"]].to_numpy().tolist() == [
+        ["console", "a new disk is on its way"]
     ]
 
 
-def test_an_alert_is_said_in_a_sentence() -> None:
-    limit = {"meter": "mqtt_inbound", "month": "2026-11", "percent": 100, "used": 1200, "included": 1000}
-    said = sentence("limit", limit | {"limit": "hard"})
-    assert (
-        said
-        == "1,200 of 1,000 MQTT messages in included in 2026-11; hard limit; not enforced: still counting"
-    )
-    near = sentence("limit", limit | {"limit": "hard", "used": 800})
-    assert near.endswith("; hard limit")
-    assert sentence("limit", {"odd": "<b>", "none": None}) == "odd <b>"
-    assert sentence("of another version", {"a": 1}) == "a 1"
-
-
-def test_the_kind_of_the_address_filters_and_a_wrong_one_is_named(
+def test_the_incident_of_the_address_is_shown_whole_with_its_history(
     open_page: Open, fleet: Fleet, engine: Engine
 ) -> None:
-    for kind in ("limit", "coverage"):
-        alert(Platform(engine), kind, f"a {kind}")
-    page = open_page("alerts", kind="limit")
-    assert list(page.dataframe[0].value["Subject"]) == ["a limit"]
+    reason = "access denied to the bucket robots (eu-west-1); grant what deploy/iam lists " + "x" * 300
+    detail = {"source": "s3", "failure": "denied", "run": 1, "error": reason, "since": "2026-11-07T00:00:00Z"}
+    platform = Platform(engine)
+    alert(platform, "source_failed", "s3", json.dumps(detail), "warning", fleet.projects[0])
+    number = platform.scalar("SELECT id FROM alerts")
+    page = open_page("alerts", incident=str(number))
+    assert "S3 access denied since 7 Nov 00" in page.subheader[0].value
+    assert any(text.value.endswith("x" * 300) for text in page.markdown)
+    assert list(page.dataframe[1].value["What happened"]) == ["opened"]
+    page.button(key=f"remedy-incident-{number}").click().run()
+    page.button(key=f"confirm-remedy-incident-{number}").click().run()
+    assert platform.rows("SELECT job, project_id, state FROM job_runs") == [
+        ("hourly", fleet.projects[0], "queued")
+    ]
+
+
+def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, engine: Engine) -> None:
+    part = {"meter": "logs", "expected_low": 10, "expected_high": 20, "actual": 90, "unit": "count"}
+    detail = {**part, "date": "2026-11-02", "meters": [part]}
+    platform = Platform(engine)
+    alert(platform, "anomaly", "2026-11-02", json.dumps(detail), "warning", fleet.projects[0])
+    page = open_page("alerts")
+    said = page.dataframe[0].value["What"].tolist()[0]
+    assert said.endswith("Log entries 90 on Mon 2 Nov, 4.5× the usual 10–20")
+    tick(page, 0)
+    assert page.selectbox(key="unusual").value == "logs"
+    assert page.query_params["incident"] in ("1", ["1"])
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        ({"kind": "limit"}, ["limit"]),
+        ({"severity": "critical"}, ["coverage"]),
+        ({"acknowledged": "yes"}, ["drift"]),
+        ({"search": "no such name"}, []),
+        ({"kind": "limit", "over": "shown"}, ["limit", "limit"]),
+    ],
+)
+def test_the_address_filters(
+    open_page: Open, fleet: Fleet, engine: Engine, filters: dict[str, str], left: list[str]
+) -> None:
+    platform = Platform(engine)
+    for kind, severity in (("limit", "warning"), ("coverage", "critical"), ("drift", "warning")):
+        alert(platform, kind, f"a {kind}", severity=severity)
+    alert(platform, "limit", "over", severity="warning")
+    platform.sql("UPDATE alerts SET resolved_at = now() WHERE subject = 'over'")
+    platform.sql("UPDATE alerts SET acknowledged_by = 'ada' WHERE kind = 'drift'")
+    page = open_page("alerts", **filters)
+    shown = list(page.dataframe[0].value["Kind"]) if page.dataframe else []
+    assert shown == left
+
+
+def test_a_wrong_filter_of_the_address_is_named(open_page: Open, fleet: Fleet) -> None:
     page = open_page("alerts", kind="nonsense")
     assert "kind = nonsense" in page.warning[0].value
 

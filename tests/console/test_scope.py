@@ -27,7 +27,7 @@ from console.data import queries
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
 from fleetmeter.doctor.database import organizations
-from metering.alerts import alerts as domain_alerts
+from metering.alerts import incidents
 from metering.catalogue import platform
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import SOURCE_NAMES
@@ -107,7 +107,7 @@ DOMAIN = (
         expected_days.missing_days,
         coverage_matrix.matrix,
     ),
-    *(allowances.projects, allowances.organizations, domain_alerts.list_alerts, due_months),
+    *(allowances.projects, allowances.organizations, incidents.read, due_months),
     *(
         completeness.read,
         completeness.missing,

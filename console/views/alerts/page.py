@@ -1,4 +1,4 @@
-"""Alerts and anomalies: what is wrong, since when, and who acknowledged it."""
+"""Alerts: the incidents, since when, what they cost, who acknowledged them, and what to do."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,76 +8,84 @@ import streamlit as st
 from console import address
 from console.actions import acknowledge
 from console.data.queries.rows import Row
-from console.data.session import has_role
 from console.data.transactions import read_transaction
-from console.ui import confirm_dialog, escape, format
+from console.ui import format
 from console.ui.page_header import head, loading
-from console.ui.table import Column, table
-from console.views.alerts import alert
-from metering.alerts import alerts, rules
-from metering.catalogue.meters import METERS
-from metering.catalogue.periods import Day
+from console.ui.table import Column, table, untick
+from console.views.alerts import panel
+from metering.alerts import incidents, titles
+from metering.alerts.incidents import Incident
+from metering.alerts.rules import KINDS
+from metering.config.settings import current_settings
+from metering.pricing import plans
 
-KINDS = (*rules.RULES, "anomaly")
 MOST = 500
+SEVERITIES = ("critical", "warning")
+ACKNOWLEDGED = {"no": False, "yes": True}
 SHOWN = (
-    Column("id", "Alert", "id"),
+    Column("id", "Incident", "id"),
     Column("look", "Severity"),
+    Column("title", "What"),
+    Column("age", "Age"),
+    Column("cost", "Cost"),
+    Column("acknowledged_by", "Acknowledged by", "name"),
+    Column("note", "Note"),
     Column("what", "Kind"),
-    Column("subject", "Subject", "name"),
-    Column("project", "Project", "name"),
-    Column("sentence", "Detail"),
     Column("opened_at", "Opened (UTC)", "instant"),
     Column("resolved_at", "Resolved (UTC)", "instant"),
-    Column("acknowledged_by", "Acknowledged by", "name"),
-)
-BANDS = (
-    Column("date", "Day"),
-    Column("project", "Project", "name"),
-    Column("label", "Meter"),
-    Column("expected_low", "Expected from", "count"),
-    Column("expected_high", "Expected to", "count"),
-    Column("actual", "Actual", "count"),
-    Column("unit", "Unit"),
 )
 LOOKS = {"critical": "● critical", "warning": "▲ warning"}
 
 
 def show() -> None:
     """Show the page."""
-    address.parse("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
-    kind = st.session_state.get("kind")
-    address.parse("over", _is_shown, "`shown`")
-    over = bool(st.session_state.get("over", False))
+    _parse()
     as_of = head("Alerts")
+    over, filters = _filters()
     with loading(), read_transaction() as page:
-        listed = alerts.list_alerts(page.connection, over, MOST, kind)
+        found = incidents.read(page.connection, over, MOST, **filters)
+        listed = incidents.with_costs(page.connection, plans.load(current_settings().plans), page.at, found)
     as_of(page.at)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            "Kind", KINDS, index=None, placeholder="Any kind", key="kind", width=240, format_func=_words
-        )
-        st.toggle("Include resolved", key="over")
-    address.write("kind", kind)
-    address.write("over", "shown" if over else None)
     if not listed:
-        _nothing(kind)
-        return
-    _summary(listed)
-    ticked = table(
-        [_row(one) for one in listed],
-        SHOWN,
-        "alerts",
-        "Alerts, open and critical first",
-        True,
-        placeholder="—",
+        _nothing(any(value is not None for value in filters.values()))
+    else:
+        _summary(listed)
+    ticked = _table(listed, page.at)
+    _acknowledge([incident for incident in ticked if incident.is_waiting])
+    _panel(listed, ticked, page.at)
+
+
+def _parse() -> None:
+    address.parse("kind", address.one_of(KINDS), "a kind: " + ", ".join(KINDS))
+    address.parse("severity", address.one_of(SEVERITIES), "critical or warning")
+    address.parse("acknowledged", address.one_of(tuple(ACKNOWLEDGED)), "yes or no")
+    address.parse("search", str, "a part of a name, or a project's id")
+    address.parse("over", _is_shown, "`shown`")
+    address.parse("incident", _identifier, "the id of an incident")
+
+
+def _filters() -> tuple[bool, Row]:
+    """Show the filters; return whether to include resolved ones, and the values to look for."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input("Project or organization", key="search", width=220, placeholder="Any")
+        kind = _choice("Kind", "kind", KINDS, 200)
+        severity = _choice("Severity", "severity", SEVERITIES, 150)
+        acknowledged = _choice("Acknowledged", "acknowledged", tuple(ACKNOWLEDGED), 150)
+        over = st.toggle("Include resolved", key="over")
+    words = search.strip() or None
+    for name, value in (("search", words), ("kind", kind), ("severity", severity)):
+        address.write(name, value)
+    address.write("acknowledged", acknowledged)
+    address.write("over", "shown" if over else None)
+    looked_after = None if acknowledged is None else ACKNOWLEDGED[acknowledged]
+    chosen = {"search": words, "kind": kind, "severity": severity, "acknowledged": looked_after}
+    return over, chosen
+
+
+def _choice(label: str, key: str, options: Sequence[str], width: int) -> str | None:
+    return st.selectbox(
+        label, options, index=None, placeholder="Any", key=key, width=width, format_func=titles.words
     )
-    _acknowledge([listed[number] for number in ticked] or [one for one in listed if _waits(one)])
-    _anomalies([one for one in listed if one["kind"] == "anomaly"], page.at)
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")
 
 
 def _is_shown(raw: str) -> bool:
@@ -86,87 +94,78 @@ def _is_shown(raw: str) -> bool:
     return True
 
 
-def _nothing(kind: str | None) -> None:
-    what = f"No alert of kind {_words(kind)} is open." if kind else "No alert is open."
+def _identifier(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and int(raw) < 2**63):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _nothing(filtered: bool) -> None:
+    what = "No open incident matches these filters." if filtered else "No incident is open."
     st.success(f"{what} The runner looks every half minute.", icon=":material/check_circle:")
 
 
-def _summary(listed: Sequence[Row]) -> None:
-    critical = sum(one["severity"] == "critical" and _waits(one) for one in listed)
-    waiting = sum(_waits(one) for one in listed)
+def _summary(listed: Sequence[Incident]) -> None:
+    critical = sum(incident.severity == "critical" and incident.is_waiting for incident in listed)
+    waiting = sum(incident.is_waiting for incident in listed)
     if critical:
-        st.error(f"{format.many(critical, 'critical alert')} not acknowledged.", icon=":material/error:")
+        st.error(f"{format.many(critical, 'critical incident')} not acknowledged.", icon=":material/error:")
     elif waiting:
-        st.warning(f"{format.many(waiting, 'alert')} not acknowledged.", icon=":material/warning:")
+        st.warning(f"{format.many(waiting, 'incident')} not acknowledged.", icon=":material/warning:")
     else:
-        st.info("Every open alert is acknowledged.", icon=":material/visibility:")
+        st.info("Every open incident is acknowledged.", icon=":material/visibility:")
     if len(listed) == MOST:
         st.caption(f"The first {MOST} are shown; choose a kind to see others.")
 
 
-def _waits(one: Row) -> bool:
-    return one["resolved_at"] is None and one["acknowledged_by"] is None
+def _table(listed: Sequence[Incident], at: datetime) -> list[Incident]:
+    """Show the incidents; return those that are ticked."""
+    if st.session_state.pop("alerts-done", False):
+        untick("alerts")
+    if not listed:
+        return []
+    st.caption("Tick one to see all of it; tick those that you want to acknowledge.")
+    rows = [_row(incident, at) for incident in listed]
+    alt = "Incidents, open and critical first"
+    return [listed[number] for number in table(rows, SHOWN, "alerts", alt, True, placeholder="—")]
 
 
-def _row(one: Row) -> Row:
-    look = LOOKS.get(one["severity"], one["severity"])
-    return {
-        **one,
-        "look": look,
-        "what": _words(one["kind"]),
-        "sentence": alert.sentence(one["kind"], one["detail"]),
+def _row(incident: Incident, at: datetime) -> Row:
+    cost = format.money(incident.cost, incident.currency or "") if incident.has_cost else None
+    return vars(incident) | {
+        "look": "✓ resolved" if incident.resolved_at else LOOKS.get(incident.severity, incident.severity),
+        "title": incident.title,
+        "age": format.lasting(incident.opened_at, incident.resolved_at or at),
+        "cost": cost,
+        "what": titles.words(incident.kind),
     }
 
 
-def _acknowledge(chosen: Sequence[Row]) -> None:
-    waiting = [one for one in chosen if _waits(one)]
-    if not waiting or not has_role("operator"):
-        return
-    label = f"Acknowledge {format.many(len(waiting), 'alert')}"
-    confirm_dialog.button(label, "acknowledge", ":material/visibility:")
-
-    def explain() -> None:
-        for one in waiting[:5]:
-            st.markdown(f"- {escape.markdown(_words(one['kind']))}: {escape.markdown(one['subject'], 80)}")
-        st.text_input("What is being done about it", key="note", max_chars=500)
-        st.caption("They stay open until they are resolved; the note is kept in the audit log.")
-
+def _acknowledge(waiting: Sequence[Incident]) -> None:
     def do() -> None:
-        acknowledge([one["id"] for one in waiting], str(st.session_state.get("note") or ""))
+        acknowledge([incident.id for incident in waiting], str(st.session_state.get("note") or ""))
+        st.session_state["alerts-done"] = True  # a table that is drawn cannot be changed in the same run
 
-    confirm_dialog.ask("acknowledge", label, explain, "Acknowledge", do)
+    panel.acknowledge_button(waiting, do)
 
 
-def _anomalies(listed: Sequence[Row], at: datetime) -> None:
-    if not listed:
+def _panel(listed: Sequence[Incident], ticked: Sequence[Incident], at: datetime) -> None:
+    """Show the incident that is ticked alone, or else the one that the address names."""
+    if len(ticked) == 1:
+        st.session_state["incident"] = ticked[0].id
+    elif ticked:
+        st.session_state.pop("incident", None)
+    chosen = st.session_state.get("incident")
+    address.write("incident", None if chosen is None else str(chosen))
+    if chosen is None:
         return
-    st.subheader("Unusual days", anchor=False)
-    rows = [_band(row) for row in listed]
-    table(rows, BANDS, "bands", "Days whose usage was outside of what was expected")
-    charted = {one["id"]: one for one in listed if one["project_id"] is not None}
-    if charted:
-        chosen = st.selectbox(
-            "Compare with expected range",
-            list(charted),
-            format_func=lambda number: _day_of(charted[number]),
-            key="unusual",
-        )
-        one = charted[chosen]
-        alert.unusual(one["project_id"], one["detail"], Day.of(at).previous().date)
+    incident = next((one for one in listed if one.id == chosen), None) or _find(chosen)
+    if incident is None:
+        address.refuse("incident", str(chosen), "an incident that there is")
+    else:
+        panel.render(incident, at)
 
 
-def _band(row: Row) -> Row:
-    meter = METERS.get(row["detail"]["meter"])
-    unit = {"unit": meter.unit if meter else ""}
-    return {**unit, **row["detail"], "project": row["project"], "label": _label(row)}
-
-
-def _day_of(one: Row) -> str:
-    return (
-        f"{one['detail']['date']} · {_label(one)} · {escape.project(one['project_id'], one['project'] or '')}"
-    )
-
-
-def _label(one: Row) -> str:
-    meter = METERS.get(one["detail"]["meter"])
-    return meter.label if meter else str(one["detail"]["meter"])
+def _find(chosen: int) -> Incident | None:
+    with read_transaction() as page:
+        return next(iter(incidents.read(page.connection, True, 1, id=chosen)), None)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from collectors.mqtt import daemon
 from jobs.tasks import reconcile
-from metering.alerts import alerts, reconciliation
+from metering.alerts import alerts, incidents, reconciliation
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
@@ -231,9 +231,9 @@ def test_a_drift_above_the_threshold_opens_an_alert(
     runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None), percent)
-        found = alerts.list_alerts(connection, kind="drift")
+        found = incidents.read(connection, kind="drift")
     assert len(found) == open_alerts
-    assert all(alert["detail"]["percent"] == -12.0 for alert in found)
+    assert all(alert.detail["percent"] == -12.0 for alert in found)
 
 
 def compare(engine: Engine, at: datetime, received: int, uptime: int) -> dict[str, Any]:

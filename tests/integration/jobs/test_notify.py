@@ -61,7 +61,8 @@ def to(*receivers: Receiver) -> list[notify.Channel]:
 def alert(platform: Platform, subject: str, severity: str = "warning") -> None:
     platform.sql(
         "INSERT INTO alerts (kind, severity, subject, detail, opened_at)"
-        " VALUES ('job_failed', :severity, :subject, '{\"error\": \"denied\"}', :at)",
+        " VALUES ('job_failed', :severity, :subject, jsonb_build_object('job', CAST(:subject AS text),"
+        " 'period', 'p', 'error', 'denied', 'failures', 0), :at)",
         severity=severity,
         subject=subject,
         at=AT,
@@ -76,7 +77,7 @@ def test_an_alert_is_told_once_when_it_opens_and_once_when_it_is_over(
     for _ in range(2):
         assert notify.deliver(engine, channels) == {}
     assert [message["title"] for message in receiver.messages] == ["Fleetmeter: 1 opened"]
-    assert receiver.messages[0]["message"] == "[warning] job_failed: hourly (error denied)"
+    assert receiver.messages[0]["message"] == "[warning] Job hourly of p failed: denied"
     platform.sql("UPDATE alerts SET resolved_at = :at", at=datetime.now(UTC))
     for _ in range(2):
         notify.deliver(engine, channels)
@@ -90,7 +91,7 @@ def test_many_alerts_are_few_messages_the_critical_ones_first(
         alert(platform, f"subject {number}", "critical" if number == 60 else "warning")
     notify.deliver(engine, to(receiver))
     first, second = receiver.messages
-    assert first["message"].startswith("[critical] job_failed: subject 60")
+    assert first["message"].startswith("[critical] Job subject 60 of p failed: denied")
     assert first["message"].endswith("and 80 more; see: fleetmeter alerts")
     assert second["title"] == "Fleetmeter: 5 opened"
 
@@ -188,6 +189,6 @@ def test_sns_gets_the_message(
     body = json.loads(message["Body"])
     assert (body["Subject"], body["Message"]) == (
         "Fleetmeter: 1 opened",
-        "[warning] job_failed: hourly (error denied)",
+        "[warning] Job hourly of p failed: denied",
     )
     server.stop()

@@ -1,0 +1,61 @@
+"""An unusual day beside what was expected of it and of the days around it."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import streamlit as st
+
+from console.data.transactions import read_transaction
+from console.ui import escape
+from console.ui.charts import drawing
+from console.ui.charts.meter import Measured, figure
+from console.ui.table import Column, table
+from metering.alerts import expected_usage, titles
+from metering.catalogue.meters import METERS
+from metering.catalogue.periods import Day
+
+BEFORE, AFTER = 35, 7  # days around an unusual one
+BAND = (
+    Column("date", "Day", "date"),
+    Column("actual", "Actual", "count"),
+    Column("low", "Expected from", "count"),
+    Column("high", "Expected to", "count"),
+)
+
+
+def render(project_id: int, detail: Mapping[str, Any], until: date) -> None:
+    """Show each meter of the day, and one of them around it, up to `until`, with the range of each day."""
+    day = date.fromisoformat(detail["date"])
+    parts = {part["meter"]: part for part in detail.get("meters") or [detail]}
+    for part in parts.values():
+        sentence = f"{titles.label(part['meter'])}: {titles.unusual(part, day)}"
+        st.markdown(f"- {escape.markdown(sentence, 200)}")
+    known = [meter for meter in parts if meter in METERS]
+    if not known:
+        return
+    meter = st.selectbox("Compare with expected range", known, format_func=titles.label, key="unusual")
+    _chart(project_id, parts[meter], day, until)
+
+
+def _chart(project_id: int, part: Mapping[str, Any], day: date, until: date) -> None:
+    meter = METERS[part["meter"]]
+    first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
+    with read_transaction() as page:
+        days = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
+    measured = Measured(
+        meter.label,
+        meter.unit,
+        "day",
+        [str(one.date) for one in days],
+        [one.actual for one in days],
+        unusual={str(day): titles.unusual(part, day)},
+        band=([one.low for one in days], [one.high for one in days]),
+    )
+    alt = f"{meter.label} by day from {first} to {last}, and the band in which each was expected"
+    chart, rows = st.tabs(["Chart", "Table"])
+    with chart:
+        drawing.show(figure(measured, f"{project_id} {meter.name} {day}"), "expected", alt)
+    with rows:
+        listed = [vars(one) for one in reversed(days)]
+        table(listed, BAND, "expected-table", "Each day's usage and what was expected, newest first")

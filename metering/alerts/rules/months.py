@@ -1,0 +1,41 @@
+"""Rules about bills: months that stay open, several owners, corrections that no bill takes."""
+
+UNBILLED = """
+    SELECT 'warning' AS severity, NULL::bigint AS project_id, to_char(due.month, 'YYYY-MM') AS subject,
+        jsonb_build_object('month', to_char(due.month, 'YYYY-MM'), 'projects', count(*), 'first', (array_agg(
+            jsonb_build_object('project', s.project_id, 'reason', s.reason) ORDER BY s.project_id))[1:3])
+        AS detail
+    FROM unnest(CAST(:due_months AS date[])) AS due (month)
+    CROSS JOIN LATERAL fleetmeter_month_status(due.month, :at) s
+    WHERE s.state IN ('open', 'blocked') GROUP BY due.month"""
+
+# Projects that are blocked and have usage are those of `unbilled`, which gives the reasons.
+MONTH_BLOCKED = """
+    SELECT 'warning' AS severity, NULL::bigint AS project_id, 'monthly' AS subject,
+        jsonb_build_object('run', id, 'blocked', (SELECT count(*) FROM jsonb_object_keys(blocked)),
+            'first', (SELECT jsonb_object_agg(key, value) FROM (
+                SELECT key, value FROM jsonb_each_text(blocked) ORDER BY key LIMIT 3) AS few)) AS detail
+    FROM (
+        SELECT id, result->'blocked' AS blocked FROM job_runs WHERE job >= 'monthly' AND job <= 'monthly'
+        AND state = 'succeeded' AND NOT dry_run ORDER BY job DESC, id DESC LIMIT 1) last
+    WHERE blocked <> '{}'
+        AND NOT EXISTS (SELECT FROM alerts WHERE kind = 'unbilled' AND resolved_at IS NULL)"""
+
+# Bills of the last month that is over: finance divides each between the owners.
+PROJECT_MOVED = """
+    SELECT 'warning' AS severity, m.project_id,
+        format('%s-%s', m.year, lpad(m.month::text, 2, '0')) AS subject,
+        jsonb_build_object('organization_id', m.organization_id, 'owners', m.owners) AS detail
+    FROM monthly_stats m WHERE m.owners <> '[]'
+        AND make_date(m.year, m.month, 1)
+            >= date_trunc('month', CAST(:at AS timestamptz)) - interval '1 month'"""
+
+# A month that is not closed is billed in the currency of the running one.
+CORRECTION_NOT_APPLIED = """
+    SELECT 'warning' AS severity, x.project_id, 'adjustment ' || x.id AS subject,
+        jsonb_build_object('adjustment', x.id, 'usage_date', x.usage_date, 'amount', x.amount::text,
+            'currency', x.currency, 'month', to_char(x.posted_month, 'YYYY-MM'),
+            'billed_in', coalesce(m.currency, CAST(:currency AS text))) AS detail
+    FROM adjustments x LEFT JOIN monthly_stats m ON m.project_id = x.project_id
+        AND make_date(m.year, m.month, 1) = x.posted_month
+    WHERE x.currency <> coalesce(m.currency, CAST(:currency AS text))"""

@@ -1,0 +1,1 @@
+"""Answer questions about customers: their budgets."""
