@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from fleetmeter import environment
 from fleetmeter.cli import corrections, output, terminal
 from fleetmeter.cli.options import AsJson, At
-from metering.alerts import alerts, incidents
+from metering.alerts import alerts, incidents, thresholds
 from metering.alerts.incidents import Incident
 from metering.catalogue import quantities
 from metering.db.engine import is_denied
@@ -60,6 +60,36 @@ def acknowledge(
     with transaction(environment.engine(environment.load())) as connection:
         alerts.acknowledge(connection, alert_id, corrections.actor(), note)
     OUT.print_line(f"alert {alert_id} is acknowledged")
+
+
+@app.command("thresholds")
+def list_thresholds(as_json: AsJson = False) -> None:
+    """List customers' own thresholds; everybody else's are the default."""
+    with transaction(environment.engine(environment.load())) as connection:
+        rows = thresholds.own(connection)
+    if as_json:
+        output.as_json(OUT, rows)
+        return
+    default = ", ".join(f"{percent} %" for percent in thresholds.DEFAULT)
+    cells = [
+        row | {"meter": row["meter"] or "every meter", "percents": ", ".join(map(str, row["percents"]))}
+        for row in rows
+    ]
+    OUT.print(output.table("Own thresholds", cells) if rows else "no customer has own thresholds")
+    OUT.print_line(f"the default is {default}")
+
+
+@app.command("threshold")
+def set_thresholds(
+    organization: Annotated[int, typer.Option(help="The customer's id.")],
+    meter: Annotated[str | None, typer.Option(help="One meter; left out: every meter.")] = None,
+    at: Annotated[list[int] | None, typer.Option(help="Percent; several times. None: the default.")] = None,
+) -> None:
+    """Set at which shares of an allowance a customer's limits are reported."""
+    with transaction(environment.engine(environment.load())) as connection:
+        thresholds.put(connection, organization, meter, at or [], corrections.actor())
+    shares = ", ".join(f"{percent} %" for percent in sorted(set(at or thresholds.DEFAULT)))
+    OUT.print_line(f"organization {organization}: {meter or 'every meter'} is reported at {shares}")
 
 
 @app.command("test")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from fleetmeter.cli import (
     alerts,
     broker_acl,
+    budget,
     corrections,
     counters,
     database,
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(database.db, name="db")
 app.add_typer(exports.app, name="export")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(budget.app, name="budget")
 app.add_typer(counters.app, name="counters")
 app.add_typer(runs.jobs, name="jobs")
 app.add_typer(tokens.app, name="token")
@@ -81,6 +83,7 @@ READING: tuple[list[str], ...] = (
     ["coverage"],
     ["jobs"],
     ["spend"],
+    ["budget"],
     ["explain"],
     ["month"],
 )

@@ -47,12 +47,7 @@ _USED = " ".join(
 # Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.id AS organization_id, o.name AS organization, o.tier,
-<<<<<<< HEAD
         used.meter, used.used, used.corrected, allowed.included, allowed.hard,
-=======
-        used.meter,
-        used.used, allowed.included, allowed.hard,
->>>>>>> f18868d (Make an alert an incident of one cause)
         used.used / nullif(allowed.included, 0)::float AS share
     FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")}
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier

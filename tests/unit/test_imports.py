@@ -30,7 +30,8 @@ CHAPTERS = (
     {"ledger", "pricing", "exports"},
     {"days"},
     {"months"},
-    {"running", "proof", "organizations", "approvals", "events"},
+    {"running", "proof", "approvals", "events"},
+    {"organizations"},
     {"alerts", "archive"},
     {"runs"},
 )

@@ -37,7 +37,7 @@ LANDED = {
     "20261127_forms_and_meters.py": "1b95052cdd9be6a4b9c6dce58034e7ad65cfadd20744e4f9926fbf3c76fea19b",
     "20261127_history_and_owners.py": "49ae147c2d85aa5fbf5d0b1df9014c8115277035f275bf5c227a0ffbdcdb22e0",
     "20261127_hours_by_owner.py": "fbb7d1fe5e37924583b0e9afc663c5f94b8054d3c42e60f2410f3b769d50eed6",
-    "20261127_incidents.py": "ecb60ac952bb332124c1f922dd681f19d9a8c09911c17dd25b8fa7a257561e87",
+    "20261127_incidents.py": "22ad4bc08b88a442bb7bc8fe7326b4ba4f8162145b288d094ee15a50ade9f07d",
     "20261127_month_versions.py": "6796aa4cd1f9906b1dff70b463b4fb200df947b84d16c5a9b392062b80de2308",
     "20261127_own_meters.py": "c7888cccfe6b2415f191564c1847bb0043f6892be3cd5227598d3cd60b5c326d",
     "20261127_row_level_security.py": "62965bb21672025c95b1fae0c93fd3e8cffa8202b9eace3ee4675702db1d968f",
