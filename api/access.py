@@ -23,7 +23,6 @@ from metering.db.tokens import Caller, Credentials
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import DatabaseUnavailable
 
-TIMEOUT = "15s"
 T = TypeVar("T")
 
 
@@ -51,10 +50,12 @@ def check(request: Request, role: Role = "viewer") -> None:
     read(request, lambda access: None, role)
 
 
-def read(request: Request, answer: Callable[[Access], T], role: Role = "viewer", timeout: str = TIMEOUT) -> T:
+def read(
+    request: Request, answer: Callable[[Access], T], role: Role = "viewer", timeout: str | None = None
+) -> T:
     """Return what `answer` reads as the token that asks; everything in it is of the same instant.
 
-    `timeout` is PostgreSQL's for each statement.
+    `timeout` is PostgreSQL's for each statement; None: that of the session (`context`).
 
     Raises Problem 401 without a token that counts, 403 where it has less than `role`, 429 where it asks too
     often; DatabaseUnavailable.
@@ -65,12 +66,13 @@ def read(request: Request, answer: Callable[[Access], T], role: Role = "viewer",
         return _read(request, answer, role, timeout)
 
 
-def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: str) -> T:
+def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: str | None) -> T:
     server, sent = context.of(request), credentials(request)
     at = server.now()
     with read_snapshot(server.engine) as connection:
-        caller = _admitted(request, tokens.caller(connection, sent, at), role)
-        connection.execute(text(f"SET LOCAL statement_timeout = '{timeout}'"))
+        caller = admitted(request, tokens.caller(connection, sent, at), role)
+        if timeout is not None:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{timeout}'"))
         return answer(Access(connection, caller, at, server))
 
 
@@ -83,7 +85,7 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
     server, sent = context.of(request), credentials(request)
     at = server.now()
     with transaction(server.engine) as connection:
-        caller = _admitted(request, tokens.caller(connection, sent, at), role, charge=False)
+        caller = admitted(request, tokens.caller(connection, sent, at), role, charge=False)
         access = Access(connection, caller, at, server)
         row_security.limit(connection, None)
         return idempotency.once(request, connection, caller, lambda: effect(access))
@@ -98,7 +100,8 @@ def visible(access: Access, look: Callable[[], T]) -> T:
         row_security.limit(access.connection, None)
 
 
-def _admitted(request: Request, caller: Caller | None, role: Role, charge: bool = True) -> Caller:
+def admitted(request: Request, caller: Caller | None, role: Role, charge: bool = True) -> Caller:
+    """Return the caller if it may ask. Raises Problem 401, 403 or 429."""
     if caller is None:
         raise unauthenticated("this token is unknown, expired or revoked")
     request.state.caller = caller

@@ -1,7 +1,11 @@
 """The application: every address under /api/v1, with problem details for whatever goes wrong."""
 
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -23,6 +27,7 @@ DESCRIPTION = "Usage, bills and jobs. Unknown is null, never zero; instants are 
 def create(settings: Settings) -> FastAPI:
     """Return the application, the same alone and in the console's server."""
     app = FastAPI(
+        lifespan=_lifespan,
         title="Fleetmeter",
         version="1",
         description=DESCRIPTION,
@@ -38,6 +43,19 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Edge)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Work in as many threads as there are connections: more would only wait for one.
+
+    Runs where the API is served alone; the console's server has threads of its own.
+    """
+    pool = app.state.context.settings.db_pool_size + 10  # SQLAlchemy's overflow
+    anyio.to_thread.current_default_thread_limiter().total_tokens = pool
+    gc.collect()
+    gc.freeze()
+    yield
 
 
 async def _invalid(_request: Request, error: Any) -> Response:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from starlette.requests import HTTPConnection
 
 from api.rate import RateLimiter
@@ -17,6 +17,8 @@ from metering.db.engine import open_engine
 from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.pricing.plans import Plans
+
+TIMEOUT = "15s"  # of each statement that reads for an answer
 
 
 class Context:
@@ -34,7 +36,13 @@ class Context:
         # Not pinged: that is a round trip for each request. `access` asks again where a connection has died.
         opened = open_engine(self.settings, "fleetmeter api", ping=False)
         row_security.require_limit(opened)
+        event.listen(opened, "connect", _set_timeout)
         return opened
+
+    @cached_property
+    def quick(self) -> Engine:
+        """Return the same engine for single messages, without a transaction around them."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def plans(self) -> Plans:
@@ -59,6 +67,13 @@ class Context:
     def now(self) -> datetime:
         """Return the host's time, UTC."""
         return datetime.now(UTC)
+
+
+def _set_timeout(connection: Any, _record: Any) -> None:
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{TIMEOUT}'")
+    connection.autocommit = False
 
 
 def _version(path: Path | None) -> tuple[int, int] | None:

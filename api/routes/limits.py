@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import answers
+from api import answers, context
 from api.access import Access, read
 from api.parameters import LARGEST_ID, OrganizationId, ProjectId
 from api.problems import Problem
+from api.quick import Query as Quick
 from api.requests import ApiRoute
 from api.schemas import LimitShape, listing
 from metering.running import checks
@@ -17,6 +18,10 @@ from metering.running.checks import Check
 
 router = APIRouter(tags=["Limits"], route_class=ApiRoute)
 NAMES = ("meter", "used", "included", "remaining", "hard", "allowed", "why")
+QUERIES = {
+    meter: Quick(checks.PARAMETER.sub(r"%(\1)s", checks.sql((meter,))), "tier")
+    for meter in checks.OF_PROJECT.values()
+}
 Name = Literal["project", "user", "device", "storage", "mqtt_inbound", "mqtt_outbound", "ecr_image"]
 
 
@@ -57,20 +62,22 @@ def check(
 ) -> Response:
     """Return whether that much more is allowed, and why."""
     amount = count if bytes is None else bytes
+    if check in checks.OF_PROJECT:
+        subject = _required(project, "project", check)
+        return answers.one(request, {"check": check} | _shown(_of_meter(request, check, subject, amount)))
 
     def body(access: Access) -> Check:
-        if check in checks.OF_PROJECT:
-            meter = checks.OF_PROJECT[check]
-            subject = _required(project, "project", check)
-            found = checks.of_project(
-                access.connection, access.server.plans, subject, access.at, (meter,), amount
-            )
-            return found[0]
         subject = _required(organization, "organization", check)
         both = checks.of_organization(access.connection, access.server.plans, subject, access.at, amount)
         return next(one for one in both if one.meter == checks.OF_ORGANIZATION[check])
 
     return answers.one(request, {"check": check} | _shown(read(request, body)))
+
+
+def _of_meter(request: Request, check: str, project_id: int, amount: int) -> Check:
+    meter, server = checks.OF_PROJECT[check], context.of(request)
+    found = QUERIES[meter].read(request, checks.bounds(project_id, server.now()))
+    return checks.answer(found.row, server.plans, project_id, found.at, (meter,), amount)[0]
 
 
 def _required(value: int | None, name: str, check: str) -> int:

@@ -1,5 +1,6 @@
 """Projects: the list, and one with its live counters, gauges and their age."""
 
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Query
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from api import answers, cursors
 from api.access import Access, read
 from api.parameters import PAGE, Cursor, Limit, OfOrganization, ProjectId
+from api.quick import Query as Quick
 from api.requests import ApiRoute
 from api.schemas import LiveProjectShape, ProjectShape, listing
 from metering.catalogue import platform, unknowns
@@ -27,8 +29,11 @@ LIST = text(f"""
     WHERE p.id > :after AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
         AND (CAST(:is_active AS boolean) IS NULL OR p.is_active = :is_active)
     ORDER BY p.id LIMIT :most""")
-ONE = text(f"""
-    SELECT {_COLUMNS}, s.* FROM {_FROM} LEFT JOIN project_stats s ON s.project_id = p.id WHERE p.id = :id""")
+ONE = Quick(
+    f"""SELECT {_COLUMNS}, s.* FROM {_FROM} LEFT JOIN project_stats s ON s.project_id = p.id
+        WHERE p.id = %(id)s""",
+    key="id",
+)
 
 
 @router.get("/projects", response_model=listing(ProjectShape), summary="List the projects")
@@ -57,24 +62,20 @@ def projects(
 @router.get("/projects/{project_id}", response_model=LiveProjectShape, summary="One project, live")
 def project(request: Request, project_id: ProjectId) -> Response:
     """Return a project with the counters of the months that are not closed, and its newest gauges."""
-
-    def body(access: Access) -> dict[str, Any]:
-        row = access.connection.execute(ONE, {"id": project_id}).mappings().first()
-        if row is None:
-            raise UnknownProject(f"there is no project {project_id}")
-        return live(dict(row), access)
-
-    found = read(request, body)
-    return answers.one(request, found, found["updated_at"], aside=("age_seconds",))
+    row, at = ONE.read(request, {"id": project_id})
+    if row is None:
+        raise UnknownProject(f"there is no project {project_id}")
+    body = live(row, at)
+    return answers.one(request, body, body["updated_at"], aside=("age_seconds",))
 
 
-def live(row: dict[str, Any], access: Access) -> dict[str, Any]:
-    """Return a project's row of `project_stats` as the API shows it; unknown is None."""
+def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Return a project's row of `project_stats` as the API shows it at `at`; unknown is None."""
     known = unknowns.live(row) if row["project_id"] is not None else row
     measured = {source: row[f"{source}_measured_at"] for source in SOURCE_NAMES}
     ages = {
-        source: None if at is None else round((access.at - at).total_seconds(), 3)
-        for source, at in measured.items()
+        source: None if then is None else round((at - then).total_seconds(), 3)
+        for source, then in measured.items()
     }
     return (
         {name: row[name] for name in NAMES}

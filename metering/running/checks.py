@@ -3,6 +3,7 @@
 A counter whose source was never measured is unknown here, and not 0.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ OF_PROJECT: Mapping[str, str] = {
     "mqtt_outbound": "mqtt_outbound",
     "ecr_image": "ecr_image_count",
 }
+PARAMETER = re.compile(r"(?<!:):([a-z]+)\b")  # a parameter in SQL, but no cast
 OF_ORGANIZATION: Mapping[str, str] = {"project": "projects", "user": "users"}
 
 
@@ -100,12 +102,17 @@ def of_organization(
 @cache
 def statement(meters: tuple[str, ...]) -> TextClause:
     """Return the statement that reads the tier and the usage of `meters` of one project."""
+    return text(sql(meters))
+
+
+def sql(meters: tuple[str, ...]) -> str:
+    """Return the SQL of `statement`."""
     used = ", ".join(f"{_used(meter)} AS {meter}" for meter in meters)
-    return text(f"""
+    return f"""
         SELECT o.tier, {used} FROM {platform.PROJECTS} p
         JOIN organizations o ON o.id = p.organization_id
         LEFT JOIN project_stats s ON s.project_id = p.id
-        WHERE p.id = :project""")
+        WHERE p.id = :project"""
 
 
 def _used(name: str) -> str:
@@ -113,7 +120,9 @@ def _used(name: str) -> str:
     if not isinstance(meter, Counter):
         return f"s.{meter.live}"
     in_month = limits.IN_MONTH.format(meter=name)
-    return f"CASE WHEN s.{meter.source}_measured_at IS NULL THEN nullif({in_month}, 0) ELSE {in_month} END"
+    # OFFSET 0: computed once, and not put into both places.
+    return f"""(SELECT CASE WHEN s.{meter.source}_measured_at IS NULL THEN nullif(used, 0) ELSE used END
+        FROM (SELECT {in_month} AS used OFFSET 0) counted)"""
 
 
 def _tier(plans: Plans, name: str, whose: str, at: datetime) -> Tier:
