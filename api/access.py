@@ -104,9 +104,11 @@ def admitted(request: Request, caller: Caller | None, role: Role, charge: bool =
     """Return the caller if it may ask. Raises Problem 401, 403 or 429."""
     if caller is None:
         raise unauthenticated("this token is unknown, expired or revoked")
+    server = context.of(request)
     request.state.caller = caller
+    server.uses.note(server.engine, caller, server.now())
     if charge:
-        _charge(context.of(request), caller)
+        _charge(server, caller)
     if not caller.has(role):
         raise Problem(403, f"the token {caller.name} is {caller.role} and this takes {role}")
     return caller

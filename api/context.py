@@ -9,6 +9,7 @@ from sqlalchemy import Engine, event
 from starlette.requests import HTTPConnection
 
 from api.rate import RateLimiter
+from api.uses import Uses
 from metering.catalogue import own_meters
 from metering.catalogue.own_meters import OwnMeter
 from metering.config.settings import Settings
@@ -27,6 +28,7 @@ class Context:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.rate = RateLimiter(settings.api_requests_per_minute)
+        self.uses = Uses()
         self._plans: tuple[Any, Plans] | None = None
         self._meters: tuple[Any, dict[str, OwnMeter]] | None = None
 
@@ -38,11 +40,6 @@ class Context:
         row_security.require_limit(opened)
         event.listen(opened, "connect", _set_timeout)
         return opened
-
-    @cached_property
-    def quick(self) -> Engine:
-        """Return the same engine for single messages, without a transaction around them."""
-        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def plans(self) -> Plans:

@@ -18,10 +18,7 @@ from metering.running.checks import Check
 
 router = APIRouter(tags=["Limits"], route_class=ApiRoute)
 NAMES = ("meter", "used", "included", "remaining", "hard", "allowed", "why")
-QUERIES = {
-    meter: Quick(checks.PARAMETER.sub(r"%(\1)s", checks.sql((meter,))), "tier")
-    for meter in checks.OF_PROJECT.values()
-}
+QUERIES = {meter: Quick(checks.sql((meter,)), "tier") for meter in checks.OF_PROJECT.values()}
 Name = Literal["project", "user", "device", "storage", "mqtt_inbound", "mqtt_outbound", "ecr_image"]
 
 

@@ -24,14 +24,22 @@ NAMES = ("id", "name", "organization_id", "tier", "is_active")
 
 _COLUMNS = "p.id, p.name, p.organization_id, o.tier, p.is_active"
 _FROM = f"{platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id"
+_LIVE = ", ".join(
+    [
+        *("s.project_id", "s.meters", "s.open_from", "s.updated_at"),
+        *(f"s.{name}, s.lifetime_{name}" for name in COUNTER_NAMES),
+        *(f"s.{gauge.live}" for gauge in GAUGES),
+        *(f"s.{source}_measured_at" for source in SOURCE_NAMES),
+    ]
+)
 LIST = text(f"""
     SELECT {_COLUMNS} FROM {_FROM}
     WHERE p.id > :after AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
         AND (CAST(:is_active AS boolean) IS NULL OR p.is_active = :is_active)
     ORDER BY p.id LIMIT :most""")
 ONE = Quick(
-    f"""SELECT {_COLUMNS}, s.* FROM {_FROM} LEFT JOIN project_stats s ON s.project_id = p.id
-        WHERE p.id = %(id)s""",
+    f"""SELECT {_COLUMNS}, {_LIVE} FROM {_FROM} LEFT JOIN project_stats s ON s.project_id = p.id
+        WHERE p.id = :id""",
     key="id",
 )
 

@@ -68,10 +68,6 @@ class Caller:
         """Return whether its role is `role` or one above it."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
-    def is_used_again(self, at: datetime) -> bool:
-        """Return whether its last use is so long ago at `at` that this one is worth a note."""
-        return self.last_used_at is None or at - self.last_used_at > USED_AGAIN
-
 
 @dataclass(frozen=True)
 class Token:

@@ -21,14 +21,14 @@ LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outli
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One READ COMMITTED transaction. Raises DatabaseUnavailable when PostgreSQL is away."""
-    with _translated(engine), engine.begin() as connection:
+    with translated(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def connected(engine: Engine) -> Iterator[Connection]:
     """Open a connection whose transactions are the caller's. Raises DatabaseUnavailable."""
-    with _translated(engine), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         yield connection
 
 
@@ -36,14 +36,15 @@ def connected(engine: Engine) -> Iterator[Connection]:
 def read_snapshot(engine: Engine) -> Iterator[Connection]:
     """One read-only REPEATABLE READ transaction: everything read in it is of the same instant."""
     frozen = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with _translated(engine), frozen.begin() as connection:
+    with translated(engine), frozen.begin() as connection:
         # It holds up nobody, and whoever reads its rows may be slow.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield connection
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
+    """Raise DatabaseUnavailable or LockTimeout for what the database's errors inside mean."""
     try:
         yield
     except DBAPIError as error:

@@ -3,7 +3,6 @@
 A counter whose source was never measured is unknown here, and not 0.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +27,6 @@ OF_PROJECT: Mapping[str, str] = {
     "mqtt_outbound": "mqtt_outbound",
     "ecr_image": "ecr_image_count",
 }
-PARAMETER = re.compile(r"(?<!:):([a-z]+)\b")  # a parameter in SQL, but no cast
 OF_ORGANIZATION: Mapping[str, str] = {"project": "projects", "user": "users"}
 
 
