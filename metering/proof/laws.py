@@ -7,6 +7,7 @@ from metering.days.seal import row_hash
 from metering.months.close import SEAL
 from metering.months.own_quantities import POSTED, with_posted
 from metering.proof.history_laws import HISTORY_LAWS
+from metering.proof.summary_laws import SUMMARY_LAWS
 
 _S_PERIOD = "format('%s-%s', s.year, lpad(s.month::text, 2, '0'))"
 _TOTALS = columns("coalesce(sum({0}), 0) AS {0}")  # numeric: a sum may exceed 64 bits
@@ -219,21 +220,25 @@ ARCHIVED_BILLS = """
         FROM monthly_stats GROUP BY year, month) b USING (month)
     WHERE coalesce(b.bills, 0) < a.bills"""
 
-LAWS: dict[str, tuple[str, str]] = HISTORY_LAWS | {
-    "project_stats = hours of the open months": (
-        f"{RUNNING_TOTALS} UNION ALL {OWN_RUNNING_TOTALS}",
-        "project_stats",
-    ),
-    "a day = its hours": (f"{DAYS} UNION ALL {OWN_DAYS}", "daily_stats"),
-    "a month = its days + adjustments": (f"{MONTHS} UNION ALL {OWN_MONTHS}", "monthly_stats"),
-    "lifetime = all closed months": (f"{LIFETIME} UNION ALL {OWN_LIFETIME}", "project_stats"),
-    "no counted hour is left unsealed": (STRANDED_HOURS, "usage_hourly"),
-    "a sealed day is as it was sealed": (DAY_HASHES, "daily_stats"),
-    "a closed month is as it was sealed": (MONTH_SEALS, "monthly_stats"),
-    "seals form a chain": (SEAL_CHAIN, "monthly_stats"),
-    "a bill adds up": (BILL_SUMS, "monthly_stats"),
-    "a bill has the adjustments of its month": (BILLED_ADJUSTMENTS, "monthly_stats"),
-    "adjustments are as they were posted": (POSTED, "adjustments"),
-    "gaps are accepted as they were": (ACCEPTED, "gaps"),
-    "every archived bill is there": (ARCHIVED_BILLS, "monthly_stats"),
-}
+LAWS: dict[str, tuple[str, str]] = (
+    HISTORY_LAWS
+    | SUMMARY_LAWS
+    | {
+        "project_stats = hours of the open months": (
+            f"{RUNNING_TOTALS} UNION ALL {OWN_RUNNING_TOTALS}",
+            "project_stats",
+        ),
+        "a day = its hours": (f"{DAYS} UNION ALL {OWN_DAYS}", "daily_stats"),
+        "a month = its days + adjustments": (f"{MONTHS} UNION ALL {OWN_MONTHS}", "monthly_stats"),
+        "lifetime = all closed months": (f"{LIFETIME} UNION ALL {OWN_LIFETIME}", "project_stats"),
+        "no counted hour is left unsealed": (STRANDED_HOURS, "usage_hourly"),
+        "a sealed day is as it was sealed": (DAY_HASHES, "daily_stats"),
+        "a closed month is as it was sealed": (MONTH_SEALS, "monthly_stats"),
+        "seals form a chain": (SEAL_CHAIN, "monthly_stats"),
+        "a bill adds up": (BILL_SUMS, "monthly_stats"),
+        "a bill has the adjustments of its month": (BILLED_ADJUSTMENTS, "monthly_stats"),
+        "adjustments are as they were posted": (POSTED, "adjustments"),
+        "gaps are accepted as they were": (ACCEPTED, "gaps"),
+        "every archived bill is there": (ARCHIVED_BILLS, "monthly_stats"),
+    }
+)

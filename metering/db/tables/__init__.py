@@ -5,7 +5,7 @@ Platform tables carry `info={"owner": "platform"}`.
 
 from sqlalchemy import Table
 
-from metering.db.tables import access, history, ledger, operations, platform, sealed, views
+from metering.db.tables import access, history, ledger, operations, platform, sealed, summaries, views
 from metering.db.tables.base import METADATA
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "operations",
     "platform",
     "sealed",
+    "summaries",
     "views",
 ]
 

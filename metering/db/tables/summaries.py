@@ -1,0 +1,74 @@
+"""Sums of sealed days, so that years of a fleet are charted without reading every day of every project.
+
+A trigger on `daily_stats` keeps them in the transaction of the seal, `fleetmeter_retention` shortens them,
+and `fleetmeter verify` proves them equal to the days. Sums are `numeric`: many bigints exceed 64 bits.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, Numeric, Table, Text, text
+
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
+from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES
+from metering.db.tables.base import METADATA, own_meters
+
+
+def _sum(name: str) -> Column[Any]:
+    return Column(name, Numeric, nullable=False, server_default=text("0"))
+
+
+def _count(name: str) -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+def _quality(source: str) -> list[Column[Any]]:
+    """Return how many of the days a source of counters measured, and how many of those only in part."""
+    return [_count(f"{source}_known"), _count(f"{source}_partial")]
+
+
+# The sealed days of an organization's projects of one tier on one date: `projects` of them. A counter is the
+# sum over those whose source measured it (`<source>_known`); a gauge the sum of the known levels
+# (`known_<gauge>`). `<source>_carried` levels are of an earlier day, for `storage` in one part at least.
+organization_days = Table(
+    "organization_days",
+    METADATA,
+    Column("date", Date, primary_key=True),
+    Column(
+        "organization_id",
+        BigInteger,
+        ForeignKey("organizations.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("tier", Text, primary_key=True),
+    _count("projects"),
+    *(column for source in COUNTER_SOURCES for column in _quality(source)),
+    *(_count(f"{name}_carried") for name in (*GAUGE_SOURCES, "storage")),
+    *(_count(f"known_{name}") for name in GAUGE_NAMES),
+    *(_sum(name) for name in (*COUNTER_NAMES, *GAUGE_NAMES)),
+    own_meters(),
+    own_meters("largest_meters"),
+    Index("organization_days_organization_id_date_idx", "organization_id", "date"),
+)
+
+# The sealed `days` of a project in one month, by their owner and tier; counters as above.
+project_months = Table(
+    "project_months",
+    METADATA,
+    Column("month", Date, primary_key=True),
+    Column("project_id", BigInteger, ForeignKey("projects.id"), primary_key=True, autoincrement=False),
+    Column(
+        "organization_id",
+        BigInteger,
+        ForeignKey("organizations.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("tier", Text, primary_key=True),
+    _count("days"),
+    *(column for source in COUNTER_SOURCES for column in _quality(source)),
+    *(_sum(name) for name in COUNTER_NAMES),
+    own_meters(),
+    own_meters("largest_meters"),
+    Index("project_months_organization_id_month_idx", "organization_id", "month"),
+)

@@ -1,0 +1,92 @@
+"""The laws of the summaries: what they hold is what the sealed days add up to."""
+
+from metering.catalogue.meters import COUNTERS, GAUGE_NAMES, columns
+from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES, quoted
+
+_BLIND = quoted(("missing", "not_configured", "not_started"))
+_EARLIER = quoted(("carried", "denied", "failed"))
+
+
+def _state(source: str) -> str:
+    return f"coalesce(d.coverage->'{source}'->>'state', 'missing')"
+
+
+def _known(source: str) -> str:
+    return f"{_state(source)} NOT IN {_BLIND}"
+
+
+_QUALITY = ", ".join(
+    f"count(*) FILTER (WHERE {_known(source)}) AS {source}_known,"
+    f" count(*) FILTER (WHERE {_state(source)} = 'partial') AS {source}_partial"
+    for source in COUNTER_SOURCES
+)
+_CARRIED = ", ".join(
+    f"count(*) FILTER (WHERE {_state(source)} IN {_EARLIER}) AS {source}_carried" for source in GAUGE_SOURCES
+)
+_ANY_CARRIED = " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in GAUGE_SOURCES)
+_SUMS = ", ".join(
+    f"coalesce(sum(d.{c.name}) FILTER (WHERE {_known(c.source)}), 0) AS {c.name}" for c in COUNTERS
+)
+_LEVELS = columns("count(d.{0}) AS known_{0}, coalesce(sum(d.{0}), 0) AS {0}", GAUGE_NAMES)
+
+
+def _differing(table: str, keys: str, expected: str, project: str, period: str, what: str) -> str:
+    """Compare the rows of `table` with the sums of the days and of their own meters, value by value."""
+    return f"""
+        SELECT {project}, {period}, {what} || v.key, v.expected, v.found FROM (
+            SELECT {keys}, to_jsonb(e) AS expected, to_jsonb(s) AS found
+            FROM ({expected}) e FULL JOIN {table} s USING ({keys})) both_sides
+        CROSS JOIN LATERAL (
+            SELECT key, x.value::text AS expected, y.value::text AS found
+            FROM jsonb_each(coalesce(expected, '{{}}')) x FULL JOIN jsonb_each(coalesce(found, '{{}}')) y
+                USING (key)
+            WHERE x.value IS DISTINCT FROM y.value) v"""
+
+
+def _own(group: str) -> str:
+    """Return SQL of the platform's own meters by `group`: their sums and the largest of each."""
+    return f"""
+        SELECT {group}, jsonb_object_agg(meter, total) AS meters,
+            jsonb_object_agg(meter, largest) AS largest_meters
+        FROM (SELECT {group}, own.key AS meter, sum(own.value::numeric) AS total,
+                max(own.value::numeric) AS largest
+            FROM (SELECT *, date_trunc('month', date)::date AS first_of_month FROM daily_stats) d
+            CROSS JOIN LATERAL jsonb_each_text(d.meters) own GROUP BY {group}, own.key) meters
+        GROUP BY {group}"""
+
+
+_EMPTY = "coalesce(own.meters, '{}') AS meters, coalesce(own.largest_meters, '{}') AS largest_meters"
+
+ORGANIZATION_DAYS = _differing(
+    "organization_days",
+    "date, organization_id, tier",
+    f"""SELECT days.*, {_EMPTY} FROM (
+            SELECT date, organization_id, tier, count(*) AS projects, {_QUALITY}, {_CARRIED},
+                count(*) FILTER (WHERE {_ANY_CARRIED}) AS storage_carried, {_LEVELS}, {_SUMS}
+            FROM daily_stats d GROUP BY date, organization_id, tier) days
+        LEFT JOIN ({_own("date, organization_id, tier")}) own USING (date, organization_id, tier)""",
+    "0",
+    "date::text",
+    "'organization ' || organization_id || ', ' || tier || ', '",
+)
+
+PROJECT_MONTHS = _differing(
+    "project_months",
+    "month, project_id, organization_id, tier",
+    f"""SELECT days.*, {_EMPTY} FROM (
+            SELECT date_trunc('month', date)::date AS month, project_id, organization_id, tier,
+                count(*) AS days, {_QUALITY}, {_SUMS}
+            FROM daily_stats d GROUP BY 1, 2, 3, 4) days
+        LEFT JOIN (SELECT first_of_month AS month, own.project_id, own.organization_id, own.tier, own.meters,
+                own.largest_meters
+            FROM ({_own("first_of_month, project_id, organization_id, tier")}) own) own
+            USING (month, project_id, organization_id, tier)""",
+    "project_id",
+    "to_char(month, 'YYYY-MM')",
+    "'organization ' || organization_id || ', ' || tier || ', '",
+)
+
+SUMMARY_LAWS: dict[str, tuple[str, str]] = {
+    "days by organization = its projects' days": (ORGANIZATION_DAYS, "organization_days"),
+    "months by project = its days": (PROJECT_MONTHS, "project_months"),
+}

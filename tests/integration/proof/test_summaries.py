@@ -1,0 +1,78 @@
+"""Sums of sealed days are kept by whoever seals, restores or removes days, and proven."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, text
+
+from metering.catalogue import projects
+from metering.catalogue.periods import Day
+from metering.days.seal import seal_through
+from metering.db.transactions import transaction
+from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.proof.verify import verify
+from tests.support.platform import Platform
+
+AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
+DAY = Day.parse("2026-11-22")
+
+
+def sealed(engine: Engine, platform: Platform) -> tuple[int, list[int]]:
+    organization = platform.organization("pro")
+    ids = [platform.project(organization, created_at=DAY.start) for _ in range(3)]
+    platform.sql(
+        "INSERT INTO mqtt_sessions (client_id, session_started_at, last_seen_at, connected)"
+        " VALUES ('counter', :at, '2027-01-01Z', true)",
+        at=DAY.start,
+    )
+    with transaction(engine) as connection:
+        projects.ensure(connection, ids, DAY.start, since=DAY.start)
+        usage = {(organization, project): MqttUsage(10, 1, 100, 10, "t") for project in ids}
+        add_mqtt(connection, usage, DAY.start)
+    for some in (ids[:2], ids[2:], ids):  # in two transactions, and once more
+        with transaction(engine) as connection:
+            seal_through(connection, DAY, some, DAY.end)
+    return organization, ids
+
+
+def test_the_seal_keeps_the_sums_and_verify_proves_them(engine: Engine, platform: Platform) -> None:
+    organization, _ = sealed(engine, platform)
+    query = """SELECT organization_id, tier, projects, mqtt_known, mqtt_inbound::int, platform_db_known
+        FROM organization_days"""
+    assert [tuple(row) for row in platform.rows(query)] == [(organization, "pro", 3, 3, 30, 0)]
+    months = platform.rows("SELECT month::text, days, mqtt_outbound::int FROM project_months")
+    assert [tuple(row) for row in months] == [("2026-11-01", 1, 1)] * 3
+    report = verify(engine)
+    assert report.discrepancies == []
+    assert report.checked["months by project = its days"] == 3
+
+
+def test_verify_names_the_value_of_a_sum_that_is_wrong(engine: Engine, platform: Platform) -> None:
+    organization, ids = sealed(engine, platform)
+    platform.sql("UPDATE organization_days SET mqtt_inbound = 31")
+    platform.sql("DELETE FROM project_months WHERE project_id = :id", id=ids[1])
+    found = [str(each) for each in verify(engine).discrepancies]
+    assert (
+        f"days by organization = its projects' days: 2026-11-22, organization {organization}, pro,"
+        " mqtt_inbound: expected 30, found 31" in found
+    )
+    assert any("project " + str(ids[1]) in line and "months by project" in line for line in found)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT fleetmeter_summarize('2026-11-01', '2026-12-01')"))
+    assert verify(engine).discrepancies == []
+
+
+def test_own_meters_are_added_and_their_largest_is_kept(engine: Engine, platform: Platform) -> None:
+    _, ids = sealed(engine, platform)
+    with engine.begin() as connection:
+        connection.execute(
+            text("""INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, tier,
+                    coverage, meters, row_hash)
+                SELECT p.id, '2026-11-23', p.organization_id, 2026, 11, 23, 'pro', '{}',
+                    jsonb_build_object('queries', p.id, 'peak', 5), '' FROM projects p""")
+        )
+        meters, largest = connection.execute(
+            text("SELECT meters, largest_meters FROM organization_days WHERE date = '2026-11-23'")
+        ).one()
+    assert (meters, largest) == ({"queries": sum(ids), "peak": 15}, {"queries": max(ids), "peak": 5})
+    broken = {each.law for each in verify(engine).discrepancies}
+    assert not any("days by organization" in law or "months by project" in law for law in broken)
