@@ -11,6 +11,7 @@ from console.ui import account
 
 TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
+    "explore": ("Explore", ":material/query_stats:"),
     "alerts": ("Alerts", ":material/notifications:"),
     "project": ("Project", ":material/smart_toy:"),
     "snapshots": ("Snapshots", ":material/event_available:"),
@@ -21,7 +22,7 @@ TITLES = {
     "audit": ("Audit", ":material/history_edu:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Watch": ("overview", "alerts", "project"),
+    "Watch": ("overview", "explore", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "limits"),
     "Prove": ("audit",),

@@ -54,3 +54,8 @@ def html(name: str, longest: int = LONGEST) -> str:
 def project(identifier: int, name: str) -> str:
     """How a project is called in lists: its name and its id."""
     return f"{short(name, 60)} · {identifier}"
+
+
+def plotly(name: str, longest: int = 60) -> str:
+    """`name` for a chart, whose library reads some HTML: as it is, on one line."""
+    return escape(short(name, longest)).replace("$", "&#36;")

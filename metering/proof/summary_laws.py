@@ -3,6 +3,7 @@
 from metering.catalogue.meters import COUNTERS, GAUGE_NAMES, columns
 from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES, quoted
 
+_MOST = 2**63 - 1  # what a sum is kept as that is larger
 _BLIND = quoted(("missing", "not_configured", "not_started"))
 _EARLIER = quoted(("carried", "denied", "failed"))
 
@@ -25,9 +26,12 @@ _CARRIED = ", ".join(
 )
 _ANY_CARRIED = " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in GAUGE_SOURCES)
 _SUMS = ", ".join(
-    f"coalesce(sum(d.{c.name}) FILTER (WHERE {_known(c.source)}), 0) AS {c.name}" for c in COUNTERS
+    f"least(coalesce(sum(d.{c.name}) FILTER (WHERE {_known(c.source)}), 0), {_MOST}) AS {c.name}"
+    for c in COUNTERS
 )
-_LEVELS = columns("count(d.{0}) AS known_{0}, coalesce(sum(d.{0}), 0) AS {0}", GAUGE_NAMES)
+_LEVELS = columns(
+    f"count(d.{{0}}) AS known_{{0}}, least(coalesce(sum(d.{{0}}), 0), {_MOST}) AS {{0}}", GAUGE_NAMES
+)
 
 
 def _differing(table: str, keys: str, expected: str, project: str, period: str, what: str) -> str:

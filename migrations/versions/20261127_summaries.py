@@ -51,7 +51,17 @@ def carried(source: str) -> str:
 
 
 SOURCE_OF = {name: source for source, names in COUNTERS.items() for name in names}
-SUM = {name: f"coalesce(sum(d.{name}) FILTER (WHERE {known(SOURCE_OF[name])}), 0)" for name in COUNTER_NAMES}
+MOST = 2**63 - 1  # what a bigint holds; a sum beyond it is kept as that
+
+
+def bounded(total: str) -> str:
+    return f"least({total}, {MOST})::bigint"
+
+
+SUM = {
+    name: bounded(f"coalesce(sum(d.{name}) FILTER (WHERE {known(SOURCE_OF[name])}), 0)")
+    for name in COUNTER_NAMES
+}
 COUNTED = {
     f"{source}_{what}": counted(condition)
     for source in COUNTERS
@@ -65,7 +75,7 @@ LEVEL_COUNTS = {
     "ecr_carried": counted(carried("ecr")),
     "storage_carried": counted(f"{carried('s3')} OR {carried('ecr')}"),
 } | {f"known_{name}": f"count(d.{name})" for name in GAUGE_NAMES}
-LEVELS = {name: f"coalesce(sum(d.{name}), 0)" for name in GAUGE_NAMES}
+LEVELS = {name: bounded(f"coalesce(sum(d.{name}), 0)") for name in GAUGE_NAMES}
 OWN = {
     "meters": "coalesce(fleetmeter_sum_meters(d.meters) FILTER (WHERE d.meters <> '{}'), '{}')",
     "largest_meters": "coalesce(fleetmeter_max_meters(d.meters) FILTER (WHERE d.meters <> '{}'), '{}')",
@@ -74,16 +84,22 @@ OF_DAYS = {"projects": "count(*)"} | COUNTED | LEVEL_COUNTS | SUM | LEVELS | OWN
 OF_MONTHS = {"days": "count(*)"} | COUNTED | SUM | OWN
 
 
+def added(name: str) -> str:
+    if name in SUM or name in LEVELS:
+        return bounded(f"t.{name}::numeric + excluded.{name}")
+    return f"t.{name} + excluded.{name}"
+
+
 def summed(table: str, keys: dict[str, str], values: dict[str, str], rows: str) -> str:
     """Insert the sums of `rows`, daily_stats as x, or add them to those that are there."""
-    merged = [f"{name} = t.{name} + excluded.{name}" for name in values if name not in METERS]
+    merged = [f"{name} = {added(name)}" for name in values if name not in METERS]
     merged += [
         "meters = fleetmeter_add_meters(t.meters, excluded.meters)",
         "largest_meters = fleetmeter_larger_meters(t.largest_meters, excluded.largest_meters)",
     ]
     return f"""
     INSERT INTO {table} AS t ({", ".join([*keys, *values])})
-    SELECT {", ".join([*keys.values(), *values.values()])} 
+    SELECT {", ".join([*keys.values(), *values.values()])}
     FROM (SELECT x.*, {STATES} FROM {rows} OFFSET 0) d
     GROUP BY {", ".join(keys.values())} ORDER BY {", ".join(keys.values())}
     ON CONFLICT ({", ".join(keys)}) DO UPDATE SET {", ".join(merged)};"""
@@ -107,21 +123,22 @@ def integers(names: tuple[str, ...]) -> str:
     return "".join(f"    {name} INTEGER DEFAULT 0 NOT NULL,\n" for name in names)
 
 
-def numbers(names: tuple[str, ...]) -> str:
-    return "".join(f"    {name} NUMERIC DEFAULT 0 NOT NULL,\n" for name in names)
+def totals(names: tuple[str, ...]) -> str:
+    return "".join(f"    {name} BIGINT DEFAULT 0 NOT NULL,\n" for name in names)
 
 
 OWN_COLUMNS = """    meters JSONB DEFAULT '{}' NOT NULL,
     largest_meters JSONB DEFAULT '{}' NOT NULL,
 """
+# Columns of a fixed width first: the others are reached by way of all before them.
 TABLES = f"""
 CREATE TABLE organization_days (
-    date DATE NOT NULL,
     organization_id BIGINT NOT NULL,
-    tier TEXT NOT NULL,
+    date DATE NOT NULL,
 {integers(("projects", *QUALITY, *CARRIED, *(f"known_{name}" for name in GAUGE_NAMES)))}{
-    numbers((*COUNTER_NAMES, *GAUGE_NAMES))
-}{OWN_COLUMNS}
+    totals((*COUNTER_NAMES, *GAUGE_NAMES))
+}    tier TEXT NOT NULL,
+{OWN_COLUMNS}
     CONSTRAINT organization_days_pkey PRIMARY KEY (date, organization_id, tier),
     CONSTRAINT organization_days_organization_id_fkey FOREIGN KEY(organization_id)
         REFERENCES organizations (id)
@@ -129,11 +146,11 @@ CREATE TABLE organization_days (
 CREATE INDEX organization_days_organization_id_date_idx ON organization_days (organization_id, date);
 
 CREATE TABLE project_months (
-    month DATE NOT NULL,
     project_id BIGINT NOT NULL,
     organization_id BIGINT NOT NULL,
-    tier TEXT NOT NULL,
-{integers(("days", *QUALITY))}{numbers(COUNTER_NAMES)}{OWN_COLUMNS}
+    month DATE NOT NULL,
+{integers(("days", *QUALITY))}{totals(COUNTER_NAMES)}    tier TEXT NOT NULL,
+{OWN_COLUMNS}
     CONSTRAINT project_months_pkey PRIMARY KEY (month, project_id, organization_id, tier),
     CONSTRAINT project_months_project_id_fkey FOREIGN KEY(project_id) REFERENCES projects (id),
     CONSTRAINT project_months_organization_id_fkey FOREIGN KEY(organization_id)

@@ -1,12 +1,12 @@
 """Sums of sealed days, so that years of a fleet are charted without reading every day of every project.
 
 A trigger on `daily_stats` keeps them in the transaction of the seal, `fleetmeter_retention` shortens them,
-and `fleetmeter verify` proves them equal to the days. Sums are `numeric`: many bigints exceed 64 bits.
+and `fleetmeter verify` proves them equal to the days. A sum beyond 2^63 - 1 is kept as that.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, Numeric, Table, Text, text
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, Table, Text, text
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES
@@ -14,7 +14,7 @@ from metering.db.tables.base import METADATA, own_meters
 
 
 def _sum(name: str) -> Column[Any]:
-    return Column(name, Numeric, nullable=False, server_default=text("0"))
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
 
 
 def _count(name: str) -> Column[Any]:

@@ -1,0 +1,1 @@
+"""Answer the questions of Explore: PostgreSQL aggregates, pandas shapes."""

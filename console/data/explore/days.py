@@ -1,0 +1,132 @@
+"""Counters and gauges by day, week or month, in total or by organization, tier or project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from console.data.explore import months, sql
+from console.data.explore.measures import Measure
+from console.data.explore.question import Question
+
+LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
+OTHER = None  # the label of the groups that have no series of their own
+OPEN_DAYS = 7  # that are read from the hours, where a seal is late
+_NEWEST = text("SELECT max(date) FROM organization_days WHERE date <= :last")
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What PostgreSQL answered.
+
+    `frame` has a row for each measure, label and period: `measure, label, period, ends, rows, value, known,
+    earlier`, with None for what is unknown. `labels` are in order of their size, `groups` is how many there
+    are. The periods from `open` on are not sealed yet, None if all are.
+    """
+
+    frame: pd.DataFrame
+    labels: list[Any]
+    groups: int
+    open: date | None
+
+
+def read(connection: Connection, question: Question, today: date) -> Grouped:
+    """Answer a question about counters and gauges by day or longer, as of `today`."""
+    given = question.parameters() | {"today": today, "top": question.top}
+    given["open"] = opened = first_open(connection, question, today)
+    if question.by == "project":
+        return _by_project(connection, question, given)
+    label, days = LABELS[question.by], _days(question, opened)
+    labels, groups = [""], 1
+    if question.by != "none":
+        labels, groups = _top(connection, sql.ranked(days, question.measures[0], label), given)
+        given["labels"] = labels
+        label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
+    rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), given)
+    return Grouped(long(rows, question.measures), labels, groups, opened)
+
+
+def first_open(connection: Connection, question: Question, today: date) -> date | None:
+    """Return the first day of the range after the last one that is sealed for anybody."""
+    newest = connection.scalar(_NEWEST, {"last": today})
+    first = max(question.first, today - timedelta(days=OPEN_DAYS - 1))
+    first = max(first, newest + timedelta(days=1)) if newest else first
+    return first if first <= min(question.last, today) else None
+
+
+def _days(question: Question, opened: date | None) -> list[str]:
+    names = filters(question)
+    read_days = sql.of_projects if "projects" in names else sql.of_organizations
+    sealed = read_days(question.measures, sql.where(names))
+    return [sealed, sql.open_days(question.measures, sql.where(names))] if opened else [sealed]
+
+
+def filters(question: Question) -> list[str]:
+    """Return the names of the filters that are set."""
+    return [name for name in ("organizations", "tiers", "projects") if getattr(question.filters, name)]
+
+
+def _top(connection: Connection, statement: str, given: dict[str, Any]) -> tuple[list[Any], int]:
+    rows = connection.execute(text(statement), given).all()
+    return [row.label for row in rows], rows[0].labels if rows else 0
+
+
+def _by_project(connection: Connection, question: Question, given: dict[str, Any]) -> Grouped:
+    """Rank by the summaries of months, read the days of those on top, and take them off the total."""
+    opened = given["open"]
+    ranking = months.ranked(question, opened, filters(question))
+    labels, groups = _top(connection, ranking.statement, given | ranking.parameters)
+    own = replace(question, filters=replace(question.filters, projects=tuple(labels or [0])))
+    days = _days(own, opened)
+    statement = sql.grouped(days, question.measures, "project_id", question.grain)
+    frame = long(
+        connection.execute(text(statement), given | {"projects": list(own.filters.projects)}),
+        question.measures,
+    )
+    if groups > len(labels):
+        whole = replace(question, by="none")
+        statement = sql.grouped(_days(whole, opened), question.measures, "''", question.grain)
+        total = long(connection.execute(text(statement), given), question.measures)
+        frame = pd.concat([frame, _rest(total, frame)], ignore_index=True)
+    return Grouped(frame, labels, groups, opened)
+
+
+def _rest(total: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the total less the series of `frame`, as the label OTHER; unknown where nothing is left."""
+    taken: dict[tuple[str, date, date], list[dict[str, Any]]] = {}
+    for row in _records(frame):
+        taken.setdefault((row["measure"], row["period"], row["ends"]), []).append(row)
+    rows = []
+    for row in _records(total):
+        own = taken.get((row["measure"], row["period"], row["ends"]), [])
+        rest = row | {"label": OTHER}
+        rest |= {name: row[name] - sum(one[name] for one in own) for name in ("known", "earlier", "rows")}
+        less = sum(one["value"] for one in own if one["value"] is not None)
+        rest["value"] = (row["value"] or 0) - less if rest["known"] else None
+        rows.append(rest)
+    return pd.DataFrame(rows, columns=total.columns)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+COLUMNS = ("measure", "label", "period", "ends", "rows", "value", "known", "earlier")
+
+
+def long(rows: Any, measures: Sequence[Measure]) -> pd.DataFrame:
+    """Return a row for each measure, label and period; values are Python integers or None."""
+    made = [
+        (m.name, row[0], row[1], row[2], int(row[3]), *_numbers(row, i))
+        for row in rows
+        for i, m in enumerate(measures)
+    ]
+    return pd.DataFrame(made, columns=list(COLUMNS), dtype=object)
+
+
+def _numbers(row: Any, number: int) -> tuple[int | None, int, int]:
+    value, known, earlier = row[4 + 3 * number : 7 + 3 * number]
+    return (int(value) if value is not None and known else None), int(known or 0), int(earlier or 0)

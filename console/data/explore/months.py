@@ -1,0 +1,95 @@
+"""Rank projects over years: whole months from their summaries, the days at the edges one by one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from console.data.explore import sql
+from console.data.explore.measures import Measure
+from console.data.explore.question import Question, period_of
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A statement that ranks, and its parameters beside those of the question."""
+
+    statement: str
+    parameters: dict[str, Any]
+
+
+def ranked(question: Question, opened: date | None, names: Sequence[str]) -> Ranking:
+    """Return how to rank projects by the first measure over the range."""
+    return _with(sql.ranked, question, opened, names)
+
+
+def valued(question: Question, opened: date | None, names: Sequence[str]) -> Ranking:
+    """Return how to find the value of the first measure over the range for each project."""
+    return _with(sql.valued, question, opened, names)
+
+
+def _with(
+    make: Callable[[Sequence[str], Measure, str], str],
+    question: Question,
+    opened: date | None,
+    names: Sequence[str],
+) -> Ranking:
+    measure = question.measures[0]
+    live = [sql.open_days([measure], sql.where(names))] if opened else []
+    if measure.kind == "gauge" or "projects" in names:
+        days = [sql.of_projects([measure], sql.where(names)), *live]
+        return Ranking(make(days, measure, "project_id"), {})
+    last = min(question.last, opened - DAY) if opened else question.last
+    parts: list[str] = []
+    parameters: dict[str, Any] = {}
+    whole, edges = split(question.first, last)
+    if whole:
+        parts.append(_months(measure, sql.where(names)))
+        parameters["months"] = whole
+    for number, (first, until, sign) in enumerate(edges):
+        parts.append(_edge(measure, sql.where(names), number, sign))
+        parameters |= {f"edge_first_{number}": first, f"edge_last_{number}": until}
+    columns = "project_id, NULL::date AS date, v0, k0"
+    every = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
+    return Ranking(make(every, replace(measure, kind="counter"), "project_id"), parameters)
+
+
+def split(first: date, last: date) -> tuple[list[date], list[tuple[date, date, int]]]:
+    """Return the months to add, and ranges of days to add (1) or take off (-1), that make up the range.
+
+    Of a month of which more than half is in the range, what is not is taken off. The last month's sums end
+    with the last day that is sealed: there is nothing to take off behind it.
+    """
+    whole: list[date] = []
+    edges: list[tuple[date, date, int]] = []
+    for month in _months_between(first, last):
+        end = (month + 31 * DAY).replace(day=1) - DAY
+        since, until = max(first, month), min(last, end)
+        inside = (until - since).days + 1
+        if 2 * inside > (end - month).days + 1:
+            whole.append(month)
+            edges += [(a, b, -1) for a, b in ((month, since - DAY), (until + DAY, end)) if a <= b]
+        else:
+            edges.append((since, until, 1))
+    return whole, edges
+
+
+def _months_between(first: date, last: date) -> Iterator[date]:
+    month = period_of(first, "month")
+    while month <= last:
+        yield month
+        month = (month + 31 * DAY).replace(day=1)
+
+
+def _months(measure: Measure, condition: str) -> str:
+    return f"""SELECT project_id, CASE WHEN {measure.known} > 0 THEN {measure.name} END AS v0,
+        {measure.known} AS k0
+        FROM project_months WHERE month = ANY(:months) AND {condition}"""
+
+
+def _edge(measure: Measure, condition: str, number: int, sign: int) -> str:
+    days = sql.of_projects([measure], condition)
+    days = days.replace(":first", f":edge_first_{number}").replace(":last", f":edge_last_{number}")
+    return f"SELECT project_id, {sign} * v0 AS v0, {sign} * k0 AS k0 FROM ({days}) edge"

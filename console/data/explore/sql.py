@@ -1,0 +1,147 @@
+"""SQL of sealed and open days, grouped; assembled from the catalogue of measures alone.
+
+Each statement returns rows of `label, period, ends, rows` and for measure number i its value `v<i>`, `k<i>`
+(of how many project-days it is known) and `e<i>` (how many of those are partial or of an earlier day).
+"""
+
+from collections.abc import Sequence
+
+from console.data.explore.measures import Measure
+from metering.catalogue import platform
+from metering.catalogue.sources import source_info
+
+_BLIND = "('missing', 'not_configured', 'not_started')"
+_EARLIER = "('carried', 'denied', 'failed')"
+PERIODS = {
+    "day": "date",
+    "week": "date_trunc('week', date)::date",
+    "month": "date_trunc('month', date)::date",
+}
+_FILTERS = {
+    "organizations": "organization_id = ANY(:organizations)",
+    "tiers": "tier = ANY(:tiers)",
+    "projects": "project_id = ANY(:projects)",
+}
+
+
+def where(names: Sequence[str], prefix: str = "") -> str:
+    """Return SQL of the filters `names`; without filters that are given it is true."""
+    return " AND ".join(f"{prefix}{_FILTERS[name]}" for name in names) or "true"
+
+
+def _state(source: str) -> str:
+    return f"coalesce(d.coverage->'{source}'->>'state', 'missing')"
+
+
+def _known_day(measure: Measure) -> str:
+    if measure.kind == "gauge":
+        return f"d.{measure.name} IS NOT NULL"
+    return f"{_state(str(measure.source))} NOT IN {_BLIND}"
+
+
+def _earlier_day(measure: Measure) -> str:
+    if measure.source is None:
+        return " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in ("s3", "ecr"))
+    if source_info(measure.source).is_counter:
+        return f"{_state(measure.source)} = 'partial'"
+    return f"{_state(measure.source)} IN {_EARLIER}"
+
+
+def of_projects(measures: Sequence[Measure], condition: str) -> str:
+    """Return SQL of the sealed days of projects, a row each."""
+    values = ", ".join(
+        f"CASE WHEN {_known_day(m)} THEN d.{m.name} END AS v{i}, ({_known_day(m)})::int AS k{i},"
+        f" ({_earlier_day(m)})::int AS e{i}"
+        for i, m in enumerate(measures)
+    )
+    return f"""SELECT d.project_id, d.date, d.organization_id, d.tier, 1 AS rows, {values} FROM daily_stats d
+        WHERE d.date >= :first AND d.date <= :last AND {condition}"""
+
+
+def of_organizations(measures: Sequence[Measure], condition: str) -> str:
+    """Return SQL of the summaries of sealed days, a row for an organization's projects of one tier."""
+    values = ", ".join(
+        f"CASE WHEN {m.known} > 0 THEN {m.name} END AS v{i}, {m.known} AS k{i}, {m.earlier} AS e{i}"
+        for i, m in enumerate(measures)
+    )
+    return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, projects AS rows, {values}
+        FROM organization_days WHERE date >= :first AND date <= :last AND {condition}"""
+
+
+def _live(measure: Measure, number: int) -> str:
+    if measure.kind == "gauge":
+        level = f"CASE WHEN day.date = :today THEN s.{measure.live} END"
+        return f"{level} AS v{number}, ({level} IS NOT NULL)::int AS k{number}, 0 AS e{number}"
+    looked = f"s.{measure.source}_measured_at"
+    known = f"{looked} IS NOT NULL"
+    if source_info(measure.source or "mqtt").is_polled:  # it says itself up to when it has looked
+        known = f"coalesce({looked} > day.date, false)"
+    return (
+        f"CASE WHEN {known} THEN coalesce(h.v{number}, 0) END AS v{number},"
+        f" ({known})::int AS k{number}, 0 AS e{number}"
+    )
+
+
+def open_days(measures: Sequence[Measure], condition: str) -> str:
+    """Return SQL of the days from `:open` to `:last` that nobody has sealed yet, a row for each project.
+
+    Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
+    """
+    counted = [(i, m) for i, m in enumerate(measures) if m.kind == "counter"]
+    sums = "".join(f", sum(u.{m.name}) AS v{i}" for i, m in counted)
+    values = ", ".join(_live(m, i) for i, m in enumerate(measures))
+    return f"""SELECT * FROM (
+        SELECT s.project_id, day.date, p.organization_id, o.tier, 1 AS rows, {values}
+        FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
+        JOIN organizations o ON o.id = p.organization_id
+        CROSS JOIN (SELECT n::date AS date FROM generate_series(
+            CAST(:open AS timestamp), CAST(:last AS timestamp), interval '1 day') n) day
+        LEFT JOIN LATERAL (SELECT count(*) AS hours{sums} FROM usage_hourly u
+            WHERE u.project_id = s.project_id AND u.hour >= CAST(day.date AS timestamptz)
+                AND u.hour < CAST(day.date AS timestamptz) + interval '1 day') h ON true
+        WHERE p.created_at < CAST(day.date AS timestamptz) + interval '1 day'
+            AND (p.is_active OR h.hours > 0)) open_days
+        WHERE {condition}"""
+
+
+def grouped(days: Sequence[str], measures: Sequence[Measure], label: str, grain: str) -> str:
+    """Return SQL that adds up `days` by `label` and period; a gauge is its level on the period's last day.
+
+    The last day is the same for every label: the last one of which anything is known to be there.
+    """
+    by_date = ", ".join(f"sum(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i in _each(measures))
+    values = ", ".join(_of_period(m, i) for i, m in enumerate(measures))
+    return f"""
+        SELECT label, period, max(ends) AS ends, sum(rows)::bigint AS rows, {values} FROM (
+            SELECT *, max(date) OVER (PARTITION BY period) AS ends FROM (
+                SELECT {label} AS label, date, {PERIODS[grain]} AS period, sum(rows) AS rows, {by_date}
+                FROM ({" UNION ALL ".join(days)}) days GROUP BY 1, 2) by_date) dated
+        GROUP BY label, period ORDER BY period"""
+
+
+def _each(measures: Sequence[Measure]) -> range:
+    return range(len(measures))
+
+
+def _of_period(measure: Measure, number: int) -> str:
+    last = " FILTER (WHERE date = ends)" if measure.kind == "gauge" else ""
+    return ", ".join(f"sum({part}{number}){last} AS {part}{number}" for part in "vke")
+
+
+def valued(days: Sequence[str], measure: Measure, label: str) -> str:
+    """Return SQL of each label's `value` of the first measure over the range: NULL where it is unknown.
+
+    A counter's sum, a gauge's level on the last day.
+    """
+    last = "WHERE date = ends" if measure.kind == "gauge" else ""
+    return f"""
+        SELECT {label} AS label, CASE WHEN sum(k0) > 0 THEN sum(v0) END AS value FROM (
+            SELECT *, max(date) OVER () AS ends FROM ({" UNION ALL ".join(days)}) days) dated
+        {last} GROUP BY 1"""
+
+
+def ranked(days: Sequence[str], measure: Measure, label: str) -> str:
+    """Return SQL of the labels with the largest values, unknown last, and of how many labels there are."""
+    return f"""
+        SELECT label, count(*) OVER () AS labels FROM ({valued(days, measure, label)}) ranked
+        ORDER BY value DESC NULLS LAST, label LIMIT :top"""

@@ -1,0 +1,203 @@
+"""The controls of Explore: each is a part of the address, and the address fills each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from console.data.explore import names
+from console.data.explore.measures import catalogue
+from console.data.explore.question import Filters
+from console.data.transactions import read_transaction
+from console.ui import escape
+from console.views.explore import ranges
+from console.views.explore.state import (
+    ALIGNS,
+    FIRST_DAY,
+    GRAINS,
+    GROUPS,
+    LOOKS,
+    MOST_METERS,
+    NAMES,
+    VERSUS,
+    State,
+    parse,
+)
+
+CUSTOM = "custom"
+TOPS = {3: "3", 5: "5", 10: "10", 20: "20", 50: "All, up to 50"}
+KEY = "explore-"  # of every widget
+
+
+def asked(today: date) -> tuple[State, list[str]]:
+    """Return the state that the address or the controls ask for, and what the address says wrongly."""
+    address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
+    if _is_new(address):
+        state, wrong = parse(address, today)
+        fill(state)
+        return state, wrong
+    return _of_widgets(today), []
+
+
+def _is_new(address: Mapping[str, str]) -> bool:
+    """Return whether the browser shows an address that these controls have not written.
+
+    Each click sends the address along: one that was sent before the last change is not a new one.
+    """
+    kept = st.session_state.get(KEY + "address")
+    before = st.session_state.get(KEY + "address-before")
+    if f"{KEY}meters" not in st.session_state or kept is None:
+        return True
+    return address not in (kept, before)
+
+
+def fill(state: State) -> None:
+    """Put `state` into the controls; before they are drawn, or in a callback."""
+    values = {
+        "meters": list(state.meters),
+        "by": state.by,
+        "top": state.top if state.top in TOPS else 5,
+        "range": state.range or CUSTOM,
+        "grain": state.grain,
+        "look": state.look,
+        "vs": state.vs,
+        "align": state.align,
+        "filters": _keys(state.filters),
+    }
+    if state.first is not None and state.last is not None:
+        values["days"] = (state.first, state.last)
+    for name, value in values.items():
+        st.session_state[KEY + name] = value
+
+
+def _keys(filters: Filters) -> list[names.Key]:
+    return [
+        *(("tier", tier) for tier in filters.tiers),
+        *(("organization", str(number)) for number in filters.organizations),
+        *(("project", str(number)) for number in filters.projects),
+    ]
+
+
+def _of_widgets(today: date) -> State:
+    state = State(
+        meters=tuple(st.session_state.get(f"{KEY}meters") or ["mqtt_inbound"]),
+        top=int(st.session_state.get(f"{KEY}top") or 5),
+        filters=_filters(st.session_state.get(f"{KEY}filters") or []),
+        by=_word("by", "none"),
+        grain=_word("grain", "auto"),
+        look=_word("look", "line"),
+        vs=_word("vs", "none"),
+        align=_word("align", "date"),
+    )
+    name = st.session_state.get(f"{KEY}range") or "30d"
+    if name != CUSTOM:
+        return replace(state, range=name)
+    days: Sequence[date] = st.session_state.get(f"{KEY}days") or []
+    first, last = (days[0], days[-1]) if len(days) else ranges.resolve("30d", today)
+    return replace(state, range="", first=first, last=last)
+
+
+def _word(name: str, usual: str) -> str:
+    return str(st.session_state.get(KEY + name) or usual)
+
+
+def _filters(keys: Sequence[names.Key]) -> Filters:
+    def of(kind: str) -> list[str]:
+        return [value for name, value in keys if name == kind]
+
+    return Filters(tuple(of("tier")), tuple(map(int, of("organization"))), tuple(map(int, of("project"))))
+
+
+def remember(state: State) -> None:
+    """Write `state` into the address."""
+    written, shown = state.query(), {n: st.query_params[n] for n in NAMES if n in st.query_params}
+    if st.session_state.get(KEY + "address") != written:
+        st.session_state[KEY + "address-before"] = shown
+        st.session_state[KEY + "address"] = written
+    for name in NAMES:
+        if name in written and st.query_params.get(name) != written[name]:
+            st.query_params[name] = written[name]
+        elif name not in written and name in st.query_params:
+            del st.query_params[name]
+
+
+def show(state: State, today: date) -> None:
+    """Show the controls: what, by what, from when to when, of whom, compared with what."""
+    measures = catalogue()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.multiselect(
+            "Measures",
+            list(measures),
+            format_func=lambda name: measures[name].label,
+            key="explore-meters",
+            max_selections=MOST_METERS,
+            width=330,
+            placeholder="MQTT messages in",
+        )
+        _select("By", "explore-by", GROUPS, 150)
+        if state.by in ("organization", "tier", "project", "device"):
+            st.selectbox("Top", list(TOPS), format_func=TOPS.__getitem__, key="explore-top", width=100)
+        _select("As", "explore-look", LOOKS, 170)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        labels = {name: label for name, (label, _) in ranges.RANGES.items()} | {CUSTOM: "From … to …"}
+        _select("Range", "explore-range", labels, 150)
+        if not state.range:
+            st.date_input(
+                "Days, both included (UTC)",
+                min_value=FIRST_DAY,
+                max_value=today,
+                key="explore-days",
+                width=230,
+            )
+        _select("Grain", "explore-grain", GRAINS, 130)
+        _select("Compare with", "explore-vs", VERSUS, 160)
+        if state.vs != "none":
+            _select("Aligned", "explore-align", ALIGNS, 140)
+        _show_filters(state)
+
+
+def _select(label: str, key: str, words: Mapping[str, str], width: int) -> None:
+    st.selectbox(label, list(words), format_func=words.__getitem__, key=key, width=width)
+
+
+def _show_filters(state: State) -> None:
+    count = len(_keys(state.filters))
+    with st.popover(f"Filters · {count}" if count else "Filters", icon=":material/filter_alt:"):
+        words = st.text_input(
+            "Find a tier, an organization or a project",
+            key="explore-words",
+            placeholder="Part of a name, or an id",
+            max_chars=200,
+        )
+        options = _options(state, words)
+        st.multiselect(
+            "Only these",
+            list(options),
+            format_func=lambda key: options.get(key, " ".join(key)),
+            key="explore-filters",
+            placeholder="Everything",
+            help="Several of one kind: any of them. Different kinds: all of them.",
+        )
+
+
+def _options(state: State, words: str) -> dict[names.Key, str]:
+    with read_transaction() as page:
+        found = names.search(page.connection, words)
+        named: dict[Any, str] = {
+            ("organization", str(number)): name
+            for number, name in names.organizations(page.connection, state.filters.organizations).items()
+        } | {
+            ("project", str(number)): name
+            for number, name in names.projects(page.connection, state.filters.projects).items()
+        }
+    chosen = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
+    return {key: _label(key, name) for key, name in (*chosen, *found)}
+
+
+def _label(key: names.Key, name: str) -> str:
+    kind, value = key
+    return (
+        f"Tier {escape.short(name, 30)}" if kind == "tier" else f"{escape.short(name, 40)} · {kind} {value}"
+    )

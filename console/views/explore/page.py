@@ -1,0 +1,228 @@
+"""Explore: choose, fetch, show. Every part of the question is in the address."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from console.data.cache import cached
+from console.data.explore import distribution
+from console.data.explore.distribution import Distribution
+from console.data.explore.question import Question
+from console.data.session import current_scope, now
+from console.data.transactions import read_transaction_as
+from console.ui import escape, format
+from console.ui.charts import drawing
+from console.ui.charts.drawing import Selection
+from console.ui.page_header import head, loading
+from console.ui.table import Column, Kind, table
+from console.views.explore import answer, controls, figures, files
+from console.views.explore.series import Series, Shown
+from console.views.explore.state import State
+from metering.db.scope import Scope
+
+CHART, TRAIL = "explore-chart", "explore-trail"
+
+
+@cached
+def query(scope: Scope, state: State, hour: datetime) -> tuple[datetime, Shown]:
+    """Return the answer to `state`, and of when it is. `hour` parts the answers of different hours."""
+    with read_transaction_as(scope) as page:
+        return page.at, answer.read(page.connection, state, page.at)
+
+
+@cached
+def query_distribution(scope: Scope, asked: Question, today: date) -> tuple[datetime, Distribution]:
+    """Return how the first measure is distributed over projects, and of when that is."""
+    with read_transaction_as(scope) as page:
+        return page.at, distribution.read(page.connection, asked, today)
+
+
+def show() -> None:
+    """Show the page."""
+    as_of = head("Explore")
+    at = now()
+    state, wrong = controls.asked(at.date())
+    for sentence in wrong:
+        st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
+    _trail()
+    controls.show(state, at.date())
+    controls.remember(state)
+    if state.look == "distribution":
+        as_of(_show_distribution(state, at))
+        return
+    with loading():
+        read_at, shown = query(current_scope(), state, at.replace(minute=0, second=0, microsecond=0))
+    as_of(read_at)
+    _show(state, shown, read_at)
+
+
+def _show(state: State, shown: Shown, at: datetime) -> None:
+    first, last = state.days(at.date())
+    title, file_name = files.title(state, first, last), files.name(state, first, last)
+    if not shown.series or all(value is None for one in shown.series for value in one.values):
+        st.info("Nothing is known of this range. A day is sealed after midnight UTC; choose another range.")
+    figure = None
+    chosen = Selection()
+    if state.look != "table" and shown.series:
+        revision = str(sorted(state.query().items()))
+        build = figures.heatmap if state.look == "heatmap" else partial(figures.build, look=state.look)
+        figure = build(shown, revision=revision)
+        chosen = drawing.show(
+            figure,
+            CHART,
+            f"{title}. {_summary(shown)} The table below has every value.",
+            ("points", "box"),
+            file_name,
+            partial(_clicked, state, shown, at.date()),
+        )
+    for note in shown.notes:
+        st.caption(note)
+    _links(shown)
+    _table(shown, chosen, title, file_name, figure, at)
+
+
+def _summary(shown: Shown) -> str:
+    """Return what the chart shows in a sentence, for those who do not see it."""
+    parts = []
+    for one in shown.series[:5]:
+        known = [value for value in one.values if value is not None]
+        if known:
+            low, high = (_words(value, one) for value in (min(known), max(known)))
+            parts.append(f"{escape.short(one.name, 60)}: {low} to {high}")
+    unknown = sum(1 for one in shown.series for value in one.values if value is None)
+    return "; ".join(parts) + f". {format.many(unknown, 'value')} unknown."
+
+
+def _words(value: Any, series: Series) -> str:
+    if series.unit == "share":
+        return f"{value:.1%}"
+    return format.money(value, series.currency) if series.currency else format.quantity(value, series.unit)
+
+
+def _links(shown: Shown) -> None:
+    """Show where each series leads, as the legend's own names cannot be links."""
+    linked = [one for one in shown.series if one.link is not None]
+    if not linked:
+        return
+    with st.container(horizontal=True):
+        for one in linked[:20]:
+            page, query = one.link or ("", {})
+            _open(one, page, query)
+
+
+def _open(series: Series, page: str, query: dict[str, str]) -> None:
+    from console import pages  # noqa: PLC0415 - which imports this page
+
+    pages.link(page, escape.markdown(series.name, 60), **query)
+
+
+def _table(shown: Shown, chosen: Selection, title: str, file_name: str, figure: Any, at: datetime) -> None:
+    rows = answer.table_rows(shown)
+    if chosen.box is not None:
+        low, high = (str(edge)[:16] for edge in chosen.box)
+        kept = [number for number, period in enumerate(shown.periods) if low <= str(period)[:16] <= high]
+        rows = [rows[number] for number in kept]
+        st.caption(f"{format.many(len(rows), shown.grain)} in the box; double click on the chart for all.")
+    headings = files.columns(shown)
+    table(rows, [_column(key, heading, shown) for key, heading in headings], "explore-table", title)
+    files.offer(file_name, lambda: files.as_csv(rows, headings), figure, at)
+
+
+def _column(key: str, heading: str, shown: Shown) -> Column:
+    if key in ("period", "measured"):
+        return Column(key, heading)
+    series = shown.series[int(key[1:])]
+    kinds: dict[str, Kind] = {"bytes": "bytes", "money": "money", "share": "percent"}
+    return Column(key, heading, kinds.get(series.unit, "count"))
+
+
+def _clicked(state: State, shown: Shown, today: date, chosen: Selection) -> None:
+    """Go to what a click on a point asks for: its hours, of its series alone."""
+    if chosen.box is not None or not chosen.points:
+        return
+    period = next((p for p in shown.periods if str(chosen.x)[:10] == str(p)[:10]), None)
+    if period is None or shown.grain == "hour":
+        return
+    first, last = _days_of(period, shown.grain, today)
+    finer = replace(state, range="", first=first, last=last, grain="hour" if shown.grain == "day" else "day")
+    trail = st.session_state.setdefault(TRAIL, [])
+    trail.append((files.title(state, *state.days(today)), state))
+    controls.fill(replace(finer, look="line" if state.look in ("heatmap", "distribution") else state.look))
+
+
+def _days_of(period: Any, grain: str, today: date) -> tuple[date, date]:
+    if grain == "week":
+        return period, min(today, period + timedelta(days=6))
+    if grain == "month":
+        following = (period + timedelta(days=31)).replace(day=1)
+        return period, min(today, following - timedelta(days=1))
+    return period, period
+
+
+def _trail() -> None:
+    """Show the way back from a click: the questions that led here, each a button."""
+    trail: list[tuple[str, State]] = st.session_state.get(TRAIL, [])
+    if not trail:
+        return
+
+    def back(to: int) -> None:
+        controls.fill(trail[to][1])
+        st.session_state[TRAIL] = trail[:to]
+
+    with st.container(horizontal=True):
+        for number, (words, _) in enumerate(trail[-3:], max(0, len(trail) - 3)):
+            st.button(
+                escape.markdown(words, 80),
+                key=f"explore-back-{number}",
+                icon=":material/arrow_back:",
+                type="tertiary",
+                on_click=back,
+                args=(number,),
+            )
+
+
+def _show_distribution(state: State, at: datetime) -> datetime:
+    asked = state.question(at.date())
+    measure = asked.measures[0]
+    if measure.kind == "money":
+        st.info("Money is not drawn as a distribution; choose a meter, or Bars by project.")
+        return at
+    with loading():
+        read_at, found = query_distribution(current_scope(), asked, at.date())
+    label = f"{measure.label} of a project, {asked.first} to {asked.last}"
+    if not found.projects:
+        st.info(f"No project has a known value of {measure.label} in this range.")
+        return read_at
+    figure = figures.distribution(found, measure.unit, label, str(sorted(state.query().items())))
+    file_name = files.name(state, asked.first, asked.last)
+    median = format.quantity(int(found.quantiles[0]), measure.unit)
+    alt = f"{label}: {format.many(found.projects, 'project')}, median {median}"
+    drawing.show(figure, CHART, alt, file_name=file_name)
+    if found.unknown:
+        st.caption(f"{format.many(found.unknown, 'project')} without a known value are not in it.")
+    rows = _bins(found)
+    headings = [("low", f"{measure.label} from"), ("high", "to"), ("projects", "Projects")]
+    kind: Kind = "bytes" if measure.unit == "bytes" else "count"
+    table(
+        rows,
+        [
+            Column("low", headings[0][1], kind),
+            Column("high", "to", kind),
+            Column("projects", "Projects", "count"),
+        ],
+        "explore-bins",
+        label,
+    )
+    files.offer(file_name, lambda: files.as_csv(rows, headings), figure, read_at)
+    return read_at
+
+
+def _bins(found: Distribution) -> list[dict[str, Any]]:
+    edges = found.edges()
+    return [
+        {"low": round(edges[number]), "high": round(edges[number + 1]), "projects": projects}
+        for number, projects in enumerate(found.counts)
+    ]

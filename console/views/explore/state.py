@@ -1,0 +1,218 @@
+"""The address of Explore: a question and how it is drawn; a sentence names each value that is not taken."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+
+from console.data.explore.measures import catalogue
+from console.data.explore.question import Filters, Question
+from console.views.explore import ranges
+
+GROUPS = {
+    "none": "Total",
+    "organization": "Organization",
+    "tier": "Tier",
+    "project": "Project",
+    "device": "Device",
+    "direction": "Direction",
+    "meter": "Meter",
+}
+GRAINS = {"auto": "Automatic", "hour": "Hour", "day": "Day", "week": "ISO week", "month": "Month"}
+LOOKS = {
+    "line": "Line",
+    "bar": "Bars",
+    "area": "Stacked area",
+    "share": "Share of total",
+    "cumulative": "Cumulative",
+    "heatmap": "Heatmap",
+    "distribution": "Distribution",
+    "table": "Table",
+}
+VERSUS = {"none": "Nothing", "previous": "Period before", "year": "A year ago"}
+ALIGNS = {"date": "By date", "weekday": "By weekday"}
+NAMES = ("meters", "by", "top", "where", "range", "from", "to", "grain", "as", "vs", "align")
+MOST_METERS, MOST_FILTERS, MOST_TOP = 6, 50, 50
+FIRST_DAY = date(2000, 1, 1)
+
+
+@dataclass(frozen=True)
+class State:
+    """The page's state: what its address says. `range` is empty where `first` and `last` are days."""
+
+    meters: tuple[str, ...] = ("mqtt_inbound",)
+    by: str = "none"
+    top: int = 5
+    filters: Filters = field(default_factory=Filters)
+    range: str = "30d"
+    first: date | None = None
+    last: date | None = None
+    grain: str = "auto"
+    look: str = "line"
+    vs: str = "none"
+    align: str = "date"
+
+    def days(self, today: date) -> tuple[date, date]:
+        """Return the first and the last day of the range, both included, as of `today`."""
+        if self.first is not None and self.last is not None:
+            return self.first, self.last
+        return ranges.resolve(self.range or "30d", today)
+
+    def question(self, today: date) -> Question:
+        """Return the question that the page asks on `today`, in UTC."""
+        first, last = self.days(today)
+        measures = tuple(catalogue()[name] for name in self.meters)
+        if any(measure.kind == "money" for measure in measures):
+            first, grain = first.replace(day=1), "month"
+        else:
+            grain = self.grain if self.grain != "auto" else ranges.grain_for(first, last)
+        by = "none" if self.by in ("direction", "meter") else self.by
+        return Question(measures, by, self.top, self.filters, first, last, grain)  # type: ignore[arg-type]
+
+    def compared(self, today: date) -> tuple[date, date] | None:
+        """Return the range that it is compared with, None for no comparison."""
+        if self.vs == "none":
+            return None
+        return ranges.compared(*self.days(today), self.vs, self.align, self.range)
+
+    def query(self) -> dict[str, str]:
+        """Return the parameters of the address; what is as it is without them is left out."""
+        written = {
+            "meters": ",".join(self.meters),
+            "by": self.by,
+            "top": str(self.top),
+            "where": ",".join(self._where()),
+            "range": self.range,
+            "from": str(self.first or ""),
+            "to": str(self.last or ""),
+            "grain": self.grain,
+            "as": self.look,
+            "vs": self.vs,
+            "align": self.align,
+        }
+        default = {"by": "none", "top": "5", "grain": "auto", "vs": "none", "align": "date"}
+        return {name: value for name, value in written.items() if value and value != default.get(name)}
+
+    def _where(self) -> list[str]:
+        return [
+            *(f"tier:{tier}" for tier in self.filters.tiers),
+            *(f"organization:{number}" for number in self.filters.organizations),
+            *(f"project:{number}" for number in self.filters.projects),
+        ]
+
+
+def parse(query: Mapping[str, str], today: date) -> tuple[State, list[str]]:
+    """Return the state that an address asks for, and a sentence for each value that was not taken.
+
+    What is wrong is left as it is without it. `today` is the running day in UTC.
+    """
+    wrong: list[str] = []
+    state = State(
+        meters=_meters(query.get("meters"), wrong),
+        by=_word(query, "by", GROUPS, "none", wrong),
+        top=_top(query.get("top"), wrong),
+        filters=_filters(query.get("where"), wrong),
+        grain=_word(query, "grain", GRAINS, "auto", wrong),
+        look=_word(query, "as", LOOKS, "line", wrong),
+        vs=_word(query, "vs", VERSUS, "none", wrong),
+        align=_word(query, "align", ALIGNS, "date", wrong),
+    )
+    return _ranged(state, query, today, wrong), wrong
+
+
+def refused(name: str, raw: str, takes: str) -> str:
+    """Return the sentence about a value of the address that is not taken."""
+    return f"The address says {name} = {raw[:60]}, which is not {takes}."
+
+
+def _word(query: Mapping[str, str], name: str, words: Mapping[str, str], usual: str, wrong: list[str]) -> str:
+    raw = query.get(name)
+    if raw is None or raw in words:
+        return raw or usual
+    wrong.append(refused(name, raw, f"one of {', '.join(words)}; shown is {usual}"))
+    return usual
+
+
+def _meters(raw: str | None, wrong: list[str]) -> tuple[str, ...]:
+    names = [name for name in (raw or "").split(",") if name]
+    known = list(dict.fromkeys(name for name in names if name in catalogue()))
+    for name in names:
+        if name not in catalogue():
+            wrong.append(refused("meters", name, "a meter, nor charge, plan_fee or overage"))
+    if len(known) > MOST_METERS:
+        wrong.append(f"The address names {len(known)} meters; the first {MOST_METERS} are shown.")
+    return tuple(known[:MOST_METERS]) or ("mqtt_inbound",)
+
+
+def _top(raw: str | None, wrong: list[str]) -> int:
+    if raw is None:
+        return 5
+    if raw == "all":
+        return MOST_TOP
+    if raw.isascii() and raw.isdigit() and 1 <= int(raw[:6]) <= MOST_TOP:
+        return int(raw)
+    wrong.append(refused("top", raw, f"a number from 1 to {MOST_TOP}, nor all; shown are 5"))
+    return 5
+
+
+def _filters(raw: str | None, wrong: list[str]) -> Filters:
+    chosen: dict[str, list[str]] = {"tier": [], "organization": [], "project": []}
+    for word in filter(None, (raw or "").split(",")[: MOST_FILTERS + 1]):
+        kind, _, value = word.partition(":")
+        if kind not in chosen or not value or (kind != "tier" and not _is_id(value)):
+            wrong.append(
+                refused("where", word, "like tier:pro, organization:7 or project:42; it is left out")
+            )
+        elif value not in chosen[kind]:
+            chosen[kind].append(value)
+    if raw and raw.count(",") >= MOST_FILTERS:
+        wrong.append(f"The address has more than {MOST_FILTERS} filters; the first are used.")
+    return Filters(
+        tuple(chosen["tier"]),
+        tuple(int(value) for value in chosen["organization"]),
+        tuple(int(value) for value in chosen["project"]),
+    )
+
+
+def _is_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 19
+
+
+def _ranged(state: State, query: Mapping[str, str], today: date, wrong: list[str]) -> State:
+    if "from" in query or "to" in query:
+        first, last = (_day(query, name, wrong) for name in ("from", "to"))
+        if first is not None and last is not None:
+            return _between(state, first, last, today, wrong)
+        if not wrong or not any("from =" in each or "to =" in each for each in wrong):
+            wrong.append("The address has only one of from and to; a range takes both. Shown are 30 days.")
+        return state
+    return replace(state, range=_word(query, "range", {n: n for n in ranges.RANGES}, "30d", wrong))
+
+
+def _between(state: State, first: date, last: date, today: date, wrong: list[str]) -> State:
+    if first > last:
+        wrong.append(f"The address says from = {first}, which is after to = {last}; shown are 30 days.")
+        return state
+    if first > today or first < FIRST_DAY:
+        wrong.append(refused("from", str(first), f"a day from {FIRST_DAY} to today; shown are 30 days"))
+        return state
+    if (last - first).days >= ranges.LONGEST:
+        first = last - timedelta(days=ranges.LONGEST - 1)
+        wrong.append(f"A range has {ranges.LONGEST:,} days at most; shown is {first} to {last}.")
+    return replace(state, range="", first=first, last=min(last, max(today, first)))
+
+
+def _day(query: Mapping[str, str], name: str, wrong: list[str]) -> date | None:
+    raw = query.get(name, "")
+    try:
+        if raw and len(raw) == 10:
+            return date.fromisoformat(raw)
+    except ValueError:
+        pass
+    if raw:
+        wrong.append(refused(name, raw, "a day like 2026-11-24"))
+    return None
+
+
+def labels(names: Sequence[str]) -> str:
+    """Return the labels of measures, for titles."""
+    return ", ".join(catalogue()[name].label for name in names)
