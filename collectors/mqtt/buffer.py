@@ -19,9 +19,9 @@ class Batch(NamedTuple):
 class Buffer:
     """Belongs to the reading thread, like the session and the counters in it."""
 
-    def __init__(self, topics: Topics, session: Session) -> None:
+    def __init__(self, topics: Topics, session: Session, top_devices: int = 0) -> None:
         self.session = session
-        self.counters = TopicCounters(topics)
+        self.counters = TopicCounters(topics, top_devices)
         self._batches: deque[Batch] = deque()
         self._carried_over = Totals()  # cut before a lost connection, and not sent again
 

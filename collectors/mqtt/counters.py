@@ -1,10 +1,11 @@
-"""Fold messages in memory between two commits, and cache the counters of each topic.
+"""Add messages up in memory between two commits: by topic, then by project and device.
 
 Belongs to the reading thread. What `drain` returns is a copy, which another thread may write.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import NamedTuple
 
 from collectors.mqtt.codec import Counters, Malformed
@@ -13,20 +14,29 @@ from metering.ledger.mqtt import MAX_SAMPLES, MalformedTopics, MqttUsage
 
 # Index of each pair (messages, payload bytes) in Counters; QoS 2 counts in the second one.
 QOS0, QOS1 = 0, 2
+ZERO = (0, 0, 0, 0)
+NO_DEVICE = b""  # no level of a topic is empty
 
 MAX_TOPICS = 50_000  # cached; about 10 MB
 MAX_CACHED_LENGTH = 400  # bytes of a cached topic; 64 KB topics would make the cache gigabytes
 MAX_PROJECTS = 40_000  # counted between two commits; about 20 MB
+MAX_DEVICES = 100_000  # counters of devices held between two commits; about 20 MB
 
 ProjectKey = tuple[int, int]  # organization id, project id
 
 
 class ProjectCounters(NamedTuple):
-    """The eight counters of a project, by direction, and one of its topics as a sample."""
+    """The eight counters of a project, by direction, one of its topics as a sample, and its devices.
+
+    A device has counters in each direction in which it was seen. Under NO_DEVICE stands in the first one how
+    many messages of each device may be missing, where there were too many devices to hold.
+    """
 
     topic: str
     inbound: Counters
     outbound: Counters
+    inbound_devices: dict[bytes, Counters]
+    outbound_devices: dict[bytes, Counters]
 
     def usage(self) -> MqttUsage:
         """Return both qualities of service together, as the ledger takes them."""
@@ -37,6 +47,35 @@ class ProjectCounters(NamedTuple):
     def messages(self) -> int:
         """Return all messages, in both directions."""
         return self.inbound[QOS0] + self.inbound[QOS1] + self.outbound[QOS0] + self.outbound[QOS1]
+
+    def taken(self) -> "ProjectCounters":
+        """Return a copy, which has the devices, and start again at zero."""
+        topic, inbound, outbound, *devices = self
+        copy = ProjectCounters(topic, inbound[:], outbound[:], *map(dict, devices))
+        inbound[:] = outbound[:] = ZERO
+        for counted in devices:
+            counted.clear()
+        return copy
+
+    def qos0(self) -> "ProjectCounters":
+        """Return the part that the broker will not send again."""
+        topic, inbound, outbound, *devices = self
+        first = [{name: [*cell[:QOS1], 0, 0] for name, cell in counted.items()} for counted in devices]
+        return ProjectCounters(topic, [*inbound[:QOS1], 0, 0], [*outbound[:QOS1], 0, 0], *first)
+
+    def discard_qos1(self) -> None:
+        """Drop counts at QoS 1."""
+        cells = (*self.inbound_devices.values(), *self.outbound_devices.values())
+        for cell in (self.inbound, self.outbound, *cells):
+            cell[QOS1:] = (0, 0)
+
+
+class _Entry(NamedTuple):
+    """What the messages of a topic are added to; `devices` None where no device is followed."""
+
+    total: Counters
+    devices: dict[bytes, Counters] | None
+    device: bytes
 
 
 @dataclass(frozen=True)
@@ -59,9 +98,9 @@ class Totals:
     def qos0(self) -> "Totals":
         """Return the part that the broker will not send again."""
         projects = {
-            key: ProjectCounters(topic, [*inbound[:QOS1], 0, 0], [*outbound[:QOS1], 0, 0])
-            for key, (topic, inbound, outbound) in self.projects.items()
-            if inbound[QOS0] or outbound[QOS0]
+            key: counters.qos0()
+            for key, counters in self.projects.items()
+            if counters.inbound[QOS0] or counters.outbound[QOS0]
         }
         return Totals(projects, [*self.malformed[:QOS1], 0, 0], self.samples)
 
@@ -76,34 +115,56 @@ class Totals:
 
 
 class TopicCounters(dict[bytes, Counters]):
-    """Map a topic to the counters that all topics of its project and direction share."""
+    """Map a topic to its counters since the last time that they were added up.
 
-    def __init__(self, topics: Topics) -> None:
+    Of a topic that repeats only the first message after an adding-up comes here; what the topic means is
+    cached. `top_devices`: how many devices of a project are worth following, 0 for none.
+    """
+
+    def __init__(self, topics: Topics, top_devices: int = 0) -> None:
         super().__init__()
         self._topics = topics
+        self._top_devices = top_devices
+        self._entries: dict[bytes, _Entry] = {}
+        self._long: list[tuple[_Entry, Counters]] = []  # of topics that are too long to cache
         self._projects: dict[ProjectKey, ProjectCounters] = {}
+        self._devices = 0  # counters of devices that are held
         self._malformed: Counters = [0, 0, 0, 0]
         self._samples: list[str] = []
 
     def __missing__(self, topic: bytes) -> Counters:
+        entry = self._entries.get(topic) or self._parsed(topic)
+        if entry is None:
+            return self._malformed
+        counters: Counters = [0, 0, 0, 0]
+        if len(topic) > MAX_CACHED_LENGTH:
+            if len(self._long) >= MAX_TOPICS:
+                self._add_up()
+            self._long.append((entry, counters))
+            return counters
+        if len(self._entries) >= MAX_TOPICS and topic not in self._entries:
+            self._add_up()
+            self._entries.clear()
+        self._entries[topic] = entry
+        self[topic] = counters
+        return counters
+
+    def _parsed(self, topic: bytes) -> _Entry | None:
         if not topic:
             raise Malformed("an empty topic; topic aliases were not offered")
         address = self._topics.parse(topic)
         if address is None:
             if len(self._samples) < MAX_SAMPLES:
                 self._samples.append(sample(topic))
-            return self._malformed
-        organization, project, outbound = address
+            return None
+        organization, project, outbound, device = address
         counters = self._projects.get((organization, project))
         if counters is None:
-            counters = ProjectCounters(sample(topic), [0, 0, 0, 0], [0, 0, 0, 0])
+            counters = ProjectCounters(sample(topic), [0, 0, 0, 0], [0, 0, 0, 0], {}, {})
             self._projects[organization, project] = counters
-        direction = counters.outbound if outbound else counters.inbound
-        if len(topic) <= MAX_CACHED_LENGTH:
-            if len(self) >= MAX_TOPICS:
-                self.clear()
-            self[topic] = direction
-        return direction
+        _, *totals, inbound_devices, outbound_devices = counters
+        devices = outbound_devices if outbound else inbound_devices
+        return _Entry(totals[outbound], devices if self._top_devices else None, device)
 
     @property
     def full(self) -> bool:
@@ -112,29 +173,61 @@ class TopicCounters(dict[bytes, Counters]):
 
     def drain(self) -> Totals:
         """Return everything counted since the last call, and start again at zero."""
-        projects = {
-            key: ProjectCounters(topic, inbound[:], outbound[:])
-            for key, (topic, inbound, outbound) in self._counted()
-        }
+        self._add_up()
+        projects = {key: counters.taken() for key, counters in self._projects.items() if counters.messages}
         totals = Totals(projects, self._malformed[:], self._samples)
-        self._malformed[:] = (0, 0, 0, 0)
+        self._malformed[:] = ZERO
         self._samples = []
+        self._devices = 0
         if self.full:  # projects still in use come back with their next message
-            self.clear()
+            self._entries.clear()
             self._projects.clear()
-        else:
-            for _, (_, inbound, outbound) in self._counted():
-                inbound[:] = outbound[:] = (0, 0, 0, 0)
         return totals
 
     def discard_qos1(self) -> None:
         """Drop counts at QoS 1: the broker is about to send those messages again."""
+        self._add_up()
         for counters in self._projects.values():
-            counters.inbound[QOS1:] = counters.outbound[QOS1:] = (0, 0)
+            counters.discard_qos1()
         self._malformed[QOS1:] = (0, 0)
 
-    def _counted(self) -> Iterable[tuple[ProjectKey, ProjectCounters]]:
-        return (item for item in self._projects.items() if item[1].messages)
+    def _add_up(self) -> None:
+        """Add the counters of the topics to those of their projects and devices."""
+        entries = self._entries
+        cells = [(entries[topic], cell) for topic, cell in self.items()]
+        self.clear()
+        for (total, devices, name), cell in (*cells, *self._long):
+            _add_to(total, cell)
+            if devices is None:
+                continue
+            device = devices.get(name)
+            if device is None:
+                devices[name] = cell
+                self._devices += 1
+            else:
+                _add_to(device, cell)
+        self._long.clear()
+        if self._devices > MAX_DEVICES:
+            self._drop_devices()
+
+    def _drop_devices(self) -> None:
+        for counters in self._projects.values():
+            for devices in (counters.inbound_devices, counters.outbound_devices):
+                _keep_busiest(devices, self._top_devices)
+        self._devices = 0
+
+
+def _keep_busiest(devices: dict[bytes, Counters], most: int) -> None:
+    """Drop all but `most` devices, and note how many messages of each may be missing now."""
+    missing = devices.pop(NO_DEVICE, [0, 0, 0, 0])
+    if len(devices) > most:
+        ranked = nlargest(most + 1, devices.items(), key=lambda item: item[1][QOS0] + item[1][QOS1])
+        _, largest_dropped = ranked.pop()
+        devices.clear()
+        devices.update(ranked)
+        missing[QOS0] += largest_dropped[QOS0] + largest_dropped[QOS1]
+    if missing[QOS0]:
+        devices[NO_DEVICE] = missing
 
 
 def merge(several: Iterable[Totals]) -> Totals:
@@ -150,7 +243,25 @@ def merge(several: Iterable[Totals]) -> Totals:
 
 
 def _add(one: ProjectCounters, other: ProjectCounters) -> ProjectCounters:
-    return ProjectCounters(one.topic, _sums(one.inbound, other.inbound), _sums(one.outbound, other.outbound))
+    return ProjectCounters(
+        one.topic,
+        _sums(one.inbound, other.inbound),
+        _sums(one.outbound, other.outbound),
+        _united(one.inbound_devices, other.inbound_devices),
+        _united(one.outbound_devices, other.outbound_devices),
+    )
+
+
+def _united(one: dict[bytes, Counters], other: dict[bytes, Counters]) -> dict[bytes, Counters]:
+    common = {name: _sums(one[name], other[name]) for name in one.keys() & other.keys()}
+    return one | other | common
+
+
+def _add_to(total: Counters, cell: Counters) -> None:
+    total[0] += cell[0]
+    total[1] += cell[1]
+    total[2] += cell[2]
+    total[3] += cell[3]
 
 
 def _sums(one: Counters, other: Counters) -> Counters:

@@ -46,8 +46,9 @@ class Counting:
         self._reader = PlainReader if plain else FastReader
         self._v5 = v5
         self._session = Session(store.claim.last_packet_id)
-        self._buffer = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session)
-        self._loop = Loop(self._buffer, store, clock, settings.clock_tolerance)
+        top_devices = settings.top_devices
+        self._buffer = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session, top_devices)
+        self._loop = Loop(self._buffer, store, clock, settings.clock_tolerance, top_devices)
         self._takeover = TakeoverDetector()
         self._takeover_recorded = False
         self._lost_at: float | None = None  # monotonic seconds
@@ -171,6 +172,7 @@ class Counting:
         if not loop.idle:
             LOG.error("stopped without the database; messages at QoS 0 since then are lost")
             return UNSAVED
+        self._loop.writer.devices.finish()  # the writing thread is idle now
         self._store.release()
         LOG.info("counter stopped; everything received is counted")
         return STOPPED

@@ -21,12 +21,14 @@ SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets th
 class Loop:
     """Connects buffer and writer; `connection` is the current connection, if any."""
 
-    def __init__(self, buffer: Buffer, store: Store, clock: HostClock, tolerance: float) -> None:
+    def __init__(
+        self, buffer: Buffer, store: Store, clock: HostClock, tolerance: float, top_devices: int = 0
+    ) -> None:
         self.buffer = buffer
         self.connection: BrokerConnection | None = None
         self._reader: Reader | None = None
         self._wake_receiver, self._wake_sender = socket.socketpair()
-        self.writer = Writer(store, clock, tolerance, self._wake)
+        self.writer = Writer(store, clock, tolerance, self._wake, top_devices)
         self.flush_policy = FlushPolicy()
         self._store = store
         self._unsaved_bytes = 0  # read since the last cut
@@ -142,6 +144,7 @@ class Loop:
 
     def _write_heartbeat(self, connected: bool, figures: dict[str, Any]) -> None:
         self.writer.persist(lambda: self._store.heartbeat(connected, figures, self.writer.now()))
+        self.writer.devices.step()
 
     def _heartbeat_written(self, _: object) -> None:
         self._heartbeat_pending = False

@@ -4,15 +4,17 @@ from typing import NamedTuple
 
 from metering.ledger.mqtt import SAMPLE_LENGTH
 
+MAX_DEVICE = 200  # bytes of a device's name that are kept
 MAX_ID = 2**63 - 1  # the platform's ids are bigint
 
 
 class Address(NamedTuple):
-    """The organization and project that a topic names; the ledger checks that they belong together."""
+    """The organization and project that a topic names, which the ledger checks, and the device."""
 
     organization_id: int
     project_id: int
     outbound: bool
+    device: bytes
 
 
 class Topics:
@@ -37,7 +39,8 @@ class Topics:
         organization, project = _id(levels[0]), _id(levels[1])
         if organization is None or project is None:
             return None
-        return Address(organization, project, len(levels) > 3 and levels[3] in self._outbound)
+        outbound = len(levels) > 3 and levels[3] in self._outbound
+        return Address(organization, project, outbound, levels[2][:MAX_DEVICE])
 
 
 def sample(topic: bytes) -> str:

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
+from collectors.mqtt.device_writer import DeviceWriter
 from collectors.mqtt.store import Clock, Store
 from metering import backoff
 from metering.catalogue.periods import Month
@@ -37,12 +38,16 @@ class Writer:
     An exception of a task is raised by `collect`, so no error of this thread goes unnoticed.
     """
 
-    def __init__(self, store: Store, clock: HostClock, tolerance: float, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, clock: HostClock, tolerance: float, wake: Callable[[], None], top_devices: int = 0
+    ) -> None:
         """Start the thread; `wake()` is called from it when a task has finished.
 
-        `tolerance`: seconds by which `clock` may differ from the database's.
+        `tolerance`: seconds by which `clock` may differ from the database's. `top_devices`: how many devices
+        of a project's day are kept.
         """
         self.store = store
+        self.devices = DeviceWriter(store.engine, top_devices)
         self.unsaved: Batch | None = None
         self._away_since: float | None = None
         self._clock = clock
@@ -109,6 +114,8 @@ class Writer:
             self.unsaved = batch
         self._log_recovery()
         self.unsaved = None
+        self.devices.add(batch.totals, self._written_at)
+        self.devices.step()
 
     def persist(self, operation: Callable[[], Any]) -> Any:
         """Return the result of `operation`, tried until the database answers. Raises Fenced, Abandoned."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from metering.archive import retention
+from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
 from metering.runs.context import Context
 
@@ -25,6 +26,10 @@ def run(context: Context) -> dict[str, Any]:
         with transaction(context.engine) as connection:
             reasons = retention.reasons_to_keep(connection, cutoffs, context.at)
         result["kept"][table.name] = reasons if cutoffs else f"all of it: FLEETMETER_{setting} is not set"
+    oldest = Day.of(context.at - timedelta(days=settings.keep_devices_days))
+    context.removed["device_usage_daily"] = retention.forget_devices(
+        context.engine, oldest.date, context.dry_run
+    )
     before = context.at - timedelta(days=settings.keep_runs_days)
     context.removed |= retention.forget_runs(context.engine, before, context.dry_run)
     return result | {"removed": context.removed}

@@ -7,7 +7,7 @@ has what went, before it goes: `verify` and the trigger on daily_stats go by tha
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
@@ -15,6 +15,7 @@ from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.db.transactions import chunks, transaction
 from metering.errors import PeriodError
+from metering.ledger import devices
 from metering.months.due import due_months
 
 UNARCHIVED = "no archive holds every bill of it: set FLEETMETER_ARCHIVE_BUCKET, then fleetmeter run archive"
@@ -149,6 +150,23 @@ def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict
         table: _old(engine, table, which, before) if dry_run else _forget(engine, table, which, before)
         for table, which in FORGOTTEN.items()
     }
+
+
+def forget_devices(engine: Engine, before: date, dry_run: bool = False) -> int:
+    """Delete the devices of days before `before`, in batches; returns how many rows.
+
+    A `dry_run` counts them and removes nothing.
+    """
+    if dry_run:
+        with transaction(engine) as connection:
+            return devices.count_before(connection, before)
+    deleted = 0
+    while True:
+        with transaction(engine) as connection:
+            batch = devices.forget(connection, before)
+        deleted += batch
+        if not batch:
+            return deleted
 
 
 def cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:

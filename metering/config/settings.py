@@ -109,6 +109,8 @@ class Settings(SignInSettings, CloudSettings):
         default={}, alias="FLEETMETER_KEEP_DAYS_MONTHS"
     )
     clock_tolerance: float = Field(default=60, gt=0, allow_inf_nan=False, alias="FLEETMETER_CLOCK_TOLERANCE")
+    top_devices: int = Field(default=100, ge=0, le=10_000, alias="FLEETMETER_TOP_DEVICES")
+    keep_devices_days: int = Field(default=90, ge=1, le=36_500, alias="FLEETMETER_KEEP_DEVICES_DAYS")
     keep_runs_days: int = Field(default=400, ge=8, alias="FLEETMETER_KEEP_RUNS_DAYS")
 
     api_address: str = Field(default="127.0.0.1", alias="FLEETMETER_API_ADDRESS")

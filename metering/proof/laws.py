@@ -1,6 +1,6 @@
 """The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
 
-from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns, counters_of
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.projects import IS_BILLED
 from metering.days.seal import row_hash
@@ -220,6 +220,21 @@ ARCHIVED_BILLS = """
         FROM monthly_stats GROUP BY year, month) b USING (month)
     WHERE coalesce(b.bills, 0) < a.bills"""
 
+_MQTT = counters_of("mqtt")
+# Lower bounds, which never exceed what the ledger has, or the sealed day, whose hours may have been deleted.
+DEVICES = f"""
+    SELECT c.project_id, c.date::text, v.meter, 'at most ' || v.counted, v.devices::text FROM (
+        SELECT project_id, date, {columns("sum({0}) AS {0}", _MQTT)} FROM device_usage_daily
+        GROUP BY project_id, date) c
+    CROSS JOIN LATERAL (SELECT {columns("coalesce(sum(u.{0}), 0) AS {0}", _MQTT)} FROM usage_hourly u
+        WHERE u.project_id = c.project_id AND u.hour >= c.date::timestamp AT TIME ZONE 'UTC'
+        AND u.hour < (c.date + 1)::timestamp AT TIME ZONE 'UTC') h
+    LEFT JOIN daily_stats d ON d.project_id = c.project_id AND d.date = c.date
+    CROSS JOIN LATERAL (VALUES {columns("('{0}', greatest(h.{0}, d.{0}), c.{0})", _MQTT)})
+        AS v (meter, counted, devices)
+    WHERE v.devices > v.counted
+        AND (d.project_id IS NOT NULL OR c.date >= {kept_from("usage_hourly")})"""
+
 LAWS: dict[str, tuple[str, str]] = (
     HISTORY_LAWS
     | SUMMARY_LAWS
@@ -240,5 +255,6 @@ LAWS: dict[str, tuple[str, str]] = (
         "adjustments are as they were posted": (POSTED, "adjustments"),
         "gaps are accepted as they were": (ACCEPTED, "gaps"),
         "every archived bill is there": (ARCHIVED_BILLS, "monthly_stats"),
+        "devices have at most their project's messages": (DEVICES, "device_usage_daily"),
     }
 )

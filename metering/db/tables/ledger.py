@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Identity,
     Index,
@@ -15,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from metering.catalogue.meters import GAUGE_NAMES, GAUGES
+from metering.catalogue.meters import GAUGE_NAMES, GAUGES, counters_of
 from metering.catalogue.sources import SOURCES
 from metering.db.tables.base import INSTANT, METADATA, NOW, counters, levels, own_meters, project_id
 
@@ -70,6 +71,18 @@ gaps = Table(
     Column("accepted_reason", Text),
     Column("client_id", Text),
     Index("gaps_source_starts_at_idx", "source", "starts_at"),
+)
+
+# The busiest devices of a project's day: lower bounds, and how many messages each may have more.
+device_usage_daily = Table(
+    "device_usage_daily",
+    METADATA,
+    Column("project_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("date", Date, primary_key=True),
+    Column("device", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in counters_of("mqtt")),
+    Column("error", BigInteger, nullable=False, server_default=text("0")),
+    Index("device_usage_daily_date_idx", "date"),
 )
 
 # MQTT messages of an hour that match no project, by reason; a few sample topics, cut short.

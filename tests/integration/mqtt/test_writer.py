@@ -30,7 +30,7 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def batch(platform: Platform) -> Batch:
     organization = platform.organization()
-    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0])
+    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0], {}, {})
     totals = Totals({(organization, platform.project(organization)): counters})
     return Batch(totals, Cut((b"\0\7",), 7, 1))
 
@@ -134,5 +134,5 @@ def test_a_project_whose_total_overflows_stops_no_other(
 
 
 def _of(organization: int, *projects: int) -> Totals:
-    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0])
+    counters = ProjectCounters("a/topic", [3, 30, 4, 40], [0, 0, 0, 0], {}, {})
     return Totals({(organization, project): counters for project in projects}, [3, 0, 0, 0], ["malformed"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.mqtt.counters import MAX_PROJECTS, MAX_TOPICS, TopicCounters
-from collectors.mqtt.topics import Address, Topics, sample
+from collectors.mqtt.topics import MAX_DEVICE, Address, Topics, sample
 
 TOPICS = Topics("acme/robots", ("cmd", "ota"))
 
@@ -13,13 +13,13 @@ TOPICS = Topics("acme/robots", ("cmd", "ota"))
 @pytest.mark.parametrize(
     ("below", "expected"),
     [
-        ("1/2/d", Address(1, 2, False)),
-        ("1/2/d/state/cmd", Address(1, 2, False)),
-        ("1/2/d/cmd", Address(1, 2, True)),
-        ("1/2/d/ota/x", Address(1, 2, True)),
-        (f"1/{2**63 - 1}/d", Address(1, 2**63 - 1, False)),
-        ("1/2/é/x", Address(1, 2, False)),
-        ("1/2/" + "x" * 65_000, Address(1, 2, False)),
+        ("1/2/d", Address(1, 2, False, b"d")),
+        ("1/2/d/state/cmd", Address(1, 2, False, b"d")),
+        ("1/2/d/cmd", Address(1, 2, True, b"d")),
+        ("1/2/d/ota/x", Address(1, 2, True, b"d")),
+        (f"1/{2**63 - 1}/d", Address(1, 2**63 - 1, False, b"d")),
+        ("1/2/é/x", Address(1, 2, False, "é".encode())),
+        ("1/2/" + "x" * 65_000, Address(1, 2, False, b"x" * MAX_DEVICE)),
         ("1/2", None),
         ("1/2/", None),
         ("1//d", None),
