@@ -6,6 +6,7 @@ from typing import Any
 from metering.archive import retention
 from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
+from metering.ledger import usage_events
 from metering.runs.context import Context
 
 
@@ -32,4 +33,5 @@ def run(context: Context) -> dict[str, Any]:
     )
     before = context.at - timedelta(days=settings.keep_runs_days)
     context.removed |= retention.forget_runs(context.engine, before, context.dry_run)
+    context.removed["usage_events"] = usage_events.forget(context.engine, context.at, context.dry_run)
     return result | {"removed": context.removed}

@@ -10,15 +10,17 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.meters import COUNTERS, GAUGES, columns
+from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED
+from metering.months.own_quantities import POSTED
 from metering.pricing.plans import PlanVersion
 
 Row = Mapping[str, Any]
 
 # What project_stats still holds of months before the running one, while the last is not closed.
 _EARLIER = f"""
-    SELECT {columns("sum(d.{0}) AS {0}")}
+    SELECT {columns("sum(d.{0}) AS {0}")}, {merged_sql("d.meters")} AS meters
     FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
         AND {IS_BILLED.format(project="d.project_id", month="date_trunc('month', d.date)::date")}
         AND d.date >= coalesce((
@@ -27,11 +29,29 @@ _EARLIER = f"""
 
 # Corrections of the running month's own usage.
 _POSTED = f"""
-    SELECT {columns("sum(x.quantity) FILTER (WHERE x.meter = '{0}') AS {0}")} FROM adjustments x
+    SELECT {columns("sum(x.quantity) FILTER (WHERE x.meter = '{0}') AS {0}")},
+        fleetmeter_meters({POSTED}) AS meters FROM adjustments x
     WHERE x.project_id = s.project_id AND x.posted_month = :first AND x.amount IS NULL"""
 
 # A correction of a gauge does not exist.
 _CORRECTED = " ".join(f"WHEN '{c.name}' THEN coalesce(s.posted_{c.name}, 0)" for c in COUNTERS)
+_OF_GAUGES = " ".join(f"WHEN '{gauge.name}' THEN 0" for gauge in GAUGES)
+
+# Usage of a meter of the platform's own; without events it is 0. Of one with max the running month's days and
+# open hours are read, while project_stats still has the largest of the month before.
+_IS_LARGEST = f"allowed.meter = ANY ({LARGEST_NAMES})"
+_LARGEST = """greatest((s.posted_meters->>allowed.meter)::numeric, CASE WHEN :behind THEN greatest(
+    (SELECT max((d.meters->>allowed.meter)::numeric) FROM daily_stats d
+        WHERE d.project_id = s.project_id AND d.date >= :first AND d.meters ? allowed.meter),
+    (SELECT max((u.meters->>allowed.meter)::numeric) FROM usage_hourly u WHERE u.project_id = s.project_id
+        AND u.hour >= s.open_from AND u.hour >= CAST(:first AS date)::timestamp AT TIME ZONE 'UTC'
+        AND u.meters ? allowed.meter)) ELSE (s.meters->>allowed.meter)::numeric END, 0)"""
+_OWN = f"""CASE WHEN {_IS_LARGEST} THEN {_LARGEST}
+    ELSE coalesce((s.meters->>allowed.meter)::numeric, 0)
+        - coalesce((s.earlier_meters->>allowed.meter)::numeric, 0)
+        + coalesce((s.posted_meters->>allowed.meter)::numeric, 0) END"""
+_OWN_CORRECTED = f"""CASE WHEN {_IS_LARGEST} THEN 0
+    ELSE coalesce((s.posted_meters->>allowed.meter)::numeric, 0) END"""
 
 _USED = " ".join(
     [
@@ -49,7 +69,8 @@ OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.id AS organization_id, o.name AS organization, o.tier,
         used.meter, used.used, used.corrected, allowed.included, allowed.hard,
         used.used / nullif(allowed.included, 0)::float AS share
-    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")}
+    FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")},
+            earlier.meters AS earlier_meters, posted.meters AS posted_meters
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
         CROSS JOIN LATERAL ({_POSTED}) AS posted
         WHERE s.project_id > :above AND s.project_id <= :up_to
@@ -60,8 +81,9 @@ OF_PROJECTS = f"""
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
     CROSS JOIN LATERAL (
-        SELECT allowed.meter, CASE allowed.meter {_USED} END AS used,
-            CASE allowed.meter {_CORRECTED} ELSE 0 END AS corrected OFFSET 0) AS used
+        SELECT allowed.meter, CASE allowed.meter {_USED} ELSE {_OWN} END AS used,
+            CASE allowed.meter {_CORRECTED} {_OF_GAUGES} ELSE {_OWN_CORRECTED} END AS corrected
+            OFFSET 0) AS used
     WHERE p.is_active AND (:project IS NOT NULL OR CAST(:near AS float) = 0
         OR used.used >= allowed.included * CAST(:near AS float))"""
 

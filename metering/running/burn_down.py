@@ -11,7 +11,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
-from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
+from metering.catalogue.meters import GAUGE_NAMES
+from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import quoted
 from metering.pricing.plans import PlanVersion
@@ -22,11 +23,11 @@ Row = Mapping[str, Any]
 Sort = Literal["share", "used", "included", "project", "organization", "meter", "tier"]
 
 _STATE = STATE.format(used="near.used", included="near.included", hard="near.hard")
-_GAUGES = quoted(GAUGE_NAMES)
+_ADDS_UP = f"(near.meter NOT IN {quoted(GAUGE_NAMES)} AND near.meter <> ALL ({LARGEST_NAMES}))"
 
 # What can be used further, until the month ends; a gauge that stays at its level is never exhausted.
 _HOURS_LEFT = projection.HOURS_TO.format(
-    counted=f"CASE WHEN near.meter NOT IN {_GAUGES} THEN near.used - near.corrected END",
+    counted=f"CASE WHEN {_ADDS_UP} THEN near.used - near.corrected END",
     more="(near.included - near.used)",
     elapsed="hours.elapsed",
 )
@@ -40,10 +41,10 @@ _HOURS_OF_EACH = (
 _HOURS_OF_ALL = f"""(SELECT p.id, hours.* FROM {platform.PROJECTS} p
     CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours OFFSET 0) hours ON hours.id = near.project_id"""
 _CHOSEN = f"""
-    SELECT near.*, {_STATE} AS state FROM ({allowances.OF_PROJECTS}) near
+    SELECT near.*, {_STATE} AS state, {_ADDS_UP} AS adds_up FROM ({allowances.OF_PROJECTS}) near
     WHERE (CAST(:near AS float) = 0 OR near.used > 0)
         AND (NOT :exhausting OR near.used < near.included AND near.used > near.corrected
-            AND near.meter NOT IN {_GAUGES})
+            AND {_ADDS_UP})
         AND (CAST(:words AS text) IS NULL OR near.project ILIKE :words OR near.organization ILIKE :words)
         AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)"""
 
@@ -137,7 +138,7 @@ def _row(row: dict[str, Any], at: datetime) -> Row:
 
 
 def _projected(row: Row, used: int | None) -> int | None:
-    if used is None or row["meter"] not in COUNTER_NAMES:
+    if used is None or not row["adds_up"]:
         return used
     if row["elapsed"] < projection.LEAST_KNOWN:
         return None

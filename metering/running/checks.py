@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from metering.catalogue import platform
+from metering.catalogue import own_meters, platform
 from metering.catalogue.meters import METERS, Counter
 from metering.catalogue.periods import Month
 from metering.errors import PlanError, UnknownProject
@@ -51,10 +51,14 @@ def of_project(
     plans: Plans,
     project_id: int,
     at: datetime,
-    meters: Sequence[str] = tuple(METERS),
+    meters: Sequence[str] | None = None,
     amount: int = 1,
 ) -> list[Check]:
-    """Return whether `amount` more of each of `meters` is allowed. Raises UnknownProject, PlanError."""
+    """Return whether `amount` more of each of `meters` is allowed; left out, of every meter.
+
+    Raises UnknownProject, PlanError.
+    """
+    meters = meters or (*METERS, *own_meters.known(connection))
     row = connection.execute(statement(tuple(meters)), bounds(project_id, at)).mappings().first()
     return answer(None if row is None else dict(row), plans, project_id, at, meters, amount)
 
@@ -114,6 +118,8 @@ def sql(meters: tuple[str, ...]) -> str:
 
 
 def _used(name: str) -> str:
+    if name not in METERS:
+        return limits.OWN_IN_MONTH.format(meter=name)
     meter = METERS[name]
     if not isinstance(meter, Counter):
         return f"s.{meter.live}"

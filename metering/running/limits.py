@@ -12,6 +12,7 @@ from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Month
 from metering.db.transactions import connected
 from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
+from metering.months.own_quantities import POSTED
 from metering.pricing.plans import Plans, Tier
 
 
@@ -53,6 +54,15 @@ IN_MONTH = """CASE
             AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END
     + coalesce((SELECT sum(x.quantity) FROM adjustments x WHERE x.project_id = :project
         AND x.posted_month = :first AND x.meter = '{meter}' AND x.amount IS NULL), 0)"""
+
+# Likewise of a meter of the platform's own, in its aggregation; 0 without events.
+OWN_IN_MONTH = f"""CASE WHEN s.project_id IS NOT NULL THEN coalesce((fleetmeter_meters(ARRAY(
+        SELECT d.meters FROM daily_stats d WHERE d.project_id = :project
+            AND d.date >= :first AND d.date < :after AND d.meters <> '{{{{}}}}'
+        UNION ALL SELECT u.meters FROM usage_hourly u WHERE u.project_id = :project
+            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from AND u.meters <> '{{{{}}}}')
+    || coalesce((SELECT {POSTED} FROM adjustments x WHERE x.project_id = :project
+        AND x.posted_month = :first), '{{{{}}}}'))->>'{{meter}}')::numeric, 0) END"""
 
 
 class LimitService:

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, text
 
 from metering.catalogue import own_meters, projects
 from metering.catalogue.own_meters import OwnMeter
-from metering.catalogue.periods import Month
+from metering.catalogue.periods import Day, Month
+from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.ledger import own_usage
 from metering.ledger.own_usage import Usage
@@ -18,7 +19,7 @@ from metering.months.explanation import render
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 from metering.proof.verify import verify
-from metering.running import spend
+from metering.running import allowances, checks, spend
 from tests.support.closed_months import OCTOBER
 from tests.support.platform import Platform
 
@@ -43,6 +44,7 @@ included = 5
 limit = "hard"
 overage = {{ model = "per_unit", price = "2" }}
 """
+DAY = timedelta(days=1)
 MID = datetime(2026, 10, 15, 12, tzinfo=UTC)
 
 
@@ -63,6 +65,11 @@ def report(engine: Engine, project: int, at: datetime, **quantities: int) -> Non
 @pytest.fixture
 def project(platform: Platform) -> int:
     return platform.project(platform.organization("pro"), created_at=OCTOBER.start)
+
+
+def seal(engine: Engine, project: int, day: Day) -> None:
+    with transaction(engine) as connection:
+        seal_through(connection, day, [project], day.end)
 
 
 def close(engine: Engine, project: int, offered: Plans, month: Month = OCTOBER) -> None:
@@ -100,4 +107,29 @@ def test_hours_become_a_day_a_month_a_bill_and_lifetime(engine: Engine, project:
         live = connection.execute(text("SELECT meters, lifetime_meters FROM project_stats")).one()
     assert live.meters == {}
     assert live.lifetime_meters == {"query_seconds": 227, "robots_online": 8}
+    assert verify(engine).discrepancies == []
+
+
+def test_limits_and_prorated_tiers_know_own_meters(
+    engine: Engine, platform: Platform, project: int, tmp_path: Path
+) -> None:
+    offered = load_plans(tmp_path, "prorate = true")
+    report(engine, project, MID, query_seconds=90, robots_online=5)
+    with engine.connect() as connection:
+        read = checks.of_project(connection, offered, project, MID)
+        listed = allowances.projects(connection, offered.in_force(MID.date()), MID, 0.8, False, project)
+        behind = allowances.projects(connection, offered.in_force(MID.date()), MID, 0.8, True, project)
+    own = {check.meter: (check.limit.used, check.limit.allowed) for check in read if check.meter in METERS}
+    assert own == {"query_seconds": (90, True), "robots_online": (5, False)}
+    assert {row["meter"]: row["used"] for row in listed} == {"query_seconds": 90, "robots_online": 5}
+    assert {row["meter"]: row["used"] for row in behind} == {"query_seconds": 90, "robots_online": 5}
+    seal(engine, project, Day.of(MID))
+    platform.sql("INSERT INTO organization_tiers SELECT id, :at, 'free' FROM organizations", at=MID + DAY)
+    with engine.connect() as connection:
+        running = spend.by_project(connection, offered, OCTOBER.end - timedelta(minutes=1), project)
+    close(engine, project, offered)
+    with engine.connect() as connection:
+        charge = connection.scalar(text("SELECT total_charge FROM monthly_stats"))
+    # 15 of 31 days pro: a fee of 10 x 15/31, 49 of 100 seconds included, 5 robots are no more than included.
+    assert str(charge) == str(running[0].so_far) == "25.34"
     assert verify(engine).discrepancies == []
