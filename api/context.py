@@ -1,5 +1,6 @@
 """What every request of one server shares: its settings, its engine, the plans on offer."""
 
+import threading
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ class Context:
         self.uses = Uses()
         self._plans: tuple[Any, Plans] | None = None
         self._meters: tuple[Any, dict[str, OwnMeter]] | None = None
+        self._declaring = threading.Lock()
 
     @cached_property
     def engine(self) -> Engine:
@@ -53,13 +55,14 @@ class Context:
     def own_meters(self) -> dict[str, OwnMeter]:
         """Return the declared meters; the file is read again when it has changed. Raises SettingsError."""
         version = _version(self.settings.meters)
-        if self._meters is None or self._meters[0] != version:
-            declared = own_meters.load(self.settings.meters)
-            with transaction(self.engine) as connection:
-                row_security.limit(connection, None)
-                own_meters.declare(connection, declared, self.now())
-            self._meters = version, declared
-        return self._meters[1]
+        with self._declaring:
+            if self._meters is None or self._meters[0] != version:
+                declared = own_meters.load(self.settings.meters)
+                with transaction(self.engine) as connection:
+                    row_security.limit(connection, None)
+                    own_meters.declare(connection, declared, self.now())
+                self._meters = version, declared
+            return self._meters[1]
 
     def now(self) -> datetime:
         """Return the host's time, UTC."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api import cloud_events
+from api import cloud_events, context
 from api.access import Access, write
 from api.requests import ApiRoute
 from api.schemas import Shape
@@ -73,13 +73,13 @@ def usage(
     and `id`, whatever else it holds, for 35 days.
     """
     events = cloud_events.events(request.headers, request.state.body)
+    own = context.of(request).own_meters  # before the transaction: it may take a connection of its own
 
     def effect(access: Access) -> Response:
         if late == "adjust":
             approvals.refuse(access.server.settings, "adjustment")
         caller, tolerance = access.caller, access.server.settings.clock_tolerance
         sender = Sender(caller.organization_id, caller.name)
-        own = access.server.own_meters
         receipt = receive(access.connection, events, own, sender, access.at, tolerance, late == "adjust")
         return JSONResponse(asdict(receipt))
 

@@ -112,16 +112,16 @@ class _Batch:
 
     def _lock(self) -> dict[int, ReportedProject]:
         ids = sorted({entry.event.project_id for entry in self.entries if entry.event is not None})
-        ids = reported_project.visible(self.connection, ids, self.sender)
-        if not ids:
-            return {}
-        projects.lock(self.connection, ids)
-        self.standings = own_usage.standings(self.connection, ids)
+        visible = reported_project.load(self.connection, ids, self.sender)
+        ids = sorted(visible)
+        if ids:
+            projects.lock(self.connection, ids)
+            self.standings = own_usage.standings(self.connection, ids)
         if len(self.standings) < len(ids):  # a project that was never counted before
             projects.ensure(self.connection, ids, self.at)
             projects.lock(self.connection, ids)
             self.standings = own_usage.standings(self.connection, ids)
-        return reported_project.load(self.connection, ids)
+        return visible
 
     def _judge(
         self, entry: _Entry, event: Event, time: datetime, project: ReportedProject | None, adjust_late: bool
@@ -172,7 +172,7 @@ class _Batch:
                 late.append((Day.of(time), entry))
             else:
                 usage.append(Usage(event.project_id, Hour.of(time).start, event.meter, event.quantity))
-        own_usage.add(self.connection, usage, self.largest, self.at)
+        own_usage.add(self.connection, usage, self.standings, self.largest, self.at)
         for day in sorted({day for day, _ in late}):
             self._post(day, [entry for other, entry in late if other == day])
 

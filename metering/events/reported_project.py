@@ -43,30 +43,24 @@ class ReportedProject:
             raise Refused("project_off", f"the project was off on {day}: nothing is counted for it")
 
 
-VISIBLE = text("""
-    SELECT id FROM projects WHERE id = ANY(:ids)
-        AND (CAST(:organization AS bigint) IS NULL OR organization_id = :organization)""")
 PROJECTS = text(f"""
-    SELECT p.id, {METERED_FROM} AS metered_from,
-        CASE WHEN isfinite(u.metered_until) THEN u.metered_until END AS metered_until,
-        (SELECT CASE WHEN count(*) > 1 THEN max(w.read_from) END FROM project_owners w
-            WHERE w.project_id = p.id) AS owned_from,
-        (SELECT array_agg(x.off_from ORDER BY x.off_from) FROM project_pauses x WHERE x.project_id = p.id)
-            AS off_from,
-        (SELECT array_agg(x.off_until ORDER BY x.off_from) FROM project_pauses x WHERE x.project_id = p.id)
-            AS off_until
+    SELECT p.id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until) THEN u.metered_until END
+            AS metered_until, pauses.off_from, pauses.off_until,
+        CASE WHEN CAST(:organization AS bigint) IS NOT NULL THEN (
+            SELECT CASE WHEN count(*) > 1 THEN max(w.read_from) END FROM project_owners w
+            WHERE w.project_id = p.id) END AS owned_from
     FROM projects p CROSS JOIN LATERAL (SELECT {METERED_UNTIL} AS metered_until) u
-    WHERE p.id = ANY(:ids)""")
+    CROSS JOIN LATERAL (
+        SELECT array_agg(x.off_from ORDER BY x.off_from) AS off_from,
+            array_agg(x.off_until ORDER BY x.off_from) AS off_until
+        FROM project_pauses x WHERE x.project_id = p.id) pauses
+    WHERE p.id = ANY(:ids)
+        AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)""")
 
 
-def visible(connection: Connection, project_ids: Sequence[int], sender: Sender) -> list[int]:
-    """Return those of the projects that the platform has and `sender` may report for, in order."""
+def load(connection: Connection, project_ids: Sequence[int], sender: Sender) -> dict[int, ReportedProject]:
+    """Return what decides about those of the projects that `sender` may report for, by id."""
     parameters = {"ids": list(project_ids), "organization": sender.organization_id}
-    return sorted(connection.scalars(VISIBLE, parameters)) if project_ids else []
-
-
-def load(connection: Connection, project_ids: Sequence[int]) -> dict[int, ReportedProject]:
-    """Return what decides about those projects, by id."""
     return {
         row.id: ReportedProject(
             row.metered_from,
@@ -74,5 +68,5 @@ def load(connection: Connection, project_ids: Sequence[int]) -> dict[int, Report
             row.owned_from,
             tuple(zip(row.off_from or (), row.off_until or (), strict=True)),
         )
-        for row in connection.execute(PROJECTS, {"ids": list(project_ids)})
+        for row in connection.execute(PROJECTS, parameters)
     }
