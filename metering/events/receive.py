@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from metering.catalogue import projects
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Hour, utc
 from metering.db import clock
@@ -20,7 +19,7 @@ from metering.events.event import Event, Refused, parse, unknown_project
 from metering.events.reported_project import ReportedProject, Sender
 from metering.ledger import own_usage, usage_events
 from metering.ledger.late_rows import LateRows
-from metering.ledger.own_usage import Standing, Usage
+from metering.ledger.own_usage import Usage
 from metering.ledger.usage_events import EventKey
 from metering.months import late_rows
 from metering.months.late_rows import Cause
@@ -86,7 +85,7 @@ class _Batch:
         self.tolerance = timedelta(seconds=min(tolerance, 10**9))
         self.largest = frozenset(name for name, meter in own.items() if meter.aggregation == "max")
         self.entries: list[_Entry] = []
-        self.standings: dict[int, Standing] = {}
+        self.projects: dict[int, ReportedProject] = {}
 
     def read(self, written: Sequence[Any]) -> None:
         for one in written:
@@ -100,7 +99,8 @@ class _Batch:
             self.entries.append(entry)
 
     def judge(self, adjust_late: bool) -> None:
-        known = self._lock()
+        ids = {entry.event.project_id for entry in self.entries if entry.event is not None}
+        known = self.projects = reported_project.lock(self.connection, list(ids), self.sender, self.at)
         for entry in self.entries:
             if entry.event is not None and entry.time is not None:
                 try:
@@ -109,19 +109,6 @@ class _Batch:
                     )
                 except Refused as refusal:
                     entry.refusal = refusal
-
-    def _lock(self) -> dict[int, ReportedProject]:
-        ids = sorted({entry.event.project_id for entry in self.entries if entry.event is not None})
-        visible = reported_project.load(self.connection, ids, self.sender)
-        ids = sorted(visible)
-        if ids:
-            projects.lock(self.connection, ids)
-            self.standings = own_usage.standings(self.connection, ids)
-        if len(self.standings) < len(ids):  # a project that was never counted before
-            projects.ensure(self.connection, ids, self.at)
-            projects.lock(self.connection, ids)
-            self.standings = own_usage.standings(self.connection, ids)
-        return visible
 
     def _judge(
         self, entry: _Entry, event: Event, time: datetime, project: ReportedProject | None, adjust_late: bool
@@ -134,10 +121,7 @@ class _Batch:
             )
         hour = Hour.of(time).start
         project.refuse(hour, time, self.sender)
-        standing = self.standings.get(event.project_id)
-        if standing is None:
-            raise Refused("too_late", f"the project left before this month: {time:%Y-%m-%d} takes no usage")
-        entry.late = hour < standing.open_from
+        entry.late = hour < project.standing.open_from
         if entry.late and not adjust_late:
             raise Refused("too_late", f"{time:%Y-%m-%d} is sealed; ?late=adjust posts it as an adjustment")
         if entry.late and event.quantity > MOST_LATE:
@@ -166,13 +150,13 @@ class _Batch:
             event, time = entry.event, entry.time
             if event is None or time is None:
                 continue
-            if not self.standings[event.project_id].fits(event.meter, event.quantity, self.largest):
+            if not self.projects[event.project_id].standing.fits(event.meter, event.quantity, self.largest):
                 self._take_back(entry, "total_too_large", f"the total of {event.meter} would exceed 2^63 - 1")
             elif entry.late:
                 late.append((Day.of(time), entry))
             else:
                 usage.append(Usage(event.project_id, Hour.of(time).start, event.meter, event.quantity))
-        own_usage.add(self.connection, usage, self.standings, self.largest, self.at)
+        own_usage.add(self.connection, usage, self.largest, self.at)
         for day in sorted({day for day, _ in late}):
             self._post(day, [entry for other, entry in late if other == day])
 

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import projects
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.events.event import Refused, unknown_project
+from metering.ledger.own_usage import STANDING, Standing, standing
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,9 @@ class Sender:
     actor: str
 
 
+VISIBLE = "(CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)"
+
+
 @dataclass(frozen=True)
 class ReportedProject:
     """What decides about an event: when the project was metered and by whom owned."""
@@ -26,6 +32,7 @@ class ReportedProject:
     metered_until: datetime | None
     owned_from: datetime | None
     pauses: Sequence[tuple[date, date | None]]
+    standing: Standing
 
     def refuse(self, hour: datetime, time: datetime, sender: Sender) -> None:
         """Raise Refused if usage at `time` is not this project's, or not its present owner's."""
@@ -43,30 +50,49 @@ class ReportedProject:
             raise Refused("project_off", f"the project was off on {day}: nothing is counted for it")
 
 
-PROJECTS = text(f"""
-    SELECT p.id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until) THEN u.metered_until END
-            AS metered_until, pauses.off_from, pauses.off_until,
-        CASE WHEN CAST(:organization AS bigint) IS NOT NULL THEN (
-            SELECT CASE WHEN count(*) > 1 THEN max(w.read_from) END FROM project_owners w
-            WHERE w.project_id = p.id) END AS owned_from
-    FROM projects p CROSS JOIN LATERAL (SELECT {METERED_UNTIL} AS metered_until) u
+# One statement locks and reads: of the locked row itself PostgreSQL returns what the transaction before has left.
+LOCK = text(f"""
+    SELECT s.project_id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until)
+            THEN u.metered_until END AS metered_until, pauses.off_from, pauses.off_until, w.owned_from,
+        {STANDING}
+    FROM project_stats s JOIN projects p ON p.id = s.project_id
+    CROSS JOIN LATERAL (SELECT {METERED_UNTIL} AS metered_until) u
     CROSS JOIN LATERAL (
         SELECT array_agg(x.off_from ORDER BY x.off_from) AS off_from,
             array_agg(x.off_until ORDER BY x.off_from) AS off_until
         FROM project_pauses x WHERE x.project_id = p.id) pauses
-    WHERE p.id = ANY(:ids)
-        AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)""")
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN count(*) > 1 THEN max(w.read_from) END AS owned_from FROM project_owners w
+        WHERE CAST(:organization AS bigint) IS NOT NULL AND w.project_id = p.id) w
+    WHERE s.project_id = ANY(:ids) AND {VISIBLE}
+    ORDER BY s.project_id FOR NO KEY UPDATE OF s""")
+WITHOUT_ROW = text(f"""
+    SELECT p.id FROM projects p WHERE p.id = ANY(:ids) AND {VISIBLE}
+        AND NOT EXISTS (SELECT FROM project_stats s WHERE s.project_id = p.id)""")
 
 
-def load(connection: Connection, project_ids: Sequence[int], sender: Sender) -> dict[int, ReportedProject]:
-    """Return what decides about those of the projects that `sender` may report for, by id."""
-    parameters = {"ids": list(project_ids), "organization": sender.organization_id}
+def lock(
+    connection: Connection, project_ids: Sequence[int], sender: Sender, at: datetime
+) -> dict[int, ReportedProject]:
+    """Lock those of the projects that `sender` may report for, in the order of their ids; return them by id."""
+    parameters = {"ids": sorted(project_ids), "organization": sender.organization_id}
+    locked = _lock(connection, parameters) if project_ids else {}
+    if len(locked) < len(project_ids):
+        new = list(connection.scalars(WITHOUT_ROW, parameters))
+        if new:  # projects that were never counted before
+            projects.ensure(connection, new, at)
+            return _lock(connection, parameters)
+    return locked
+
+
+def _lock(connection: Connection, parameters: dict[str, Any]) -> dict[int, ReportedProject]:
     return {
-        row.id: ReportedProject(
-            row.metered_from,
-            row.metered_until,
-            row.owned_from,
-            tuple(zip(row.off_from or (), row.off_until or (), strict=True)),
+        row["project_id"]: ReportedProject(
+            row["metered_from"],
+            row["metered_until"],
+            row["owned_from"],
+            tuple(zip(row["off_from"] or (), row["off_until"] or (), strict=True)),
+            standing(row),
         )
-        for row in connection.execute(PROJECTS, parameters)
+        for row in connection.execute(LOCK, parameters).mappings()
     }
