@@ -37,6 +37,8 @@ class Spending:
     projects: int
     so_far: dict[str, Decimal]
     projected: dict[str, Decimal | None]
+    overage_so_far: dict[str, Decimal]
+    overage_projected: dict[str, Decimal]
 
 
 @dataclass
@@ -104,4 +106,9 @@ def _summed(at: datetime, spends: list[spend.Spend]) -> Spending:
         by_currency.setdefault(one.currency, []).append(one)
     so_far = {name: sum((one.so_far for one in some), Decimal(0)) for name, some in by_currency.items()}
     projected = {name: spend.projected_sum(some) for name, some in by_currency.items()}
-    return Spending(at, len(spends), so_far, projected)
+    overage = {name: sum((one.overage for one in some), Decimal(0)) for name, some in by_currency.items()}
+    more = {
+        name: sum((one.projected_overage or one.overage for one in some), Decimal(0))
+        for name, some in by_currency.items()
+    }
+    return Spending(at, len(spends), so_far, projected, overage, more)

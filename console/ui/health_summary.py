@@ -1,34 +1,49 @@
 """Is it all right: one line, green or what is not, each with the way to its repair."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import streamlit as st
 
 from console.data.queries.problems import Problem
 from console.pages import TITLES, link
-from console.ui import format
+from console.ui import escape, format, links, progress, remedies, states
 
 WELL = "All is well: every source is fresh, no day is missing, no job failed."
 WELL_INSIDE = "All is well: a runner and a counter are alive, and every source is read."
-WELL_OF_ORGANIZATION = "All is well: no day of yours is missing, and no alert is open."
+WELL_OF_ORGANIZATION = "All is well: no day of yours is missing, and no incident is open."
+LONGEST = 400  # characters of a sentence
+LOOKS = {"bad": states.CRITICAL, "warning": states.WARNING}
 
 
-def verdict(problems: Sequence[Problem], here: str = "", well: str = WELL) -> None:
-    """Show `problems`, the worst first; no link to the page one is on, which is `here`."""
+def verdict(problems: Sequence[Problem], at: datetime, here: str = "", well: str = WELL) -> None:
+    """Show `problems`, the worst first, as of `at`; no link to the page one is on, which is `here`."""
     if not problems:
         st.success(well, icon=":material/check_circle:")
-        return
+    else:
+        _problems(problems, at, here)
+    progress.follow("problems")
+
+
+def _problems(problems: Sequence[Problem], at: datetime, here: str) -> None:
     bad = any(problem.severity == "bad" for problem in problems)
     label = format.many(len(problems), "thing") + (" needs" if len(problems) == 1 else " need") + " attention"
     with st.container(border=True):
         (st.error if bad else st.warning)(label, icon=":material/error:" if bad else ":material/warning:")
         for number, problem in enumerate(problems):
-            _problem(problem, number, here)
+            _problem(problem, number, at, here)
 
 
-def _problem(problem: Problem, number: int, here: str) -> None:
+def _problem(problem: Problem, number: int, at: datetime, here: str) -> None:
+    """Show one line: how bad it is, the sentence that leads to it, its age, and what to do."""
+    incident = problem.incident
+    words = escape.html(problem.sentence, LONGEST)
+    target = links.address(problem.page, problem.query)
+    sentence = words if problem.page == here and not incident else links.anchor(target, words)
+    age = f" <small>· {format.lasting(incident.opened_at, at)}</small>" if incident else ""
     with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{number}"):
-        icon = ":red[:material/error:]" if problem.severity == "bad" else ":orange[:material/warning:]"
-        st.markdown(f"{icon} {problem.sentence}", width="stretch")
-        if problem.page != here and problem.page in TITLES:
-            link(problem.page, TITLES[problem.page][0])
+        st.html(f"{states.html(LOOKS[problem.severity])} {sentence}{age}", width="stretch")
+        if incident is not None:
+            remedies.offer(incident, "problems", here)
+        elif problem.page != here and problem.page in TITLES:
+            link(problem.page, TITLES[problem.page][0], **problem.query)

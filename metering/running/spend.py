@@ -45,7 +45,10 @@ ORGANIZATIONS = text(f"SELECT id, name FROM {platform.ORGANIZATIONS} o WHERE id 
 
 @dataclass(frozen=True)
 class Spend:
-    """A project's running month in money: so far, and projected to its end; None where little is known."""
+    """A project's running month in money: so far, and projected to its end; None where little is known.
+
+    `overage` and `projected_overage`: their parts beyond what the plan includes.
+    """
 
     project_id: int
     project: str
@@ -55,6 +58,8 @@ class Spend:
     so_far: Decimal
     projected: Decimal | None
     currency: str
+    overage: Decimal
+    projected_overage: Decimal | None
 
 
 @dataclass(frozen=True)
@@ -227,21 +232,28 @@ def _rated(
 def _spend(row: dict[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Spend | None:
     """Return the spend of a project's totals, None if its tier is in no plan."""
     try:
-        so_far = _charge(row, spans, versions)
-        projected = None if row["elapsed"] < projection.LEAST_KNOWN else _projected(row, spans, versions)
+        so_far, overage = _charge(row, spans, versions)
+        is_early = row["elapsed"] < projection.LEAST_KNOWN
+        projected, more = (None, None) if is_early else _projected(row, spans, versions)
     except PlanError:
         return None
     names = ("project_id", "project", "organization_id", "organization", "tier")
     own = {name: row[name] for name in names}
-    return Spend(**own, so_far=so_far, projected=projected, currency=versions.last.currency)
+    money: dict[str, Any] = {"so_far": so_far, "projected": projected, "currency": versions.last.currency}
+    return Spend(**own, **money, overage=overage, projected_overage=more)
 
 
-def _charge(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
+def _charge(
+    row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions
+) -> tuple[Decimal, Decimal]:
+    """Return the charge, and its part beyond what the plan includes."""
     bill = rated.rate(row, spans, versions)
-    return bill.total + rated.adjustment_charge(row, bill)
+    return bill.total + rated.adjustment_charge(row, bill), bill.overage_charge
 
 
-def _projected(row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Decimal:
+def _projected(
+    row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions
+) -> tuple[Decimal, Decimal]:
     """Return the charge with the usage and the days that are left, at the last tier and version."""
     hours = row["elapsed"], row["remaining"]
     more: dict[str, Any] = {

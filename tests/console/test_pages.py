@@ -30,6 +30,7 @@ def said_by(page: AppTest) -> str:
     """Everything the page says in words."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success, page.title)
     words = [element.value for kind in (*kinds, page.subheader) for element in kind]
+    words += [str(element.proto.body) for element in page.get("html")]  # type: ignore[attr-defined]
     return "\n".join([*words, *(str(element.value) for element in page.metric)])
 
 
@@ -124,18 +125,17 @@ class TestOverview:
         self, open_page: Open, fleet: Fleet, engine: Engine
     ) -> None:
         from console.data.queries import fleet as queries
-        from console.data.queries.problems import Problem
         from console.views.overview import page as overview
 
         last = Day.of(datetime.now(UTC)).previous()
         with engine.connect() as connection:
             days = completeness.read(connection, last, last, datetime.now(UTC))
             trend = queries.trend(connection, days)
-        problem = Problem("bad", "1 missing", "snapshots", "day", 1, frozenset({last.date}))
-        assert overview._whole(trend, [problem])[0]["messages"] == trend[0]["messages"] > 0
+        lacking = {last.date}
+        assert overview._whole(trend, lacking)[0]["messages"] == trend[0]["messages"] > 0
         fewer = [{**trend[0], "projects": trend[0]["projects"] - 1}]
-        assert overview._whole([*trend, *fewer], [problem])[1]["messages"] is None
-        assert overview._whole([*trend, *fewer], [])[1]["messages"] == trend[0]["messages"]
+        assert overview._whole([*trend, *fewer], lacking)[1]["messages"] is None
+        assert overview._whole([*trend, *fewer], set())[1]["messages"] == trend[0]["messages"]
 
     def test_a_failed_run_is_a_problem_until_the_same_run_succeeds(
         self, open_page: Open, fleet: Fleet, engine: Engine

@@ -1,15 +1,17 @@
 """Is it all right? Everything that is not, worst first, each with the page that mends it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection, text
 
 from console.data.queries import runs
-from console.data.queries.rows import Row, every, one
-from console.ui import escape, format
+from console.data.queries.rows import Row, one
+from console.ui import format
+from metering.alerts import incidents, titles
+from metering.alerts.incidents import Incident
 from metering.catalogue import platform as tables
 from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES, SOURCE_LABELS, quoted
 from metering.days.expected_days import MissingDay
@@ -17,24 +19,39 @@ from metering.months.due import due_months
 
 STALE = timedelta(hours=2)  # a source refreshed hourly that is older has missed one
 POLLED = tuple(source.name for source in POLLED_SOURCES)
-Kind = Literal["day", "run", "alert", "other"]
+
+
+MOST = 500  # open incidents that one look reads
+PER_KIND = 3  # incidents of a kind that are named one by one
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not all right: one sentence, where to go, and how many of what kind it is."""
+    """Something that is not all right: one sentence, the page where to go, and its incident if it has one.
+
+    `query` is part of that page's address.
+    """
 
     severity: Literal["bad", "warning"]
     sentence: str
     page: str
-    kind: Kind = "other"
-    number: int = 1
-    days: frozenset[date] = frozenset()
+    incident: Incident | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
-def count(problems: Iterable[Problem], kind: Kind) -> int:
-    """How many there are of a kind: missing days, failed runs, alerts."""
-    return sum(problem.number for problem in problems if problem.kind == kind)
+@dataclass(frozen=True)
+class Attention:
+    """Everything that is not all right: the problems to name, worst first, and how many there are of each.
+
+    `missing`: days of the last thirty, by project. `dates`: those days. `failed`: runs. `waiting`: open
+    incidents that nobody has acknowledged.
+    """
+
+    problems: list[Problem]
+    missing: int
+    dates: frozenset[date]
+    failed: int
+    waiting: int
 
 
 WORKERS = text("""
@@ -62,36 +79,78 @@ GAPS = text(f"""
     SELECT count(*) AS gaps FROM fleetmeter_gaps()
     WHERE covered_at IS NULL AND accepted_at IS NULL AND source IN {quoted(COUNTER_SOURCES)}""")
 
-ALERTS = text("""
-    SELECT a.severity, count(*) AS alerts, (array_agg(a.kind ORDER BY a.id DESC))[1] AS kind,
-        (array_agg(p.name ORDER BY a.id DESC))[1] AS project
-    FROM alerts a LEFT JOIN projects p ON p.id = a.project_id
-    WHERE a.resolved_at IS NULL AND a.acknowledged_by IS NULL GROUP BY a.severity ORDER BY a.severity""")
-
 
 def find(
     connection: Connection, at: datetime, missing: Sequence[MissingDay], platform: bool = True
-) -> list[Problem]:
-    """Every problem at `at`, the bad ones first; without `platform`, those of the projects alone.
+) -> Attention:
+    """Everything at `at` that is not all right; without `platform`, that of the projects alone.
 
-    `missing` are the days of late that are not sealed.
+    `missing` are the days of late that are not sealed. What has an incident is named by it alone.
     """
+    opened = [one for one in incidents.read(connection, most=MOST) if not _is_mended(one, missing)]
+    failed = runs.unmended(connection, at - timedelta(days=7)) if platform else []
+    waiting = [one for one in opened if one.is_waiting]
+    known = {one.kind for one in opened}
     problems = [
-        *(_of_platform(connection, at) if platform else ()),
-        *_days(missing),
-        *_months(connection, at),
-        *_gaps(connection),
-        *_alerts(connection),
+        *(_of_platform(connection, at, opened) if platform else ()),
+        *_jobs([run for run in failed if not _has_incident(run, opened)]),
+        *_days([day for day in missing if not _covers(opened, day)]),
+        *([] if "unbilled" in known else _months(connection, at)),
+        *([] if known & {"session_lost", "client_id_taken"} else _gaps(connection)),
+        *_incidents(waiting),
     ]
-    return sorted(problems, key=lambda problem: problem.severity)
+    dates = frozenset(day.date for day in missing)
+    worst_first = sorted(problems, key=lambda problem: problem.severity)
+    return Attention(worst_first, len(missing), dates, len(failed), len(waiting))
 
 
-def _of_platform(connection: Connection, at: datetime) -> list[Problem]:
+def _is_mended(incident: Incident, missing: Sequence[MissingDay]) -> bool:
+    """Whether the days of an incident are sealed since the runner's last look."""
+    return incident.kind == "snapshot_missing" and not any(
+        incident.project_id in (None, day.project_id) for day in missing
+    )
+
+
+def _covers(opened: Sequence[Incident], day: MissingDay) -> bool:
+    return any(one.kind == "snapshot_missing" and one.project_id in (None, day.project_id) for one in opened)
+
+
+def _has_incident(run: Row, opened: Sequence[Incident]) -> bool:
+    kinds = ("job_failed", "dead_letter")
+    return any(one.kind in kinds and one.detail.get("job") == run["job"] for one in opened)
+
+
+def _incidents(waiting: Sequence[Incident]) -> list[Problem]:
+    """Name at most PER_KIND incidents of each kind, and count the others."""
+    by_kind: dict[str, list[Incident]] = {}
+    for incident in waiting:
+        by_kind.setdefault(incident.kind, []).append(incident)
+    named = [
+        Problem(_severity(one), one.title, "alerts", one, {"incident": str(one.id)})
+        for some in by_kind.values()
+        for one in some[:PER_KIND]
+    ]
+    return named + [_others(kind, some[PER_KIND:]) for kind, some in by_kind.items() if some[PER_KIND:]]
+
+
+def _others(kind: str, others: Sequence[Incident]) -> Problem:
+    severity = min(map(_severity, others))
+    return Problem(severity, f"{len(others)} more: {titles.words(kind)}", "alerts", query={"kind": kind})
+
+
+def _severity(incident: Incident) -> Literal["bad", "warning"]:
+    return "bad" if incident.severity == "critical" else "warning"
+
+
+def _of_platform(connection: Connection, at: datetime, opened: Sequence[Incident]) -> list[Problem]:
+    """Return what is wrong with the processes; a runner that is away is why every source is old."""
+    known = {one.kind for one in opened}
+    absent = _workers(connection, at)
+    failing = {one.subject for one in opened if one.kind == "source_failed"}
     return [
-        *_workers(connection, at),
-        *_counter(connection, at),
-        *_sources(connection, at),
-        *_jobs(connection, at),
+        *absent,
+        *([] if "counter_silent" in known else _counter(connection, at)),
+        *_sources(connection, at, failing, runs_late=bool(absent) or "job_late" in known),
     ]
 
 
@@ -116,25 +175,26 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
     return []
 
 
-def _sources(connection: Connection, at: datetime) -> list[Problem]:
+def _sources(connection: Connection, at: datetime, failing: Set[str], runs_late: bool) -> list[Problem]:
     row = one(connection, FRESHNESS, before=at - STALE)
     sentences = []
-    for source in POLLED:
+    for source in [source for source in POLLED if source not in failing]:
         name, newest, behind = SOURCE_LABELS[source], row[source], row[f"{source}_behind"]
         if newest is not None and at - newest > STALE:
+            if runs_late:
+                continue
             sentences.append(f"{name} was last measured {format.age(newest, at)}")
         elif behind:
             sentences.append(f"{name} could not be read for {format.many(behind, 'project')}")
     return [Problem("warning", sentence, "health") for sentence in sentences]
 
 
-def _jobs(connection: Connection, at: datetime) -> list[Problem]:
-    failed = runs.unmended(connection, at - timedelta(days=7))
+def _jobs(failed: Sequence[Row]) -> list[Problem]:
     if not failed:
         return []
     jobs = ", ".join(sorted({row["job"] for row in failed}))
     sentence = f"{format.many(len(failed), 'job run')} failed in the last 7 days ({jobs})"
-    return [Problem("bad", sentence, "jobs", "run", len(failed))]
+    return [Problem("bad", sentence, "jobs")]
 
 
 def _days(missing: Sequence[MissingDay]) -> list[Problem]:
@@ -142,8 +202,7 @@ def _days(missing: Sequence[MissingDay]) -> list[Problem]:
         return []
     projects = len({day.project_id for day in missing})
     sentence = f"{format.many(len(missing), 'daily snapshot')} missing in {format.many(projects, 'project')}"
-    dates = frozenset(day.date for day in missing)
-    return [Problem("bad", sentence, "snapshots", "day", len(missing), dates)]
+    return [Problem("bad", sentence, "snapshots")]
 
 
 def _months(connection: Connection, at: datetime) -> list[Problem]:
@@ -157,21 +216,3 @@ def _gaps(connection: Connection) -> list[Problem]:
     gaps = one(connection, GAPS)["gaps"]
     sentence = f"{format.many(gaps, 'gap')} in counting, neither covered nor accepted"
     return [Problem("warning", sentence, "billing")] if gaps else []
-
-
-def _alerts(connection: Connection) -> list[Problem]:
-    return [
-        Problem(
-            "bad" if row["severity"] == "critical" else "warning",
-            f"{format.many(row['alerts'], row['severity'] + ' alert')} not acknowledged{_newest(row)}",
-            "alerts",
-            "alert",
-            row["alerts"],
-        )
-        for row in every(connection, ALERTS)
-    ]
-
-
-def _newest(row: Row) -> str:
-    whose = f" of {escape.markdown(row['project'], 40)}" if row["project"] is not None else ""
-    return f", the newest: {escape.markdown(row['kind'].replace('_', ' '))}{whose}"

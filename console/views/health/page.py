@@ -10,11 +10,11 @@ import streamlit as st
 from sqlalchemy import text
 
 from console.data.queries import health
-from console.data.queries.problems import STALE
+from console.data.queries.problems import STALE, Problem
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction
-from console.ui import format
+from console.ui import format, remedies
 from console.ui.health_summary import WELL_INSIDE, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -71,7 +71,7 @@ def show() -> None:
     """Show the page."""
     as_of = head("Health")
     with loading():
-        all_problems = overview.query(current_scope()).problems
+        all_problems = overview.query(current_scope()).attention.problems
     with read_transaction() as page:
         workers = health.workers(page.connection)
         freshness = health.freshness(page.connection, page.at - STALE)
@@ -84,9 +84,8 @@ def show() -> None:
         page.connection.execute(text("SELECT 1"))
         latency = time.perf_counter() - began
     as_of(page.at)
-    verdict(
-        [problem for problem in all_problems if problem.page == "health"], here="health", well=WELL_INSIDE
-    )
+    inside = [problem for problem in all_problems if _is_inside(problem)]
+    verdict(inside, page.at, here="health", well=WELL_INSIDE)
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
     _sources(freshness, page.at)
@@ -94,6 +93,12 @@ def show() -> None:
     _gaps(gaps)
     _unattributed(unattributed)
     doctor.render()
+
+
+def _is_inside(problem: Problem) -> bool:
+    """Whether a problem is one of processes and sources, which this page shows."""
+    kind = problem.incident.kind if problem.incident else None
+    return problem.page == "health" or remedies.PAGES.get(kind or "") == "health"
 
 
 def _figures(queue: Row, server: Row, latency: float, at: datetime) -> None:

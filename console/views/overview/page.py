@@ -1,9 +1,10 @@
 """Overview: is it all right, and what is going on."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import streamlit as st
@@ -12,7 +13,7 @@ from console.data import spending
 from console.data.cache import cached
 from console.data.database import engine
 from console.data.queries import fleet, problems
-from console.data.queries.problems import Kind, Problem
+from console.data.queries.problems import Attention
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
@@ -49,12 +50,7 @@ DAYS = (
 NEARLY_ALL = 0.99  # of the projects
 FIGURES = ("messages", "api_calls", "storage_bytes", "active_devices")
 NOT_SEALED: Row = {"projects": 0, **dict.fromkeys(FIGURES)}
-CARD, CHECK = 192, 104  # pixels: figures with and without a chart are of one height
-CHECKS: Mapping[Kind, str] = {
-    "day": "Missing days, last 30",
-    "run": "Failed runs, last 7 days",
-    "alert": "Alerts to look at",
-}
+CARD, CHECK = 192, 128  # pixels: figures with and without a chart are of one height
 Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
 
 
@@ -63,7 +59,7 @@ class Overview:
     """What the page shows, as of `at`."""
 
     at: datetime
-    problems: list[Problem]
+    attention: Attention
     totals: Row
     trend: list[Row]
     top: list[Row]
@@ -99,15 +95,15 @@ def show() -> None:
     with loading():
         page = query(scope)
     as_of(page.at)
-    verdict(page.problems, well=WELL if scope is None else WELL_OF_ORGANIZATION)
+    verdict(page.attention.problems, page.at, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     approvals.show(page.at)
     pauses.notice(pauses.read(scope))
     if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(page, _whole(page.trend, page.problems))
-    _checks(page.problems, scope)
-    _trend(page.trend, page.problems)
+    _figures(page, _whole(page.trend, page.attention.dates))
+    _checks(page.attention, scope)
+    _trend(page.trend, page.attention.dates)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Busiest projects this month", anchor=False, width="stretch")
         link("project", "Look at a project")
@@ -122,9 +118,8 @@ def _nothing_yet() -> None:
     )
 
 
-def _whole(trend: Sequence[Row], all_problems: Sequence[Problem]) -> list[Row]:
+def _whole(trend: Sequence[Row], lacking: Set[date]) -> list[Row]:
     """`trend` in which days that more than a few projects miss are unknown: a sum would look like a fall."""
-    lacking = {day for problem in all_problems for day in problem.days}
     enough = NEARLY_ALL * max((row["projects"] for row in trend), default=0)
     return [
         {**row, **NOT_SEALED} if row["date"] in lacking and row["projects"] < enough else row for row in trend
@@ -186,21 +181,16 @@ def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
     return trend[: last + 1]
 
 
-def _checks(all_problems: Sequence[Problem], scope: Scope) -> None:
+def _checks(attention: Attention, scope: Scope) -> None:
     grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
     money = st.fragment(_money, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)
     for label, part in (("Month to date", "so_far"), ("Projected", "projected")):
         with grid.cell():
             money(label, part)
-    counts = [
-        ("Missing days, last 30", "day"),
-        ("Failed runs, last 7 days", "run"),
-        ("Alerts to look at", "alert"),
-    ]
-    for label, kind in counts:
-        if scope is None or kind != "run":
-            number = problems.count(all_problems, kind)  # type: ignore[arg-type]
-            grid.metric(label, format.count(number), border=True, height="stretch")
+    grid.metric("Missing days, last 30", format.count(attention.missing), border=True, height="stretch")
+    if scope is None:
+        grid.metric("Failed runs, last 7 days", format.count(attention.failed), border=True, height="stretch")
+    grid.metric("Incidents not acknowledged", format.count(attention.waiting), border=True, height="stretch")
 
 
 @st.cache_resource(show_spinner=False, max_entries=1_000)
@@ -256,16 +246,26 @@ def _money(label: str, part: str) -> None:
         border=True,
         height=CHECK,
         help=None if spent is None else f"Rated {format.stamp(spent.at)}. Projected: {spend.ASSUMPTION}.",
+        delta=_overage(spent, part),
+        delta_color="off",
+        delta_arrow="off",
     )
 
 
-def _trend(trend: Sequence[Row], all_problems: Sequence[Problem]) -> None:
+def _overage(spent: spending.Spending | None, part: str) -> str | None:
+    """Return the part of a sum that moves: without the fees, which are fixed."""
+    sums: dict[str, Decimal] = {} if spent is None else getattr(spent, f"overage_{part}")
+    words = " + ".join(format.money(amount, currency) for currency, amount in sorted(sums.items()))
+    return f"of it overage {words}" if words else None
+
+
+def _trend(trend: Sequence[Row], lacking: Set[date]) -> None:
     st.subheader("Messages by day, last 30 sealed days", anchor=False)
     chart, rows = st.tabs(["Chart", "Table"], key="trend", on_change="rerun")
     with chart:
         if any(row["messages"] is not None for row in trend):
-            days_chart.render(trend, _incomplete(all_problems))
-            _say_incomplete(all_problems)
+            days_chart.render(trend, sorted(lacking))
+            _say_incomplete(sorted(lacking))
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
     if rows.open:  # a grid is made when somebody wants it
@@ -273,12 +273,7 @@ def _trend(trend: Sequence[Row], all_problems: Sequence[Problem]) -> None:
             table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
 
 
-def _incomplete(all_problems: Sequence[Problem]) -> list[date]:
-    return sorted(day for problem in all_problems for day in problem.days)
-
-
-def _say_incomplete(all_problems: Sequence[Problem]) -> None:
-    dates = _incomplete(all_problems)
+def _say_incomplete(dates: Sequence[date]) -> None:
     if dates:
         named = ", ".join(f"{day}" for day in dates[:5]) + (" …" if len(dates) > 5 else "")
         st.caption(f":orange[:material/warning:] Without the projects whose day is missing: {named}")
