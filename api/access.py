@@ -80,7 +80,7 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
     """Return what `effect` answers, after its transaction; with an Idempotency-Key at most once.
 
     The transaction writes the rows of every organization: `effect` checks what the token may touch, with
-    `visible`. Raises as `read`, and Problem 422 for a key that was used for another request.
+    `visible`. Raises as `read`, and Problem 409 for a key that was used for another request.
     """
     server, sent = context.of(request), credentials(request)
     at = server.now()

@@ -3,16 +3,18 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
-from api import problems
+from api import openapi, problems, reference
 from api.context import Context
 from api.edge import Edge
 from api.problems import Problem
@@ -37,6 +39,8 @@ def create(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = Context(settings)
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    app.add_route(f"{PREFIX}/docs", _reference, include_in_schema=False)
     for subject in SUBJECTS:
         app.include_router(subject.router, prefix=PREFIX)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -58,6 +62,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+async def _reference(request: Request) -> Response:
+    return HTMLResponse(reference.page(openapi.describe(request.app)))
+
+
 async def _invalid(_request: Request, error: Any) -> Response:
     wrong = [
         {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
@@ -68,10 +76,22 @@ async def _invalid(_request: Request, error: Any) -> Response:
 
 
 async def _http(request: Request, error: Any) -> Response:
+    headers = dict(error.headers or {})
     if error.status_code == 404:
         detail = "there is nothing at this address; the addresses are in /api/v1/openapi.json"
     elif error.status_code == 405:
         detail = f"this address does not take {request.method}"
+        headers["Allow"] = ", ".join(_methods(request))
     else:
         detail = str(error.detail)
-    return problems.response(Problem(error.status_code, detail, headers=error.headers))
+    return problems.response(Problem(error.status_code, detail, headers=headers))
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the address takes; several routes may share it."""
+    methods: set[str] = set()
+    for subject in SUBJECTS:
+        for route in subject.router.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(request.url.path.removeprefix(PREFIX)):
+                methods |= route.methods or set()
+    return sorted(methods)

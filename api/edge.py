@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.problems import Problem
+from metering.db.engine import describe_error
 
 LARGEST_BODY = 8 * 2**20  # bytes
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -42,8 +43,7 @@ class Edge:
         except Problem as problem:
             await exchange.answer(problem)
         except Exception as error:
-            LOG.exception("request failed", request_id=exchange.id, path=scope["path"])
-            await exchange.answer(problems.of_error(error) or problems.failure())
+            await exchange.answer(exchange.problem(error))
         finally:
             exchange.report()
 
@@ -76,6 +76,15 @@ class _Exchange:
             self.status = message["status"]
             MutableHeaders(scope=message)["X-Request-ID"] = self.id
         await self._send(message)
+
+    def problem(self, error: Exception) -> Problem:
+        """Return what the client is told; what only whoever runs the server should read is logged."""
+        known = problems.of_error(error)
+        if known is None:
+            LOG.error("request failed", request_id=self.id, path=self.scope["path"], exc_info=error)
+        elif known.status >= 500:
+            LOG.warning("request not answered", request_id=self.id, error=describe_error(error))
+        return known or problems.failure()
 
     async def answer(self, problem: Problem) -> None:
         if not self.status:

@@ -17,8 +17,10 @@ from api.problems import Problem
 from metering.db.tokens import Caller
 
 HEADER = "idempotency-key"
+LONGEST_KEY = 255
+KIND = "idempotency-key"  # of a problem
 REPLAYED = "Idempotency-Replayed"
-_FORM = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_FORM = re.compile(rf"(?=[!-~])[ -~]{{1,{LONGEST_KEY}}}(?<! )")
 _KEPT = ("content-type", "location")
 
 _EXPIRE = text("""
@@ -43,14 +45,16 @@ def once(
 ) -> Response:
     """Return the answer of `effect`, or of the earlier request with the same key.
 
-    `request.state.body` holds its body. Raises Problem 422 for a key of another form, and for one that
+    `request.state.body` holds its body. Raises Problem 422 for a key of another form, 409 for one that
     came with another request.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return effect()
     if not _FORM.fullmatch(key):
-        raise Problem(422, "Idempotency-Key takes 1 to 255 printable ASCII characters", "idempotency-key")
+        raise Problem(
+            422, "Idempotency-Key takes 1 to 255 printable ASCII characters without spaces", "idempotency-key"
+        )
     names = {"token": caller.id, "key": key, "request": _digest(request)}
     connection.execute(_EXPIRE)
     connection.execute(_EXPIRE_THIS, names)
@@ -67,9 +71,9 @@ def _replayed(connection: Connection, names: dict[str, object]) -> Response:
     first = connection.execute(_FIND, names).one()
     if first.request != names["request"]:
         raise Problem(
-            422,
+            409,
             "this Idempotency-Key came with another request before; use a new key for a new request",
-            "idempotency-key",
+            KIND,
         )
     return Response(first.body, first.status, {**first.headers, REPLAYED: "true"})
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Path, Query
+from pydantic import BeforeValidator, Field
 
 from api import cursors
 from api.problems import Problem
@@ -19,6 +20,14 @@ MONTH = f"^{_YEAR}-{_MONTH}$"
 _AS_DATE = {"format": "date"}
 _AS_EITHER = {"anyOf": [{"type": "string", "format": name} for name in ("date", "date-time")]}
 
+
+def _whole(value: object) -> object:
+    """Return 7.0 as 7, which it is in JSON; everything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]  # an integer of a JSON body, no text
+Id = Annotated[Whole, Field(ge=1, le=LARGEST_ID)]
 ProjectId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The project's id.", examples=[42])]
 OrganizationId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The organization's id.", examples=[7])]
 RunId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The run's id.", examples=[12])]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api import answers, cursors, pages
 from api.access import Access, visible, write
 from api.pages import Rows
-from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Limit, OfProject, OptionalMonth
+from api.parameters import DATE, PAGE, Cursor, Id, Limit, OfProject, OptionalMonth, Whole
 from api.problems import Problem
 from api.requests import ApiRoute
 from api.schemas import AdjustmentShape, listing
@@ -45,6 +45,7 @@ class NewAdjustment(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
+            "anyOf": [{"required": ["usage_date"]}, {"required": ["reverses"]}],
             "examples": [
                 {
                     "project_id": 42,
@@ -53,24 +54,22 @@ class NewAdjustment(BaseModel):
                     "usage_date": "2026-11-20",
                     "reason": "calls of our own monitoring",
                 }
-            ]
+            ],
         },
     )
 
-    project_id: Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID)]
+    project_id: Id
     reason: Annotated[str, Field(min_length=1, max_length=2_000)]
     usage_date: Annotated[
         str | None,
         Field(pattern=DATE, description="The day that it is about.", json_schema_extra={"format": "date"}),
     ] = None
     meter: Annotated[str | None, Field(max_length=100, description="A counter, with `quantity`.")] = None
-    quantity: Annotated[int | None, Field(strict=True, ge=-(2**62), le=2**62)] = None
+    quantity: Annotated[Whole, Field(ge=-(2**62), le=2**62)] | None = None
     amount: Annotated[
         str | None, Field(pattern=r"^-?[0-9]{1,15}(?:\.[0-9]{1,6})?$", description="Money, as text.")
     ] = None
-    reverses: Annotated[
-        int | None, Field(strict=True, ge=1, le=LARGEST_ID, description="Post the opposite of this one.")
-    ] = None
+    reverses: Annotated[Id | None, Field(description="Post the opposite of this one.")] = None
     kind: Literal["correction", "late_usage"] = "correction"
 
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.background import BackgroundTask
@@ -25,6 +25,12 @@ TYPES = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
 }
+_ROWS = {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+SHAPES: dict[str, Any] = {
+    TYPES["csv"]: {"type": "string"},
+    TYPES["json"]: _ROWS,
+    TYPES["parquet"]: {"type": "string", "format": "binary"},
+}
 CHUNK = 1 << 20
 TIMEOUT = "10min"
 
@@ -33,7 +39,7 @@ TIMEOUT = "10min"
     "/exports/monthly",
     summary="The bills of a month as a file",
     response_class=Response,
-    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()}}},
+    responses={200: {"content": {kind: {"schema": shape} for kind, shape in SHAPES.items()}}},
 )
 def monthly(
     request: Request,

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from api.problems import Problem
 from api.quick import Query as Quick
 from api.requests import ApiRoute
 from api.schemas import LimitShape, listing
+from metering.catalogue import platform, projects
 from metering.running import checks
 from metering.running.checks import Check
 
@@ -52,7 +54,7 @@ def check(
     check: Annotated[Name, Query(description="What is asked for.")],
     project: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="The project.")] = None,
     organization: Annotated[
-        int | None, Query(ge=1, le=LARGEST_ID, description="For `project` and `user`: the organization.")
+        int | None, Query(ge=1, le=LARGEST_ID, description="For `project` and `user`: or a project of it.")
     ] = None,
     bytes: Annotated[int | None, Query(ge=0, le=LARGEST_ID, description="For `storage`: how much.")] = None,
     count: Annotated[int, Query(ge=0, le=10**9, description="For the others: how many.")] = 1,
@@ -64,7 +66,8 @@ def check(
         return answers.one(request, {"check": check} | _shown(_of_meter(request, check, subject, amount)))
 
     def body(access: Access) -> Check:
-        subject = _required(organization, "organization", check)
+        owner = _owner(access, project) if organization is None else organization
+        subject = _required(owner, "organization", check)
         both = checks.of_organization(access.connection, access.server.plans, subject, access.at, amount)
         return next(one for one in both if one.meter == checks.OF_ORGANIZATION[check])
 
@@ -75,6 +78,15 @@ def _of_meter(request: Request, check: str, project_id: int, amount: int) -> Che
     meter, server = checks.OF_PROJECT[check], context.of(request)
     found = QUERIES[meter].read(request, checks.bounds(project_id, server.now()))
     return checks.answer(found.row, server.plans, project_id, found.at, (meter,), amount)[0]
+
+
+def _owner(access: Access, project_id: int | None) -> int | None:
+    if project_id is None:
+        return None
+    query = text(f"SELECT organization_id FROM {platform.PROJECTS} p WHERE id = :id")
+    projects.require(access.connection, project_id)
+    owner: int | None = access.connection.scalar(query, {"id": project_id})
+    return owner
 
 
 def _required(value: int | None, name: str, check: str) -> int:

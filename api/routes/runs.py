@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api import answers, cursors, pages
 from api.access import Access, read, visible, write
 from api.pages import Rows
-from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Limit, OfProject, RunId
+from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Id, Limit, OfProject, RunId
 from api.problems import Problem
 from api.requests import ApiRoute
 from api.schemas import RunShape, listing
@@ -54,7 +54,7 @@ class NewRun(BaseModel):
         str | None,
         Field(max_length=40, description="Taken as now.", json_schema_extra={"format": "date-time"}),
     ] = None
-    project_id: Annotated[int | None, Field(strict=True, ge=1, le=LARGEST_ID)] = None
+    project_id: Id | None = None
     dry_run: Annotated[bool, Field(strict=True)] = False
     first: Annotated[
         str | None, Field(alias="from", pattern=DATE, description="For backfill: the first day.")
