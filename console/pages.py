@@ -12,6 +12,7 @@ from console.ui import account
 TITLES = {
     "overview": ("Overview", ":material/monitoring:"),
     "explore": ("Explore", ":material/query_stats:"),
+    "changes": ("Changes", ":material/difference:"),
     "alerts": ("Alerts", ":material/notifications:"),
     "project": ("Project", ":material/smart_toy:"),
     "snapshots": ("Snapshots", ":material/event_available:"),
@@ -22,7 +23,7 @@ TITLES = {
     "audit": ("Audit", ":material/history_edu:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Watch": ("overview", "explore", "alerts", "project"),
+    "Watch": ("overview", "explore", "changes", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "limits"),
     "Prove": ("audit",),

@@ -19,6 +19,7 @@ class Selection:
 
     points: tuple[tuple[int, str], ...] = ()
     box: tuple[str, str] | None = None
+    places: tuple[int, ...] = ()  # of the points within their traces
 
     @property
     def x(self) -> str | None:
@@ -59,11 +60,11 @@ def show(
 
 
 def _selection(chosen: Any) -> Selection:
-    points = tuple(
-        (int(point["curve_number"]), str(point["x"])) for point in chosen["points"] if "x" in point
-    )
+    at = [point for point in chosen["points"] if "x" in point]
+    points = tuple((int(point["curve_number"]), str(point["x"])) for point in at)
+    places = tuple(int(point["point_index"]) for point in at if "point_index" in point)
     boxes = [sorted(map(str, box["x"])) for box in chosen["box"] if len(box["x"]) == 2]
-    return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None)
+    return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None, places)
 
 
 def html_file(figure: go.Figure, theme: str = "light") -> str:

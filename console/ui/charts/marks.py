@@ -119,3 +119,22 @@ def unusual(x: Sequence[Any], y: Values, words: Sequence[str], grain: Grain) -> 
         xperiod=layout.PERIODS[grain],
         xperiodalignment="middle",
     )
+
+
+def events(
+    x: Sequence[Any], words: Sequence[str], name: str, grain: Grain, symbol: str, at: float
+) -> go.Scatter:
+    """Return a mark for each moment of `x` at the height `at`, from 0 at the bottom to 1, with its words."""
+    return go.Scatter(
+        x=list(x),
+        y=[at] * len(x),
+        customdata=list(words),
+        name=name,
+        mode="markers",
+        showlegend=True,
+        yaxis="y3",
+        marker={"symbol": symbol, "size": 11, "color": palette.MARK},
+        hovertemplate="%{customdata}",
+        xperiod=layout.PERIODS[grain],
+        xperiodalignment="middle",
+    )

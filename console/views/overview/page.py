@@ -22,7 +22,7 @@ from console.ui import approvals, error_boundary, format, listing, pauses
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
-from console.views.overview import days_chart
+from console.views.overview import causes, days_chart, pins
 from metering.catalogue.periods import Day
 from metering.days import completeness
 from metering.days.completeness import SealedDay
@@ -102,6 +102,9 @@ def show() -> None:
         _nothing_yet()
         return
     _figures(page, _whole(page.trend, page.attention.dates))
+    newest = next((row["date"] for row in reversed(page.trend) if row["projects"]), page.at.date())
+    causes.render(newest, page.at.date(), page.since_day, page.since_now)
+    pins.render()
     _checks(page.attention, scope)
     _trend(page.trend, page.attention.dates)
     with st.container(horizontal=True, vertical_alignment="center"):

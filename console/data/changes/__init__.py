@@ -1,0 +1,1 @@
+"""Take a change of one measure between two periods apart: whose it is, and what cannot be compared."""

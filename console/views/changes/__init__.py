@@ -1,0 +1,1 @@
+"""Render Changes: what a rise or a fall consists of."""

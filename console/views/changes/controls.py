@@ -1,0 +1,133 @@
+"""The controls of Changes: each writes its part of the address, from which the page is read."""
+
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from console.data.explore.measures import catalogue
+from console.ui import escape
+from console.views.changes.question import NAMES, Asked
+from console.views.explore import ranges
+from console.views.explore.state import FIRST_DAY
+
+KEY = "changes-"  # of every widget
+USUAL, CUSTOM = "usual", "custom"
+BY = {"organization": "Organization", "project": "Project", "meter": "Meter", "tier": "Tier"}
+VERSUS = {"previous": "Period before", "year": "A year ago"}
+
+
+def show(asked: Asked, today: date) -> None:
+    """Show the controls with what the address says."""
+    measures, state = catalogue(), asked.state
+    spans = {USUAL: "7 whole days"} | {name: label for name, (label, _) in ranges.RANGES.items()}
+    spans |= {CUSTOM: "From … to …"}
+    span = USUAL if asked.is_usual_range else state.range or CUSTOM
+    _fill(meters=list(state.meters), range=span, days=asked.after, by=asked.by, vs=state.vs)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.multiselect(
+            "Measure",
+            list(measures),
+            format_func=lambda name: measures[name].label,
+            key=f"{KEY}meters",
+            width=330,
+            max_selections=6,
+            on_change=_meters,
+        )
+        st.selectbox(
+            "Period",
+            list(spans),
+            format_func=spans.__getitem__,
+            key=f"{KEY}range",
+            width=160,
+            on_change=_range,
+            args=(asked,),
+        )
+        if span == CUSTOM:
+            st.date_input(
+                "Days, both included (UTC)",
+                min_value=FIRST_DAY,
+                max_value=max(today, asked.after[1]),
+                key=f"{KEY}days",
+                width=230,
+                on_change=_days,
+            )
+        _segments("Compare with", "vs", VERSUS)
+        _segments("Take apart by", "by", BY)
+    _filters(asked)
+
+
+def go(query: dict[str, str]) -> None:
+    """Make `query` the address; in a callback, before the page is drawn."""
+    for name in NAMES:
+        if name in query:
+            st.query_params[name] = query[name]
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+def _fill(**values: Any) -> None:
+    for name, value in values.items():
+        if st.session_state.get(KEY + name) != value:
+            st.session_state[KEY + name] = value
+
+
+def _segments(label: str, name: str, words: dict[str, str]) -> None:
+    st.segmented_control(
+        label,
+        list(words),
+        format_func=words.__getitem__,
+        key=KEY + name,
+        required=True,
+        on_change=_write,
+        args=(name,),
+    )
+
+
+def _write(name: str) -> None:
+    st.query_params[name] = str(st.session_state[KEY + name])
+    if name == "vs":
+        _forget("before_from", "before_to")
+
+
+def _meters() -> None:
+    st.query_params["meters"] = ",".join(st.session_state[f"{KEY}meters"]) or "mqtt_inbound"
+
+
+def _range(asked: Asked) -> None:
+    chosen = str(st.session_state[f"{KEY}range"])
+    _forget("range", "from", "to", "before_from", "before_to")
+    if chosen == CUSTOM:
+        st.query_params["from"], st.query_params["to"] = map(str, asked.after)
+    elif chosen != USUAL:
+        st.query_params["range"] = chosen
+
+
+def _days() -> None:
+    days = st.session_state[f"{KEY}days"]
+    if len(days) == 2:
+        _forget("before_from", "before_to")
+        st.query_params["from"], st.query_params["to"] = map(str, days)
+
+
+def _forget(*names: str) -> None:
+    for name in names:
+        st.query_params.pop(name, None)
+
+
+def _filters(asked: Asked) -> None:
+    words = [word for word in asked.query().get("where", "").split(",") if word]
+    if not words:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for word in words:
+            kind, _, value = word.partition(":")
+            rest = ",".join(other for other in words if other != word)
+            st.button(
+                f"{kind.capitalize()} {escape.markdown(value, 40)}",
+                key=f"{KEY}without-{word}",
+                icon=":material/close:",
+                help="Without this filter",
+                on_click=go,
+                args=(asked.query(where=rest or None),),
+            )

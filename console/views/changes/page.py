@@ -1,0 +1,215 @@
+"""Changes: two periods, one measure, and what the difference between them consists of."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+import streamlit as st
+
+from console.data.cache import cached
+from console.data.changes.contributions import Contribution, Range
+from console.data.session import current_scope, now
+from console.data.transactions import read_transaction_as
+from console.ui import escape, format, links, saved_views
+from console.ui.charts import drawing, units
+from console.ui.charts.drawing import Selection
+from console.ui.page_header import head, loading
+from console.ui.table import Column, Kind, table
+from console.views.changes import controls, figure, reading
+from console.views.changes.question import NAMES, Asked, read
+from console.views.changes.reading import Read
+from metering.db.scope import Scope
+
+CHART = "changes-chart"
+MOST = 500  # rows of a table
+
+
+@cached
+def query(scope: Scope, asked: Asked, hour: datetime) -> Read:
+    """Return the change that is asked for. `hour` parts the answers of different hours."""
+    with read_transaction_as(scope) as page:
+        return reading.read(page.connection, asked, page.at)
+
+
+def show() -> None:
+    """Show the page."""
+    as_of = head("Changes")
+    at = now()
+    address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
+    asked, wrong = read(address, at.date())
+    for sentence in wrong:
+        st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
+    controls.show(asked, at.date())
+    saved_views.button("changes")
+    with loading():
+        change = query(current_scope(), asked, at.replace(minute=0, second=0, microsecond=0))
+    as_of(change.at)
+    _totals(asked, change)
+    _notes(asked, change, at.date())
+    _parts(asked, change)
+    _apart(asked, change)
+
+
+def _totals(asked: Asked, change: Read) -> None:
+    comparison, say = change.comparison, _say(asked, change)
+    grid = st.grid("auto", min_column_width=220, key="changes-totals")
+    grid.metric(_span(asked.before), say(comparison.before), border=True)
+    ratio = comparison.ratio
+    grid.metric(
+        _span(asked.after),
+        say(comparison.after),
+        None if ratio is None else f"{ratio:+.1%}",
+        delta_color="off",
+        border=True,
+    )
+    sign = "+" if comparison.change > 0 else "−" if comparison.change < 0 else ""
+    grid.metric("Change", sign + say(abs(comparison.change)), border=True)
+
+
+def _say(asked: Asked, change: Read) -> Any:
+    if asked.is_money:
+        return lambda value: format.money(value, change.currency)
+    return lambda value: format.quantity(value, asked.measures[0].unit)
+
+
+def _span(days: Range) -> str:
+    first, last = days
+    return f"{first:%a %-d %b %Y}" if first == last else f"{first} to {last}"
+
+
+def _notes(asked: Asked, change: Read, today: date) -> None:
+    projects = format.many(change.comparison.compared, "project")
+    notes = [f"Compared: {projects}. A project that was not there yet, or not any more, used nothing."]
+    if asked.after[1] >= today and not asked.is_money:
+        notes.append("The running day is in the later period as far as it has come.")
+    partial = sum(
+        part.known[side] < part.expected[side]
+        for part in change.comparison.by["project"]
+        for side in (0, 1)
+        if not asked.is_money and asked.measures[0].kind == "counter"
+    )
+    if partial:
+        notes.append(f"{partial:,} times a project's period was not measured on each of its days.")
+    if change.left_out:
+        notes.append(f"Bills in {', '.join(change.left_out)} are left out: amounts of currencies do not add.")
+    st.caption(" ".join(notes))
+
+
+def _parts(asked: Asked, change: Read) -> None:
+    parts = change.comparison.by[asked.by]
+    if not parts:
+        st.info("Nothing is known of both periods. Choose another range, or look at Snapshots.")
+        return
+    labels = [change.label(asked.by, part) for part in parts]
+    unit = units.of(asked.measures[0].unit, change.currency)
+    title = f"{asked.measures[0].label}: contributions to the change by {asked.by}"
+    drawn = figure.build(parts, labels, unit, str(sorted(asked.query().items())))
+    drawing.show(
+        drawn,
+        CHART,
+        f"{title}, largest first. The table below has every value.",
+        ("points",),
+        "fleetmeter-changes",
+        lambda chosen: _clicked(asked, parts, chosen),
+    )
+    st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
+    rows = [_row(asked, change, part, label) for part, label in zip(parts[:MOST], labels, strict=False)]
+    table(rows, _columns(asked), "changes-parts", title)
+
+
+def _clicked(asked: Asked, parts: Any, chosen: Selection) -> None:
+    place = chosen.places[0] if chosen.places else len(parts)
+    if place < min(len(parts), figure.MOST):
+        controls.go(step(asked, parts[place]))
+
+
+def step(asked: Asked, part: Contribution) -> dict[str, str]:
+    """Return the address one step further into a contribution: an organization's projects, its meters."""
+    if asked.by == "meter":
+        return asked.query(meters=str(part.key), by="project")
+    own = [word for word in (asked.query().get("where") or "").split(",") if word]
+    kept = [word for word in own if not word.startswith(f"{asked.by}:")]
+    by = "meter" if asked.by == "project" else "project"
+    return asked.query(where=",".join([*kept, f"{asked.by}:{part.key}"]), by=by)
+
+
+def _row(asked: Asked, change: Read, part: Contribution, label: str) -> dict[str, Any]:
+    whole = change.comparison.change
+    return {
+        "id": part.key,
+        "label": label,
+        "before": part.before,
+        "after": part.after,
+        "change": part.change,
+        "share": float(part.change / whole) if whole else None,
+        "state": "new" if part.is_new else "gone" if part.is_gone else "",
+        "measured": _measured(asked, part),
+        "open": "Days",
+        "hours": "Hours",
+        "step": links.address("changes", step(asked, part)),
+        "where": _where(asked, part),
+    }
+
+
+def _measured(asked: Asked, part: Contribution) -> str:
+    if asked.is_money or asked.measures[0].kind != "counter" or asked.by != "project":
+        return ""
+    words = [f"{part.known[side]:,} of {part.expected[side]:,}" for side in (0, 1) if part.expected[side]]
+    return " and ".join(words) + " days"
+
+
+def _where(asked: Asked, part: Contribution) -> str:
+    own = asked.query().get("where", "")
+    return own if asked.by == "meter" else ",".join(filter(None, [own, f"{asked.by}:{part.key}"]))
+
+
+def _columns(asked: Asked) -> list[Column]:
+    kind: Kind = "money" if asked.is_money else "bytes" if asked.measures[0].unit == "bytes" else "count"
+
+    def explored(grain: str) -> Any:
+        return lambda row: f"/explore?{asked.explored(row['where'], grain)}"
+
+    def project(row: Mapping[str, Any]) -> str:
+        return links.project(row["id"], asked.state.meters[0])
+
+    columns = [
+        Column("label", asked.by.capitalize(), "name", link=lambda row: row["step"], narrow="title"),
+        Column("change", "Change", kind, narrow="figure"),
+        Column("share", "Of the change", "percent"),
+        Column("before", "Before", kind),
+        Column("after", "After", kind),
+        Column("state", "New or gone"),
+        Column("open", "Chart", link=explored("day")),
+    ]
+    if not asked.is_money:
+        columns.append(Column("hours", "Hours", link=explored("hour")))
+    if asked.by == "project":
+        columns.append(Column("id", "Page", "id", link=project))
+        columns.append(Column("measured", "Measured"))
+    return columns
+
+
+def _apart(asked: Asked, change: Read) -> None:
+    apart = change.comparison.apart
+    if not apart:
+        return
+    projects = len({one.project for one in apart})
+    st.subheader(f"Not compared: {format.many(projects, 'project')} unknown in one period", anchor=False)
+    kind: Kind = "money" if asked.is_money else "bytes" if asked.measures[0].unit == "bytes" else "count"
+    rows = [
+        {
+            "id": one.project,
+            "label": change.project(one.project),
+            "meter": next(m.label for m in asked.measures if m.name == one.meter),
+            "before": one.before,
+            "after": one.after,
+        }
+        for one in apart[:MOST]
+    ]
+    columns = (
+        Column("label", "Project", "name", link=lambda row: links.project(row["id"])),
+        Column("meter", "Measure"),
+        Column("before", "Before", kind),
+        Column("after", "After", kind),
+    )
+    table(rows, columns, "changes-apart", "Projects that are unknown in one of the periods")

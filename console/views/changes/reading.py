@@ -1,0 +1,76 @@
+"""Read both periods of a question and take the change apart, with names for its groups."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from console.data.changes import amounts, contributions
+from console.data.changes.amounts import Presence
+from console.data.changes.contributions import Comparison, Contribution
+from console.data.explore import names
+from console.data.explore.measures import catalogue
+from console.ui import escape
+from console.views.changes.question import Asked
+
+
+@dataclass(frozen=True)
+class Read:
+    """A change as of `at` (UTC), in that currency if it is money, with the names of those in it."""
+
+    at: datetime
+    comparison: Comparison
+    organizations: dict[int, str]
+    projects: dict[int, Presence]
+    currency: str = ""
+    left_out: tuple[str, ...] = ()  # other currencies
+
+    def label(self, dimension: str, part: Contribution) -> str:
+        """Return how a group is called; names of organizations and projects end with their ids."""
+        if dimension == "organization":
+            return f"{escape.short(self.organizations.get(part.key, 'Organization'), 40)} · {part.key}"
+        if dimension == "project":
+            return self.project(part.key)
+        return catalogue()[part.key].label if dimension == "meter" else str(part.key)
+
+    def project(self, project: int) -> str:
+        """Return how a project is called; one that the person does not see any more has no name."""
+        there = self.projects.get(project)
+        return escape.project(project, there.name if there else "Project")
+
+
+def read(connection: Connection, asked: Asked, at: datetime) -> Read:
+    """Answer the question at `at`, in UTC."""
+    filters = asked.state.filters
+    present = amounts.presence(connection, filters.projects)
+    currency, others, zero = "", (), 0
+    ranges = asked.before, asked.after
+    if asked.is_money:
+        currencies = amounts.currencies(connection, asked.before[0], asked.after[1]) or [""]
+        currency, *rest = currencies
+        others, zero = tuple(rest), Decimal(0)  # type: ignore[assignment]
+        used = [
+            amounts.money(connection, asked.measures, *days, currency, filters.projects) for days in ranges
+        ]
+    else:
+        used = [
+            amounts.read(connection, asked.measures, *days, at.date(), filters.projects) for days in ranges
+        ]
+    expected: Any = ranges
+    if asked.measures[0].kind == "gauge":  # a level is of the last day
+        expected = tuple((last, last) for _, last in ranges)
+    comparison = contributions.compare(
+        (used[0], used[1]), present, expected, asked.state.meters, filters, zero
+    )
+    own = [part.key for part in comparison.by["organization"]]
+    named = {one.project for one in comparison.apart} | {part.key for part in comparison.by["project"]}
+    return Read(
+        at,
+        comparison,
+        names.organizations(connection, own),
+        {project: there for project, there in present.items() if project in named},
+        currency,
+        others,
+    )

@@ -1,0 +1,110 @@
+"""Changes on a real database: contributions equal SQL, one click further, refused addresses, scope."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+
+from console.data.changes.contributions import DIMENSIONS
+from console.data.transactions import read_transaction_as
+from console.views.changes import page as changes
+from console.views.changes import reading
+from console.views.changes.question import read
+from tests.support.fleet import Fleet
+from tests.support.platform import Platform
+from tests.support.two_tenants import ORGANIZATION, PROJECTS, TwoTenants
+
+Open = Callable[..., AppTest]
+LOOKED = "coverage->'mqtt'->>'state' NOT IN ('missing', 'not_configured', 'not_started')"
+
+
+def asked_of(**address: str) -> Any:
+    asked, wrong = read(address, datetime.now(UTC).date())
+    assert wrong == []
+    return asked
+
+
+def plain(platform: Platform, meter: str, days: tuple[date, date]) -> dict[int, int]:
+    """What each project used, a row at a time; projects without a known day are not in it."""
+    rows = platform.rows(
+        f"""SELECT project_id, {meter} FROM daily_stats
+        WHERE date BETWEEN :first AND :last AND {LOOKED}""",
+        first=days[0],
+        last=days[1],
+    )
+    used: dict[int, int] = {}
+    for project, value in rows:
+        used[int(str(project))] = used.get(int(str(project)), 0) + int(str(value))
+    return used
+
+
+@pytest.mark.parametrize("meter", ["mqtt_inbound", "mqtt_outbound_bytes"])
+def test_contributions_equal_the_rows_of_both_periods(meter: str, engine: Engine, fleet: Fleet) -> None:
+    asked = asked_of(meters=meter)
+    with read_transaction_as(None) as page:
+        found = reading.read(page.connection, asked, page.at).comparison
+    before, after = (plain(Platform(engine), meter, days) for days in (asked.before, asked.after))
+    apart = {one.project for one in found.apart}
+    assert found.by["project"]
+    for part in found.by["project"]:
+        assert part.before == before.get(part.key, 0)
+        assert part.after == after.get(part.key, 0)
+    assert {part.key for part in found.by["project"]} | apart == set(before) | set(after)
+    for dimension in DIMENSIONS:
+        assert sum(part.change for part in found.by[dimension]) == found.change
+
+
+def test_a_contribution_leads_one_step_further_and_to_its_hours(open_page: Open, fleet: Fleet) -> None:
+    asked = asked_of(by="organization", meters="mqtt_inbound")
+    with read_transaction_as(None) as page:
+        found = reading.read(page.connection, asked, page.at)
+    largest = found.comparison.by["organization"][0]
+    query = changes.step(asked, largest)
+    assert query["where"] == f"organization:{largest.key}"
+    assert query["by"] == "project"
+    shown = open_page("changes", **query)
+    assert not shown.exception
+    assert [metric.label for metric in shown.metric][-1] == "Change"
+    assert f"where=organization%3A{largest.key}" in asked.explored(query["where"], "hour")
+    assert "grain=hour" in asked.explored(query["where"], "hour")
+
+
+def test_a_wrong_address_is_named(open_page: Open, fleet: Fleet) -> None:
+    page = open_page("changes", meters="api_calls,storage_bytes", by="moon", before_from="x")
+    words = "\n".join(element.value for element in page.warning)
+    assert "by" in words
+    assert "moon" in words
+    assert "cannot be added" in words
+    assert "before" in words
+    assert not page.exception
+
+
+def test_an_organizations_people_see_their_own_change_only(engine: Engine, rivals: TwoTenants) -> None:
+    asked = asked_of(by="organization", meters="mqtt_inbound")
+    found = {}
+    for scope in (None, (rivals.organization,)):
+        with read_transaction_as(scope) as page:
+            found[scope] = reading.read(page.connection, asked, page.at)
+    own = found[rivals.organization,]
+    assert {part.key for part in own.comparison.by["organization"]} == {rivals.organization}
+    assert not set(PROJECTS) & set(own.projects)
+    assert ORGANIZATION in {part.key for part in found[None].comparison.by["organization"]}
+
+
+def test_money_compares_closed_months_and_counts_no_open_one(engine: Engine, fleet: Fleet) -> None:
+    asked = asked_of(meters="charge", range="month")
+    assert asked.after[1] < datetime.now(UTC).date().replace(day=1)
+    assert asked.before[1] + timedelta(days=1) == asked.after[0]
+    with read_transaction_as(None) as page:
+        found = reading.read(page.connection, asked, page.at)
+    billed = Platform(engine).scalar(
+        """SELECT sum(total_charge) FROM monthly_stats WHERE make_date(year, month, 1) = :first
+            AND currency = :currency""",
+        first=asked.after[0],
+        currency=found.currency,
+    )
+    apart = sum(one.after or 0 for one in found.comparison.apart)
+    assert found.comparison.after + apart == billed
