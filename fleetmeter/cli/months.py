@@ -57,11 +57,11 @@ def _without_id(view: dict[str, Any] | None) -> dict[str, Any]:
 def _row(state: gaps.MonthStatus, view: dict[str, Any] | None) -> dict[str, Any]:
     closed = f"by {state.closed_by} at {state.closed_at:%Y-%m-%d %H:%M} UTC" if state.closed_at else ""
     return {
-        "project": state.project_id,
-        "state": state.state,
-        "as billed": f"{view['as_billed']['total_charge']} {state.currency}" if view else "",
-        "as corrected": f"{view['as_corrected']['total_charge']} {state.currency}" if view else "",
-        "why": _why(closed or state.reason or "", state),
+        "Project": state.project_id,
+        "State": state.state,
+        "As billed": f"{view['as_billed']['total_charge']} {state.currency}" if view else "",
+        "As corrected": f"{view['as_corrected']['total_charge']} {state.currency}" if view else "",
+        "Why": _why(closed or state.reason or "", state),
     }
 
 

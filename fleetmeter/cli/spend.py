@@ -1,6 +1,7 @@
 """`spend`: what the running month costs so far, and what it will cost if it goes on like this."""
 
 from decimal import Decimal
+from typing import Any
 
 from fleetmeter import environment
 from fleetmeter.cli import output, terminal
@@ -11,6 +12,17 @@ from metering.pricing import plans
 from metering.running import spend
 
 OUT = terminal.stdout()
+TITLES = {
+    "project_id": "Id",
+    "project": "Project",
+    "organization_id": "Customer's id",
+    "organization": "Customer",
+    "tier": "Tier",
+    "projects": "Projects",
+    "so_far": "Bill so far",
+    "projected": "Projected",
+    "currency": "Currency",
+}
 
 
 def spent(
@@ -34,11 +46,15 @@ def spent(
         result |= {"organizations": [vars(one) for one in organizations], "unpriced": unpriced}
         output.as_json(OUT, {"at": now, "assumption": spend.ASSUMPTION, **result})
         return
-    OUT.print(output.table("Projects", [vars(one) for one in by_project]))
-    OUT.print(output.table("Organizations", [vars(one) for one in organizations]))
+    OUT.print(output.table("Projects", [_titled(vars(one)) for one in by_project]))
+    OUT.print(output.table("Organizations", [_titled(vars(one)) for one in organizations]))
     total = sum((one.so_far for one in organizations), Decimal(0))
     projected = spend.projected_sum(by_project)
     words = "not projected yet" if projected is None else f"projected {projected:,}"
     OUT.print_line(f"so far {total:,}, {words}: {spend.ASSUMPTION}")
     for row in unpriced:
         OUT.print_line(f"project {row['project_id']} has no price: tier {row['tier']!r} is in no plan")
+
+
+def _titled(row: dict[str, Any]) -> dict[str, Any]:
+    return {TITLES[name]: value for name, value in row.items()}

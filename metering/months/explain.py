@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import projects
 from metering.catalogue.meters import METERS, STORAGE_PARTS
 from metering.catalogue.own_meters import LARGEST_NAMES
-from metering.catalogue.periods import Month
+from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import PeriodError
 from metering.months import proration, rated, rerate, stored_versions
@@ -56,8 +56,11 @@ class Explanation:
     agrees: bool
 
 
-def explain(connection: Connection, project_id: int, month: Month) -> Explanation:
-    """Explain a closed month. Raises UnknownProject, and PeriodError while it is not closed."""
+def explain(connection: Connection, project_id: int, month: Month, with_hours: bool = True) -> Explanation:
+    """Explain a closed month; without hours those of a day are read by `hours_of`.
+
+    Raises UnknownProject, and PeriodError while the month is not closed.
+    """
     projects.require(connection, project_id)
     bounds = month.bounds() | {"project": project_id}
     row = connection.execute(BILL, bounds).mappings().one_or_none()
@@ -68,7 +71,7 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     bill = dict(row)
     versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
-    hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()]
+    hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()] if with_hours else []
     posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
     gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
     again = _rated_again(connection, bill, versions, month)
@@ -78,6 +81,13 @@ def explain(connection: Connection, project_id: int, month: Month) -> Explanatio
     ]
     agrees = not list(rerate.of_bill(bill, again))
     return Explanation(bill, versions, lines, posted, gaps, agrees)
+
+
+def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> dict[datetime, int]:
+    """Return the hours of a day that have usage of a counter, or of a gauge its samples."""
+    parameters = {"project": project_id, "start": day.start, "end": day.end}
+    rows = connection.execute(HOURS, parameters).mappings()
+    return {row["hour"]: row[meter] for row in rows if row[meter]}
 
 
 BILL = text("""

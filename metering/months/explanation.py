@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from metering.months import owners
+from metering.catalogue.sources import SOURCE_LABELS
+from metering.months import invoice, owners
 from metering.months.explain import ExplainedLine, Explanation
 
 WHOLE = ("measured", "zero")  # states of a source that was read all day
@@ -50,42 +51,56 @@ def render(explanation: Explanation, only_charged: bool = True) -> Iterator[str]
     bill, currency = explanation.bill, explanation.bill["currency"]
     yield f"{bill['project']} (project {bill['project_id']}), {bill['year']}-{bill['month']:02d}"
     yield (
-        f"total {bill['total_charge']} {currency} = fee {bill['plan_fee']} + overage {bill['overage_charge']}"
-        f" + adjustments {bill['adjustment_charge']}"
+        f"total {bill['total_charge']} {currency} = plan fee {bill['plan_fee']}"
+        f" + overage {bill['overage_charge']} + adjustments {bill['adjustment_charge']}"
     )
-    yield f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC, seal {bill['seal']}"
+    yield from notes(explanation)
+    for line in invoice.lines(explanation):
+        yield ""
+        yield f"{line.title}, {line.tier}: {line.explained.arithmetic}"
+        if line.amount or not only_charged:
+            yield from _render_days(line.explained)
+    for row in explanation.adjustments:
+        yield adjustment(row, currency)
+    for gap in explanation.gaps:
+        yield gap_note(gap)
+    yield ""
+    yield "Proof"
+    yield from proof(explanation)
+
+
+def notes(explanation: Explanation) -> Iterator[str]:
+    """Say what a reader of the bill should know: its tier and days, who closed it, owners, a difference."""
+    bill = explanation.bill
     yield (
-        f"plan version {bill['plan_version']}, effective {explanation.versions.last.effective}, "
-        f"tier {bill['tier']}; {bill['days_present']} of {bill['days_expected']} days"
+        f"{invoice.tier(bill['tier'])}, plan effective {explanation.versions.last.effective}; "
+        f"{bill['days_present']} of {bill['days_expected']} days; "
+        f"closed by {bill['closed_by']} at {bill['created_at']:%Y-%m-%d %H:%M} UTC"
     )
-    for part in bill["versions"][:-1]:
-        yield f"from {part['from']} on by plan version {part['plan_version']}, until the next one"
     if bill["owners"]:
         yield f"the days of several owners: {owners.describe(bill['owners'])}"
     if bill["later_readings"]:
         yield owners.describe_later(bill["later_readings"])
     if not explanation.agrees:
         yield "WARNING: rating these days again gives another bill; run: fleetmeter verify"
-    for explained in explanation.lines:
-        yield ""
-        yield f"{explained.line.meter} ({_terms(explained)}): {explained.arithmetic}"
-        if explained.line.charge or not only_charged:
-            yield from _render_days(explained)
-    for row in explanation.adjustments:
-        yield _adjustment(row, currency)
-    for gap in explanation.gaps:
-        yield _gap(gap)
 
 
-def _terms(explained: ExplainedLine) -> str:
-    version = explained.line.version
-    return explained.line.tier + (f", plan of {version.effective}" if version is not None else "")
+def proof(explanation: Explanation) -> Iterator[str]:
+    """Name the hashes that prove the bill: its seal, its plan versions, and each day."""
+    bill = explanation.bill
+    yield f"seal {bill['seal']}"
+    yield f"plan version {bill['plan_version']}"
+    for part in bill["versions"][:-1]:
+        yield f"from {part['from']} on by plan version {part['plan_version']}, until the next one"
+    hashes = {day.date: day.row_hash for line in explanation.lines for day in line.days}
+    yield from (f"{day} {row_hash}" for day, row_hash in sorted(hashes.items()))
 
 
-def _adjustment(row: dict[str, Any], currency: str) -> str:
+def adjustment(row: dict[str, Any], currency: str) -> str:
+    """Say what an adjustment adds to a bill, about which day, by whom and why."""
     worth = []
     if row["meter"]:
-        worth.append(f"{row['quantity']:+,} {row['meter']}")
+        worth.append(f"{row['quantity']:+,} {invoice.label(row['meter'])}")
     if row["amount"] is not None:
         worth.append(f"{row['amount']:+f} {row['currency'] or currency}")
     applied = "" if row["currency"] in (None, currency) else f", not applied: this bill is in {currency}"
@@ -93,7 +108,8 @@ def _adjustment(row: dict[str, Any], currency: str) -> str:
     return f"adjustment {row['id']}: {' = '.join(worth)}{applied}, {about}"
 
 
-def _gap(gap: dict[str, Any]) -> str:
+def gap_note(gap: dict[str, Any]) -> str:
+    """Say when a counter source was blind, and how that was settled."""
     until = f"{gap['ends_at']:%Y-%m-%d %H:%M}" if gap["ends_at"] else "the end"
     settled = "covered since" if gap["covered_at"] else "still open"
     if gap["accepted_by"]:
@@ -106,8 +122,8 @@ def _render_days(explained: ExplainedLine) -> Iterator[str]:
     for day in explained.days:
         if day.quantity or any(state.get("state") not in WHOLE for state in day.coverage.values()):
             quantity = "unknown" if day.quantity is None else f"{day.quantity:,}"
-            sources = ", ".join(f"{name} {_state(state)}" for name, state in day.coverage.items())
-            yield f"  {day.date}  {quantity:>15}  {sources}  {day.row_hash[:12]}"
+            sources = measured(day.coverage)
+            yield f"  {day.date}  {quantity:>15}  {sources}"
             for hour, count in day.hours.items():
                 yield f"    {hour:%H}:00  {count:>16,}"
     quantities = [day.quantity or 0 for day in explained.days]
@@ -119,6 +135,11 @@ def _render_days(explained: ExplainedLine) -> Iterator[str]:
         yield f"  the larger of the days' {largest:,} and the adjustments' {explained.adjusted:,}"
     else:
         yield f"  billed on the {explained.line.allowance.basis} of the days"
+
+
+def measured(coverage: dict[str, Any]) -> str:
+    """Say how well each source of a day was measured."""
+    return ", ".join(f"{SOURCE_LABELS.get(name, name)} {_state(state)}" for name, state in coverage.items())
 
 
 def _state(state: dict[str, Any]) -> str:

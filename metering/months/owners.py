@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.meters import COUNTER_NAMES, METERS, columns
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Month
 
@@ -36,7 +36,7 @@ def describe(owners: Iterable[Mapping[str, Any]]) -> str:
     """Return the owners of a month in words, with their days and usage; nothing for no owners."""
     return "; ".join(
         f"organization {owner['organization_id']}: {owner['days']} days"
-        + "".join(f", {quantity:,} {meter}" for meter, quantity in owner["usage"].items())
+        + "".join(f", {quantity:,} {_label(meter)}" for meter, quantity in owner["usage"].items())
         for owner in owners
     )
 
@@ -54,3 +54,7 @@ def describe_later(readings: Sequence[str]) -> str:
         return ""
     verb = "is a later reading" if len(readings) == 1 else "are later readings"
     return f"{' and '.join(readings)} {verb}: nothing was read before the month's end"
+
+
+def _label(meter: str) -> str:
+    return METERS[meter].label if meter in METERS else meter

@@ -53,7 +53,7 @@ def test_month_explain_and_an_alert_name_each_owner(
     configured: Settings, engine: Engine, platform: Platform, moved: tuple[int, int, int]
 ) -> None:
     project, seller, buyer = moved
-    names = f"organization {seller}: 20 days, 700 mqtt_inbound; organization {buyer}: 11 days"
+    names = f"organization {seller}: 20 days, 700 MQTT messages in; organization {buyer}: 11 days"
     with transaction(engine) as connection:
         text = "\n".join(explanation.render(explain.explain(connection, project, OCTOBER)))
         alerts.refresh(connection, OCTOBER.end + timedelta(days=1), plans.load(None))
