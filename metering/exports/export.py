@@ -21,6 +21,10 @@ BATCH = 5_000  # rows that are fetched and written together
 DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
     WHERE d.project_id = t.project_id AND d.date >= :first AND d.date <= :last)"""
 
+OWN_DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
+    WHERE d.project_id = t.project_id AND d.date >= make_date(t.year, t.month, 1)
+        AND d.date < make_date(t.year, t.month, 1) + interval '1 month')"""
+
 
 @dataclass(frozen=True)
 class Export:
@@ -46,6 +50,18 @@ class Export:
             "t.organization_id, t.project_id",
             month.bounds(),
             {"day_hashes": DAY_HASHES},
+        )
+
+    @classmethod
+    def for_organization(cls, organization_id: int) -> "Export":
+        """Return every bill of an organization, the oldest month first."""
+        return cls(
+            MONTHLY_COLUMNS,
+            OWN_TABLES["monthly_stats"],
+            "t.organization_id = :organization",
+            "t.year, t.month, t.project_id",
+            {"organization": organization_id},
+            {"day_hashes": OWN_DAY_HASHES},
         )
 
     @classmethod

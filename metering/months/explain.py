@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import projects
+from metering.catalogue import own_meters, projects
 from metering.catalogue.meters import METERS, STORAGE_PARTS
-from metering.catalogue.own_meters import LARGEST_NAMES
+from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.errors import PeriodError
@@ -46,6 +46,7 @@ class Explanation:
     """A closed month's bill and everything it came from. `agrees`: rating again gives that bill.
 
     `gaps`: when a counter source was blind in it, and who accepted that, or that it was covered.
+    `own_meters`: the platform's own meters by name, for their titles and units.
     """
 
     bill: dict[str, Any]
@@ -54,6 +55,7 @@ class Explanation:
     adjustments: list[dict[str, Any]]
     gaps: list[dict[str, Any]]
     agrees: bool
+    own_meters: dict[str, OwnMeter]
 
 
 def explain(connection: Connection, project_id: int, month: Month, with_hours: bool = True) -> Explanation:
@@ -80,14 +82,15 @@ def explain(connection: Connection, project_id: int, month: Month, with_hours: b
         for line in again.lines
     ]
     agrees = not list(rerate.of_bill(bill, again))
-    return Explanation(bill, versions, lines, posted, gaps, agrees)
+    return Explanation(bill, versions, lines, posted, gaps, agrees, own_meters.known(connection))
 
 
 def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> dict[datetime, int]:
     """Return the hours of a day that have usage of a counter, or of a gauge its samples."""
     parameters = {"project": project_id, "start": day.start, "end": day.end}
     rows = connection.execute(HOURS, parameters).mappings()
-    return {row["hour"]: row[meter] for row in rows if row[meter]}
+    quantities = {row["hour"]: _quantity(meter, dict(row)) for row in rows}
+    return {hour: quantity for hour, quantity in quantities.items() if quantity}
 
 
 BILL = text("""

@@ -61,7 +61,7 @@ def render(explanation: Explanation, only_charged: bool = True) -> Iterator[str]
         if line.amount or not only_charged:
             yield from _render_days(line.explained)
     for row in explanation.adjustments:
-        yield adjustment(row, currency)
+        yield adjustment(row, explanation)
     for gap in explanation.gaps:
         yield gap_note(gap)
     yield ""
@@ -96,11 +96,11 @@ def proof(explanation: Explanation) -> Iterator[str]:
     yield from (f"{day} {row_hash}" for day, row_hash in sorted(hashes.items()))
 
 
-def adjustment(row: dict[str, Any], currency: str) -> str:
+def adjustment(row: dict[str, Any], explanation: Explanation) -> str:
     """Say what an adjustment adds to a bill, about which day, by whom and why."""
-    worth = []
+    currency, worth = explanation.bill["currency"], []
     if row["meter"]:
-        worth.append(f"{row['quantity']:+,} {invoice.label(row['meter'])}")
+        worth.append(f"{row['quantity']:+,} {invoice.title(row['meter'], explanation)}")
     if row["amount"] is not None:
         worth.append(f"{row['amount']:+f} {row['currency'] or currency}")
     applied = "" if row["currency"] in (None, currency) else f", not applied: this bill is in {currency}"

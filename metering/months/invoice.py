@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from metering.catalogue.meters import METERS
+from metering.catalogue.own_meters import described
 from metering.months.explain import ExplainedLine, Explanation
 from metering.pricing import price_words
 from metering.pricing.rating import Line
@@ -19,6 +20,7 @@ class InvoiceLine:
 
     meter: str
     title: str
+    unit: str
     tier: str
     quantity: Decimal | None
     included: int
@@ -30,14 +32,15 @@ class InvoiceLine:
 
 def lines(explanation: Explanation) -> Sequence[InvoiceLine]:
     """Return the lines of a bill in the catalogue's order; their amounts sum to its overage."""
-    return [_line(explained) for explained in explanation.lines]
+    return [_line(explained, explanation) for explained in explanation.lines]
 
 
-def _line(explained: ExplainedLine) -> InvoiceLine:
+def _line(explained: ExplainedLine, explanation: Explanation) -> InvoiceLine:
     line = explained.line
     return InvoiceLine(
         line.meter,
-        label(line.meter),
+        title(line.meter, explanation),
+        unit(line.meter, explanation),
         tier_terms(line),
         line.used,
         line.included,
@@ -48,9 +51,14 @@ def _line(explained: ExplainedLine) -> InvoiceLine:
     )
 
 
-def label(meter: str) -> str:
-    """Return a meter's title; its name where the catalogue no longer has it."""
-    return METERS[meter].label if meter in METERS else meter
+def title(meter: str, explanation: Explanation) -> str:
+    """Return a meter's title, also of a meter of the platform's own."""
+    return METERS[meter].label if meter in METERS else described(meter, explanation.own_meters).title
+
+
+def unit(meter: str, explanation: Explanation) -> str:
+    """Return a meter's unit: `count`, `bytes`, or the one that the platform declared."""
+    return METERS[meter].unit if meter in METERS else described(meter, explanation.own_meters).unit
 
 
 def tier_terms(line: Line) -> str:
