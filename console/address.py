@@ -1,12 +1,14 @@
 """What the page's address asks for: a wrong value is named, never silently replaced."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from console.ui import escape
+
+T = TypeVar("T")
 
 
 def parse(name: str, convert: Callable[[str], Any], takes: str) -> None:
@@ -43,6 +45,48 @@ def write(name: str, value: str | None) -> None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value
+
+
+def read(name: str, convert: Callable[[str], T], takes: str) -> T | None:
+    """Return what `?name=` asks for, None without it; a wrong value is named and taken out.
+
+    For what no widget holds, or one whose value `bind` puts into the address.
+    """
+    raw = st.query_params.get(name)
+    if raw is None:
+        return None
+    try:
+        return convert(raw)
+    except ValueError:
+        st.query_params.pop(name, None)
+        refuse(name, raw, takes)
+        return None
+
+
+def bind(name: str, key: str, value: object, *others: str) -> Callable[[], None]:
+    """Give the widget of `key` its value; returns the callback that puts a new one into the address.
+
+    The callback takes `others` out of the address: what the new value makes meaningless, such as a page.
+    """
+    st.session_state[key] = value
+
+    def changed() -> None:
+        chosen = st.session_state[key]
+        for other in others:
+            st.query_params.pop(other, None)
+        if chosen in (None, ""):
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = str(chosen)
+
+    return changed
+
+
+def number(raw: str) -> int:
+    """Return a positive whole number, such as an id. Raises ValueError."""
+    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
+        raise ValueError(raw)
+    return int(raw)
 
 
 def _known() -> dict[str, tuple[str | None, bool]]:

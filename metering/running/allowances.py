@@ -75,8 +75,9 @@ OF_PROJECTS = f"""
         CROSS JOIN LATERAL ({_POSTED}) AS posted
         WHERE s.project_id > :above AND s.project_id <= :up_to
             AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project)
-            AND (CAST(:organization AS bigint) IS NULL OR s.project_id IN (
-                SELECT id FROM {platform.PROJECTS} own WHERE organization_id = :organization)) OFFSET 0) s
+            AND (CAST(:organizations AS bigint[]) IS NULL OR s.project_id IN (
+                SELECT id FROM {platform.PROJECTS} own WHERE organization_id = ANY(:organizations)))
+        OFFSET 0) s
     JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
@@ -108,7 +109,8 @@ OF_ORGANIZATIONS = f"""
             WHERE p.organization_id = o.id AND p.is_active), t.projects),
         ('Users', (SELECT count(*) FROM {platform.USERS} u WHERE u.organization_id = o.id), t.users)
     ) AS counted (what, used, included)
-    WHERE counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
+    WHERE (CAST(:organizations AS bigint[]) IS NULL OR o.id = ANY(:organizations))
+        AND counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
 
 ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id LIMIT :most")
 
@@ -163,16 +165,24 @@ def parameters(
         "near": near,
         "behind": behind,
         "project": None,
-        "organization": None,
+        "organizations": None,
         "above": 0,
         "up_to": 2**63 - 1,
     }
 
 
-def organizations(connection: Connection, version: PlanVersion, near: float, most: int = 200) -> list[Row]:
-    """Organizations whose projects or users reach that share of their tier's."""
+def organizations(
+    connection: Connection,
+    version: PlanVersion,
+    near: float,
+    most: int = 200,
+    organization_id: int | None = None,
+) -> list[Row]:
+    """Return organizations whose projects or users reach that share of their tier's; or only that one."""
     parameters = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
-    return [dict(row) for row in connection.execute(ORGANIZATIONS, parameters).mappings()]
+    only = None if organization_id is None else [organization_id]
+    rows = connection.execute(ORGANIZATIONS, parameters | {"organizations": only}).mappings()
+    return [dict(row) for row in rows]
 
 
 def _tiers(version: PlanVersion) -> list[dict[str, Any]]:

@@ -3,21 +3,22 @@
 Usage and allowances are those of `allowances`, which alerts read too; the projection is that of `spend`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import platform
-from metering.catalogue.meters import GAUGE_NAMES
-from metering.catalogue.own_meters import LARGEST_NAMES
+from metering.catalogue import own_meters, platform
+from metering.catalogue.meters import GAUGE_NAMES, METERS
+from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import quoted
 from metering.pricing.plans import PlanVersion
 from metering.running import allowances, projection
-from metering.running.limit_states import STATE
+from metering.running.limit_states import NEAR, STATE
 
 Row = Mapping[str, Any]
 Sort = Literal["share", "used", "included", "project", "organization", "meter", "tier"]
@@ -87,10 +88,29 @@ def limits(
 
     `used` and `share` are None where usage is unknown; `projected` is the usage at the month's end, None
     where nothing is projected; `exhausted_at` is None there, where the allowance lasts the month, and
-    where it is used up. `behind`: see `allowances.projects`.
+    where it is used up; `adds_up`: use of the month, not a level. `behind`: see `allowances.projects`.
     """
     rows = connection.execute(text(_statement(wanted)), _parameters(version, at, behind, wanted)).mappings()
-    return [_row(dict(row), at) for row in rows]
+    declared = own_meters.known(connection)
+    return [_row(dict(row), declared, at) for row in rows]
+
+
+_STATES_OF = f"""
+    SELECT organization_id, state, count(*) AS limits FROM (
+        SELECT near.organization_id, {_STATE} AS state FROM ({allowances.OF_PROJECTS}) near) states
+    WHERE state IN ('hard', 'over', 'near') GROUP BY organization_id, state"""
+
+
+def states_of(
+    connection: Connection, version: PlanVersion, at: datetime, behind: bool, organization_ids: Sequence[int]
+) -> dict[int, dict[str, int]]:
+    """Return how many limits of each organization's projects are hard, over or near, by state."""
+    near = float(Decimal(NEAR) / 100)
+    parameters = allowances.parameters(version, at, near, behind) | {"organizations": list(organization_ids)}
+    counted: dict[int, dict[str, int]] = {}
+    for row in connection.execute(text(_STATES_OF), parameters):
+        counted.setdefault(row.organization_id, {})[row.state] = row.limits
+    return counted
 
 
 def _statement(wanted: Wanted) -> str:
@@ -113,7 +133,7 @@ def _order(wanted: Wanted) -> str:
 def _parameters(version: PlanVersion, at: datetime, behind: bool, wanted: Wanted) -> dict[str, Any]:
     own = {
         "project": wanted.project,
-        "organization": wanted.organization,
+        "organizations": None if wanted.organization is None else [wanted.organization],
         "exhausting": wanted.exhausting,
         "words": _pattern(wanted.words),
         "state": wanted.state,
@@ -130,11 +150,19 @@ def _pattern(words: str) -> str | None:
     return f"%{escaped}%" if escaped else None
 
 
-def _row(row: dict[str, Any], at: datetime) -> Row:
+def _row(row: dict[str, Any], declared: Mapping[str, OwnMeter], at: datetime) -> Row:
     hours, used = row.pop("hours_left"), row["used"]
     used = None if used is None else int(used)
     exhausted = None if hours is None else at + timedelta(hours=float(hours))
-    return row | {"used": used, "exhausted_at": exhausted, "projected": _projected(row, used)}
+    meter = METERS.get(row["meter"])
+    own = own_meters.described(row["meter"], declared)
+    return row | {
+        "label": meter.label if meter else own.title,
+        "unit": meter.unit if meter else own.unit,
+        "used": used,
+        "exhausted_at": exhausted,
+        "projected": _projected(row, used),
+    }
 
 
 def _projected(row: Row, used: int | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import own_meters
-from metering.catalogue.meters import GAUGE_NAMES, METERS
+from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.sources import quoted
 from metering.months.days_so_far import DAYS_SO_FAR
@@ -17,7 +17,7 @@ BLIND = ("missing", "not_configured", "not_started")
 
 # Of a sealed day whose source was blind only a part may be known; of an open day, what was counted so far.
 _DAYS = f"""
-    SELECT used.date, {{quantity}} AS quantity,
+    SELECT used.date, QUANTITY AS quantity,
         coalesce(sealed.coverage->:source->>'state' NOT IN {quoted(BLIND)}, true) AS is_known
     FROM {DAYS_SO_FAR} used LEFT JOIN daily_stats sealed
         ON sealed.project_id = used.project_id AND sealed.date = used.date ORDER BY used.date"""
@@ -43,15 +43,15 @@ class UsedDay:
 def by_day(connection: Connection, project_id: int, meter: str, at: datetime) -> list[UsedDay]:
     """Return the days of the month of `at`, up to and with the running one, in order.
 
-    Of a gauge the quantity is the level at the day's end. Raises ValueError for what cannot be a meter.
+    Of a gauge the quantity is the level at the day's end. Raises ValueError for what is no meter's name.
     """
     month, source = Month.of(at), METERS[meter].source if meter in METERS else None
-    quantity = f"used.{meter}" if meter in METERS else own_meters.value_sql(meter, "used.meters")
     parameters: dict[str, Any] = month.bounds() | {
         **{"ids": [project_id], "project": project_id, "meter": meter, "at": at},
         **{"month_start": month.start, "source": source or "", "today": Day.of(at).date},
     }
-    query = text(_DAYS.format(quantity=quantity))
+    quantity = f"used.{METERS[meter].name}" if meter in METERS else own_meters.value_sql(meter, "used.meters")
+    query = text(_DAYS.replace("QUANTITY", quantity))
     known = {row.date: row for row in connection.execute(query, parameters)}
     posted = {row.date: int(row.quantity) for row in connection.execute(_POSTED, parameters)}
     return [
@@ -59,12 +59,12 @@ def by_day(connection: Connection, project_id: int, meter: str, at: datetime) ->
     ]
 
 
-def cumulative(meter: str, used: Sequence[UsedDay]) -> list[int | None]:
-    """Return the use of the month at the end of each day; of a gauge, its level.
+def cumulative(used: Sequence[UsedDay], adds_up: bool) -> list[int | None]:
+    """Return the use of the month at the end of each day; of a meter that does not add up, its level.
 
     None at the end of a day that is not known; later days go on with what is known.
     """
-    if meter in GAUGE_NAMES:
+    if not adds_up:
         return [day.quantity for day in used]
     total, ends = 0, list[int | None]()
     for day in used:

@@ -1,136 +1,202 @@
-"""Limits: who is over or near what the tier includes, in the running month."""
+"""Limits: the use of every allowance in the running month, and the day on which it runs out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, cast
 
 import streamlit as st
 
 from console import address
+from console.data import limits
 from console.data.cache import cached
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
-from console.ui import format
+from console.ui import limit_states, links, states
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
-from metering.catalogue.meters import METERS
-from metering.catalogue.periods import Month
-from metering.config.settings import current_settings
+from console.views.limits import burn_down_chart, of_project
 from metering.db.scope import Scope
-from metering.months.due import due_months
-from metering.pricing import plans
-from metering.running import allowances
+from metering.running import allowances, spend
+from metering.running import limit_states as limit_state
+from metering.running.burn_down import Wanted
 
-SHARES = {"100": "Over", "80": "From 80 %", "50": "From 50 %"}
-NEAR = 0.8  # of what is included
+SHARES = {"0": "All", "50": "From 50 %", "80": "From 80 %", "100": "Over", "reached": "Runs out this month"}
+SORTS = {
+    "share": "Percentage",
+    "used": "Used",
+    "included": "Included",
+    "project": "Project",
+    "organization": "Customer",
+    "meter": "Meter",
+    "tier": "Tier",
+}
+PER_PAGE = 50
+
+
+def _project(row: Mapping[str, Any]) -> str:
+    return links.project(row["project_id"], row["meter"])
+
+
+def _organization(row: Mapping[str, Any]) -> str:
+    return links.organization(row["organization_id"])
+
+
 PROJECTS = (
-    Column("state", "State"),
-    Column("project_id", "Id", "id"),
-    Column("project", "Project", "name"),
-    Column("organization", "Organization", "name"),
-    Column("tier", "Tier"),
-    Column("label", "Meter"),
-    Column("share", "Used of included", "percent"),
+    Column("shown", "State", "state"),
+    Column("project_id", "Id", "id", narrow="hidden"),
+    Column("project", "Project", "name", link=_project),
+    Column("label", "Meter", link=of_project.burn_down),
+    Column("share", "Used of included", "percent", narrow="figure"),
     Column("used", "Used", "count"),
     Column("included", "Included", "count"),
     Column("unit", "Unit"),
+    Column("end", "100 %"),
     Column("kind", "Beyond it"),
+    Column("organization", "Customer", "name", link=_organization),
+    Column("tier", "Tier"),
 )
 ORGANIZATIONS = (
-    Column("state", "State"),
-    Column("id", "Id", "id"),
-    Column("organization", "Organization", "name"),
+    Column("shown", "State", "state"),
+    Column("id", "Id", "id", narrow="hidden"),
+    Column("organization", "Customer", "name", link=lambda row: links.organization(row["id"])),
     Column("tier", "Tier"),
     Column("what", "What"),
-    Column("share", "Used of included", "percent"),
+    Column("share", "Used of included", "percent", narrow="figure"),
     Column("used", "Used", "count"),
     Column("included", "Included", "count"),
 )
 
 
-# Whether a month waits to be closed is looked up in every project's bills.
 @cached
-def behind(scope: Scope) -> bool:
-    """Whether some month before the running one is still open."""
+def query(scope: Scope, wanted: Wanted) -> tuple[datetime, list[Row], list[Row]]:
+    """When it was read, the limits of projects, and those of organizations."""
+    late = limits.behind(scope)
     with read_transaction_as(scope) as page:
-        return bool(due_months(page.connection, page.at))
-
-
-@cached
-def query(scope: Scope, near: float) -> tuple[datetime, list[Row], list[Row]]:
-    """When it was read, and the projects and organizations that used that share of an allowance."""
-    with read_transaction_as(scope) as page:
-        version = plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
-        projects = allowances.projects(page.connection, version, page.at, near, behind(scope))
-        return page.at, projects, allowances.organizations(page.connection, version, near)
+        rows, only = limits.read(page, late, wanted), wanted.organization
+        version = limits.version(page)
+        return page.at, rows, allowances.organizations(page.connection, version, wanted.near, 200, only)
 
 
 def show() -> None:
     """Show the page."""
-    address.parse("share", address.one_of(tuple(SHARES)), "one of 50, 80, 100 percent")
-    near = int(st.session_state.get("share") or 80) / 100
+    wanted = _asked()
     as_of = head("Limits")
     with loading():
-        at, projects, organizations = query(current_scope(), near)
+        at, rows, organizations = query(current_scope(), wanted)
     as_of(at)
-    st.session_state.setdefault("share", "80")
-    share = st.segmented_control(
-        "Show", list(SHARES), format_func=SHARES.__getitem__, key="share", required=True
-    )
-    address.write("share", str(share))
-    _summary(projects, organizations, near)
-    if projects:
-        st.subheader("Projects", anchor=False)
-        rows = [{**row, **words(row)} for row in projects]
-        table(rows, PROJECTS, "limits", "Meters by how much of the allowance is used, the most first")
-        if len(projects) == 200:
-            st.caption("The first 200 are shown.")
-    if organizations:
-        st.subheader("Organizations", anchor=False)
-        rows = [{**row, "state": _state(row)} for row in organizations]
+    _choose(wanted)
+    _note(wanted, rows)
+    if wanted.project is not None and wanted.meter is not None and rows:
+        burn_down_chart.render(rows[0], at)
+    elif wanted.organization is not None and wanted.meter is not None and rows:
+        burn_down_chart.shares(rows)
+    _projects(rows[:PER_PAGE], wanted, len(rows) > PER_PAGE)
+    if organizations and wanted.project is None and wanted.skipped == 0:
+        st.subheader("Projects and users of customers", anchor=False)
         table(
-            rows,
+            [{**row, "shown": _of_organization(row)} for row in organizations],
             ORGANIZATIONS,
             "organization-limits",
             "Projects and users of organizations against their tier",
         )
 
 
-def words(row: Row) -> dict[str, str]:
-    """Return the words for a row of usage against an allowance."""
-    meter = METERS[row["meter"]]
-    return {
-        "state": _state(row),
-        "label": meter.label,
-        "unit": format.unit_label(meter.unit),
-        "kind": _beyond(row),
-    }
+def _asked() -> Wanted:
+    """Read the question from the address."""
+    project = address.read("project", address.number, "the id of a project")
+    organization = address.read("organization", address.number, "the id of a customer")
+    narrowed = project is not None or organization is not None
+    share = address.read("share", address.one_of(tuple(SHARES)), "one of 0, 50, 80, 100 percent, or reached")
+    share = share or ("0" if narrowed else "80")
+    sort = cast(Any, address.read("sort", address.one_of(tuple(SORTS)), f"one of {', '.join(SORTS)}"))
+    page = address.read("page", address.number, "a page of limits") or 1
+    return Wanted(
+        near=0.0 if share == "reached" else int(share) / 100,
+        exhausting=share == "reached",
+        project=project,
+        organization=organization,
+        meter=address.read("meter", address.one_of(tuple(limits.titles(current_scope()))), "a meter"),
+        words=st.query_params.get("words", "")[:200],
+        sort=sort or "share",
+        ascending=sort in ("project", "organization", "meter", "tier"),
+        most=PER_PAGE + 1,
+        skipped=(min(page, 10**6) - 1) * PER_PAGE,
+    )
 
 
-def _beyond(row: Row) -> str:
-    if not row["hard"]:
-        return "is charged"
-    # The backend may ask before it takes more; Fleetmeter itself refuses nothing.
-    reached = row["used"] is not None and row["used"] > row["included"]
-    return "hard limit; not enforced: still counting" if reached else "hard limit"
-
-
-def _state(row: Row) -> str:
-    """Return the state; at the limit an alert opens, so that it is more than near."""
-    if row["used"] is None:
-        return "unknown"
-    if row["used"] >= row["included"]:
-        return "▲ over" if row["used"] > row["included"] else "▲ at the limit"
-    return "◐ near" if row["used"] >= NEAR * row["included"] else "● within"
-
-
-def _summary(projects: Sequence[Row], organizations: Sequence[Row], near: float) -> None:
-    over = {row["project_id"] for row in projects if row["used"] > row["included"]}
-    if not projects and not organizations:
-        st.success(f"Nobody has used {near:.0%} of an allowance.", icon=":material/check_circle:")
-    elif over:
-        st.warning(
-            f"{format.many(len(over), 'project')} over what the tier includes.", icon=":material/data_alert:"
+def _choose(wanted: Wanted) -> None:
+    """Offer the filters and the order; what is chosen goes into the address."""
+    share = "reached" if wanted.exhausting else f"{wanted.near * 100:.0f}"
+    titles = limits.titles(current_scope())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            "Show",
+            list(SHARES),
+            format_func=SHARES.__getitem__,
+            key="share",
+            required=True,
+            on_change=address.bind("share", "share", share, "page"),
         )
-    else:
-        st.info("No limit exceeded; these are close.", icon=":material/trending_up:")
+        st.text_input(
+            "Find",
+            key="limit-words",
+            placeholder="Part of a project's or customer's name",
+            max_chars=200,
+            on_change=address.bind("words", "limit-words", wanted.words, "page"),
+        )
+        st.selectbox(
+            "Meter",
+            ["", *titles],
+            format_func=lambda name: titles.get(name, "Every meter"),
+            key="limit-meter",
+            width=220,
+            on_change=address.bind("meter", "limit-meter", wanted.meter or "", "page"),
+        )
+        if not wanted.exhausting:
+            st.selectbox(
+                "Sort by",
+                list(SORTS),
+                format_func=SORTS.__getitem__,
+                key="limit-sort",
+                width=160,
+                on_change=address.bind("sort", "limit-sort", wanted.sort, "page"),
+            )
+
+
+def _projects(rows: Sequence[Row], wanted: Wanted, more: bool) -> None:
+    """Show a page of limits, and links to the first and the next one."""
+    if not rows:
+        return
+    st.subheader("Projects", anchor=False)
+    table(
+        [{**row, **limit_states.words(row)} for row in rows],
+        PROJECTS,
+        "limits",
+        "Meters by how much of the allowance is used, in the order chosen",
+    )
+    page = wanted.skipped // PER_PAGE + 1
+    here = {name: value for name, value in st.query_params.items() if name != "page"}
+    steps = [links.anchor(links.address("limits", here), "First page")] if page > 1 else []
+    if more:
+        steps.append(links.anchor(links.address("limits", here | {"page": page + 1}), "Next page"))
+    if steps:
+        st.html(f"Page {page} · " + " · ".join(steps))
+
+
+def _of_organization(row: Row) -> states.State:
+    """Return the state of a customer's projects or users, which are a hard limit."""
+    state = limit_state.state(row["used"], row["included"], False)
+    return limit_states.shown({**row, "state": state})
+
+
+def _note(wanted: Wanted, rows: Sequence[Row]) -> None:
+    """Say whose limits these are, or that there are none; and what a forecast assumes."""
+    if wanted.project is not None or wanted.organization is not None:
+        st.html(links.anchor(links.address("limits"), "Limits of every project"))
+    if not rows:
+        share = f"Nobody has used {wanted.near:.0%} of an allowance."
+        words = "No allowance will run out this month." if wanted.exhausting else share
+        st.success(words, icon=":material/check_circle:")
+        return
+    st.caption("Runs out: " + spend.ASSUMPTION + ". Red from 100 %, amber from 80 %: as alerts.")

@@ -70,8 +70,7 @@ def _chart(
         "day",
         [str(row["date"]) for row in trend],
         [row[meter.name] for row in trend],
-        limit=_a_day(meter, used),
-        limit_name="Included" if isinstance(meter, Gauge) else "Included in a month, by day",
+        limit=_level(meter, used),
         unusual={str(row["date"]): row["reason"] for row in unusual if row["meter"] == meter.name},
         quality=quality.words(trend, meter, partial(_expected, project=project)),
     )
@@ -82,10 +81,11 @@ def _chart(
             st.caption(f":orange[:material/warning:] {row['date']}: {escape.markdown(row['reason'], 200)}")
 
 
-def _a_day(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
-    """Return the allowance of a day: a gauge's level, or a thirtieth of a month's counter."""
-    included = next((row["included"] for row in used if row["meter"] == meter.name), None)
-    return included if included is None or isinstance(meter, Gauge) else included // 30
+def _level(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
+    """Return the allowance of a gauge; a counter's is a month's, which the Limits page shows."""
+    if not isinstance(meter, Gauge):
+        return None
+    return next((row["included"] for row in used if row["meter"] == meter.name), None)
 
 
 def _say_missing(project: Row, trend: Sequence[Row]) -> None:

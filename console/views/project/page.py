@@ -8,6 +8,7 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from console import address
+from console.data import limits
 from console.data.cache import cached
 from console.data.queries import projects, runs
 from console.data.queries.rows import Row
@@ -17,25 +18,14 @@ from console.ui import escape
 from console.ui.page_header import head, loading
 from console.ui.progress import line
 from console.ui.table import Column, table
-from console.views.limits.page import behind, words
+from console.views.limits import of_project
 from console.views.project import days
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
-from metering.catalogue.periods import Day, Month
-from metering.config.settings import current_settings
+from metering.catalogue.periods import Day
 from metering.db.scope import Scope
-from metering.pricing import plans
-from metering.running import allowances
+from metering.running.burn_down import Wanted
 
-ALLOWANCES = (
-    Column("state", "State"),
-    Column("label", "Meter"),
-    Column("share", "Used of included", "percent"),
-    Column("used", "Used", "count"),
-    Column("included", "Included", "count"),
-    Column("unit", "Unit"),
-    Column("kind", "Beyond it"),
-)
 MONTHS = (
     Column("label", "Month"),
     Column("total_charge", "Charge", "money"),
@@ -70,16 +60,15 @@ def offered(scope: Scope, words: str) -> list[Row]:
 @cached
 def query(scope: Scope, project_id: int, span: int) -> Read:
     """Everything the page shows of a project, over the last `span` days, but its live totals."""
-    late = behind(scope)
+    late = limits.behind(scope)
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
-        version = plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
         return Read(
             page.at,
             projects.trend(page.connection, project_id, first, last),
             projects.anomalies(page.connection, project_id, first, last),
-            allowances.projects(page.connection, version, page.at, 0, late, project_id),
+            limits.read(page, late, Wanted(project=project_id)),
             projects.months(page.connection, project_id),
             runs.of_project(page.connection, project_id),
         )
@@ -103,7 +92,7 @@ def show() -> None:
         return
     _title(project)
     live_totals(project["id"])
-    _allowances(figures.used)
+    of_project.render(figures.used)
     days.render(project, figures.trend, figures.unusual, figures.used)
     _months(figures.months)
     _runs(figures.recent)
@@ -175,13 +164,6 @@ def _title(project: Row) -> None:
         since = project["deactivated_at"]
         when = f" since {since:%Y-%m-%d}" if since else ""
         st.badge(f"Inactive{when}", icon=":material/pause_circle:", color="gray")
-
-
-def _allowances(used: Sequence[Row]) -> None:
-    if used:
-        st.subheader("Against the plan", anchor=False)
-        rows = [{**row, **words(row)} for row in used]
-        table(rows, ALLOWANCES, "project-limits", "What this project used of what its tier includes")
 
 
 def _months(months: Sequence[Row]) -> None:

@@ -139,6 +139,10 @@ def test_limits_are_found_sorted_and_paged(engine: Engine, platform: Platform) -
     count(engine, organization, ids[0], 15, AT - timedelta(days=1))
     count(engine, organization, ids[2], 5, AT - timedelta(days=1))
     assert listed(exhausting=True) == [2, 0]
+    with engine.connect() as connection:
+        version = terms.in_force(AT.date())
+        states = burn_down.states_of(connection, version, AT, False, [organization])
+    assert states == {organization: {"over": 1, "near": 1}}
     assert len(limits(engine, terms, Wanted())) == 8  # every meter of the tier, also those of unknown usage
 
 
@@ -153,9 +157,9 @@ def test_the_days_of_a_month_add_up_to_its_use(engine: Engine, platform: Platfor
     with transaction(engine) as connection:
         adjustments.post(connection, about, terms, AT)
         used = month_use.by_day(connection, project, "mqtt_inbound", AT)
-    ends = month_use.cumulative("mqtt_inbound", used)
+    ends = month_use.cumulative(used, adds_up=True)
     assert [day.date.day for day in used] == list(range(1, 12))
     assert ends[-1] == of(engine, offered(100), project)["used"] == 167
     assert ends[:7] == [None] * 7  # no counter said that it was there on those days
-    levels = month_use.cumulative("device_count", used)
+    levels = month_use.cumulative(used, adds_up=False)
     assert levels == [day.quantity for day in used]

@@ -1,0 +1,43 @@
+"""Limits for pages: which month they are of, and those of one project."""
+
+from console.data.cache import cached
+from console.data.queries.rows import Row
+from console.data.transactions import ReadTransaction, read_transaction_as
+from console.ui import escape
+from metering.catalogue import own_meters
+from metering.catalogue.meters import METERS
+from metering.catalogue.periods import Month
+from metering.config.settings import current_settings
+from metering.db.scope import Scope
+from metering.months.due import due_months
+from metering.pricing import plans
+from metering.pricing.plans import PlanVersion
+from metering.running import burn_down
+from metering.running.burn_down import Wanted
+
+
+# Whether a month waits to be closed is looked up in every project's bills.
+@cached
+def behind(scope: Scope) -> bool:
+    """Whether some month before the running one is still open."""
+    with read_transaction_as(scope) as page:
+        return bool(due_months(page.connection, page.at))
+
+
+@cached
+def titles(scope: Scope) -> dict[str, str]:
+    """Return the title of every meter by its name, the platform's own meters last."""
+    with read_transaction_as(scope) as page:
+        own = own_meters.known(page.connection)
+    named = {name: meter.label for name, meter in METERS.items()}
+    return named | {name: escape.short(meter.title) for name, meter in own.items()}
+
+
+def read(page: ReadTransaction, late: bool, wanted: Wanted) -> list[Row]:
+    """Return the limits that are `wanted`, by the plan of the running month; `late`: what `behind` said."""
+    return list(burn_down.limits(page.connection, version(page), page.at, late, wanted))
+
+
+def version(page: ReadTransaction) -> PlanVersion:
+    """Return the plan version that rates the running month. Raises PlanError."""
+    return plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
