@@ -20,12 +20,13 @@ TITLES = {
     "health": ("Health", ":material/ecg_heart:"),
     "jobs": ("Jobs", ":material/schedule:"),
     "billing": ("Billing", ":material/receipt_long:"),
+    "customers": ("Customers", ":material/groups:"),
     "audit": ("Audit", ":material/history_edu:"),
 }
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Watch": ("overview", "explore", "changes", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
-    "Bill": ("billing", "limits"),
+    "Bill": ("billing", "customers", "limits"),
     "Prove": ("audit",),
 }
 PLATFORM = ("jobs", "health", "audit")  # about the whole platform: not shown to an organization's viewer

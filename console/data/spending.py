@@ -14,7 +14,7 @@ import streamlit as st
 import structlog
 
 from console.data.database import engine
-from console.data.session import now
+from console.data.session import current_scope, now
 from console.data.transactions import read_transaction_as
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
@@ -31,14 +31,23 @@ LOG = structlog.get_logger("console")
 
 @dataclass(frozen=True)
 class Spending:
-    """The month so far and as it is heading, by currency, over `projects`; rated at `at`."""
+    """The month so far and as it is heading: by project, and summed by currency; rated at `at`."""
 
     at: datetime
-    projects: int
+    each: tuple[spend.Spend, ...]
     so_far: dict[str, Decimal]
     projected: dict[str, Decimal | None]
     overage_so_far: dict[str, Decimal]
     overage_projected: dict[str, Decimal]
+
+    @property
+    def projects(self) -> int:
+        """Return the number of projects that have a price."""
+        return len(self.each)
+
+    def of_organization(self, organization_id: int) -> list[spend.Spend]:
+        """Return the projects that an organization pays for."""
+        return [one for one in self.each if one.organization_id == organization_id]
 
 
 @dataclass
@@ -66,6 +75,19 @@ def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
     if rating.last is None and rating.rater is not None:
         rating.rater.join(patience)
     return rating.last
+
+
+@st.fragment(run_every=2)
+def await_rating() -> None:
+    """Say that the month is being rated, and run the page again once it is."""
+    st.caption(":material/hourglass_empty: Rating the month so far …")
+    if latest(current_scope()) is not None:
+        st.rerun()
+
+
+def note(rating: Spending) -> str:
+    """Say when the running month was rated, and what a projection assumes."""
+    return f"Rated {rating.at:%Y-%m-%d %H:%M:%S} UTC. Projected: {spend.ASSUMPTION}."
 
 
 def forget() -> None:
@@ -111,4 +133,4 @@ def _summed(at: datetime, spends: list[spend.Spend]) -> Spending:
         name: sum((one.projected_overage or one.overage for one in some), Decimal(0))
         for name, some in by_currency.items()
     }
-    return Spending(at, len(spends), so_far, projected, overage, more)
+    return Spending(at, tuple(spends), so_far, projected, overage, more)

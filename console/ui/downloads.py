@@ -38,6 +38,20 @@ def monthly(month: Month, rows: int) -> None:
         )
 
 
+def of_customer(organization_id: int, rows: int) -> None:
+    """Offer every bill of a customer as CSV, in the columns of a month's file."""
+    if rows:
+        st.download_button(
+            "Download this customer's bills, CSV",
+            data=as_current_person(partial(_csv_of_customer, organization_id)),
+            file_name=f"fleetmeter-bills-of-customer-{organization_id}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="customer-csv",
+        )
+
+
 def checked(month: Month, totals: Sequence[Row]) -> None:
     """Show the CSV's rows, its total beside the screen's, and its SHA-256, computed anew.
 
@@ -58,11 +72,15 @@ def checked(month: Month, totals: Sequence[Row]) -> None:
 
 
 def _csv(month: Month) -> str:
-    return _csv_counted(month)[0]
+    return _csv_counted(Export.for_month(month))[0]
 
 
-def _csv_counted(month: Month) -> tuple[str, Contents]:
-    stream, export, contents = io.StringIO(), Export.for_month(month), Contents()
+def _csv_of_customer(organization_id: int) -> str:
+    return _csv_counted(Export.for_organization(organization_id))[0]
+
+
+def _csv_counted(export: Export) -> tuple[str, Contents]:
+    stream, contents = io.StringIO(), Contents()
     with read_transaction() as page:
         rows = contents.counted(export.names, export.rows(page.connection))
         csv_format.write(rows, export.names, stream)
@@ -70,7 +88,7 @@ def _csv_counted(month: Month) -> tuple[str, Contents]:
 
 
 def _manifest(month: Month) -> str:
-    made, contents = _csv_counted(month)
+    made, contents = _csv_counted(Export.for_month(month))
     return manifest.as_text(f"fleetmeter-{month}.csv", contents, hashlib.sha256(made.encode()).hexdigest())
 
 

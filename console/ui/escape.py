@@ -51,6 +51,11 @@ def html(name: str, longest: int = LONGEST) -> str:
     return f"<bdi>{escape(short(name, longest))}</bdi>"
 
 
+def chart(name: str, longest: int = 40) -> str:
+    """`name` for a chart, whose texts Plotly reads as simple HTML."""
+    return escape(short(name, longest), quote=False)
+
+
 def project(identifier: int, name: str) -> str:
     """How a project is called in lists: its name and its id."""
     return f"{short(name, 60)} · {identifier}"

@@ -72,7 +72,7 @@ def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
     with transaction(engine) as connection:
         adjustments.post(connection, wanted, plans.load(None), datetime.now(UTC))
     page = open_page("billing", month=str(fleet.closed))
-    bills = page.dataframe[0].value.set_index("Id")
+    bills = next(each.value for each in page.dataframe if "Project" in each.value).set_index("Id")
     difference = bills["As corrected"] - bills["As billed"]
     assert difference[fleet.projects[0]] == -3.5
     assert set(difference.drop(fleet.projects[0])) == {0.0}
@@ -142,14 +142,29 @@ def test_the_file_the_lines_and_the_screen_have_one_total(
     assert float(overage) == (0 if lines is None else lines["Charge"].sum())
 
 
-def test_a_bill_is_explained_down_to_its_days(fleet: Fleet, engine: Engine) -> None:
-    def page(project: int, month: object) -> None:
-        from console.views.billing import bill
-
-        bill.arithmetic(project, month)  # type: ignore[arg-type]
-
-    shown = AppTest.from_function(page, args=(fleet.projects[0], fleet.closed)).run(timeout=120)
-    total = Platform(engine).scalar(
-        "SELECT total_charge::text FROM monthly_stats WHERE project_id = :id", id=fleet.projects[0]
+def test_a_bill_is_an_invoice_with_the_figures_of_its_row(
+    open_page: Open, fleet: Fleet, engine: Engine
+) -> None:
+    page = open_page("billing", month=str(fleet.closed), project=str(fleet.projects[0]))
+    ((total, seal, days),) = Platform(engine).rows(
+        "SELECT total_charge, seal, days_present FROM monthly_stats WHERE project_id = :id",
+        id=fleet.projects[0],
     )
-    assert f"total {total}" in shown.code[0].value
+    invoice = next(part.proto.body for part in page.get("html") if "fm-invoice" in part.proto.body)
+    assert f">{total:,}</td></tr>" in invoice
+    assert "MQTT messages in" in invoice
+    assert "Starter tier" in invoice
+    proof = page.code[0].value.splitlines()
+    assert proof[0] == f"seal {seal}"
+    assert len(proof) == 2 + days
+    assert "month = 2026" in open_page("billing", month="2026-13", project="1").warning[0].value
+
+
+def test_a_bill_that_does_not_exist_is_a_sentence(open_page: Open, fleet: Fleet) -> None:
+    page = open_page("billing", month=str(this_month()), project=str(fleet.projects[0]))
+    assert "is not closed" in page.warning[0].value
+    assert (
+        "no project 999999"
+        in open_page("billing", month=str(fleet.closed), project="999999").warning[0].value
+    )
+    assert "project = x" in open_page("billing", month=str(fleet.closed), project="x").warning[0].value

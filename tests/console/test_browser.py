@@ -61,7 +61,7 @@ def test_a_question_and_an_explanation_have_no_barrier(browser: Browser, site: S
     assert barriers(page) == []
     visit(page, site, f"billing?month={site.fleet.closed}")
     tick(page, "bills")
-    expect(page.get_by_test_id("stCode").filter(has_text="total")).to_be_visible()
+    expect(page.get_by_role("region", name="Lines of the bill")).to_be_visible()
     settle(page)
     assert barriers(page) == []
     context.close()

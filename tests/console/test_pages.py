@@ -332,15 +332,16 @@ class TestBilling:
         total = Platform(engine).scalar("SELECT sum(total_charge) FROM monthly_stats")
         values = {metric.label: metric.value for metric in page.metric}
         assert values["Total"] == f"{total:,} USD"
-        assert len(page.dataframe[0].value) == len(fleet.projects)
-        assert round(sum(page.dataframe[0].value["As billed"]), 2) == float(total)
+        bills = next(each.value for each in page.dataframe if "Project" in each.value)
+        assert len(bills) == len(fleet.projects)
+        assert round(sum(bills["As billed"]), 2) == float(total)
 
     def test_the_download_has_the_rows_of_the_table(self, open_page: Open, fleet: Fleet) -> None:
         from console.ui import downloads
 
         page = open_page("billing", month=str(fleet.closed))
         rows = list(csv.DictReader(io.StringIO(downloads._csv(fleet.closed))))
-        shown = page.dataframe[0].value
+        shown = next(each.value for each in page.dataframe if "Project" in each.value)
         assert {int(row["project_id"]) for row in rows} == set(shown["Id"])
         assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["As billed"]}
         assert not [row for row in rows if row["project_name"].startswith("=")]
@@ -432,8 +433,7 @@ class TestLimits:
         page = open_page("limits", share="100")
         table = page.dataframe[0].value
         assert list(table["Id"]) == [fleet.projects[0]]
-        assert list(table["State"]) == ["▲ over"]
-        assert "1 project over" in said_by(page)
+        assert [list(state) for state in table["State"]] == [["▲ over"]]
 
     def test_says_so_when_nobody_is_near(self, open_page: Open, fleet: Fleet) -> None:
         assert "Nobody has used 100%" in open_page("limits", share="100").success[0].value
@@ -454,7 +454,7 @@ class TestLimits:
         assert "Nobody has used" in said_by(open_page("limits"))
 
     def test_names_a_share_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
-        assert "one of 50, 80, 100" in open_page("limits", share="81").warning[0].value
+        assert "one of 0, 50, 80, 100" in open_page("limits", share="81").warning[0].value
 
 
 def test_no_page_leaves_a_transaction_open(open_page: Open, fleet: Fleet, engine: Engine) -> None:

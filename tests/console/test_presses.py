@@ -329,11 +329,83 @@ def test_the_manifest_verifies_both_downloads(page: Page, site: Site, tmp_path: 
     assert "but its manifest says" in offline.examine([path]).discrepancies[0]
 
 
-def test_a_bill_that_is_ticked_is_explained(page: Page, site: Site) -> None:
+def test_a_bill_that_is_ticked_unfolds_to_its_hours(page: Page, site: Site) -> None:
     visit(page, site, f"billing?month={site.fleet.closed}")
     tick(page, "bills")
-    expect(page.get_by_test_id("stCode").filter(has_text="total")).to_be_visible()
-    assert page.get_by_text(f"{site.fleet.closed}").count() > 0
+    page.wait_for_url("**project=*")
+    lines = listing(page, "Lines of the bill")
+    expect(lines).to_contain_text("MQTT messages in")
+    project = int(page.url.rpartition("project=")[2])
+    total = site.scalar("SELECT total_charge::text FROM monthly_stats WHERE project_id = :id", id=project)
+    expect(lines).to_contain_text(str(total))
+    page.get_by_text("MQTT messages in, Starter tier:").first.click()
+    expect(page.get_by_text("included").last).to_be_visible()
+    tick(page, "days-1")
+    hours = page.locator(".st-key-hours-mqtt_inbound")
+    expect(hours).to_be_visible()
+    page.get_by_text("Proof").click()
+    seal = site.scalar("SELECT seal FROM monthly_stats WHERE project_id = :id", id=project)
+    expect(page.get_by_text(f"seal {seal}")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("Tick a bill")).to_be_visible()
+
+
+def test_revenue_is_split_and_kept_in_the_address(page: Page, site: Site) -> None:
+    visit(page, site, f"billing?month={site.fleet.closed}")
+    page.get_by_text("By tier", exact=True).click()
+    page.wait_for_url("**revenue=tier*")
+    page.get_by_text("As billed", exact=True).first.click()
+    page.wait_for_url("**amounts=as_billed*")
+    settle(page)
+    drawn = page.locator(".js-plotly-plot").first
+    expect(drawn).to_be_visible()
+    named = drawn.evaluate("plot => plot.data.map(trace => trace.name)")
+    assert "starter tier" in named
+
+
+def test_a_customer_is_found_and_its_file_is_its_bills(page: Page, site: Site, tmp_path: Path) -> None:
+    organization = site.scalar(
+        "SELECT organization_id FROM projects WHERE id = :id", id=site.fleet.projects[0]
+    )
+    visit(page, site, "customers")
+    page.get_by_label("Find").fill(str(organization))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**words={organization}*")
+    expect(page.get_by_role("heading", name="1 customer")).to_be_visible()
+    choose(page, "Sort by", "Last month")
+    page.wait_for_url("**sort=last_month*")
+    visit(page, site, f"customers?organization={organization}")
+    expect(page.get_by_text("Bill so far").first).to_be_visible()
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download this customer's bills").click()
+    started.value.save_as(tmp_path / "bills.csv")
+    with (tmp_path / "bills.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    own = "SELECT count(*) FROM monthly_stats WHERE organization_id = :id"
+    assert len(rows) == site.scalar(own, id=organization)
+    assert {row["organization_id"] for row in rows} == {str(organization)}
+    assert started.value.suggested_filename == f"fleetmeter-bills-of-customer-{organization}.csv"
+
+
+def test_a_limit_is_found_and_its_burn_down_names_the_day(page: Page, site: Site) -> None:
+    project = site.fleet.projects[0]
+    visit(page, site, f"limits?project={project}")
+    choose(page, "Meter", "MQTT messages in")
+    page.wait_for_url("**meter=mqtt_inbound*")
+    drawn = page.locator(".js-plotly-plot").first
+    expect(drawn).to_be_visible()
+    traces = drawn.evaluate("plot => plot.data.map(trace => [trace.name, Array.from(trace.y)])")
+    used = site.scalar("SELECT mqtt_inbound FROM project_stats WHERE project_id = :id", id=project)
+    assert dict(traces)["Used this month"][-1] == used
+    page.get_by_text("Limits of every project").click()
+    page.get_by_text("All", exact=True).click()
+    page.wait_for_url("**share=0*")
+    choose(page, "Sort by", "Used")
+    page.wait_for_url("**sort=used*")
+    page.get_by_label("Find").fill("no such project")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**words=*")
+    expect(page.get_by_text("Nobody has used")).to_be_visible()
 
 
 def test_a_correction_is_posted_once_and_reversed(page: Page, site: Site) -> None:

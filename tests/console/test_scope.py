@@ -24,6 +24,7 @@ from sqlalchemy.exc import ProgrammingError
 from streamlit.testing.v1 import AppTest
 
 from console.data import queries
+from console.data.queries import customers
 from console.pages import PLATFORM, SECTIONS, TITLES
 from console.views.billing import adjustment_form, gaps
 from fleetmeter.doctor.database import organizations
@@ -41,11 +42,12 @@ from metering.db.transactions import read_snapshot
 from metering.errors import FleetmeterError, ScopeNotEnforced
 from metering.exports.export import Export
 from metering.ledger.partitions import ensure_partition
-from metering.months import explain
+from metering.months import explain, revenue
 from metering.months import gaps as domain_gaps
 from metering.months.due import due_months
 from metering.pricing import plans
-from metering.running import allowances, spend
+from metering.pricing.plans import PlanVersion
+from metering.running import allowances, burn_down, month_use, spend
 from tests.support import two_tenants
 from tests.support.fleet import live
 from tests.support.people import claims
@@ -92,7 +94,19 @@ GIVEN: dict[str, Any] = {
     "kind": None,
     "start": LAST.start,
     "end": LAST.end,
+    "spends": [],
+    "wanted": customers.Wanted(),
+    "months": [Month.of(AT).previous()],
+    "by": "organization",
+    "meter": "mqtt_inbound",
+    "with_hours": True,
 }
+
+
+def limits_of_every_project(
+    connection: Connection, version: PlanVersion, at: datetime, behind: bool
+) -> list[Any]:
+    return list(burn_down.limits(connection, version, at, behind, burn_down.Wanted(most=500)))
 
 
 def exported_bills(connection: Connection, month: Month) -> Iterator[Any]:
@@ -107,6 +121,7 @@ DOMAIN = (
         expected_days.missing_days,
         coverage_matrix.matrix,
     ),
+    *(limits_of_every_project, revenue.sums, month_use.by_day),
     *(allowances.projects, allowances.organizations, incidents.read, due_months),
     *(
         completeness.read,
@@ -469,6 +484,36 @@ def test_a_foreign_project_in_the_address_is_one_that_does_not_exist(
     nobodys = as_customer("project", project="9999999")
     assert still(foreign).replace(str(PROJECTS[0]), "9999999") == still(nobodys)
     assert "is not the id of a project that exists" in foreign.warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("customers", {"organization": two_tenants.ORGANIZATION}),
+        ("customers", {"words": two_tenants.SECRET}),
+        ("limits", {"organization": two_tenants.ORGANIZATION, "meter": "mqtt_inbound"}),
+        ("limits", {"project": PROJECTS[0], "meter": "mqtt_inbound"}),
+        ("billing", {"project": PROJECTS[0]}),
+    ],
+)
+def test_what_is_foreign_in_the_address_shows_nothing(
+    page: str, query: dict[str, Any], as_customer: Open, rivals: TwoTenants
+) -> None:
+    own = {"month": str(rivals.closed)} if page == "billing" else {}
+    shown = as_customer(page, **own, **{name: str(value) for name, value in query.items()})
+    assert not shown.exception
+    said = said_by(shown)
+    asked = {str(value) for value in query.values()}  # what the address says may be repeated
+    assert [secret for secret in rivals.secrets if secret in said and secret not in asked] == []
+    assert not shown.dataframe
+
+
+def test_a_customers_own_people_see_their_customer_page(as_customer: Open, rivals: TwoTenants) -> None:
+    shown = as_customer("customers", organization=str(rivals.organization))
+    said = said_by(shown)
+    assert not shown.exception
+    assert "Bill so far" in said
+    assert [secret for secret in rivals.secrets if secret in said] == []
 
 
 def test_a_foreign_project_is_not_found_by_its_name(as_customer: Open, rivals: TwoTenants) -> None:

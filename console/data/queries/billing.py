@@ -1,12 +1,14 @@
 """Months and their bills."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every
-from metering.catalogue import platform, unknowns
-from metering.catalogue.meters import columns, messages_sql
+from metering.catalogue import own_meters, platform, unknowns
+from metering.catalogue.meters import METERS, columns, messages_sql
+from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Month
 from metering.catalogue.unknowns import looked_in_month
 
@@ -91,8 +93,20 @@ def totals(connection: Connection, month: Month) -> list[Row]:
 
 
 def lines(connection: Connection, month: Month) -> list[Row]:
-    """Return a month's use beyond allowances by meter and currency; charges sum to the overage."""
-    return every(connection, LINES, **month.bounds())
+    """Return a month's use beyond allowances by meter and currency, with the meter's label and unit.
+
+    The charges sum to the overage.
+    """
+    declared = own_meters.known(connection)
+    return [_labelled(row, declared) for row in every(connection, LINES, **month.bounds())]
+
+
+def _labelled(row: Row, declared: Mapping[str, OwnMeter]) -> Row:
+    if row["meter"] in METERS:
+        meter = METERS[row["meter"]]
+        return {**row, "label": meter.label, "unit": meter.unit}
+    own = own_meters.described(row["meter"], declared)
+    return {**row, "label": own.title, "unit": own.unit}
 
 
 def unbilled(connection: Connection, month: Month, at: datetime, most: int = 200) -> list[Row]:

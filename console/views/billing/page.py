@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import streamlit as st
 
@@ -15,53 +14,30 @@ from console.data.queries import billing
 from console.data.queries.rows import Row
 from console.data.session import current_scope, has_role
 from console.data.transactions import read_transaction_as
-from console.ui import approvals, confirm_dialog, downloads, error_boundary, escape, format, progress
+from console.ui import approvals, confirm_dialog, error_boundary, escape, format, links, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
-from console.views.billing import adjustment_form, bill, corrected_bill, gaps
-from console.views.billing.corrected_bill import Corrected
-from metering.catalogue.meters import COUNTERS, METERS
+from console.views.billing import (
+    adjustment_form,
+    bills_table,
+    corrected_bill,
+    customers,
+    gaps,
+    invoice,
+    revenue,
+    totals,
+    upcoming,
+)
 from metering.catalogue.periods import Month
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.months import owners, unapplied
+from metering.months import unapplied
 from metering.pricing import plans
-from metering.running import spend
 
-BILLS = (
-    Column("project_id", "Id", "id"),
-    Column("project", "Project", "name"),
-    Column("organization", "Organization", "name"),
-    Column("tier", "Tier"),
-    Column("total_charge", "As billed", "money"),
-    Column("corrected", "As corrected", "money", help="With what was posted about this month since"),
-    Column("charge_before", "Month before", "money"),
-    Column("change", "Change", "money"),
-    Column("plan_fee", "Plan fee", "money"),
-    Column("overage_charge", "Overage", "money"),
-    Column("adjustment_charge", "Adjustments", "money"),
-    Column("currency", "Currency"),
-    Column("days_present", "Days sealed", "count"),
-    Column("days_expected", "Days expected", "count"),
-    Column("lines_over", "Meters over", "count"),
-    Column("notes", "Owners and readings", help="Each owner of a moved project, with days and usage"),
-    *(Column(meter.name, meter.label, meter.unit) for meter in COUNTERS),
-)
-LINES = (
-    Column("label", "Meter"),
-    Column("projects", "Projects over", "count"),
-    Column("charged", "Overage charged", "count"),
-    Column("free", "Overage of free tiers, not charged", "count"),
-    Column("unit", "Unit"),
-    Column("charge", "Charge", "money"),
-    Column("currency", "Currency"),
-)
-PER_PAGE = 500
-CARD = 124  # pixels: with and without a change of one height
 UNBILLED = (
     Column("project_id", "Id", "id"),
-    Column("project", "Project", "name"),
-    Column("organization", "Organization", "name"),
+    Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
+    Column("organization", "Customer", "name"),
     Column("days_present", "Days sealed", "count"),
     Column("messages", "Messages", "count"),
     Column("api_calls", "API calls", "count"),
@@ -109,32 +85,42 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
 def read_bills(scope: Scope, month: str, skipped: int) -> list[Row]:
     """Return one page of bills."""
     with read_transaction_as(scope) as page:
-        return billing.bills(page.connection, Month.parse(month), PER_PAGE, skipped)
+        return billing.bills(page.connection, Month.parse(month), bills_table.PER_PAGE, skipped)
 
 
 def show() -> None:
     """Show the page."""
     scope, as_of = current_scope(), head("Billing")
+    project = address.read("project", address.number, "the id of a project with a bill")
     with loading():
         at, months = read_months(scope)
         month = _asked(months, at)
+    if project is not None:
+        as_of(at)
+        invoice.render(project, month)
+        return
+    with loading():
         read = read_month(scope, str(month), month.end <= at)
         count = sum(row["bills"] for row in read.totals)
-        bills = read_bills(scope, str(month), _skipped(count))
+        bills = read_bills(scope, str(month), bills_table.skipped(count))
         since = corrected_bill.query(scope, str(month)) if bills else corrected_bill.NONE
     as_of(at)
     _choose(months, count, read.unbilled, at)
     approvals.show(at)
     progress.follow("billing")
     if bills:
-        _totals(read.totals, read.before)
+        totals.cards(read.totals, read.before)
+        revenue.render(scope, Month.of(at))
+        customers.render(scope, month)
         corrected_bill.say(since)
-        _bills(bills, count, month, read.totals, since)
-        _lines(read.lines)
+        bills_table.render(bills, count, month, read.totals, since)
+        totals.overage(read.lines)
     elif month.end <= at and not read.unbilled:
         st.info(f"{month} has no bill and no sealed day: no project was metered then.")
     if month.start <= at < month.end:
         _spend(scope)
+    if not bills:
+        revenue.render(scope, Month.of(at))
     if read.unbilled:
         running = at < month.end
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
@@ -198,28 +184,6 @@ def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
     confirm_dialog.ask("close", f"Close {month}?", explain, "Close it", close)
 
 
-def _totals(totals: Sequence[Row], before: Sequence[Row]) -> None:
-    earlier = {row["currency"]: row["total_charge"] for row in before}
-    for row in totals:
-        currency = row["currency"]
-        lacking = f"{format.many(row['incomplete'], 'project')} incomplete" if row["incomplete"] else None
-        figures = (
-            ("Total", row["total_charge"], _change(row["total_charge"], earlier.get(currency))),
-            ("Plan fees", row["plan_fee"], None),
-            ("Overage", row["overage_charge"], None),
-            ("Adjustments", row["adjustment_charge"], None),
-            ("Days sealed", f"{row['days_present']:,} of {row['days_expected']:,}", lacking),
-        )
-        with st.container(horizontal=True, key=f"totals-{currency}"):
-            for label, value, note in figures:
-                text = format.money(value, currency) if isinstance(value, Decimal) else value
-                st.metric(label, text, note, delta_color="off", delta_arrow="off", border=True, height=CARD)
-
-
-def _change(now: Decimal, before: Decimal | None) -> str | None:
-    return None if before is None else f"{now - before:+,} against the month before"
-
-
 def _spend(scope: Scope) -> None:
     st.fragment(_spent, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)()
 
@@ -235,59 +199,5 @@ def _spent() -> None:
             st.metric("Charged so far", format.money(rating.so_far[currency], currency), border=True)
             st.metric("Projected month end", format.money(rating.projected[currency], currency), border=True)
     if rating.so_far:
-        st.caption(f"Rated {format.stamp(rating.at)}. Projected: {spend.ASSUMPTION}.")
-
-
-def _lines(lines: Sequence[Row]) -> None:
-    if not lines:
-        return
-    st.subheader("Overage by meter", anchor=False)
-    rows = [
-        {
-            **row,
-            "label": METERS[row["meter"]].label,
-            "unit": format.unit_label(METERS[row["meter"]].unit),
-        }
-        for row in lines
-    ]
-    table(rows, LINES, "lines", "What was used beyond the allowances, by meter; it sums to the overage")
-
-
-def _skipped(count: int) -> int:
-    """How many bills the pages before the chosen one hold."""
-    address.parse("page", _number, "a page of bills")
-    pages = max(1, -(-count // PER_PAGE))
-    st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
-    return (int(st.session_state["page"]) - 1) * PER_PAGE
-
-
-def _number(raw: str) -> int:
-    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 10**6):
-        raise ValueError(raw)
-    return int(raw)
-
-
-def _bills(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row], since: Corrected) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(format.many(count, "bill"), anchor=False, width="stretch")
-        if count > PER_PAGE:
-            pages = -(-count // PER_PAGE)
-            st.number_input(f"Page of {pages}", 1, pages, key="page", width=140)
-            address.write("page", str(st.session_state["page"]))
-        downloads.monthly(month, count)
-    cells = [
-        {
-            **row,
-            "corrected": since.of(row),
-            "notes": owners.notes(row["owners"], row["later_readings"]),
-            "change": None if row["charge_before"] is None else row["total_charge"] - row["charge_before"],
-        }
-        for row in bills
-    ]
-    if st.toggle("Show the file's SHA-256", key="digest"):
-        downloads.checked(month, totals)
-    ticked = table(
-        cells, BILLS, bill.TABLE, "Bills of the month, the highest first; tick one to explain it", "one"
-    )
-    for number in ticked[:1]:
-        bill.explained(bills[number]["project_id"], month)
+        st.caption(spending.note(rating))
+        upcoming.render(rating)

@@ -1,0 +1,1 @@
+"""The page Customers: organizations, what they pay, and one organization in detail."""
