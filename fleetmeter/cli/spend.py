@@ -22,6 +22,8 @@ TITLES = {
     "so_far": "Bill so far",
     "projected": "Projected",
     "currency": "Currency",
+    "overage": "Overage so far",
+    "projected_overage": "Projected overage",
 }
 
 

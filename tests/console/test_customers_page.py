@@ -110,11 +110,14 @@ def test_only_what_differs_is_a_column_of_bills() -> None:
 
 
 def test_revenue_keeps_currencies_apart_and_leaves_months_without_bills_empty() -> None:
-    october, spent = NOVEMBER.previous(), spend.Spend(1, "p", 7, "Acme", "pro", Decimal(3), Decimal(9), "USD")
+    october, spent = (
+        NOVEMBER.previous(),
+        spend.Spend(1, "p", 7, "Acme", "pro", Decimal(3), Decimal(9), "USD", Decimal(0), None),
+    )
     row = {"month": october, "key": "7", "organization": "Acme <b>", "as_billed": Decimal(10)}
     rows = [row | {"currency": "USD", "as_corrected": Decimal(11)}]
     rows += [row | {"currency": "EUR", "as_corrected": Decimal(500)}]
-    rating = Spending(NOVEMBER.start, (spent,), {"USD": Decimal(3)}, {"USD": Decimal(9)})
+    rating = Spending(NOVEMBER.start, (spent,), {"USD": Decimal(3)}, {"USD": Decimal(9)}, {}, {})
     drawn = revenue_view.of(rows, "USD", "as_corrected", "organization", NOVEMBER, rating)
     assert drawn.series == {"Acme &lt;b&gt; · 7": {october: Decimal(11)}}
     assert (drawn.so_far, drawn.projected) == ({"Acme · 7": Decimal(3)}, Decimal(9))
