@@ -18,11 +18,23 @@ from api import openapi, problems, reference
 from api.context import Context
 from api.edge import Edge
 from api.problems import Problem
-from api.routes import adjustments, audit, exports, limits, money, periods, projects, quality, runs, usage
+from api.routes import (
+    adjustments,
+    audit,
+    devices,
+    exports,
+    limits,
+    money,
+    periods,
+    projects,
+    quality,
+    runs,
+    usage,
+)
 from metering.config.settings import Settings
 
 PREFIX = "/api/v1"
-SUBJECTS = (projects, periods, quality, limits, money, adjustments, runs, exports, audit, usage)
+SUBJECTS = (projects, periods, devices, quality, limits, money, adjustments, runs, exports, audit, usage)
 DESCRIPTION = "Usage, bills and jobs. Unknown is null, never zero; instants are in UTC; money is text."
 
 

@@ -16,7 +16,7 @@ from metering.alerts import alerts
 from metering.approvals import approvals, corrections
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
-from metering.db import audit_log
+from metering.db import audit_log, tokens
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
@@ -210,3 +210,15 @@ def _run(by: WriteTransaction, run: int) -> Run | None:
 
 def _note(by: WriteTransaction, action: str, subject: str, before: Run | None, after: Run | None) -> None:
     audit_log.record(by.connection, by.actor, action, subject, before, after)
+
+
+def create_token(name: str, role: str, organization: int | None, days: int | None, at: datetime) -> str:
+    """Create a token of the HTTP API; return it, for the only time. Raises TokenRefused and its kin."""
+    with write_transaction("admin") as by:
+        return tokens.create(by.connection, name, role, organization, days, by.actor, at)
+
+
+def revoke_token(token: int, at: datetime) -> None:
+    """Revoke a token of the HTTP API. Raises UnknownToken."""
+    with write_transaction("admin") as by:
+        tokens.revoke(by.connection, token, by.actor, at)

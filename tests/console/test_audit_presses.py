@@ -10,6 +10,7 @@ from tests.console.test_sign_in import sign_in
 from tests.support.browser_site import Site, choose, pick, press, settle, visit
 from tests.support.oidc_console import OPERATORS, Guarded
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -88,3 +89,25 @@ def _decide(page: Page, guarded: Guarded, first: object, second: object) -> None
     press(page, f"approve-{second}")
     press(page, f"confirm-approve-{second}")
     expect(page.get_by_text("Close 2020-02 into bills")).to_have_count(0)
+
+
+def test_a_token_is_shown_once_and_revoked(page: Page, site: Site) -> None:
+    visit(page, site, "health")
+    press(page, "create-token")
+    page.get_by_role("textbox", name="Name").fill("portal")
+    page.keyboard.press("Tab")
+    press(page, "confirm-create-token")
+    shown = page.locator("code", has_text="fleetmeter_")
+    expect(shown).to_be_visible()
+    bearer = {"Authorization": f"Bearer {shown.inner_text()}"}
+    assert page.request.get(f"{site.address}/api/v1/projects", headers=bearer).status == 200
+    visit(page, site, "health")
+    expect(page.locator("code", has_text="fleetmeter_")).to_have_count(0)
+    press(page, "revoke-token")
+    press(page, "confirm-revoke-token")
+    until(lambda: site.scalar("SELECT revoked_at IS NOT NULL FROM tokens"), pause=0.2)
+    assert page.request.get(f"{site.address}/api/v1/projects", headers=bearer).status == 401
+    assert site.rows("SELECT action FROM audit_log WHERE subject LIKE 'token %' ORDER BY id") == [
+        ("create token",),
+        ("revoke token",),
+    ]

@@ -18,7 +18,7 @@ from console.ui import format, remedies
 from console.ui.health_summary import WELL_INSIDE, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
-from console.views.health import doctor
+from console.views.health import doctor, tokens
 from console.views.overview import page as overview
 from metering.catalogue import brokers
 from metering.catalogue.sources import SOURCE_LABELS
@@ -93,6 +93,7 @@ def show() -> None:
     _gaps(gaps)
     _unattributed(unattributed)
     doctor.render()
+    tokens.render()
 
 
 def _is_inside(problem: Problem) -> bool:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import URL, Connection, text
 
 from api import answers
 from metering.catalogue.meters import COUNTER_NAMES
@@ -24,19 +22,9 @@ from metering.exports.write import write
 from metering.months import explain, explanation
 from metering.pricing import plans
 from metering.running import spend
-from tests.support import api_site
 from tests.support.api_fuzz import Fuzz, leaks
 from tests.support.api_site import Site
 from tests.support.two_tenants import ORGANIZATION, PROJECTS
-
-
-@pytest.fixture(scope="module")
-def site(server: URL, admin: Connection, template: str) -> Iterator[Site]:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    with api_site.running(server.set(database=name)) as running:
-        yield running
-    admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 def every(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
