@@ -50,7 +50,7 @@ class ReportedProject:
             raise Refused("project_off", f"the project was off on {day}: nothing is counted for it")
 
 
-# One statement locks and reads: of the locked row itself PostgreSQL returns what the transaction before has left.
+# One statement locks and reads: PostgreSQL returns of a locked row what the transaction before has left.
 LOCK = text(f"""
     SELECT s.project_id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until)
             THEN u.metered_until END AS metered_until, pauses.off_from, pauses.off_until, w.owned_from,
@@ -74,7 +74,7 @@ WITHOUT_ROW = text(f"""
 def lock(
     connection: Connection, project_ids: Sequence[int], sender: Sender, at: datetime
 ) -> dict[int, ReportedProject]:
-    """Lock those of the projects that `sender` may report for, in the order of their ids; return them by id."""
+    """Lock those of the projects that `sender` may report for, in the order of their ids; return them."""
     parameters = {"ids": sorted(project_ids), "organization": sender.organization_id}
     locked = _lock(connection, parameters) if project_ids else {}
     if len(locked) < len(project_ids):

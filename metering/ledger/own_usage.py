@@ -1,7 +1,7 @@
 """Add usage that the platform reports itself to the ledger: of its own meters, and of built-in counters.
 
-The caller holds the mutexes of the projects (rule 12), has read each `Standing` with them, and adds nothing that
-`fits` refuses.
+The caller holds the mutexes of the projects (rule 12), has read each `Standing` with them, and adds nothing
+that `fits` refuses.
 """
 
 import json
@@ -50,7 +50,8 @@ class Standing:
 
 
 # Of `project_stats s`, what `standing` takes.
-STANDING = f"""s.open_from, nullif(s.meters, '{{}}') AS meters, nullif(s.lifetime_meters, '{{}}') AS lifetime_meters,
+STANDING = f"""s.open_from, nullif(s.meters, '{{}}') AS meters,
+    nullif(s.lifetime_meters, '{{}}') AS lifetime_meters,
     {columns("s.{0}::numeric + s.lifetime_{0} AS {0}", REPORTABLE)}"""
 
 
