@@ -7,13 +7,12 @@ from functools import partial
 import streamlit as st
 
 from console.actions import decide
-from console.data import spending
+from console.data import own_meters, spending
 from console.data.session import current_person
 from console.data.transactions import read_transaction
 from console.ui import confirm_dialog, escape, format
 from metering.approvals import approvals
 from metering.approvals.approvals import Approval
-from metering.catalogue.meters import METERS
 from metering.config.settings import current_settings
 from metering.errors import FleetmeterError
 
@@ -50,7 +49,7 @@ def sentence(question: Approval) -> str:
     if values["meter"] is None:
         amount = Decimal(values["amount"])
         return f"{'Credit' if amount < 0 else 'Charge'} {abs(amount):f} to {about}"
-    return f"Adjust {METERS[values['meter']].label} by {values['quantity']:+,} for {about}"
+    return f"Adjust {own_meters.label(values['meter'])} by {values['quantity']:+,} for {about}"
 
 
 def _asked(question: Approval, at: datetime) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from streamlit.delta_generator import DeltaGenerator
 
 from console.actions import adjust, reverse
-from console.data import spending
+from console.data import own_meters, spending
 from console.data.queries.rows import Row, every
 from console.data.session import has_role
 from console.ui import escape
@@ -68,7 +68,7 @@ def _form(at: datetime, notice: DeltaGenerator) -> None:
         left, right = st.columns(2)
         project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
         about = right.date_input("About the day", value=at.date(), format="YYYY-MM-DD", key="adjust-date")
-        what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES), key="adjust-what")
+        what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES, *own_meters.known()), key="adjust-what")
         by = right.text_input("Amount (negative to credit)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):

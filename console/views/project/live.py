@@ -4,10 +4,12 @@ from datetime import datetime
 
 import streamlit as st
 
+from console.data.own_meters import known
 from console.data.queries import projects
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
 from console.ui import error_boundary, format
+from metering.catalogue import own_meters
 from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
 from metering.catalogue.sources import SOURCE_LABELS
 
@@ -31,9 +33,30 @@ def live_totals(project_id: int) -> None:
         f"Days that are not closed into a bill yet; sealed up to {format.stamp(live['open_from'])}. "
         + _measured(live, page.at)
     )
+    _own(live)
     levels = st.grid("auto", min_column_width=165, key="levels")
     for gauge in GAUGES:
         levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
+
+
+def _own(live: Row) -> None:
+    """Render the meters of the platform's own that the project has ever used."""
+    names = sorted({*live["meters"], *live["lifetime_meters"]})
+    if not names:
+        return
+    grid = st.grid("auto", min_column_width=165, key="own-meters")
+    for name in names:
+        meter, used = own_meters.described(name, known()), live["meters"].get(name, 0)
+        unit = f" {meter.unit}" if meter.unit else ""
+        closed = f"{format.count(live['lifetime_meters'].get(name, 0))}{unit} in closed months"
+        largest = ", the largest" if meter.aggregation == "max" else ""
+        described = f"{format.count(used)}{unit} in the running month{largest}; {closed}"
+        grid.metric(
+            meter.title,
+            format.compact(used) if used >= 10_000_000 else format.count(used),
+            border=True,
+            help=described,
+        )
 
 
 def _short(value: int | None, meter: Counter | Gauge) -> str:
