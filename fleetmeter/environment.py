@@ -9,7 +9,7 @@ from sqlalchemy import URL, Engine
 from fleetmeter import schema
 from fleetmeter.demo import running
 from fleetmeter.embedded import postgres
-from metering.catalogue import periods
+from metering.catalogue import own_meters, periods
 from metering.config.settings import DRIVER, Settings, load_settings
 from metering.db import clock
 from metering.db.engine import open_engine
@@ -93,7 +93,11 @@ def maintenance_url(settings: Settings) -> URL:
 
 
 def engine(settings: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
-    """Open an engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`."""
+    """Open an engine on a database at head. Raises SchemaError, which names `fleetmeter migrate`.
+
+    Raises SettingsError if the file of the platform's own meters is wrong.
+    """
+    own_meters.load(settings.meters)
     opened = open_engine(settings, application, ping)
     schema.require_head(opened)
     return opened
@@ -101,6 +105,7 @@ def engine(settings: Settings, application: str = "fleetmeter", ping: bool = Tru
 
 def patient_engine(settings: Settings, application: str) -> Engine:
     """Open an engine for a daemon, which waits for an absent database; refuse one not at head."""
+    own_meters.load(settings.meters)
     opened = open_engine(settings, application)
     with suppress(DatabaseUnavailable):
         schema.require_head(opened)

@@ -11,6 +11,7 @@ from fleetmeter.cli import terminal
 from fleetmeter.cli.corrections import actor
 from metering.archive import files, retention
 from metering.archive.restore import restore_rows
+from metering.catalogue import own_meters
 from metering.catalogue.periods import Month
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
@@ -38,6 +39,7 @@ def restore(
     if not rows:
         return
     with transaction(engine) as connection:
+        own_meters.declare(connection, own_meters.load(settings.meters), environment.now())
         done = restore_rows(connection, period, folder, actor(), environment.now())
     OUT.print_line(
         f"{period}: {done.bills:,} bills, {done.days:,} days and {done.adjustments:,} adjustments were "
