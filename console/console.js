@@ -56,7 +56,7 @@
 
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || asking()) return;
-    const act = { "/": () => document.querySelector(".st-key-search input")?.focus(), r: () => press("refresh") }[event.key];
+    const act = { "/": () => document.querySelector(".st-key-everything input")?.focus(), r: () => press("refresh") }[event.key];
     if (!act) return;
     event.preventDefault();
     event.stopImmediatePropagation(); // Streamlit has an "r" of its own, which reads nothing anew

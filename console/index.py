@@ -1,4 +1,4 @@
-"""Streamlit's index page, told where the server is, with the console's own script (`console.js`) in it.
+"""Streamlit's index page, told where the server is, with the console's own script and style in it.
 
 Without the first, a page opened by its address tries `/<page>/_stcore/…`, and the browser logs two errors.
 """
@@ -15,19 +15,30 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from console.pages import TITLES
+from console.ui import room
 
 SOURCE = Path(streamlit.__file__).parent / "static" / "index.html"
 # Read by Streamlit's browser side; a private part, which pins its minor version (pyproject.toml).
 SERVER = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
-OWN = Path(__file__).with_name("console.js")
+NARROW = 640  # pixels: cards instead of columns, as in console.css
+EARLY = ("Html", "StreamlitMarkdown", "TextInput", "Selectbox", "PageLink", "Metric", "BaseButton", "Button")
+HERE = Path(__file__).parent
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @cache
 def html() -> str:
-    """Return the index page with the server's address and the console's script in it."""
-    own = f"<script>{OWN.read_text(encoding='utf-8')}</script>"
-    return SOURCE.read_text(encoding="utf-8").replace("<head>", f"<head>{SERVER}{own}", 1)
+    """Return the index page with the server's address and the console's script and style in it."""
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("console.js", "console.css"))
+    own = f"{SERVER}<script>{script}</script><style>{style}{room.css(NARROW)}</style>{_preloads()}"
+    return SOURCE.read_text(encoding="utf-8").replace("<head>", f"<head>{own}", 1)
+
+
+def _preloads() -> str:
+    """Return links to what every page is drawn with: else it comes late and moves what is below it."""
+    files = (next(SOURCE.parent.glob(f"static/js/{name}.*.js"), None) for name in EARLY)
+    paths = (file.relative_to(SOURCE.parent).as_posix() for file in files if file)
+    return "".join(f"<link rel='modulepreload' crossorigin href='./{path}'>" for path in paths)
 
 
 @cache

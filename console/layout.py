@@ -5,8 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from console.data.session import current_person, current_scope
+from console.data.waiting import waiting
 from console.pages import navigation
-from console.ui import account, error_boundary, style
+from console.ui import account, error_boundary
 from metering.errors import NotSignedIn, Refused
 
 HERE = Path(__file__).parent
@@ -14,10 +15,14 @@ HERE = Path(__file__).parent
 
 def show(start: str = "overview") -> None:
     """Show the page the address names; `start` is the one at `/`."""
-    st.set_page_config(page_title="Fleetmeter", page_icon=str(HERE / "icon.svg"), layout="wide")
+    st.set_page_config(page_icon=str(HERE / "icon.svg"), layout="wide")
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "icon.svg"), size="large")
-    st.html(style.CSS)
     error_boundary.guarded(_show)(start)
+
+
+def page_title(title: str, waiting: int) -> str:
+    """Return the browser tab's title, with the number of alerts that nobody has acknowledged."""
+    return f"({waiting}) {title} · Fleetmeter" if waiting else f"{title} · Fleetmeter"
 
 
 def _show(start: str) -> None:
@@ -32,4 +37,5 @@ def _show(start: str) -> None:
     else:
         chosen = navigation(start, whole=scope is None)
         account.signed_in(who)
+        st.set_page_config(page_title=page_title(chosen.title, waiting(scope)))
         error_boundary.guarded(chosen.run)()

@@ -22,14 +22,22 @@ TITLES = {
     "billing": ("Billing", ":material/receipt_long:"),
     "customers": ("Customers", ":material/groups:"),
     "audit": ("Audit", ":material/history_edu:"),
+    "run": ("Run", ":material/autorenew:"),
+    "search": ("Search", ":material/search:"),
 }
+UNLISTED = ("run", "search")  # reached by links and by the search, not by the navigation
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Watch": ("overview", "explore", "changes", "alerts", "project"),
     "Repair": ("snapshots", "jobs", "health"),
     "Bill": ("billing", "customers", "limits"),
     "Prove": ("audit",),
 }
-PLATFORM = ("jobs", "health", "audit")  # about the whole platform: not shown to an organization's viewer
+PLATFORM = (
+    "jobs",
+    "health",
+    "audit",
+    "run",
+)  # about the whole platform: not shown to an organization's viewer
 
 
 def page(key: str, start: str = "overview", whole: bool = True) -> Page:
@@ -40,17 +48,21 @@ def page(key: str, start: str = "overview", whole: bool = True) -> Page:
     title, icon = TITLES[key]
     withheld = not whole and key in PLATFORM
     show = account.not_yours if withheld else import_module(f"console.views.{key}.page").show
-    visible: Literal["visible", "hidden"] = "hidden" if withheld else "visible"
+    visible: Literal["visible", "hidden"] = "hidden" if withheld or key in UNLISTED else "visible"
     return st.Page(show, title=title, icon=icon, url_path=key, default=key == start, visibility=visible)
 
 
 def navigation(start: str, shown: bool = True, whole: bool = True) -> Page:
     """Show the navigation and return the page that the address names."""
     return st.navigation(
-        {section: [page(key, start, whole) for key in keys] for section, keys in SECTIONS.items()},
+        {section: [page(key, start, whole) for key in keys] for section, keys in _sections().items()},
         position="sidebar" if shown else "hidden",
         expanded=True,
     )
+
+
+def _sections() -> dict[str, tuple[str, ...]]:
+    return {**SECTIONS, "Watch": (*SECTIONS["Watch"], *UNLISTED)}
 
 
 def link(key: str, label: str, **query: str) -> None:

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import streamlit as st
-
-from console.ui import cards, cells, format
+from console.ui import cards, cells, format, room
 from console.ui.columns import NUMBERS, Column
 
 Row = Mapping[str, Any]
@@ -16,7 +14,9 @@ def render(
     rows: Sequence[Row], columns: Sequence[Column], alt: str, placeholder: str = format.UNKNOWN
 ) -> None:
     """Show rows in the order given: a table on wide screens, cards on narrow ones."""
-    st.html(
+    key = "".join(letter for letter in alt if letter.isalnum())
+    place = room.room(key, 38 + 34 * len(rows), 62 * min(len(rows), cards.MOST))
+    place.html(
         f"<div class='fm-wide'>{_table(rows, columns, alt, placeholder)}</div>"
         f"<div class='fm-narrow'>{cards.html(rows, columns, alt, placeholder)}</div>"
     )

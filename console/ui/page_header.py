@@ -1,35 +1,81 @@
-"""A page's head: what it is, at once, and of when its figures are, once they are read."""
+"""A page's head: what it is, a search over everything, and of when its figures are, once they are read."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import streamlit as st
 
+from console import address
 from console.data.session import now
+from console.pages import page
 from console.ui import format
 
 LOADING = 360  # pixels
+EVERY = {"30": "30 s", "60": "1 min", "300": "5 min", "off": "off"}
+OLD = timedelta(minutes=5)  # figures that are older are marked
+KEYS = "Keys: `/` searches, `r` reads the figures again, Tab and Enter reach everything else."
 
 
-def head(title: str) -> Callable[[datetime], None]:
-    """Show the title and a refresh button; returns a function that shows the figures' instant."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+def head(title: str, renews: bool = False) -> Callable[[datetime], None]:
+    """Show the title, the search and a refresh button; returns a function that shows the figures' instant.
+
+    With `renews` the page is drawn anew each 30 s (`?every=` in the address), from what is cached;
+    `console.js` waits while somebody types or is asked something.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", key="head"):
         st.title(title, width="stretch", anchor=False)
-        place = st.container(width="content")
+        st.text_input(
+            "Search",
+            key="everything",
+            placeholder="Search: press /",
+            icon=":material/search:",
+            label_visibility="collapsed",
+            max_chars=200,
+            width=250,
+            on_change=_searched,
+            help=KEYS,
+        )
+        if renews:
+            _renewed()
         st.button(
             "Refresh",
             icon=":material/refresh:",
             key="refresh",
-            help="Read the figures again",
+            help="Read the figures again (r)",
             on_click=st.cache_data.clear,
         )
+    place = st.empty()
+    place.caption("Reading…")
+    if words := st.session_state.pop("search-for", None):
+        st.switch_page(page("search"), query_params={"q": words})
 
     def as_of(at: datetime) -> None:
         with place:
             _stamp(at)
 
     return as_of
+
+
+def _searched() -> None:
+    st.session_state["search-for"] = str(st.session_state.get("everything") or "").strip() or None
+    st.session_state["everything"] = ""
+
+
+def _renewed() -> None:
+    address.parse("every", address.one_of(tuple(EVERY)), "one of 30, 60, 300 seconds or off")
+    st.session_state.setdefault("every", "30")
+    chosen = st.selectbox(
+        "Refresh every",
+        list(EVERY),
+        format_func=lambda seconds: f"⟳ {EVERY[seconds]}",
+        key="every",
+        label_visibility="collapsed",
+        width=110,
+    )
+    address.write("every", None if chosen == "30" else chosen)
+    if chosen != "off":
+        st.button("Read again", key=f"renew-{chosen}")  # not seen; console.js presses it
 
 
 def loading() -> AbstractContextManager[object]:
@@ -39,5 +85,10 @@ def loading() -> AbstractContextManager[object]:
 
 @st.fragment(run_every=10)
 def _stamp(at: datetime) -> None:
-    age = format.age(at, now())
-    st.caption(f"Data as of {format.stamp(at)} · {age}", width="content", text_alignment="right")
+    st.caption(said(at, now()))
+
+
+def said(at: datetime, current: datetime) -> str:
+    """Return the sentence on the age of the figures read at `at`; amber when they are old."""
+    sentence = f"Data as of {format.stamp(at)} · {format.age(at, current)}"
+    return f":orange[:material/warning: {sentence}]" if current - at > OLD else sentence

@@ -54,7 +54,7 @@ def logged(engine: Engine, rivals: TwoTenants) -> Engine:
 
 
 def subjects(page: AppTest) -> list[str]:
-    return list(page.dataframe[0].value["subject"]) if page.dataframe else []
+    return list(page.dataframe[0].value["To"]) if page.dataframe else []
 
 
 def test_entries_are_listed_newest_first_and_filtered_by_the_address(logged: Engine, open_page: Open) -> None:

@@ -43,7 +43,7 @@ DAY = text(f"""
     FROM daily_stats WHERE date = :date GROUP BY date""")
 
 TOP = text(f"""
-    SELECT s.project_id, p.name AS project, o.name AS organization, o.tier,
+    SELECT s.project_id, p.name AS project, p.organization_id, o.name AS organization, o.tier,
         {messages_sql("s.")} AS messages,
         CASE WHEN s.platform_db_measured_at IS NOT NULL THEN s.api_calls END AS api_calls,
         s.total_storage_bytes AS storage_bytes, s.active_devices

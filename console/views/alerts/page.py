@@ -40,7 +40,7 @@ LOOKS = {"critical": "● critical", "warning": "▲ warning"}
 def show() -> None:
     """Show the page."""
     _parse()
-    as_of = head("Alerts")
+    as_of = head("Alerts", renews=True)
     over, filters = _filters()
     with loading(), read_transaction() as page:
         found = incidents.read(page.connection, over, MOST, **filters)

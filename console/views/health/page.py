@@ -69,7 +69,7 @@ UNATTRIBUTED = (
 
 def show() -> None:
     """Show the page."""
-    as_of = head("Health")
+    as_of = head("Health", renews=True)
     with loading():
         all_problems = overview.query(current_scope()).attention.problems
     with read_transaction() as page:

@@ -24,8 +24,8 @@ def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
     job = row["job"]
     definition = JOBS[job]
     with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
-        st.markdown(f"**{definition.title}**  \n:gray[{definition.description}]", width=260)
-        st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=330)
+        st.markdown(f"**{definition.title}**  \n:gray[{definition.description}]", width=230)
+        st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=280)
         if row["seconds"]:
             _durations(row["seconds"])
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):

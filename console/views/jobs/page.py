@@ -25,7 +25,7 @@ def catching_up(scope: Scope) -> str:
 
 def show() -> None:
     """Show the page."""
-    as_of = head("Jobs")
+    as_of = head("Jobs", renews=True)
     with loading(), read_transaction() as page:
         latest = runs.latest(page.connection, tuple(job.JOBS))
         failed = runs.unmended(page.connection, page.at - timedelta(days=30))

@@ -18,7 +18,7 @@ from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
 from console.pages import link
-from console.ui import approvals, error_boundary, format, listing, pauses
+from console.ui import approvals, error_boundary, format, links, listing, pauses
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -31,8 +31,8 @@ from metering.running import spend
 
 TOP = (
     Column("project_id", "Id", "id"),
-    Column("project", "Project", "name"),
-    Column("organization", "Organization", "name"),
+    Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
+    Column("organization", "Customer", "name", link=lambda row: links.organization(row["organization_id"])),
     Column("tier", "Tier"),
     Column("messages", "Messages this month", "count"),
     Column("api_calls", "API calls", "count"),
@@ -91,7 +91,7 @@ def _last_sealed(days: Sequence[SealedDay]) -> Day:
 
 def show() -> None:
     """Show the page."""
-    scope, as_of = current_scope(), head("Overview")
+    scope, as_of = current_scope(), head("Overview", renews=True)
     with loading():
         page = query(scope)
     as_of(page.at)

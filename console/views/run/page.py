@@ -1,0 +1,197 @@
+"""Run: one job run, from who triggered it to what it changed, with the way to try it again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from console import address
+from console.actions import cancel, needed, retry
+from console.data.queries import run_details, runs
+from console.data.queries.rows import Row
+from console.data.session import has_role
+from console.data.transactions import read_transaction
+from console.pages import link
+from console.ui import error_boundary, escape, format, links, listing, progress, run_preview
+from console.ui.page_header import head, loading
+from console.ui.table import Column
+
+STEPS = (
+    Column("at", "When (UTC)", "instant", narrow="figure"),
+    Column("what", "Step", narrow="title"),
+    Column("who", "By", "name", narrow="detail"),
+)
+ERRORS = (
+    Column("error", "Left out or failed", narrow="title"),
+    Column("project_id", "Project", "id", narrow="detail", link=lambda row: _project(row["project_id"])),
+    Column("source", "Source", narrow="detail"),
+)
+DAYS = (
+    Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
+    Column("days", "Days sealed", "count"),
+    Column("first", "From", "date"),
+    Column("last", "To", "date"),
+)
+ALERTS = (
+    Column("what", "Alert", narrow="title", link=lambda _row: links.address("alerts")),
+    Column("subject", "Subject", "name", narrow="detail"),
+    Column("opened_at", "Opened (UTC)", "instant"),
+    Column("resolved_at", "Resolved (UTC)", "instant"),
+)
+RETRIED = ("failed", "dead", "cancelled")
+
+
+@dataclass(frozen=True)
+class Details:
+    """A run and what belongs to it, as of `at`."""
+
+    at: datetime
+    run: Row
+    times: Row
+    days: list[Row]
+    alerts: list[Row]
+    actions: list[Row]
+
+
+def show() -> None:
+    """Show the page."""
+    address.parse("id", _number, "the number of a run")
+    number = st.session_state.get("id")
+    as_of = head("Run")
+    with loading():
+        details = None if number is None else _read(int(number))
+    if details is None:
+        _none(number)
+        return
+    as_of(details.at)
+    st.subheader(progress.title(details.run), anchor=False)
+    _state(details)
+    if details.run["state"] in ("queued", "running"):
+        _watch(details.run["id"])
+    _steps(details)
+    _errors(details.run)
+    _changed(details)
+    link("jobs", f"Every run of {details.run['job']}", job=str(details.run["job"]))
+
+
+def _number(raw: str) -> int:
+    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
+        raise ValueError(raw)
+    return int(raw)
+
+
+def _project(project_id: int | None) -> str | None:
+    return None if project_id is None else links.project(project_id)
+
+
+def _read(number: int) -> Details | None:
+    with read_transaction() as page:
+        run = runs.find(page.connection, number)
+        if run is None:
+            return None
+        return Details(
+            page.at,
+            run,
+            run_details.times(page.connection, number),
+            run_details.days(page.connection, number),
+            run_details.alerts(page.connection, number),
+            run_details.actions(page.connection, number),
+        )
+
+
+def _none(number: int | None) -> None:
+    if number is not None:
+        address.refuse("id", str(number), "the number of a run that is kept")
+    st.info("Choose a run: the history of Jobs links to each one.", icon=":material/history:")
+    link("jobs", "Jobs")
+
+
+def _state(details: Details) -> None:
+    run = details.run
+    with st.container(horizontal=True, vertical_alignment="center"):
+        progress.badge(run)
+        st.caption(progress.detail(run), width="stretch")
+        if run["state"] in ("queued", "running"):
+            if has_role("operator") and st.button("Cancel", key="run-cancel", icon=":material/close:"):
+                cancel(run["id"])
+                st.rerun()
+        elif _repeats(run) and st.button("Retry", key="run-retry", icon=":material/replay:"):
+            again = retry(run["id"])
+            st.session_state["id"] = again
+            address.write("id", str(again))
+            st.rerun()
+    if run["dry_run"] and "preview" in (run["result"] or {}):
+        run_preview.render(run["result"]["preview"], str(run["id"]))
+
+
+def _repeats(run: Row) -> bool:
+    left = run["state"] in RETRIED or bool(run["errors"])
+    return left and has_role(needed(run["job"], run["dry_run"]))
+
+
+@st.fragment(run_every=1)
+@error_boundary.guarded
+def _watch(number: int) -> None:
+    with read_transaction() as page:
+        run = runs.find(page.connection, number)
+    if run is not None and run["state"] in ("queued", "running"):
+        progress.bar(run)
+    else:
+        st.rerun()
+
+
+def _steps(details: Details) -> None:
+    run, times = details.run, details.times
+    steps: list[Mapping[str, Any]] = [
+        {"at": run["created_at"], "what": f"Triggered for {run['period']}", "who": run["requested_by"]},
+        *(
+            {"at": action["at"], "what": action["action"].capitalize(), "who": action["actor"]}
+            for action in details.actions
+            if action["action"] not in ("request", "preview")
+        ),
+    ]
+    if run["started_at"]:
+        taken = f"Taken up, attempt {times['attempt']}"
+        steps.append({"at": run["started_at"], "what": taken, "who": run["worker"]})
+    if run["finished_at"]:
+        ended = f"{progress.look(run)[2]} after {format.duration(run['seconds'])}"
+        steps.append({"at": run["finished_at"], "what": ended, "who": None})
+    elif run["state"] == "queued":
+        steps.append({"at": times["next_attempt_at"], "what": "Next attempt, not before", "who": None})
+    st.subheader("Steps", anchor=False)
+    listing.render(sorted(steps, key=lambda step: step["at"]), STEPS, "Steps of this run", "—")
+
+
+def _errors(run: Row) -> None:
+    if not run["errors"]:
+        return
+    st.subheader("Log", anchor=False)
+    rows = [
+        {
+            "error": str(entry.get("error", "")),
+            "project_id": entry.get("project_id"),
+            "source": entry.get("source"),
+        }
+        if isinstance(entry, Mapping)
+        else {"error": str(entry), "project_id": None, "source": None}
+        for entry in run["errors"]
+    ]
+    listing.render(rows, ERRORS, "What this run could not do", placeholder="—")
+
+
+def _error(entry: Any) -> Row:
+    told = entry if isinstance(entry, Mapping) else {"error": entry}
+    return {"project_id": None, "source": None, **told, "error": str(told.get("error", ""))}
+
+
+def _changed(details: Details) -> None:
+    st.subheader("What it changed", anchor=False)
+    sentence = progress.outcome(details.run) if details.run["finished_at"] else "It has not ended."
+    st.markdown(escape.markdown(sentence or "Nothing.", 2_000))
+    if details.days:
+        listing.render(details.days, DAYS, "Days sealed while it ran, by project")
+    if details.alerts:
+        rows: Sequence[Row] = [{**row, "what": row["kind"].replace("_", " ")} for row in details.alerts]
+        listing.render(rows, ALERTS, "Alerts about this run", placeholder="—")

@@ -1,0 +1,1 @@
+"""Render what a search finds, over everything that has a page."""
