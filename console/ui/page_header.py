@@ -34,7 +34,6 @@ def head(title: str, renews: bool = False) -> Callable[[datetime], None]:
             max_chars=200,
             width=250,
             on_change=_searched,
-            help=KEYS,
         )
         if renews:
             _renewed()
@@ -42,7 +41,7 @@ def head(title: str, renews: bool = False) -> Callable[[datetime], None]:
             "Refresh",
             icon=":material/refresh:",
             key="refresh",
-            help="Read the figures again (r)",
+            help=f"Read the figures again. {KEYS}",
             on_click=st.cache_data.clear,
         )
     place = st.empty()

@@ -47,6 +47,7 @@ def test_a_name_opens_its_page_in_the_tab_and_back_leads_here_once(page: Page, s
 
 def test_slash_searches_everything_and_a_match_opens_in_the_tab(page: Page, site: Site) -> None:
     visit(page, site, "health")
+    expect(page.get_by_label("Search", exact=True)).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("=cmd| r/")  # neither key acts while somebody types
     page.keyboard.press("Backspace")
@@ -67,9 +68,9 @@ def test_a_page_renews_itself_but_not_while_somebody_types(page: Page, site: Sit
     page.clock.install()
     visit(page, site, "jobs?every=60")
     page.evaluate(NOTE_A_RUN)
-    page.get_by_label("Search").focus()
+    page.get_by_label("Search", exact=True).focus()
     page.clock.run_for(61_000)
-    page.get_by_label("Search").blur()
+    page.get_by_label("Search", exact=True).blur()
     page.clock.run_for(2_000)
     page.wait_for_function("() => window.began")
     page.get_by_role("combobox", name="Refresh every").click()

@@ -207,7 +207,7 @@ def test_a_page_offers_what_its_visitor_may_do(
         for name in ("snapshots", "jobs", "alerts", "billing")
         for button in open_page(name, claims_of(who)).button
     }
-    harmless = {"refresh", "sign-out", "matrix-first", "matrix-next"}
+    harmless = {"refresh", "renew-30", "sign-out", "matrix-first", "matrix-next"}
     assert offered <= keys
     assert who != "viewer" or keys <= harmless
     assert who == "admin" or not keys & {"run-monthly", "discard", "close", "adjust-post"}
