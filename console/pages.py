@@ -32,12 +32,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Bill": ("billing", "customers", "limits"),
     "Prove": ("audit",),
 }
-PLATFORM = (
-    "jobs",
-    "health",
-    "audit",
-    "run",
-)  # about the whole platform: not shown to an organization's viewer
+# About the whole platform: not shown to an organization's viewer.
+PLATFORM = ("jobs", "health", "audit", "run")
 
 
 def page(key: str, start: str = "overview", whole: bool = True) -> Page:

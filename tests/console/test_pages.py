@@ -478,7 +478,7 @@ def test_a_preview_is_named_as_one_and_can_be_hidden(
     history = open_page("jobs").dataframe[-1].value
     (row,) = history[history["Period"] == "2026-11-01..2026-11-03"].to_dict("records")
     assert row["State"] == "Preview"
-    assert row["Result"] == "Preview, nothing was changed; would seal 3 days"
+    assert row["Result"] == "Preview, nothing was changed: would seal 3 days"
     hidden = open_page("jobs", previews="hidden")
     assert not any("2026-11-01..2026-11-03" in frame.value.to_csv() for frame in hidden.dataframe)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import Connection
 
 from console import address
 from console.actions import cancel, needed, retry
@@ -40,14 +41,18 @@ ALERTS = (
     Column("opened_at", "Opened (UTC)", "instant"),
     Column("resolved_at", "Resolved (UTC)", "instant"),
 )
+RUNS = (
+    Column("title", "Run", narrow="title", link=lambda row: links.run(row["id"])),
+    Column("label", "State"),
+    Column("created_at", "Triggered (UTC)", "instant"),
+)
 RETRIED = ("failed", "dead", "cancelled")
 
 
 @dataclass(frozen=True)
 class Details:
-    """A run and what belongs to it, as of `at`."""
+    """A run and what belongs to it."""
 
-    at: datetime
     run: Row
     times: Row
     days: list[Row]
@@ -61,11 +66,11 @@ def show() -> None:
     number = st.session_state.get("id")
     as_of = head("Run")
     with loading():
-        details = None if number is None else _read(int(number))
+        read_at, details, newest = _read(int(number or 0))
+    as_of(read_at)
     if details is None:
-        _none(number)
+        _none(number, newest)
         return
-    as_of(details.at)
     st.subheader(progress.title(details.run), anchor=False)
     _state(details)
     if details.run["state"] in ("queued", "running"):
@@ -86,26 +91,35 @@ def _project(project_id: int | None) -> str | None:
     return None if project_id is None else links.project(project_id)
 
 
-def _read(number: int) -> Details | None:
+def _read(number: int) -> tuple[datetime, Details | None, list[Row]]:
+    """Return when it was read, and the run of that number; where there is none, the newest runs."""
     with read_transaction() as page:
         run = runs.find(page.connection, number)
         if run is None:
-            return None
-        return Details(
-            page.at,
-            run,
-            run_details.times(page.connection, number),
-            run_details.days(page.connection, number),
-            run_details.alerts(page.connection, number),
-            run_details.actions(page.connection, number),
-        )
+            return page.at, None, runs.history(page.connection, most=20)
+        return page.at, Details(run, *_about(page.connection, number)), []
 
 
-def _none(number: int | None) -> None:
+def _about(connection: Connection, number: int) -> tuple[Row, list[Row], list[Row], list[Row]]:
+    return (
+        run_details.times(connection, number),
+        run_details.days(connection, number),
+        run_details.alerts(connection, number),
+        run_details.actions(connection, number),
+    )
+
+
+def _none(number: int | None, newest: Sequence[Row]) -> None:
     if number is not None:
         address.refuse("id", str(number), "the number of a run that is kept")
-    st.info("Choose a run: the history of Jobs links to each one.", icon=":material/history:")
-    link("jobs", "Jobs")
+    if not newest:
+        st.info("No job ran yet. Start `fleetmeter runner`.")
+        return
+    st.subheader("The newest runs", anchor=False)
+    rows = [
+        {**run, "title": f"{run['job']} {run['period']}", "label": progress.look(run)[2]} for run in newest
+    ]
+    listing.render(rows, RUNS, "The newest runs")
 
 
 def _state(details: Details) -> None:
