@@ -42,7 +42,7 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     label, days = LABELS[question.by], _days(question, opened)
     labels, groups = [""], 1
     if question.by != "none":
-        labels, groups = _top(connection, sql.ranked(days, question.measures[0], label), given)
+        labels, groups = top(connection, question, sql.ranked(days, question.measures[0], label), given)
         given["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), given)
@@ -69,7 +69,12 @@ def filters(question: Question) -> list[str]:
     return [name for name in ("organizations", "tiers", "projects") if getattr(question.filters, name)]
 
 
-def _top(connection: Connection, statement: str, given: dict[str, Any]) -> tuple[list[Any], int]:
+def top(
+    connection: Connection, question: Question, statement: str, given: dict[str, Any]
+) -> tuple[list[Any], int]:
+    """Return the labels that have a series of their own, and how many labels there are."""
+    if question.labels is not None:
+        return list(question.labels), len(question.labels) + question.rest
     rows = connection.execute(text(statement), given).all()
     return [row.label for row in rows], rows[0].labels if rows else 0
 
@@ -78,7 +83,7 @@ def _by_project(connection: Connection, question: Question, given: dict[str, Any
     """Rank by the summaries of months, read the days of those on top, and take them off the total."""
     opened = given["open"]
     ranking = months.ranked(question, opened, filters(question))
-    labels, groups = _top(connection, ranking.statement, given | ranking.parameters)
+    labels, groups = top(connection, question, ranking.statement, given | ranking.parameters)
     own = replace(question, filters=replace(question.filters, projects=tuple(labels or [0])))
     days = _days(own, opened)
     statement = sql.grouped(days, question.measures, "project_id", question.grain)
@@ -90,12 +95,16 @@ def _by_project(connection: Connection, question: Question, given: dict[str, Any
         whole = replace(question, by="none")
         statement = sql.grouped(_days(whole, opened), question.measures, "''", question.grain)
         total = long(connection.execute(text(statement), given), question.measures)
-        frame = pd.concat([frame, _rest(total, frame)], ignore_index=True)
+        frame = pd.concat([frame, _rest(total, frame, question.measures)], ignore_index=True)
     return Grouped(frame, labels, groups, opened)
 
 
-def _rest(total: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the total less the series of `frame`, as the label OTHER; unknown where nothing is left."""
+def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+    """Return the total less the series of `frame`, as the label OTHER; unknown where nothing is left.
+
+    Unknown too for a meter of which the largest counts: the total does not say whose it was.
+    """
+    adding = {measure.name for measure in measures if measure.adds_up}
     taken: dict[tuple[str, date, date], list[dict[str, Any]]] = {}
     for row in _records(frame):
         taken.setdefault((row["measure"], row["period"], row["ends"]), []).append(row)
@@ -105,7 +114,8 @@ def _rest(total: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
         rest = row | {"label": OTHER}
         rest |= {name: row[name] - sum(one[name] for one in own) for name in ("known", "earlier", "rows")}
         less = sum(one["value"] for one in own if one["value"] is not None)
-        rest["value"] = (row["value"] or 0) - less if rest["known"] else None
+        is_known = rest["known"] and row["measure"] in adding
+        rest["value"] = (row["value"] or 0) - less if is_known else None
         rows.append(rest)
     return pd.DataFrame(rows, columns=total.columns)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from console.data.explore import sql
-from console.data.explore.days import Grouped, filters, long
+from console.data.explore.days import LABELS, Grouped, filters, long, top
 from console.data.explore.measures import Measure
 from console.data.explore.question import Question
 from metering.catalogue import platform
@@ -19,7 +19,6 @@ _PROJECTS = text("""
         SELECT max(date) FROM organization_days WHERE date <= :last)
         AND (CAST(:organizations AS bigint[]) IS NULL OR organization_id = ANY(:organizations))
         AND (CAST(:tiers AS text[]) IS NULL OR tier = ANY(:tiers))""")
-LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,11 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     labels: list[Any] = [""]
     groups = 1
     if question.by != "none":
-        ranked = sql.ranked([hours], question.measures[0], label)
-        rows = connection.execute(text(ranked), given).all()
-        labels, groups = [row.label for row in rows], rows[0].labels if rows else 0
+        labels, groups = top(connection, question, sql.ranked([hours], question.measures[0], label), given)
         given["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     values = ", ".join(
-        f"sum(v{i}) AS v{i}, sum(k{i}) AS k{i}, 0 AS e{i}" for i in range(len(question.measures))
+        f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, 0 AS e{i}" for i, m in enumerate(question.measures)
     )
     statement = f"""SELECT {label} AS label, hour AS period, hour AS ends, sum(rows)::bigint AS rows, {values}
         FROM ({hours}) hours GROUP BY 1, 2 ORDER BY 2"""
@@ -81,7 +78,7 @@ def _hours(question: Question) -> str:
 
 def _value(measure: Measure, number: int) -> str:
     """Return SQL: a level is known where it was sampled, a polled source's counter once it was counted."""
-    known = f"u.{measure.name} IS NOT NULL"
+    known = f"{measure.value('u')} IS NOT NULL"
     if measure.kind == "counter" and source_info(measure.source or "mqtt").is_polled:
         known = f"u.measured ? '{measure.source}'"
-    return f"CASE WHEN {known} THEN u.{measure.name} END AS v{number}, ({known})::int AS k{number}"
+    return f"CASE WHEN {known} THEN {measure.value('u')} END AS v{number}, ({known})::int AS k{number}"

@@ -1,7 +1,6 @@
 """Charges of closed months, adjustments included, as Billing shows them; in each currency apart."""
 
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,11 +8,10 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from console.data.explore import sql
-from console.data.explore.days import filters
+from console.data.explore.days import LABELS, filters, top
 from console.data.explore.question import Question
 
 COLUMNS = ("measure", "label", "period", "currency", "value", "known")
-LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,9 @@ def read(connection: Connection, question: Question) -> Charged:
     bills = _bills(question)
     label, labels, groups = LABELS[question.by], [""], 1
     if question.by != "none":
-        rows = connection.execute(
-            text(f"""SELECT {label} AS label, count(*) OVER () AS labels FROM ({bills}) bills
-                GROUP BY 1 ORDER BY sum({measures[0].charge}) DESC, 1 LIMIT :top"""),
-            given,
-        ).all()
-        labels, groups = [row.label for row in rows], rows[0].labels if rows else 0
+        ranked = f"""SELECT {label} AS label, count(*) OVER () AS labels FROM ({bills}) bills
+            GROUP BY 1 ORDER BY sum({measures[0].charge}) DESC, 1 LIMIT :top"""
+        labels, groups = top(connection, question, ranked, given)
         given["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     sums = ", ".join(f"sum({measure.charge})" for measure in measures)
@@ -54,8 +49,3 @@ def read(connection: Connection, question: Question) -> Charged:
 def _bills(question: Question) -> str:
     return f"""SELECT * FROM monthly_stats WHERE make_date(year, month, 1) >= CAST(:first AS date)
         AND make_date(year, month, 1) <= CAST(:last AS date) AND {sql.where(filters(question))}"""
-
-
-def first_of(day: date) -> date:
-    """Return the first day of the month of `day`."""
-    return day.replace(day=1)

@@ -38,7 +38,8 @@ def _with(
 ) -> Ranking:
     measure = question.measures[0]
     live = [sql.open_days([measure], sql.where(names))] if opened else []
-    if measure.kind == "gauge" or "projects" in names:
+    # The largest value of a month cannot be taken apart into its days: they are read one by one.
+    if measure.kind == "gauge" or "projects" in names or not measure.adds_up:
         days = [sql.of_projects([measure], sql.where(names)), *live]
         return Ranking(make(days, measure, "project_id"), {})
     last = min(question.last, opened - DAY) if opened else question.last
@@ -84,8 +85,9 @@ def _months_between(first: date, last: date) -> Iterator[date]:
 
 
 def _months(measure: Measure, condition: str) -> str:
-    return f"""SELECT project_id, CASE WHEN {measure.known} > 0 THEN {measure.name} END AS v0,
-        {measure.known} AS k0
+    known = "days" if measure.kind == "own" else measure.known
+    return f"""SELECT project_id, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
+        {known} AS k0
         FROM project_months WHERE month = ANY(:months) AND {condition}"""
 
 

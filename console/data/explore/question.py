@@ -25,7 +25,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class Question:
-    """A question; `first` and `last` are UTC days, both included. `top` groups have a series of their own."""
+    """A question; `first` and `last` are UTC days, both included. `top` groups have a series of their own.
+
+    `labels`: the groups that have one, instead of the largest; `rest` says whether there are others.
+    """
 
     measures: tuple[Measure, ...]
     by: Group
@@ -34,10 +37,16 @@ class Question:
     first: date
     last: date
     grain: Grain
+    labels: tuple[Any, ...] | None = None
+    rest: bool = False
 
     def moved(self, first: date, last: date) -> "Question":
         """Return the same question about another range."""
         return replace(self, first=first, last=last)
+
+    def about(self, labels: Sequence[Any], rest: bool) -> "Question":
+        """Return the same question about these groups, and the `rest` of them."""
+        return replace(self, labels=tuple(labels), rest=rest)
 
     def starts(self) -> list[Any]:
         """Return the first day, or with hours the first instant, of each period of the range."""

@@ -34,12 +34,16 @@ def _state(source: str) -> str:
 
 
 def _known_day(measure: Measure) -> str:
+    if measure.kind == "own":
+        return "true"
     if measure.kind == "gauge":
         return f"d.{measure.name} IS NOT NULL"
     return f"{_state(str(measure.source))} NOT IN {_BLIND}"
 
 
 def _earlier_day(measure: Measure) -> str:
+    if measure.kind == "own":
+        return "false"
     if measure.source is None:
         return " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in ("s3", "ecr"))
     if source_info(measure.source).is_counter:
@@ -50,7 +54,7 @@ def _earlier_day(measure: Measure) -> str:
 def of_projects(measures: Sequence[Measure], condition: str) -> str:
     """Return SQL of the sealed days of projects, a row each."""
     values = ", ".join(
-        f"CASE WHEN {_known_day(m)} THEN d.{m.name} END AS v{i}, ({_known_day(m)})::int AS k{i},"
+        f"CASE WHEN {_known_day(m)} THEN {m.value('d')} END AS v{i}, ({_known_day(m)})::int AS k{i},"
         f" ({_earlier_day(m)})::int AS e{i}"
         for i, m in enumerate(measures)
     )
@@ -61,7 +65,7 @@ def of_projects(measures: Sequence[Measure], condition: str) -> str:
 def of_organizations(measures: Sequence[Measure], condition: str) -> str:
     """Return SQL of the summaries of sealed days, a row for an organization's projects of one tier."""
     values = ", ".join(
-        f"CASE WHEN {m.known} > 0 THEN {m.name} END AS v{i}, {m.known} AS k{i}, {m.earlier} AS e{i}"
+        f"CASE WHEN {m.known} > 0 THEN {m.summed} END AS v{i}, {m.known} AS k{i}, {m.earlier} AS e{i}"
         for i, m in enumerate(measures)
     )
     return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, projects AS rows, {values}
@@ -72,6 +76,8 @@ def _live(measure: Measure, number: int) -> str:
     if measure.kind == "gauge":
         level = f"CASE WHEN day.date = :today THEN s.{measure.live} END"
         return f"{level} AS v{number}, ({level} IS NOT NULL)::int AS k{number}, 0 AS e{number}"
+    if measure.kind == "own":
+        return f"coalesce(h.v{number}, 0) AS v{number}, 1 AS k{number}, 0 AS e{number}"
     looked = f"s.{measure.source}_measured_at"
     known = f"{looked} IS NOT NULL"
     if source_info(measure.source or "mqtt").is_polled:  # it says itself up to when it has looked
@@ -87,8 +93,8 @@ def open_days(measures: Sequence[Measure], condition: str) -> str:
 
     Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
     """
-    counted = [(i, m) for i, m in enumerate(measures) if m.kind == "counter"]
-    sums = "".join(f", sum(u.{m.name}) AS v{i}" for i, m in counted)
+    counted = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
+    sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counted)
     values = ", ".join(_live(m, i) for i, m in enumerate(measures))
     return f"""SELECT * FROM (
         SELECT s.project_id, day.date, p.organization_id, o.tier, 1 AS rows, {values}
@@ -109,7 +115,9 @@ def grouped(days: Sequence[str], measures: Sequence[Measure], label: str, grain:
 
     The last day is the same for every label: the last one of which anything is known to be there.
     """
-    by_date = ", ".join(f"sum(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i in _each(measures))
+    by_date = ", ".join(
+        f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i, m in enumerate(measures)
+    )
     values = ", ".join(_of_period(m, i) for i, m in enumerate(measures))
     return f"""
         SELECT label, period, max(ends) AS ends, sum(rows)::bigint AS rows, {values} FROM (
@@ -119,13 +127,10 @@ def grouped(days: Sequence[str], measures: Sequence[Measure], label: str, grain:
         GROUP BY label, period ORDER BY period"""
 
 
-def _each(measures: Sequence[Measure]) -> range:
-    return range(len(measures))
-
-
 def _of_period(measure: Measure, number: int) -> str:
     last = " FILTER (WHERE date = ends)" if measure.kind == "gauge" else ""
-    return ", ".join(f"sum({part}{number}){last} AS {part}{number}" for part in "vke")
+    sums = [f"sum({part}{number}){last} AS {part}{number}" for part in "ke"]
+    return ", ".join([f"{measure.aggregate}(v{number}){last} AS v{number}", *sums])
 
 
 def valued(days: Sequence[str], measure: Measure, label: str) -> str:
@@ -135,7 +140,7 @@ def valued(days: Sequence[str], measure: Measure, label: str) -> str:
     """
     last = "WHERE date = ends" if measure.kind == "gauge" else ""
     return f"""
-        SELECT {label} AS label, CASE WHEN sum(k0) > 0 THEN sum(v0) END AS value FROM (
+        SELECT {label} AS label, CASE WHEN sum(k0) > 0 THEN {measure.aggregate}(v0) END AS value FROM (
             SELECT *, max(date) OVER () AS ends FROM ({" UNION ALL ".join(days)}) days) dated
         {last} GROUP BY 1"""
 

@@ -14,6 +14,7 @@ from console.data.explore.question import Question, period_of
 from console.ui import escape, format
 from console.views.explore.series import Series, Shown, name_of
 from console.views.explore.state import State
+from metering.catalogue import own_meters
 
 OTHER = "Other"
 MOST_POINTS = 12_000  # values of one chart
@@ -36,12 +37,15 @@ class Reading:
 def read(connection: Connection, state: State, at: datetime) -> Shown:
     """Return the answer to the page's question at `at`, in UTC."""
     today = at.date()
-    question = state.question(today)
+    question = state.question(today, catalogue(own_meters.known(connection)))
     reading = _read(connection, question, today)
     before = None
     if (other := state.compared(today)) is not None:
-        moved = replace(reading.question, by=question.by).moved(*other)
-        before = _read(connection, _fixed(moved, reading), today)
+        first = other[0].replace(day=1) if reading.question.measures[0].kind == "money" else other[0]
+        moved = reading.question.moved(first, other[1])
+        if question.by != "none":
+            moved = moved.about(reading.labels, reading.groups > len(reading.labels))
+        before = _read(connection, moved, today)
     series = _series(connection, state, reading, before)
     return Shown(
         reading.question.grain,
@@ -52,14 +56,6 @@ def read(connection: Connection, state: State, at: datetime) -> Shown:
         periods_before=before.periods if before else (),
         notes=[*reading.notes, *_notes(state, reading, series)],
     )
-
-
-def _fixed(question: Question, reading: Reading) -> Question:
-    """Compare the same groups: those on top now, whatever was on top then."""
-    if question.by == "project" and reading.labels:
-        own = tuple(label for label in reading.labels if label is not None)
-        return replace(question, filters=replace(question.filters, projects=own), top=len(own))
-    return replace(question, top=50)
 
 
 def _read(connection: Connection, question: Question, today: date) -> Reading:
@@ -142,7 +138,7 @@ def _one(
     state: State, reading: Reading, before: Reading | None, column: Any, words: Mapping[Any, str]
 ) -> Series:
     name, label = column
-    measure, currency = catalogue()[name], ""
+    measure, currency = next(one for one in reading.question.measures if one.name == name), ""
     if measure.kind == "money":
         label, currency = label
     is_rest = label is days.OTHER and reading.question.by != "none"
@@ -282,6 +278,8 @@ def _notes(state: State, reading: Reading, series: Sequence[Series]) -> list[str
     without = [m.label for m in reading.question.measures if m.name not in DIRECTIONS]
     if state.by == "direction" and without:
         notes.append(f"{', '.join(without)} has no direction and is left out.")
+    if any(not m.adds_up for m in reading.question.measures):
+        notes.append("Of a meter of which the largest counts, a sum over projects or periods is the largest.")
     if state.look == "cumulative" and any(m.kind == "gauge" for m in reading.question.measures):
         notes.append("A level does not add up over time: its running sum says little.")
     return notes

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from console.data.explore import names
-from console.data.explore.measures import catalogue
+from console.data.explore.measures import Measure
 from console.data.explore.question import Filters
 from console.data.transactions import read_transaction
 from console.ui import escape
@@ -31,11 +31,11 @@ TOPS = {3: "3", 5: "5", 10: "10", 20: "20", 50: "All, up to 50"}
 KEY = "explore-"  # of every widget
 
 
-def asked(today: date) -> tuple[State, list[str]]:
+def asked(today: date, known: Mapping[str, Measure]) -> tuple[State, list[str]]:
     """Return the state that the address or the controls ask for, and what the address says wrongly."""
     address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
     if _is_new(address):
-        state, wrong = parse(address, today)
+        state, wrong = parse(address, today, known)
         fill(state)
         return state, wrong
     return _of_widgets(today), []
@@ -123,14 +123,13 @@ def remember(state: State) -> None:
             del st.query_params[name]
 
 
-def show(state: State, today: date) -> None:
+def show(state: State, known: Mapping[str, Measure], today: date) -> None:
     """Show the controls: what, by what, from when to when, of whom, compared with what."""
-    measures = catalogue()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.multiselect(
             "Measures",
-            list(measures),
-            format_func=lambda name: measures[name].label,
+            list(known),
+            format_func=lambda name: known[name].label,
             key="explore-meters",
             max_selections=MOST_METERS,
             width=330,

@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from console.data.explore.measures import Measure
 from console.ui import escape, format
 from console.ui.charts import drawing
 from console.views.explore.series import Series, Shown
@@ -17,10 +18,10 @@ from console.views.explore.state import State, labels
 from metering.exports.csv_guard import guarded
 
 
-def title(state: State, first: Any, last: Any) -> str:
+def title(state: State, known: Mapping[str, Measure], first: Any, last: Any) -> str:
     """Return what the question asks, as a title: measures, groups, range."""
     by = "" if state.by == "none" else f" by {state.by}"
-    return f"{labels(state.meters)}{by}, {first} to {last}"
+    return f"{labels(state.meters, known)}{by}, {first} to {last}"
 
 
 def name(state: State, first: Any, last: Any) -> str:

@@ -1,5 +1,6 @@
 """Explore: choose, fetch, show. Every part of the question is in the address."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -7,9 +8,11 @@ from typing import Any
 
 import streamlit as st
 
+from console.data import database
 from console.data.cache import cached
 from console.data.explore import distribution
 from console.data.explore.distribution import Distribution
+from console.data.explore.measures import Measure, catalogue
 from console.data.explore.question import Question
 from console.data.session import current_scope, now
 from console.data.transactions import read_transaction_as
@@ -21,6 +24,7 @@ from console.ui.table import Column, Kind, table
 from console.views.explore import answer, controls, figures, files
 from console.views.explore.series import Series, Shown
 from console.views.explore.state import State
+from metering.catalogue import own_meters
 from metering.db.scope import Scope
 
 CHART, TRAIL = "explore-chart", "explore-trail"
@@ -40,28 +44,34 @@ def query_distribution(scope: Scope, asked: Question, today: date) -> tuple[date
         return page.at, distribution.read(page.connection, asked, today)
 
 
+@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
+def _known(server: str) -> dict[str, Measure]:
+    with read_transaction_as(None) as page:
+        return catalogue(own_meters.known(page.connection))
+
+
 def show() -> None:
     """Show the page."""
     as_of = head("Explore")
-    at = now()
-    state, wrong = controls.asked(at.date())
+    at, known = now(), _known(database.key())
+    state, wrong = controls.asked(at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
     _trail()
-    controls.show(state, at.date())
+    controls.show(state, known, at.date())
     controls.remember(state)
     if state.look == "distribution":
-        as_of(_show_distribution(state, at))
+        as_of(_show_distribution(state, known, at))
         return
     with loading():
         read_at, shown = query(current_scope(), state, at.replace(minute=0, second=0, microsecond=0))
     as_of(read_at)
-    _show(state, shown, read_at)
+    _show(state, known, shown, read_at)
 
 
-def _show(state: State, shown: Shown, at: datetime) -> None:
+def _show(state: State, known: Mapping[str, Measure], shown: Shown, at: datetime) -> None:
     first, last = state.days(at.date())
-    title, file_name = files.title(state, first, last), files.name(state, first, last)
+    title, file_name = files.title(state, known, first, last), files.name(state, first, last)
     if not shown.series or all(value is None for one in shown.series for value in one.values):
         st.info("Nothing is known of this range. A day is sealed after midnight UTC; choose another range.")
     figure = None
@@ -76,7 +86,7 @@ def _show(state: State, shown: Shown, at: datetime) -> None:
             f"{title}. {_summary(shown)} The table below has every value.",
             ("points", "box"),
             file_name,
-            partial(_clicked, state, shown, at.date()),
+            partial(_clicked, title, state, shown, at.date()),
         )
     for note in shown.notes:
         st.caption(note)
@@ -139,7 +149,7 @@ def _column(key: str, heading: str, shown: Shown) -> Column:
     return Column(key, heading, kinds.get(series.unit, "count"))
 
 
-def _clicked(state: State, shown: Shown, today: date, chosen: Selection) -> None:
+def _clicked(title: str, state: State, shown: Shown, today: date, chosen: Selection) -> None:
     """Go to what a click on a point asks for: its hours, of its series alone."""
     if chosen.box is not None or not chosen.points:
         return
@@ -149,7 +159,7 @@ def _clicked(state: State, shown: Shown, today: date, chosen: Selection) -> None
     first, last = _days_of(period, shown.grain, today)
     finer = replace(state, range="", first=first, last=last, grain="hour" if shown.grain == "day" else "day")
     trail = st.session_state.setdefault(TRAIL, [])
-    trail.append((files.title(state, *state.days(today)), state))
+    trail.append((title, state))
     controls.fill(replace(finer, look="line" if state.look in ("heatmap", "distribution") else state.look))
 
 
@@ -184,8 +194,8 @@ def _trail() -> None:
             )
 
 
-def _show_distribution(state: State, at: datetime) -> datetime:
-    asked = state.question(at.date())
+def _show_distribution(state: State, known: Mapping[str, Measure], at: datetime) -> datetime:
+    asked = state.question(at.date(), known)
     measure = asked.measures[0]
     if measure.kind == "money":
         st.info("Money is not drawn as a distribution; choose a meter, or Bars by project.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from console.data.explore.measures import catalogue
+from console.data.explore.measures import Measure
 from console.data.explore.question import Filters, Question
 from console.views.explore import ranges
 
@@ -57,10 +57,10 @@ class State:
             return self.first, self.last
         return ranges.resolve(self.range or "30d", today)
 
-    def question(self, today: date) -> Question:
-        """Return the question that the page asks on `today`, in UTC."""
+    def question(self, today: date, known: Mapping[str, Measure]) -> Question:
+        """Return the question that the page asks on `today`, in UTC, of the `known` measures."""
         first, last = self.days(today)
-        measures = tuple(catalogue()[name] for name in self.meters)
+        measures = tuple(known[name] for name in self.meters if name in known)
         if any(measure.kind == "money" for measure in measures):
             first, grain = first.replace(day=1), "month"
         else:
@@ -100,14 +100,14 @@ class State:
         ]
 
 
-def parse(query: Mapping[str, str], today: date) -> tuple[State, list[str]]:
+def parse(query: Mapping[str, str], today: date, known: Mapping[str, Measure]) -> tuple[State, list[str]]:
     """Return the state that an address asks for, and a sentence for each value that was not taken.
 
-    What is wrong is left as it is without it. `today` is the running day in UTC.
+    What is wrong is left as it is without it. `today` is the running day in UTC, `known` every measure.
     """
     wrong: list[str] = []
     state = State(
-        meters=_meters(query.get("meters"), wrong),
+        meters=_meters(query.get("meters"), known, wrong),
         by=_word(query, "by", GROUPS, "none", wrong),
         top=_top(query.get("top"), wrong),
         filters=_filters(query.get("where"), wrong),
@@ -132,15 +132,17 @@ def _word(query: Mapping[str, str], name: str, words: Mapping[str, str], usual: 
     return usual
 
 
-def _meters(raw: str | None, wrong: list[str]) -> tuple[str, ...]:
-    names = [name for name in (raw or "").split(",") if name]
-    known = list(dict.fromkeys(name for name in names if name in catalogue()))
-    for name in names:
-        if name not in catalogue():
-            wrong.append(refused("meters", name, "a meter, nor charge, plan_fee or overage"))
-    if len(known) > MOST_METERS:
-        wrong.append(f"The address names {len(known)} meters; the first {MOST_METERS} are shown.")
-    return tuple(known[:MOST_METERS]) or ("mqtt_inbound",)
+def _meters(raw: str | None, known: Mapping[str, Measure], wrong: list[str]) -> tuple[str, ...]:
+    names = list(dict.fromkeys(name for name in (raw or "").split(",") if name))
+    wrong += [
+        refused("meters", name, "a meter, nor charge, plan_fee or overage")
+        for name in names[:MOST_FILTERS]
+        if name not in known
+    ]
+    taken = [name for name in names if name in known]
+    if len(taken) > MOST_METERS:
+        wrong.append(f"The address names {len(taken)} meters; the first {MOST_METERS} are shown.")
+    return tuple(taken[:MOST_METERS]) or ("mqtt_inbound",)
 
 
 def _top(raw: str | None, wrong: list[str]) -> int:
@@ -213,6 +215,6 @@ def _day(query: Mapping[str, str], name: str, wrong: list[str]) -> date | None:
     return None
 
 
-def labels(names: Sequence[str]) -> str:
+def labels(names: Sequence[str], known: Mapping[str, Measure]) -> str:
     """Return the labels of measures, for titles."""
-    return ", ".join(catalogue()[name].label for name in names)
+    return ", ".join(known[name].label for name in names if name in known)
