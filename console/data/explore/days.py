@@ -84,19 +84,22 @@ def _by_project(connection: Connection, question: Question, given: dict[str, Any
     opened = given["open"]
     ranking = months.ranked(question, opened, filters(question))
     labels, groups = top(connection, question, ranking.statement, given | ranking.parameters)
+    whole = _whole(connection, question, given)
     own = replace(question, filters=replace(question.filters, projects=tuple(labels or [0])))
+    given |= {"projects": list(own.filters.projects), "ends": sorted(set(whole["ends"]))}
     days = _days(own, opened)
-    statement = sql.grouped(days, question.measures, "project_id", question.grain)
-    frame = long(
-        connection.execute(text(statement), given | {"projects": list(own.filters.projects)}),
-        question.measures,
-    )
+    statement = sql.grouped(days, question.measures, "project_id", question.grain, sql.GIVEN_LAST_DAYS)
+    frame = long(connection.execute(text(statement), given), question.measures)
     if groups > len(labels):
-        whole = replace(question, by="none")
-        statement = sql.grouped(_days(whole, opened), question.measures, "''", question.grain)
-        total = long(connection.execute(text(statement), given), question.measures)
-        frame = pd.concat([frame, _rest(total, frame, question.measures)], ignore_index=True)
+        frame = pd.concat([frame, _rest(whole, frame, question.measures)], ignore_index=True)
     return Grouped(frame, labels, groups, opened)
+
+
+def _whole(connection: Connection, question: Question, given: dict[str, Any]) -> pd.DataFrame:
+    """Return the total of all projects, which says how much is left beside those on top."""
+    days = _days(replace(question, by="none"), given["open"])
+    statement = sql.grouped(days, question.measures, "''", question.grain)
+    return long(connection.execute(text(statement), given), question.measures)
 
 
 def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
@@ -105,12 +108,12 @@ def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure])
     Unknown too for a meter of which the largest counts: the total does not say whose it was.
     """
     adding = {measure.name for measure in measures if measure.adds_up}
-    taken: dict[tuple[str, date, date], list[dict[str, Any]]] = {}
+    taken: dict[tuple[str, date], list[dict[str, Any]]] = {}
     for row in _records(frame):
-        taken.setdefault((row["measure"], row["period"], row["ends"]), []).append(row)
+        taken.setdefault((row["measure"], row["period"]), []).append(row)
     rows = []
     for row in _records(total):
-        own = taken.get((row["measure"], row["period"], row["ends"]), [])
+        own = taken.get((row["measure"], row["period"]), [])
         rest = row | {"label": OTHER}
         rest |= {name: row[name] - sum(one[name] for one in own) for name in ("known", "earlier", "rows")}
         less = sum(one["value"] for one in own if one["value"] is not None)

@@ -110,10 +110,16 @@ def open_days(measures: Sequence[Measure], condition: str) -> str:
         WHERE {condition}"""
 
 
-def grouped(days: Sequence[str], measures: Sequence[Measure], label: str, grain: str) -> str:
+LAST_DAYS = "max(date) OVER (PARTITION BY period)"
+GIVEN_LAST_DAYS = "CASE WHEN date = ANY(CAST(:ends AS date[])) THEN date END"
+
+
+def grouped(
+    days: Sequence[str], measures: Sequence[Measure], label: str, grain: str, ends: str = LAST_DAYS
+) -> str:
     """Return SQL that adds up `days` by `label` and period; a gauge is its level on the period's last day.
 
-    The last day is the same for every label: the last one of which anything is known to be there.
+    The last day is the same for every label: the last one of `days`, or of those given as `:ends`.
     """
     by_date = ", ".join(
         f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i, m in enumerate(measures)
@@ -121,7 +127,7 @@ def grouped(days: Sequence[str], measures: Sequence[Measure], label: str, grain:
     values = ", ".join(_of_period(m, i) for i, m in enumerate(measures))
     return f"""
         SELECT label, period, max(ends) AS ends, sum(rows)::bigint AS rows, {values} FROM (
-            SELECT *, max(date) OVER (PARTITION BY period) AS ends FROM (
+            SELECT *, {ends} AS ends FROM (
                 SELECT {label} AS label, date, {PERIODS[grain]} AS period, sum(rows) AS rows, {by_date}
                 FROM ({" UNION ALL ".join(days)}) days GROUP BY 1, 2) by_date) dated
         GROUP BY label, period ORDER BY period"""
@@ -138,11 +144,12 @@ def valued(days: Sequence[str], measure: Measure, label: str) -> str:
 
     A counter's sum, a gauge's level on the last day.
     """
-    last = "WHERE date = ends" if measure.kind == "gauge" else ""
+    last = " FILTER (WHERE date = ends)" if measure.kind == "gauge" else ""
+    value = f"CASE WHEN sum(k0){last} > 0 THEN {measure.aggregate}(v0){last} END"
     return f"""
-        SELECT {label} AS label, CASE WHEN sum(k0) > 0 THEN {measure.aggregate}(v0) END AS value FROM (
+        SELECT {label} AS label, {value} AS value FROM (
             SELECT *, max(date) OVER () AS ends FROM ({" UNION ALL ".join(days)}) days) dated
-        {last} GROUP BY 1"""
+        GROUP BY 1"""
 
 
 def ranked(days: Sequence[str], measure: Measure, label: str) -> str:
