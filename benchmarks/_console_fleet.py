@@ -62,11 +62,11 @@ RUNNING = f"""
         mqtt_measured_at, platform_db_measured_at, s3_measured_at, ecr_measured_at)
     SELECT p.id, {usage("20")}, {usage("27000").split(", (p.id % 53")[0]},
         :today, :at, :at, :at, :at, :at FROM projects p;
-    DELETE FROM usage_hourly;
     INSERT INTO usage_hourly (project_id, hour, {NAMES}, measured)
     SELECT p.id, h.hour, {usage("1")}, '{{"platform_db": "2026-01-01T00:00:00Z"}}'
     FROM projects p CROSS JOIN generate_series(
-        CAST(:today AS timestamptz) - interval '1 day', CAST(:at AS timestamptz), '1 hour') h (hour);
+        CAST(:today AS timestamptz) - interval '1 day', CAST(:at AS timestamptz), '1 hour') h (hour)
+    ON CONFLICT DO NOTHING;
     TRUNCATE workers, mqtt_sessions;
     INSERT INTO workers (name, role, host, pid, last_seen_at)
         VALUES ('runner', 'runner', 'bench', 1, now() + interval '1 day');
@@ -135,6 +135,8 @@ def _days(engine: Engine, first: Day, at: datetime) -> None:
                 count = (month.last.date - month.first.date).days + 1
                 bill = {"year": month.year, "month": month.month, "days": count}
                 connection.execute(text(MONTHLY), bill)
+            summed = {"first": month.first.date, "until": month.next().first.date}
+            connection.execute(text("SELECT fleetmeter_summarize(:first, :until)"), summed)
 
 
 def _now(engine: Engine, first: Day, at: datetime) -> None:
@@ -144,6 +146,18 @@ def _now(engine: Engine, first: Day, at: datetime) -> None:
         _each(connection, RUNNING, {"today": Day.of(at).start, "at": at, "since": first.start})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
+
+
+def hours(engine: Engine, day: datetime) -> None:
+    """Insert the 24 hours from `day` on, of every project, where they are missing."""
+    statement = f"""INSERT INTO usage_hourly (project_id, hour, {NAMES}, measured)
+        SELECT p.id, h.hour, {usage("1")}, '{{"platform_db": "2026-01-01T00:00:00Z"}}'
+        FROM generate_series(CAST(:day AS timestamptz), CAST(:day AS timestamptz) + interval '23 hours',
+            '1 hour') h (hour) CROSS JOIN projects p ON CONFLICT DO NOTHING"""
+    with engine.begin() as connection:
+        ensure_partition(connection, Month.of(day))
+        connection.execute(text("SET session_replication_role = replica; SET synchronous_commit = off"))
+        connection.execute(text(statement), {"day": day})
 
 
 def _each(connection: Connection, statements: str, given: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection
 
-from console.data.explore import days, expected, hours, money, names, shapes
+from console.data.explore import days, devices, expected, hours, money, names, shapes
 from console.data.explore.measures import DIRECTION_LABELS, DIRECTIONS, Measure, catalogue
 from console.data.explore.question import Question, period_of
 from console.ui import escape, format
@@ -62,6 +62,9 @@ def _read(connection: Connection, question: Question, today: date) -> Reading:
     notes: list[str] = []
     if any(measure.kind == "money" for measure in question.measures):
         return _read_money(connection, question, today)
+    if question.by == "device" and (why := devices.takes(question)):
+        notes.append(why)
+        question = replace(question, by="none")
     if question.grain == "hour":
         bound = hours.bounded(connection, question)
         if bound.first > question.first:
@@ -71,6 +74,9 @@ def _read(connection: Connection, question: Question, today: date) -> Reading:
             )
             question = question.moved(bound.first, question.last)
         answered = hours.read(connection, question, today)
+    elif question.by == "device":
+        answered, error = devices.read(connection, question, today)
+        notes.append(f"Each device's figure is a lower bound: it has at most {error:,} messages more a day.")
     else:
         answered = days.read(connection, question, today)
     periods = question.starts()
@@ -131,7 +137,7 @@ def _names(connection: Connection, by: str, labels: Sequence[Any]) -> Mapping[An
     if by == "project":
         named = names.projects(connection, labels)
         return {label: escape.project(label, named.get(label, "Project")) for label in labels}
-    return {label: str(label) for label in labels}
+    return {label: escape.short(str(label), 60) for label in labels}
 
 
 def _one(
@@ -142,7 +148,7 @@ def _one(
     if measure.kind == "money":
         label, currency = label
     is_rest = label is days.OTHER and reading.question.by != "none"
-    rest = f"{OTHER} ({reading.groups - len(reading.labels):,})"
+    rest = f"{OTHER} ({reading.groups - len(reading.labels):,})" if state.by != "device" else OTHER
     group = rest if is_rest else words.get(label, "")
     several = len(reading.question.measures) > 1 or not group
     parts = [group, measure.label if several else "", currency if currency and several else ""]
