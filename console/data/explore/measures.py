@@ -85,12 +85,12 @@ DIRECTIONS: Mapping[str, Direction] = {
 DIRECTION_LABELS: Mapping[str, str] = {"in": "In", "out": "Out"}
 
 
-def catalogue(own: Mapping[str, OwnMeter]) -> dict[str, Measure]:
+def catalogue(own: Mapping[str, OwnMeter] | None = None) -> dict[str, Measure]:
     """Return every measure by name, `own` meters of the platform included, in the order of the offer."""
     counters = [Measure(c.name, c.label, c.unit, "counter", c.source) for c in COUNTERS]
     gauges = [Measure(g.name, g.label, g.unit, "gauge", g.source, live=g.live) for g in GAUGES]
     others = [
         Measure(meter.name, meter.title, meter.unit, "own", adds_up=meter.aggregation == "sum")
-        for meter in own.values()
+        for meter in (own or {}).values()
     ]
     return {measure.name: measure for measure in (*counters, *gauges, *others, *MONEY)}

@@ -1,6 +1,8 @@
 """Charges of closed months, adjustments included, as Billing shows them; in each currency apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import Connection, text
 from console.data.explore import sql
 from console.data.explore.days import LABELS, filters, top
 from console.data.explore.question import Question
+from metering.running.spend import Spend
 
 COLUMNS = ("measure", "label", "period", "currency", "value", "known")
 
@@ -49,3 +52,43 @@ def read(connection: Connection, question: Question) -> Charged:
 def _bills(question: Question) -> str:
     return f"""SELECT * FROM monthly_stats WHERE make_date(year, month, 1) >= CAST(:first AS date)
         AND make_date(year, month, 1) <= CAST(:last AS date) AND {sql.where(filters(question))}"""
+
+
+def with_running(charged: Charged, spends: Sequence[Spend], question: Question, month: date) -> Charged:
+    """Return `charged` with the month that runs, as far as it is rated; of it, plan fees are not told apart.
+
+    `month` is its first day. Groups that have no bill yet stand with the others.
+    """
+    mine = [spend for spend in spends if _is_wanted(spend, question)]
+    groups: dict[tuple[Any, str], list[Spend]] = {}
+    for spend in mine:
+        groups.setdefault((_label(spend, question, charged.labels), spend.currency), []).append(spend)
+    rows = [
+        (measure.name, label, month, currency, _amount(measure.name, some), len(some))
+        for (label, currency), some in groups.items()
+        for measure in question.measures
+        if measure.name != "plan_fee"
+    ]
+    running = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    is_other = any(label is None for label, _ in groups) and charged.groups == len(charged.labels)
+    frame = pd.concat([charged.frame, running], ignore_index=True) if rows else charged.frame
+    return Charged(frame, charged.labels, charged.groups + is_other)
+
+
+def _label(spend: Spend, question: Question, labels: Sequence[Any]) -> Any:
+    of = {"organization": spend.organization_id, "tier": spend.tier, "project": spend.project_id}
+    label = of.get(question.by, "")
+    return label if label in labels else None
+
+
+def _amount(name: str, spends: Sequence[Spend]) -> Decimal:
+    return sum((spend.so_far if name == "charge" else spend.overage for spend in spends), Decimal(0))
+
+
+def _is_wanted(spend: Spend, question: Question) -> bool:
+    chosen = question.filters
+    return (
+        (not chosen.tiers or spend.tier in chosen.tiers)
+        and (not chosen.organizations or spend.organization_id in chosen.organizations)
+        and (not chosen.projects or spend.project_id in chosen.projects)
+    )

@@ -15,6 +15,7 @@ from console.ui import escape, format
 from console.views.explore.series import Series, Shown, name_of
 from console.views.explore.state import State
 from metering.catalogue import own_meters
+from metering.running.spend import Spend
 
 OTHER = "Other"
 MOST_POINTS = 12_000  # values of one chart
@@ -34,18 +35,27 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read(connection: Connection, state: State, at: datetime) -> Shown:
+@dataclass(frozen=True)
+class Beside:
+    """What is read elsewhere: the month that runs as it is rated, and what the only project may use."""
+
+    spends: Sequence[Spend] = ()
+    rated_at: datetime | None = None
+    allowance: tuple[float, str] | None = None
+
+
+def read(connection: Connection, state: State, at: datetime, beside: Beside = Beside()) -> Shown:
     """Return the answer to the page's question at `at`, in UTC."""
     today = at.date()
     question = state.question(today, catalogue(own_meters.known(connection)))
-    reading = _read(connection, question, today)
+    reading = _read(connection, question, today, beside)
     before = None
     if (other := state.compared(today)) is not None:
         first = other[0].replace(day=1) if reading.question.measures[0].kind == "money" else other[0]
         moved = reading.question.moved(first, other[1])
         if question.by != "none":
             moved = moved.about(reading.labels, reading.groups > len(reading.labels))
-        before = _read(connection, moved, today)
+        before = _read(connection, moved, today, Beside())
     series = _series(connection, state, reading, before)
     return Shown(
         reading.question.grain,
@@ -54,14 +64,15 @@ def read(connection: Connection, state: State, at: datetime) -> Shown:
         running=_running(reading, today),
         quality=_quality(connection, reading, today),
         periods_before=before.periods if before else (),
+        allowance=beside.allowance,
         notes=[*reading.notes, *_notes(state, reading, series)],
     )
 
 
-def _read(connection: Connection, question: Question, today: date) -> Reading:
+def _read(connection: Connection, question: Question, today: date, beside: Beside) -> Reading:
     notes: list[str] = []
     if any(measure.kind == "money" for measure in question.measures):
-        return _read_money(connection, question, today)
+        return _read_money(connection, question, today, beside)
     if question.by == "device" and (why := devices.takes(question)):
         notes.append(why)
         question = replace(question, by="none")
@@ -98,11 +109,15 @@ def _known(frame: pd.DataFrame) -> dict[Any, tuple[int, int, int]]:
     return {period: (int(k), int(e), int(r)) for period, k, e, r in sums.itertuples(name=None)}
 
 
-def _read_money(connection: Connection, question: Question, today: date) -> Reading:
+def _read_money(connection: Connection, question: Question, today: date, beside: Beside) -> Reading:
     measures = tuple(measure for measure in question.measures if measure.kind == "money")
     left_out = [measure.label for measure in question.measures if measure.kind != "money"]
-    question = replace(question, measures=measures)
+    by = "none" if question.by == "device" else question.by
+    question = replace(question, measures=measures, by=by)
     answered = money.read(connection, question)
+    month = today.replace(day=1)
+    if beside.spends and question.first <= month <= question.last:
+        answered = money.with_running(answered, beside.spends, question, month)
     periods = question.starts()
     currencies = list(dict.fromkeys(answered.frame["currency"])) or [""]
     labels = [*answered.labels, days.OTHER] if answered.groups > len(answered.labels) else answered.labels
@@ -113,8 +128,12 @@ def _read_money(connection: Connection, question: Question, today: date) -> Read
     notes = ["Money is by month: a bill has no days. It is the closed months' bills, corrections included."]
     if left_out:
         notes.append(f"{', '.join(left_out)} cannot stand beside money in one chart and is left out.")
-    if question.last >= today.replace(day=1):
-        notes.append(f"{today:%Y-%m} is not closed: its charge so far is on Billing.")
+    if question.last >= month and beside.rated_at is not None:
+        notes.append(
+            f"{month:%Y-%m} is not closed: its charge so far, rated {format.stamp(beside.rated_at)}."
+        )
+    elif question.last >= month:
+        notes.append(f"{month:%Y-%m} is being rated: refresh the page to see its charge so far.")
     return Reading(question, periods, values, list(answered.labels), answered.groups, notes=notes)
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-from console.data import database
+from console.data import database, limits, spending
 from console.data.cache import cached
 from console.data.explore import distribution
 from console.data.explore.distribution import Distribution
-from console.data.explore.measures import Measure, catalogue
+from console.data.explore.measures import MONEY, Measure, catalogue
 from console.data.explore.question import Question
 from console.data.session import current_scope, now
-from console.data.transactions import read_transaction_as
+from console.data.transactions import ReadTransaction, read_transaction_as
 from console.ui import escape, format
 from console.ui.charts import drawing
 from console.ui.charts.drawing import Selection
@@ -26,6 +26,7 @@ from console.views.explore.series import Series, Shown
 from console.views.explore.state import State
 from metering.catalogue import own_meters
 from metering.db.scope import Scope
+from metering.running import allowances
 
 CHART, TRAIL = "explore-chart", "explore-trail"
 
@@ -33,8 +34,31 @@ CHART, TRAIL = "explore-chart", "explore-trail"
 @cached
 def query(scope: Scope, state: State, hour: datetime) -> tuple[datetime, Shown]:
     """Return the answer to `state`, and of when it is. `hour` parts the answers of different hours."""
+    late = limits.behind(scope) if state.look == "cumulative" else False
+    rating = spending.latest(scope, spending.PATIENCE) if _is_money(state) else None
     with read_transaction_as(scope) as page:
-        return page.at, answer.read(page.connection, state, page.at)
+        beside = answer.Beside(
+            rating.each if rating else (),
+            rating.at if rating else None,
+            _allowance(page, state, late),
+        )
+        return page.at, answer.read(page.connection, state, page.at, beside)
+
+
+def _is_money(state: State) -> bool:
+    return any(measure.name in state.meters for measure in MONEY)
+
+
+def _allowance(page: ReadTransaction, state: State, late: bool) -> tuple[float, str] | None:
+    """Return what the only project may use of the only meter in the running month, None for no limit."""
+    one_project = len(state.filters.projects) == 1 and len(state.meters) == 1
+    if state.look != "cumulative" or state.range != "month" or not one_project:
+        return None
+    rows = allowances.projects(
+        page.connection, limits.version(page), page.at, 0.0, late, state.filters.projects[0]
+    )
+    included = next((row["included"] for row in rows if row["meter"] == state.meters[0]), None)
+    return None if included is None else (float(included), "Included in the month")
 
 
 @cached

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from console.data.explore.measures import Measure
+from console.data.explore.measures import Measure, catalogue
 from console.data.explore.question import Filters, Question
 from console.views.explore import ranges
 
@@ -100,14 +100,17 @@ class State:
         ]
 
 
-def parse(query: Mapping[str, str], today: date, known: Mapping[str, Measure]) -> tuple[State, list[str]]:
+def parse(
+    query: Mapping[str, str], today: date, known: Mapping[str, Measure] | None = None
+) -> tuple[State, list[str]]:
     """Return the state that an address asks for, and a sentence for each value that was not taken.
 
-    What is wrong is left as it is without it. `today` is the running day in UTC, `known` every measure.
+    What is wrong is left as it is without it. `today` is the running day in UTC, `known` every measure;
+    without it those of the catalogue.
     """
     wrong: list[str] = []
     state = State(
-        meters=_meters(query.get("meters"), known, wrong),
+        meters=_meters(query.get("meters"), known or catalogue(), wrong),
         by=_word(query, "by", GROUPS, "none", wrong),
         top=_top(query.get("top"), wrong),
         filters=_filters(query.get("where"), wrong),
