@@ -161,6 +161,12 @@ def described(name: str, meters: Mapping[str, OwnMeter]) -> OwnMeter:
     return meters.get(name) or OwnMeter(name, "", "sum", name, "")
 
 
+def quantities(cell: Any) -> dict[str, int]:
+    """Return the quantities in a row's cell of `meters`; nothing of what somebody wrote in their place."""
+    members = cell.items() if isinstance(cell, dict) else ()
+    return {name: quantity for name, quantity in members if isinstance(quantity, int)}
+
+
 def value_sql(name: str, column: str = "meters") -> str:
     """Return SQL of the quantity of meter `name` in a row's JSONB `column`; 0 where nothing was reported.
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES
-from metering.catalogue.own_meters import LARGEST_NAMES
+from metering.catalogue.own_meters import LARGEST_NAMES, quantities
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
 from metering.errors import AdjustmentRefused
@@ -66,7 +66,7 @@ class BilledMonth:
         return self._with(meter, self.corrections.get(meter, 0))
 
     def _with(self, meter: str, quantity: int) -> int:
-        own: Mapping[str, int] = self.bill["meters"]
+        own = quantities(self.bill["meters"])
         billed = self.bill[meter] if meter in COUNTER_NAMES else own.get(meter, 0)
         return total(meter, self.largest, int(billed), quantity)
 
@@ -85,7 +85,7 @@ class BilledMonth:
     def charge(self, corrections: Mapping[str, int]) -> Decimal:
         """Return fee and overage of the month with those corrections, rounded as a bill is."""
         totals: dict[str, Any] = {name: self._with(name, corrections.get(name, 0)) for name in COUNTER_NAMES}
-        own = {*self.bill["meters"], *corrections} - {*COUNTER_NAMES}
+        own = {*quantities(self.bill["meters"]), *corrections} - {*COUNTER_NAMES}
         totals["meters"] = {name: self._with(name, corrections.get(name, 0)) for name in own}
         return rated.rate({**self.bill, **totals}, self.spans, self.versions).total
 

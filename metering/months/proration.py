@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
-from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
+from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql, quantities
 from metering.catalogue.periods import Month
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
@@ -73,10 +73,11 @@ def span_of(
 
     The row has `meters` of the platform's own, and in `largest_meters` which of them are billed like a level.
     """
+    own = quantities(row["meters"])
     return Span(
         tier,
-        totals={name: row[name] for name in COUNTER_NAMES} | row["meters"],
-        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES} | row["meters"],
+        totals={name: row[name] for name in COUNTER_NAMES} | own,
+        peaks={name: row[f"peak_{name}"] for name in GAUGE_NAMES} | own,
         averages={name: row[f"avg_{name}"] for name in GAUGE_NAMES},
         days=days,
         of=of,
@@ -88,9 +89,10 @@ def span_of(
 def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[Span]:
     """Return the spans with what `totals` has more than their days added to the last one."""
     *earlier, last = spans
-    every = {name: totals[name] for name in COUNTER_NAMES} | totals["meters"]
+    posted = quantities(totals["meters"])
+    every = {name: totals[name] for name in COUNTER_NAMES} | posted
     own = {name: total - sum(span.totals.get(name) or 0 for span in earlier) for name, total in every.items()}
-    peaks = {name: level for name, level in totals["meters"].items() if _is_raised(name, level, spans)}
+    peaks = {name: level for name, level in posted.items() if _is_raised(name, level, spans)}
     return [*earlier, replace(last, totals=own, peaks={**last.peaks, **peaks})]
 
 

@@ -47,15 +47,20 @@ def _differing(table: str, keys: str, expected: str, project: str, period: str, 
             WHERE x.value IS DISTINCT FROM y.value) v"""
 
 
+# A cell that somebody rewrote may be anything; verify has to read it, to say so.
+_CELL = "CASE jsonb_typeof(d.meters) WHEN 'object' THEN d.meters ELSE '{}' END"
+_NUMBER = "CASE jsonb_typeof(own.value) WHEN 'number' THEN CAST(own.value AS numeric) END"
+
+
 def _own(group: str) -> str:
     """Return SQL of the platform's own meters by `group`: their sums and the largest of each."""
     return f"""
         SELECT {group}, jsonb_object_agg(meter, total) AS meters,
             jsonb_object_agg(meter, largest) AS largest_meters
-        FROM (SELECT {group}, own.key AS meter, sum(own.value::numeric) AS total,
-                max(own.value::numeric) AS largest
+        FROM (SELECT {group}, own.key AS meter, sum({_NUMBER}) AS total,
+                max({_NUMBER}) AS largest
             FROM (SELECT *, date_trunc('month', date)::date AS first_of_month FROM daily_stats) d
-            CROSS JOIN LATERAL jsonb_each_text(d.meters) own GROUP BY {group}, own.key) meters
+            CROSS JOIN LATERAL jsonb_each({_CELL}) own GROUP BY {group}, own.key) meters
         GROUP BY {group}"""
 
 

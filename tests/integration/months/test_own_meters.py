@@ -1,26 +1,33 @@
 """Meters of the platform's own go the way of every other: ledger, day, month, bill, proof."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from metering.archive.files import write_files
+from metering.archive.restore import restore_rows
 from metering.catalogue import own_meters, projects
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
+from metering.errors import AdjustmentRefused, PlanError, SettingsError
 from metering.ledger import own_usage
 from metering.ledger.own_usage import Usage
+from metering.months import adjustments, corrected_bills
+from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
 from metering.months.explain import explain
 from metering.months.explanation import render
 from metering.pricing import plans
 from metering.pricing.plans import Plans
+from metering.proof import offline
 from metering.proof.verify import verify
 from metering.running import allowances, checks, spend
-from tests.support.closed_months import OCTOBER
+from tests.support.closed_months import OCTOBER, export_days, export_month
 from tests.support.platform import Platform
 
 METERS = {
@@ -99,7 +106,8 @@ def test_hours_become_a_day_a_month_a_bill_and_lifetime(engine: Engine, project:
     assert str(bill.total_charge) == "76.00"
     assert live.meters == {"query_seconds": 7, "robots_online": 6}
     assert live.lifetime_meters == {"query_seconds": 220, "robots_online": 8}
-    assert "query_seconds (pro): 220 used - 100 included = 120 over; per_unit: 120 units x 0.50" in shown
+    assert "Query time" in shown
+    assert "10.00 + overage 66.00" in shown
     assert "12:00                60" in shown
     assert verify(engine).discrepancies == []
     close(engine, project, offered, OCTOBER.next())
@@ -133,3 +141,108 @@ def test_limits_and_prorated_tiers_know_own_meters(
     # 15 of 31 days pro: a fee of 10 x 15/31, 49 of 100 seconds included, 5 robots are no more than included.
     assert str(charge) == str(running[0].so_far) == "25.34"
     assert verify(engine).discrepancies == []
+
+
+def correct(
+    engine: Engine, project: int, meter: str, quantity: int, about: date, offered: Plans, at: datetime
+) -> int:
+    with transaction(engine) as connection:
+        wanted = Adjustment(project, meter, quantity, None, about, "metered twice", "ann@example.com")
+        return adjustments.post(connection, wanted, offered, at)
+
+
+def test_corrections_of_own_meters_are_worth_what_they_say(
+    engine: Engine, project: int, tmp_path: Path
+) -> None:
+    offered = load_plans(tmp_path)
+    report(engine, project, MID, query_seconds=150, robots_online=6)
+    about, later = MID.date(), OCTOBER.next().start + DAY
+    correct(engine, project, "query_seconds", -30, about, offered, MID + DAY)
+    wrong = correct(engine, project, "robots_online", 20, about, offered, MID + DAY)
+    correct(engine, project, "robots_online", 9, about, offered, MID + DAY)
+    with pytest.raises(AdjustmentRefused, match="cannot be negative"):
+        correct(engine, project, "robots_online", -1, about, offered, MID + DAY)
+    with pytest.raises(AdjustmentRefused, match=r"'clicks' is no counter; .* robots_online"):
+        correct(engine, project, "clicks", 1, about, offered, MID + DAY)
+    with transaction(engine) as connection:
+        adjustments.reverse(connection, project, wrong, "a typing error", "ann", offered, MID + DAY)
+    close(engine, project, offered)
+    with engine.connect() as connection:
+        bill = connection.execute(text("SELECT meters, total_charge FROM monthly_stats")).one()
+    assert bill.meters == {"query_seconds": 120, "robots_online": 9}
+    assert str(bill.total_charge) == "28.00"  # 10 + 20 x 0.50 + 4 x 2
+    correct(engine, project, "query_seconds", 40, about, offered, later)
+    raised = correct(engine, project, "robots_online", 12, about, offered, later)
+    correct(engine, project, "robots_online", 11, about, offered, later)
+    with pytest.raises(AdjustmentRefused, match="cannot become smaller"), transaction(engine) as connection:
+        adjustments.reverse(connection, project, raised, "no", "ann", offered, later)
+    with engine.connect() as connection:
+        query = text("SELECT amount FROM adjustments WHERE amount IS NOT NULL ORDER BY id")
+        assert list(map(str, connection.scalars(query))) == ["20.00", "6.00", "0.00"]
+        (view,) = corrected_bills.views(connection, OCTOBER)
+    assert (view["as_corrected"]["query_seconds"], view["as_corrected"]["robots_online"]) == (160, 12)
+    assert verify(engine).discrepancies == []
+
+
+def test_files_of_own_meters_verify_offline_and_restore(engine: Engine, project: int, tmp_path: Path) -> None:
+    offered = load_plans(tmp_path)
+    report(engine, project, MID, query_seconds=150, robots_online=6)
+    correct(engine, project, "query_seconds", 7, MID.date(), offered, MID + DAY)
+    correct(engine, project, "robots_online", 8, MID.date(), offered, MID + DAY)
+    close(engine, project, offered)
+    export_month(engine, OCTOBER, tmp_path / "bills.csv")
+    export_month(engine, OCTOBER, tmp_path / "bills.parquet", "parquet")
+    export_days(engine, OCTOBER, tmp_path / "days.csv")
+    for names in (["bills.csv", "days.csv"], ["bills.parquet"]):
+        assert offline.verify([tmp_path / name for name in names])[1] == []
+    changed = (tmp_path / "bills.csv").read_text().replace('""query_seconds"":157', '""query_seconds"":156')
+    (tmp_path / "changed.csv").write_text(changed)
+    assert "not as it was sealed" in offline.verify([tmp_path / "changed.csv"])[1][0]
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    write_files(engine, OCTOBER, folder)
+    with transaction(engine) as connection:
+        restored = restore_rows(connection, OCTOBER, folder, "ann", OCTOBER.end)
+    assert (restored.bills, restored.days, restored.adjustments) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "law"),
+    [
+        ("UPDATE usage_hourly SET meters = '[1]'", "a day = its hours"),
+        ('UPDATE daily_stats SET meters = \'{"query_seconds": "x"}\'', "a day = its hours"),
+        ("UPDATE daily_stats SET meters = '{}' WHERE meters <> '{}'", "a sealed day is as it was sealed"),
+        ("UPDATE monthly_stats SET meters = '5'", "a closed month is as it was sealed"),
+        ("UPDATE project_stats SET meters = '{\"clicks\": 1}'", "project_stats = hours of the open months"),
+        ("UPDATE project_stats SET lifetime_meters = '{}'", "lifetime = all closed months"),
+    ],
+)
+def test_verify_names_a_cell_that_was_rewritten(
+    engine: Engine, project: int, tmp_path: Path, statement: str, law: str
+) -> None:
+    report(engine, project, MID, query_seconds=150, robots_online=6)
+    close(engine, project, load_plans(tmp_path))
+    assert verify(engine).discrepancies == []
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in ("daily_stats", "monthly_stats"):
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        connection.execute(text(statement))
+    assert any(broken.law.startswith(law) for broken in verify(engine).discrepancies)
+
+
+def test_a_meter_that_left_the_file_stays_and_keeps_its_aggregation(
+    engine: Engine, project: int, tmp_path: Path
+) -> None:
+    report(engine, project, MID, query_seconds=150, robots_online=6)
+    changed = replace(METERS["robots_online"], aggregation="sum")
+    kept = pytest.raises(SettingsError, match="robots_online has usage with the aggregation max")
+    with kept, transaction(engine) as connection:
+        own_meters.declare(connection, {"robots_online": changed}, MID)
+    with transaction(engine) as connection:
+        own_meters.declare(connection, {}, MID)
+        assert list(own_meters.known(connection)) == ["query_seconds", "robots_online"]
+    close(engine, project, load_plans(tmp_path))
+    assert verify(engine).discrepancies == []
+    with pytest.raises(PlanError, match="there is no meter query_seconds, robots_online"):
+        plans.load(tmp_path / "plans.toml", own=())
