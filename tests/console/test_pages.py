@@ -189,7 +189,7 @@ class TestProject:
     def test_hours_add_up_to_their_day(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         yesterday = Day.of(datetime.now(UTC)).previous()
         page = open_page("project", project=str(fleet.projects[0]))
-        page.date_input[0].set_value(yesterday.date).run()
+        page.date_input(key="day").set_value(yesterday.date).run()
         table = next(frame.value for frame in page.dataframe if "Hour (UTC)" in frame.value)
         day = "SELECT mqtt_inbound FROM daily_stats WHERE project_id = :id AND date = :date"
         expected = Platform(engine).scalar(day, id=fleet.projects[0], date=yesterday.date)
@@ -197,7 +197,7 @@ class TestProject:
 
     def test_each_hour_says_how_well_it_was_measured(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project", project=str(fleet.projects[0]))
-        page.date_input[0].set_value(Day.of(datetime.now(UTC)).previous().date).run()
+        page.date_input(key="day").set_value(Day.of(datetime.now(UTC)).previous().date).run()
         table = next(
             frame.value for frame in page.dataframe if {"Hour (UTC)", "MQTT", "Why"} <= set(frame.value)
         )

@@ -16,7 +16,7 @@ from console.data.explore.measures import MONEY, Measure, catalogue
 from console.data.explore.question import Question
 from console.data.session import current_scope, now
 from console.data.transactions import ReadTransaction, read_transaction_as
-from console.ui import escape, format
+from console.ui import escape, format, saved_views
 from console.ui.charts import drawing
 from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
@@ -84,6 +84,7 @@ def show() -> None:
     _trail()
     controls.show(state, known, at.date())
     controls.remember(state)
+    saved_views.button("explore")
     if state.look == "distribution":
         as_of(_show_distribution(state, known, at))
         return

@@ -10,6 +10,7 @@ from console import address
 from console.data.queries.rows import Row
 from console.ui import escape, format
 from console.ui.charts import drawing
+from console.ui.charts import notes as chart_notes
 from console.ui.charts.meter import Measured, figure
 from console.ui.states import LEGEND
 from console.ui.table import Column, table
@@ -25,8 +26,15 @@ COVERAGE = (
 )
 
 
-def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Sequence[Row]) -> None:
-    """Render a meter by day, with its table and its unusual days."""
+def render(
+    project: Row,
+    trend: Sequence[Row],
+    unusual: Sequence[Row],
+    used: Sequence[Row],
+    running: Row | None,
+    notes: Sequence[Row],
+) -> None:
+    """Render a meter by day, with its table, its unusual days and `notes`; `running` is the day of now."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
@@ -40,9 +48,14 @@ def render(project: Row, trend: Sequence[Row], unusual: Sequence[Row], used: Seq
     address.write("meter", str(name))
     address.write("days", str(span))
     _say_missing(project, trend)
-    chart, rows, by_hour, coverage = st.tabs(["Chart", "Table", "Hours of a day", "Coverage"])
+    chart, rows, by_hour, coverage = st.tabs(
+        ["Chart", "Table", hours.TITLE, "Coverage"],
+        key=hours.TABS,
+        on_change="rerun",
+        default=hours.TITLE if "day" in st.query_params else None,
+    )
     with chart:
-        _chart(project, trend, METERS[str(name)], unusual, used)
+        _chart(project, trend, METERS[str(name)], unusual, used, running, notes)
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
     with by_hour:
@@ -60,25 +73,39 @@ def _chart(
     meter: Counter | Gauge,
     unusual: Sequence[Row],
     used: Sequence[Row],
+    running: Row | None,
+    notes: Sequence[Row],
 ) -> None:
     if all(row["coverage"] is None for row in trend):
         st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
         return
+    shown = [*trend, running] if running is not None else trend
     measured = Measured(
         meter.label,
         meter.unit,
         "day",
-        [str(row["date"]) for row in trend],
-        [row[meter.name] for row in trend],
+        [str(row["date"]) for row in shown],
+        [row[meter.name] for row in shown],
+        running=running is not None,
         limit=_level(meter, used),
         unusual={str(row["date"]): row["reason"] for row in unusual if row["meter"] == meter.name},
         quality=quality.words(trend, meter, partial(_expected, project=project)),
     )
-    alt = f"{meter.label} by day; a gap is a missing or unknown day"
-    drawing.show(figure(measured, f"{meter.name} {len(trend)}"), "project-trend", alt, ("points",))
+    drawn = figure(measured, f"{project['id']} {meter.name} {len(trend)}")
+    chart_notes.annotate(drawn, notes, shown[0]["date"], shown[-1]["date"], "day")
+    chart_notes.deployments(drawn, {str(row["date"]): row["deployments"] for row in shown}, "day")
+    alt = f"{meter.label} by day; a gap is a missing or unknown day; a click on a day opens its hours"
+    drawing.show(drawn, "project-trend", alt, ("points",), on_select=_open_hours)
     for row in unusual:
         if row["meter"] == meter.name:
             st.caption(f":orange[:material/warning:] {row['date']}: {escape.markdown(row['reason'], 200)}")
+
+
+def _open_hours(chosen: drawing.Selection) -> None:
+    """Open the hours of the day that was clicked."""
+    if chosen.x is not None:
+        st.session_state["day"] = date.fromisoformat(chosen.x[:10])
+        st.session_state[hours.TABS] = hours.TITLE
 
 
 def _level(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:

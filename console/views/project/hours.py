@@ -6,6 +6,7 @@ from itertools import groupby
 
 import streamlit as st
 
+from console import address
 from console.data.queries import projects
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
@@ -21,6 +22,7 @@ from metering.days import coverage_hours
 from metering.days.coverage_hours import HourCell
 
 WORDS = STATES | {"running": "… running"}
+TITLE, TABS = "Hours of a day", "project-tabs"  # this tab, and the key of all
 AGED = ("carried", "denied", "failed")  # whose level is an earlier one
 MEASURED = (
     Column("hour", "Hour (UTC)", "instant"),
@@ -31,9 +33,15 @@ MEASURED = (
 
 @error_boundary.guarded
 def render(project_id: int, first: date, last: date, name: str) -> None:
-    """Render the hours of a day, with the coverage of each source."""
+    """Render the hours of the day in the address, else of the running one."""
     running = last + timedelta(days=1)
-    day = st.date_input("Day", running, first, running, format="YYYY-MM-DD", width=170, key=f"hours-{first}")
+    if not first <= st.session_state.get("day", running) <= running:
+        del st.session_state["day"]  # of a longer range
+    st.session_state.setdefault("day", running)
+    day: date = st.date_input(
+        "Day", min_value=first, max_value=running, format="YYYY-MM-DD", width=170, key="day"
+    )
+    address.write("day", str(day) if st.session_state.get(TABS) == TITLE else None)
     with read_transaction() as page:
         counted = projects.hours(page.connection, project_id, Day(day))
         measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)

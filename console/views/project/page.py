@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import streamlit as st
 from sqlalchemy import Connection
@@ -14,12 +14,13 @@ from console.data.queries import projects, runs
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
-from console.ui import escape
+from console.data.views import annotations
+from console.ui import escape, notes
 from console.ui.page_header import head, loading
 from console.ui.progress import line
 from console.ui.table import Column, table
 from console.views.limits import of_project
-from console.views.project import days
+from console.views.project import days, running_day
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
@@ -40,7 +41,10 @@ MONTHS = (
 
 @dataclass(frozen=True)
 class Read:
-    """A project as of `at`: its days and what was unusual, its allowances, months and runs."""
+    """A project as of `at`: its days and what was unusual, its allowances, months and runs.
+
+    `running` is the day that is not over; `notes` are those of the days, of the project and its owner.
+    """
 
     at: datetime
     trend: list[Row]
@@ -48,6 +52,8 @@ class Read:
     used: list[Row]
     months: list[Row]
     recent: list[Row]
+    running: Row | None
+    notes: list[Row]
 
 
 @cached
@@ -64,6 +70,7 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
+        project = projects.find(page.connection, project_id) or {"is_active": False, "organization_id": 0}
         return Read(
             page.at,
             projects.trend(page.connection, project_id, first, last),
@@ -71,6 +78,14 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
             limits.read(page, late, Wanted(project=project_id)),
             projects.months(page.connection, project_id),
             runs.of_project(page.connection, project_id),
+            running_day.read(page.connection, project_id, Day.of(page.at)) if project["is_active"] else None,
+            annotations.read(
+                page.connection,
+                first.date,
+                Day.of(page.at).date,
+                (project["organization_id"],),
+                (project_id,),
+            ),
         )
 
 
@@ -79,6 +94,7 @@ def show() -> None:
     address.parse("project", _identifier, "the id of a project")
     address.parse("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.parse("meter", address.one_of(tuple(METERS)), "a meter")
+    address.parse("day", date.fromisoformat, "a day like 2026-11-24")
     span = int(st.session_state.get("days") or 30)
     as_of = head("Project")
     with loading():
@@ -93,7 +109,13 @@ def show() -> None:
     _title(project)
     live_totals(project["id"])
     of_project.render(figures.used)
-    days.render(project, figures.trend, figures.unusual, figures.used)
+    notes.button(
+        figures.notes,
+        Day.of(figures.at).date,
+        (project["organization_id"], project["organization"]),
+        (project["id"], project["name"]),
+    )
+    days.render(project, figures.trend, figures.unusual, figures.used, figures.running, figures.notes)
     _months(figures.months)
     _runs(figures.recent)
 

@@ -1,0 +1,72 @@
+"""Charts in a real browser: what is drawn is what SQL says, a click opens the hours, a swipe scrolls."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import settle
+from tests.support.browser_site import Site, visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+CHART = ".st-key-project-trend .js-plotly-plot"
+DATA = "chart => chart.data.map(trace => ({name: trace.name, x: trace.x, y: trace.y, colour: trace.line?.color}))"
+
+
+def chart_of(page: Page, site: Site, query: str = "") -> Any:
+    """The traces of the project's chart, once it is drawn."""
+    visit(page, site, f"project?project={site.fleet.projects[0]}{query}")
+    page.locator(f"{CHART} .main-svg").first.wait_for()
+    return page.locator(CHART).evaluate(DATA)
+
+
+def test_the_first_trace_is_the_meter_as_sealed_in_the_theme_s_colour(page: Page, site: Site) -> None:
+    first = chart_of(page, site)[0]
+    assert first["name"] == "MQTT messages in"
+    assert first["colour"] == "#1a64aa"  # of the light theme: Streamlit has replaced the placeholder
+    sealed = dict(site.rows(
+        "SELECT date::text, mqtt_inbound FROM daily_stats WHERE project_id = :id",
+        id=site.fleet.projects[0],
+    ))  # fmt: skip
+    drawn = dict(zip(first["x"], first["y"], strict=True))
+    running = max(drawn)
+    for day, value in drawn.items():
+        if day != running:
+            assert value == sealed.get(day), day
+
+
+def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site: Site) -> None:
+    first = chart_of(page, site)[0]
+    place = next(n for n in reversed(range(len(first["y"]) - 1)) if first["y"][n] is not None)
+    page.locator(f"{CHART} .scatterlayer .trace .point").first.wait_for()
+    spot = page.locator(CHART).evaluate(
+        """(chart, place) => {
+            const box = chart.querySelector('.nsewdrag').getBoundingClientRect();
+            const axis = chart._fullLayout.xaxis;
+            const at = new Date(chart.data[0].x[place] + 'T12:00:00Z').getTime();
+            return [box.left + axis.d2p(at), box.top + box.height / 2];
+        }""",
+        place,
+    )
+    page.mouse.move(*spot)
+    page.mouse.click(*spot)
+    page.wait_for_url(f"**day={first['x'][place]}*")
+    settle(page)
+    expect(page.get_by_role("tab", name="Hours of a day")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    chart_of(page, site)
+    page.locator(CHART).scroll_into_view_if_needed()
+    top = "() => document.querySelector('.stMain').scrollTop"
+    before = page.evaluate(top)
+    box = page.locator(f"{CHART} .nsewdrag").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = context.new_cdp_session(page)
+    gesture = {"x": x, "y": y, "xDistance": 0, "yDistance": 150, "speed": 800, "gestureSourceType": "touch"}
+    session.send("Input.synthesizeScrollGesture", gesture)
+    assert page.evaluate(top) < before
+    context.close()
