@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import settle
+from tests.support.browser import PATIENCE, settle
 from tests.support.browser_site import Site, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 CHART = ".st-key-project-trend .js-plotly-plot"
-DATA = "chart => chart.data.map(trace => ({name: trace.name, x: trace.x, y: trace.y, colour: trace.line?.color}))"
+DATA = """chart => chart.data.map(trace => (
+    {name: trace.name, x: trace.x, y: trace.y, colour: trace.line?.color}))"""
 
 
 def chart_of(page: Page, site: Site, query: str = "") -> Any:
@@ -49,6 +50,7 @@ def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site
         place,
     )
     page.mouse.move(*spot)
+    page.locator(f"{CHART} .hoverlayer .legend").wait_for()
     page.mouse.click(*spot)
     page.wait_for_url(f"**day={first['x'][place]}*")
     settle(page)
@@ -57,6 +59,7 @@ def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site
 
 def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     chart_of(page, site)
     page.locator(CHART).scroll_into_view_if_needed()

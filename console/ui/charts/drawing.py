@@ -43,7 +43,7 @@ def show(
 
     def chosen_now() -> None:
         if on_select is not None:
-            on_select(_selection(st.session_state[key]["selection"]))
+            on_select(_selection(st.session_state[key]["selection"], figure))
 
     # With the theme in it, the figure is another one in the other theme, and is drawn anew there.
     figure.update_layout(meta={"theme": st.context.theme.type})
@@ -56,15 +56,21 @@ def show(
         config=layout.CONFIG | {"toImageButtonOptions": {"format": "png", "filename": file_name, "scale": 2}},
         alt=alt,
     )
-    return _selection(chosen["selection"]) if select else Selection()
+    return _selection(chosen["selection"], figure) if select else Selection()
 
 
-def _selection(chosen: Any) -> Selection:
-    at = [point for point in chosen["points"] if "x" in point]
-    points = tuple((int(point["curve_number"]), str(point["x"])) for point in at)
-    places = tuple(int(point["point_index"]) for point in at if "point_index" in point)
+def _selection(chosen: Any, figure: go.Figure) -> Selection:
+    at = [point for point in chosen["points"] if "point_index" in point]
+    points = tuple((int(point["curve_number"]), _x(point, figure)) for point in at)
+    places = tuple(int(point["point_index"]) for point in at)
     boxes = [sorted(map(str, box["x"])) for box in chosen["box"] if len(box["x"]) == 2]
     return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None, places)
+
+
+def _x(point: Any, figure: go.Figure) -> str:
+    """Return x as the trace holds it: the browser says the middle of the period."""
+    trace = figure.data[point["curve_number"]]
+    return str(trace.x[point["point_index"]])
 
 
 def html_file(figure: go.Figure, theme: str = "light") -> str:

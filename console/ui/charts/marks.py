@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from console.ui.charts import layout, palette
 from console.ui.charts.layout import Grain
-from console.ui.charts.traces import Values
+from console.ui.charts.traces import UNSEEN, Values
 from console.ui.charts.units import Unit
 
 FAR = 3  # times the highest value: a limit above that is shown only when asked for in the legend
@@ -56,10 +56,16 @@ def _length(at: Any, grain: Grain) -> int:
 
 def band(x: Sequence[Any], low: Values, high: Values, unit: Unit, grain: Grain) -> list[go.Scatter]:
     """Return what fills the range that was expected, and its two edges; they lie below the series."""
-    common = {"mode": "lines", "connectgaps": False, "legendgroup": "band", "zorder": -1}
+    common = {"connectgaps": False, "legendgroup": "band", "zorder": -1}
     common |= {"xperiod": layout.PERIODS[grain], "xperiodalignment": "middle"}
-    edge = {"line": {"color": palette.OTHER, "width": 1, "dash": "dot"}, "hovertemplate": unit.value}
-    fill = {"fill": "toself", "fillcolor": palette.BAND, "line": {"width": 0}, "hoverinfo": "skip"}
+    edge = UNSEEN | {"line": {"color": palette.OTHER, "width": 1, "dash": "dot"}, "hovertemplate": unit.value}
+    fill = {
+        "mode": "lines",
+        "fill": "toself",
+        "fillcolor": palette.BAND,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
     around_x, around_y = _outline(x, low, high)
     return [
         go.Scatter(**common, **fill, x=around_x, y=around_y, name="Expected"),
@@ -90,7 +96,7 @@ def limit(x: Sequence[Any], value: float, highest: float, name: str, unit: Unit,
         x=list(x),
         y=[value] * len(x),
         name=name,
-        mode="lines",
+        **UNSEEN,
         showlegend=True,
         visible="legendonly" if value > FAR * highest else True,
         line={"color": palette.MARK, "width": 2, "dash": "dash"},

@@ -10,6 +10,8 @@ from console.ui.charts.layout import Grain
 from console.ui.charts.units import Unit
 
 Values = Sequence[float | None]
+# A click chooses the first point under it that has a marker: lines have some that nobody sees.
+UNSEEN = {"mode": "lines+markers", "marker": {"size": 1, "opacity": 0}}
 POINTS = 120  # of a line: more would touch one another
 _FADED = {"unselected": {"marker": {"opacity": 0.45}}, "selected": {"marker": {"opacity": 1}}}
 
@@ -33,7 +35,7 @@ def area(x: Sequence[Any], y: Values, name: str, unit: Unit, grain: Grain, numbe
     colour = palette.series(number)
     return go.Scatter(
         **_basics(x, y, name, unit, grain),
-        mode="lines",
+        **UNSEEN,
         stackgroup="all",
         stackgaps="infer zero",
         line={"color": colour, "width": 1},
@@ -63,7 +65,7 @@ def bars(
 
 def recoloured(trace: go.Scatter | go.Bar, colour: str) -> go.Scatter | go.Bar:
     """Return `trace` in another colour, such as `palette.OTHER` for the rest of a top list."""
-    trace.update(marker={"color": colour})
+    trace.update(marker={"color": colour})  # one that is unseen stays so
     if isinstance(trace, go.Scatter):
         trace.update(line={"color": colour})
         if trace.fillcolor:
@@ -94,7 +96,7 @@ def compared(x: Sequence[Any], y: Values, name: str, unit: Unit, grain: Grain) -
     """Return a dashed grey line: the period before, or a year ago, moved to these days."""
     return go.Scatter(
         **_basics(x, y, name, unit, grain),
-        mode="lines",
+        **UNSEEN,
         connectgaps=False,
         line={"color": palette.OTHER, "width": 2, "dash": "dash"},
     )
