@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from console.data.transactions import WriteTransaction, write_transaction
 from jobs import queue
-from metering.alerts import alerts
+from metering.alerts import alerts, thresholds
 from metering.approvals import approvals, corrections
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
@@ -21,6 +21,7 @@ from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
 from metering.months.adjustments import Adjustment
 from metering.months.due import due_months
+from metering.organizations import budgets
 from metering.pricing import plans
 from metering.runs.requests import Request
 
@@ -118,6 +119,26 @@ def acknowledge(alert_ids: Sequence[int], note: str) -> None:
     with write_transaction("operator") as by:
         for alert in alert_ids:
             alerts.acknowledge(by.connection, alert, by.actor, note)
+
+
+def set_thresholds(organization: int, meter: str | None, percents: Sequence[int]) -> None:
+    """Set at which shares of an allowance a customer's limits are reported. Raises BudgetRefused."""
+    with write_transaction("operator") as by:
+        thresholds.put(by.connection, organization, meter, percents, by.actor)
+
+
+def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str, at: datetime) -> None:
+    """Set the budget of an `organization` or a `project`; without an amount, take it away.
+
+    Raises BudgetRefused, UnknownProject.
+    """
+    target = {f"{whose}_id": identity}
+    with write_transaction("operator") as by:
+        if amount is None:
+            budgets.remove(by.connection, by.actor, **target)
+        else:
+            offered = plans.load(current_settings().plans)
+            budgets.put(by.connection, offered, at, amount, currency, by.actor, **target)
 
 
 def accept_gap(gap: int, reason: str, at: datetime) -> None:

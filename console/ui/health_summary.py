@@ -27,21 +27,22 @@ def verdict(problems: Sequence[Problem], at: datetime, here: str = "", well: str
 
 def _problems(problems: Sequence[Problem], at: datetime, here: str) -> None:
     bad = any(problem.severity == "bad" for problem in problems)
-    label = format.many(len(problems), "thing") + (" needs" if len(problems) == 1 else " need") + " attention"
+    number = sum(problem.number for problem in problems)
+    label = format.many(number, "thing") + (" needs" if number == 1 else " need") + " attention"
     with st.container(border=True):
         (st.error if bad else st.warning)(label, icon=":material/error:" if bad else ":material/warning:")
-        for number, problem in enumerate(problems):
-            _problem(problem, number, at, here)
+        for place, problem in enumerate(problems):
+            _problem(problem, place, at, here)
 
 
-def _problem(problem: Problem, number: int, at: datetime, here: str) -> None:
+def _problem(problem: Problem, place: int, at: datetime, here: str) -> None:
     """Show one line: how bad it is, the sentence that leads to it, its age, and what to do."""
     incident = problem.incident
     words = escape.html(problem.sentence, LONGEST)
     target = links.address(problem.page, problem.query)
     sentence = words if problem.page == here and not incident else links.anchor(target, words)
     age = f" <small>· {format.lasting(incident.opened_at, at)}</small>" if incident else ""
-    with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{number}"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{place}"):
         st.html(f"{states.html(LOOKS[problem.severity])} {sentence}{age}", width="stretch")
         if incident is not None:
             remedies.offer(incident, "problems", here)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from fleetmeter import status as overview
 from fleetmeter.doctor.finding import Finding
-from metering.catalogue import brokers
+from metering.catalogue import brokers, quantities
 from metering.config.settings import Settings
 from metering.ledger import sessions
 from metering.ledger.mqtt import FORMER_ORGANIZATION
@@ -39,7 +39,8 @@ def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterat
         else "start it again, or read its log: broker or database is away; if it does not come back, "
         f"fleetmeter counters retire {member.client_id}: until then no month closes without it"
     )
-    result = f"counter {member.client_id}{group} is {state}, last seen at {member.last_seen_at}"
+    seen = quantities.moment(member.last_seen_at) if member.last_seen_at else "never"
+    result = f"counter {member.client_id}{group} is {state}, last seen: {seen}"
     yield Finding("counters", ok, result, advice)
     difference = member.clock_difference
     if difference is not None and abs(difference) > settings.clock_tolerance:
@@ -50,15 +51,29 @@ def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterat
         yield Finding("exactness", True, f"counter {member.client_id}: {brokers.APPROXIMATE}")
 
 
+REASONS = {
+    "organization_mismatch": "the project is another organization's",
+    "malformed_topic": "the topic is not in the expected form",
+    "unknown_project": "the project is unknown",
+}
+RISING = text("""
+    SELECT coalesce(sum(messages), 0)::bigint FROM unattributed_messages
+    WHERE reason <> :former AND updated_at > clock_timestamp() - interval '2 hours'
+        AND hour > CAST(:at AS timestamptz) - interval '2 hours'""")
+
+
 def _unattributed(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
     rows = connection.execute(text(overview.UNATTRIBUTED), {"at": at}).all()
-    if result := ", ".join(f"{messages:,} {reason}" for reason, messages in rows if messages):
+    named = (f"{messages:,} {REASONS.get(reason, reason)}" for reason, messages in rows if messages)
+    if result := ", ".join(named):
+        rising = connection.scalar(RISING, {"at": at, "former": FORMER_ORGANIZATION}) or 0
+        more = f"; {rising:,} of them in the last 2 hours, and it goes on" if rising else ""
         yield Finding(
             "topics",
-            True,
-            f"not attributed in the last 24 h: {result}",
-            f"topics are {settings.mqtt_topic_root}/{{org_id}}/{{project_id}}/{{device_id}}/…; samples "
-            "are in unattributed_messages",
+            not rising,
+            f"not attributed in the last 24 h: {result}{more}",
+            f"topics are {settings.mqtt_topic_root}/{{org_id}}/{{project_id}}/{{device_id}}/…; the "
+            "Health page and unattributed_messages have samples",
         )
     topics = connection.scalars(FORMER_TOPICS, {"reason": FORMER_ORGANIZATION, "at": at}).all()
     if topics:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from fleetmeter import status as overview
 from fleetmeter.doctor.finding import Finding
+from metering.catalogue.quantities import many
 from metering.config.settings import Settings
 from metering.pricing import plans
 
@@ -21,7 +22,9 @@ def snapshots(connection: Connection, settings: Settings, at: datetime) -> Itera
         "daily snapshots",
         count == 0,
         f"{count} missing in the last 30 days",
-        "" if count == 0 else "`fleetmeter missing` lists them, `fleetmeter backfill` repairs them",
+        ""
+        if count == 0
+        else "Snapshots, Backfill repairs them (or `fleetmeter backfill`); `fleetmeter missing` lists them",
     )
 
 
@@ -32,7 +35,11 @@ def closes(connection: Connection, settings: Settings, at: datetime) -> Iterator
             continue
         blocked = state["blocked"]
         reason = next(iter(blocked.values()), "")
-        result = f"{month} is over and open" + (f", blocked for {len(blocked)} projects" if blocked else "")
-        yield Finding("monthly close", False, result, reason or "`fleetmeter run monthly` closes it")
+        result = f"{month} is over and open" + (
+            f", blocked for {many(len(blocked), 'project')}" if blocked else ""
+        )
+        yield Finding(
+            "monthly close", False, result, reason or "Billing closes it (or `fleetmeter run monthly`)"
+        )
         return
     yield Finding("monthly close", True, "every month that is over is closed")

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from collectors.platform.tables import missing_indexes
 from fleetmeter.doctor.finding import Finding
+from metering.catalogue import quantities
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import POLLED_SOURCES, SourceInfo
 from metering.config.settings import Settings
@@ -40,13 +41,26 @@ def _source(connection: Connection, source: SourceInfo, at: datetime) -> Finding
     """Judge a source by every project that is on: one that is denied does not hide behind the others."""
     query = text(STALE.format(column=source.measured_at, until=METERED_UNTIL))
     row = connection.execute(query, {"at": at}).one()
-    result = f"{row.projects - row.stale:,} of {row.projects:,} projects measured in the last 2 hours"
+    result = f"{row.projects - row.stale:,} of {row.projects:,} projects"
     if not row.stale:
-        return Finding(f"source {source.name}", True, result)
-    since = f"since {row.oldest:%Y-%m-%d %H:%M} UTC" if row.oldest else "ever"
+        return Finding(f"source {source.name}", True, f"{source.label}: {result}")
+    since = f"since {quantities.moment(row.oldest)}" if row.oldest else "ever"
     named = ", ".join(map(str, row.ids)) + (" …" if row.stale > len(row.ids) else "")
-    advice = f"run the hourly job (Jobs, or `fleetmeter run hourly`) and read its reason for {source.name}"
-    return Finding(f"source {source.name}", False, f"{result}; project {named} not {since}", advice)
+    why = _why(connection, source)
+    advice = f"press Read {source.label} now on Alerts (or `fleetmeter run hourly`)"
+    left_out = f"{row.stale:,} {why[0]}; project {named} not read {since}"
+    reason = f"; {why[1]}" if why[1] else ""
+    return Finding(f"source {source.name}", False, f"{source.label}: {result}, {left_out}", advice + reason)
+
+
+def _why(connection: Connection, source: SourceInfo) -> tuple[str, str]:
+    """Return what the last refresh says of a source: in a word, and its reason ("" where it says none)."""
+    run = listing.last(connection, "hourly")
+    errors = [one for one in (run["errors"] or [] if run else []) if one.get("source") == source.name]
+    if not errors:
+        return "not measured", ""
+    word = "denied" if all(one.get("kind") == "denied" for one in errors) else "not read"
+    return word, str(errors[0]["error"])
 
 
 def _indexes(connection: Connection) -> Finding:
@@ -71,6 +85,8 @@ def _last_run(connection: Connection, job: str, since: datetime) -> Finding:
     errors = run["errors"] or []
     ok = run["state"] in ("succeeded", "running", "queued") and moment > since and not errors
     state = label(run["state"], run["result"], errors)
-    result = f"run {run['id']} for {run['period']} {state} at {moment:%Y-%m-%d %H:%M}"
+    result = f"run {run['id']} for {run['period']} {state} at {quantities.moment(moment)}"
     reason = errors[0]["error"] if errors else "no newer run"
-    return Finding(f"job {job}", ok, result, "" if ok else f"{reason}; retry with `fleetmeter run {job}`")
+    return Finding(
+        f"job {job}", ok, result, "" if ok else f"{reason}; press Run now on Jobs (or `fleetmeter run {job}`)"
+    )

@@ -80,8 +80,8 @@ class Incident:
 
     @property
     def has_cost(self) -> bool:
-        """Return whether money is at stake."""
-        return self.kind in AT_STAKE
+        """Return whether money is at stake; not for how many projects or users an organization has."""
+        return self.kind in AT_STAKE and not (self.kind == "limit" and "meter" not in self.detail)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON: the alert's columns, and `title`, `cost` (a string) and `currency`."""

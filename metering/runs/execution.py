@@ -22,7 +22,7 @@ from metering.runs.context import Context
 from metering.runs.dry_run import dry_run
 from metering.runs.heartbeat import Advance, Heartbeat, ShutdownRequested
 from metering.runs.lease import LeaseLost, Run
-from metering.runs.outcome import Outcome
+from metering.runs.outcome import Outcome, label
 
 Task = Callable[[Context], dict[str, Any]]  # does a job's work and returns its result
 Tasks = Mapping[str, Task]  # by the name of the job
@@ -104,7 +104,8 @@ def _finish(engine: Engine, tasks: Tasks, run: Run, context: Context) -> Outcome
         else:
             state = "succeeded"
             lease.finish(connection, run, state, result, errors)
-    log.info("run finished", run=run.id, job=run.job, period=run.period, state=state, failures=len(errors))
+    ended = {"run": run.id, "job": run.job, "period": run.period, "state": label(state, result, errors)}
+    (log.warning if errors else log.info)("run finished", **ended, failures=len(errors))
     return _outcome(run, state, result, errors)
 
 

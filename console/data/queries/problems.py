@@ -29,7 +29,7 @@ PER_KIND = 3  # incidents of a kind that are named one by one
 class Problem:
     """Something that is not all right: one sentence, the page where to go, and its incident if it has one.
 
-    `query` is part of that page's address.
+    `query` is part of that page's address. `number`: how many it stands for.
     """
 
     severity: Literal["bad", "warning"]
@@ -37,6 +37,7 @@ class Problem:
     page: str
     incident: Incident | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    number: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def _incidents(waiting: Sequence[Incident]) -> list[Problem]:
 
 def _others(kind: str, others: Sequence[Incident]) -> Problem:
     severity = min(map(_severity, others))
-    return Problem(severity, f"{len(others)} more: {titles.words(kind)}", "alerts", query={"kind": kind})
+    sentence = f"{len(others)} more of kind {titles.words(kind)}"
+    return Problem(severity, sentence, "alerts", None, {"kind": kind}, len(others))
 
 
 def _severity(incident: Incident) -> Literal["bad", "warning"]:

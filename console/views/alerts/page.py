@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final, Literal
 
 import streamlit as st
 
@@ -9,10 +10,11 @@ from console import address
 from console.actions import acknowledge
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
-from console.ui import format
+from console.ui import format, links, states
 from console.ui.page_header import head, loading
+from console.ui.states import State
 from console.ui.table import Column, table, untick
-from console.views.alerts import panel
+from console.views.alerts import panel, settings
 from metering.alerts import incidents, titles
 from metering.alerts.incidents import Incident
 from metering.alerts.rules import KINDS
@@ -20,21 +22,39 @@ from metering.config.settings import current_settings
 from metering.pricing import plans
 
 MOST = 500
+BESIDE: Final = 360  # pixels of the table below an incident that is open
 SEVERITIES = ("critical", "warning")
 ACKNOWLEDGED = {"no": False, "yes": True}
+
+
+def _address(row: Row) -> str:
+    return links.address("alerts", {"incident": row["id"]})
+
+
+def _project(row: Row) -> str | None:
+    return None if row["project_id"] is None else links.project(row["project_id"])
+
+
+def _organization(row: Row) -> str | None:
+    return None if row["organization_id"] is None else links.organization(row["organization_id"])
+
+
 SHOWN = (
-    Column("id", "Incident", "id"),
-    Column("look", "Severity"),
-    Column("title", "What"),
-    Column("age", "Age"),
-    Column("cost", "Cost"),
-    Column("acknowledged_by", "Acknowledged by", "name"),
-    Column("note", "Note"),
-    Column("what", "Kind"),
-    Column("opened_at", "Opened (UTC)", "instant"),
-    Column("resolved_at", "Resolved (UTC)", "instant"),
+    Column("id", "Incident", "id", narrow="hidden"),
+    Column("look", "Severity", "state", narrow="detail"),
+    Column("title", "What", width=560, narrow="title", link=_address),
+    Column("age", "Age", narrow="figure"),
+    Column("cost", "Cost", narrow="detail"),
+    Column("acknowledged_by", "Acknowledged by", "name", narrow="detail"),
+    Column("note", "Note", narrow="detail"),
+    Column("project", "Project", "name", link=_project, narrow="hidden"),
+    Column("organization", "Organization", "name", link=_organization, narrow="hidden"),
+    Column("what", "Kind", narrow="hidden"),
+    Column("opened_at", "Opened (UTC)", "instant", narrow="hidden"),
+    Column("resolved_at", "Resolved (UTC)", "instant", narrow="hidden"),
 )
-LOOKS = {"critical": "● critical", "warning": "▲ warning"}
+LOOKS = {"critical": states.CRITICAL, "warning": states.WARNING}
+RESOLVED = State("●", "green", "resolved")
 
 
 def show() -> None:
@@ -50,9 +70,12 @@ def show() -> None:
         _nothing(any(value is not None for value in filters.values()))
     else:
         _summary(listed)
+    above = st.container()  # the incident that is open stands above the table, in view
     ticked = _table(listed, page.at)
     _acknowledge([incident for incident in ticked if incident.is_waiting])
-    _panel(listed, ticked, page.at)
+    with above:
+        _panel(listed, ticked, page.at)
+    settings.render()
 
 
 def _parse() -> None:
@@ -127,13 +150,15 @@ def _table(listed: Sequence[Incident], at: datetime) -> list[Incident]:
     st.caption("Tick one to see all of it; tick those that you want to acknowledge.")
     rows = [_row(incident, at) for incident in listed]
     alt = "Incidents, open and critical first"
-    return [listed[number] for number in table(rows, SHOWN, "alerts", alt, True, placeholder="—")]
+    height: int | Literal["auto"] = BESIDE if st.session_state.get("incident") is not None else "auto"
+    ticked = table(rows, SHOWN, "alerts", alt, True, height, placeholder="—")
+    return [listed[number] for number in ticked]
 
 
 def _row(incident: Incident, at: datetime) -> Row:
     cost = format.money(incident.cost, incident.currency or "") if incident.has_cost else None
     return vars(incident) | {
-        "look": "✓ resolved" if incident.resolved_at else LOOKS.get(incident.severity, incident.severity),
+        "look": RESOLVED if incident.resolved_at else LOOKS.get(incident.severity, states.UNKNOWN),
         "title": incident.title,
         "age": format.lasting(incident.opened_at, incident.resolved_at or at),
         "cost": cost,
