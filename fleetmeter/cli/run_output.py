@@ -60,11 +60,11 @@ def history(out: Console, runs: Sequence[Mapping[str, Any]], json_format: bool) 
     rows = [
         {
             "run": row["id"],
-            "job": row["job"] + (" (dry run)" if row["dry_run"] else ""),
+            "job": row["job"] + (" (preview)" if row["dry_run"] else ""),
             "period": row["period"],
             "project": "all" if row["project_id"] is None else row["project_id"],
             "state": _state(row),
-            "asked by": row["requested_by"],
+            "triggered by": row["requested_by"],
             "ended": row["finished_at"] or "",
         }
         for row in runs

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metering.runs import words
+
 LISTED = 20  # failures named one by one
 
 
@@ -39,7 +41,7 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """What happened, on one line and, for failures, a line each."""
-        done = ", ".join(f"{name} {value}" for name, value in self.result.items() if name != "preview")
+        done = words.done(self.result, bool(self.result.get("dry_run")))
         head = f"{self.job} {self.period} {label(self.state, self.result, self.errors)}"
         head += f": {done}" if done else ""
         return "\n".join([head, *map(_line, self.errors[:LISTED])])

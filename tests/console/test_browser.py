@@ -126,7 +126,7 @@ def test_a_job_is_asked_for_runs_and_shows_its_result(
     press(page, f"run-{job}")
     page.get_by_role("dialog").get_by_role("button", name="Run it").dblclick()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.get_by_text("asked by console").first).to_be_visible()
+    expect(page.get_by_text("triggered by console").first).to_be_visible()
     asked = "SELECT array_agg(state) FROM job_runs WHERE id > :before AND job = :job"
     until(lambda: site.scalar(asked, before=before, job=job) == ["succeeded"])
     expect(page.locator(".stMain").get_by_text("Succeeded").first).to_be_visible()

@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_what_is_wrong_leads_to_the_page_that_mends_it(page: Page, site: Site) -
     if not site.fleet.missing:
         pytest.skip("too early in the month for missing days")
     visit(page, site)
-    page.locator("[class*=st-key-problem]").get_by_role("link", name="Snapshots").first.click()
+    page.locator("[class*=st-key-problem]").get_by_role("link", name="Snapshots", exact=True).first.click()
     expect(page.get_by_role("heading", level=1, name="Snapshots")).to_be_visible()
 
 
@@ -165,6 +166,39 @@ def test_an_alert_is_looked_after(page: Page, site: Site) -> None:
         "a new disk is on its way",
     )
     expect(page.locator(".st-key-acknowledge")).to_be_hidden()
+
+
+def test_an_incident_is_mended_where_it_is_listed(page: Page, site: Site) -> None:
+    with site.engine.begin() as connection:
+        detail = '{"source": "s3", "failure": "denied", "run": 1, "error": "access denied"}'
+        number = connection.scalar(
+            text("""INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at)
+                VALUES ('source_failed', 'critical', :id, 's3', CAST(:detail AS jsonb), now())
+                RETURNING id"""),
+            {"id": site.fleet.projects[0], "detail": detail},
+        )
+    visit(page, site)
+    refresh(page)
+    press(page, f"remedy-problems-{number}")
+    page.get_by_role("dialog").get_by_role("button", name="Read S3 now").click()
+    asked = "SELECT project_id FROM job_runs WHERE job = 'hourly' AND requested_by = 'console'"
+    until(lambda: site.scalar(asked) == site.fleet.projects[0])
+
+
+def test_thresholds_and_budgets_are_set(page: Page, site: Site) -> None:
+    visit(page, site, "alerts")
+    page.get_by_text("Own thresholds and budgets").click()
+    organization = str(site.scalar("SELECT min(id) FROM organizations"))
+    page.get_by_label("Customer's id").fill(organization)
+    page.get_by_label("Percent, separated by commas").fill("50, 90")
+    press(page, "set-thresholds")
+    until(lambda: site.scalar("SELECT percents FROM alert_thresholds") == [50, 90])
+    settle(page)
+    page.get_by_label("Its id").fill(organization)
+    page.get_by_label("Amount a month").fill("99.5")
+    press(page, "set-budget")
+    until(lambda: site.scalar("SELECT amount FROM budgets") == Decimal("99.5"))
+    assert site.scalar("SELECT count(*) FROM audit_log WHERE action IN ('thresholds', 'budget')") == 2
 
 
 def test_a_project_is_looked_at_by_meter_range_and_hour(page: Page, site: Site) -> None:

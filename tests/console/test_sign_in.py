@@ -76,7 +76,7 @@ def test_an_operator_runs_a_job_under_their_own_name_and_closes_no_month(
     expect(page.get_by_role("button", name="Run now")).to_have_count(6)  # every job but the close
     page.get_by_role("button", name="Run now").first.click()
     page.get_by_role("button", name="Run it").click()
-    expect(page.get_by_text("asked by otto@fleet.example").first).to_be_visible()
+    expect(page.get_by_text("triggered by otto@fleet.example").first).to_be_visible()
     newest = "SELECT actor, action, before, after->>'state' FROM audit_log ORDER BY id DESC LIMIT 1"
     assert guarded.rows(newest) == [("otto@fleet.example", "request", None, "queued")]
     assert guarded.rows("SELECT requested_by FROM job_runs ORDER BY id DESC LIMIT 1") == [

@@ -54,7 +54,7 @@ def _when(row: Row, at: datetime) -> str:
     if row["id"] is None:
         return then
     ended = format.age(row["finished_at"] or row["created_at"], at)
-    return f"{ended}, asked by {names.markdown(row['requested_by'], 40)}  \n{then}"
+    return f"{ended}, triggered by {names.markdown(row['requested_by'], 40)}  \n{then}"
 
 
 def _offer(definition: JobDefinition, at: datetime) -> None:
