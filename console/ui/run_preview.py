@@ -7,6 +7,7 @@ import streamlit as st
 
 from console.ui import format, links
 from console.ui.table import Column, table
+from metering.alerts import titles
 
 PARTS = {
     "rows": "Rows added (negative: removed)",
@@ -36,7 +37,7 @@ NEXT_BILLS = (
     Column("currency", "Currency"),
 )
 ALERTS = (
-    Column("subject", "Subject", "name"),
+    Column("title", "Incident"),
     Column("project_id", "Project", "id", link=_project),
     Column("kind", "Kind"),
     Column("severity", "Severity"),
@@ -65,8 +66,9 @@ def render(changes: Mapping[str, Any], key: str) -> None:
     if "next_close" in changes:
         _next_close(changes["next_close"], key)
     if changes.get("alerts"):
-        with st.expander(f"The first {format.many(len(changes['alerts']), 'alert')}"):
-            table(changes["alerts"], ALERTS, f"preview-alerts-{key}", "Alerts that the run would open")
+        with st.expander(f"The first {format.many(len(changes['alerts']), 'incident')}"):
+            opened = [alert | {"title": titles.title(alert)} for alert in changes["alerts"]]
+            table(opened, ALERTS, f"preview-alerts-{key}", "Incidents that the run would open")
     if changes["projects"]:
         with st.expander(f"The first {format.many(len(changes['projects']), 'project')}"):
             table(changes["projects"], PROJECTS, f"preview-projects-{key}", "What would change, by project")

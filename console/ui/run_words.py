@@ -5,7 +5,7 @@ from typing import Any
 
 from console.ui import escape, format
 from console.ui.cells import SENTENCE
-from metering.catalogue.sources import SOURCE_LABELS
+from metering.runs import words
 from metering.runs.outcome import left_out
 
 LOOKS = {
@@ -45,16 +45,6 @@ def detail(run: Mapping[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-# What a run did to how many of what: after it, and in a preview.
-COUNTED = {
-    "days_sealed": ("sealed", "seal", "day"),
-    "bills": ("closed", "close", "bill"),
-    "closed": ("closed", "close", "bill"),
-    "anomalies": ("found", "find", "unusual value"),
-    "late_rows": ("adjusted", "adjust", "late row"),
-}
-
-
 def outcome(run: Mapping[str, Any]) -> str:
     """Return the sentence of a run's end: its result or last error, and how many it left out."""
     errors = [
@@ -63,35 +53,9 @@ def outcome(run: Mapping[str, Any]) -> str:
     if run["state"] != "succeeded":
         return errors[-1] if errors else ""
     is_preview = bool(run.get("dry_run"))
-    done = "; ".join(
-        _did(key, value, is_preview)
-        for key, value in (run["result"] or {}).items()
-        if value not in ({}, [], None) and key not in ("preview", "dry_run")
-    )
+    done = words.done(run["result"] or {}, is_preview)
     if is_preview:
         return f"Preview, nothing was changed: {done}" if done else "Preview: nothing to do"
     if errors:
-        done += f"; {format.many(len(errors), 'failure')}, the first: {errors[0]}"
+        done = "; ".join(filter(None, [done, f"{len(errors)} left out, the first: {errors[0]}"]))
     return done or "nothing to do"
-
-
-def _did(key: str, value: Any, is_preview: bool) -> str:
-    if key in COUNTED and isinstance(value, int):
-        done, would, noun = COUNTED[key]
-        return (
-            f"would {would} {format.many(value, noun)}"
-            if is_preview
-            else f"{format.many(value, noun)} {done}"
-        )
-    what = key.replace("_", " ")
-    if key == "sources" and isinstance(value, Mapping):
-        return "; ".join(_source(str(name), str(said)) for name, said in value.items())
-    if isinstance(value, Mapping):
-        return f"{what}: " + ", ".join(f"{name} {item}" for name, item in list(value.items())[:5])
-    if isinstance(value, list):
-        return f"{what} {', '.join(str(item) for item in value[:6])}"
-    return f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}"
-
-
-def _source(name: str, said: str) -> str:
-    return f"{SOURCE_LABELS.get(name, name)}: {said.removeprefix(f'{name}: ')}"
