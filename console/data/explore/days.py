@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -36,7 +36,8 @@ class Grouped:
 def read(connection: Connection, question: Question, today: date) -> Grouped:
     """Answer a question about counters and gauges by day or longer, as of `today`."""
     given = question.parameters() | {"today": today, "top": question.top}
-    given["open"] = opened = first_open(connection, question, today)
+    opened = first_open(connection, question, today)
+    given |= open_from(opened)
     if question.by == "project":
         return _by_project(connection, question, given)
     label, days = LABELS[question.by], _days(question, opened)
@@ -55,6 +56,11 @@ def first_open(connection: Connection, question: Question, today: date) -> date 
     first = max(question.first, today - timedelta(days=OPEN_DAYS - 1))
     first = max(first, newest + timedelta(days=1)) if newest else first
     return first if first <= min(question.last, today) else None
+
+
+def open_from(opened: date | None) -> dict[str, Any]:
+    """Return the parameters of the days that are not sealed: the first of them, and its first instant."""
+    return {"open": opened, "open_at": opened and datetime.combine(opened, time(), UTC)}
 
 
 def _days(question: Question, opened: date | None) -> list[str]:
@@ -120,7 +126,7 @@ def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure])
         is_known = rest["known"] and row["measure"] in adding
         rest["value"] = (row["value"] or 0) - less if is_known else None
         rows.append(rest)
-    return pd.DataFrame(rows, columns=total.columns)
+    return pd.DataFrame(rows, columns=total.columns, dtype=object)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

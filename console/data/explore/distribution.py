@@ -6,7 +6,7 @@ from datetime import date
 from sqlalchemy import Connection, text
 
 from console.data.explore import months
-from console.data.explore.days import filters, first_open
+from console.data.explore.days import filters, first_open, open_from
 from console.data.explore.question import Question
 
 BINS = 24
@@ -36,7 +36,7 @@ def read(connection: Connection, question: Question, today: date) -> Distributio
     """Count the projects of the question by their sum (a gauge: level at the end) over the range."""
     opened = first_open(connection, question, today)
     ranking = months.valued(question, opened, filters(question))
-    given = question.parameters() | ranking.parameters | {"today": today, "open": opened, "bins": BINS}
+    given = question.parameters() | ranking.parameters | {"today": today, "bins": BINS} | open_from(opened)
     row = connection.execute(text(_STATEMENT.format(values=ranking.statement)), given).one()
     if row.counts is None:
         return Distribution((), 0, 0, 0, row.unknown, ())

@@ -57,6 +57,7 @@ class Question:
         return {
             "first": self.first,
             "last": self.last,
+            "until_at": datetime.combine(self.last + timedelta(days=1), time(), UTC),
             "tiers": _list(self.filters.tiers),
             "organizations": _list(self.filters.organizations),
             "projects": _list(self.filters.projects),

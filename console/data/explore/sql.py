@@ -92,6 +92,7 @@ def open_days(measures: Sequence[Measure], condition: str) -> str:
     """Return SQL of the days from `:open` to `:last` that nobody has sealed yet, a row for each project.
 
     Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
+    Their bounds are instants: from dates PostgreSQL would tell the partitions apart anew for each project.
     """
     counted = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
     sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counted)
@@ -103,8 +104,8 @@ def open_days(measures: Sequence[Measure], condition: str) -> str:
         CROSS JOIN (SELECT n::date AS date FROM generate_series(
             CAST(:open AS timestamp), CAST(:last AS timestamp), interval '1 day') n) day
         LEFT JOIN LATERAL (SELECT count(*) AS hours{sums} FROM usage_hourly u
-            WHERE u.project_id = s.project_id AND u.hour >= CAST(day.date AS timestamptz)
-                AND u.hour < CAST(day.date AS timestamptz) + interval '1 day') h ON true
+            WHERE u.project_id = s.project_id AND u.hour >= :open_at AND u.hour < :until_at
+                AND (u.hour AT TIME ZONE 'UTC')::date = day.date) h ON true
         WHERE p.created_at < CAST(day.date AS timestamptz) + interval '1 day'
             AND (p.is_active OR h.hours > 0)) open_days
         WHERE {condition}"""
