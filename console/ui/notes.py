@@ -15,7 +15,7 @@ from metering.errors import FleetmeterError
 FLEET = "The whole fleet"
 
 
-def button(
+def offer(
     notes: Sequence[Row],
     last: date,
     organization: tuple[int, str] | None = None,
@@ -65,7 +65,7 @@ def _form(last: date, organization: tuple[int, str] | None, project: tuple[int, 
         kind = st.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key="note-kind")
         whom = st.selectbox("About", list(about), index=len(about) - 1, key="note-about")
         words = st.text_input("What happened", max_chars=TEXT, key="note-text")
-        if not st.form_submit_button("Save note", type="primary"):
+        if not st.form_submit_button("Save note", type="primary", key="note-save"):
             return
     chosen: Sequence[date] = days if isinstance(days, tuple) else (days,)
     if not chosen:

@@ -13,7 +13,7 @@ from console.ui import escape, links
 from metering.errors import FleetmeterError
 
 
-def button(page: View) -> None:
+def offer(page: View) -> None:
     """Offer the views that are kept, and to keep this one: the address as it is now."""
     with st.popover("Views", icon=":material/bookmark:", key="views"):
         with read_transaction() as reading:
@@ -63,7 +63,7 @@ def _form(page: View) -> None:
         name = st.text_input("Name", max_chars=NAME, key="view-name", placeholder="Growth of the pro tier")
         pinned = st.checkbox("Pin to Overview", key="view-pinned")
         shared = may_share and st.checkbox("For everybody", key="view-shared")
-        if not st.form_submit_button("Save this view", type="primary"):
+        if not st.form_submit_button("Save this view", type="primary", key="view-save"):
             return
     try:
         saved_views.save(name, page, urlencode(st.query_params.to_dict()), shared, pinned)

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import PATIENCE, settle
-from tests.support.browser_site import Site, visit
+from tests.support.browser_site import Site, press, visit
+from tests.support.until import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 CHART = ".st-key-project-trend .js-plotly-plot"
@@ -73,3 +74,45 @@ def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> No
     session.send("Input.synthesizeScrollGesture", gesture)
     assert page.evaluate(top) < before
     context.close()
+
+
+def test_a_change_is_taken_apart_another_way(page: Page, site: Site) -> None:
+    visit(page, site, "changes?where=tier:pro")
+    page.locator(".st-key-changes-by").get_by_text("Organization", exact=True).click()
+    page.wait_for_url("**by=organization*")
+    settle(page)
+    page.locator("[class*='st-key-changes-without-'] button").click()
+    page.wait_for_function("() => !location.search.includes('tier')")
+    settle(page)
+    page.locator(".st-key-changes-chart .js-plotly-plot .main-svg").first.wait_for()
+    drawn = page.locator(".st-key-changes-chart .js-plotly-plot").evaluate("chart => chart.data[0].y")
+    assert sum(drawn) != 0
+
+
+def test_a_view_is_saved_pinned_and_deleted(page: Page, site: Site) -> None:
+    visit(page, site, "changes?by=tier")
+    page.locator(".st-key-views button").first.click()
+    page.get_by_label("Name", exact=True).fill("By tier")
+    page.get_by_text("Pin to Overview").click()
+    press(page, "view-save")
+    until(lambda: site.scalar("SELECT address FROM saved_views WHERE is_pinned") == "by=tier")
+    visit(page, site)
+    expect(page.get_by_role("link", name="By tier")).to_have_attribute("href", "/changes?by=tier")
+    visit(page, site, "changes")
+    page.locator(".st-key-views button").first.click()
+    page.locator("[class*='st-key-delete-view-'] button").click()
+    until(lambda: site.scalar("SELECT count(*) FROM saved_views") == 0)
+
+
+def test_a_note_is_written_and_deleted(page: Page, site: Site) -> None:
+    project = site.fleet.projects[0]
+    visit(page, site, f"project?project={project}")
+    page.locator(".st-key-notes button").first.click()
+    page.get_by_label("What happened").fill("broker away")
+    press(page, "note-save")
+    until(lambda: site.scalar("SELECT project_id FROM annotations WHERE text = 'broker away'") == project)
+    names = {trace["name"] for trace in chart_of(page, site)}
+    assert "Incident" in names
+    page.locator(".st-key-notes button").first.click()
+    page.locator("[class*='st-key-delete-note-'] button").click()
+    until(lambda: site.scalar("SELECT count(*) FROM annotations") == 0)

@@ -22,6 +22,7 @@ from tests.support.until import until
 
 WIDTHS, SCHEMES = (1440, 390), ("light", "dark")
 SHOWN = (
+    *("explore-light", "changes-dark"),
     *("overview-light", "overview-dark-390", "alerts-light", "project-dark", "snapshots-light"),
     *("limits-dark", "health-light", "jobs-light", "billing-dark"),
 )

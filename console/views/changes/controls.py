@@ -29,7 +29,7 @@ def show(asked: Asked, today: date) -> None:
             "Measure",
             list(measures),
             format_func=lambda name: measures[name].label,
-            key=f"{KEY}meters",
+            key="changes-meters",
             width=330,
             max_selections=6,
             on_change=_meters,
@@ -38,7 +38,7 @@ def show(asked: Asked, today: date) -> None:
             "Period",
             list(spans),
             format_func=spans.__getitem__,
-            key=f"{KEY}range",
+            key="changes-range",
             width=160,
             on_change=_range,
             args=(asked,),
@@ -48,12 +48,28 @@ def show(asked: Asked, today: date) -> None:
                 "Days, both included (UTC)",
                 min_value=FIRST_DAY,
                 max_value=max(today, asked.after[1]),
-                key=f"{KEY}days",
+                key="changes-days",
                 width=230,
                 on_change=_days,
             )
-        _segments("Compare with", "vs", VERSUS)
-        _segments("Take apart by", "by", BY)
+        st.segmented_control(
+            "Compare with",
+            list(VERSUS),
+            format_func=VERSUS.__getitem__,
+            key="changes-vs",
+            required=True,
+            on_change=_write,
+            args=("vs",),
+        )
+        st.segmented_control(
+            "Take apart by",
+            list(BY),
+            format_func=BY.__getitem__,
+            key="changes-by",
+            required=True,
+            on_change=_write,
+            args=("by",),
+        )
     _filters(asked)
 
 
@@ -70,18 +86,6 @@ def _fill(**values: Any) -> None:
     for name, value in values.items():
         if st.session_state.get(KEY + name) != value:
             st.session_state[KEY + name] = value
-
-
-def _segments(label: str, name: str, words: dict[str, str]) -> None:
-    st.segmented_control(
-        label,
-        list(words),
-        format_func=words.__getitem__,
-        key=KEY + name,
-        required=True,
-        on_change=_write,
-        args=(name,),
-    )
 
 
 def _write(name: str) -> None:
@@ -125,7 +129,7 @@ def _filters(asked: Asked) -> None:
             rest = ",".join(other for other in words if other != word)
             st.button(
                 f"{kind.capitalize()} {escape.markdown(value, 40)}",
-                key=f"{KEY}without-{word}",
+                key=f"changes-without-{word}",
                 icon=":material/close:",
                 help="Without this filter",
                 on_click=go,

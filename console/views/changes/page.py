@@ -40,7 +40,7 @@ def show() -> None:
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
     controls.show(asked, at.date())
-    saved_views.button("changes")
+    saved_views.offer("changes")
     with loading():
         change = query(current_scope(), asked, at.replace(minute=0, second=0, microsecond=0))
     as_of(change.at)

@@ -84,7 +84,7 @@ def show() -> None:
     _trail()
     controls.show(state, known, at.date())
     controls.remember(state)
-    saved_views.button("explore")
+    saved_views.offer("explore")
     if state.look == "distribution":
         as_of(_show_distribution(state, known, at))
         return

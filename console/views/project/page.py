@@ -109,7 +109,7 @@ def show() -> None:
     _title(project)
     live_totals(project["id"])
     of_project.render(figures.used)
-    notes.button(
+    notes.offer(
         figures.notes,
         Day.of(figures.at).date,
         (project["organization_id"], project["organization"]),
