@@ -68,7 +68,7 @@ def height(rows: int) -> int:
 def configs(columns: tuple[Column, ...], found: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return how to show each column; `found` are the labels of states in the rows."""
     made = {column.label: _config(column, found) for column in columns}
-    link = partial(st.column_config.LinkColumn, label="", display_text=":material/arrow_forward:", width=44)
+    link = partial(st.column_config.LinkColumn, label="", display_text="→", width=44)
     return made | {
         column.label + LINK: link(help=f"Open: {column.label.lower()}") for column in columns if column.link
     }

@@ -86,6 +86,8 @@ def _projection(limit: Row, today: Any, month: Month) -> go.Scatter:
         y=[limit["used"], limit["projected"]],
         name="Projected",
         mode="lines",
+        xperiod=layout.DAY,
+        xperiodalignment="middle",
         line={"color": palette.series(0), "width": 2, "dash": "dash"},
     )
 
@@ -96,6 +98,8 @@ def _exhausted(limit: Row) -> go.Scatter:
         y=[limit["included"]],
         name=limit_states.reached(limit),
         mode="markers+text",
+        xperiod=layout.DAY,
+        xperiodalignment="middle",
         text=[limit_states.reached(limit)],
         textposition="top left",
         marker={"color": palette.MARK, "size": 11, "symbol": "diamond"},
