@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import anyio
 from sqlalchemy import Engine, event
 from starlette.requests import HTTPConnection
 
@@ -20,6 +21,7 @@ from metering.db.transactions import transaction
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 
+EXPORTS = 2  # files that are written at the same time
 TIMEOUT = "15s"  # of each statement that reads for an answer
 
 
@@ -30,6 +32,7 @@ class Context:
         self.settings = settings
         self.rate = RateLimiter(settings.api_requests_per_minute)
         self.uses = Uses()
+        self.exports = anyio.CapacityLimiter(EXPORTS)
         self._plans: tuple[Any, Plans] | None = None
         self._meters: tuple[Any, dict[str, OwnMeter]] | None = None
         self._declaring = threading.Lock()

@@ -4,14 +4,17 @@ import base64
 import hashlib
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import anyio.to_thread
 from fastapi import APIRouter, Query
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from api import context
 from api.access import Access, read
 from api.parameters import OfMonth
 from api.requests import ApiRoute
@@ -41,20 +44,26 @@ TIMEOUT = "10min"
     response_class=Response,
     responses={200: {"content": {kind: {"schema": shape} for kind, shape in SHAPES.items()}}},
 )
-def monthly(
+async def monthly(
     request: Request,
     month: OfMonth,
     format: Annotated[Literal["csv", "json", "parquet"], Query(description="The form of the file.")] = "csv",
 ) -> Response:
     """Return what `fleetmeter export monthly` writes; its rows are those of one instant."""
     period = Month.parse(month)
-    # Written first and sent then: a slow reader holds no transaction.
+    writing = partial(_written, request, period, format)
+    # Few at a time: a long one must not take every connection from those who ask for little.
+    return await anyio.to_thread.run_sync(writing, limiter=context.of(request).exports)
+
+
+def _written(request: Request, month: Month, form: str) -> Response:
+    """Return the file, which is written first and sent then: a slow reader holds no transaction."""
     handle, name = tempfile.mkstemp(prefix="fleetmeter-export-")
     os.close(handle)
     path = Path(name)
 
     def body(access: Access) -> None:
-        write(access.connection, Export.for_month(period), format, path)
+        write(access.connection, Export.for_month(month), form, path)
 
     try:
         read(request, body, timeout=TIMEOUT)
@@ -62,9 +71,8 @@ def monthly(
         path.unlink(missing_ok=True)
         raise
     headers = {"Cache-Control": "private, no-cache", "Repr-Digest": f"sha-256=:{_digest(path)}:"}
-    sent_as = f"fleetmeter-monthly-{period}.{format}"
     removal = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, 200, headers, TYPES[format], removal, sent_as)
+    return FileResponse(path, 200, headers, TYPES[form], removal, f"fleetmeter-monthly-{month}.{form}")
 
 
 def _digest(path: Path) -> str:
