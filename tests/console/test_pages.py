@@ -212,6 +212,23 @@ class TestProject:
         page.text_input(key="words").set_value("%").run()
         assert "No project matches" in said_by(page)
 
+    def test_the_busiest_devices_stand_beside_the_rest(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        project = fleet.projects[0]
+        day = Day.of(datetime.now(UTC)).previous().date
+        Platform(engine).sql(
+            """INSERT INTO device_usage_daily (project_id, date, device, mqtt_inbound)
+            VALUES (:project, :day, 'arm-3', 2)""",
+            project=project,
+            day=day,
+        )
+        page = open_page("project", project=str(project))
+        (shown,) = [one.value for one in page.dataframe if "Device" in one.value.columns]
+        assert list(shown["Device"]) == ["arm-3"]
+        assert list(shown["Messages, at least"]) == [2]
+        assert "The rest, other devices among it" in said_by(page)
+
     def test_choosing_puts_the_project_into_the_address(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project")
         page.selectbox(key="project").set_value(fleet.projects[1]).run()

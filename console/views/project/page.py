@@ -20,7 +20,7 @@ from console.ui.page_header import head, loading
 from console.ui.progress import line
 from console.ui.table import Column, table
 from console.views.limits import of_project
-from console.views.project import days, running_day
+from console.views.project import days, devices, running_day
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
@@ -116,6 +116,8 @@ def show() -> None:
         (project["id"], project["name"]),
     )
     days.render(project, figures.trend, figures.unusual, figures.used, figures.running, figures.notes)
+    today = Day.of(figures.at).date
+    devices.render(current_scope(), project["id"], today - timedelta(days=span), today)
     _months(figures.months)
     _runs(figures.recent)
 
