@@ -129,20 +129,20 @@ class _Batch:
 
     def keep(self) -> None:
         """Keep the events that can be counted; tell those that were before from those that are refused."""
+        stateful = [
+            entry.key for entry in self.entries if entry.refusal is not None and entry.key is not None
+        ]
+        before = usage_events.counted(self.connection, stateful)
         first: dict[EventKey, _Entry] = {}
-        for entry in self._open():
-            entry.duplicate = entry.key is not None and first.setdefault(entry.key, entry) is not entry
-        keys = list(first)
+        for entry in self.entries:
+            if entry.key is not None and entry.refusal is not None:
+                entry.duplicate = entry.key in before or entry.key in first
+            elif entry.key is not None:
+                entry.duplicate = first.setdefault(entry.key, entry) is not entry
         projects_of = [entry.event.project_id for entry in first.values() if entry.event is not None]
-        new = usage_events.keep(self.connection, keys, projects_of, self.at)
+        new = usage_events.keep(self.connection, list(first), projects_of, self.at)
         for key, entry in first.items():
             entry.duplicate = key not in new
-        stateful = [entry for entry in self.entries if entry.refusal is not None and entry.key is not None]
-        before = usage_events.counted(
-            self.connection, [entry.key for entry in stateful if entry.key is not None]
-        )
-        for entry in stateful:
-            entry.duplicate = entry.key in before
 
     def count(self) -> None:
         usage, late = [], []

@@ -66,9 +66,7 @@ LOCK = text(f"""
         WHERE CAST(:organization AS bigint) IS NOT NULL AND w.project_id = p.id) w
     WHERE s.project_id = ANY(:ids) AND {VISIBLE}
     ORDER BY s.project_id FOR NO KEY UPDATE OF s""")
-WITHOUT_ROW = text(f"""
-    SELECT p.id FROM projects p WHERE p.id = ANY(:ids) AND {VISIBLE}
-        AND NOT EXISTS (SELECT FROM project_stats s WHERE s.project_id = p.id)""")
+REPORTABLE = text(f"SELECT p.id FROM projects p WHERE p.id = ANY(:ids) AND {VISIBLE}")
 
 
 def lock(
@@ -78,9 +76,10 @@ def lock(
     parameters = {"ids": sorted(project_ids), "organization": sender.organization_id}
     locked = _lock(connection, parameters) if project_ids else {}
     if len(locked) < len(project_ids):
-        new = list(connection.scalars(WITHOUT_ROW, parameters))
-        if new:  # projects that were never counted before
-            projects.ensure(connection, new, at)
+        # Projects that were never counted before: by us, or by somebody who counts them first at this moment.
+        new = set(connection.scalars(REPORTABLE, parameters)) - locked.keys()
+        if new:
+            projects.ensure(connection, sorted(new), at)
             return _lock(connection, parameters)
     return locked
 
