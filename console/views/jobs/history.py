@@ -8,19 +8,25 @@ from console import address
 from console.data.queries import runs
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
-from console.ui import progress
+from console.ui import links, progress
 from console.ui.table import Column, table
 from jobs import queue
 
 JOBS = tuple(queue.BY_NAME)
+
+
+def _project(row: Row) -> str | None:
+    return None if row["project_id"] is None else links.project(row["project_id"])
+
+
 COLUMNS = (
-    Column("id", "Run", "id"),
-    Column("job", "Job"),
+    Column("id", "Run", "id", link=lambda row: links.run(row["id"]), width=70),
+    Column("job", "Job", narrow="title"),
     Column("period", "Period"),
-    Column("project", "Project", "name"),
-    Column("label", "State"),
-    Column("outcome", "Result"),
-    Column("seconds", "Took", "seconds"),
+    Column("project", "Project", "name", link=_project, narrow="detail"),
+    Column("label", "State", narrow="detail"),
+    Column("outcome", "Result", narrow="detail", width="large"),
+    Column("seconds", "Took", "seconds", narrow="figure"),
     Column("trigger", "Trigger"),
     Column("requested_by", "Triggered by", "name"),
     Column("attempt", "Attempt", "count"),

@@ -35,7 +35,7 @@ def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
 
 def _state(row: Row) -> str:
     if row["id"] is None:
-        return ":gray-badge[:material/schedule: Never ran]"
+        return ":gray-badge[:material/schedule: Not run yet]"
     icon, colour, label = progress.look(row)
     return f":{colour}-badge[{icon} {label}] {names.markdown(row['period'])}"
 

@@ -115,13 +115,18 @@ def _level(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:
     return next((row["included"] for row in used if row["meter"] == meter.name), None)
 
 
+def missing(project: Row, trend: Sequence[Row]) -> list[date]:
+    """Return the days of `trend` that should be sealed and are not."""
+    return [row["date"] for row in trend if row["coverage"] is None and _expected(row["date"], project)]
+
+
 def _say_missing(project: Row, trend: Sequence[Row]) -> None:
-    missing = [row for row in trend if row["coverage"] is None and _expected(row["date"], project)]
-    if missing:
+    dates = missing(project, trend)
+    if dates:
         st.warning(
-            f"{format.many(len(missing), 'day')} missing, shown as gaps: "
-            + ", ".join(f"{row['date']}" for row in missing[:5])
-            + (" …" if len(missing) > 5 else ""),
+            f"{format.many(len(dates), 'day')} missing, shown as gaps: "
+            + ", ".join(str(day) for day in dates[:5])
+            + (" …" if len(dates) > 5 else ""),
             icon=":material/event_busy:",
         )
 

@@ -15,12 +15,12 @@ from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
 from console.data.views import annotations
-from console.ui import escape, notes
+from console.ui import escape, links, notes
 from console.ui.page_header import head, loading
 from console.ui.progress import line
 from console.ui.table import Column, table
 from console.views.limits import of_project
-from console.views.project import days, devices, running_day
+from console.views.project import attention, days, devices, running_day
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
@@ -28,7 +28,7 @@ from metering.db.scope import Scope
 from metering.running.burn_down import Wanted
 
 MONTHS = (
-    Column("label", "Month"),
+    Column("label", "Month", narrow="title", link=lambda row: links.month(row["label"])),
     Column("total_charge", "Charge", "money"),
     Column("currency", "Currency"),
     Column("tier", "Tier"),
@@ -107,6 +107,7 @@ def show() -> None:
     if project is None or figures is None:
         return
     _title(project)
+    attention.render(project, figures.used, figures.trend, days.missing(project, figures.trend))
     live_totals(project["id"])
     of_project.render(figures.used)
     notes.offer(
@@ -178,16 +179,13 @@ def _label(row: Row) -> str:
 
 
 def _title(project: Row) -> None:
+    customer = links.organization(project["organization_id"])
     st.html(
         f"<h2 style='margin:0;overflow-wrap:anywhere'>{escape.html(project['name'])}</h2>"
-        f"<div style='opacity:.75'>{escape.html(project['organization'])} ·"
+        f"<div style='opacity:.85'>{links.anchor(customer, escape.html(project['organization']))} ·"
         f" {escape.html(project['tier'])} tier · project {project['id']}"
         f" since {project['created_at']:%Y-%m-%d}</div>"
     )
-    if not project["is_active"]:
-        since = project["deactivated_at"]
-        when = f" since {since:%Y-%m-%d}" if since else ""
-        st.badge(f"Inactive{when}", icon=":material/pause_circle:", color="gray")
 
 
 def _months(months: Sequence[Row]) -> None:

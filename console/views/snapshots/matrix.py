@@ -111,7 +111,7 @@ def _is_missing(raw: str) -> bool:
 
 
 def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
-    headings = {day.date: f"{day.date:%m-%d}" for day in days(first, last)}
+    headings = {day.date: f"{day.date:%m-%d}" for day in reversed(list(days(first, last)))}
     whose = {cell.project_id: cell.project for cell in cells}
     named = {one: escape.cell(escape.project(one, name)) for one, name in whose.items()}
     rows: dict[tuple[int, SourceName], dict[date, list[str]]] = {}
@@ -147,7 +147,7 @@ def _columns(headings: Sequence[str]) -> dict[str, Any]:
         "Project": make.TextColumn(width=170, pinned=True),
         "Source": make.TextColumn(width=130, pinned=True),
     }
-    pills = {name: make.MultiselectColumn(name, width=52, options=icons, color=colours) for name in headings}
+    pills = {name: make.MultiselectColumn(name, width=44, options=icons, color=colours) for name in headings}
     return named | pills
 
 

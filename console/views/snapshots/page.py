@@ -13,7 +13,7 @@ from console.actions import ask
 from console.data.cache import cached
 from console.data.session import current_scope, has_role, now
 from console.data.transactions import read_transaction_as
-from console.ui import format, progress
+from console.ui import format, links, progress
 from console.ui.charts import calendar, drawing
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
@@ -26,7 +26,7 @@ from metering.db.scope import Scope
 LONGEST = 366  # days one look may span
 MISSING = (
     Column("project_id", "Id", "id"),
-    Column("project", "Project", "name"),
+    Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
     Column("days", "Missing days", "count"),
     Column("first", "First", "date"),
     Column("last", "Last", "date"),
