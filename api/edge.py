@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -42,6 +43,8 @@ class Edge:
             await self.app(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await exchange.answer(problem)
+        except ClientDisconnect:
+            pass  # nobody is left to answer
         except Exception as error:
             await exchange.answer(exchange.problem(error))
         finally:
