@@ -192,3 +192,28 @@ def test_sns_gets_the_message(
         "[warning] Job hourly of p failed: denied",
     )
     server.stop()
+
+
+def test_an_escalation_is_told_once_and_only_after_the_opening(
+    engine: Engine, platform: Platform, receiver: Receiver
+) -> None:
+    channels = to(receiver)
+    alert(platform, "hourly")
+    opened = '[{"event": "opened"}]'
+    platform.sql("UPDATE alerts SET history = CAST(:history AS jsonb)", history=opened)
+    notify.deliver(engine, channels)
+    escalate = """UPDATE alerts SET severity = 'critical', history = history || '[{"event": "escalated"}]'"""
+    for _ in range(2):  # the second comes before the first was told
+        platform.sql(escalate)
+    for _ in range(2):
+        notify.deliver(engine, channels)
+    assert [message["title"] for message in receiver.messages] == [
+        "Fleetmeter: 1 opened",
+        "Fleetmeter: 1 escalated",
+    ]
+    assert receiver.messages[1]["message"].startswith("[escalated, critical] Job hourly")
+    alert(platform, "daily")
+    platform.sql("UPDATE alerts SET history = '[{}, {}]' WHERE subject = 'daily'")
+    for _ in range(2):
+        notify.deliver(engine, channels)
+    assert len(receiver.messages) == 3, "who is told of it late is told once"
