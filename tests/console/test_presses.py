@@ -326,7 +326,7 @@ def test_an_unusual_day_is_chosen_and_shown_beside_what_was_expected(page: Page,
     for label in ("MQTT messages out", "MQTT messages in"):
         choose(page, "Compare with expected range", label)
         page.get_by_role("tab", name="Chart").click()
-        expect(page.get_by_role("img", name=f"{label} by day from ")).to_be_visible()
+        expect(page.locator(".st-key-expected .js-plotly-plot")).to_be_visible()
         page.get_by_role("tab", name="Table").click()
         expect(listing(page, "Each day's usage and what was expected")).to_be_visible()
 
