@@ -41,6 +41,7 @@ def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site
     first = chart_of(page, site)[0]
     place = next(n for n in reversed(range(len(first["y"]) - 1)) if first["y"][n] is not None)
     page.locator(f"{CHART} .scatterlayer .trace .point").first.wait_for()
+    page.locator(CHART).evaluate("chart => chart.scrollIntoView({block: 'center'})")
     spot = page.locator(CHART).evaluate(
         """(chart, place) => {
             const box = chart.querySelector('.nsewdrag').getBoundingClientRect();
@@ -63,16 +64,19 @@ def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> No
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     chart_of(page, site)
-    page.locator(CHART).scroll_into_view_if_needed()
+    page.locator(CHART).evaluate("chart => chart.scrollIntoView({block: 'center'})")
     top = "() => document.querySelector('.stMain').scrollTop"
     before = page.evaluate(top)
     box = page.locator(f"{CHART} .nsewdrag").bounding_box()
     assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
     session = context.new_cdp_session(page)
-    gesture = {"x": x, "y": y, "xDistance": 0, "yDistance": 150, "speed": 800, "gestureSourceType": "touch"}
-    session.send("Input.synthesizeScrollGesture", gesture)
-    assert page.evaluate(top) < before
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [finger]})
+    for number in range(1, 11):
+        moved = {**finger, "y": finger["y"] + 15 * number}
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [moved]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function(f"() => ({top})() < {before}")
     context.close()
 
 
@@ -81,7 +85,7 @@ def test_a_change_is_taken_apart_another_way(page: Page, site: Site) -> None:
     page.locator(".st-key-changes-by").get_by_text("Organization", exact=True).click()
     page.wait_for_url("**by=organization*")
     settle(page)
-    page.locator("[class*='st-key-changes-without-'] button").click()
+    page.get_by_role("button", name="Tier pro").click()
     page.wait_for_function("() => !location.search.includes('tier')")
     settle(page)
     page.locator(".st-key-changes-chart .js-plotly-plot .main-svg").first.wait_for()
