@@ -7,7 +7,6 @@ caller comes from loopback, so where one comes from proves nothing.
 
 from collections.abc import Sequence
 from datetime import datetime
-from hmac import compare_digest
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -22,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.data.transactions import probe_transaction
 from metering.catalogue.sources import SOURCE_NAMES
-from metering.config.settings import Settings, current_settings
+from metering.config.settings import current_settings
 from metering.errors import FleetmeterError
+from metering.probes.access import trusted
 
 # Name -> what it measures, and its label. Dashboards rely on the names.
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -33,6 +33,11 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "fleetmeter_job_queue_oldest_seconds": ("Age of the oldest queued run.", ()),
     "fleetmeter_workers": ("Processes seen in the last 30 seconds.", ("role",)),
     "fleetmeter_alerts_open": ("Alerts that are not resolved.", ()),
+    "fleetmeter_gaps_open": ("Gaps that block a close: neither covered nor accepted.", ()),
+    "fleetmeter_unattributed_messages": (
+        "MQTT messages that match no project, of this hour and the one before.",
+        ("reason",),
+    ),
     "fleetmeter_source_age_seconds": ("Age of the newest measurement of a source.", ("source",)),
 }
 METRICS = text(f"""
@@ -44,6 +49,10 @@ METRICS = text(f"""
     UNION ALL SELECT 'fleetmeter_workers', role, count(*) FROM workers
         WHERE last_seen_at > now() - interval '30 seconds' GROUP BY role
     UNION ALL SELECT 'fleetmeter_alerts_open', NULL, count(*) FROM alerts WHERE resolved_at IS NULL
+    UNION ALL SELECT 'fleetmeter_gaps_open', NULL, count(*) FROM gaps
+        WHERE covered_at IS NULL AND accepted_at IS NULL
+    UNION ALL SELECT 'fleetmeter_unattributed_messages', reason, sum(messages) FROM unattributed_messages
+        WHERE hour > CAST(:at AS timestamptz) - interval '2 hours' GROUP BY reason
     UNION ALL {
     " UNION ALL ".join(
         f'''SELECT 'fleetmeter_source_age_seconds', '{source}',
@@ -89,16 +98,6 @@ class Guard:
             authorization = Headers(scope=scope).get("authorization", "")
             answer = self.app if trusted(authorization, current_settings()) else REFUSAL
         await answer(scope, receive, send)
-
-
-def trusted(authorization: str, settings: Settings) -> bool:
-    """Whether that header opens metrics; without sign-in and token everybody on this machine does."""
-    token = settings.metrics_token
-    if token is None:
-        return not settings.sign_in
-    scheme, _, token_given = authorization.partition(" ")
-    expected = token.get_secret_value().encode()
-    return scheme.lower() == "bearer" and compare_digest(token_given.strip().encode(), expected)
 
 
 def _ready() -> Response:

@@ -16,12 +16,14 @@ from sqlalchemy import Engine
 from jobs import due
 from jobs.listener import Listener
 from jobs.registry import TASKS
+from jobs.state import State
 from jobs.tasks import notify
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
 from metering.db import clock, workers
 from metering.db.engine import describe_error
 from metering.db.transactions import transaction
+from metering.probes.server import serving
 from metering.runs import lease
 from metering.runs.execution import execute
 from metering.runs.lease import Run
@@ -36,15 +38,21 @@ log = structlog.get_logger()
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Work until `stop`; wait, and log it once, while the database is away."""
     notify.channels(settings)  # refuses a wrong address before any work
+    state = State()
+    with serving(state, settings, settings.runner_metrics_port):
+        _run(settings, engine, stop, state)
+
+
+def _run(settings: Settings, engine: Engine, stop: threading.Event, state: State) -> None:
     name = lease.worker_name()
     scheduler = schedule.Scheduler()
-    scheduler.every(HEARTBEAT).seconds.do(_guarded, _tick, settings, engine, name)
-    _guarded(_tick, settings, engine, name)
-    heartbeat = threading.Thread(target=_beat, args=(scheduler, stop), daemon=True)
+    scheduler.every(HEARTBEAT).seconds.do(_heartbeat, settings, engine, name, state)
+    _heartbeat(settings, engine, name, state)
+    heartbeat = threading.Thread(target=_beat, args=(scheduler, stop, state), daemon=True)
     heartbeat.start()
     threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True).start()
     threads = [
-        threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop))
+        threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop, state))
         for number in range(WORKERS)
     ]
     for thread in threads:
@@ -55,18 +63,25 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     _guarded(_leave, engine, name)
 
 
-def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> None:
+def _heartbeat(settings: Settings, engine: Engine, name: str, state: State) -> None:
+    _guarded(_tick, settings, engine, name)
+    state.trouble(_trouble.problem)
+
+
+def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: State) -> None:
     listener = Listener(engine)
     while not stop.is_set():
-        if not _guarded(_work, settings, engine, name, stop):
+        state.turn(name)
+        if not _guarded(_work, settings, engine, name, stop, state):
             listener.wait(POLL, stop)
     listener.close()
 
 
-def _beat(scheduler: schedule.Scheduler, stop: threading.Event) -> None:
+def _beat(scheduler: schedule.Scheduler, stop: threading.Event, state: State) -> None:
     # `schedule` works in local time: after a clock was set back, or summer time ended, its next turn
     # would be an hour away.
     while not stop.wait(1):
+        state.turn("the heartbeat")
         if (scheduler.idle_seconds or 0) > HEARTBEAT:
             scheduler.run_all()
         else:
@@ -83,14 +98,15 @@ def _tick(settings: Settings, engine: Engine, name: str) -> None:
         due.enqueue_due(connection, now)
 
 
-def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event) -> bool:
+def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: State) -> bool:
     now = datetime.now(UTC)
     with transaction(engine) as connection:
         clock.require(connection, now, settings.clock_tolerance)
         run = lease.claim(connection, name)
     if run is None:
         return False
-    execute(settings, engine, TASKS, _timely(run, now), leave=stop)
+    with state.executing(name, run.job) as outcomes:
+        outcomes.append(execute(settings, engine, TASKS, _timely(run, now), leave=stop))
     return True
 
 

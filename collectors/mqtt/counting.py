@@ -16,6 +16,7 @@ from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.loop import Loop
 from collectors.mqtt.reader import DECODER, FastReader, PlainReader
 from collectors.mqtt.session import Session
+from collectors.mqtt.state import State
 from collectors.mqtt.store import Fenced, Store
 from collectors.mqtt.takeover import TakeoverDetector
 from collectors.mqtt.topics import Topics
@@ -37,7 +38,14 @@ class Counting:
     """Reads on the calling thread, writes on another."""
 
     def __init__(
-        self, settings: Settings, broker: Endpoint, store: Store, plain: bool, clock: HostClock, v5: bool
+        self,
+        settings: Settings,
+        broker: Endpoint,
+        store: Store,
+        plain: bool,
+        clock: HostClock,
+        v5: bool,
+        state: State,
     ) -> None:
         group, root = settings.mqtt_shared_group, settings.mqtt_topic_root
         self._filter = f"$share/{group}/{root}/#" if group else f"{root}/#"
@@ -45,10 +53,11 @@ class Counting:
         self._store = store
         self._reader = PlainReader if plain else FastReader
         self._v5 = v5
+        self._state = state
         self._session = Session(store.claim.last_packet_id)
         top_devices = settings.top_devices
         self._buffer = Buffer(Topics(root, settings.mqtt_outbound_levels), self._session, top_devices)
-        self._loop = Loop(self._buffer, store, clock, settings.clock_tolerance, top_devices)
+        self._loop = Loop(self._buffer, store, clock, settings.clock_tolerance, top_devices, state)
         self._takeover = TakeoverDetector()
         self._takeover_recorded = False
         self._lost_at: float | None = None  # monotonic seconds
@@ -62,6 +71,7 @@ class Counting:
             subscribes=self._filter,
             decoder=DECODER,
         )
+        self._state.begin_counting()
         try:
             self._keep_connected(stop)
             return self._finish()
@@ -73,6 +83,7 @@ class Counting:
             LOG.critical("counter ends", reason=f"{type(error).__name__}: {error}")
             raise
         finally:
+            self._state.end_counting("stopped, or another daemon counts")
             self._loop.close()
 
     def _keep_connected(self, stop: threading.Event) -> None:
@@ -112,6 +123,7 @@ class Counting:
         self._takeover.connection_ended(connection.connected_at, now, connection.ended_by_broker)
         if self._takeover.detected and not self._takeover_recorded:
             self._takeover_recorded = True
+            self._state.gaps += 1
             since = timedelta(seconds=now - (self._takeover.since or now))
             LOG.critical(
                 "another client uses our client id and receives our messages; the gap is recorded",
@@ -151,6 +163,7 @@ class Counting:
         """Subscribe: messages of a new session may come once its start is committed."""
         LOG.info("connected", broker=self._broker.name, session="present" if session_present else "new")
         if gap:
+            self._state.gaps += 1
             LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")
         self._lost_at = None
         if connection and connection.alive:

@@ -20,6 +20,7 @@ from collectors.mqtt import store as stores
 from collectors.mqtt.admission import Admission
 from collectors.mqtt.counting import STOPPED, Counting
 from collectors.mqtt.endpoint import Endpoint
+from collectors.mqtt.state import State
 from collectors.mqtt.store import Claim, Clock, Store
 from collectors.mqtt.writer import HostClock
 from metering import backoff
@@ -27,6 +28,7 @@ from metering.config.settings import Settings
 from metering.db.engine import error_line
 from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable, SettingsError
+from metering.probes.server import serving
 
 LOG = structlog.get_logger("counter")
 
@@ -63,10 +65,11 @@ def run(
     except OSError as error:
         raise SettingsError(f"MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE: {error}") from error
     daemon = Daemon(settings, broker, counting_broker, engine, plain, clock)
-    while not stop.is_set():
-        code = daemon.run_once(stop)
-        if code is not None:
-            return code
+    with serving(daemon.state, settings, settings.counter_metrics_port):
+        while not stop.is_set():
+            code = daemon.run_once(stop)
+            if code is not None:
+                return code
     return STOPPED
 
 
@@ -89,6 +92,7 @@ class Daemon:
         self._engine = engine
         self._plain = plain
         self._clock = clock
+        self.state = State()
 
     def run_once(self, stop: threading.Event) -> int | None:
         """Connect, claim, count; returns the exit code, None if another daemon took over meanwhile."""
@@ -106,7 +110,8 @@ class Daemon:
             stop.wait(AWS_CONNECT_PAUSE)
         broker = replace(self._counting_broker, client_id=client_id)
         store = Store(self._engine, claim)
-        code = Counting(self._settings, broker, store, self._plain, self._clock, answer.v5).run(stop)
+        counting = Counting(self._settings, broker, store, self._plain, self._clock, answer.v5, self.state)
+        code = counting.run(stop)
         if code is None:
             self._stand_by(claim, stop)
         return code
@@ -118,6 +123,7 @@ class Daemon:
     def _await_admission(self, broker: Endpoint, stop: threading.Event) -> Admission | None:
         attempt = 1
         while not stop.is_set():
+            self.state.turn()
             answer = admission.ask(broker, stop)
             if answer.session_present is not None:
                 return answer
@@ -135,11 +141,13 @@ class Daemon:
             return None
         claim, lost = claimed
         if lost:
+            self.state.gaps += 1
             LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")
         return claim
 
     def _stand_by(self, former: Claim, stop: threading.Event) -> None:
         """Wait until the daemon that took over has left, or has not been connected for a while."""
+        self.state.end_counting("standing by while another daemon counts")
         LOG.info("standing by", client_id=former.client_id)
         last_seen, changed_at = None, time.monotonic()
         while not stop.wait(STANDBY_POLL):
@@ -157,6 +165,7 @@ class Daemon:
         """Return the result of `operation`, tried until the database answers; None once stopped."""
         attempt = 1
         while not stop.is_set():
+            self.state.turn()
             try:
                 return operation()
             except (DatabaseUnavailable, SQLAlchemyError) as error:

@@ -11,10 +11,12 @@ from collectors.mqtt.buffer import Batch, Buffer
 from collectors.mqtt.connection import BrokerConnection
 from collectors.mqtt.flush_policy import FlushPolicy
 from collectors.mqtt.reader import IDLE_SECONDS, Reader
+from collectors.mqtt.state import State
 from collectors.mqtt.store import Store
 from collectors.mqtt.writer import HostClock, Writer
 
 HEARTBEAT_SECONDS = 5.0
+STATE_SECONDS = 1.0  # between two notes of the state for the probes
 SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets through
 
 
@@ -22,13 +24,19 @@ class Loop:
     """Connects buffer and writer; `connection` is the current connection, if any."""
 
     def __init__(
-        self, buffer: Buffer, store: Store, clock: HostClock, tolerance: float, top_devices: int = 0
+        self,
+        buffer: Buffer,
+        store: Store,
+        clock: HostClock,
+        tolerance: float,
+        top_devices: int,
+        state: State,
     ) -> None:
         self.buffer = buffer
         self.connection: BrokerConnection | None = None
         self._reader: Reader | None = None
         self._wake_receiver, self._wake_sender = socket.socketpair()
-        self.writer = Writer(store, clock, tolerance, self._wake, top_devices)
+        self.writer = Writer(store, clock, tolerance, self._wake, top_devices, state)
         self.flush_policy = FlushPolicy()
         self._store = store
         self._unsaved_bytes = 0  # read since the last cut
@@ -36,6 +44,7 @@ class Loop:
         self._last_received = self._last_heartbeat = time.monotonic()
         self._messages = self._messages_at_heartbeat = 0
         self._flush_ms = 0.0
+        self._state, self._next_state = state, 0.0
 
     def attach(self, connection: BrokerConnection, reader: Reader) -> None:
         """Serve `connection` from now on."""
@@ -56,6 +65,7 @@ class Loop:
         self._cut_if_due()
         self._commit_next()
         self._heartbeat_if_due()
+        self._note_state()
 
     def cut(self) -> None:
         """Have everything that was read committed next."""
@@ -125,9 +135,17 @@ class Loop:
         self._committing = False
         self._flush_ms = 1000 * (time.monotonic() - started)
         self._messages += batch.totals.messages
+        self._state.committed(batch.totals, time.monotonic() - started)
         packet_ids = self.buffer.session.committed(batch.cut)
         if packet_ids and self.connection and self.connection.session_present is not None:
             self.connection.acknowledge(codec.puback(packet_ids), len(packet_ids))
+
+    def _note_state(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_state or self.connected != self._state.connected:
+            self._next_state = now + STATE_SECONDS
+            waiting = bool(self._unsaved_bytes or self.buffer.has_batches or self._committing)
+            self._state.read(now, self.connected, self.buffer.backlog, waiting)
 
     def _heartbeat_if_due(self) -> None:
         now = time.monotonic()

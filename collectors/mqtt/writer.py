@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.device_writer import DeviceWriter
+from collectors.mqtt.state import State
 from collectors.mqtt.store import Clock, Store
 from metering import backoff
 from metering.catalogue.periods import Month
@@ -39,7 +40,13 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store, clock: HostClock, tolerance: float, wake: Callable[[], None], top_devices: int = 0
+        self,
+        store: Store,
+        clock: HostClock,
+        tolerance: float,
+        wake: Callable[[], None],
+        top_devices: int = 0,
+        state: State | None = None,
     ) -> None:
         """Start the thread; `wake()` is called from it when a task has finished.
 
@@ -49,6 +56,7 @@ class Writer:
         self.store = store
         self.devices = DeviceWriter(store.engine, top_devices)
         self.unsaved: Batch | None = None
+        self._state = state or State()
         self._away_since: float | None = None
         self._clock = clock
         self._tolerance = tolerance
@@ -92,6 +100,7 @@ class Writer:
         self.unsaved = batch
         isolated = False
         for attempt in count(1):
+            self._state.writer_turned_at = time.monotonic()
             self._flushes += 1
             flush = self._flushes
             try:
@@ -125,6 +134,7 @@ class Writer:
 
     def _retry(self, operation: Callable[[], Any]) -> Any:
         for attempt in count(1):
+            self._state.writer_turned_at = time.monotonic()
             try:
                 return operation()
             except (DatabaseUnavailable, SQLAlchemyError) as error:
@@ -136,6 +146,7 @@ class Writer:
             self._wake()
 
     def _pause(self, error: Exception, attempt: int) -> None:
+        self._state.writing_fails = True
         if self._away_since is None:
             self._away_since = time.monotonic()
             LOG.warning("cannot write; counting goes on in memory", reason=error_line(error))
@@ -143,6 +154,7 @@ class Writer:
             raise Abandoned
 
     def _log_recovery(self) -> None:
+        self._state.writing_fails = False
         if self._away_since is not None:
             LOG.info("writing again", away_seconds=round(time.monotonic() - self._away_since))
             self._away_since = None

@@ -16,6 +16,9 @@ from metering.config.value_files import override
 from metering.db.engine import open_engine
 
 OUT = terminal.stdout()
+MetricsPort = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Serve /healthz, /readyz and /metrics on this port.")
+]
 
 
 def up(port: Port = 8501) -> None:
@@ -51,22 +54,26 @@ def demo(
     demonstrate(reset, port, stop_on_signals())
 
 
-def counter() -> None:
+def counter(metrics_port: MetricsPort = None) -> None:
     """Count MQTT messages until stopped; stands by while another daemon counts."""
     from collectors.mqtt import daemon  # noqa: PLC0415 - a slow import that few commands need
 
     settings = environment.load_or_start()
+    if metrics_port:
+        settings = settings.model_copy(update={"counter_metrics_port": metrics_port})
     engine = environment.patient_engine(settings, "fleetmeter counter")
     plain = settings.mqtt_reader == "plain"
     gc.freeze()  # what is imported stays; looking through it again and again costs a tenth of the CPU
     raise typer.Exit(daemon.run(settings, engine, stop_on_signals(), plain=plain))
 
 
-def runner() -> None:
+def runner(metrics_port: MetricsPort = None) -> None:
     """Run due and requested jobs until stopped."""
     from jobs import runner as job_runner  # noqa: PLC0415 - a slow import that few commands need
 
     settings = environment.load_or_start()
+    if metrics_port:
+        settings = settings.model_copy(update={"runner_metrics_port": metrics_port})
     job_runner.run(settings, environment.patient_engine(settings, "fleetmeter runner"), stop_on_signals())
 
 

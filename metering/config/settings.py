@@ -118,6 +118,14 @@ class Settings(SignInSettings, CloudSettings):
         default=60_000, ge=1, le=10**9, alias="FLEETMETER_API_REQUESTS_PER_MINUTE"
     )
 
+    metrics_address: str = Field(default="127.0.0.1", alias="FLEETMETER_METRICS_ADDRESS")
+    counter_metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, alias="FLEETMETER_COUNTER_METRICS_PORT"
+    )
+    runner_metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, alias="FLEETMETER_RUNNER_METRICS_PORT"
+    )
+
     plans: Path | None = Field(default=None, alias="FLEETMETER_PLANS")
     meters: Path | None = Field(default=None, alias="FLEETMETER_METERS")
     data_dir: Path = Field(default_factory=default_data_dir, alias="FLEETMETER_DATA_DIR")

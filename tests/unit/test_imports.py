@@ -26,7 +26,7 @@ FRONT_DOOR = {ROOT / "console" / "app.py": {"api.app"}}
 # Chapters of metering in their order: each imports only those of earlier lines.
 CHAPTERS = (
     {"config", "catalogue"},
-    {"db"},
+    {"db", "probes"},
     {"ledger", "pricing", "exports"},
     {"days"},
     {"months"},

@@ -1,0 +1,91 @@
+"""What a runner tells machines: its threads write here, the probes read here.
+
+Labels are the jobs of the registry and the states of a run, so their number is fixed.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from metering.runs.outcome import Outcome
+
+HUNG_SECONDS = 120.0  # without a turn of a thread that has no run
+ERROR_STATES = ("failed", "dead")
+
+
+class State:
+    """Figures of one process; they start at zero with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turned: dict[str, float] = {}  # by thread, monotonic seconds
+        self._working: dict[str, str] = {}  # by thread, the job
+        self._invocations: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._seconds: Counter[str] = Counter()
+        self._trouble: str | None = None
+
+    def turn(self, thread: str) -> None:
+        """Note that `thread` goes on."""
+        with self._lock:
+            self._turned[thread] = time.monotonic()
+
+    def trouble(self, reason: str | None) -> None:
+        """Note why the heartbeat failed, None once it has succeeded."""
+        self._trouble = reason
+
+    @contextmanager
+    def executing(self, thread: str, job: str) -> Iterator[list[Outcome]]:
+        """Count a run of `job`; the outcome goes into the list. Without one it counts as an error."""
+        began, outcomes = time.monotonic(), list[Outcome]()
+        with self._lock:
+            self._working[thread] = job
+            self._invocations[job] += 1
+        try:
+            yield outcomes
+        finally:
+            ended = time.monotonic()
+            with self._lock:
+                del self._working[thread]
+                self._turned[thread] = ended
+                self._seconds[job] += ended - began  # type: ignore[assignment]
+                if not outcomes or outcomes[0].state in ERROR_STATES:
+                    self._errors[job] += 1
+
+    def not_live(self) -> str | None:
+        """Return which thread hangs, None if all turn; a run may take its time."""
+        now = time.monotonic()
+        with self._lock:
+            late = [
+                f"{thread} has not turned for {now - turned:.0f} s"
+                for thread, turned in self._turned.items()
+                if thread not in self._working and now - turned > HUNG_SECONDS
+            ]
+        return "; ".join(late) or None
+
+    def not_ready(self) -> str | None:
+        """Return why no job is run now, None if jobs are."""
+        if not self._turned:
+            return "the runner starts"
+        return self._trouble or self.not_live()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures in Prometheus' terms."""
+        with self._lock:
+            counted = (self._invocations.copy(), self._errors.copy(), self._seconds.copy())
+            running = len(self._working)
+        texts = (
+            ("fleetmeter_job_invocations", "Runs that this process began."),
+            ("fleetmeter_job_errors", "Runs that ended failed or dead, or broke off."),
+            ("fleetmeter_job_duration_seconds", "Time that runs took, all together."),
+        )
+        for (name, text), values in zip(texts, counted, strict=True):
+            family = CounterMetricFamily(name, text, labels=["job"])
+            for job in counted[0]:
+                family.add_metric([job], values[job])
+            yield family
+        yield GaugeMetricFamily("fleetmeter_runner_running", "Runs that this process executes now.", running)

@@ -1,0 +1,1 @@
+"""Answer machines that ask about a process: is it alive, is it ready, what are its figures."""
