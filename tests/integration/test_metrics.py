@@ -90,7 +90,7 @@ def test_metrics_ask_for_the_token_and_are_not_open_to_other_machines(configured
         assert ask(port, "/metrics")[0] == 401
         assert ask(port, "/metrics", TOKEN)[0] == 200
         assert ask(port, "/elsewhere")[0] == 404
-    everywhere = configured.model_copy(update={"metrics_address": "0.0.0.0"})
+    everywhere = configured.model_copy(update={"metrics_address": "192.0.2.1"})
     with (
         pytest.raises(SettingsError, match="FLEETMETER_METRICS_TOKEN"),
         serving(CounterState(), everywhere, port),
