@@ -15,7 +15,7 @@ from collectors.mqtt.counters import QOS0, QOS1, Totals
 HUNG_SECONDS = 120.0  # without a turn of a thread: longer than any pause between two attempts
 
 
-@dataclass
+@dataclass(eq=False)  # hashable: the registry of metrics needs it
 class State:
     """Figures of one process; `..._at` and `..._since` are monotonic seconds."""
 
