@@ -3,6 +3,7 @@
 import streamlit as st
 
 from console.data import database
+from console.data.transactions import read_transaction_as
 from metering.catalogue import own_meters
 from metering.catalogue.meters import METERS
 from metering.catalogue.own_meters import OwnMeter
@@ -10,8 +11,8 @@ from metering.catalogue.own_meters import OwnMeter
 
 @st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _known(address: str) -> dict[str, OwnMeter]:
-    with database.unlimited() as connection:
-        return own_meters.known(connection)
+    with read_transaction_as(None) as page:  # what a meter is called is the same for everybody
+        return own_meters.known(page.connection)
 
 
 def known() -> dict[str, OwnMeter]:

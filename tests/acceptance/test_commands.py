@@ -90,6 +90,7 @@ def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -
         "adjustments are as they were posted",
         "gaps are accepted as they were",
         "corrections of a month = the month rated again - its bill",
+        "devices have at most their project's messages",
     }, "nobody decided or corrected anything"
 
 

@@ -25,7 +25,7 @@ _READ = text(f"""
             OR (project_id IS NULL AND organization_id = ANY(:organizations)))
     ORDER BY first, id LIMIT {MOST}""")
 _OWNER = text(f"SELECT organization_id FROM {platform.PROJECTS} p WHERE p.id = :id")
-_ORGANIZATION = text("SELECT id FROM organizations WHERE id = :id")
+_ORGANIZATION = text(f"SELECT id FROM {platform.ORGANIZATIONS} o WHERE id = :id")
 _WRITE = text("""
     INSERT INTO annotations (first, last, kind, text, organization_id, project_id, author)
     VALUES (:first, :last, :kind, :text, :organization_id, :project_id, :author) RETURNING id""")

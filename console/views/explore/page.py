@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from console.data import database, limits, spending
+from console.data import limits, own_meters, spending
 from console.data.cache import cached
 from console.data.explore import distribution
 from console.data.explore.distribution import Distribution
@@ -24,7 +24,6 @@ from console.ui.table import Column, Kind, table
 from console.views.explore import answer, controls, figures, files
 from console.views.explore.series import Series, Shown
 from console.views.explore.state import State
-from metering.catalogue import own_meters
 from metering.db.scope import Scope
 from metering.running import allowances
 
@@ -68,16 +67,10 @@ def query_distribution(scope: Scope, asked: Question, today: date) -> tuple[date
         return page.at, distribution.read(page.connection, asked, today)
 
 
-@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def _known(server: str) -> dict[str, Measure]:
-    with read_transaction_as(None) as page:
-        return catalogue(own_meters.known(page.connection))
-
-
 def show() -> None:
     """Show the page."""
     as_of = head("Explore")
-    at, known = now(), _known(database.key())
+    at, known = now(), catalogue(own_meters.known())
     state, wrong = controls.asked(at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
