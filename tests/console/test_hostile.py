@@ -17,7 +17,7 @@ from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
-from tests.support.browser_site import Site, choose, listing, open_list, press, visit
+from tests.support.browser_site import Site, choose, listing, open_list, press, tick, visit
 from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
@@ -166,6 +166,7 @@ def test_the_selector_lists_hostile_names_as_they_are(watched: Page, hostile: Si
 
 def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, hostile: Site) -> None:
     visit(watched, hostile, "alerts?kind=limit")
+    tick(watched, "alerts", row=-1)  # the box in the header: every row
     press(watched, "acknowledge")
     expect(watched.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
     said = "\n".join(words_of(watched, "[role=dialog] li"))
@@ -189,7 +190,7 @@ def test_a_failed_runs_words_are_shown_as_they_are(watched: Page, hostile: Site)
 def test_no_table_makes_a_file_with_a_formula_in_it(watched: Page, hostile: Site, tmp_path: Path) -> None:
     tables = {
         "jobs": "Runs, newest first",
-        "alerts": "Alerts, open and critical first",
+        "alerts": "Incidents, open and critical first",
         "health": "Messages without a project",
         "limits": "Meters by how much",
     }
