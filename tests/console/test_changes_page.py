@@ -72,6 +72,46 @@ def test_a_contribution_leads_one_step_further_and_to_its_hours(open_page: Open,
     assert "grain=hour" in asked.explored(query["where"], "hour")
 
 
+def test_a_projects_devices_and_the_other_ones_are_its_change(
+    open_page: Open, engine: Engine, fleet: Fleet
+) -> None:
+    project = fleet.projects[0]
+    address = {"by": "device", "meters": "mqtt_inbound", "where": f"project:{project}"}
+    asked = asked_of(**address)
+    for day, device, messages in (
+        (asked.before[0], "arm", 60),
+        (asked.after[0], "arm", 30),
+        (asked.after[1], "arm", 9),
+        (asked.after[1], "leg", 40),
+    ):
+        Platform(engine).sql(
+            """INSERT INTO device_usage_daily (project_id, date, device, mqtt_inbound)
+            VALUES (:project, :day, :device, :messages)""",
+            project=project,
+            day=day,
+            device=device,
+            messages=messages,
+        )
+    before, after = (
+        plain(Platform(engine), "mqtt_inbound", days)[project] for days in (asked.before, asked.after)
+    )
+    with read_transaction_as(None) as page:
+        found = reading.read(page.connection, asked, page.at)
+    parts = {found.label("device", part): part.change for part in found.comparison.by["device"]}
+    assert parts == {"arm": -21, "leg": 40, "other devices": (after - 79) - (before - 60)}
+    assert sum(parts.values()) == found.comparison.change == after - before
+    shown = open_page("changes", **address)
+    assert not shown.exception
+    assert "lower bound" in " ".join(one.value for one in shown.caption)
+
+
+def test_devices_of_several_projects_are_refused() -> None:
+    for where in ("", "project:1,project:2", "project:1,tier:pro"):
+        asked, wrong = read({"by": "device", "where": where}, datetime.now(UTC).date())
+        assert asked.by == "project"
+        assert "one project alone" in wrong[0]
+
+
 def test_a_wrong_address_is_named(open_page: Open, fleet: Fleet) -> None:
     page = open_page("changes", meters="api_calls,storage_bytes", by="moon", before_from="x")
     words = "\n".join(element.value for element in page.warning)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -67,6 +67,8 @@ def read(
     parts, more = _sealed(measures, first, last if opened is None else opened - DAY, condition)
     if opened is not None:
         parts.append(sql.open_days(measures, condition))
+        given["open_at"] = datetime.combine(opened, time(), UTC)
+        given["until_at"] = datetime.combine(last + DAY, time(), UTC)
     is_gauge = measures[0].kind == "gauge"
     ends = "WHERE date = ends" if is_gauge else ""
     sums = ", ".join(f"sum(v{i})::numeric, sum(k{i})::bigint" for i in range(len(measures)))
@@ -120,8 +122,9 @@ def _sealed(
 
 def _months(measures: Sequence[Measure], condition: str) -> str:
     values = ", ".join(
-        f"CASE WHEN {m.known} > 0 THEN {m.name} END AS v{i}, {m.known} AS k{i}"
+        f"CASE WHEN {known} > 0 THEN {m.summed} END AS v{i}, {known} AS k{i}"
         for i, m in enumerate(measures)
+        for known in ("days" if m.kind == "own" else m.known,)
     )
     return f"""SELECT project_id, organization_id, tier, month AS date, {values} FROM project_months
         WHERE month = ANY(:months) AND {condition}"""

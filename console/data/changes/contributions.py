@@ -1,4 +1,4 @@
-"""Contributions to a change: by organization, project, meter and tier they sum exactly to it. Pure.
+"""Contributions to a change: by organization, project, meter, tier and device they sum exactly to it. Pure.
 
 A project that was there and of which nothing is known in one of the periods is left out of the change and
 listed apart: unknown is not zero. One that was not there yet, or not any more, used nothing.
@@ -13,7 +13,8 @@ from typing import Any, Literal
 from console.data.changes.amounts import Presence, Used
 from console.data.explore.question import Filters
 
-Dimension = Literal["organization", "project", "meter", "tier"]
+Dimension = Literal["organization", "project", "meter", "tier", "device"]
+# Those of every change; devices are told of a single project.
 DIMENSIONS: tuple[Dimension, ...] = ("organization", "project", "meter", "tier")
 Range = tuple[date, date]  # UTC days, both included
 

@@ -1,11 +1,13 @@
 """The controls of Changes: each writes its part of the address, from which the page is read."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import streamlit as st
 
-from console.data.explore.measures import catalogue
+from console.data.changes import devices
+from console.data.explore.measures import Measure
 from console.ui import escape
 from console.views.changes.question import NAMES, Asked
 from console.views.explore import ranges
@@ -17,9 +19,13 @@ BY = {"organization": "Organization", "project": "Project", "meter": "Meter", "t
 VERSUS = {"previous": "Period before", "year": "A year ago"}
 
 
-def show(asked: Asked, today: date) -> None:
-    """Show the controls with what the address says."""
-    measures, state = catalogue(), asked.state
+def show(asked: Asked, known: Mapping[str, Measure], today: date) -> None:
+    """Show the controls with what the address says; `known` is every measure."""
+    measures = {name: measure for name, measure in known.items() if measure.adds_up}
+    state = asked.state
+    dimensions = dict(BY)
+    if not devices.takes(state.meters, state.filters):
+        dimensions["device"] = "Device"
     spans = {USUAL: "7 whole days"} | {name: label for name, (label, _) in ranges.RANGES.items()}
     spans |= {CUSTOM: "From … to …"}
     span = USUAL if asked.is_usual_range else state.range or CUSTOM
@@ -63,8 +69,8 @@ def show(asked: Asked, today: date) -> None:
         )
         st.segmented_control(
             "Take apart by",
-            list(BY),
-            format_func=BY.__getitem__,
+            list(dimensions),
+            format_func=dimensions.__getitem__,
             key="changes-by",
             required=True,
             on_change=_write,

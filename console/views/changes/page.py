@@ -6,8 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from console.data import database
 from console.data.cache import cached
 from console.data.changes.contributions import Contribution, Range
+from console.data.explore.measures import Measure, catalogue
 from console.data.session import current_scope, now
 from console.data.transactions import read_transaction_as
 from console.ui import escape, format, links, saved_views
@@ -18,6 +20,7 @@ from console.ui.table import Column, Kind, table
 from console.views.changes import controls, figure, reading
 from console.views.changes.question import NAMES, Asked, read
 from console.views.changes.reading import Read
+from metering.catalogue import own_meters
 from metering.db.scope import Scope
 
 CHART = "changes-chart"
@@ -31,15 +34,21 @@ def query(scope: Scope, asked: Asked, hour: datetime) -> Read:
         return reading.read(page.connection, asked, page.at)
 
 
+@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
+def _known(server: str) -> dict[str, Measure]:
+    with read_transaction_as(None) as page:
+        return catalogue(own_meters.known(page.connection))
+
+
 def show() -> None:
     """Show the page."""
     as_of = head("Changes")
-    at = now()
+    at, known = now(), _known(database.key())
     address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
-    asked, wrong = read(address, at.date())
+    asked, wrong = read(address, at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
-    controls.show(asked, at.date())
+    controls.show(asked, known, at.date())
     saved_views.offer("changes")
     with loading():
         change = query(current_scope(), asked, at.replace(minute=0, second=0, microsecond=0))
@@ -90,6 +99,8 @@ def _notes(asked: Asked, change: Read, today: date) -> None:
     )
     if partial:
         notes.append(f"{partial:,} times a project's period was not measured on each of its days.")
+    if asked.by == "device":
+        notes.append("Each device's figure is a lower bound; what is not known of any is of other devices.")
     if change.left_out:
         notes.append(f"Bills in {', '.join(change.left_out)} are left out: amounts of currencies do not add.")
     st.caption(" ".join(notes))
@@ -112,7 +123,8 @@ def _parts(asked: Asked, change: Read) -> None:
         "fleetmeter-changes",
         lambda chosen: _clicked(asked, parts, chosen),
     )
-    st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
+    if asked.by != "device":
+        st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
     rows = [_row(asked, change, part, label) for part, label in zip(parts[:MOST], labels, strict=False)]
     table(rows, _columns(asked), "changes-parts", title)
 
@@ -124,7 +136,12 @@ def _clicked(asked: Asked, parts: Any, chosen: Selection) -> None:
 
 
 def step(asked: Asked, part: Contribution) -> dict[str, str]:
-    """Return the address one step further into a contribution: an organization's projects, its meters."""
+    """Return the address one step further into a contribution: an organization's projects, its meters.
+
+    A device is the last step.
+    """
+    if asked.by == "device":
+        return asked.query()
     if asked.by == "meter":
         return asked.query(meters=str(part.key), by="project")
     own = [word for word in (asked.query().get("where") or "").split(",") if word]
@@ -160,7 +177,7 @@ def _measured(asked: Asked, part: Contribution) -> str:
 
 def _where(asked: Asked, part: Contribution) -> str:
     own = asked.query().get("where", "")
-    return own if asked.by == "meter" else ",".join(filter(None, [own, f"{asked.by}:{part.key}"]))
+    return own if asked.by in ("meter", "device") else ",".join(filter(None, [own, f"{asked.by}:{part.key}"]))
 
 
 def _columns(asked: Asked) -> list[Column]:
@@ -172,8 +189,15 @@ def _columns(asked: Asked) -> list[Column]:
     def project(row: Mapping[str, Any]) -> str:
         return links.project(row["id"], asked.state.meters[0])
 
+    is_last = asked.by == "device"
     columns = [
-        Column("label", asked.by.capitalize(), "name", link=lambda row: row["step"], narrow="title"),
+        Column(
+            "label",
+            asked.by.capitalize(),
+            "name",
+            link=None if is_last else lambda row: row["step"],
+            narrow="title",
+        ),
         Column("change", "Change", kind, narrow="figure"),
         Column("share", "Of the change", "percent"),
         Column("before", "Before", kind),

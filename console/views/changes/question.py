@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
+from console.data.changes import devices
 from console.data.changes.contributions import DIMENSIONS, Dimension, Range
 from console.data.explore.measures import Measure, catalogue
 from console.views.explore import ranges
@@ -19,16 +20,12 @@ class Asked:
     """What the page is asked: the measures of one unit, whose they are, and two periods of UTC days."""
 
     state: State
+    measures: tuple[Measure, ...]  # in the order of the address
     by: Dimension
     before: Range
     after: Range
     is_usual_range: bool  # the last seven whole days, where the address names no range
     fixed_before: bool  # the address names the days of the period before
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """Return the measures, in the order of the address."""
-        return tuple(catalogue()[name] for name in self.state.meters)
 
     @property
     def is_money(self) -> bool:
@@ -49,43 +46,60 @@ class Asked:
     def explored(self, where: str, grain: str = "day") -> str:
         """Return the query of Explore for a part of this change, both periods in one chart."""
         asked = {"meters": ",".join(self.state.meters), "where": where, "grain": grain, "as": "line"}
+        if self.by == "device" and grain == "day":
+            asked["by"] = "device"
         first, last = self.after if grain == "hour" else (self.before[0], self.after[1])
         return urlencode(asked | {"from": str(first), "to": str(last)})
 
 
-def read(address: Mapping[str, str], today: date) -> tuple[Asked, list[str]]:
-    """Return what an address asks for on `today` (UTC), and a sentence for each value not taken."""
+def read(
+    address: Mapping[str, str], today: date, known: Mapping[str, Measure] | None = None
+) -> tuple[Asked, list[str]]:
+    """Return what an address asks for on `today` (UTC), and a sentence for each value not taken.
+
+    `known` is every measure; without it those of the catalogue.
+    """
+    known = known or catalogue()
     shared = {name: address[name] for name in NAMES if name in address and not name.startswith("before_")}
     by = shared.pop("by", "project")
     wrong: list[str] = []
-    if by not in DIMENSIONS:
-        wrong.append(refused("by", by, f"one of {', '.join(DIMENSIONS)}; shown is project"))
+    if by not in (*DIMENSIONS, "device"):
+        wrong.append(refused("by", by, f"one of {', '.join(DIMENSIONS)}, device; shown is project"))
         by = "project"
-    state, refusals = parse(shared, today)
-    state = _of_one_unit(state, wrong)
+    state, refusals = parse(shared, today, known)
+    measures = _of_one_unit(state, known, wrong)
+    state = replace(state, meters=tuple(measure.name for measure in measures))
+    if by == "device" and (why := devices.takes(state.meters, state.filters)):
+        wrong.append(f"{why} Shown is project.")
+        by = "project"
     usual = not any(name in shared for name in ("range", "from", "to"))
     after = (today - WEEK, today - timedelta(days=1)) if usual else state.days(today)
-    if catalogue()[state.meters[0]].kind == "money":
+    if measures[0].kind == "money":
         after = _months(after, today)
     vs = state.vs if state.vs != "none" else "previous"
     state = replace(state, vs=vs)
     before = ranges.compared(*after, vs, state.align, state.range if not usual else "")
     fixed = _fixed(address, after, wrong)
-    if catalogue()[state.meters[0]].kind == "money":
+    if measures[0].kind == "money":
         before = _months_before(after, vs)
-    asked = Asked(state, by, fixed or before, after, usual, fixed is not None)  # type: ignore[arg-type]
+    asked = Asked(state, measures, by, fixed or before, after, usual, fixed is not None)  # type: ignore[arg-type]
     return asked, [*refusals, *wrong]
 
 
-def _of_one_unit(state: State, wrong: list[str]) -> State:
-    measures = [catalogue()[name] for name in state.meters]
-    same = [m.name for m in measures if (m.unit, m.kind) == (measures[0].unit, measures[0].kind)]
+def _of_one_unit(state: State, known: Mapping[str, Measure], wrong: list[str]) -> tuple[Measure, ...]:
+    """Return the measures whose changes add up: of one unit and kind, and of a gauge a single one."""
+    measures = [known[name] for name in state.meters if known[name].adds_up]
+    if len(measures) < len(state.meters):
+        left = ", ".join(known[name].label for name in state.meters if not known[name].adds_up)
+        wrong.append(f"{left}: the largest quantity counts, so its change has no parts; it is left out.")
+    measures = measures or [known["mqtt_inbound"]]
+    same = [m for m in measures if (m.unit, m.kind) == (measures[0].unit, measures[0].kind)]
     if measures[0].kind == "gauge" and len(same) > 1:
         same = same[:1]
     if len(same) < len(measures):
-        left = ", ".join(m.label for m in measures if m.name not in same)
+        left = ", ".join(m.label for m in measures if m not in same)
         wrong.append(f"A change is of one measure: {left} cannot be added to {measures[0].label}.")
-    return replace(state, meters=tuple(same))
+    return tuple(same)
 
 
 def _months(after: Range, today: date) -> Range:

@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from console.data.changes import amounts, contributions
+from console.data.changes import amounts, contributions, devices
 from console.data.changes.amounts import Presence
 from console.data.changes.contributions import Comparison, Contribution
 from console.data.explore import names
-from console.data.explore.measures import catalogue
 from console.ui import escape
 from console.views.changes.question import Asked
 
@@ -24,6 +23,7 @@ class Read:
     comparison: Comparison
     organizations: dict[int, str]
     projects: dict[int, Presence]
+    meters: dict[str, str]
     currency: str = ""
     left_out: tuple[str, ...] = ()  # other currencies
 
@@ -33,7 +33,9 @@ class Read:
             return f"{escape.short(self.organizations.get(part.key, 'Organization'), 40)} · {part.key}"
         if dimension == "project":
             return self.project(part.key)
-        return catalogue()[part.key].label if dimension == "meter" else str(part.key)
+        if dimension == "device":
+            return "other devices" if part.key == devices.OTHER else escape.short(part.key, 60)
+        return self.meters[part.key] if dimension == "meter" else str(part.key)
 
     def project(self, project: int) -> str:
         """Return how a project is called; one that the person does not see any more has no name."""
@@ -64,6 +66,8 @@ def read(connection: Connection, asked: Asked, at: datetime) -> Read:
     comparison = contributions.compare(
         (used[0], used[1]), present, expected, asked.state.meters, filters, zero
     )
+    if asked.by == "device":
+        comparison = devices.with_devices(connection, comparison, filters.projects[0], ranges)
     own = [part.key for part in comparison.by["organization"]]
     named = {one.project for one in comparison.apart} | {part.key for part in comparison.by["project"]}
     return Read(
@@ -71,6 +75,7 @@ def read(connection: Connection, asked: Asked, at: datetime) -> Read:
         comparison,
         names.organizations(connection, own),
         {project: there for project, there in present.items() if project in named},
+        {measure.name: measure.label for measure in asked.measures},
         currency,
         others,
     )

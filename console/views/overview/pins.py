@@ -6,12 +6,14 @@ from urllib.parse import parse_qsl
 import streamlit as st
 
 from console.data.cache import cached
+from console.data.explore.measures import catalogue
 from console.data.queries.rows import Row
 from console.data.session import current_person, current_scope, now
 from console.data.transactions import read_transaction, read_transaction_as
 from console.data.views import saved_views as kept
 from console.ui import error_boundary, escape, format, links, saved_views
 from console.views.changes import question, reading
+from metering.catalogue import own_meters
 from metering.db.scope import Scope
 
 MOST = 6
@@ -20,8 +22,9 @@ MOST = 6
 @cached
 def _figure(scope: Scope, address: str, hour: datetime) -> tuple[str, float | None, str]:
     """Return a view's total in words, its change as a fraction, and what it is compared with."""
-    asked, _ = question.read(dict(parse_qsl(address)), hour.date())
     with read_transaction_as(scope) as page:
+        known = catalogue(own_meters.known(page.connection))
+        asked, _ = question.read(dict(parse_qsl(address)), hour.date(), known)
         change = reading.read(page.connection, asked, page.at)
     total = change.comparison.after
     words = (

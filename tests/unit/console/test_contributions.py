@@ -7,6 +7,7 @@ from hypothesis import strategies as some
 
 from console.data.changes.amounts import Presence, Used
 from console.data.changes.contributions import DIMENSIONS, compare
+from console.data.changes.devices import OTHER, contributions
 from console.data.explore.question import Filters
 
 METERS = ("mqtt_inbound", "mqtt_outbound")
@@ -104,3 +105,23 @@ def test_an_unknown_period_is_no_zero_and_a_new_project_is_new() -> None:
         (3, 20, True, False),
         (4, -10, False, True),
     ]
+
+
+FIGURES = some.dictionaries(some.sampled_from("abcd"), some.integers(1, 2**40))
+
+
+@given(FIGURES, FIGURES, some.integers(0, 2**40), some.integers(0, 2**40))
+def test_devices_and_the_other_ones_sum_to_the_change_of_the_project(
+    before: dict[str, int], after: dict[str, int], rest_before: int, rest_after: int
+) -> None:
+    whole_before, whole_after = sum(before.values()) + rest_before, sum(after.values()) + rest_after
+    parts = {part.key: part for part in contributions(before, after, whole_before, whole_after)}
+    for device in {*before, *after}:
+        assert parts[device].change == after.get(device, 0) - before.get(device, 0)
+        # A device that is not followed may be one of the others.
+        assert parts[device].is_new == (device not in before and rest_before == 0)
+        assert parts[device].is_gone == (device not in after and rest_after == 0)
+    if OTHER in parts:
+        assert (parts[OTHER].before, parts[OTHER].after) == (rest_before, rest_after)
+    assert set(parts) - {OTHER} == {*before, *after}
+    assert sum(part.change for part in parts.values()) == whole_after - whole_before
