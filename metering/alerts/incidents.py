@@ -11,13 +11,19 @@ from sqlalchemy import Connection, text
 from metering.alerts import titles
 from metering.catalogue import platform
 from metering.catalogue.periods import Month
+from metering.db.scope import own_parts
 from metering.pricing.plans import Plans
 from metering.running import spend
 
+# What an organization reads of an alert about a moved project: its own days, and no other organization.
+_OWN_MOVE = f"""jsonb_build_object('owners', {own_parts("a.detail->'owners'")}, 'organization_id', CASE
+    WHEN (a.detail->>'organization_id')::bigint = ANY ((SELECT fleetmeter_scope())::bigint[])
+    THEN a.detail->'organization_id' END)"""
 LIST = f"""
     SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project,
         coalesce(a.organization_id, p.organization_id) AS organization_id, o.name AS organization, a.subject,
-        CASE WHEN fleetmeter_unscoped() THEN a.detail ELSE a.detail - 'error' - 'run' END AS detail,
+        CASE WHEN fleetmeter_unscoped() THEN a.detail ELSE (a.detail - 'error' - 'run')
+            || CASE WHEN a.kind = 'project_moved' THEN {_OWN_MOVE} ELSE '{{}}' END END AS detail,
         a.opened_at, a.resolved_at, fleetmeter_staff(a.acknowledged_by) AS acknowledged_by,
         a.acknowledged_at, CASE WHEN fleetmeter_unscoped() THEN a.note END AS note, a.history
     FROM alerts a LEFT JOIN {platform.PROJECTS} p ON p.id = a.project_id

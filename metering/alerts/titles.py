@@ -172,7 +172,9 @@ def _gap(detail: Detail) -> str:
 
 
 def _moved(detail: Detail) -> str:
-    return f"bill goes to organization {detail['organization_id']}, its days have several owners"
+    billed = detail["organization_id"]  # an organization is not told of another one
+    owner = "another organization" if billed is None else f"organization {billed}"
+    return f"bill goes to {owner}, its days have several owners"
 
 
 def _correction(detail: Detail) -> str:

@@ -46,3 +46,14 @@ def require_limit(engine: Engine) -> None:
 
 def _array(scope: Sequence[int]) -> str:
     return "{" + ",".join(str(int(number)) for number in scope) + "}"
+
+
+def own_parts(column: str) -> str:
+    """Return SQL of a JSONB array of objects with `organization_id`, reduced to those that the session sees.
+
+    A session without a limit sees all of them.
+    """
+    return f"""CASE WHEN (SELECT fleetmeter_scope()) IS NULL THEN {column} ELSE coalesce((
+        SELECT jsonb_agg(part ORDER BY place)
+        FROM jsonb_array_elements({column}) WITH ORDINALITY AS each (part, place)
+        WHERE (part->>'organization_id')::bigint = ANY ((SELECT fleetmeter_scope())::bigint[])), '[]') END"""

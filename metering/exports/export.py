@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, text
 
 from metering.catalogue.periods import Day, Month
 from metering.db.audit_log import MATCHES, Filter
+from metering.db.scope import own_parts
 from metering.db.tables import OWN_TABLES
 from metering.exports import csv_format
 from metering.exports.columns import ADJUSTMENT_COLUMNS, AUDIT_COLUMNS, DAILY_COLUMNS, MONTHLY_COLUMNS, Column
@@ -24,6 +25,8 @@ DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_s
 OWN_DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
     WHERE d.project_id = t.project_id AND d.date >= make_date(t.year, t.month, 1)
         AND d.date < make_date(t.year, t.month, 1) + interval '1 month')"""
+
+OWNERS = own_parts("t.owners")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Export:
             "t.year = :year AND t.month = :month",
             "t.organization_id, t.project_id",
             month.bounds(),
-            {"day_hashes": DAY_HASHES},
+            {"day_hashes": DAY_HASHES, "owners": OWNERS},
         )
 
     @classmethod
@@ -61,7 +64,7 @@ class Export:
             "t.organization_id = :organization",
             "t.year, t.month, t.project_id",
             {"organization": organization_id},
-            {"day_hashes": OWN_DAY_HASHES},
+            {"day_hashes": OWN_DAY_HASHES, "owners": OWNERS},
         )
 
     @classmethod

@@ -12,6 +12,7 @@ from metering.catalogue.meters import METERS, STORAGE_PARTS
 from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
+from metering.db.scope import own_parts
 from metering.errors import PeriodError
 from metering.months import proration, rated, rerate, stored_versions
 from metering.pricing import month_versions
@@ -71,6 +72,7 @@ def explain(connection: Connection, project_id: int, month: Month, with_hours: b
             f"{month} is not closed for project {project_id}; there is no charge to explain yet"
         )
     bill = dict(row)
+    bill["owners"] = bill.pop("own_owners")  # of others an organization sees nothing
     versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()] if with_hours else []
@@ -93,8 +95,8 @@ def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> d
     return {hour: quantity for hour, quantity in quantities.items() if quantity}
 
 
-BILL = text("""
-    SELECT m.*, p.name AS project FROM monthly_stats m
+BILL = text(f"""
+    SELECT m.*, p.name AS project, {own_parts("m.owners")} AS own_owners FROM monthly_stats m
     JOIN projects p ON p.id = m.project_id
     WHERE m.project_id = :project AND m.year = :year AND m.month = :month""")
 DAYS = text("""

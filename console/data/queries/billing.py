@@ -11,6 +11,7 @@ from metering.catalogue.meters import METERS, columns, messages_sql
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Month
 from metering.catalogue.unknowns import looked_in_month
+from metering.db.scope import own_parts
 
 MONTHS = text("""
     SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY year, month
@@ -21,7 +22,7 @@ BILLS = text(f"""
         m.organization_id, o.name AS organization, m.tier,
         m.plan_fee, m.overage_charge, m.adjustment_charge, m.total_charge, m.currency,
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
-        m.owners, m.later_readings,
+        {own_parts("m.owners")} AS owners, m.later_readings,
         {columns("m.{0}")}, m.closed_by, m.created_at,
         before.total_charge AS charge_before, {looked_in_month("m")}
     FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)

@@ -13,6 +13,7 @@ from console.ui import escape
 from console.ui.charts import layout, marks, palette, traces, units
 from console.views.explore.series import Series, Shown, name_of
 
+STACKED_AREAS, STACKED = ("area", "share"), ("area", "share", "bar")  # looks
 LONG = 60  # periods from which on a slider under the chart helps
 
 
@@ -25,12 +26,14 @@ def build(shown: Shown, look: str, revision: str) -> go.Figure:
     """Return the figure of `shown` as `look`: line, bar, area, share or cumulative."""
     unit = units.SHARE if look == "share" else units.of(*_first_unit(shown))
     figure = layout.over_time(unit, shown.grain, revision, slider=len(shown.periods) > LONG)
+    gaps = broken(shown) if look in STACKED_AREAS else set()
     for number, series in enumerate(shown.series):
         axis = _axis(shown, series) if look != "share" else "y"
         # Bars of two units would stand on one another: those of the second are a line.
         trace = traces.line if look == "bar" and axis != "y" else _TRACES[look]
         own_unit = unit if look == "share" else units.of(series.unit, series.currency)
-        made = trace(shown.periods, plain(series.values), _name(series), own_unit, shown.grain, number)
+        values = [None if place in gaps else v for place, v in enumerate(plain(series.values))]
+        made = trace(shown.periods, values, _name(series), own_unit, shown.grain, number)
         made.update(yaxis=axis, customdata=[number] * len(shown.periods))
         figure.add_trace(traces.recoloured(made, palette.OTHER) if series.is_rest else made)
         if shown.running and isinstance(made, go.Scatter) and look in ("line", "cumulative"):
@@ -46,6 +49,41 @@ def build(shown: Shown, look: str, revision: str) -> go.Figure:
     _second_axis(figure, shown, look)
     figure.add_traces(_marks(shown, look))
     return figure
+
+
+def broken(shown: Shown) -> set[int]:
+    """Return the places of periods in which a stack of areas is not drawn: a series in it is unknown.
+
+    Without that the stack would drop as if the unknown were zero. Before its first known value a series
+    has not begun: the others are drawn, and the period is hatched.
+    """
+    return {
+        place
+        for series in shown.series
+        for place, value in enumerate(series.values)
+        if value is None and (place >= _beginning(series) or _nobody(shown, place))
+    }
+
+
+def _beginning(series: Series) -> int:
+    known = (place for place, value in enumerate(series.values) if value is not None)
+    return next(known, len(series.values))
+
+
+def _nobody(shown: Shown, place: int) -> bool:
+    return all(series.values[place] is None for series in shown.series)
+
+
+def incomplete(shown: Shown) -> dict[Any, str]:
+    """Return the periods in which some series are unknown and others are not, with a sentence for each."""
+    counts = {
+        period: sum(series.values[place] is not None for series in shown.series)
+        for place, period in enumerate(shown.periods)
+    }
+    every = len(shown.series)
+    return {
+        period: f"{known} of {every} series known" for period, known in counts.items() if 0 < known < every
+    }
 
 
 def _bars(x: Any, y: Any, name: str, unit: Any, grain: Any, number: int) -> go.Bar:
@@ -84,15 +122,14 @@ def _second_axis(figure: go.Figure, shown: Shown, look: str) -> None:
 
 def _marks(shown: Shown, look: str) -> list[Any]:
     made: list[Any] = []
-    if shown.quality:
-        made.append(marks.quality(shown.quality, shown.grain))
-    unknown = [
-        period
-        for number, period in enumerate(shown.periods)
-        if shown.series and all(series.values[number] is None for series in shown.series)
-    ]
-    if look in ("area", "share") and unknown:
-        made.append(marks.blank(unknown, shown.grain))
+    if look in STACKED_AREAS and (gaps := sorted(broken(shown))):
+        made.append(marks.blank([shown.periods[place] for place in gaps], shown.grain))
+    partly = incomplete(shown) if look in STACKED else {}
+    quality = dict(shown.quality)
+    for period, words in partly.items():
+        quality[period] = "; ".join(filter(None, [quality.get(period, ""), words]))
+    if quality:
+        made.append(marks.quality(quality, shown.grain))
     if shown.allowance is not None and look == "cumulative":
         included, words = shown.allowance
         highest = max((v for s in shown.series for v in plain(s.values) if v is not None), default=0)

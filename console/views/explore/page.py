@@ -106,10 +106,24 @@ def _show(state: State, known: Mapping[str, Measure], shown: Shown, at: datetime
             file_name,
             partial(_clicked, title, state, shown, at.date()),
         )
-    for note in shown.notes:
+    for note in [*shown.notes, *_unstacked(shown, state.look)]:
         st.caption(note)
     _links(shown)
     _table(shown, chosen, title, file_name, figure, at)
+
+
+def _unstacked(shown: Shown, look: str) -> list[str]:
+    """Say in how many periods a stack is not known whole."""
+    partly = len(figures.incomplete(shown)) if look in figures.STACKED else 0
+    if not partly:
+        return []
+    periods = f"{format.many(partly, shown.grain)} of {len(shown.periods):,}"
+    if look == "bar":
+        return [f"Not every series is known in {periods} (hatched): the bars are of the others."]
+    return [
+        f"Not every series is known in {periods} (hatched). Nothing is drawn there, but where the series that"
+        " is not known has not begun."
+    ]
 
 
 def _summary(shown: Shown) -> str:

@@ -4,15 +4,18 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
+from console.data.queries import billing
 from fleetmeter.cli import main
-from metering.alerts import alerts
+from metering.alerts import alerts, incidents, titles
 from metering.catalogue import history
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
+from metering.db import scope
 from metering.db.transactions import transaction
+from metering.exports.export import Export
 from metering.months import explain, explanation
 from metering.pricing import plans
 from metering.proof.verify import verify
@@ -106,3 +109,49 @@ def test_a_project_first_read_after_the_month_says_that_its_readings_are_later(
         assert history.owner_at(connection, project, Day.of(OCTOBER.start).end) is not None
     answer = CliRunner().invoke(main.app, ["month", str(OCTOBER), "--json"])
     assert json.loads(answer.stdout)["projects"][0]["later_readings"] == ["owner", "tier"]
+
+
+def test_an_organization_reads_its_own_part_of_a_moved_month_only(
+    engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    project, seller, buyer = moved
+    other = platform.organization("free", "Third")
+    read = {}
+    for owner in (None, (seller,), (buyer,), (other,)):
+        with transaction(engine) as connection:
+            scope.limit(connection, owner)
+            bills = Export.for_month(OCTOBER)
+            place = bills.names.index("owners")
+            exported = [row[place] for row in bills.rows(connection)]
+            listed = [row["owners"] for row in billing.bills(connection, OCTOBER)]
+            explained = []
+            if owner in (None, (buyer,)):
+                bill = explain.explain(connection, project, OCTOBER)
+                explained = [explanation.as_json(bill)["owners"], bill.bill["owners"]]
+                assert owner is None or f"organization {seller}" not in "\n".join(explanation.render(bill))
+        read[owner] = [[each["organization_id"] for each in one] for one in (*exported, *listed, *explained)]
+    assert read == {
+        None: [[seller, buyer]] * 4,
+        (seller,): [],  # the bill is the buyer's
+        (buyer,): [[buyer]] * 4,
+        (other,): [],
+    }
+
+
+def test_an_alert_tells_the_present_owner_of_itself_only(
+    configured: Settings, engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    project, seller, buyer = moved
+    with transaction(engine) as connection:
+        alerts.refresh(connection, OCTOBER.end + timedelta(days=1), plans.load(None))
+    third = platform.organization("free", "Third")
+    for owner, own, billed in ((buyer, [buyer], buyer), (third, [], None)):
+        platform.sql("UPDATE projects SET organization_id = :to WHERE id = :id", to=owner, id=project)
+        with transaction(engine) as connection:
+            scope.limit(connection, (owner,))
+            rows = connection.execute(text(incidents.LIST)).mappings().all()
+        (detail,) = [row["detail"] for row in rows if row["kind"] == "project_moved"]
+        assert [each["organization_id"] for each in detail["owners"]] == own
+        assert detail["organization_id"] == billed
+        (title,) = [titles.title(row) for row in rows if row["kind"] == "project_moved"]
+        assert str(seller) not in title.split()
