@@ -63,10 +63,11 @@ def read(
     """
     given: dict[str, Any] = {"first": first, "last": last, "today": today, "projects": list(projects)}
     given["open"] = opened = _open(connection, first, last, today)
-    condition = sql.where(["projects"] if projects else [])
+    names = ["projects"] if projects else []
+    condition = sql.where(names)
     parts, more = _sealed(measures, first, last if opened is None else opened - DAY, condition)
     if opened is not None:
-        parts.append(sql.open_days(measures, condition))
+        parts.append(sql.open_days(measures, names))
         given["open_at"] = datetime.combine(opened, time(), UTC)
         given["until_at"] = datetime.combine(last + DAY, time(), UTC)
     is_gauge = measures[0].kind == "gauge"

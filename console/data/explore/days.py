@@ -40,7 +40,12 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     given |= open_from(opened)
     if question.by == "project":
         return _by_project(connection, question, given)
-    label, days = LABELS[question.by], _days(question, opened)
+    label, days = LABELS[question.by], [_sealed(question)]
+    if opened:
+        days.append(sql.of_sums(question.measures))
+        given["open_sums"] = _open_sums(connection, question, given)
+    if question.by == "tier" and (whole := _all_tiers(connection, question, days, given)):
+        return whole
     labels, groups = [""], 1
     if question.by != "none":
         labels, groups = top(connection, question, sql.ranked(days, question.measures[0], label), given)
@@ -48,6 +53,33 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), given)
     return Grouped(long(rows, question.measures), labels, groups, opened)
+
+
+def _all_tiers(
+    connection: Connection, question: Question, days: Sequence[str], given: dict[str, Any]
+) -> Grouped | None:
+    """Answer by tier in one reading; None where only some tiers have a series of their own."""
+    if question.labels is not None:
+        return None
+    rows = connection.execute(text(sql.grouped(days, question.measures, "tier", question.grain)), given)
+    frame = long(rows, question.measures)
+    sizes = _sizes(frame, question.measures[0])
+    if len(sizes) > question.top or OTHER in sizes:
+        return None
+    labels = sorted(sizes, key=lambda label: (sizes[label] is None, -(sizes[label] or 0), label))
+    return Grouped(frame, labels, len(labels), given["open"])
+
+
+def _sizes(frame: pd.DataFrame, measure: Measure) -> dict[Any, int | None]:
+    """Return each label's value over the range as `sql.valued` does: None where it is unknown."""
+    rows = [row for row in _records(frame) if row["measure"] == measure.name]
+    last = max((row["ends"] for row in rows), default=None)
+    values: dict[Any, list[int]] = {row["label"]: [] for row in rows}
+    for row in rows:
+        if row["value"] is not None and (measure.kind != "gauge" or row["ends"] == last):
+            values[row["label"]].append(row["value"])
+    add = sum if measure.adds_up else max
+    return {label: add(known) if known else None for label, known in values.items()}
 
 
 def first_open(connection: Connection, question: Question, today: date) -> date | None:
@@ -63,11 +95,21 @@ def open_from(opened: date | None) -> dict[str, Any]:
     return {"open": opened, "open_at": opened and datetime.combine(opened, time(), UTC)}
 
 
-def _days(question: Question, opened: date | None) -> list[str]:
+def _sealed(question: Question) -> str:
     names = filters(question)
     read_days = sql.of_projects if "projects" in names else sql.of_organizations
-    sealed = read_days(question.measures, sql.where(names))
-    return [sealed, sql.open_days(question.measures, sql.where(names))] if opened else [sealed]
+    return read_days(question.measures, sql.where(names))
+
+
+def _days(question: Question, opened: date | None) -> list[str]:
+    sealed = _sealed(question)
+    return [sealed, sql.open_days(question.measures, filters(question))] if opened else [sealed]
+
+
+def _open_sums(connection: Connection, question: Question, given: dict[str, Any]) -> str:
+    """Return the open days as JSON: a row for each organization, tier and day, not for each project."""
+    statement = sql.open_sums(question.measures, filters(question))
+    return str(connection.scalar(text(statement), given))
 
 
 def filters(question: Question) -> list[str]:

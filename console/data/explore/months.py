@@ -37,7 +37,7 @@ def _with(
     names: Sequence[str],
 ) -> Ranking:
     measure = question.measures[0]
-    live = [sql.open_days([measure], sql.where(names))] if opened else []
+    live = [sql.open_days([measure], names)] if opened else []
     # The largest value of a month cannot be taken apart into its days: they are read one by one.
     if measure.kind == "gauge" or "projects" in names or not measure.adds_up:
         days = [sql.of_projects([measure], sql.where(names)), *live]
@@ -52,7 +52,7 @@ def _with(
     for number, (first, until, sign) in enumerate(edges):
         parts.append(_edge(measure, sql.where(names), number, sign))
         parameters |= {f"edge_first_{number}": first, f"edge_last_{number}": until}
-    columns = "project_id, NULL::date AS date, v0, k0"
+    columns = "project_id, NULL::date AS date, rows, v0, k0"
     every = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
     return Ranking(make(every, replace(measure, kind="counter"), "project_id"), parameters)
 
@@ -86,7 +86,7 @@ def _months_between(first: date, last: date) -> Iterator[date]:
 
 def _months(measure: Measure, condition: str) -> str:
     known = "days" if measure.kind == "own" else measure.known
-    return f"""SELECT project_id, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
+    return f"""SELECT project_id, days AS rows, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
         {known} AS k0
         FROM project_months WHERE month = ANY(:months) AND {condition}"""
 
@@ -94,4 +94,6 @@ def _months(measure: Measure, condition: str) -> str:
 def _edge(measure: Measure, condition: str, number: int, sign: int) -> str:
     days = sql.of_projects([measure], condition)
     days = days.replace(":first", f":edge_first_{number}").replace(":last", f":edge_last_{number}")
-    return f"SELECT project_id, {sign} * v0 AS v0, {sign} * k0 AS k0 FROM ({days}) edge"
+    return (
+        f"SELECT project_id, {sign} * rows AS rows, {sign} * v0 AS v0, {sign} * k0 AS k0 FROM ({days}) edge"
+    )

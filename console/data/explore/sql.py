@@ -88,27 +88,50 @@ def _live(measure: Measure, number: int) -> str:
     )
 
 
-def open_days(measures: Sequence[Measure], condition: str) -> str:
+def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
     """Return SQL of the days from `:open` to `:last` that nobody has sealed yet, a row for each project.
 
     Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
-    Their bounds are instants: from dates PostgreSQL would tell the partitions apart anew for each project.
+    `names` are the filters. The hours' bounds are instants, which tell the partitions apart; their index
+    begins with the project.
     """
     counted = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
     sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counted)
     values = ", ".join(_live(m, i) for i, m in enumerate(measures))
+    owned = f"AND u.project_id IN (SELECT id FROM {platform.PROJECTS} p WHERE {_FILTERS['organizations']})"
+    of_projects = f"AND u.{_FILTERS['projects']}" if "projects" in names else ""
     return f"""SELECT * FROM (
         SELECT s.project_id, day.date, p.organization_id, o.tier, 1 AS rows, {values}
         FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
         JOIN organizations o ON o.id = p.organization_id
         CROSS JOIN (SELECT n::date AS date FROM generate_series(
             CAST(:open AS timestamp), CAST(:last AS timestamp), interval '1 day') n) day
-        LEFT JOIN LATERAL (SELECT count(*) AS hours{sums} FROM usage_hourly u
-            WHERE u.project_id = s.project_id AND u.hour >= :open_at AND u.hour < :until_at
-                AND (u.hour AT TIME ZONE 'UTC')::date = day.date) h ON true
+        LEFT JOIN (SELECT u.project_id, (u.hour AT TIME ZONE 'UTC')::date AS date, count(*) AS hours{sums}
+            FROM usage_hourly u WHERE u.hour >= :open_at AND u.hour < :until_at {of_projects}
+                {owned if "organizations" in names else ""}
+            GROUP BY 1, 2) h ON h.project_id = s.project_id AND h.date = day.date
         WHERE p.created_at < CAST(day.date AS timestamptz) + interval '1 day'
             AND (p.is_active OR h.hours > 0)) open_days
-        WHERE {condition}"""
+        WHERE {where(names)}"""
+
+
+def open_sums(measures: Sequence[Measure], names: Sequence[str]) -> str:
+    """Return SQL of the open days, added up by organization, tier and date, as JSON for `of_sums`."""
+    sums = ", ".join(
+        f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i, m in enumerate(measures)
+    )
+    return f"""SELECT coalesce(jsonb_agg(to_jsonb(sums)), '[]')::text FROM (
+        SELECT organization_id, tier, date, sum(rows) AS rows, {sums}
+        FROM ({open_days(measures, names)}) days GROUP BY 1, 2, 3) sums"""
+
+
+def of_sums(measures: Sequence[Measure]) -> str:
+    """Return SQL of the rows in `:open_sums`, so that several statements read the open days once."""
+    columns = ", ".join(f"v{i} numeric, k{i} bigint, e{i} bigint" for i in range(len(measures)))
+    values = ", ".join(f"v{i}, k{i}, e{i}" for i in range(len(measures)))
+    return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, rows, {values}
+        FROM jsonb_to_recordset(CAST(:open_sums AS jsonb))
+            AS r (date date, organization_id bigint, tier text, rows bigint, {columns})"""
 
 
 LAST_DAYS = "max(date) OVER (PARTITION BY period)"
@@ -126,11 +149,16 @@ def grouped(
         f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i, m in enumerate(measures)
     )
     values = ", ".join(_of_period(m, i) for i, m in enumerate(measures))
+    # Each part is added up by itself: of a union PostgreSQL does so in one process, row by row.
+    parts = [
+        f"SELECT {label} AS label, date, sum(rows) AS rows, {by_date} FROM ({part}) part GROUP BY 1, 2"
+        for part in days
+    ]
     return f"""
         SELECT label, period, max(ends) AS ends, sum(rows)::bigint AS rows, {values} FROM (
             SELECT *, {ends} AS ends FROM (
-                SELECT {label} AS label, date, {PERIODS[grain]} AS period, sum(rows) AS rows, {by_date}
-                FROM ({" UNION ALL ".join(days)}) days GROUP BY 1, 2) by_date) dated
+                SELECT label, date, {PERIODS[grain]} AS period, sum(rows) AS rows, {by_date}
+                FROM ({" UNION ALL ".join(parts)}) parts GROUP BY 1, 2) by_date) dated
         GROUP BY label, period ORDER BY period"""
 
 
@@ -143,14 +171,19 @@ def _of_period(measure: Measure, number: int) -> str:
 def valued(days: Sequence[str], measure: Measure, label: str) -> str:
     """Return SQL of each label's `value` of the first measure over the range: NULL where it is unknown.
 
-    A counter's sum, a gauge's level on the last day.
+    A counter's sum, a gauge's level on the last day. Rows that are taken off again leave no label behind.
     """
+    date = "date" if measure.kind == "gauge" else "NULL::date"
     last = " FILTER (WHERE date = ends)" if measure.kind == "gauge" else ""
     value = f"CASE WHEN sum(k0){last} > 0 THEN {measure.aggregate}(v0){last} END"
+    sums = f"{measure.aggregate}(v0) AS v0, sum(k0) AS k0, sum(rows) AS rows"
+    parts = [
+        f"SELECT {label} AS label, {date} AS date, {sums} FROM ({part}) part GROUP BY 1, 2" for part in days
+    ]
     return f"""
-        SELECT {label} AS label, {value} AS value FROM (
-            SELECT *, max(date) OVER () AS ends FROM ({" UNION ALL ".join(days)}) days) dated
-        GROUP BY 1"""
+        SELECT label, {value} AS value FROM (
+            SELECT *, max(date) OVER () AS ends FROM ({" UNION ALL ".join(parts)}) parts) dated
+        GROUP BY 1 HAVING sum(rows) > 0"""
 
 
 def ranked(days: Sequence[str], measure: Measure, label: str) -> str:
