@@ -12,12 +12,14 @@ from console.data.explore import days, devices, expected, hours, money, names, s
 from console.data.explore.measures import DIRECTION_LABELS, DIRECTIONS, Measure, catalogue
 from console.data.explore.question import Question, period_of
 from console.ui import escape, format
+from console.views.explore import happened
 from console.views.explore.series import Series, Shown, name_of
 from console.views.explore.state import State
 from metering.catalogue import own_meters
 from metering.running.spend import Spend
 
 OTHER = "Other"
+TIMES = ("line", "bar", "area", "share", "cumulative")  # looks with time from left to right
 MOST_POINTS = 12_000  # values of one chart
 
 
@@ -66,6 +68,7 @@ def read(connection: Connection, state: State, at: datetime, beside: Beside = Be
         periods_before=before.periods if before else (),
         allowance=beside.allowance,
         notes=[*reading.notes, *_notes(state, reading, series)],
+        happened=happened.read(connection, reading.question, today) if state.look in TIMES else None,
     )
 
 

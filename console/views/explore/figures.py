@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from console.data.explore import shapes
 from console.data.explore.distribution import Distribution
 from console.ui import escape
-from console.ui.charts import layout, marks, palette, traces, units
+from console.ui.charts import layout, marks, notes, palette, traces, units
 from console.views.explore.series import Series, Shown, name_of
 
 STACKED_AREAS, STACKED = ("area", "share"), ("area", "share", "bar")  # looks
@@ -48,6 +48,10 @@ def build(shown: Shown, look: str, revision: str) -> go.Figure:
             figure.add_trace(before)
     _second_axis(figure, shown, look)
     figure.add_traces(_marks(shown, look))
+    if shown.happened is not None:
+        around = shown.happened
+        notes.annotate(figure, around.notes, around.first, around.last, shown.grain)
+        notes.deployments(figure, around.deployments, shown.grain)
     return figure
 
 

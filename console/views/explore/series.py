@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from console.data.explore.question import Grain
+from console.views.explore.happened import Happened
 
 Values = list[Any]  # int, float, Decimal, or None for unknown
 
@@ -43,6 +44,7 @@ class Shown:
     periods_before: Sequence[Any] = ()
     allowance: tuple[float, str] | None = None
     notes: Sequence[str] = ()
+    happened: Happened | None = None
 
     @property
     def units(self) -> list[tuple[str, str]]:
