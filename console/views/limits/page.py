@@ -80,8 +80,8 @@ def query(scope: Scope, wanted: Wanted) -> tuple[datetime, list[Row], list[Row]]
 
 def show() -> None:
     """Show the page."""
-    wanted = _asked()
     as_of = head("Limits")
+    wanted = _asked()
     with loading():
         at, rows, organizations = query(current_scope(), wanted)
     as_of(at)
