@@ -12,7 +12,7 @@ from tests.support.oidc_console import OPERATORS, Guarded
 from tests.support.platform import Platform
 from tests.support.until import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.drill, pytest.mark.timeout(400)]
 
 
 def test_the_audit_log_is_filtered_turned_over_and_downloaded(page: Page, site: Site) -> None:

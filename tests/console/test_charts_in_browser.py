@@ -9,7 +9,7 @@ from tests.support.browser import PATIENCE, settle
 from tests.support.browser_site import Site, press, visit
 from tests.support.until import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.drill, pytest.mark.timeout(400)]
 CHART = ".st-key-project-trend .js-plotly-plot"
 DATA = """chart => chart.data.map(trace => (
     {name: trace.name, x: trace.x, y: trace.y, colour: trace.line?.color}))"""
@@ -22,7 +22,6 @@ def chart_of(page: Page, site: Site, query: str = "") -> Any:
     return page.locator(CHART).evaluate(DATA)
 
 
-@pytest.mark.drill
 def test_the_first_trace_is_the_meter_as_sealed_in_the_theme_s_colour(page: Page, site: Site) -> None:
     first = chart_of(page, site)[0]
     assert first["name"] == "MQTT messages in"
@@ -60,7 +59,6 @@ def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site
     expect(page.get_by_role("tab", name="Hours of a day")).to_have_attribute("aria-selected", "true")
 
 
-@pytest.mark.drill
 def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     context.set_default_timeout(PATIENCE)
@@ -82,7 +80,6 @@ def test_a_swipe_on_a_chart_scrolls_the_page(browser: Browser, site: Site) -> No
     context.close()
 
 
-@pytest.mark.drill
 def test_a_change_is_taken_apart_another_way(page: Page, site: Site) -> None:
     visit(page, site, "changes?where=tier:pro")
     page.locator(".st-key-changes-by").get_by_text("Organization", exact=True).click()
@@ -111,7 +108,6 @@ def test_a_view_is_saved_pinned_and_deleted(page: Page, site: Site) -> None:
     until(lambda: site.scalar("SELECT count(*) FROM saved_views") == 0)
 
 
-@pytest.mark.drill
 def test_a_note_is_written_and_deleted(page: Page, site: Site) -> None:
     project = site.fleet.projects[0]
     visit(page, site, f"project?project={project}")

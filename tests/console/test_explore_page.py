@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.support.browser import settle
 from tests.support.browser_site import Site, choose, visit
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.drill]
 
 # Plotly keeps numbers as typed arrays; what is read is what it draws.
 DATA = """() => document.querySelector('.js-plotly-plot').data.map(trace => ({
@@ -123,7 +123,6 @@ def test_a_question_is_chosen_and_kept_in_the_address(page: Page, site: Site) ->
     assert len(traces[0]["x"]) == 7
 
 
-@pytest.mark.drill
 def test_a_question_is_narrowed_to_what_is_found(page: Page, site: Site) -> None:
     project = site.fleet.projects[2]
     visit(page, site, "explore?range=7d")
@@ -147,7 +146,6 @@ def test_a_click_leads_to_the_hours_and_back(page: Page, site: Site) -> None:
     page.wait_for_url("**range=7d*")
 
 
-@pytest.mark.drill
 def test_wrong_values_of_an_address_are_named(page: Page, site: Site) -> None:
     visit(
         page,

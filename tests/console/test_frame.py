@@ -12,7 +12,7 @@ from tests.support.browser_site import NOTE_A_RUN, Site, press, visit
 from tests.support.fleet import FORMULA, HOSTILE
 from tests.support.until import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.drill, pytest.mark.timeout(400)]
 
 SHIFTS = """window.shifted = 0; new PerformanceObserver(list => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
@@ -79,7 +79,6 @@ def test_a_page_renews_itself_but_not_while_somebody_types(page: Page, site: Sit
     expect(page.locator("[class*=st-key-renew-]")).to_have_count(0)
 
 
-@pytest.mark.drill
 def test_a_run_is_tried_again_on_its_page(page: Page, site: Site) -> None:
     run = run_of(site, "failed", "2026-01-04")
     visit(page, site, f"run?id={run}")
@@ -92,7 +91,6 @@ def test_a_run_is_tried_again_on_its_page(page: Page, site: Site) -> None:
         connection.execute(text("DELETE FROM job_runs WHERE period = '2026-01-04'"))
 
 
-@pytest.mark.drill
 def test_a_run_is_cancelled_on_its_page(page: Page, site: Site) -> None:
     run = run_of(site, "queued", "2026-01-05")
     visit(page, site, f"run?id={run}")
