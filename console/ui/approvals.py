@@ -82,7 +82,7 @@ def _decide(question: Approval, approve: bool, at: datetime) -> None:
     try:
         decide(question.id, approve, note, at)
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+        st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")
         return
     spending.forget()
     st.toast("Approved and done." if approve else "Refused.", icon=":material/check_circle:")

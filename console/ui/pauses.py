@@ -66,4 +66,4 @@ def _pause(job: str) -> None:
     try:
         pause(job, at + timedelta(hours=hours), reason, at)
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+        st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")

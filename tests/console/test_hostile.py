@@ -171,7 +171,7 @@ def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, 
     expect(watched.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
     said = "\n".join(words_of(watched, "[role=dialog] li"))
     for word in WORDS[-5:]:
-        assert escape.short(word) in said, word
+        assert escape.short(word)[:50] in said, word
     unharmed(watched)
 
 

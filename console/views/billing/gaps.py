@@ -67,7 +67,7 @@ def _question(gap: Row, at: datetime) -> None:
         try:
             accept_gap(gap["id"], reason, at)
         except FleetmeterError as error:
-            st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+            st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")
 
     confirm_dialog.ask(f"accept-{gap['id']}", f"Accept gap {gap['id']}?", explain, "Accept it", do)
 
