@@ -10,7 +10,7 @@ from console.actions import decide
 from console.data import own_meters, spending
 from console.data.session import current_person
 from console.data.transactions import read_transaction
-from console.ui import confirm_dialog, escape, format
+from console.ui import confirm_dialog, escape, format, notices
 from metering.approvals import approvals
 from metering.approvals.approvals import Approval
 from metering.config.settings import current_settings
@@ -82,7 +82,7 @@ def _decide(question: Approval, approve: bool, at: datetime) -> None:
     try:
         decide(question.id, approve, note, at)
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")
+        notices.error(str(error))
         return
     spending.forget()
-    st.toast("Approved and done." if approve else "Refused.", icon=":material/check_circle:")
+    notices.done("Approved and done." if approve else "Refused.")

@@ -9,7 +9,7 @@ import streamlit as st
 from console import address
 from console.data.session import now
 from console.pages import page
-from console.ui import format
+from console.ui import format, notices
 
 LOADING = 360  # pixels
 EVERY = {"30": "30 s", "60": "1 min", "300": "5 min", "off": "off"}
@@ -23,6 +23,7 @@ def head(title: str, renews: bool = False) -> Callable[[datetime], None]:
     With `renews` the page is drawn anew each 30 s (`?every=` in the address), from what is cached;
     `console.js` waits while somebody types or is asked something.
     """
+    notices.show()
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
         st.title(title, width="stretch", anchor=False)
         st.text_input(

@@ -9,7 +9,7 @@ from console.actions import pause, resume
 from console.data.cache import cached
 from console.data.session import has_role, now
 from console.data.transactions import read_transaction_as
-from console.ui import confirm_dialog, escape
+from console.ui import confirm_dialog, escape, notices
 from jobs import queue
 from metering.db.scope import Scope
 from metering.errors import FleetmeterError
@@ -66,4 +66,4 @@ def _pause(job: str) -> None:
     try:
         pause(job, at + timedelta(hours=hours), reason, at)
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")
+        notices.error(str(error))

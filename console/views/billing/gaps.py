@@ -9,7 +9,7 @@ from console.actions import accept_gap
 from console.data.queries.rows import Row, every
 from console.data.session import has_role
 from console.data.transactions import read_transaction
-from console.ui import confirm_dialog, escape
+from console.ui import confirm_dialog, escape, notices
 from metering.catalogue import platform
 from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
@@ -67,7 +67,7 @@ def _question(gap: Row, at: datetime) -> None:
         try:
             accept_gap(gap["id"], reason, at)
         except FleetmeterError as error:
-            st.toast(escape.markdown(str(error), 400), icon=":material/error:", duration="long")
+            notices.error(str(error))
 
     confirm_dialog.ask(f"accept-{gap['id']}", f"Accept gap {gap['id']}?", explain, "Accept it", do)
 

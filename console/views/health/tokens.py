@@ -9,7 +9,7 @@ import streamlit as st
 from console.actions import create_token, revoke_token
 from console.data.session import has_role, now
 from console.data.transactions import read_transaction
-from console.ui import confirm_dialog, escape
+from console.ui import confirm_dialog, notices
 from console.ui.table import Column, table
 from metering.config.oidc import ROLES
 from metering.db import tokens
@@ -80,7 +80,7 @@ def _create(at: datetime) -> None:
             str(values["name"] or ""), str(values["role"]), values["organization"], values["days"], at
         )
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+        notices.error(str(error))
 
 
 def _offer_revoking(active: Sequence[Token]) -> None:
@@ -100,4 +100,4 @@ def _revoke(at: datetime) -> None:
     try:
         revoke_token(int(st.session_state["token-revoked"]), at)
     except FleetmeterError as error:
-        st.toast(escape.markdown(str(error), 400), icon=":material/error:")
+        notices.error(str(error))

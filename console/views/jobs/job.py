@@ -8,7 +8,7 @@ import streamlit as st
 from console.actions import ask, ask_close, needed
 from console.data.queries.rows import Row
 from console.data.session import has_role
-from console.ui import confirm_dialog, format, pauses, progress
+from console.ui import confirm_dialog, format, notices, pauses, progress
 from console.ui import escape as names
 from jobs import queue
 from metering.config.settings import current_settings
@@ -84,7 +84,9 @@ def _run(definition: JobDefinition, at: datetime) -> None:
         progress.started("jobs", [_ask(definition, at)])
         return
     months = ask_close(at)
-    st.toast(f"{', '.join(months)} waits for a second person." if months else "No month is over and open.")
+    notices.done(
+        f"{', '.join(months)} waits for a second person." if months else "No month is over and open."
+    )
 
 
 def _explain(definition: JobDefinition, at: datetime) -> None:
