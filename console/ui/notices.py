@@ -1,0 +1,32 @@
+"""Notices that outlive the run that makes them: a run that ends with st.rerun() may lose its own."""
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from console.ui import escape
+
+
+class _Notice(NamedTuple):
+    text: str
+    icon: str
+
+
+def error(sentence: str) -> None:
+    """Show, in the next run, why something was not done; names in it are escaped."""
+    _keep(_Notice(escape.markdown(sentence, 400), ":material/error:"))
+
+
+def done(sentence: str) -> None:
+    """Show, in the next run, what was done; names in it are escaped."""
+    _keep(_Notice(escape.markdown(sentence, 400), ":material/check_circle:"))
+
+
+def show() -> None:
+    """Show what the run before has left, for ten seconds."""
+    for notice in st.session_state.pop("notices", []):
+        st.toast(notice.text, icon=notice.icon, duration="long")
+
+
+def _keep(notice: _Notice) -> None:
+    st.session_state.setdefault("notices", []).append(notice)
