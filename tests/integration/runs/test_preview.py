@@ -168,4 +168,4 @@ def test_a_backfill_names_the_days_that_are_sealed_already(
     runs.run_now(configured, engine, "backfill", AT, arguments=days)
     again = runs.run_now(configured, engine, "backfill", AT, arguments=days | {"to": "2026-11-22"})
     assert again.result["already_sealed"] == {"2026-11-20": 1, "2026-11-21": 1}
-    assert "2026-11-21" in again.sentence
+    assert "sealed already: 20–21 Nov, 1 project" in again.sentence
