@@ -109,9 +109,14 @@ def admitted(request: Request, caller: Caller | None, role: Role, charge: bool =
     server.uses.note(server.engine, caller, server.now())
     if charge:
         _charge(server, caller)
+    require_role(caller, role)
+    return caller
+
+
+def require_role(caller: Caller, role: Role) -> None:
+    """Raise Problem 403 where the token has less than `role`."""
     if not caller.has(role):
         raise Problem(403, f"the token {caller.name} is {caller.role} and this takes {role}")
-    return caller
 
 
 def _charge(server: Context, caller: Caller) -> None:

@@ -14,7 +14,6 @@ from console.data.transactions import WriteTransaction, write_transaction
 from jobs import queue
 from metering.alerts import alerts, thresholds
 from metering.approvals import approvals, corrections
-from metering.config.oidc import Role
 from metering.config.settings import current_settings
 from metering.db import audit_log, tokens
 from metering.db.transactions import advisory_lock
@@ -48,11 +47,6 @@ class Posted(NamedTuple):
     waits: bool = False
 
 
-def needed(job: str, dry_run: bool = False) -> Role:
-    """Return the role that a request for `job` needs: closing a month is final, a dry run is not."""
-    return "admin" if job == "monthly" and not dry_run else "operator"
-
-
 def ask(
     job: str,
     period: str,
@@ -65,7 +59,7 @@ def ask(
 
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
-    with write_transaction(needed(job, dry_run)) as by:
+    with write_transaction(queue.role(job, dry_run)) as by:
         request = Request(job, period, at, "console", by.actor, project_id, dry_run, arguments or {})
         before = _asked(by, request)
         if before is not None:
@@ -95,7 +89,7 @@ def retry(run: int) -> int:
         before = queue.find_run(by.connection, run)
     if before is None:
         return run
-    with write_transaction(needed(before["job"], before["dry_run"])) as by:
+    with write_transaction(queue.role(before["job"], before["dry_run"])) as by:
         names = ("job", "period", "at", "project_id", "dry_run")
         repeated = {name: before[name] for name in names}
         again = _asked(by, Request(**repeated, trigger="retry", requested_by=by.actor))

@@ -3,7 +3,7 @@
 The console asks through this module and imports nothing else of `jobs`: a page never runs a job.
 """
 
-from metering.runs.definitions import BY_NAME, DEFINITIONS, find, request
+from metering.runs.definitions import BY_NAME, DEFINITIONS, find, request, role
 from metering.runs.lease import ATTEMPTS
 from metering.runs.listing import find_run, get, history
 from metering.runs.pauses import LONGEST as LONGEST_PAUSE
@@ -29,4 +29,5 @@ __all__ = [
     "request",
     "resume",
     "retry",
+    "role",
 ]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, cursors, pages
-from api.access import Access, read, visible, write
+from api.access import Access, read, require_role, visible, write
 from api.pages import Rows
 from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Id, Limit, OfProject, RunId
 from api.problems import Problem
@@ -19,7 +19,6 @@ from api.schemas import RunShape, listing
 from jobs import queue
 from metering.catalogue import projects
 from metering.catalogue.periods import parse_instant
-from metering.config.oidc import Role
 from metering.db import audit_log, clock
 from metering.db.tokens import Caller
 
@@ -80,8 +79,8 @@ def runs(
     def rows(access: Access, most: int) -> Rows:
         if project_id is not None:
             projects.require(access.connection, project_id)
-        found = access.connection.execute(LIST, filters | {"most": most}).mappings()
-        return [_shown(dict(row), access.caller) for row in found]
+        run_rows = access.connection.execute(LIST, filters | {"most": most}).mappings()
+        return [_shown(dict(row), access.caller) for row in run_rows]
 
     return pages.answer(request, rows, limit, lambda row: [row["id"]], NAMES)
 
@@ -105,7 +104,7 @@ def ask(request: Request, body: NewRun) -> Response:
             _note(access, action, f"{row['job']} {row['period']}", None, row)
         return _accepted(access, row)
 
-    return write(request, effect, needed(body.job, body.dry_run))
+    return write(request, effect, queue.role(body.job, body.dry_run))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, response_model=RunShape, summary="Cancel a run")
@@ -129,7 +128,7 @@ def retry(request: Request, run_id: RunId) -> Response:
 
     def effect(access: Access) -> Response:
         before = visible(access, lambda: _find(access, run_id))
-        _require(access.caller, needed(before["job"], before["dry_run"]))
+        require_role(access.caller, queue.role(before["job"], before["dry_run"]))
         again = queue.retry(access.connection, run_id, access.caller.name)
         if again is None:
             raise Problem(409, f"run {run_id} left nothing undone: it is {before['state']}", "nothing-to-do")
@@ -138,16 +137,6 @@ def retry(request: Request, run_id: RunId) -> Response:
         return _accepted(access, row)
 
     return write(request, effect, "operator")
-
-
-def needed(job: str, dry_run: bool) -> Role:
-    """Return the role that a request for `job` takes: closing a month is final, a dry run is not."""
-    return "admin" if job == "monthly" and not dry_run else "operator"
-
-
-def _require(caller: Caller, role: Role) -> None:
-    if not caller.has(role):
-        raise Problem(403, f"the token {caller.name} is {caller.role} and this takes {role}")
 
 
 def _may_ask(access: Access, body: NewRun) -> None:

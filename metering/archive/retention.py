@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from metering.catalogue.periods import Month
 from metering.db import audit_log
-from metering.db.transactions import chunks, transaction
+from metering.db.transactions import chunks, in_batches, transaction
 from metering.errors import PeriodError
 from metering.ledger import devices
 from metering.months.due import due_months
@@ -160,13 +160,7 @@ def forget_devices(engine: Engine, before: date, dry_run: bool = False) -> int:
     if dry_run:
         with transaction(engine) as connection:
             return devices.count_before(connection, before)
-    deleted = 0
-    while True:
-        with transaction(engine) as connection:
-            batch = devices.forget(connection, before)
-        deleted += batch
-        if not batch:
-            return deleted
+    return in_batches(engine, devices.DELETED, lambda connection: devices.forget(connection, before))
 
 
 def cutoffs(keep: Keep, at: datetime) -> dict[str, datetime]:
@@ -254,10 +248,5 @@ def _old(engine: Engine, table: str, which: str, before: datetime) -> int:
 def _forget(engine: Engine, table: str, which: str, before: datetime) -> int:
     statement = f"""DELETE FROM {table} WHERE id IN (
         SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT :most)"""
-    deleted = 0
-    while True:
-        with transaction(engine) as connection:
-            count = connection.execute(text(statement), {"before": before, "most": RUNS}).rowcount
-        deleted += count
-        if count < RUNS:
-            return deleted
+    values = {"before": before, "most": RUNS}
+    return in_batches(engine, RUNS, lambda connection: connection.execute(text(statement), values).rowcount)

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -56,6 +56,20 @@ def translated(engine: Engine) -> Iterator[None]:
                 "another process holds it; see fleetmeter status, then try again"
             ) from error
         raise
+
+
+def in_batches(engine: Engine, size: int, delete: Callable[[Connection], int]) -> int:
+    """Call `delete`, which deletes at most `size` rows, in transactions of their own until none are left.
+
+    Returns how many rows went.
+    """
+    total = 0
+    while True:
+        with transaction(engine) as connection:
+            deleted = delete(connection)
+        total += deleted
+        if deleted < size:
+            return total
 
 
 def advisory_lock(connection: Connection, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from metering.db.transactions import transaction
+from metering.db.transactions import in_batches, transaction
 
 KEPT = timedelta(days=35)
 AT_ONCE = 10_000  # forgotten in one transaction
@@ -76,16 +76,11 @@ def forget(engine: Engine, at: datetime, dry_run: bool = False) -> int:
 
     A `dry_run` counts them and deletes nothing.
     """
-    before, forgotten = at - KEPT, 0
+    values = {"before": at - KEPT, "most": AT_ONCE}
     if dry_run:
         with transaction(engine) as connection:
-            return connection.scalar(OLD, {"before": before}) or 0
-    while True:
-        with transaction(engine) as connection:
-            rows = connection.execute(FORGET, {"before": before, "most": AT_ONCE}).rowcount
-        forgotten += rows
-        if rows < AT_ONCE:
-            return forgotten
+            return connection.scalar(OLD, values) or 0
+    return in_batches(engine, AT_ONCE, lambda connection: connection.execute(FORGET, values).rowcount)
 
 
 def _arrays(keys: Sequence[EventKey]) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from metering.catalogue.meters import GAUGE_NAMES, METERS
 from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import quoted
+from metering.db import patterns
 from metering.pricing.plans import PlanVersion
 from metering.running import allowances, projection
 from metering.running.limit_states import NEAR, STATE
@@ -146,8 +147,7 @@ def _parameters(version: PlanVersion, at: datetime, behind: bool, wanted: Wanted
 
 
 def _pattern(words: str) -> str | None:
-    escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%" if escaped else None
+    return patterns.containing(words) if words.strip() else None
 
 
 def _row(row: dict[str, Any], declared: Mapping[str, OwnMeter], at: datetime) -> Row:

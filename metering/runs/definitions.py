@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from metering.alerts import reconciliation
 from metering.catalogue.periods import Day, Hour, Month
+from metering.config.oidc import Role
 from metering.errors import PeriodError
 from metering.runs import backfill_range
 from metering.runs.requests import Request
@@ -155,6 +156,11 @@ def find(name: str) -> JobDefinition:
     if name not in BY_NAME:
         raise PeriodError(f"there is no job {name!r}; the jobs are {', '.join(BY_NAME)}")
     return BY_NAME[name]
+
+
+def role(job: str, dry_run: bool = False) -> Role:
+    """Return the role that a request for `job` takes: closing a month is final, a dry run is not."""
+    return "admin" if job == "monthly" and not dry_run else "operator"
 
 
 def request(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
+from metering.db import patterns
 
 Key = tuple[str, str]  # ("organization", "7"), ("project", "42"), ("tier", "pro")
 
@@ -34,8 +35,6 @@ def search(connection: Connection, words: str, most: int = 20) -> list[tuple[Key
 
     At most `most` of each, with their names.
     """
-    clean = words.strip()
-    escaped = clean.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    number = int(clean) if clean.isascii() and clean.isdigit() and len(clean) < 19 else 0
-    rows = connection.execute(_SEARCH, {"pattern": f"%{escaped}%", "id": number, "most": most})
+    wanted = {"pattern": patterns.containing(words), "id": patterns.identifier(words)}
+    rows = connection.execute(_SEARCH, wanted | {"most": most})
     return [((row.kind, row.key), row.name or "") for row in rows]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from console.data.queries.rows import Row, every
 from metering.catalogue import platform
 from metering.catalogue.periods import Month
+from metering.db import patterns
 from metering.running.spend import OrganizationSpend
 
 Sort = Literal["so_far", "projected", "last_month", "change", "organization", "projects", "incidents"]
@@ -95,7 +96,6 @@ def listing(
     of rows on all pages.
     """
     words = wanted.words.strip()
-    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     order = "organization" if wanted.sort == "organization" else f"{wanted.sort} DESC"
     return every(
         connection,
@@ -103,7 +103,7 @@ def listing(
         **_before(month),
         **_columns(spends),
         words=words,
-        pattern=f"%{escaped}%" if words else None,
+        pattern=patterns.containing(words) if words else None,
         most=wanted.most,
         skipped=wanted.skipped,
     )

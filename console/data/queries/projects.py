@@ -9,6 +9,7 @@ from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.unknowns import looked_in_month
 from metering.days.expected_days import EXPECTED_FROM
+from metering.db import patterns
 
 MATCHES = text(f"""
     SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
@@ -61,10 +62,8 @@ def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
     """
     if not words.strip() and (first := every(connection, FIRST, most=most)):
         return first
-    escaped = words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    number = int(words) if words.strip().isascii() and words.strip().isdigit() else 0
-    identifier = number if number < 2**63 else 0
-    return every(connection, MATCHES, id=identifier, pattern=f"%{escaped}%", most=most)
+    wanted = {"id": patterns.identifier(words), "pattern": patterns.containing(words)}
+    return every(connection, MATCHES, **wanted, most=most)
 
 
 def find(connection: Connection, project_id: int) -> Row | None:

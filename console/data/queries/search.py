@@ -4,6 +4,7 @@ from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every
 from metering.catalogue import platform
+from metering.db import patterns
 
 PROJECTS = text(f"""
     SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
@@ -43,10 +44,7 @@ def find(connection: Connection, words: str, most: int = 20) -> dict[str, list[R
 
     Words are taken as they are written: a percent sign is a percent sign. Rows of others are not found.
     """
-    asked = words.strip()
-    if not asked:
+    if not words.strip():
         return {}
-    escaped = asked.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0
-    parameters = {"id": number, "pattern": f"%{escaped}%", "most": most}
+    parameters = {"id": patterns.identifier(words), "pattern": patterns.containing(words), "most": most}
     return {subject: every(connection, query, **parameters) for subject, query in SUBJECTS.items()}
