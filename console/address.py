@@ -1,6 +1,7 @@
 """What the page's address asks for: a wrong value is named, never silently replaced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -87,6 +88,32 @@ def number(raw: str) -> int:
     if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
         raise ValueError(raw)
     return int(raw)
+
+
+def day(latest: date) -> Callable[[str], date]:
+    """Return a parser of UTC days like 2026-11-24, up to `latest`."""
+
+    def parse(raw: str) -> date:
+        parsed = date.fromisoformat(raw)
+        if parsed > latest or len(raw) != len("2026-11-24"):
+            raise ValueError(raw)
+        return parsed
+
+    return parse
+
+
+def part(names: Sequence[str]) -> dict[str, str]:
+    """Return what the address says of `names`."""
+    return {name: st.query_params[name] for name in names if name in st.query_params}
+
+
+def put(names: Sequence[str], query: Mapping[str, str]) -> None:
+    """Make the address say `query` of what `names` lists; a value that it has is not written again."""
+    for name in names:
+        if name not in query:
+            st.query_params.pop(name, None)
+        elif st.query_params.get(name) != query[name]:
+            st.query_params[name] = query[name]
 
 
 def _known() -> dict[str, tuple[str | None, bool]]:

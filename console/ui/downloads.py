@@ -38,18 +38,17 @@ def monthly(month: Month, rows: int) -> None:
         )
 
 
-def of_customer(organization_id: int, rows: int) -> None:
-    """Offer every bill of a customer as CSV, in the columns of a month's file."""
-    if rows:
-        st.download_button(
-            "Download this customer's bills, CSV",
-            data=as_current_person(partial(_csv_of_customer, organization_id)),
-            file_name=f"fleetmeter-bills-of-customer-{organization_id}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key="customer-csv",
-        )
+def of_export(label: str, export: Export, file_name: str, key: str) -> None:
+    """Offer the rows of `export` as CSV."""
+    st.download_button(
+        label,
+        data=as_current_person(lambda: _csv_counted(export)[0]),
+        file_name=file_name,
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key=key,
+    )
 
 
 def checked(month: Month, totals: Sequence[Row]) -> None:
@@ -73,10 +72,6 @@ def checked(month: Month, totals: Sequence[Row]) -> None:
 
 def _csv(month: Month) -> str:
     return _csv_counted(Export.for_month(month))[0]
-
-
-def _csv_of_customer(organization_id: int) -> str:
-    return _csv_counted(Export.for_organization(organization_id))[0]
 
 
 def _csv_counted(export: Export) -> tuple[str, Contents]:

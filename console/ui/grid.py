@@ -65,9 +65,9 @@ def height(rows: int) -> int:
 
 
 @lru_cache(maxsize=100)
-def configs(columns: tuple[Column, ...], found: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return how to show each column; `found` are the labels of states in the rows."""
-    made = {column.label: _config(column, found) for column in columns}
+def configs(columns: tuple[Column, ...], state_labels: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return how to show each column; `state_labels` are those in the rows."""
+    made = {column.label: _config(column, state_labels) for column in columns}
     link = partial(st.column_config.LinkColumn, label="", display_text="→", width=44)
     return made | {
         column.label + LINK: link(help=f"Open: {column.label.lower()}") for column in columns if column.link
@@ -80,10 +80,10 @@ def labels(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> tupl
     return tuple(dict.fromkeys(row[key].label for row in rows for key in keys if row[key] is not None))
 
 
-def _config(column: Column, found: tuple[str, ...]) -> Any:
+def _config(column: Column, state_labels: tuple[str, ...]) -> Any:
     make = st.column_config
     instant = partial(make.DatetimeColumn, timezone="UTC")
-    colours = [COLOURS.get(label, _colour(label)) for label in found]
+    colours = [COLOURS.get(label, _colour(label)) for label in state_labels]
     kinds: dict[str, Any] = {
         "id": partial(make.NumberColumn, format="%d"),
         "count": partial(make.NumberColumn, format="localized"),
@@ -94,7 +94,7 @@ def _config(column: Column, found: tuple[str, ...]) -> Any:
         "date": partial(make.DateColumn, format="YYYY-MM-DD"),
         "instant": partial(instant, format="YYYY-MM-DD HH:mm:ss"),
         "age": partial(instant, format="distance"),
-        "state": partial(make.MultiselectColumn, options=list(found), color=colours),
+        "state": partial(make.MultiselectColumn, options=list(state_labels), color=colours),
     }
     make_column = kinds.get(column.kind, make.TextColumn)
     return make_column(label=column.label, help=column.help, width=column.width)

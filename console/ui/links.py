@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlencode
 
+import streamlit as st
+
 from metering.catalogue.periods import Month
 
 
@@ -40,6 +42,18 @@ def month(of: Month | str) -> str:
 def search(words: str) -> str:
     """Return the address of what a search finds."""
     return address("search", {"q": words})
+
+
+def pages(page: str, shown: int, more: bool) -> str:
+    """Return the number of the page that is `shown` and links to the first and the next, as HTML.
+
+    The links keep what else the address says; empty where there is one page only.
+    """
+    here = {name: value for name, value in st.query_params.items() if name != "page"}
+    steps = [anchor(address(page, here), "First page")] if shown > 1 else []
+    if more:
+        steps.append(anchor(address(page, here | {"page": shown + 1}), "Next page"))
+    return f"Page {shown} · " + " · ".join(steps) if steps else ""
 
 
 def anchor(target: str, inner: str) -> str:

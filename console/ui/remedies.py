@@ -6,10 +6,11 @@ from datetime import datetime
 
 import streamlit as st
 
-from console.actions import ask, needed, retry
+from console.actions import ask, retry
 from console.data.session import has_role, now
 from console.pages import link
 from console.ui import confirm_dialog, escape, format, progress
+from jobs import queue
 from metering.alerts.incidents import Incident
 from metering.catalogue.sources import SOURCE_LABELS
 from metering.config.oidc import Role
@@ -87,7 +88,7 @@ def _backfill(incident: Incident, at: datetime) -> Remedy:
     return Remedy(
         f"Backfill {format.many(detail['days'], 'day')}",
         f"Recounts and seals what is missing from {first} to {last}.",
-        needed("backfill"),
+        queue.role("backfill"),
         lambda: ask("backfill", f"{first}..{last}", at, project, days),
     )
 
@@ -98,14 +99,14 @@ def _read_source(incident: Incident, at: datetime) -> Remedy:
     return Remedy(
         f"Read {source} now",
         "Reads every source anew" + (" for this project." if incident.project_id else "."),
-        needed("hourly"),
+        queue.role("hourly"),
         lambda: ask("hourly", period, at, incident.project_id),
     )
 
 
 def _retry(incident: Incident, at: datetime) -> Remedy:
     run, job = incident.detail["run"], incident.detail["job"]
-    return Remedy(f"Retry run {run}", f"Asks for job {job} again.", needed(job), lambda: retry(run))
+    return Remedy(f"Retry run {run}", f"Asks for job {job} again.", queue.role(job), lambda: retry(run))
 
 
 REMEDIES: Mapping[str, Callable[[Incident, datetime], Remedy]] = {

@@ -1,25 +1,22 @@
 """Audit: who did what, to what, when, and how the thing was before and after."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from console import address
-from console.data.session import as_current_person, now
+from console.data.session import now
 from console.data.transactions import read_transaction
-from console.ui import escape
+from console.ui import downloads, escape
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.audit import differences
 from metering.catalogue.periods import Day
 from metering.db import audit_log
 from metering.db.audit_log import Entry, Filter
-from metering.exports import csv_format
 from metering.exports.export import Export
 
 PAGE = 200  # entries at once
@@ -56,7 +53,7 @@ def _range(at: datetime) -> tuple[date, date]:
     today = Day.of(at).date
     takes = f"a day up to {today}, like {today}"
     for name in ("from", "to"):
-        address.parse(name, partial(_day, today), takes)
+        address.parse(name, address.day(today), takes)
     last = min(st.session_state.get("to") or today, today)
     first = st.session_state.get("from") or last - timedelta(days=DAYS - 1)
     if first > last:
@@ -64,13 +61,6 @@ def _range(at: datetime) -> tuple[date, date]:
         first = last
     st.session_state["from"], st.session_state["to"] = first, last
     return first, last
-
-
-def _day(latest: date, raw: str) -> date:
-    day = date.fromisoformat(raw)
-    if day > latest or len(raw) != 10:
-        raise ValueError(raw)
-    return day
 
 
 def _matching(first: date, last: date, names: Sequence[str]) -> Filter:
@@ -97,16 +87,9 @@ def _action(name: str) -> str:
 
 def _before() -> int | None:
     """Return the entry before which the page begins, None for the newest."""
-    address.parse("before", _entry, "the number of an entry")
+    address.parse("before", address.number, "the number of an entry")
     value = st.session_state.get("before")
     return int(value) if value else None
-
-
-def _entry(raw: str) -> int:
-    number = int(raw)
-    if not 0 < number < 2**63:
-        raise ValueError(raw)
-    return number
 
 
 def _list(entries: Sequence[Entry]) -> None:
@@ -161,19 +144,5 @@ def _go(before: int | None) -> None:
 
 
 def _download(matching: Filter, first: date, last: date) -> None:
-    st.download_button(
-        "Download CSV",
-        data=as_current_person(partial(_csv, matching)),
-        file_name=f"fleetmeter-audit-{first}-to-{last}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="audit-csv",
-    )
-
-
-def _csv(matching: Filter) -> str:
-    stream, export = io.StringIO(), Export.for_audit(matching)
-    with read_transaction() as page:
-        csv_format.write(export.rows(page.connection), export.names, stream)
-    return stream.getvalue()
+    name = f"fleetmeter-audit-{first}-to-{last}.csv"
+    downloads.of_export("Download CSV", Export.for_audit(matching), name, "audit-csv")

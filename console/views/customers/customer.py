@@ -25,6 +25,7 @@ from metering.alerts.incidents import Incident
 from metering.catalogue.periods import Month
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
+from metering.exports.export import Export
 from metering.months import revenue
 from metering.organizations import budgets
 from metering.organizations.budgets import Budget
@@ -115,7 +116,13 @@ def render(organization_id: int, as_of: Callable[[datetime], None]) -> None:
     _limits(read.limits, organization_id)
     incidents.render(read.incidents, read.budgets)
     moved.render(read.moved)
-    downloads.of_customer(organization_id, sum(row["bills"] for row in read.months))
+    if any(row["bills"] for row in read.months):
+        downloads.of_export(
+            "Download this customer's bills, CSV",
+            Export.for_organization(organization_id),
+            f"fleetmeter-bills-of-customer-{organization_id}.csv",
+            "customer-csv",
+        )
 
 
 def _title(organization: Row) -> None:

@@ -115,10 +115,6 @@ def _list(rows: Sequence[Row], wanted: Wanted) -> None:
     listed = rows[0]["listed"]
     st.subheader(format.many(listed, "customer"), anchor=False)
     table(rows, SHOWN, "customers", "Customers in the order chosen: bills, limits and incidents")
-    page = wanted.skipped // PER_PAGE + 1
-    here = {name: value for name, value in st.query_params.items() if name != "page"}
-    steps = [links.anchor(links.address("customers", here), "First page")] if page > 1 else []
-    if wanted.skipped + len(rows) < listed:
-        steps.append(links.anchor(links.address("customers", here | {"page": page + 1}), "Next page"))
-    if steps:
-        st.html(f"Page {page} · " + " · ".join(steps))
+    more = wanted.skipped + len(rows) < listed
+    if steps := links.pages("customers", wanted.skipped // PER_PAGE + 1, more):
+        st.html(steps)

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from console import address
 from console.data.explore import names
 from console.data.explore.measures import Measure
 from console.data.explore.question import Filters
@@ -33,15 +34,15 @@ KEY = "explore-"  # of every widget
 
 def asked(today: date, known: Mapping[str, Measure]) -> tuple[State, list[str]]:
     """Return the state that the address or the controls ask for, and what the address says wrongly."""
-    address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
-    if _is_new(address):
-        state, wrong = parse(address, today, known)
+    shown = address.part(NAMES)
+    if _is_new(shown):
+        state, wrong = parse(shown, today, known)
         fill(state)
         return state, wrong
     return _of_widgets(today), []
 
 
-def _is_new(address: Mapping[str, str]) -> bool:
+def _is_new(shown: Mapping[str, str]) -> bool:
     """Return whether the browser shows an address that these controls have not written.
 
     Each click sends the address along: one that was sent before the last change is not a new one.
@@ -50,7 +51,7 @@ def _is_new(address: Mapping[str, str]) -> bool:
     before = st.session_state.get(KEY + "address-before")
     if f"{KEY}meters" not in st.session_state or kept is None:
         return True
-    return address not in (kept, before)
+    return shown not in (kept, before)
 
 
 def fill(state: State) -> None:
@@ -112,15 +113,11 @@ def _filters(keys: Sequence[names.Key]) -> Filters:
 
 def remember(state: State) -> None:
     """Write `state` into the address."""
-    written, shown = state.query(), {n: st.query_params[n] for n in NAMES if n in st.query_params}
+    written, shown = state.query(), address.part(NAMES)
     if st.session_state.get(KEY + "address") != written:
         st.session_state[KEY + "address-before"] = shown
         st.session_state[KEY + "address"] = written
-    for name in NAMES:
-        if name in written and st.query_params.get(name) != written[name]:
-            st.query_params[name] = written[name]
-        elif name not in written and name in st.query_params:
-            del st.query_params[name]
+    address.put(NAMES, written)
 
 
 def show(state: State, known: Mapping[str, Measure], today: date) -> None:
@@ -183,7 +180,7 @@ def _show_filters(state: State) -> None:
 
 def _options(state: State, words: str) -> dict[names.Key, str]:
     with read_transaction() as page:
-        found = names.search(page.connection, words)
+        matching = names.search(page.connection, words)
         named: dict[Any, str] = {
             ("organization", str(number)): name
             for number, name in names.organizations(page.connection, state.filters.organizations).items()
@@ -192,7 +189,7 @@ def _options(state: State, words: str) -> dict[names.Key, str]:
             for number, name in names.projects(page.connection, state.filters.projects).items()
         }
     chosen = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
-    return {key: _label(key, name) for key, name in (*chosen, *found)}
+    return {key: _label(key, name) for key, name in (*chosen, *matching)}
 
 
 def _label(key: names.Key, name: str) -> str:

@@ -173,16 +173,16 @@ def heatmap(shown: Shown, revision: str) -> go.Figure:
     return figure
 
 
-def distribution(found: Distribution, unit_name: str, label: str, revision: str) -> go.Figure:
+def distribution(spread: Distribution, unit_name: str, label: str, revision: str) -> go.Figure:
     """Return how many projects have how much, with the median and the 90 % and 99 % quantiles as lines."""
-    unit, edges = units.of(unit_name), found.edges()
+    unit, edges = units.of(unit_name), spread.edges()
     figure = go.Figure(layout=layout.common(revision) | {"bargap": 0.04})
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     words = [f"{low:,.6g} to {high:,.6g}" for low, high in pairwise(edges)]
     figure.add_trace(
         go.Bar(
             x=middles,
-            y=list(found.counts),
+            y=list(spread.counts),
             name="Projects",
             showlegend=True,
             customdata=words,
@@ -191,12 +191,12 @@ def distribution(found: Distribution, unit_name: str, label: str, revision: str)
         )
     )
     for quantile, name, dash in zip(
-        found.quantiles, ("Median", "90 %", "99 %"), ("solid", "dash", "dot"), strict=False
+        spread.quantiles, ("Median", "90 %", "99 %"), ("solid", "dash", "dot"), strict=False
     ):
         figure.add_trace(
             go.Scatter(
                 x=[quantile, quantile],
-                y=[0, max(found.counts)],
+                y=[0, max(spread.counts)],
                 name=name,
                 mode="lines",
                 line={"color": palette.MARK, "width": 2, "dash": dash},

@@ -233,19 +233,19 @@ def _show_distribution(state: State, known: Mapping[str, Measure], at: datetime)
         st.info("Money is not drawn as a distribution; choose a meter, or Bars by project.")
         return at
     with loading():
-        read_at, found = query_distribution(current_scope(), asked, at.date())
+        read_at, spread = query_distribution(current_scope(), asked, at.date())
     label = f"{measure.label} of a project, {asked.first} to {asked.last}"
-    if not found.projects:
+    if not spread.projects:
         st.info(f"No project has a known value of {measure.label} in this range.")
         return read_at
-    figure = figures.distribution(found, measure.unit, label, str(sorted(state.query().items())))
+    figure = figures.distribution(spread, measure.unit, label, str(sorted(state.query().items())))
     file_name = files.name(state, asked.first, asked.last)
-    median = format.quantity(int(found.quantiles[0]), measure.unit)
-    alt = f"{label}: {format.many(found.projects, 'project')}, median {median}"
+    median = format.quantity(int(spread.quantiles[0]), measure.unit)
+    alt = f"{label}: {format.many(spread.projects, 'project')}, median {median}"
     drawing.show(figure, CHART, alt, file_name=file_name)
-    if found.unknown:
-        st.caption(f"{format.many(found.unknown, 'project')} without a known value are not in it.")
-    rows = _bins(found)
+    if spread.unknown:
+        st.caption(f"{format.many(spread.unknown, 'project')} without a known value are not in it.")
+    rows = _bins(spread)
     headings = [("low", f"{measure.label} from"), ("high", "to"), ("projects", "Projects")]
     kind: Kind = "bytes" if measure.unit == "bytes" else "count"
     table(
@@ -262,9 +262,9 @@ def _show_distribution(state: State, known: Mapping[str, Measure], at: datetime)
     return read_at
 
 
-def _bins(found: Distribution) -> list[dict[str, Any]]:
-    edges = found.edges()
+def _bins(spread: Distribution) -> list[dict[str, Any]]:
+    edges = spread.edges()
     return [
         {"low": round(edges[number]), "high": round(edges[number + 1]), "projects": projects}
-        for number, projects in enumerate(found.counts)
+        for number, projects in enumerate(spread.counts)
     ]

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from console.actions import discard, needed, retry
+from console.actions import discard, retry
 from console.data.queries.rows import Row
 from console.data.session import has_role
 from console.ui import confirm_dialog, format, progress
+from jobs import queue
 
 STATES = {"failed": "Failed", "dead": "Dead letters"}
 SHOWN = 10
@@ -44,7 +45,7 @@ def _filtered(failed: Sequence[Row]) -> list[Row]:
 
 def _offer(matching: Sequence[Row]) -> None:
     dead = [run["id"] for run in matching if run["state"] == "dead"]
-    allowed = all(map(has_role, {needed(run["job"], run["dry_run"]) for run in matching}))
+    allowed = all(map(has_role, {queue.role(run["job"], run["dry_run"]) for run in matching}))
     again = f"Retry {format.many(len(matching), 'run')}"
     if len(matching) > 1 and allowed and st.button(again, key="retry-all", icon=":material/replay:"):
         progress.started("jobs", [retry(run["id"]) for run in matching])
@@ -66,7 +67,7 @@ def _line(run: Row) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"failed-{run['id']}"):
         with st.container(width="stretch"):
             progress.line(run)
-        if has_role(needed(run["job"], run["dry_run"])) and st.button(
+        if has_role(queue.role(run["job"], run["dry_run"])) and st.button(
             "Retry", key=f"retry-{run['id']}", icon=":material/replay:"
         ):
             progress.started("jobs", [retry(run["id"])])

@@ -40,7 +40,7 @@ def render() -> None:
     """Render the filters and the runs that match."""
     address.parse("state", address.one_of(runs.STATES), "a state: " + ", ".join(runs.STATES))
     address.parse("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
-    address.parse("before", _number, "the number of a run")
+    address.parse("before", address.number, "the number of a run")
     address.parse("previews", _is_hidden, "`hidden`")
     chosen = {name: st.session_state.get(name) for name in ("state", "job", "before")}
     with read_transaction() as page:
@@ -96,12 +96,6 @@ def _is_hidden(raw: str) -> bool:
     if raw != "hidden":
         raise ValueError(raw)
     return True
-
-
-def _number(raw: str) -> int:
-    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
-        raise ValueError(raw)
-    return int(raw)
 
 
 def _row(run: Row) -> Row:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from console.actions import ask, ask_close, needed
+from console.actions import ask, ask_close
 from console.data.queries.rows import Row
 from console.data.session import has_role
 from console.ui import confirm_dialog, format, notices, pauses, progress
@@ -59,9 +59,9 @@ def _when(row: Row, at: datetime) -> str:
 
 def _offer(definition: JobDefinition, at: datetime) -> None:
     job = definition.name
-    if has_role(needed(job)):
+    if has_role(queue.role(job)):
         confirm_dialog.button("Run now", f"run-{job}", ":material/play_arrow:")
-    if has_role(needed(job, True)) and st.button(
+    if has_role(queue.role(job, True)) and st.button(
         "Preview", key=f"preview-{job}", icon=":material/visibility:"
     ):
         progress.started("jobs", [_ask(definition, at, dry_run=True)])

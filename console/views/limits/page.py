@@ -175,13 +175,8 @@ def _projects(rows: Sequence[Row], wanted: Wanted, more: bool) -> None:
         "limits",
         "Meters by how much of the allowance is used, in the order chosen",
     )
-    page = wanted.skipped // PER_PAGE + 1
-    here = {name: value for name, value in st.query_params.items() if name != "page"}
-    steps = [links.anchor(links.address("limits", here), "First page")] if page > 1 else []
-    if more:
-        steps.append(links.anchor(links.address("limits", here | {"page": page + 1}), "Next page"))
-    if steps:
-        st.html(f"Page {page} · " + " · ".join(steps))
+    if steps := links.pages("limits", wanted.skipped // PER_PAGE + 1, more):
+        st.html(steps)
 
 
 def _of_organization(row: Row) -> states.State:

@@ -9,7 +9,7 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from console import address
-from console.actions import cancel, needed, retry
+from console.actions import cancel, retry
 from console.data.queries import run_details, runs
 from console.data.queries.rows import Row
 from console.data.session import has_role
@@ -18,6 +18,7 @@ from console.pages import link
 from console.ui import error_boundary, escape, format, links, listing, progress, run_preview
 from console.ui.page_header import head, loading
 from console.ui.table import Column
+from jobs import queue
 
 STEPS = (
     Column("at", "When (UTC)", "instant", narrow="figure"),
@@ -62,7 +63,7 @@ class Details:
 
 def show() -> None:
     """Show the page."""
-    address.parse("id", _number, "the number of a run")
+    address.parse("id", address.number, "the number of a run")
     number = st.session_state.get("id")
     as_of = head("Run")
     with loading():
@@ -79,12 +80,6 @@ def show() -> None:
     _errors(details.run)
     _changed(details)
     link("jobs", f"Every run of {details.run['job']}", job=str(details.run["job"]))
-
-
-def _number(raw: str) -> int:
-    if not (raw.isascii() and raw.isdigit() and 0 < int(raw) < 2**63):
-        raise ValueError(raw)
-    return int(raw)
 
 
 def _project(project_id: int | None) -> str | None:
@@ -142,7 +137,7 @@ def _state(details: Details) -> None:
 
 def _repeats(run: Row) -> bool:
     left = run["state"] in RETRIED or bool(run["errors"])
-    return left and has_role(needed(run["job"], run["dry_run"]))
+    return left and has_role(queue.role(run["job"], run["dry_run"]))
 
 
 @st.fragment(run_every=1)

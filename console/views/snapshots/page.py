@@ -63,8 +63,8 @@ def show() -> None:
 
 def _asked(at: datetime) -> tuple[Day, Day]:
     yesterday = Day.of(at).previous()
-    address.parse("from", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
-    address.parse("to", _day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.parse("from", address.day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
+    address.parse("to", address.day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
     last = min(st.session_state.get("to") or yesterday.date, yesterday.date)
     first = st.session_state.get("from") or last - timedelta(days=29)
     if first > last:
@@ -75,16 +75,6 @@ def _asked(at: datetime) -> tuple[Day, Day]:
         st.warning(f"Ranges are limited to {LONGEST} days; this one begins on {first}.")
     st.session_state["from"], st.session_state["to"] = first, last
     return Day(first), Day(last)
-
-
-def _day(latest: date) -> Any:
-    def parse(raw: str) -> date:
-        day = date.fromisoformat(raw)
-        if day > latest or len(raw) != 10:
-            raise ValueError(raw)
-        return day
-
-    return parse
 
 
 def _range(at: datetime) -> None:
