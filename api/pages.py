@@ -25,20 +25,20 @@ def answer(
 
     `names` are the columns of a CSV; in JSON a row has all its members.
     """
-    found = read(request, lambda access: rows(access, limit + 1), role)
-    return cut(request, found, limit, key, names)
+    fetched = read(request, lambda access: rows(access, limit + 1), role)
+    return cut(request, fetched, limit, key, names)
 
 
 def cut(
     request: Request,
-    found: Rows,
+    fetched: Rows,
     limit: int,
     key: Callable[[dict[str, Any]], list[Any]],
     names: Sequence[str],
     more: dict[str, Any] | None = None,
 ) -> Response:
-    """Return the first `limit` of the rows that were found, with a cursor where there are more."""
-    following = cursors.encode(request, key(found[limit - 1])) if len(found) > limit else None
-    items = found[:limit]
+    """Return the first `limit` of the fetched rows, with a cursor where there are more."""
+    following = cursors.encode(request, key(fetched[limit - 1])) if len(fetched) > limit else None
+    items = fetched[:limit]
     modified = max((row["created_at"] for row in items if row.get("created_at")), default=None)
     return answers.page(request, items, following, names, more, modified)

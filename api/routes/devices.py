@@ -31,8 +31,8 @@ def busiest(request: Request, project_id: ProjectId, date: OnDay = None) -> Resp
     def body(access: Access) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         projects.require(access.connection, project_id)
         day = Day.parse(date) if date else Day.of(access.at).previous()
-        found = devices.of_days(access.connection, project_id, day.date, day.date)
-        return [vars(device) for device in found.devices], {"rest": found.rest, "date": str(day)}
+        usage = devices.of_days(access.connection, project_id, day.date, day.date)
+        return [vars(device) for device in usage.devices], {"rest": usage.rest, "date": str(day)}
 
     items, more = read(request, body)
     return answers.page(request, items, None, NAMES, more)

@@ -76,8 +76,8 @@ def check(
 
 def _of_meter(request: Request, check: str, project_id: int, amount: int) -> Check:
     meter, server = checks.OF_PROJECT[check], context.of(request)
-    found = QUERIES[meter].read(request, checks.bounds(project_id, server.now()))
-    return checks.answer(found.row, server.plans, project_id, found.at, (meter,), amount)[0]
+    measured = QUERIES[meter].read(request, checks.bounds(project_id, server.now()))
+    return checks.answer(measured.row, server.plans, project_id, measured.at, (meter,), amount)[0]
 
 
 def _owner(access: Access, project_id: int | None) -> int | None:

@@ -57,8 +57,8 @@ def spent(
         more = {"at": access.at, "assumption": spend.ASSUMPTION}
         return _page(access, key[0], limit + 1, project_id, organization_id), more
 
-    found, more = read(request, body)
-    return pages.cut(request, found, limit, lambda row: [row["project_id"]], SPEND, more)
+    fetched, more = read(request, body)
+    return pages.cut(request, fetched, limit, lambda row: [row["project_id"]], SPEND, more)
 
 
 def _page(access: Access, after: int, most: int, project_id: int | None, organization_id: int | None) -> Rows:
@@ -68,12 +68,12 @@ def _page(access: Access, after: int, most: int, project_id: int | None, organiz
         chosen = spend.by_project(connection, plans, at, project_id, organization_id)
         chosen = [one for one in chosen if one.project_id > after][:most]
         return [vars(one) for one in chosen]
-    found: Rows = []
+    rows: Rows = []
     last: int | None = after
-    while last is not None and len(found) < most:
-        some, last = spend.page(connection, plans, at, last, most - len(found))
-        found += [vars(one) for one in some]
-    return found
+    while last is not None and len(rows) < most:
+        some, last = spend.page(connection, plans, at, last, most - len(rows))
+        rows += [vars(one) for one in some]
+    return rows
 
 
 @router.get(
@@ -91,5 +91,5 @@ def explain(request: Request, project_id: ProjectId, month: PathMonth) -> Respon
         except PeriodError as error:
             raise Problem(404, str(error), "not-closed") from error
 
-    found = read(request, body)
-    return answers.one(request, found, found["bill"]["created_at"])
+    charge = read(request, body)
+    return answers.one(request, charge, charge["bill"]["created_at"])

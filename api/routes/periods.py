@@ -72,8 +72,8 @@ def hours(
         projects.require(access.connection, project_id)
         start, end = parameters.instants(first, last, access.at)
         bounds = {"project": project_id, "start": start, "end": end, "most": most}
-        found = _rows(access.connection, HOURS, bounds | {"after": key[0] if key else "-infinity"})
-        return [_shown(unknowns.hour(row), HOUR) for row in found]
+        fetched = _rows(access.connection, HOURS, bounds | {"after": key[0] if key else "-infinity"})
+        return [_shown(unknowns.hour(row), HOUR) for row in fetched]
 
     return pages.answer(request, rows, limit, lambda row: [row["hour"].isoformat()], HOUR)
 
@@ -94,8 +94,8 @@ def days(
         projects.require(access.connection, project_id)
         start, end = parameters.days(first, last, Day.of(access.at).previous())
         bounds = {"project": project_id, "first": start.date, "last": end.date, "most": most}
-        found = _rows(access.connection, DAYS, bounds | {"after": key[0] if key else "-infinity"})
-        return [_day(row) for row in found]
+        fetched = _rows(access.connection, DAYS, bounds | {"after": key[0] if key else "-infinity"})
+        return [_day(row) for row in fetched]
 
     return pages.answer(request, rows, limit, lambda row: [str(row["date"])], DAY)
 

@@ -47,9 +47,11 @@ def listed(
                 "this role may not look anew; these are the alerts of the runner's last look", err=True
             )
         with transaction(engine) as connection:
-            found = incidents.read(connection, resolved)
-            found = incidents.with_costs(connection, plans.load(settings.plans), now, found)
-        _render(found, now, as_json)
+            shown_incidents = incidents.read(connection, resolved)
+            shown_incidents = incidents.with_costs(
+                connection, plans.load(settings.plans), now, shown_incidents
+            )
+        _render(shown_incidents, now, as_json)
 
 
 @app.command("ack")
@@ -113,12 +115,12 @@ def test() -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-def _render(found: Sequence[Incident], now: datetime, json_format: bool) -> None:
+def _render(shown_incidents: Sequence[Incident], now: datetime, json_format: bool) -> None:
     """Print incidents, the open and critical ones first; each with its title and, as JSON, all there is."""
     if json_format:
-        output.as_json(OUT, [incident.as_json() for incident in found])
+        output.as_json(OUT, [incident.as_json() for incident in shown_incidents])
         return
-    rows = [_row(incident, now) for incident in found]
+    rows = [_row(incident, now) for incident in shown_incidents]
     OUT.print(output.table("Incidents", rows) if rows else "no open incident")
 
 

@@ -43,11 +43,11 @@ def _listed(at: str | None, as_json: bool) -> None:
     engine = environment.engine(settings)
     now = environment.instant(at, settings, engine)
     with transaction(engine) as connection:
-        found = budgets.compared(connection, plans.load(settings.plans), now)
+        every_budget = budgets.compared(connection, plans.load(settings.plans), now)
     if as_json:
-        output.as_json(OUT, [asdict(budget) | {"percent": budget.percent} for budget in found])
+        output.as_json(OUT, [asdict(budget) | {"percent": budget.percent} for budget in every_budget])
         return
-    rows = [_row(budget) for budget in found]
+    rows = [_row(budget) for budget in every_budget]
     OUT.print(output.table("Budgets of a month", rows) if rows else "no budget is set")
 
 

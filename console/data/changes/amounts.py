@@ -61,15 +61,15 @@ def read(
 
     Counters are summed; a gauge is its level on the last day that is there for anybody.
     """
-    given: dict[str, Any] = {"first": first, "last": last, "today": today, "projects": list(projects)}
-    given["open"] = opened = _open(connection, first, last, today)
+    parameters: dict[str, Any] = {"first": first, "last": last, "today": today, "projects": list(projects)}
+    parameters["open"] = opened = _open(connection, first, last, today)
     names = ["projects"] if projects else []
     condition = sql.where(names)
     parts, more = _sealed(measures, first, last if opened is None else opened - DAY, condition)
     if opened is not None:
         parts.append(sql.open_days(measures, names))
-        given["open_at"] = datetime.combine(opened, time(), UTC)
-        given["until_at"] = datetime.combine(last + DAY, time(), UTC)
+        parameters["open_at"] = datetime.combine(opened, time(), UTC)
+        parameters["until_at"] = datetime.combine(last + DAY, time(), UTC)
     is_gauge = measures[0].kind == "gauge"
     ends = "WHERE date = ends" if is_gauge else ""
     sums = ", ".join(f"sum(v{i})::numeric, sum(k{i})::bigint" for i in range(len(measures)))
@@ -79,7 +79,7 @@ def read(
     every = " UNION ALL ".join(f"SELECT {columns} FROM ({part}) part" for part in parts)
     statement = f"""SELECT project_id, organization_id, tier, {sums} FROM (
         SELECT *, max(date) OVER () AS ends FROM ({every}) days) dated {ends} GROUP BY 1, 2, 3"""
-    return [_used(row, len(measures)) for row in connection.execute(text(statement), given | more)]
+    return [_used(row, len(measures)) for row in connection.execute(text(statement), parameters | more)]
 
 
 def _used(row: Any, measures: int) -> Used:
@@ -111,14 +111,14 @@ def _sealed(
     if measures[0].kind == "gauge" or (last - first).days < LONG:
         return [sql.of_projects(measures, condition)], {}
     whole, edges = months.split(first, last)
-    parts, given = [_months(measures, condition)], dict[str, Any](months=whole)
+    parts, parameters = [_months(measures, condition)], dict[str, Any](months=whole)
     for number, (since, until, sign) in enumerate(edges):
         days = sql.of_projects(measures, condition)
         days = days.replace(":first", f":first_{number}").replace(":last", f":last_{number}")
         signed = ", ".join(f"{sign} * v{i} AS v{i}, {sign} * k{i} AS k{i}" for i in range(len(measures)))
         parts.append(f"SELECT project_id, organization_id, tier, date, {signed} FROM ({days}) edge")
-        given |= {f"first_{number}": since, f"last_{number}": until}
-    return parts, given
+        parameters |= {f"first_{number}": since, f"last_{number}": until}
+    return parts, parameters
 
 
 def _months(measures: Sequence[Measure], condition: str) -> str:

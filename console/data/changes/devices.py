@@ -28,8 +28,8 @@ def with_devices(
 
 
 def _figures(connection: Connection, project: int, days: Range, meters: Sequence[str]) -> Figures:
-    found = devices.of_days(connection, project, *days).devices
-    sums = {one.device: sum(getattr(one, meter) for meter in meters) for one in found}
+    usages = devices.of_days(connection, project, *days).devices
+    sums = {one.device: sum(getattr(one, meter) for meter in meters) for one in usages}
     return {device: figure for device, figure in sums.items() if figure}
 
 

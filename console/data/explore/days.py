@@ -35,39 +35,39 @@ class Grouped:
 
 def read(connection: Connection, question: Question, today: date) -> Grouped:
     """Answer a question about counters and gauges by day or longer, as of `today`."""
-    given = question.parameters() | {"today": today, "top": question.top}
+    parameters = question.parameters() | {"today": today, "top": question.top}
     opened = first_open(connection, question, today)
-    given |= open_from(opened)
+    parameters |= open_from(opened)
     if question.by == "project":
-        return _by_project(connection, question, given)
+        return _by_project(connection, question, parameters)
     label, days = LABELS[question.by], [_sealed(question)]
     if opened:
         days.append(sql.of_sums(question.measures))
-        given["open_sums"] = _open_sums(connection, question, given)
-    if question.by == "tier" and (whole := _all_tiers(connection, question, days, given)):
+        parameters["open_sums"] = _open_sums(connection, question, parameters)
+    if question.by == "tier" and (whole := _all_tiers(connection, question, days, parameters)):
         return whole
     labels, groups = [""], 1
     if question.by != "none":
-        labels, groups = top(connection, question, sql.ranked(days, question.measures[0], label), given)
-        given["labels"] = labels
+        labels, groups = top(connection, question, sql.ranked(days, question.measures[0], label), parameters)
+        parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
-    rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), given)
+    rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), parameters)
     return Grouped(long(rows, question.measures), labels, groups, opened)
 
 
 def _all_tiers(
-    connection: Connection, question: Question, days: Sequence[str], given: dict[str, Any]
+    connection: Connection, question: Question, days: Sequence[str], parameters: dict[str, Any]
 ) -> Grouped | None:
     """Answer by tier in one reading; None where only some tiers have a series of their own."""
     if question.labels is not None:
         return None
-    rows = connection.execute(text(sql.grouped(days, question.measures, "tier", question.grain)), given)
+    rows = connection.execute(text(sql.grouped(days, question.measures, "tier", question.grain)), parameters)
     frame = long(rows, question.measures)
     sizes = _sizes(frame, question.measures[0])
     if len(sizes) > question.top or OTHER in sizes:
         return None
     labels = sorted(sizes, key=lambda label: (sizes[label] is None, -(sizes[label] or 0), label))
-    return Grouped(frame, labels, len(labels), given["open"])
+    return Grouped(frame, labels, len(labels), parameters["open"])
 
 
 def _sizes(frame: pd.DataFrame, measure: Measure) -> dict[Any, int | None]:
@@ -106,10 +106,10 @@ def _days(question: Question, opened: date | None) -> list[str]:
     return [sealed, sql.open_days(question.measures, filters(question))] if opened else [sealed]
 
 
-def _open_sums(connection: Connection, question: Question, given: dict[str, Any]) -> str:
+def _open_sums(connection: Connection, question: Question, parameters: dict[str, Any]) -> str:
     """Return the open days as JSON: a row for each organization, tier and day, not for each project."""
     statement = sql.open_sums(question.measures, filters(question))
-    return str(connection.scalar(text(statement), given))
+    return str(connection.scalar(text(statement), parameters))
 
 
 def filters(question: Question) -> list[str]:
@@ -118,36 +118,36 @@ def filters(question: Question) -> list[str]:
 
 
 def top(
-    connection: Connection, question: Question, statement: str, given: dict[str, Any]
+    connection: Connection, question: Question, statement: str, parameters: dict[str, Any]
 ) -> tuple[list[Any], int]:
     """Return the labels that have a series of their own, and how many labels there are."""
     if question.labels is not None:
         return list(question.labels), len(question.labels) + question.rest
-    rows = connection.execute(text(statement), given).all()
+    rows = connection.execute(text(statement), parameters).all()
     return [row.label for row in rows], rows[0].labels if rows else 0
 
 
-def _by_project(connection: Connection, question: Question, given: dict[str, Any]) -> Grouped:
+def _by_project(connection: Connection, question: Question, parameters: dict[str, Any]) -> Grouped:
     """Rank by the summaries of months, read the days of those on top, and take them off the total."""
-    opened = given["open"]
+    opened = parameters["open"]
     ranking = months.ranked(question, opened, filters(question))
-    labels, groups = top(connection, question, ranking.statement, given | ranking.parameters)
-    whole = _whole(connection, question, given)
+    labels, groups = top(connection, question, ranking.statement, parameters | ranking.parameters)
+    whole = _whole(connection, question, parameters)
     own = replace(question, filters=replace(question.filters, projects=tuple(labels or [0])))
-    given |= {"projects": list(own.filters.projects), "ends": sorted(set(whole["ends"]))}
+    parameters |= {"projects": list(own.filters.projects), "ends": sorted(set(whole["ends"]))}
     days = _days(own, opened)
     statement = sql.grouped(days, question.measures, "project_id", question.grain, sql.GIVEN_LAST_DAYS)
-    frame = long(connection.execute(text(statement), given), question.measures)
+    frame = long(connection.execute(text(statement), parameters), question.measures)
     if groups > len(labels):
         frame = pd.concat([frame, _rest(whole, frame, question.measures)], ignore_index=True)
     return Grouped(frame, labels, groups, opened)
 
 
-def _whole(connection: Connection, question: Question, given: dict[str, Any]) -> pd.DataFrame:
+def _whole(connection: Connection, question: Question, parameters: dict[str, Any]) -> pd.DataFrame:
     """Return the total of all projects, which says how much is left beside those on top."""
-    days = _days(replace(question, by="none"), given["open"])
+    days = _days(replace(question, by="none"), parameters["open"])
     statement = sql.grouped(days, question.measures, "''", question.grain)
-    return long(connection.execute(text(statement), given), question.measures)
+    return long(connection.execute(text(statement), parameters), question.measures)
 
 
 def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:

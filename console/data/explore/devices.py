@@ -31,15 +31,15 @@ def _is_counted(name: str) -> bool:
 
 def read(connection: Connection, question: Question, today: date) -> tuple[Grouped, int]:
     """Return the devices on top by the first measure, and the most that any of them may lack a day."""
-    given = question.parameters() | {"project": question.filters.projects[0], "top": question.top}
-    labels = list(question.labels) if question.labels is not None else _top(connection, question, given)
+    parameters = question.parameters() | {"project": question.filters.projects[0], "top": question.top}
+    labels = list(question.labels) if question.labels is not None else _top(connection, question, parameters)
     total = days.read(connection, replace(question, by="none", labels=None, rest=False), today)
     sums = ", ".join(f"sum({measure.name})::bigint" for measure in question.measures)
     rows = connection.execute(
         text(f"""SELECT device, {PERIODS[question.grain]} AS period, max(date), max(error), {sums}
             FROM device_usage_daily WHERE project_id = :project AND date >= :first AND date <= :last
                 AND device = ANY(:labels) GROUP BY 1, 2"""),
-        given | {"labels": labels},
+        parameters | {"labels": labels},
     ).all()
     records = [
         (m.name, row[0], row[1], row[2], 1, int(row[4 + i]), 1, 0)
@@ -54,11 +54,11 @@ def read(connection: Connection, question: Question, today: date) -> tuple[Group
     return Grouped(frame, labels, len(labels) + 1, total.open), error
 
 
-def _top(connection: Connection, question: Question, given: dict[str, Any]) -> list[str]:
+def _top(connection: Connection, question: Question, parameters: dict[str, Any]) -> list[str]:
     query = text(f"""SELECT device FROM device_usage_daily
         WHERE project_id = :project AND date >= :first AND date <= :last
         GROUP BY device ORDER BY sum({question.measures[0].name}) DESC, device LIMIT :top""")
-    return list(connection.scalars(query, given))
+    return list(connection.scalars(query, parameters))
 
 
 def _rest(total: Any, devices: list[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -36,8 +36,9 @@ def read(connection: Connection, question: Question, today: date) -> Distributio
     """Count the projects of the question by their sum (a gauge: level at the end) over the range."""
     opened = first_open(connection, question, today)
     ranking = months.valued(question, opened, filters(question))
-    given = question.parameters() | ranking.parameters | {"today": today, "bins": BINS} | open_from(opened)
-    row = connection.execute(text(_STATEMENT.format(values=ranking.statement)), given).one()
+    parameters = question.parameters() | ranking.parameters | open_from(opened)
+    parameters |= {"today": today, "bins": BINS}
+    row = connection.execute(text(_STATEMENT.format(values=ranking.statement)), parameters).one()
     if row.counts is None:
         return Distribution((), 0, 0, 0, row.unknown, ())
     counts = [0] * (BINS if row.highest > row.lowest else 1)

@@ -28,14 +28,14 @@ def read(connection: Connection, question: Question, at: date) -> dict[date, int
     if question.filters.tiers:
         return {}
     since, until = Day(question.first).start, Day(min(question.last, at)).end
-    given = question.parameters() | {
+    parameters = question.parameters() | {
         "since": since,
         "until": until,
         "at": Day(at).start,
         "project_id": None,
     }
     changes: dict[date, int] = defaultdict(int)
-    for row in connection.execute(_SPANS, given):
+    for row in connection.execute(_SPANS, parameters):
         changes[row.starts] += row.projects
         changes[row.ends] -= row.projects
     counts, current = {}, 0

@@ -40,20 +40,21 @@ def bounded(connection: Connection, question: Question) -> Bounded:
 
 def read(connection: Connection, question: Question, today: date) -> Grouped:
     """Answer a question by hour; the range should be `bounded`. Hours without a row are no rows here."""
-    given = question.parameters() | {"top": question.top}
+    parameters = question.parameters() | {"top": question.top}
     hours, label = _hours(question), LABELS[question.by]
     labels: list[Any] = [""]
     groups = 1
     if question.by != "none":
-        labels, groups = top(connection, question, sql.ranked([hours], question.measures[0], label), given)
-        given["labels"] = labels
+        ranked = sql.ranked([hours], question.measures[0], label)
+        labels, groups = top(connection, question, ranked, parameters)
+        parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     values = ", ".join(
         f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, 0 AS e{i}" for i, m in enumerate(question.measures)
     )
     statement = f"""SELECT {label} AS label, hour AS period, hour AS ends, sum(rows)::bigint AS rows, {values}
         FROM ({hours}) hours GROUP BY 1, 2 ORDER BY 2"""
-    frame = long(connection.execute(text(statement), given), question.measures)
+    frame = long(connection.execute(text(statement), parameters), question.measures)
     return Grouped(frame, labels, groups, today if question.last >= today else None)
 
 

@@ -29,21 +29,21 @@ class Charged:
 def read(connection: Connection, question: Question) -> Charged:
     """Answer a question about money from the bills of the months that begin in the range."""
     measures = [measure for measure in question.measures if measure.kind == "money"]
-    given = question.parameters() | {"top": question.top}
+    parameters = question.parameters() | {"top": question.top}
     bills = _bills(question)
     label, labels, groups = LABELS[question.by], [""], 1
     if question.by != "none":
         ranked = f"""SELECT {label} AS label, count(*) OVER () AS labels FROM ({bills}) bills
             GROUP BY 1 ORDER BY sum({measures[0].charge}) DESC, 1 LIMIT :top"""
-        labels, groups = top(connection, question, ranked, given)
-        given["labels"] = labels
+        labels, groups = top(connection, question, ranked, parameters)
+        parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     sums = ", ".join(f"sum({measure.charge})" for measure in measures)
     statement = f"""SELECT {label}, make_date(year, month, 1), currency, count(*), {sums}
         FROM ({bills}) bills GROUP BY 1, 2, 3 ORDER BY 2, 3"""
     made = [
         (measure.name, row[0], row[1], row[2], Decimal(row[4 + i]), int(row[3]))
-        for row in connection.execute(text(statement), given)
+        for row in connection.execute(text(statement), parameters)
         for i, measure in enumerate(measures)
     ]
     return Charged(pd.DataFrame(made, columns=list(COLUMNS), dtype=object), labels, groups)

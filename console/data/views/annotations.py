@@ -58,9 +58,9 @@ def read(
 
     With neither, the notes of all. The session's scope limits what is seen.
     """
-    given = {"organizations": list(organizations), "projects": list(projects)}
+    parameters = {"organizations": list(organizations), "projects": list(projects)}
     return every(
-        connection, _READ, first=first, last=last, everything=not (organizations or projects), **given
+        connection, _READ, first=first, last=last, everything=not (organizations or projects), **parameters
     )
 
 
@@ -72,10 +72,10 @@ def write(note: Note) -> int:
     if note.first > note.last:
         raise Refused("A note's last day is before its first; nothing was saved")
     with write_transaction("operator") as by:
-        given = vars(note) | {"text": words, "author": by.actor}
-        given["organization_id"] = _organization(by.connection, note)
-        identifier = int(by.connection.execute(_WRITE, given).scalar_one())
-        audit_log.record(by.connection, by.actor, "annotate", f"note {identifier}", None, given)
+        parameters = vars(note) | {"text": words, "author": by.actor}
+        parameters["organization_id"] = _organization(by.connection, note)
+        identifier = int(by.connection.execute(_WRITE, parameters).scalar_one())
+        audit_log.record(by.connection, by.actor, "annotate", f"note {identifier}", None, parameters)
         return identifier
 
 

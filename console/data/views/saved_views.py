@@ -47,10 +47,11 @@ def save(name: str, page: View, address: str, shared: bool = False, pinned: bool
     if shared and scope is not None:
         raise Refused("A view of an organization is its owner's alone; save it without sharing")
     with write_transaction("operator" if shared else "viewer") as by:
-        given: dict[str, Any] = {"name": name, "page": page, "address": address, "actor": by.actor}
-        given |= {"scope": None if scope is None else list(scope), "is_shared": shared, "is_pinned": pinned}
-        identifier = int(by.connection.execute(_SAVE, given).scalar_one())
-        audit_log.record(by.connection, by.actor, "save view", f"view {identifier}", None, given)
+        parameters: dict[str, Any] = {"name": name, "page": page, "address": address, "actor": by.actor}
+        parameters |= {"scope": None if scope is None else list(scope)}
+        parameters |= {"is_shared": shared, "is_pinned": pinned}
+        identifier = int(by.connection.execute(_SAVE, parameters).scalar_one())
+        audit_log.record(by.connection, by.actor, "save view", f"view {identifier}", None, parameters)
         return identifier
 
 

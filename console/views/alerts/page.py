@@ -63,8 +63,9 @@ def show() -> None:
     as_of = head("Alerts", renews=True)
     over, filters = _filters()
     with loading(), read_transaction() as page:
-        found = incidents.read(page.connection, over, MOST, **filters)
-        listed = incidents.with_costs(page.connection, plans.load(current_settings().plans), page.at, found)
+        matching = incidents.read(page.connection, over, MOST, **filters)
+        offered = plans.load(current_settings().plans)
+        listed = incidents.with_costs(page.connection, offered, page.at, matching)
     as_of(page.at)
     if not listed:
         _nothing(any(value is not None for value in filters.values()))

@@ -43,10 +43,10 @@ def render() -> None:
         with read_transaction() as page:
             offered = plans.load(current_settings().plans)
             own = thresholds.own(page.connection)
-            found = budgets.compared(page.connection, offered, page.at)
+            every_budget = budgets.compared(page.connection, offered, page.at)
             currency = offered.in_force(Month.of(page.at).last.date).currency
         _thresholds(own)
-        _budgets(found, currency)
+        _budgets(every_budget, currency)
 
 
 def _thresholds(own: Sequence[dict[str, Any]]) -> None:
@@ -91,11 +91,12 @@ def _percents(words: str) -> list[int]:
         raise BudgetRefused(f"thresholds are whole percent like 80, 100, not {words!r}") from None
 
 
-def _budgets(found: Sequence[Budget], currency: str) -> None:
+def _budgets(every_budget: Sequence[Budget], currency: str) -> None:
     shares = ", ".join(f"{percent} %" for percent in budgets.THRESHOLDS)
     st.markdown(f"**Budgets**: an incident at {shares} of the projected charge.")
-    if found:
-        table([_budget_row(budget) for budget in found], BUDGETS, "budgets", "Budgets beside the projection")
+    if every_budget:
+        rows = [_budget_row(budget) for budget in every_budget]
+        table(rows, BUDGETS, "budgets", "Budgets beside the projection")
     if has_role("operator"):
         _budget_form(currency)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from console import address
 from console.data.changes import devices
 from console.data.explore.measures import Measure
 from console.ui import escape
-from console.views.changes.question import NAMES, Asked
+from console.views.changes.question import NAMES, ChangeQuestion
 from console.views.explore import ranges
 from console.views.explore.state import FIRST_DAY
 
@@ -19,17 +20,17 @@ BY = {"organization": "Organization", "project": "Project", "meter": "Meter", "t
 VERSUS = {"previous": "Period before", "year": "A year ago"}
 
 
-def show(asked: Asked, known: Mapping[str, Measure], today: date) -> None:
+def show(question: ChangeQuestion, known: Mapping[str, Measure], today: date) -> None:
     """Show the controls with what the address says; `known` is every measure."""
     measures = {name: measure for name, measure in known.items() if measure.adds_up}
-    state = asked.state
+    state = question.state
     dimensions = dict(BY)
     if not devices.takes(state.meters, state.filters):
         dimensions["device"] = "Device"
     spans = {USUAL: "7 whole days"} | {name: label for name, (label, _) in ranges.RANGES.items()}
     spans |= {CUSTOM: "From … to …"}
-    span = USUAL if asked.is_usual_range else state.range or CUSTOM
-    _fill(meters=list(state.meters), range=span, days=asked.after, by=asked.by, vs=state.vs)
+    span = USUAL if question.is_usual_range else state.range or CUSTOM
+    _fill(meters=list(state.meters), range=span, days=question.after, by=question.by, vs=state.vs)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.multiselect(
             "Measure",
@@ -47,13 +48,13 @@ def show(asked: Asked, known: Mapping[str, Measure], today: date) -> None:
             key="changes-range",
             width=160,
             on_change=_range,
-            args=(asked,),
+            args=(question,),
         )
         if span == CUSTOM:
             st.date_input(
                 "Days, both included (UTC)",
                 min_value=FIRST_DAY,
-                max_value=max(today, asked.after[1]),
+                max_value=max(today, question.after[1]),
                 key="changes-days",
                 width=230,
                 on_change=_days,
@@ -76,16 +77,12 @@ def show(asked: Asked, known: Mapping[str, Measure], today: date) -> None:
             on_change=_write,
             args=("by",),
         )
-    _filters(asked)
+    _filters(question)
 
 
 def go(query: dict[str, str]) -> None:
     """Make `query` the address; in a callback, before the page is drawn."""
-    for name in NAMES:
-        if name in query:
-            st.query_params[name] = query[name]
-        elif name in st.query_params:
-            del st.query_params[name]
+    address.put(NAMES, query)
 
 
 def _fill(**values: Any) -> None:
@@ -104,11 +101,11 @@ def _meters() -> None:
     st.query_params["meters"] = ",".join(st.session_state[f"{KEY}meters"]) or "mqtt_inbound"
 
 
-def _range(asked: Asked) -> None:
+def _range(question: ChangeQuestion) -> None:
     chosen = str(st.session_state[f"{KEY}range"])
     _forget("range", "from", "to", "before_from", "before_to")
     if chosen == CUSTOM:
-        st.query_params["from"], st.query_params["to"] = map(str, asked.after)
+        st.query_params["from"], st.query_params["to"] = map(str, question.after)
     elif chosen != USUAL:
         st.query_params["range"] = chosen
 
@@ -125,8 +122,8 @@ def _forget(*names: str) -> None:
         st.query_params.pop(name, None)
 
 
-def _filters(asked: Asked) -> None:
-    words = [word for word in asked.query().get("where", "").split(",") if word]
+def _filters(question: ChangeQuestion) -> None:
+    words = [word for word in question.query().get("where", "").split(",") if word]
     if not words:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -139,5 +136,5 @@ def _filters(asked: Asked) -> None:
                 icon=":material/close:",
                 help="Without this filter",
                 on_click=go,
-                args=(asked.query(where=rest or None),),
+                args=(question.query(where=rest or None),),
             )

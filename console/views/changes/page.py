@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from console.data import database
+from console import address
+from console.data import own_meters
 from console.data.cache import cached
 from console.data.changes.contributions import Contribution, Range
-from console.data.explore.measures import Measure, catalogue
+from console.data.explore.measures import catalogue
 from console.data.session import current_scope, now
 from console.data.transactions import read_transaction_as
 from console.ui import escape, format, links, saved_views
@@ -18,9 +19,8 @@ from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
 from console.views.changes import controls, figure, reading
-from console.views.changes.question import NAMES, Asked, read
+from console.views.changes.question import NAMES, ChangeQuestion, read
 from console.views.changes.reading import Read
-from metering.catalogue import own_meters
 from metering.db.scope import Scope
 
 CHART = "changes-chart"
@@ -28,44 +28,37 @@ MOST = 500  # rows of a table
 
 
 @cached
-def query(scope: Scope, asked: Asked, hour: datetime) -> Read:
+def query(scope: Scope, question: ChangeQuestion, hour: datetime) -> Read:
     """Return the change that is asked for. `hour` parts the answers of different hours."""
     with read_transaction_as(scope) as page:
-        return reading.read(page.connection, asked, page.at)
-
-
-@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def _known(server: str) -> dict[str, Measure]:
-    with read_transaction_as(None) as page:
-        return catalogue(own_meters.known(page.connection))
+        return reading.read(page.connection, question, page.at)
 
 
 def show() -> None:
     """Show the page."""
     as_of = head("Changes")
-    at, known = now(), _known(database.key())
-    address = {name: st.query_params[name] for name in NAMES if name in st.query_params}
-    asked, wrong = read(address, at.date(), known)
+    at, known = now(), catalogue(own_meters.known())
+    question, wrong = read(address.part(NAMES), at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
-    controls.show(asked, known, at.date())
+    controls.show(question, known, at.date())
     saved_views.offer("changes")
     with loading():
-        change = query(current_scope(), asked, at.replace(minute=0, second=0, microsecond=0))
+        change = query(current_scope(), question, at.replace(minute=0, second=0, microsecond=0))
     as_of(change.at)
-    _totals(asked, change)
-    _notes(asked, change, at.date())
-    _parts(asked, change)
-    _apart(asked, change)
+    _totals(question, change)
+    _notes(question, change, at.date())
+    _parts(question, change)
+    _apart(question, change)
 
 
-def _totals(asked: Asked, change: Read) -> None:
-    comparison, say = change.comparison, _say(asked, change)
+def _totals(question: ChangeQuestion, change: Read) -> None:
+    comparison, say = change.comparison, _say(question, change)
     grid = st.grid("auto", min_column_width=220, key="changes-totals")
-    grid.metric(_span(asked.before), say(comparison.before), border=True)
+    grid.metric(_span(question.before), say(comparison.before), border=True)
     ratio = comparison.ratio
     grid.metric(
-        _span(asked.after),
+        _span(question.after),
         say(comparison.after),
         None if ratio is None else f"{ratio:+.1%}",
         delta_color="off",
@@ -75,10 +68,10 @@ def _totals(asked: Asked, change: Read) -> None:
     grid.metric("Change", sign + say(abs(comparison.change)), border=True)
 
 
-def _say(asked: Asked, change: Read) -> Any:
-    if asked.is_money:
+def _say(question: ChangeQuestion, change: Read) -> Any:
+    if question.is_money:
         return lambda value: format.money(value, change.currency)
-    return lambda value: format.quantity(value, asked.measures[0].unit)
+    return lambda value: format.quantity(value, question.measures[0].unit)
 
 
 def _span(days: Range) -> str:
@@ -86,71 +79,71 @@ def _span(days: Range) -> str:
     return f"{first:%a %-d %b %Y}" if first == last else f"{first} to {last}"
 
 
-def _notes(asked: Asked, change: Read, today: date) -> None:
+def _notes(question: ChangeQuestion, change: Read, today: date) -> None:
     projects = format.many(change.comparison.compared, "project")
     notes = [f"Compared: {projects}. A project that was not there yet, or not any more, used nothing."]
-    if asked.after[1] >= today and not asked.is_money:
+    if question.after[1] >= today and not question.is_money:
         notes.append("The running day is in the later period as far as it has come.")
     partial = sum(
         part.known[side] < part.expected[side]
         for part in change.comparison.by["project"]
         for side in (0, 1)
-        if not asked.is_money and asked.measures[0].kind == "counter"
+        if not question.is_money and question.measures[0].kind == "counter"
     )
     if partial:
         notes.append(f"{partial:,} times a project's period was not measured on each of its days.")
-    if asked.by == "device":
+    if question.by == "device":
         notes.append("Each device's figure is a lower bound; what is not known of any is of other devices.")
     if change.left_out:
         notes.append(f"Bills in {', '.join(change.left_out)} are left out: amounts of currencies do not add.")
     st.caption(" ".join(notes))
 
 
-def _parts(asked: Asked, change: Read) -> None:
-    parts = change.comparison.by[asked.by]
+def _parts(question: ChangeQuestion, change: Read) -> None:
+    parts = change.comparison.by[question.by]
     if not parts:
         st.info("Nothing is known of both periods. Choose another range, or look at Snapshots.")
         return
-    labels = [change.label(asked.by, part) for part in parts]
-    unit = units.of(asked.measures[0].unit, change.currency)
-    title = f"{asked.measures[0].label}: contributions to the change by {asked.by}"
-    drawn = figure.build(parts, labels, unit, str(sorted(asked.query().items())))
+    labels = [change.label(question.by, part) for part in parts]
+    unit = units.of(question.measures[0].unit, change.currency)
+    title = f"{question.measures[0].label}: contributions to the change by {question.by}"
+    drawn = figure.build(parts, labels, unit, str(sorted(question.query().items())))
     drawing.show(
         drawn,
         CHART,
         f"{title}, largest first. The table below has every value.",
         ("points",),
         "fleetmeter-changes",
-        lambda chosen: _clicked(asked, parts, chosen),
+        lambda chosen: _clicked(question, parts, chosen),
     )
-    if asked.by != "device":
+    if question.by != "device":
         st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
-    rows = [_row(asked, change, part, label) for part, label in zip(parts[:MOST], labels, strict=False)]
-    table(rows, _columns(asked), "changes-parts", title)
+    rows = [_row(question, change, part, label) for part, label in zip(parts[:MOST], labels, strict=False)]
+    table(rows, _columns(question), "changes-parts", title)
 
 
-def _clicked(asked: Asked, parts: Any, chosen: Selection) -> None:
+def _clicked(question: ChangeQuestion, parts: Any, chosen: Selection) -> None:
     place = chosen.places[0] if chosen.places else len(parts)
     if place < min(len(parts), figure.MOST):
-        controls.go(step(asked, parts[place]))
+        controls.go(step(question, parts[place]))
 
 
-def step(asked: Asked, part: Contribution) -> dict[str, str]:
+def step(question: ChangeQuestion, part: Contribution) -> dict[str, str]:
     """Return the address one step further into a contribution: an organization's projects, its meters.
 
     A device is the last step.
     """
-    if asked.by == "device":
-        return asked.query()
-    if asked.by == "meter":
-        return asked.query(meters=str(part.key), by="project")
-    own = [word for word in (asked.query().get("where") or "").split(",") if word]
-    kept = [word for word in own if not word.startswith(f"{asked.by}:")]
-    by = "meter" if asked.by == "project" else "project"
-    return asked.query(where=",".join([*kept, f"{asked.by}:{part.key}"]), by=by)
+    if question.by == "device":
+        return question.query()
+    if question.by == "meter":
+        return question.query(meters=str(part.key), by="project")
+    own = [word for word in (question.query().get("where") or "").split(",") if word]
+    kept = [word for word in own if not word.startswith(f"{question.by}:")]
+    by = "meter" if question.by == "project" else "project"
+    return question.query(where=",".join([*kept, f"{question.by}:{part.key}"]), by=by)
 
 
-def _row(asked: Asked, change: Read, part: Contribution, label: str) -> dict[str, Any]:
+def _row(question: ChangeQuestion, change: Read, part: Contribution, label: str) -> dict[str, Any]:
     whole = change.comparison.change
     return {
         "id": part.key,
@@ -160,40 +153,46 @@ def _row(asked: Asked, change: Read, part: Contribution, label: str) -> dict[str
         "change": part.change,
         "share": float(part.change / whole) if whole else None,
         "state": "new" if part.is_new else "gone" if part.is_gone else "",
-        "measured": _measured(asked, part),
+        "measured": _measured(question, part),
         "open": "Days",
         "hours": "Hours",
-        "step": links.address("changes", step(asked, part)),
-        "where": _where(asked, part),
+        "step": links.address("changes", step(question, part)),
+        "where": _where(question, part),
     }
 
 
-def _measured(asked: Asked, part: Contribution) -> str:
-    if asked.is_money or asked.measures[0].kind != "counter" or asked.by != "project":
+def _measured(question: ChangeQuestion, part: Contribution) -> str:
+    if question.is_money or question.measures[0].kind != "counter" or question.by != "project":
         return ""
     words = [f"{part.known[side]:,} of {part.expected[side]:,}" for side in (0, 1) if part.expected[side]]
     return " and ".join(words) + " days"
 
 
-def _where(asked: Asked, part: Contribution) -> str:
-    own = asked.query().get("where", "")
-    return own if asked.by in ("meter", "device") else ",".join(filter(None, [own, f"{asked.by}:{part.key}"]))
+def _where(question: ChangeQuestion, part: Contribution) -> str:
+    own = question.query().get("where", "")
+    return (
+        own
+        if question.by in ("meter", "device")
+        else ",".join(filter(None, [own, f"{question.by}:{part.key}"]))
+    )
 
 
-def _columns(asked: Asked) -> list[Column]:
-    kind: Kind = "money" if asked.is_money else "bytes" if asked.measures[0].unit == "bytes" else "count"
+def _columns(question: ChangeQuestion) -> list[Column]:
+    kind: Kind = (
+        "money" if question.is_money else "bytes" if question.measures[0].unit == "bytes" else "count"
+    )
 
     def explored(grain: str) -> Any:
-        return lambda row: f"/explore?{asked.explored(row['where'], grain)}"
+        return lambda row: f"/explore?{question.explored(row['where'], grain)}"
 
     def project(row: Mapping[str, Any]) -> str:
-        return links.project(row["id"], asked.state.meters[0])
+        return links.project(row["id"], question.state.meters[0])
 
-    is_last = asked.by == "device"
+    is_last = question.by == "device"
     columns = [
         Column(
             "label",
-            asked.by.capitalize(),
+            question.by.capitalize(),
             "name",
             link=None if is_last else lambda row: row["step"],
             narrow="title",
@@ -205,26 +204,28 @@ def _columns(asked: Asked) -> list[Column]:
         Column("state", "New or gone"),
         Column("open", "Chart", link=explored("day")),
     ]
-    if not asked.is_money:
+    if not question.is_money:
         columns.append(Column("hours", "Hours", link=explored("hour")))
-    if asked.by == "project":
+    if question.by == "project":
         columns.append(Column("id", "Page", "id", link=project))
         columns.append(Column("measured", "Measured"))
     return columns
 
 
-def _apart(asked: Asked, change: Read) -> None:
+def _apart(question: ChangeQuestion, change: Read) -> None:
     apart = change.comparison.apart
     if not apart:
         return
     projects = len({one.project for one in apart})
     st.subheader(f"Not compared: {format.many(projects, 'project')} unknown in one period", anchor=False)
-    kind: Kind = "money" if asked.is_money else "bytes" if asked.measures[0].unit == "bytes" else "count"
+    kind: Kind = (
+        "money" if question.is_money else "bytes" if question.measures[0].unit == "bytes" else "count"
+    )
     rows = [
         {
             "id": one.project,
             "label": change.project(one.project),
-            "meter": next(m.label for m in asked.measures if m.name == one.meter),
+            "meter": next(m.label for m in question.measures if m.name == one.meter),
             "before": one.before,
             "after": one.after,
         }

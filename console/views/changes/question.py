@@ -16,8 +16,8 @@ WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the page is asked: the measures of one unit, whose they are, and two periods of UTC days."""
+class ChangeQuestion:
+    """What the page answers: the measures of one unit, whose they are, and two periods of UTC days."""
 
     state: State
     measures: tuple[Measure, ...]  # in the order of the address
@@ -45,16 +45,16 @@ class Asked:
 
     def explored(self, where: str, grain: str = "day") -> str:
         """Return the query of Explore for a part of this change, both periods in one chart."""
-        asked = {"meters": ",".join(self.state.meters), "where": where, "grain": grain, "as": "line"}
+        query = {"meters": ",".join(self.state.meters), "where": where, "grain": grain, "as": "line"}
         if self.by == "device" and grain == "day":
-            asked["by"] = "device"
+            query["by"] = "device"
         first, last = self.after if grain == "hour" else (self.before[0], self.after[1])
-        return urlencode(asked | {"from": str(first), "to": str(last)})
+        return urlencode(query | {"from": str(first), "to": str(last)})
 
 
 def read(
     address: Mapping[str, str], today: date, known: Mapping[str, Measure] | None = None
-) -> tuple[Asked, list[str]]:
+) -> tuple[ChangeQuestion, list[str]]:
     """Return what an address asks for on `today` (UTC), and a sentence for each value not taken.
 
     `known` is every measure; without it those of the catalogue.
@@ -82,8 +82,8 @@ def read(
     fixed = _fixed(address, after, wrong)
     if measures[0].kind == "money":
         before = _months_before(after, vs)
-    asked = Asked(state, measures, by, fixed or before, after, usual, fixed is not None)  # type: ignore[arg-type]
-    return asked, [*refusals, *wrong]
+    question = ChangeQuestion(state, measures, by, fixed or before, after, usual, fixed is not None)  # type: ignore[arg-type]
+    return question, [*refusals, *wrong]
 
 
 def _of_one_unit(state: State, known: Mapping[str, Measure], wrong: list[str]) -> tuple[Measure, ...]:

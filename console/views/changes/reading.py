@@ -12,7 +12,7 @@ from console.data.changes.amounts import Presence
 from console.data.changes.contributions import Comparison, Contribution
 from console.data.explore import names
 from console.ui import escape
-from console.views.changes.question import Asked
+from console.views.changes.question import ChangeQuestion
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,30 @@ class Read:
         return escape.project(project, there.name if there else "Project")
 
 
-def read(connection: Connection, asked: Asked, at: datetime) -> Read:
+def read(connection: Connection, question: ChangeQuestion, at: datetime) -> Read:
     """Answer the question at `at`, in UTC."""
-    filters = asked.state.filters
+    filters = question.state.filters
     present = amounts.presence(connection, filters.projects)
     currency, others, zero = "", (), 0
-    ranges = asked.before, asked.after
-    if asked.is_money:
-        currencies = amounts.currencies(connection, asked.before[0], asked.after[1]) or [""]
+    ranges = question.before, question.after
+    if question.is_money:
+        currencies = amounts.currencies(connection, question.before[0], question.after[1]) or [""]
         currency, *rest = currencies
         others, zero = tuple(rest), Decimal(0)  # type: ignore[assignment]
         used = [
-            amounts.money(connection, asked.measures, *days, currency, filters.projects) for days in ranges
+            amounts.money(connection, question.measures, *days, currency, filters.projects) for days in ranges
         ]
     else:
         used = [
-            amounts.read(connection, asked.measures, *days, at.date(), filters.projects) for days in ranges
+            amounts.read(connection, question.measures, *days, at.date(), filters.projects) for days in ranges
         ]
     expected: Any = ranges
-    if asked.measures[0].kind == "gauge":  # a level is of the last day
+    if question.measures[0].kind == "gauge":  # a level is of the last day
         expected = tuple((last, last) for _, last in ranges)
     comparison = contributions.compare(
-        (used[0], used[1]), present, expected, asked.state.meters, filters, zero
+        (used[0], used[1]), present, expected, question.state.meters, filters, zero
     )
-    if asked.by == "device":
+    if question.by == "device":
         comparison = devices.with_devices(connection, comparison, filters.projects[0], ranges)
     own = [part.key for part in comparison.by["organization"]]
     named = {one.project for one in comparison.apart} | {part.key for part in comparison.by["project"]}
@@ -75,7 +75,7 @@ def read(connection: Connection, asked: Asked, at: datetime) -> Read:
         comparison,
         names.organizations(connection, own),
         {project: there for project, there in present.items() if project in named},
-        {measure.name: measure.label for measure in asked.measures},
+        {measure.name: measure.label for measure in question.measures},
         currency,
         others,
     )

@@ -51,7 +51,7 @@ def metered(engine: Engine, platform: Platform) -> list[int]:
     return ids
 
 
-def changed(engine: Engine, **address: str) -> tuple[question.Asked, Any]:
+def changed(engine: Engine, **address: str) -> tuple[question.ChangeQuestion, Any]:
     asked, wrong = question.read(address, TODAY, catalogue(OWN))
     assert wrong == []
     with engine.connect() as connection:
