@@ -27,6 +27,7 @@ class State:
         self._invocations: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
+        self._throttles: Counter[str] = Counter()
         self._trouble: str | None = None
 
     def turn(self, thread: str) -> None:
@@ -53,6 +54,7 @@ class State:
                 del self._working[thread]
                 self._turned[thread] = ended
                 self._seconds[job] += ended - began  # type: ignore[assignment]
+                self._throttles[job] += sum(outcome.throttles for outcome in outcomes)
                 if not outcomes or outcomes[0].state in ERROR_STATES:
                     self._errors[job] += 1
 
@@ -76,12 +78,14 @@ class State:
     def collect(self) -> Iterator[Metric]:
         """Yield the figures in Prometheus' terms."""
         with self._lock:
-            counted = (self._invocations.copy(), self._errors.copy(), self._seconds.copy())
+            kept = self._invocations, self._errors, self._seconds, self._throttles
+            counted = [values.copy() for values in kept]
             running = len(self._working)
         texts = (
             ("fleetmeter_job_invocations", "Runs that this process began."),
             ("fleetmeter_job_errors", "Runs that ended failed or dead, or broke off."),
             ("fleetmeter_job_duration_seconds", "Time that runs took, all together."),
+            ("fleetmeter_job_throttles", "Answers by which sources asked for fewer requests."),
         )
         for (name, text), values in zip(texts, counted, strict=True):
             family = CounterMetricFamily(name, text, labels=["job"])

@@ -44,13 +44,15 @@ def execute(
     failure of the job is part of the outcome; only a manual run raises its FleetmeterError.
     """
     with Heartbeat(engine, run, progress, leave) as heartbeat:
+        context = _context(settings, engine, run, heartbeat.advance)
         try:
-            return _finish(engine, tasks, run, _context(settings, engine, run, heartbeat.advance))
+            outcome = _finish(engine, tasks, run, context)
         except (LeaseLost, ShutdownRequested) as end:
             with transaction(engine) as connection:
                 if isinstance(end, ShutdownRequested):
-                    _give_back(connection, run)
-                return Outcome.of_row(listing.get(connection, run.id))
+                    _give_back(connection, run, context)
+                outcome = Outcome.of_row(listing.get(connection, run.id))
+        return replace(outcome, throttles=context.throttles)
 
 
 def _context(settings: Settings, engine: Engine, run: Run, advance: Advance) -> Context:
@@ -69,7 +71,8 @@ def _context(settings: Settings, engine: Engine, run: Run, advance: Advance) -> 
     )
 
 
-def _give_back(connection: Connection, run: Run) -> None:
+def _give_back(connection: Connection, run: Run, context: Context) -> None:
+    lease.add_throttles(connection, run, context.throttles)
     if run.dry_run and run.trigger == "manual":  # nobody is there any more to read the preview
         requests.cancel(connection, run.id)
     else:
@@ -95,10 +98,11 @@ def _finish(engine: Engine, tasks: Tasks, run: Run, context: Context) -> Outcome
     except (LeaseLost, ShutdownRequested):
         raise
     except Exception as error:  # a bug of ours too: left running, it would be taken over for ever
-        return _failed(engine, run, error)
+        return _failed(engine, run, error, context.throttles)
     result, errors = _with_earlier(run, result, context.errors)
     passing = [error for error in errors if error.get("passing")]
     with transaction(engine) as connection:
+        lease.add_throttles(connection, run, context.throttles)
         if passing and run.trigger != "manual" and not run.dry_run:
             state = _retry(connection, run, result, errors, passing)
         else:
@@ -167,11 +171,12 @@ def _next_close(tasks: Tasks, context: Context) -> dict[str, Any]:
         return preview.bills(connection)
 
 
-def _failed(engine: Engine, run: Run, error: Exception) -> Outcome:
+def _failed(engine: Engine, run: Run, error: Exception, throttles: int) -> Outcome:
     reason = describe_error(error)
     passing = isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and is_passing(error))
     _, failures = _with_earlier(run, {}, [{"project_id": None, "error": reason, "passing": passing}])
     with transaction(engine) as connection:
+        lease.add_throttles(connection, run, throttles)
         if passing and run.trigger != "manual":
             state = lease.retry_later(connection, run, failures, backoff.seconds(run.failed_attempts + 1))
         else:

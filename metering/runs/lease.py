@@ -166,6 +166,12 @@ def retry_later(
     return state
 
 
+def add_throttles(connection: Connection, run: Run, throttles: int) -> None:
+    """Add to the answers by which sources asked this run for fewer requests. Raises LeaseLost."""
+    if throttles:
+        _update_own(connection, run, "throttles = throttles + :throttles", throttles=throttles)
+
+
 def release(connection: Connection, run: Run) -> None:
     """Queue the run at once for another worker, which does the chunks that are left."""
     _update_own(connection, run, "state = 'queued', next_attempt_at = clock_timestamp()")

@@ -15,7 +15,8 @@ class Outcome:
 
     `state`: succeeded, partial (some projects or sources were left out), failed, dead, cancelled; or
     queued or running, if another worker has the run. `errors`: one for each failure, with `project_id`
-    (None for a source), `error` and `passing`.
+    (None for a source), `error` and `passing`. `throttles`: answers by which sources asked this process
+    for fewer requests.
     """
 
     run_id: int
@@ -24,6 +25,7 @@ class Outcome:
     state: str
     result: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    throttles: int = 0
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "Outcome":

@@ -174,7 +174,7 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
             return CollectionResult(source.name, configured=False)
         asked.append(project)
         found = reasons if project is None else {p: why for p, why in reasons.items() if p == project}
-        return CollectionResult("s3", failures=found, projects=3 - len(found))
+        return CollectionResult("s3", failures=found, projects=3 - len(found), throttles=2)
 
     monkeypatch.setattr(GaugeSource, "refresh", refresh)
     run_id = ask(engine, trigger="schedule")
@@ -184,6 +184,8 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
         assert run is not None
         ended = runs.execute(configured, engine, run)
         assert ended.state == ("dead" if attempt == lease.ATTEMPTS - 1 else "queued")
+        assert ended.throttles == 2
+    assert platform.scalar("SELECT throttles FROM job_runs") == 2 * lease.ATTEMPTS
     assert asked == [None] + [throttled] * (lease.ATTEMPTS - 1)
     named = platform.scalar("SELECT jsonb_path_query_array(errors, '$[*].project_id') FROM job_runs")
     assert named == [denied, throttled]
