@@ -22,10 +22,10 @@ help:  ## list these commands
 
 install: .venv/.installed  ## build the environment in .venv
 
-extras:  ## install the optional parts (mosquitto, Chromium, PgBouncer) with apt, as root
+extras:  ## install the optional parts (mosquitto, Chromium, PgBouncer, Prometheus) with apt, as root
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  mosquitto mosquitto-clients chromium-headless-shell systemd pgbouncer
+	  mosquitto mosquitto-clients chromium-headless-shell systemd pgbouncer prometheus
 
 # Its data stay in this checkout, so that two checkouts do not disturb each other.
 demo: export FLEETMETER_DATA_DIR ?= $(CURDIR)/.data

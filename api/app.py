@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from api import openapi, problems, reference
+from api import openapi, probes, problems, reference
 from api.context import Context
 from api.edge import Edge
 from api.problems import Problem
@@ -53,6 +53,7 @@ def create(settings: Settings) -> FastAPI:
     app.state.context = Context(settings)
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     app.add_route(f"{PREFIX}/docs", _reference, include_in_schema=False)
+    probes.add_to(app)
     for subject in SUBJECTS:
         app.include_router(subject.router, prefix=PREFIX)
     app.add_exception_handler(RequestValidationError, _invalid)

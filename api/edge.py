@@ -1,13 +1,8 @@
-"""ASGI middleware around the API: request ids, the log, the limit of bodies, and problems for every error.
-
-`OBSERVERS` are called with each answer: (method, route, status, seconds). `route` is the address with its
-parameters' names, so that it has few values; None where no route matched.
-"""
+"""ASGI middleware around the API: request ids, the log, the limit of bodies, and problems for every error."""
 
 import re
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,15 +10,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import latency, problems
+from api.probes import PATHS
 from api.problems import Problem
 from metering.db.engine import describe_error
 
 LARGEST_BODY = 8 * 2**20  # bytes
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 LOG = structlog.get_logger("api")
-Observer = Callable[[str, str | None, int, float], None]
-OBSERVERS: list[Observer] = []
 
 
 class Edge:
@@ -34,7 +28,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PATHS:  # probes come every few seconds
             await self.app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send)
@@ -96,8 +90,7 @@ class _Exchange:
     def report(self) -> None:
         seconds = time.perf_counter() - self.started
         route = getattr(self.scope.get("route"), "path", None)
-        for observe in OBSERVERS:
-            observe(self.scope["method"], route, self.status, seconds)
+        latency.observe(self.scope["method"], route, self.status, seconds)
         caller: Any = self.scope["state"].get("caller")
         LOG.info(
             "request",

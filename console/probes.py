@@ -5,12 +5,8 @@ the first two. /metrics takes a token where people sign in: behind a proxy of th
 caller comes from loopback, so where one comes from proves nothing.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
-
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,48 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import latency
 from console.data.transactions import probe_transaction
-from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import current_settings
 from metering.errors import FleetmeterError
+from metering.probes import figures
 from metering.probes.access import trusted
-
-# Name -> what it measures, and its label. Dashboards rely on the names.
-GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "fleetmeter_up": ("Whether the database answers.", ()),
-    "fleetmeter_projects": ("Projects with running totals.", ()),
-    "fleetmeter_jobs": ("Job runs that are queued or running.", ("state",)),
-    "fleetmeter_job_queue_oldest_seconds": ("Age of the oldest queued run.", ()),
-    "fleetmeter_workers": ("Processes seen in the last 30 seconds.", ("role",)),
-    "fleetmeter_alerts_open": ("Alerts that are not resolved.", ()),
-    "fleetmeter_gaps_open": ("Gaps that block a close: neither covered nor accepted.", ()),
-    "fleetmeter_unattributed_messages": (
-        "MQTT messages that match no project, of this hour and the one before.",
-        ("reason",),
-    ),
-    "fleetmeter_source_age_seconds": ("Age of the newest measurement of a source.", ("source",)),
-}
-METRICS = text(f"""
-    SELECT 'fleetmeter_projects' AS name, NULL AS label, count(*)::float AS value FROM project_stats
-    UNION ALL SELECT 'fleetmeter_jobs', state, count(*) FROM job_runs
-        WHERE state IN ('queued', 'running') GROUP BY state
-    UNION ALL SELECT 'fleetmeter_job_queue_oldest_seconds', NULL,
-        coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM job_runs WHERE state = 'queued'
-    UNION ALL SELECT 'fleetmeter_workers', role, count(*) FROM workers
-        WHERE last_seen_at > now() - interval '30 seconds' GROUP BY role
-    UNION ALL SELECT 'fleetmeter_alerts_open', NULL, count(*) FROM alerts WHERE resolved_at IS NULL
-    UNION ALL SELECT 'fleetmeter_gaps_open', NULL, count(*) FROM gaps
-        WHERE covered_at IS NULL AND accepted_at IS NULL
-    UNION ALL SELECT 'fleetmeter_unattributed_messages', reason, sum(messages) FROM unattributed_messages
-        WHERE hour > CAST(:at AS timestamptz) - interval '2 hours' GROUP BY reason
-    UNION ALL {
-    " UNION ALL ".join(
-        f'''SELECT 'fleetmeter_source_age_seconds', '{source}',
-        extract(epoch FROM :at - max({source}_measured_at)) FROM project_stats'''
-        for source in SOURCE_NAMES
-    )
-}""")
-
 
 GUARDED = ("/metrics", "/_stcore/metrics")
 REFUSAL = PlainTextResponse(
@@ -114,28 +74,10 @@ def _ready() -> Response:
 def _metrics() -> Response:
     try:
         with probe_transaction() as page:
-            body = exposition(page.connection, page.at)
+            body = figures.read(page.connection, page.at)
     except (FleetmeterError, SQLAlchemyError):
-        body = _exposition([("fleetmeter_up", None, 0)])
-    return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-def exposition(connection: Connection, at: datetime) -> bytes:
-    """Return the figures at `at` in Prometheus' text format; an unknown one has no line."""
-    rows = connection.execute(METRICS, {"at": at}).all()
-    return _exposition([("fleetmeter_up", None, 1), *((row.name, row.label, row.value) for row in rows)])
-
-
-def _exposition(figures: Sequence[tuple[str, str | None, float | None]]) -> bytes:
-    registry = CollectorRegistry()
-    gauges: dict[str, Gauge] = {}
-    for name, label, value in figures:
-        if value is None:
-            continue
-        if name not in gauges:
-            gauges[name] = Gauge(name, *GAUGES[name], registry=registry)
-        (gauges[name] if label is None else gauges[name].labels(label)).set(value)
-    return generate_latest(registry)
+        body = figures.down()
+    return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -7,11 +7,14 @@ from metering.config.settings import Settings
 from metering.errors import SettingsError
 
 
-def trusted(authorization: str, settings: Settings) -> bool:
-    """Whether that header opens metrics; without sign-in and token everybody on this machine does."""
+def trusted(authorization: str, settings: Settings, address: str = "127.0.0.1") -> bool:
+    """Return whether that header opens the metrics of a server that listens on `address`.
+
+    Without a token they are open on loopback, where nobody signs in.
+    """
     token = settings.metrics_token
     if token is None:
-        return not settings.sign_in
+        return not settings.sign_in and _is_loopback(address)
     scheme, _, token_given = authorization.partition(" ")
     expected = token.get_secret_value().encode()
     return scheme.lower() == "bearer" and compare_digest(token_given.strip().encode(), expected)

@@ -11,12 +11,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from api import latency
 from collectors.mqtt.state import State as CounterState
-from console.probes import GAUGES
 from jobs import runner
 from jobs.state import State as RunnerState
 from metering.config.settings import Settings
 from metering.errors import SettingsError
+from metering.probes.figures import GAUGES
 from metering.probes.server import serving
 from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.mqtt_daemon import Running
@@ -66,7 +67,9 @@ def test_a_runner_counts_its_runs_by_job(configured: Settings, engine: Engine) -
     thread = threading.Thread(target=runner.run, args=(settings, engine, stop), daemon=True)
     thread.start()
     until(lambda: ask(port, "/readyz")[0] == 200, 15)
-    until(lambda: 'fleetmeter_job_invocations_total{job="hourly"}' in ask(port, "/metrics")[1], 15)
+    for figure in ("invocations", "errors", "duration_seconds", "throttles"):
+        line = f'fleetmeter_job_{figure}_total{{job="hourly"}}'
+        until(lambda line=line: line in ask(port, "/metrics")[1], 15)  # type: ignore[misc]
     stop.set()
     thread.join(20)
     assert ask(port, "/healthz")[0] == 0
@@ -101,6 +104,6 @@ def test_metrics_ask_for_the_token_and_are_not_open_to_other_machines(configured
 def test_the_docs_list_every_metric() -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(fleetmeter_\w+)`", page, re.MULTILINE))
-    families = [*CounterState().collect(), *RunnerState().collect()]
+    families = [*CounterState().collect(), *RunnerState().collect(), *latency.REGISTRY.collect()]
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     assert listed == names | set(GAUGES)

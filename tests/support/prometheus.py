@@ -1,0 +1,78 @@
+"""A real Prometheus that reads what deploy/prometheus says, at the addresses of a test's processes."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.ports import free_port
+from tests.support.until import until
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+class Prometheus:
+    """Its HTTP API."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.address}/api/v1/{path}", params=parameters, timeout=10).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def query(self, expression: str) -> list[Any]:
+        return list(self.ask("query", query=expression)["result"])
+
+    def is_up(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/-/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def reading(folder: Path, targets: Mapping[str, str], token: str) -> Iterator[Prometheus]:
+    """Run Prometheus with the deployed configuration; `targets`: process -> host:port."""
+    settings = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"}
+    (job,) = settings["scrape_configs"]
+    (folder / "token").write_text(token)
+    job["authorization"]["credentials_file"] = "token"
+    for entry in job["static_configs"]:
+        entry["targets"] = [targets[entry["labels"]["process"]]]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
+    shutil.copy(DEPLOY / "prometheus" / "rules.yml", folder)
+    port = free_port()
+    command = [
+        _program(),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            server = Prometheus(port)
+            until(server.is_up, 30)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _program() -> str:
+    path = shutil.which("prometheus")
+    if path:
+        return path
+    sentence = "prometheus is not installed; get it with: make extras"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
