@@ -43,6 +43,12 @@ READ_LATER = """(
 EVER_OWNED = """({organization} = p.organization_id OR EXISTS (
     SELECT FROM project_owners w WHERE w.project_id = p.id AND w.organization_id = {organization}))"""
 
+# Whether the day of project `p` that ends at `{ends}` may be seen: an organization's session sees its own.
+OWNED_ON = """((SELECT fleetmeter_unscoped()) IS NOT NULL
+    OR EXISTS (SELECT FROM project_owners w WHERE w.project_id = p.id
+        AND w.owned_from < {ends} AND w.owned_until >= {ends})
+    OR NOT EXISTS (SELECT FROM project_owners w WHERE w.project_id = p.id))"""
+
 # Whether project `p` was off on the UTC day `{date}` from beginning to end.
 OFF_ON = """EXISTS (SELECT FROM project_pauses x WHERE x.project_id = p.id
     AND x.off_from <= {date} AND coalesce(x.off_until, 'infinity') > {date})"""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
-from metering.catalogue.history import OFF_ON
+from metering.catalogue.history import OFF_ON, OWNED_ON
 from metering.catalogue.meters import is_zero
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import INSTALLED_AT, METERED_FROM, METERED_UNTIL
@@ -55,6 +55,7 @@ MATRIX = text(f"""
                 date_trunc('day', CAST(:at AS timestamptz), 'UTC') + interval '1 day') - interval '1 day',
             interval '1 day') AS day (day)
         WHERE NOT {OFF_ON.format(date="day.day::date")}
+            AND {OWNED_ON.format(ends="(day.day + interval '1 day')")}
     )
     SELECT e.id, e.name, e.organization_id, e.date, source.name,
         CASE WHEN d.project_id IS NULL AND e.ends > :at THEN 'running'

@@ -16,6 +16,10 @@ EXPECTED_FROM = f"""least(
     (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id
         AND d.date >= ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date))"""
 
+# The first day that is the present owner's, for an organization's session: it sees no day of an owner before.
+OWNED_FROM = """CASE WHEN (SELECT fleetmeter_unscoped()) IS NULL THEN (
+    SELECT date_trunc('day', max(w.owned_from), 'UTC') FROM project_owners w WHERE w.project_id = p.id) END"""
+
 
 @dataclass(frozen=True)
 class MissingDay:
@@ -34,7 +38,7 @@ EXPECTED = f"""
     FROM (
         SELECT p.id, p.name, p.organization_id,
             greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
-                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
+                THEN :since ELSE {EXPECTED_FROM} END, {OWNED_FROM}) AS starts,
             least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
         FROM {platform.PROJECTS} p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id) p
     LEFT JOIN (

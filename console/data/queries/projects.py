@@ -8,7 +8,7 @@ from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.unknowns import looked_in_month
-from metering.days.expected_days import EXPECTED_FROM
+from metering.days.expected_days import EXPECTED_FROM, OWNED_FROM
 from metering.db import patterns
 
 MATCHES = text(f"""
@@ -24,7 +24,8 @@ FIRST = text(f"""
 
 ONE = text(f"""
     SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
-        p.deactivated_at, {EXPECTED_FROM} AS expected_from, {METERED_UNTIL} AS metered_until
+        p.deactivated_at, greatest({EXPECTED_FROM}, {OWNED_FROM}) AS expected_from,
+        {METERED_UNTIL} AS metered_until
     FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id WHERE p.id = :id""")
 
 LIVE = text("SELECT * FROM project_stats WHERE project_id = :id")

@@ -13,6 +13,7 @@ from metering.alerts import alerts, incidents, titles
 from metering.catalogue import history
 from metering.catalogue.periods import Day
 from metering.config.settings import Settings
+from metering.days import completeness, coverage_matrix, expected_days
 from metering.db import scope
 from metering.db.transactions import transaction
 from metering.exports.export import Export
@@ -155,3 +156,21 @@ def test_an_alert_tells_the_present_owner_of_itself_only(
         assert detail["organization_id"] == billed
         (title,) = [titles.title(row) for row in rows if row["kind"] == "project_moved"]
         assert str(seller) not in title.split()
+
+
+def test_days_of_a_former_owner_are_not_missing_for_the_next_one(
+    engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    project, seller, buyer = moved
+    last, at = OCTOBER.next().first, OCTOBER.end + timedelta(days=1)  # nobody has sealed the last day
+    missing = {}
+    for owner in (None, (seller,), (buyer,)):
+        with transaction(engine) as connection:
+            scope.limit(connection, owner)
+            days = expected_days.missing_days(connection, OCTOBER.first, last, at)
+            sealed = completeness.read(connection, OCTOBER.first, last, at)
+            assert completeness.missing(connection, sealed, at) == days
+            cells = coverage_matrix.matrix(connection, OCTOBER.first, last, at)
+            assert {cell.date for cell in cells if cell.state == "unsealed"} == {day.date for day in days}
+        missing[owner] = [(day.project_id, day.date) for day in days]
+    assert missing == {None: [(project, last.date)], (seller,): [], (buyer,): [(project, last.date)]}
