@@ -167,6 +167,13 @@ class SpendShape(Shape):
     currency: str
 
 
+class UnpricedShape(Shape):
+    """A project without a price: its tier is in no plan."""
+
+    project_id: int
+    tier: str
+
+
 class ExplanationShape(Shape):
     """A closed month's charge down to its hours, with the arithmetic."""
 

@@ -13,7 +13,7 @@ from api.pages import Rows
 from api.parameters import PAGE, Cursor, Limit, OfOrganization, OfProject, PathMonth, ProjectId
 from api.problems import Problem
 from api.requests import ApiRoute
-from api.schemas import ExplanationShape, SpendShape, listing
+from api.schemas import ExplanationShape, SpendShape, UnpricedShape, listing
 from metering.catalogue import platform, projects
 from metering.catalogue.periods import Month
 from metering.errors import PeriodError
@@ -36,7 +36,10 @@ SPEND = (
 
 @router.get(
     "/spend",
-    response_model=listing(SpendShape, {"at": (datetime, ...), "assumption": (str, ...)}),
+    response_model=listing(
+        SpendShape,
+        {"at": (datetime, ...), "assumption": (str, ...), "unpriced": (list[UnpricedShape], ...)},
+    ),
     summary="The running month in money",
 )
 def spent(
@@ -46,7 +49,10 @@ def spent(
     limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
-    """Return month to date and projection of each project. A project without a price is `unpriced`."""
+    """Return month to date and projection of each project.
+
+    A project whose tier is in no plan has no price: it is in `unpriced`, on every page, and in no row.
+    """
     key = cursors.decode(request, cursor, int) or [0]
 
     def body(access: Access) -> tuple[Rows, dict[str, Any]]:
@@ -54,7 +60,10 @@ def spent(
             projects.require(access.connection, project_id)
         if organization_id is not None:
             platform.require_organization(access.connection, organization_id)
-        more = {"at": access.at, "assumption": spend.ASSUMPTION}
+        left_out = spend.unpriced(
+            access.connection, access.server.plans, access.at, project_id, organization_id
+        )
+        more = {"at": access.at, "assumption": spend.ASSUMPTION, "unpriced": left_out}
         return _page(access, key[0], limit + 1, project_id, organization_id), more
 
     fetched, more = read(request, body)

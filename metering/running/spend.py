@@ -137,7 +137,11 @@ def page(
 
 
 def unpriced(
-    connection: Connection, plans: Plans, at: datetime, project_id: int | None = None
+    connection: Connection,
+    plans: Plans,
+    at: datetime,
+    project_id: int | None = None,
+    organization_id: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the active projects that `by_project` leaves out, with the tier that is in no plan."""
     known = list(plans.in_force(Month.of(at).last.date).tiers)
@@ -146,8 +150,10 @@ def unpriced(
             SELECT p.id AS project_id, o.tier
             FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
             WHERE p.is_active AND NOT o.tier = ANY(:known)
-                AND (CAST(:project AS bigint) IS NULL OR p.id = :project) ORDER BY p.id"""),
-        {"known": known, "project": project_id},
+                AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
+                AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
+            ORDER BY p.id"""),
+        {"known": known, "project": project_id, "organization": organization_id},
     )
     return [dict(row) for row in rows.mappings()]
 

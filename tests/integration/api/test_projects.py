@@ -1,5 +1,6 @@
 """Projects over HTTP: pages, one project live, who may see which, and what is refused."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import httpx
@@ -94,3 +95,34 @@ def test_the_same_answer_is_not_sent_twice(connect: Connect, platform: Platform,
     packed = client.get("/projects", headers={"Accept": "text/csv"})
     assert packed.text.splitlines()[0] == "id,name,organization_id,tier,is_active"
     assert client.get("/projects", headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_project_without_a_price_is_named_and_has_no_charge(connect: Connect, platform: Platform) -> None:
+    own, other = platform.organization("bespoke"), platform.organization("bespoke")
+    mine, theirs = platform.project(own), platform.project(other)
+    priced = platform.project(platform.organization("starter"))
+    named = {"project_id": mine, "tier": "bespoke"}
+    answer = connect("viewer", own).get("/spend").json()
+    assert (answer["items"], answer["unpriced"]) == ([], [named])
+    staff = connect("viewer")
+    for query, items, unpriced in (
+        ({}, [priced], [mine, theirs]),
+        ({"organization_id": own}, [], [mine]),
+        ({"project_id": theirs}, [], [theirs]),
+    ):
+        answer = staff.get("/spend", params=query).json()
+        assert [item["project_id"] for item in answer["items"]] == items
+        assert [one["project_id"] for one in answer["unpriced"]] == unpriced
+
+
+def test_a_body_of_100_megabytes_is_refused_and_not_kept(address: str, connect: Connect) -> None:
+    client = connect("operator")
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"[" * 2**20
+
+    declared = {"Content-Length": str(100 * 2**20), "Content-Type": "application/json"}
+    assert client.post("/usage", content=pieces()).status_code == 413
+    assert client.post("/usage", headers=declared, content=pieces()).status_code == 413
+    assert client.get("/projects").status_code == 200
