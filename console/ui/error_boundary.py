@@ -62,3 +62,19 @@ def guarded(part: Callable[..., None]) -> Callable[..., None]:
             render_error(error)
 
     return wrapper
+
+
+def optional(part: Callable[..., None]) -> Callable[..., None]:
+    """Show in one line, in its place, why a `part` is not there without which the page still answers.
+
+    What else goes wrong is shown as `guarded` does; the page's own reading says that the database is away.
+    """
+
+    @functools.wraps(part)
+    def wrapper(*arguments: Any, **options: Any) -> None:
+        try:
+            part(*arguments, **options)
+        except DatabaseUnavailable:
+            st.caption("Not read now: the database does not answer.")
+
+    return guarded(wrapper)

@@ -40,7 +40,7 @@ def started(key: str, run_ids: Sequence[int]) -> None:
 
 
 @st.fragment(run_every=1)
-@error_boundary.guarded
+@error_boundary.optional
 def _watch(key: str, run_ids: list[int]) -> None:
     followed = _find(run_ids)
     _render(followed)

@@ -6,13 +6,13 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 import pytest
 import streamlit as st
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from streamlit.testing.v1 import AppTest
 
@@ -182,13 +182,25 @@ def live_runner(site: Site) -> Iterator[None]:
     engine.dispose()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[BrowserContext]:
+    """What the pages of a module share: the browser's cache, which holds the console's compiled scripts."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
-    opened = context.new_page()
-    yield opened
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(window: BrowserContext) -> Iterator[Page]:
+    """A page that remembers nothing of the one before."""
+    window.clear_cookies()
+    opened = window.new_page()
+    yield opened
+    for each in window.pages:
+        with suppress(Error):  # a page that never loaded has no storage
+            each.evaluate("() => {localStorage.clear(); sessionStorage.clear()}")
+        each.close()
 
 
 @pytest.fixture

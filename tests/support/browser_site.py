@@ -94,10 +94,12 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def open_list(page: Page, label: str, option: Locator) -> Locator:
     """An option of the select box of that label, whose list is closed by whatever is drawn anew around it."""
-    for _ in range(20):
-        page.get_by_role("combobox", name=label, exact=True).click()
+    box = page.get_by_role("combobox", name=label, exact=True)
+    for _ in range(90):
+        if box.get_attribute("aria-expanded") != "true":
+            box.click()
         with suppress(TimeoutError):
-            option.wait_for(timeout=5_000)
+            option.wait_for(timeout=1_000)
             return option
     raise AssertionError(f"{label} does not offer {option}")
 

@@ -202,7 +202,7 @@ def _samples(server: str, scope: Scope) -> deque[Sample]:
 
 
 @st.fragment(run_every=2)
-@error_boundary.guarded
+@error_boundary.optional
 def _rate() -> None:
     with read_transaction() as page:
         messages, at = fleet.counted(page.connection)
@@ -232,7 +232,7 @@ def _rates(samples: Sequence[Sample]) -> list[float]:
     return [(b[1] - a[1]) / max((b[0] - a[0]).total_seconds(), 0.1) for a, b in pairs]
 
 
-@error_boundary.guarded
+@error_boundary.optional
 def _money(label: str, part: str) -> None:
     spent = spending.latest(current_scope())
     sums = {} if spent is None else getattr(spent, part)

@@ -41,7 +41,7 @@ def _span(first: date, last: date) -> str:
     return f"{first:%a %d %b}" if first == last else f"{first:%d %b} to {last:%d %b}"
 
 
-@error_boundary.guarded
+@error_boundary.optional
 def render() -> None:
     """Show the views that this person, or an operator for everybody, has pinned."""
     with read_transaction() as page:
