@@ -19,8 +19,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from fleetmeter import schema
+from metering.catalogue.periods import Month
 from metering.config.settings import Settings, load_settings
 from metering.db.engine import open_engine
+from metering.ledger.partitions import ensure_partition
 from tests.support.platform import Platform
 
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
@@ -111,6 +113,8 @@ def template(server: URL, admin: Connection) -> Iterator[str]:
         connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed"))
         connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept"))
         connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_guarded"))
+        for month in ("2026-10", "2026-11", "2026-12"):  # as a daemon does before it counts
+            ensure_partition(connection, Month.parse(month))
     engine.dispose()
     yield name
     admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))

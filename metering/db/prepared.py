@@ -1,7 +1,8 @@
-"""A statement that is planned once for each connection, and asked in one message without SQLAlchemy.
+"""Statements that PostgreSQL plans once for each connection, where planning takes longer than running.
 
-For what is asked many times a second. PostgreSQL runs the statements of one message in one transaction, so
-that a setting which the first of them makes holds for the others and for nothing else.
+`Planned` runs inside a transaction, for what is run once for each of many days. `Prepared` is asked in one
+message without SQLAlchemy, many times a second: PostgreSQL runs the statements of one message in one
+transaction, so that a setting which the first of them makes holds for the others and for nothing else.
 """
 
 import hashlib
@@ -9,28 +10,61 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg2
-from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 
 from metering.db.transactions import translated
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")  # :name, but no cast
+# By psycopg2's connection: a dry run has another pool, and with it another `info`, for the same one.
+_PREPARED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 _GENERIC = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
+
+
+class _Statement:
+    def __init__(self, sql: str) -> None:
+        names = list(dict.fromkeys(_PARAMETER.findall(sql)))
+        numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql)
+        self.name = f"fleetmeter_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
+        self._prepare = f"PREPARE {self.name} AS {numbered}"
+        given = ", ".join(f"%({name})s" for name in names)
+        self.execution = f"EXECUTE {self.name}({given})"
+
+    def ensure(self, cursor: Any) -> None:
+        """Prepare the statement where the cursor's connection has not done so yet."""
+        prepared = _PREPARED.setdefault(cursor.connection, set())
+        if self.name not in prepared:
+            cursor.execute(self._prepare)
+            prepared.add(self.name)
+
+
+class Planned:
+    """A statement that is run many times in a transaction, each time by the same plan, whatever its values.
+
+    Parameters are written `:name`. The setting holds until the transaction ends, for statements like it.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._statement = _Statement(sql)
+        self._run = f"{_GENERIC}; {self._statement.execution}"
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Run it; `values` may hold more than it takes."""
+        with connection.connection.cursor() as cursor:
+            self._statement.ensure(cursor)
+        return connection.exec_driver_sql(self._run, dict(values))
 
 
 class Prepared:
     """A statement of one row, and in `before` a SELECT that is run first; parameters are written `:name`."""
 
     def __init__(self, sql: str, before: str) -> None:
-        names = list(dict.fromkeys(_PARAMETER.findall(sql)))
-        numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql)
-        self._name = f"fleetmeter_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        self._prepare = f"PREPARE {self._name} AS {numbered}"
-        given = ", ".join(f"%({name})s" for name in names)
+        self._statement = _Statement(sql)
         first = _PARAMETER.sub(r"%(\1)s", before)
-        self._ask = f"{_GENERIC}; {first}; EXECUTE {self._name}({given})"
+        self._ask = f"{_GENERIC}; {first}; {self._statement.execution}"
 
     def one(self, engine: Engine, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the row by column.
@@ -39,10 +73,7 @@ class Prepared:
         """
         with _message(engine) as pooled:
             cursor: Any = pooled.cursor()
-            prepared: set[str] = pooled.info.setdefault("prepared", set())
-            if self._name not in prepared:
-                cursor.execute(self._prepare)
-                prepared.add(self._name)
+            self._statement.ensure(cursor)
             cursor.execute(self._ask, values)
             names = [column[0] for column in cursor.description]
             return dict(zip(names, cursor.fetchone(), strict=True))

@@ -7,6 +7,12 @@ from sqlalchemy import Connection, Engine, text
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 
+# To look first takes a tenth of the time of the call.
+_ENSURE = text("""
+    SELECT fleetmeter_ensure_partition(parent, :day)
+    FROM (VALUES ('usage_hourly'), ('daily_stats')) AS t (parent)
+    WHERE to_regclass(parent || to_char(CAST(:day AS date), '"_"YYYY"_"MM')) IS NULL""")
+
 
 def ensure_partitions(engine: Engine, at: datetime) -> None:
     """Make the partitions of this month and the next, in a transaction of their own."""
@@ -17,8 +23,4 @@ def ensure_partitions(engine: Engine, at: datetime) -> None:
 
 def ensure_partition(connection: Connection, month: Month) -> None:
     """Make the partitions that `month` is written to; nothing when they are there."""
-    for table in ("usage_hourly", "daily_stats"):
-        connection.execute(
-            text("SELECT fleetmeter_ensure_partition(:table, :day)"),
-            {"table": table, "day": month.first.date},
-        )
+    connection.execute(_ENSURE, {"day": month.first.date})
