@@ -53,8 +53,7 @@ class Planned:
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it; `values` may hold more than it takes."""
-        with connection.connection.cursor() as cursor:
-            self._statement.ensure(cursor)
+        self._statement.ensure(connection.connection.cursor())
         return connection.exec_driver_sql(self._run, dict(values))
 
 

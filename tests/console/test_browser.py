@@ -322,15 +322,20 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("project?project=abc", "project = abc"),
         ("project?project=424242", "project = 424242"),
-        ("project?days=31", "days = 31"),
-        ("snapshots?from=2026-13-01", "from = 2026-13-01"),
-        ("snapshots?source=cheese", "source = cheese"),
-        ("billing?month=soon", "month = soon"),
-        ("limits?share=81", "share = 81"),
-        ("jobs?state=exploded", "state = exploded"),
         ("alerts?kind=<b>x</b>", "kind = <b>x</b>"),
+        *(
+            pytest.param(path, said, marks=pytest.mark.drill)
+            for path, said in (
+                ("project?project=abc", "project = abc"),
+                ("project?days=31", "days = 31"),
+                ("snapshots?from=2026-13-01", "from = 2026-13-01"),
+                ("snapshots?source=cheese", "source = cheese"),
+                ("billing?month=soon", "month = soon"),
+                ("limits?share=81", "share = 81"),
+                ("jobs?state=exploded", "state = exploded"),
+            )
+        ),
     ],
 )
 def test_a_wrong_value_of_the_address_is_named(page: Page, site: Site, path: str, said: str) -> None:

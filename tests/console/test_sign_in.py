@@ -270,6 +270,7 @@ def test_an_answer_meant_for_another_browser_is_refused(
     heading(page, "Overview")  # the same answer is good where it was asked for
 
 
+@pytest.mark.drill
 def test_a_sign_in_ends_with_its_token_also_on_a_page_that_stays_open(page: Page, guarded: Guarded) -> None:
     guarded.provider.lives = 12.0
     sign_in(page, guarded, "ada")

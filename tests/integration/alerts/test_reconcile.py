@@ -290,6 +290,7 @@ def now_compared(where: Settings, engine: Engine, wanted: Callable[[dict[str, An
     raise AssertionError(found)
 
 
+@pytest.mark.drill
 @pytest.mark.mosquitto
 def test_mosquittos_counter_agrees_and_a_restart_is_noticed(
     mosquitto: Mosquitto, counting: Settings, engine: Engine, platform: Platform

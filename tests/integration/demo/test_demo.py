@@ -109,6 +109,7 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     assert limits.check_mqtt_inbound_limit(1, 1).allowed
 
 
+@pytest.mark.drill
 def test_a_later_start_fills_the_days_between_and_makes_nothing_special_again(
     engine: Engine, platform: Platform
 ) -> None:

@@ -209,6 +209,7 @@ def test_eight_closers_at_once_make_one_bill_a_project(
     assert verify(engine).sound
 
 
+@pytest.mark.drill
 def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
     engine: Engine, platform: Platform, url: URL
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_member_of_a_shared_group_moves_with_what_waits_for_it(
     assert counted(platform) == 800
 
 
+@pytest.mark.drill
 def test_a_move_that_cannot_mark_leaves_everything_as_it_was(
     platform: Platform, configured: Settings, tmp_path: Path, topic: str, engine: Engine
 ) -> None:
