@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.db.prepared import Planned
 from metering.events.event import Refused, unknown_project
 from metering.ledger.own_usage import STANDING, Standing, standing
 
@@ -51,7 +52,7 @@ class ReportedProject:
 
 
 # One statement locks and reads: PostgreSQL returns of a locked row what the transaction before has left.
-LOCK = text(f"""
+LOCK = Planned(f"""
     SELECT s.project_id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until)
             THEN u.metered_until END AS metered_until, pauses.off_from, pauses.off_until, w.owned_from,
         {STANDING}
@@ -93,5 +94,5 @@ def _lock(connection: Connection, parameters: dict[str, Any]) -> dict[int, Repor
             tuple(zip(row["off_from"] or (), row["off_until"] or (), strict=True)),
             standing(row),
         )
-        for row in connection.execute(LOCK, parameters).mappings()
+        for row in LOCK.execute(connection, parameters).mappings()
     }

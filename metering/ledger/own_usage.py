@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from metering.catalogue.meters import COUNTERS, columns
 from metering.catalogue.own_meters import LARGEST
+from metering.db.prepared import Planned
 
 # Built-in counters that no table of the platform supplies; others would count twice, by rows and reports.
 REPORTABLE = tuple(counter.name for counter in COUNTERS if counter.source != "platform_db")
@@ -79,18 +80,20 @@ _MERGED = """CASE WHEN {kept} = '{{}}' THEN {more} WHEN {more} = '{{}}' THEN {ke
         FROM (SELECT * FROM jsonb_each({kept}) UNION ALL SELECT * FROM jsonb_each({more})) AS both_cells
         GROUP BY key) AS merged) END"""
 
-ADD_HOURS = text(f"""
+ADD_HOURS = Planned(f"""
     INSERT INTO usage_hourly AS u (project_id, hour, meters, {columns("{0}", REPORTABLE)})
     SELECT project_id, hour, meters, {columns("{0}", REPORTABLE)} FROM ({_GIVEN}) g ORDER BY project_id, hour
     ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = u.{0} + excluded.{0}", REPORTABLE)},
         meters = {_MERGED.format(kept="u.meters", more="excluded.meters")}""")
-ADD_TOTALS = text(f"""
+ADD_TOTALS = Planned(f"""
     UPDATE project_stats s SET updated_at = greatest(s.updated_at, :at),
         meters = {_MERGED.format(kept="s.meters", more="g.meters")},
         mqtt_measured_at = CASE WHEN greatest({columns("g.{0}", REPORTABLE)}) > 0
             THEN greatest(s.mqtt_measured_at, :at) ELSE s.mqtt_measured_at END,
         {columns("{0} = s.{0} + g.{0}", REPORTABLE)}
-    FROM ({_GIVEN}) g WHERE s.project_id = g.project_id""")
+    FROM ({_GIVEN}) g WHERE s.project_id = g.project_id
+        AND s.project_id = ANY(CAST(:ids AS bigint[]))  -- else every project is read to find some
+""")
 
 Cells = dict[Any, dict[str, int]]
 NONE = dict.fromkeys(REPORTABLE, 0)
@@ -118,8 +121,8 @@ def add(connection: Connection, usage: Iterable[Usage], largest: Collection[str]
     ]
     totals = [{"project_id": project, **_columns(cell)} for project, cell in projects.items()]
     names = {"largest": list(largest)}
-    connection.execute(ADD_HOURS, names | {"rows": json.dumps(by_hour)})
-    connection.execute(ADD_TOTALS, names | {"rows": json.dumps(totals), "at": at})
+    ADD_HOURS.execute(connection, names | {"rows": json.dumps(by_hour)})
+    ADD_TOTALS.execute(connection, names | {"rows": json.dumps(totals), "at": at, "ids": list(projects)})
 
 
 def _columns(cell: dict[str, int]) -> dict[str, Any]:

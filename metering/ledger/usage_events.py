@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from metering.db.prepared import Planned
 from metering.db.transactions import in_batches, transaction
 
 KEPT = timedelta(days=35)
@@ -31,7 +32,7 @@ class EventKey(NamedTuple):
         return cls(source if organization_id is None else f"{organization_id} {source}", id)
 
 
-KEEP = text("""
+KEEP = Planned("""
     INSERT INTO usage_events (source, id, project_id, received_at)
     SELECT g.source, g.id, g.project_id, :at FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]),
         CAST(:projects AS bigint[])) AS g (source, id, project_id) ORDER BY g.source, g.id
@@ -55,7 +56,7 @@ def keep(
     if not keys:
         return set()
     parameters = _arrays(keys) | {"projects": list(project_ids), "at": at}
-    return {EventKey(*row) for row in connection.execute(KEEP, parameters)}
+    return {EventKey(*row) for row in KEEP.execute(connection, parameters)}
 
 
 def counted(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
