@@ -56,7 +56,7 @@ def keep(
     if not keys:
         return set()
     parameters = _arrays(keys) | {"projects": list(project_ids), "at": at}
-    return {EventKey(*row) for row in KEEP.execute(connection, parameters)}
+    return {EventKey(row.source, row.id) for row in KEEP.execute(connection, parameters)}
 
 
 def counted(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
