@@ -1,6 +1,7 @@
 """`status` and `doctor`: how the processes are, and what is wrong."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,15 @@ def status(as_json: AsJson = False) -> None:
     _render_status(report, as_json)
 
 
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check what operators complain about, and print what is wrong and what to do."""
     from fleetmeter.doctor.examine import examine  # noqa: PLC0415 - a slow import that few commands need
 
     findings = examine(load_settings(), environment.now())
-    _render_findings(findings)
+    if as_json:
+        output.as_json(OUT, [asdict(finding) for finding in findings])
+    else:
+        _render_findings(findings)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 

@@ -190,6 +190,9 @@ def test_status_and_doctor_speak_of_a_system_that_never_ran(fleetmeter: Terminal
     assert findings.returncode == 1
     for complaint in ("counters", "hourly", "daily snapshots", "monthly close"):
         assert complaint in findings.stdout
+    listed = json.loads(fleetmeter("doctor", "--json").stdout)
+    assert all(finding["checked"] in findings.stdout for finding in listed)
+    assert not all(finding["ok"] for finding in listed)
 
 
 def test_verify_exits_one_and_names_what_is_wrong(fleetmeter: Terminal, platform: Platform) -> None:

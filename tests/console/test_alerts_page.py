@@ -3,15 +3,18 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
-from console.views.snapshots import matrix
+from console.views.snapshots import matrix, matrix_file
+from metering.catalogue.periods import Day
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.config.settings import Settings
+from metering.db.transactions import read_snapshot
 from tests.support import runs
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
@@ -181,9 +184,10 @@ def test_only_the_failures_that_the_filter_leaves_are_tried_again(
 
 
 def test_the_matrix_shows_how_well_each_day_was_measured(open_page: Open, fleet: Fleet) -> None:
-    page = open_page("snapshots")
+    page = open_page("snapshots", source="every")
     grid = next(frame.value for frame in page.dataframe if frame.key == "matrix" or "●" in str(frame.value))
     assert len(grid) == len(fleet.projects) * len(SOURCE_NAMES)
+    assert len(open_page("snapshots").dataframe[-1].value) == len(fleet.projects)  # the worst of each day
     cells = {icon for column in grid.columns[2:] for cell in grid[column] for icon in cell}
     assert cells <= {*matrix.ICONS.values(), matrix.NOT_EXPECTED}
     if fleet.missing:
@@ -212,10 +216,23 @@ def test_the_matrix_leaves_projects_whose_days_were_read_in_part(
         date=yesterday,
     )
     said = {"from": str(yesterday), "to": str(yesterday), "only": "missing"}
-    grid = open_page("snapshots", **said).dataframe[-1].value
+    (worst,) = open_page("snapshots", **said).dataframe[-1].value[f"{yesterday:%m-%d}"]
+    assert worst == ["◐"]
+    grid = open_page("snapshots", **said, source="every").dataframe[-1].value
     assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCE_NAMES)
     page = open_page("snapshots", **said, source="mqtt")
     assert "none is missing, partial or carried over" in page.info[-1].value
+
+
+def test_the_matrix_is_a_file_of_every_project_and_source(fleet: Fleet, engine: Engine) -> None:
+    yesterday = Day.of(datetime.now(UTC)).previous()
+    with read_snapshot(engine) as connection:
+        rows = list(matrix_file.rows(connection, yesterday, yesterday, SOURCE_NAMES, None))
+        (whole,) = {len(row) for row in rows}
+        assert whole == len(matrix_file.NAMES)
+        assert sorted((row[0], row[4]) for row in rows) == sorted(product(fleet.projects, SOURCE_NAMES))
+        only = list(matrix_file.rows(connection, yesterday, yesterday, ("s3",), (fleet.projects[1],)))
+    assert [(row[0], row[3], row[4]) for row in only] == [(fleet.projects[1], yesterday.date, "s3")]
 
 
 def test_health_shows_the_drift_against_the_brokers_own_count(

@@ -12,15 +12,25 @@ from sqlalchemy import Connection, text
 from console.data.queries.rows import Row, every, one
 from metering.catalogue.sources import SOURCE_NAMES
 
+# A counter is its session; its process is in `workers` under a name made of the client id. A process that was
+# seen more than a day ago is shown only where it is the last of its role.
 WORKERS = text("""
-    SELECT name, role, host, pid, started_at, last_seen_at,
-        last_seen_at > now() - interval '30 seconds' AS alive, false AS approximate
-    FROM workers WHERE last_seen_at > now() - interval '7 days'
-    UNION ALL
-    SELECT client_id, 'counter', coalesce(broker, ''), NULL, session_started_at, last_seen_at,
-        connected AND last_seen_at > now() - interval '1 minute', approximate
-    FROM mqtt_sessions WHERE session_started_at IS NOT NULL AND retired_at IS NULL
-    ORDER BY role, last_seen_at DESC NULLS LAST LIMIT 50""")
+    WITH sessions AS (
+        SELECT m.client_id AS name, 'counter' AS role, concat_ws(', broker ', w.host, m.broker) AS host,
+            w.pid, m.session_started_at AS started_at, m.last_seen_at,
+            m.connected AND m.last_seen_at > now() - interval '1 minute' AS alive, m.approximate
+        FROM mqtt_sessions m LEFT JOIN workers w ON w.name = 'counter ' || m.client_id
+        WHERE m.session_started_at IS NOT NULL AND m.retired_at IS NULL
+    ), seen AS (
+        SELECT name, role, host, pid, started_at, last_seen_at,
+            last_seen_at > now() - interval '30 seconds' AS alive, false AS approximate
+        FROM workers WHERE name NOT IN (SELECT 'counter ' || name FROM sessions)
+        UNION ALL SELECT * FROM sessions
+    ), ranked AS (
+        SELECT *, bool_or(alive) OVER (PARTITION BY role) AS is_replaced,
+            row_number() OVER (PARTITION BY role ORDER BY last_seen_at DESC NULLS LAST) AS place FROM seen)
+    SELECT * FROM ranked WHERE place = 1 OR alive OR last_seen_at > now() - interval '1 day'
+    ORDER BY role, place LIMIT 50""")
 
 # A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
 COUNTED = """count(*) FILTER (WHERE {0}_measured_at >= CAST(:before AS timestamptz)) AS {0}_measured,

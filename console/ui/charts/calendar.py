@@ -34,6 +34,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], state: str) -> go.Scatter:
         mode="markers+text",
         text=[f"{row['missing']:,}" if row["missing"] else "" for row in rows],
         textfont={"color": palette.BACKGROUND, "size": 11},
+        ids=[str(row["date"]) for row in rows],
         customdata=[f"{row['date']:%a %-d %b %Y}: {_words(row)}" for row in rows],
         hovertemplate="%{customdata}<extra></extra>",
         marker={"symbol": "square", "size": CELL - 8, "color": LOOKS[state]},

@@ -20,6 +20,7 @@ class Selection:
     points: tuple[tuple[int, str], ...] = ()
     box: tuple[str, str] | None = None
     places: tuple[int, ...] = ()  # of the points within their traces
+    name: str | None = None  # of the first point, where its trace names its points
 
     @property
     def x(self) -> str | None:
@@ -64,7 +65,12 @@ def _selection(chosen: Any, figure: go.Figure) -> Selection:
     points = tuple((int(point["curve_number"]), _x(point, figure)) for point in at)
     places = tuple(int(point["point_index"]) for point in at)
     boxes = [sorted(map(str, box["x"])) for box in chosen["box"] if len(box["x"]) == 2]
-    return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None, places)
+    return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None, places, _name(at, figure))
+
+
+def _name(points: Sequence[Any], figure: go.Figure) -> str | None:
+    names = figure.data[points[0]["curve_number"]].ids if points else None
+    return None if names is None else str(names[points[0]["point_index"]])
 
 
 def _x(point: Any, figure: go.Figure) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from importlib import metadata
@@ -14,9 +15,10 @@ from console.data.queries.problems import STALE, Problem
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction
-from console.ui import format, remedies
+from console.ui import escape, format, remedies, states
 from console.ui.health_summary import WELL_INSIDE, verdict
 from console.ui.page_header import head, loading
+from console.ui.states import State
 from console.ui.table import Column, table
 from console.views.health import doctor, tokens
 from console.views.overview import page as overview
@@ -24,7 +26,7 @@ from metering.catalogue import brokers
 from metering.catalogue.sources import SOURCE_LABELS
 
 WORKERS = (
-    Column("state", "State"),
+    Column("state", "State", "state"),
     Column("role", "Role"),
     Column("name", "Name", "name"),
     Column("host", "Where", "name"),
@@ -33,13 +35,12 @@ WORKERS = (
     Column("started_at", "Since (UTC)", "instant"),
 )
 FRESHNESS = (
-    Column("state", "State"),
+    Column("state", "State", "state"),
     Column("label", "Source"),
     Column("measured", "Measured in 2 h", "count"),
     Column("projects", "Projects", "count"),
     Column("newest", "Newest (UTC)", "instant"),
     Column("oldest", "Oldest (UTC)", "instant"),
-    Column("why", "What the last refresh said"),
 )
 GAPS = (
     Column("id", "Gap", "id"),
@@ -132,8 +133,8 @@ def _workers(workers: Sequence[Row], at: datetime) -> None:
     if not workers:
         st.info("No process has been seen yet. Start `fleetmeter runner` and `fleetmeter counter`.")
         return
-    rows = [{**row, "state": "● alive" if row["alive"] else "○ gone"} for row in workers]
-    table(rows, WORKERS, "workers", "Runners and counters seen in the last week", placeholder="—")
+    rows = [{**row, "state": _process(row)} for row in workers]
+    table(rows, WORKERS, "workers", "Runners and counters seen in the last day", placeholder="—")
     if any(row["approximate"] for row in workers):
         st.warning(f"MQTT {brokers.APPROXIMATE}")
 
@@ -150,16 +151,28 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
     ]
     alt = "Each source with how many projects it measured and when"
     table(rows, FRESHNESS, "freshness", alt, placeholder="—")
+    for row in freshness:  # whole, where a cell would cut it
+        if row["why"]:
+            source, why = SOURCE_LABELS[row["source"]], escape.markdown(row["why"])
+            st.caption(f"{source}: the last refresh said: {why}")
 
 
-def _state(row: Row, at: datetime) -> str:
+def _process(row: Row) -> State:
+    if row["alive"]:
+        return states.ALIVE
+    return states.ENDED if row["is_replaced"] else states.GONE
+
+
+def _state(row: Row, at: datetime) -> State:
     if row["newest"] is None:
-        return "○ never measured"
+        return states.NEVER_MEASURED
     if row["source"] == "mqtt":  # measured when a message comes: a quiet project is not behind
-        return "● fresh"
+        return states.FRESH
     if at - row["newest"] > STALE:
-        return "▲ stale"
-    return f"▲ {format.many(row['behind'], 'project')} behind" if row["behind"] else "● fresh"
+        return states.STALE
+    if row["behind"]:
+        return replace(states.STALE, word=f"{format.many(row['behind'], 'project')} behind")
+    return states.FRESH
 
 
 def _drift(drift: Sequence[Row]) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from console.actions import create_token, revoke_token
 from console.data.session import has_role, now
 from console.data.transactions import read_transaction
-from console.ui import confirm_dialog, notices
+from console.ui import confirm_dialog, notices, states
 from console.ui.table import Column, table
 from metering.config.oidc import ROLES
 from metering.db import tokens
@@ -17,7 +17,7 @@ from metering.db.tokens import LONGEST_NAME, MOST_DAYS, Token
 from metering.errors import FleetmeterError
 
 COLUMNS = (
-    Column("state", "State"),
+    Column("state", "State", "state"),
     Column("id", "Token", "id"),
     Column("name", "Name", "name"),
     Column("role", "Role"),
@@ -27,7 +27,7 @@ COLUMNS = (
     Column("created_by", "Created by", "name"),
     Column("created_at", "Created (UTC)", "instant"),
 )
-SIGNS = {"active": "● active", "expired": "○ expired", "revoked": "○ revoked"}
+SIGNS = {"active": states.ACTIVE, "expired": states.EXPIRED, "revoked": states.REVOKED}
 NEW = "new-token"  # in the session, until the page is left
 
 

@@ -14,6 +14,7 @@ from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
 from console.ui import escape
 from console.ui.states import LEGEND, STATES
+from console.views.snapshots import matrix_file
 from metering.catalogue.periods import Day, days
 from metering.catalogue.sources import SOURCE_LABELS, SOURCE_NAMES, SourceName
 from metering.days import coverage_matrix
@@ -22,13 +23,18 @@ from metering.db.scope import Scope
 
 MOST_DAYS = 31
 PAGE = 25  # projects
-EVERY = "every"
+WORST, EVERY = "worst", "every"
 NOT_EXPECTED = "·"
 ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
     "running": "…",
     "unsealed": "□",
 }
 GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#D55E00", "#8A95A166"
+# From worst to best; what nobody expects of a source says nothing about the others.
+RANKS = (
+    *("unsealed", "missing", "failed", "denied", "partial", "carried", "running", "measured", "zero"),
+    *("not_started", "not_configured"),
+)
 COLOURS = {"●": GREEN, "0": SKY, "◐": ORANGE, "↷": PURPLE, "○": RED, "✕": RED, "□": RED}
 
 
@@ -62,15 +68,17 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
     st.subheader("How well the days were measured", anchor=False)
     after = int(st.session_state.get("matrix-after", 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        sources, lacking = _choose()
+        sources, lacking, is_worst = _choose()
         only = None
         if lacking:
             only = tuple(sorted(unsealed | partial(current_scope(), first.date, last.date, sources)))
         cells = query(current_scope(), first.date, last.date, after, sources, only)
-        st.button("First page", on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
+        first_label, next_label = f"First {PAGE} projects", f"Next {PAGE} projects"
+        st.button(first_label, on_click=_go, args=(0,), disabled=after == 0, key="matrix-first")
         following = cells[-1].project_id if cells else after
         enough = len({cell.project_id for cell in cells}) == PAGE
-        st.button("Next page", on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
+        st.button(next_label, on_click=_go, args=(following,), disabled=not enough, key="matrix-next")
+        matrix_file.offer(first, last, sources, only)
     if not cells:
         st.info(
             "Every project's days are sealed; none is missing, partial or carried over."
@@ -78,16 +86,31 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
             else "No project was metered in these days."
         )
         return
-    _grid(cells, first, last)
+    _grid(worst(cells) if is_worst else cells, first, last, is_worst)
     st.caption(f"{LEGEND} · □ not sealed · … still running · {NOT_EXPECTED} not expected")
 
 
-def _choose() -> tuple[Sequence[SourceName], bool]:
-    """Return the sources to show, and whether to show only projects with a problem in them."""
-    options = {EVERY: "Every source"} | {str(name): label for name, label in SOURCE_LABELS.items()}
+def worst(cells: Sequence[Cell]) -> list[Cell]:
+    """Return of each project's day the cell of the source that was measured worst."""
+    found: dict[tuple[int, date], Cell] = {}
+    for cell in cells:
+        key = cell.project_id, cell.date
+        if key not in found or _rank(cell) < _rank(found[key]):
+            found[key] = cell
+    return list(found.values())
+
+
+def _rank(cell: Cell) -> int:
+    return RANKS.index(cell.state)
+
+
+def _choose() -> tuple[Sequence[SourceName], bool, bool]:
+    """Return the sources to show, whether only projects with a problem, and whether only the worst source."""
+    options = {WORST: "The worst of each day", EVERY: "Every source"}
+    options |= {str(name): label for name, label in SOURCE_LABELS.items()}
     address.parse("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
     address.parse("only", _is_missing, "`missing`")
-    st.session_state.setdefault("source", EVERY)
+    st.session_state.setdefault("source", WORST)
     source = st.selectbox(
         "Source",
         list(options),
@@ -98,10 +121,10 @@ def _choose() -> tuple[Sequence[SourceName], bool]:
         args=(0,),
     )
     only = st.toggle("Only with missing, partial or carried-over days", key="only", on_change=_go, args=(0,))
-    address.write("source", None if source == EVERY else source)
+    address.write("source", None if source == WORST else source)
     address.write("only", "missing" if only else None)
-    sources = [name for name in SOURCE_NAMES if source in (EVERY, name)]
-    return sources, only
+    sources = [name for name in SOURCE_NAMES if source in (WORST, EVERY, name)]
+    return sources, only, source == WORST
 
 
 def _is_missing(raw: str) -> bool:
@@ -110,31 +133,27 @@ def _is_missing(raw: str) -> bool:
     return True
 
 
-def _grid(cells: Sequence[Cell], first: Day, last: Day) -> None:
+def _grid(cells: Sequence[Cell], first: Day, last: Day, is_worst: bool) -> None:
+    """Draw a row for each project, or with its sources for each of them."""
     headings = {day.date: f"{day.date:%m-%d}" for day in reversed(list(days(first, last)))}
     whose = {cell.project_id: cell.project for cell in cells}
     named = {one: escape.cell(escape.project(one, name)) for one, name in whose.items()}
-    rows: dict[tuple[int, SourceName], dict[date, list[str]]] = {}
+    rows: dict[tuple[int, str], dict[date, list[str]]] = {}
     for cell in cells:
-        key = cell.project_id, cell.source
+        key = cell.project_id, "" if is_worst else SOURCE_LABELS[cell.source]
         rows.setdefault(key, {})[cell.date] = [ICONS.get(cell.state, cell.state)]
     pills = {
         heading: pa.array([row.get(day, [NOT_EXPECTED]) for row in rows.values()])
         for day, heading in headings.items()
     }
+    sources = {} if is_worst else {"Source": [source for _, source in rows]}
     st.dataframe(
-        pa.table(
-            {
-                "Project": [named[project] for project, _ in rows],
-                "Source": [SOURCE_LABELS[source] for _, source in rows],
-                **pills,
-            }
-        ),
+        pa.table({"Project": [named[project] for project, _ in rows], **sources, **pills}),
         column_config=_columns(tuple(headings.values())),
         hide_index=True,
         key="matrix",
         height=min(38 + 35 * len(rows), 600),
-        alt="How well each source measured each project's days, a column a day",
+        alt="How well each project's days were measured, a column a day",
     )
 
 

@@ -15,6 +15,7 @@ from console.data.session import current_scope, has_role, now
 from console.data.transactions import read_transaction_as
 from console.ui import format, links, progress
 from console.ui.charts import calendar, drawing
+from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.snapshots import matrix
@@ -172,6 +173,13 @@ def _by_project(missing: Missing) -> list[dict[str, Any]]:
     return rows
 
 
+def _open_day(chosen: Selection) -> None:
+    """Show the day that was clicked in the calendar, alone."""
+    if chosen.name is not None:
+        day = date.fromisoformat(chosen.name)
+        st.session_state["from"] = st.session_state["to"] = day
+
+
 def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Day) -> None:
     if not missing and not sealed:
         return
@@ -184,7 +192,8 @@ def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Da
     chart, listing = st.tabs(["Calendar", "Table"])
     with chart:
         alt = "How many projects miss each day; the table beside it has the numbers"
-        drawing.show(calendar.figure(rows, f"{first}..{last}"), "calendar", alt)
+        drawn = calendar.figure(rows, f"{first}..{last}")
+        drawing.show(drawn, "calendar", alt, ("points",), on_select=_open_day)
     with listing:
         table(
             rows[::-1],
