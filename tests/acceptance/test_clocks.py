@@ -83,6 +83,7 @@ def test_at_refuses_where_the_clock_is_wrong(host: Host, running_month: int) -> 
         assert "clock" in result.stderr
 
 
+@pytest.mark.drill
 def test_within_the_tolerance_a_job_runs(
     host: Host, platform: Platform, running_month: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_within_the_tolerance_a_job_runs(
     assert host.run("run", "hourly").returncode == 0
 
 
+@pytest.mark.drill
 def test_doctor_and_status_say_by_how_much_the_clocks_differ(host: Host) -> None:
     host.shift(-7_200)
     doctor = host.run("doctor")

@@ -58,7 +58,7 @@ def look(page: Page, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.drill), "dark"])
 def test_a_question_and_an_explanation_have_no_barrier(page: Page, site: Site, scheme: str) -> None:
     look(page, 1440, scheme)
     visit(page, site, "jobs")
@@ -120,7 +120,7 @@ def test_a_missing_day_is_backfilled_with_one_double_click(page: Page, site: Sit
     assert site.scalar(sealed, id=site.fleet.projects[-1], dates=dates) == len(dates)
 
 
-@pytest.mark.parametrize("job", in_turn("daily", "monthly", "archive"))
+@pytest.mark.parametrize("job", in_turn("daily", "monthly"))
 def test_a_job_is_asked_for_runs_and_shows_its_result(
     page: Page, site: Site, live_runner: None, job: str
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_projects_page_says_its_hostile_name_as_it_is(watched: Page, hostile: 
     unharmed(watched)
 
 
+@pytest.mark.drill
 def test_the_selector_lists_hostile_names_as_they_are(watched: Page, hostile: Site) -> None:
     visit(watched, hostile, "project")
     open_list(watched, "Project", watched.get_by_role("option").first)

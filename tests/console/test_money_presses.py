@@ -102,6 +102,7 @@ COPIES = """
     WHERE m.project_id = (SELECT min(project_id) FROM monthly_stats) AND p.name LIKE 'copy %'"""
 
 
+@pytest.mark.drill
 def test_more_bills_than_a_page_holds_are_leafed_through(page: Page, site: Site) -> None:
     month = site.fleet.closed.previous()
     with site.engine.begin() as connection:

@@ -57,6 +57,7 @@ def test_a_visitor_sees_the_way_in_and_nothing_else(page: Page, guarded: Guarded
         assert page.get_by_test_id("stMetric").count() == 0
 
 
+@pytest.mark.drill
 def test_a_viewer_comes_in_reads_and_is_offered_nothing_to_do(page: Page, guarded: Guarded) -> None:
     sign_in(page, guarded, "vera")
     heading(page, "Overview")
@@ -100,6 +101,7 @@ def test_a_role_taken_while_the_page_is_open_does_nothing_any_more(page: Page, g
     assert guarded.rows("SELECT count(*) FROM job_runs WHERE requested_by LIKE 'olga%'") == [(0,)]
 
 
+@pytest.mark.drill
 def test_an_admin_may_close_months_and_post_adjustments(page: Page, guarded: Guarded) -> None:
     sign_in(page, guarded, "ada")
     visit(page, guarded, "jobs")
@@ -108,6 +110,7 @@ def test_an_admin_may_close_months_and_post_adjustments(page: Page, guarded: Gua
     expect(page.get_by_text("ada@fleet.example · admin")).to_be_visible()
 
 
+@pytest.mark.drill
 def test_who_signs_in_comes_to_the_page_they_asked_for(page: Page, guarded: Guarded) -> None:
     sign_in(page, guarded, "ada", f"billing?month={guarded.rivals.closed}")
     heading(page, "Billing")
@@ -308,6 +311,7 @@ def test_a_customer_sees_their_own_projects_whatever_the_address_says(page: Page
     assert page.get_by_test_id("stSidebarNavLink").filter(has_text="Jobs").count() == 0
 
 
+@pytest.mark.drill
 def test_a_customers_download_is_their_own(page: Page, guarded: Guarded) -> None:
     sign_in(page, guarded, "bob")
     visit(page, guarded, f"billing?month={guarded.rivals.closed}")

@@ -206,6 +206,7 @@ def test_retention_runs_as_the_writer_and_writes_what_goes(
     assert written == [("runner@host", expected)]
 
 
+@pytest.mark.drill
 def test_counter_runner_and_console_run_as_the_writer(
     roles: Roles, tmp_path: Path, platform: Platform, engine: Engine
 ) -> None:

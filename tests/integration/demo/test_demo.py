@@ -64,6 +64,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.drill
 def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:

@@ -111,6 +111,7 @@ def test_stop_stops_and_keeps_the_data(folder: Path) -> None:
     assert ask(url, "SELECT answer FROM kept") == [42]
 
 
+@pytest.mark.drill
 def test_a_taken_port_is_left_to_its_taker(folder: Path) -> None:
     first = postgres.ensure_running(folder)
     ask(first, "CREATE TABLE kept AS SELECT 42 AS answer")
