@@ -48,11 +48,18 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
         return whole
     labels, groups = [""], 1
     if question.by != "none":
-        labels, groups = top(connection, question, sql.ranked(days, question.measures[0], label), parameters)
+        ranking = _ranking(question, days, opened)
+        labels, groups = top(connection, question, ranking.statement, parameters | ranking.parameters)
         parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), parameters)
     return Grouped(long(rows, question.measures), labels, groups, opened)
+
+
+def _ranking(question: Question, days: Sequence[str], opened: date | None) -> months.Ranking:
+    if question.by == "organization":
+        return months.ranked(question, opened, filters(question))
+    return months.Ranking(sql.ranked(days, question.measures[0], LABELS[question.by]), {})
 
 
 def _all_tiers(

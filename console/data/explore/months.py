@@ -1,4 +1,4 @@
-"""Rank projects over years: whole months from their summaries, the days at the edges one by one."""
+"""Rank projects and organizations over years: whole months from their summaries, the edges day by day."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,10 @@ class Ranking:
 
 
 def ranked(question: Question, opened: date | None, names: Sequence[str]) -> Ranking:
-    """Return how to rank projects by the first measure over the range."""
+    """Return how to rank projects, or organizations, by the first measure over the range.
+
+    For organizations the parameters must have `open_sums` where days are open.
+    """
     return _with(sql.ranked, question, opened, names)
 
 
@@ -37,24 +40,33 @@ def _with(
     names: Sequence[str],
 ) -> Ranking:
     measure = question.measures[0]
-    live = [sql.open_days([measure], names)] if opened else []
+    by, read_days, read_open = _source(question, names)
+    live = [read_open] if opened else []
     # The largest value of a month cannot be taken apart into its days: they are read one by one.
     if measure.kind == "gauge" or "projects" in names or not measure.adds_up:
-        days = [sql.of_projects([measure], sql.where(names)), *live]
-        return Ranking(make(days, measure, "project_id"), {})
+        return Ranking(make([read_days([measure], sql.where(names)), *live], measure, by), {})
     last = min(question.last, opened - DAY) if opened else question.last
     parts: list[str] = []
     parameters: dict[str, Any] = {}
     whole, edges = split(question.first, last)
     if whole:
-        parts.append(_months(measure, sql.where(names)))
+        parts.append(_months(measure, by, sql.where(names)))
         parameters["months"] = whole
     for number, (first, until, sign) in enumerate(edges):
-        parts.append(_edge(measure, sql.where(names), number, sign))
+        parts.append(_edge(read_days([measure], sql.where(names)), by, number, sign))
         parameters |= {f"edge_first_{number}": first, f"edge_last_{number}": until}
-    columns = "project_id, NULL::date AS date, rows, v0, k0"
+    columns = f"{by}, NULL::date AS date, rows, v0, k0"
     every = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
-    return Ranking(make(every, replace(measure, kind="counter"), "project_id"), parameters)
+    return Ranking(make(every, replace(measure, kind="counter"), by), parameters)
+
+
+def _source(question: Question, names: Sequence[str]) -> tuple[str, Callable[..., str], str]:
+    """Return the column of the labels, and how their sealed and their open days are read."""
+    measure = question.measures[0]
+    if question.by != "organization":
+        return "project_id", sql.of_projects, sql.open_days([measure], names)
+    read_days = sql.of_projects if "projects" in names else sql.of_organizations
+    return "organization_id", read_days, sql.of_sums([measure])
 
 
 def split(first: date, last: date) -> tuple[list[date], list[tuple[date, date, int]]]:
@@ -84,16 +96,13 @@ def _months_between(first: date, last: date) -> Iterator[date]:
         month = (month + 31 * DAY).replace(day=1)
 
 
-def _months(measure: Measure, condition: str) -> str:
+def _months(measure: Measure, by: str, condition: str) -> str:
     known = "days" if measure.kind == "own" else measure.known
-    return f"""SELECT project_id, days AS rows, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
+    return f"""SELECT {by}, days AS rows, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
         {known} AS k0
         FROM project_months WHERE month = ANY(:months) AND {condition}"""
 
 
-def _edge(measure: Measure, condition: str, number: int, sign: int) -> str:
-    days = sql.of_projects([measure], condition)
+def _edge(days: str, by: str, number: int, sign: int) -> str:
     days = days.replace(":first", f":edge_first_{number}").replace(":last", f":edge_last_{number}")
-    return (
-        f"SELECT project_id, {sign} * rows AS rows, {sign} * v0 AS v0, {sign} * k0 AS k0 FROM ({days}) edge"
-    )
+    return f"SELECT {by}, {sign} * rows AS rows, {sign} * v0 AS v0, {sign} * k0 AS k0 FROM ({days}) edge"
