@@ -459,6 +459,8 @@ def test_a_limit_is_found_and_its_burn_down_names_the_day(page: Page, site: Site
     used = site.scalar("SELECT mqtt_inbound FROM project_stats WHERE project_id = :id", id=project)
     assert dict(traces)["Used this month"][-1] == used
     page.get_by_text("Limits of every project").click()
+    page.wait_for_url(lambda url: "project=" not in url)
+    settle(page)
     page.get_by_text("All", exact=True).click()
     page.wait_for_url("**share=0*")
     choose(page, "Sort by", "Used")

@@ -15,7 +15,7 @@ from metering.catalogue.sources import SOURCE_NAMES
 # A counter is its session; its process is in `workers` under a name made of the client id. A process that was
 # seen more than a day ago is shown only where it is the last of its role.
 WORKERS = text("""
-    WITH sessions AS (
+    WITH counters AS (
         SELECT m.client_id AS name, 'counter' AS role, concat_ws(', broker ', w.host, m.broker) AS host,
             w.pid, m.session_started_at AS started_at, m.last_seen_at,
             m.connected AND m.last_seen_at > now() - interval '1 minute' AS alive, m.approximate
@@ -24,8 +24,8 @@ WORKERS = text("""
     ), seen AS (
         SELECT name, role, host, pid, started_at, last_seen_at,
             last_seen_at > now() - interval '30 seconds' AS alive, false AS approximate
-        FROM workers WHERE name NOT IN (SELECT 'counter ' || name FROM sessions)
-        UNION ALL SELECT * FROM sessions
+        FROM workers WHERE name NOT IN (SELECT 'counter ' || name FROM counters)
+        UNION ALL SELECT * FROM counters
     ), ranked AS (
         SELECT *, bool_or(alive) OVER (PARTITION BY role) AS is_replaced,
             row_number() OVER (PARTITION BY role ORDER BY last_seen_at DESC NULLS LAST) AS place FROM seen)
