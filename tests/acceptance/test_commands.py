@@ -94,6 +94,7 @@ def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -
     }, "nobody decided or corrected anything"
 
 
+@pytest.mark.drill
 def test_missing_days_are_listed_and_a_backfill_seals_them(fleetmeter: Terminal, platform: Platform) -> None:
     project = platform.project(created_at="2026-11-18T08:00:00Z")
     platform.sql(
@@ -276,6 +277,7 @@ def test_a_channel_that_is_none_is_refused_before_any_work(fleetmeter: Terminal)
     assert "no channel is configured" in fleetmeter("alerts", "test").stdout
 
 
+@pytest.mark.drill
 def test_spend_says_what_the_month_costs_so_far_and_by_which_assumption(
     fleetmeter: Terminal, platform: Platform
 ) -> None:

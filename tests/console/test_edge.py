@@ -100,7 +100,10 @@ def complaints(page: Page) -> list[str]:
     return listed
 
 
-@pytest.mark.parametrize("key", ["", *TITLES])
+KEYS = ["", "jobs", *(pytest.param(name, marks=pytest.mark.drill) for name in TITLES if name != "jobs")]
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_page_opened_by_its_address_makes_the_browser_log_no_error(
     page: Page, site: Site, complaints: list[str], key: str
 ) -> None:
