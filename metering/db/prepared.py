@@ -7,8 +7,9 @@ transaction, so that a setting which the first of them makes holds for the other
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,11 +34,11 @@ class _Statement:
         given = ", ".join(f"%({name})s" for name in names)
         self.execution = f"EXECUTE {self.name}({given})"
 
-    def ensure(self, cursor: Any) -> None:
-        """Prepare the statement where the cursor's connection has not done so yet."""
-        prepared = _PREPARED.setdefault(cursor.connection, set())
+    def ensure(self, connection: Any, run: Callable[[str], Any]) -> None:
+        """Prepare the statement with `run` where psycopg2's `connection` has not done so yet."""
+        prepared = _PREPARED.setdefault(connection, set())
         if self.name not in prepared:
-            cursor.execute(self._prepare)
+            run(self._prepare)
             prepared.add(self.name)
 
 
@@ -53,7 +54,8 @@ class Planned:
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it; `values` may hold more than it takes."""
-        self._statement.ensure(connection.connection.cursor())
+        run = partial(connection.exec_driver_sql, execution_options={"no_parameters": True})
+        self._statement.ensure(connection.connection.driver_connection, run)
         return connection.exec_driver_sql(self._run, dict(values))
 
 
@@ -72,7 +74,7 @@ class Prepared:
         """
         with _message(engine) as pooled:
             cursor: Any = pooled.cursor()
-            self._statement.ensure(cursor)
+            self._statement.ensure(pooled.driver_connection, cursor.execute)
             cursor.execute(self._ask, values)
             names = [column[0] for column in cursor.description]
             return dict(zip(names, cursor.fetchone(), strict=True))
