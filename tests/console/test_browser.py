@@ -217,6 +217,7 @@ def test_refreshing_reads_again(page: Page, site: Site) -> None:
     expect(page.get_by_text(stamp)).to_have_count(0)
 
 
+@pytest.mark.drill
 def test_what_is_searched_for_is_shown_however_the_live_parts_interfere(page: Page, site: Site) -> None:
     visit(page, site, "project")
     for number in (1, 3, 1, 3, 1):

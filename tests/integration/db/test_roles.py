@@ -242,6 +242,7 @@ def answers(address: str) -> bool:
         return False
 
 
+@pytest.mark.drill
 def test_every_reading_command_runs_as_the_reader(roles: Roles, tmp_path: Path, platform: Platform) -> None:
     project = str(platform.scalar("SELECT min(project_id) FROM monthly_stats"))
     reading = (

@@ -238,6 +238,7 @@ def test_the_database_may_go_and_come_back(
     assert counted(platform) == 600
 
 
+@pytest.mark.drill
 def test_memory_is_bounded_while_the_database_is_away(
     platform: Platform,
     start: Callable[..., Running],
