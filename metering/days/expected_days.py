@@ -16,9 +16,9 @@ EXPECTED_FROM = f"""least(
     (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id
         AND d.date >= ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date))"""
 
-# The first day that is the present owner's, for an organization's session: it sees no day of an owner before.
+# The first day of `projects p` that an organization's session sees: it sees no day of another owner.
 OWNED_FROM = """CASE WHEN (SELECT fleetmeter_unscoped()) IS NULL THEN (
-    SELECT date_trunc('day', max(w.owned_from), 'UTC') FROM project_owners w WHERE w.project_id = p.id) END"""
+    SELECT date_trunc('day', min(w.owned_from), 'UTC') FROM project_owners w WHERE w.project_id = p.id) END"""
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,29 @@ class MissingDay:
 
 
 # Of `projects p`, the days `[starts, ends)` of `[:since, :until)` that are expected and over at `:at`:
-# a row for each range without a day off.
+# a row for each range without a day off, nor one that belongs to an owner whom the session does not see.
 EXPECTED = f"""
     SELECT p.id, p.name, p.organization_id, days.starts, days.ends
     FROM (
         SELECT p.id, p.name, p.organization_id,
             greatest(:since, CASE WHEN greatest({METERED_FROM}, {INSTALLED_AT}) <= :since
-                THEN :since ELSE {EXPECTED_FROM} END, {OWNED_FROM}) AS starts,
+                THEN :since ELSE {EXPECTED_FROM} END) AS starts,
             least(:until, date_trunc('day', CAST(:at AS timestamptz), 'UTC'), {METERED_UNTIL}) AS ends
         FROM {platform.PROJECTS} p WHERE CAST(:project_id AS bigint) IS NULL OR p.id = :project_id) p
     LEFT JOIN (
         SELECT project_id, range_agg(daterange(off_from, off_until)) AS days FROM project_pauses
         GROUP BY project_id) off ON off.project_id = p.id
+    LEFT JOIN (
+        SELECT project_id, range_agg(daterange((owned_from AT TIME ZONE 'UTC')::date,
+            (owned_until AT TIME ZONE 'UTC')::date)) AS days
+        FROM project_owners WHERE (SELECT fleetmeter_unscoped()) IS NULL
+        GROUP BY project_id) own ON own.project_id = p.id
     CROSS JOIN LATERAL (
-        SELECT p.starts, p.ends WHERE off.days IS NULL
+        SELECT p.starts, p.ends WHERE off.days IS NULL AND own.days IS NULL
         UNION ALL SELECT lower(day)::timestamptz, upper(day)::timestamptz
         FROM unnest(datemultirange(daterange(p.starts::date, greatest(p.starts, p.ends)::date))
-            - off.days) day
-        WHERE off.days IS NOT NULL) days"""
+            * coalesce(own.days, '{{(,)}}') - coalesce(off.days, '{{}}')) day
+        WHERE off.days IS NOT NULL OR own.days IS NOT NULL) days"""
 
 # Counting first is quicker: the days of a project without a missing day are not generated. The rest are
 # looked up one by one (a scalar query), where an anti-join would read every day there ever was.

@@ -174,3 +174,22 @@ def test_days_of_a_former_owner_are_not_missing_for_the_next_one(
             assert {cell.date for cell in cells if cell.state == "unsealed"} == {day.date for day in days}
         missing[owner] = [(day.project_id, day.date) for day in days]
     assert missing == {None: [(project, last.date)], (seller,): [], (buyer,): [(project, last.date)]}
+
+
+def test_an_owner_who_comes_back_is_expected_to_have_the_days_of_both_times(
+    engine: Engine, platform: Platform, moved: tuple[int, int, int]
+) -> None:
+    project, seller, _ = moved
+    platform.sql("UPDATE projects SET organization_id = :to", to=seller)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.end + timedelta(hours=5))
+    first, last, at = OCTOBER.first, OCTOBER.next().first, OCTOBER.end + timedelta(days=1)
+    with transaction(engine) as connection:
+        scope.limit(connection, (seller,))
+        days = expected_days.missing_days(connection, first, last, at)
+        sealed = completeness.read(connection, first, last, at)
+        cells = coverage_matrix.matrix(connection, first, last, at)
+    assert [(day.project_id, day.date) for day in days] == [(project, last.date)]
+    assert [day.date for day in sealed if not day.is_complete] == [last.date]
+    own = {first.date + timedelta(days=number) for number in range(20)} | {last.date}
+    assert {cell.date for cell in cells} == own
