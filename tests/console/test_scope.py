@@ -52,6 +52,7 @@ from tests.support import two_tenants
 from tests.support.fleet import live
 from tests.support.people import claims
 from tests.support.platform import Platform
+from tests.support.roles import administered
 from tests.support.two_tenants import PROJECTS, TwoTenants
 
 Open = Callable[..., AppTest]
@@ -363,17 +364,18 @@ def test_a_moved_project_shows_each_owner_its_own_hours(engine: Engine, rivals: 
 def test_a_role_that_policies_do_not_bind_serves_no_organization(
     superuser: URL, url: URL, rivals: TwoTenants, configured: Settings, signing_in: Callable[..., None]
 ) -> None:
-    exempt = create_engine(superuser.set(database=url.database))
-    with exempt.begin() as connection:
-        scope.limit(connection, None)
-        with pytest.raises(ScopeNotEnforced, match="ordinary role"):
-            scope.limit(connection, (rivals.organization,))
-        assert organizations(connection, configured).ok
-        signing_in(FLEETMETER_ORGANIZATION_CLAIM="org")
-        finding = organizations(connection, load_settings())
-        assert not finding.ok
-        assert "BYPASSRLS" in finding.advice
-    exempt.dispose()
+    with administered(superuser, url.database) as database:
+        exempt = create_engine(database)
+        with exempt.begin() as connection:
+            scope.limit(connection, None)
+            with pytest.raises(ScopeNotEnforced, match="ordinary role"):
+                scope.limit(connection, (rivals.organization,))
+            assert organizations(connection, configured).ok
+            signing_in(FLEETMETER_ORGANIZATION_CLAIM="org")
+            finding = organizations(connection, load_settings())
+            assert not finding.ok
+            assert "BYPASSRLS" in finding.advice
+        exempt.dispose()
 
 
 def test_the_platform_may_alter_its_tables(engine: Engine) -> None:
