@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, text
 from console.pages import TITLES
 from tests.support.browser import settle
 from tests.support.browser_site import Site, in_turn, press, tick, visit
+from tests.support.drills import later
 from tests.support.fleet import HOSTILE, answer, serving
 from tests.support.until import until
 
@@ -27,18 +28,13 @@ STREAMLITS_OWN = {"list": "stSidebarNav", "listitem": "stSidebarNav", "svg-img-a
 LATER = ("run", "search", "audit", "changes", "customers")  # made of the parts of the others
 
 
-def later(value: object) -> object:
-    """A value for the drills only."""
-    return pytest.param(value, marks=pytest.mark.drill)
-
-
 # Colours are the same at every width, and widths the same in both schemes; others look at wide, light pages.
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [
         (390, "dark"),
-        pytest.param(1440, "light", marks=pytest.mark.drill),
-        pytest.param(1440, "dark", marks=pytest.mark.drill),
+        later(1440, "light"),
+        later(1440, "dark"),
     ],
 )
 @pytest.mark.parametrize("name", [later(name) if name in LATER else name for name in TITLES])
@@ -66,7 +62,7 @@ def look(page: Page, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.drill), "dark"])
+@pytest.mark.parametrize("scheme", [later("light"), "dark"])
 def test_a_question_and_an_explanation_have_no_barrier(page: Page, site: Site, scheme: str) -> None:
     look(page, 1440, scheme)
     visit(page, site, "jobs")
@@ -316,8 +312,10 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
             admin.execute(text(gone), {"name": name})
             page.goto(f"{site.address}/{key}?again")
             if key == "overview":  # most of it may be kept for a moment
-                said = re.compile("cannot be reached|the database does not answer")
-                expect(page.get_by_text(said).first).to_be_visible()
+                sentence = re.compile("cannot be reached|the database does not answer")
+                expect(page.get_by_text(sentence).first).to_be_visible()
+                settle(page)
+                assert page.get_by_role("button", name="Try again").count() <= 1
                 continue
             expect(page.get_by_text("cannot be reached")).to_contain_text("Reference")
             settle(page)
@@ -333,18 +331,13 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
     [
         ("project?project=424242", "project = 424242"),
         ("alerts?kind=<b>x</b>", "kind = <b>x</b>"),
-        *(
-            pytest.param(path, said, marks=pytest.mark.drill)
-            for path, said in (
-                ("project?project=abc", "project = abc"),
-                ("project?days=31", "days = 31"),
-                ("snapshots?from=2026-13-01", "from = 2026-13-01"),
-                ("snapshots?source=cheese", "source = cheese"),
-                ("billing?month=soon", "month = soon"),
-                ("limits?share=81", "share = 81"),
-                ("jobs?state=exploded", "state = exploded"),
-            )
-        ),
+        later("project?project=abc", "project = abc"),
+        later("project?days=31", "days = 31"),
+        later("snapshots?from=2026-13-01", "from = 2026-13-01"),
+        later("snapshots?source=cheese", "source = cheese"),
+        later("billing?month=soon", "month = soon"),
+        later("limits?share=81", "share = 81"),
+        later("jobs?state=exploded", "state = exploded"),
     ],
 )
 def test_a_wrong_value_of_the_address_is_named(page: Page, site: Site, path: str, said: str) -> None:

@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from console.pages import TITLES
 from tests.support.browser_site import Site, visit
+from tests.support.drills import later
 from tests.support.fleet import answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -100,7 +101,7 @@ def complaints(page: Page) -> list[str]:
     return listed
 
 
-KEYS = ["", "jobs", *(pytest.param(name, marks=pytest.mark.drill) for name in TITLES if name != "jobs")]
+KEYS = ["", "jobs", *(later(name) for name in TITLES if name != "jobs")]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser import settle
 from tests.support.browser_site import Site, choose, visit
+from tests.support.drills import later
 
 pytestmark = [pytest.mark.browser, pytest.mark.drill]
 
@@ -81,7 +82,7 @@ FAST = {
 
 @pytest.mark.parametrize(
     ("meter", "by", "grain", "look"),
-    [each if each in FAST else pytest.param(*each, marks=pytest.mark.drill) for each in COMBINATIONS],
+    [each if each in FAST else later(*each) for each in COMBINATIONS],
 )
 def test_the_chart_and_the_files_are_what_sql_says(
     page: Page, site: Site, meter: str, by: str, grain: str, look: str

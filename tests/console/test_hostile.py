@@ -18,6 +18,7 @@ from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from tests.support.browser_site import Site, choose, listing, open_list, press, tick, visit
+from tests.support.drills import later
 from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
@@ -133,11 +134,6 @@ def words_of(page: Page, selector: str) -> list[str]:
     return [" ".join(text.replace(escape.UNSEEN, "").split()) for text in texts]
 
 
-def later(value: object) -> object:
-    """A value for the drills only."""
-    return pytest.param(value, marks=pytest.mark.drill)
-
-
 OTHERS = [
     name
     for name in (*TITLES, "billing?month=running", "limits?share=50")
@@ -145,7 +141,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("width", [1440, pytest.param(390, marks=pytest.mark.drill)])
+@pytest.mark.parametrize("width", [1440, later(390)])
 @pytest.mark.parametrize("path", ["project", "billing", "jobs?state=dead", *map(later, OTHERS)])
 def test_hostile_words_stay_words_on_every_page(watched: Page, hostile: Site, path: str, width: int) -> None:
     watched.set_viewport_size({"width": width, "height": 900})

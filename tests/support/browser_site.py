@@ -4,12 +4,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
-import pytest
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 from sqlalchemy import Engine, text
 
 from console.views.jobs.job import JOBS
 from tests.support.browser import settle
+from tests.support.drills import later
 from tests.support.fleet import Fleet
 
 # A page is still until the run that a press asks for begins.
@@ -68,7 +68,7 @@ def listing(page: Page, alt: str) -> Locator:
 
 def in_turn(*now: str) -> list[object]:
     """Every job that has a button: these in each run of the tests, the others in the drills."""
-    return [job if job in now else pytest.param(job, marks=pytest.mark.drill) for job in JOBS]
+    return [job if job in now else later(job) for job in JOBS]
 
 
 def refresh(page: Page) -> None:

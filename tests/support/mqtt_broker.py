@@ -1,7 +1,5 @@
 """A real mosquitto of a test's own, and a publisher that knows what the broker accepted."""
 
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -10,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 import paho.mqtt.client as paho
-import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support import programs
 from tests.support.ports import free_port
 
 CONFIGURATION = """
@@ -29,16 +27,6 @@ max_inflight_messages {window}
 set_tcp_nodelay true
 {more}
 """
-
-
-def require_mosquitto() -> str:
-    path = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if path:
-        return path
-    sentence = "mosquitto is not installed; get it with: make extras"
-    if os.environ.get("CI") == "true":
-        pytest.fail(sentence)
-    pytest.skip(sentence)
 
 
 class Mosquitto:
@@ -77,7 +65,7 @@ class Mosquitto:
 
     def start(self) -> Self:
         log = (self.folder / "mosquitto.log").open("ab")
-        command = [require_mosquitto(), "-c", str(self._configuration)]
+        command = [programs.require("mosquitto"), "-c", str(self._configuration)]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
         for _ in range(200):
             with socket.socket() as probe:

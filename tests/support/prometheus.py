@@ -1,6 +1,5 @@
 """A real Prometheus that reads what deploy/prometheus says, at the addresses of a test's processes."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -9,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
+from tests.support import programs
 from tests.support.ports import free_port
 from tests.support.until import until
 
@@ -53,7 +52,7 @@ def reading(folder: Path, targets: Mapping[str, str], token: str) -> Iterator[Pr
     shutil.copy(DEPLOY / "prometheus" / "rules.yml", folder)
     port = free_port()
     command = [
-        _program(),
+        programs.require("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -66,13 +65,3 @@ def reading(folder: Path, targets: Mapping[str, str], token: str) -> Iterator[Pr
         finally:
             process.terminate()
             process.wait(20)
-
-
-def _program() -> str:
-    path = shutil.which("prometheus")
-    if path:
-        return path
-    sentence = "prometheus is not installed; get it with: make extras"
-    if os.environ.get("CI") == "true":
-        pytest.fail(sentence)
-    pytest.skip(sentence)

@@ -19,8 +19,8 @@ from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.pricing import plans
-from tests.support import runs
-from tests.support.mqtt_broker import Mosquitto, Publisher, require_mosquitto
+from tests.support import programs, runs
+from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.platform import Platform, hours
 from tests.support.ports import free_port
 
@@ -265,7 +265,7 @@ def test_a_stretch_in_which_the_broker_restarted_is_in_neither_count(
 
 @pytest.fixture
 def mosquitto(configured: Settings, tmp_path: Path) -> Iterator[Mosquitto]:
-    require_mosquitto()
+    programs.require("mosquitto")
     with Mosquitto(tmp_path, more="sys_interval 1") as broker:
         yield broker
 

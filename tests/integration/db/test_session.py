@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ from metering.config.settings import load_settings
 from metering.db.engine import engine_of, open_engine
 from metering.db.transactions import read_snapshot, session_lock, transaction
 from metering.errors import DatabaseRefused, DatabaseUnavailable, LockTimeout, SettingsError
+from tests.support import programs
 from tests.support.ports import free_port
 
 
@@ -109,10 +109,7 @@ def test_a_lock_is_free_again_after_its_holder(engine: Engine) -> None:
 
 @contextmanager
 def pgbouncer(target: URL, mode: str, size: int = 20) -> Iterator[URL]:
-    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
-    if program is None:
-        assert not os.environ.get("CI"), "pgbouncer is missing: make extras"
-        pytest.skip("pgbouncer is not installed: make extras")
+    program = programs.require("pgbouncer")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         yield from _serving(program, Path(name), port, target, mode, size)

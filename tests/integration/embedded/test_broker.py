@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from fleetmeter.embedded import broker, brokers
 from fleetmeter.embedded.broker import Broker
 from fleetmeter.embedded.errors import BrokerError
+from tests.support import programs
 
 PATIENCE = 30.0
 START = (
@@ -32,8 +33,7 @@ Starter = Callable[..., Broker]
 @pytest.fixture(autouse=True)
 def _require_mosquitto(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if request.node.get_closest_marker("mosquitto") and brokers.mosquitto(tmp_path) is None:
-        sentence = "mosquitto is not installed, so its tests are left out; as root: make extras"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+        programs.missing("mosquitto")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """deploy/mosquitto.conf as it is, moved to other paths and ports: who gets in, and what is kept."""
 
-import os
 import shutil
 import socket
 import ssl
@@ -23,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from fleetmeter import broker_acl
 from fleetmeter.embedded import brokers, ports
 from metering.catalogue.platform import Device
+from tests.support import programs
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PATIENCE = 30.0
@@ -82,8 +82,7 @@ def issue(
 def site(tmp_path: Path) -> Iterator[Site]:
     kind = brokers.mosquitto(tmp_path)
     if kind is None or shutil.which("mosquitto_passwd") is None:
-        sentence = "mosquitto is not installed, so its configuration is not tried; as root: make extras"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+        programs.missing("mosquitto")
     issuer, issuer_key = authority(tmp_path)
     for name in ("server", *CERTIFICATES):
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])

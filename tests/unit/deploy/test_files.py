@@ -1,8 +1,6 @@
 """The shipped files of deploy/: hardened, complete, and without secrets."""
 
-import os
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from metering.config.settings import Settings
+from tests.support import programs
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -103,10 +102,7 @@ def test_no_development_tool_is_in_the_production_lock() -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_is_confined(unit: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        sentence = "systemd-analyze is not installed, so units are not judged; as root: make extras"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
+    command = [programs.require("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     score = re.search(r"Overall exposure level for \S+: ([\d.]+)", answer)
     assert score

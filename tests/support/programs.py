@@ -1,0 +1,21 @@
+"""Programs that `make extras` installs: without one a test is skipped, and in CI it fails."""
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+
+def require(name: str) -> str:
+    """Return the path of the program, also where only an administrator's PATH has it."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    return path or missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    """Skip the test, or in CI fail it, for want of that program."""
+    sentence = f"{name} is not installed; get it with: make extras"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
