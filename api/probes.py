@@ -3,8 +3,13 @@
 In the console's server the same addresses are the console's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import NamedTuple
+
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -12,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from api import context, latency
+from api.context import Context
 from metering.db import scope as row_security
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.probes import figures
-from metering.probes.access import trusted
+from metering.probes.access import REFUSAL, trusted
 
 PATHS = ("/healthz", "/readyz", "/metrics")
-REFUSAL = "metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n"
 
 
 def add_to(app: Starlette) -> None:
@@ -44,22 +49,29 @@ async def _metrics(request: Request) -> Response:
 
 
 def _ready(request: Request) -> Response:
-    """Answer whether a request would find the database and our tables; the log has the reason."""
+    """Answer whether a request would find the database and our tables."""
     try:
-        with transaction(context.of(request).engine) as connection:
-            row_security.limit(connection, None)
-            connection.execute(text("SELECT FROM project_stats LIMIT 1"))
+        with _reading(context.of(request)) as reading:
+            figures.require_tables(reading.connection)
     except (FleetmeterError, SQLAlchemyError):
         return PlainTextResponse("not ready: the database cannot be read\n", 503)
     return PlainTextResponse("ready\n")
 
 
 def _figures(request: Request) -> Response:
-    server = context.of(request)
-    try:
-        with transaction(server.engine) as connection:
-            row_security.limit(connection, None)
-            body = figures.read(connection, server.now())
-    except (FleetmeterError, SQLAlchemyError):
-        body = figures.down()
+    body = figures.answer(_reading(context.of(request)))
     return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class Reading(NamedTuple):
+    """A transaction that sees every row, and the instant that it shows, in UTC."""
+
+    connection: Connection
+    at: datetime
+
+
+@contextmanager
+def _reading(server: Context) -> Iterator[Reading]:
+    with transaction(server.engine) as connection:
+        row_security.limit(connection, None)
+        yield Reading(connection, server.now())

@@ -6,7 +6,6 @@ caller comes from loopback, so where one comes from proves nothing.
 """
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,14 +18,11 @@ from api import latency
 from console.data.transactions import probe_transaction
 from metering.config.settings import current_settings
 from metering.errors import FleetmeterError
-from metering.probes import figures
-from metering.probes.access import trusted
+from metering.probes import access, figures
 
 GUARDED = ("/metrics", "/_stcore/metrics")
 REFUSAL = PlainTextResponse(
-    "fleetmeter: metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n",
-    status_code=401,
-    headers={"WWW-Authenticate": "Bearer"},
+    f"fleetmeter: {access.REFUSAL}", status_code=401, headers={"WWW-Authenticate": "Bearer"}
 )
 
 
@@ -56,14 +52,14 @@ class Guard:
         answer = self.app
         if scope["type"] == "http" and scope["path"] in GUARDED:
             authorization = Headers(scope=scope).get("authorization", "")
-            answer = self.app if trusted(authorization, current_settings()) else REFUSAL
+            answer = self.app if access.trusted(authorization, current_settings()) else REFUSAL
         await answer(scope, receive, send)
 
 
 def _ready() -> Response:
     try:
         with probe_transaction() as page:
-            page.connection.execute(text("SELECT FROM project_stats LIMIT 1"))
+            figures.require_tables(page.connection)
     except (FleetmeterError, SQLAlchemyError) as error:
         may_tell = isinstance(error, FleetmeterError) and not current_settings().sign_in
         sentence = str(error) if may_tell else "the database cannot be read"
@@ -72,11 +68,7 @@ def _ready() -> Response:
 
 
 def _metrics() -> Response:
-    try:
-        with probe_transaction() as page:
-            body = figures.read(page.connection, page.at)
-    except (FleetmeterError, SQLAlchemyError):
-        body = figures.down()
+    body = figures.answer(probe_transaction())
     return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -78,8 +78,8 @@ class State:
     def collect(self) -> Iterator[Metric]:
         """Yield the figures in Prometheus' terms."""
         with self._lock:
-            kept = self._invocations, self._errors, self._seconds, self._throttles
-            counted = [values.copy() for values in kept]
+            counters = self._invocations, self._errors, self._seconds, self._throttles
+            counted = [values.copy() for values in counters]
             running = len(self._working)
         texts = (
             ("fleetmeter_job_invocations", "Runs that this process began."),

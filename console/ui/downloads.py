@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -27,24 +27,21 @@ def monthly(month: Month, rows: int) -> None:
         ("parquet", f"Download Parquet · {count}", "parquet", _parquet, "application/octet-stream"),
         ("manifest", "Download manifest", "manifest.json", _manifest, "application/json"),
     ):
-        st.download_button(
-            label,
-            data=as_current_person(partial(make, month)),
-            file_name=f"fleetmeter-{month}.{ending}",
-            mime=mime,
-            icon=":material/download:",
-            on_click="ignore",
-            key=key,
-        )
+        offer(label, partial(make, month), f"fleetmeter-{month}.{ending}", mime, key)
 
 
 def of_export(label: str, export: Export, file_name: str, key: str) -> None:
     """Offer the rows of `export` as CSV."""
+    offer(label, lambda: _csv_counted(export)[0], file_name, "text/csv", key)
+
+
+def offer(label: str, make: Callable[[], str | bytes], file_name: str, mime: str, key: str) -> None:
+    """Offer a file that `make` makes, for the person who looks at the page, when it is clicked."""
     st.download_button(
         label,
-        data=as_current_person(lambda: _csv_counted(export)[0]),
+        data=as_current_person(make),
         file_name=file_name,
-        mime="text/csv",
+        mime=mime,
         icon=":material/download:",
         on_click="ignore",
         key=key,

@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from metering.config.settings import Settings
 from metering.errors import SettingsError
 
+REFUSAL = "metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n"
+
 
 def trusted(authorization: str, settings: Settings, address: str = "127.0.0.1") -> bool:
     """Return whether that header opens the metrics of a server that listens on `address`.

@@ -4,14 +4,18 @@ Console and API answer with the same ones: a dashboard takes the largest of both
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from metering.catalogue.periods import Day
 from metering.catalogue.sources import POLLED_SOURCES, SOURCES
 from metering.days import completeness
+from metering.errors import FleetmeterError
 
 DAYS = 7  # complete days up to yesterday that are searched for missing ones
 
@@ -67,6 +71,32 @@ METRICS = text(f"""
 Figure = tuple[str, str | None, float | None]
 
 
+class Reading(Protocol):
+    """A transaction that sees every row, and the instant that it shows, in UTC."""
+
+    @property
+    def connection(self) -> Connection:
+        """Return the transaction's connection."""
+
+    @property
+    def at(self) -> datetime:
+        """Return the instant."""
+
+
+def require_tables(connection: Connection) -> None:
+    """Read one of our tables. Raises what the database does where it is not there."""
+    connection.execute(text("SELECT FROM project_stats LIMIT 1"))
+
+
+def answer(transaction: AbstractContextManager[Reading]) -> bytes:
+    """Return the figures of now in Prometheus' text format; where they cannot be read, that they cannot."""
+    try:
+        with transaction as reading:
+            return read(reading.connection, reading.at)
+    except (FleetmeterError, SQLAlchemyError):
+        return _exposition([("fleetmeter_up", None, 0)])
+
+
 def read(connection: Connection, at: datetime) -> bytes:
     """Return the figures at `at` in Prometheus' text format; an unknown one has no line.
 
@@ -75,11 +105,6 @@ def read(connection: Connection, at: datetime) -> bytes:
     rows = connection.execute(METRICS, {"at": at}).all()
     missing = ("fleetmeter_missing_days", None, float(_missing_days(connection, at)))
     return _exposition([("fleetmeter_up", None, 1), missing, *((r.name, r.label, r.value) for r in rows)])
-
-
-def down() -> bytes:
-    """Return what is known while the database does not answer: that it does not."""
-    return _exposition([("fleetmeter_up", None, 0)])
 
 
 def _missing_days(connection: Connection, at: datetime) -> int:

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 
 from metering.config.settings import Settings
 from metering.errors import SettingsError
-from metering.probes.access import require_closed, trusted
+from metering.probes.access import REFUSAL, require_closed, trusted
 
 REQUEST_SECONDS = 5  # that a client gets to send its request
 TEXT = "text/plain; charset=utf-8"
@@ -81,7 +81,7 @@ def _handler(probes: Probes, settings: Settings) -> type[BaseHTTPRequestHandler]
                 case "/readyz":
                     self._verdict("ready", "not ready", probes.not_ready())
                 case "/metrics" if not trusted(self.headers.get("Authorization", ""), settings):
-                    self._answer(401, b"metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n")
+                    self._answer(401, REFUSAL.encode())
                 case "/metrics":
                     self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
                 case _:

@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
-from console import actions, probes
+from console import actions
 from console.access import revocation
 from console.pages import TITLES
 from metering.catalogue.periods import Month
 from metering.config.settings import Settings
+from metering.probes import access
+from tests.support.drills import later
 from tests.support.people import claims
 from tests.support.platform import Platform
 from tests.support.two_tenants import ORGANIZATION, PROJECTS, TwoTenants
@@ -166,7 +168,7 @@ def test_every_action_is_here() -> None:
     assert public - {"needed"} == set(ACTIONS)
 
 
-@pytest.mark.parametrize("everybody", [False, pytest.param(True, marks=pytest.mark.drill)])
+@pytest.mark.parametrize("everybody", [False, later(True)])
 @pytest.mark.parametrize("name", list(ACTIONS))
 def test_an_action_takes_its_role_and_is_logged_with_before_and_after(
     name: str, everybody: bool, platform: Platform, open_page: Open
@@ -309,7 +311,7 @@ def test_metrics_take_a_token_where_people_sign_in(
     if sign_in:
         signing_in(**LISTS)
     monkeypatch.setenv("FLEETMETER_METRICS_TOKEN", token)
-    assert probes.trusted(authorization, Settings()) is open_
+    assert access.trusted(authorization, Settings()) is open_
 
 
 def test_signed_out_on_one_console_is_signed_out_on_every_other(

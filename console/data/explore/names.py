@@ -35,6 +35,6 @@ def search(connection: Connection, words: str, most: int = 20) -> list[tuple[Key
 
     At most `most` of each, with their names.
     """
-    wanted = {"pattern": patterns.containing(words), "id": patterns.identifier(words)}
-    rows = connection.execute(_SEARCH, wanted | {"most": most})
+    parameters = {"pattern": patterns.containing(words), "id": patterns.identifier(words)}
+    rows = connection.execute(_SEARCH, parameters | {"most": most})
     return [((row.kind, row.key), row.name or "") for row in rows]

@@ -63,8 +63,8 @@ def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
     """
     if not words.strip() and (first := every(connection, FIRST, most=most)):
         return first
-    wanted = {"id": patterns.identifier(words), "pattern": patterns.containing(words)}
-    return every(connection, MATCHES, **wanted, most=most)
+    parameters = {"id": patterns.identifier(words), "pattern": patterns.containing(words)}
+    return every(connection, MATCHES, **parameters, most=most)
 
 
 def find(connection: Connection, project_id: int) -> Row | None:

@@ -92,12 +92,12 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
 
 def worst(cells: Sequence[Cell]) -> list[Cell]:
     """Return of each project's day the cell of the source that was measured worst."""
-    found: dict[tuple[int, date], Cell] = {}
+    worst_of: dict[tuple[int, date], Cell] = {}
     for cell in cells:
         key = cell.project_id, cell.date
-        if key not in found or _rank(cell) < _rank(found[key]):
-            found[key] = cell
-    return list(found.values())
+        if key not in worst_of or _rank(cell) < _rank(worst_of[key]):
+            worst_of[key] = cell
+    return list(worst_of.values())
 
 
 def _rank(cell: Cell) -> int:

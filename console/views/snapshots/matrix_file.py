@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import streamlit as st
 from sqlalchemy import Connection
 
-from console.data.session import as_current_person, now
+from console.data.session import now
 from console.data.transactions import read_transaction
+from console.ui import downloads
 from metering.catalogue.periods import Day
 from metering.catalogue.sources import SourceName
 from metering.days import coverage_matrix
@@ -21,15 +21,8 @@ NAMES = ("project_id", "project", "organization_id", "date", "source", "state", 
 
 def offer(first: Day, last: Day, sources: Sequence[SourceName], only: tuple[int, ...] | None) -> None:
     """Offer the states of `sources` from `first` to `last` as CSV, of every project or of `only` those."""
-    st.download_button(
-        "Download CSV",
-        data=as_current_person(partial(_csv, first, last, sources, only)),
-        file_name=f"fleetmeter-coverage-{first}-to-{last}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="matrix-csv",
-    )
+    name = f"fleetmeter-coverage-{first}-to-{last}.csv"
+    downloads.offer("Download CSV", partial(_csv, first, last, sources, only), name, "text/csv", "matrix-csv")
 
 
 def _csv(first: Day, last: Day, sources: Sequence[SourceName], only: tuple[int, ...] | None) -> str:
