@@ -39,11 +39,12 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     opened = first_open(connection, question, today)
     parameters |= open_from(opened)
     if question.by == "project":
-        return _by_project(connection, question, parameters)
-    label, days = LABELS[question.by], [_sealed(question)]
+        return _largest_and_rest(connection, question, parameters)
     if opened:
-        days.append(sql.of_sums(question.measures))
         parameters["open_sums"] = _open_sums(connection, question, parameters)
+    if question.by == "organization" and all(measure.adds_up for measure in question.measures):
+        return _largest_and_rest(connection, question, parameters)
+    label, days = LABELS[question.by], _days(question, opened)
     if question.by == "tier" and (whole := _all_tiers(connection, question, days, parameters)):
         return whole
     labels, groups = [""], 1
@@ -109,8 +110,11 @@ def _sealed(question: Question) -> str:
 
 
 def _days(question: Question, opened: date | None) -> list[str]:
-    sealed = _sealed(question)
-    return [sealed, sql.open_days(question.measures, filters(question))] if opened else [sealed]
+    """Return SQL of the sealed and the open days, these from `:open_sums` except by project."""
+    names = filters(question)
+    by_project = question.by == "project"
+    live = sql.open_days(question.measures, names) if by_project else sql.of_sums(question.measures, names)
+    return [_sealed(question), live] if opened else [_sealed(question)]
 
 
 def _open_sums(connection: Connection, question: Question, parameters: dict[str, Any]) -> str:
@@ -134,25 +138,32 @@ def top(
     return [row.label for row in rows], rows[0].labels if rows else 0
 
 
-def _by_project(connection: Connection, question: Question, parameters: dict[str, Any]) -> Grouped:
+def _largest_and_rest(connection: Connection, question: Question, parameters: dict[str, Any]) -> Grouped:
     """Rank by the summaries of months, read the days of those on top, and take them off the total."""
     opened = parameters["open"]
     ranking = months.ranked(question, opened, filters(question))
     labels, groups = top(connection, question, ranking.statement, parameters | ranking.parameters)
     whole = _whole(connection, question, parameters)
-    own = replace(question, filters=replace(question.filters, projects=tuple(labels or [0])))
-    parameters |= {"projects": list(own.filters.projects), "ends": sorted(set(whole["ends"]))}
-    days = _days(own, opened)
-    statement = sql.grouped(days, question.measures, "project_id", question.grain, sql.GIVEN_LAST_DAYS)
+    own, label = _own(question, labels), LABELS[question.by]
+    parameters |= own.parameters() | {"ends": sorted(set(whole["ends"]))}
+    statement = sql.grouped(_days(own, opened), own.measures, label, own.grain, sql.GIVEN_LAST_DAYS)
     frame = long(connection.execute(text(statement), parameters), question.measures)
     if groups > len(labels):
         frame = pd.concat([frame, _rest(whole, frame, question.measures)], ignore_index=True)
     return Grouped(frame, labels, groups, opened)
 
 
+def _own(question: Question, labels: Sequence[Any]) -> Question:
+    """Return the question about these projects, or organizations, alone; no id is 0."""
+    only = tuple(labels) or (0,)
+    if question.by == "project":
+        return replace(question, filters=replace(question.filters, projects=only))
+    return replace(question, filters=replace(question.filters, organizations=only))
+
+
 def _whole(connection: Connection, question: Question, parameters: dict[str, Any]) -> pd.DataFrame:
-    """Return the total of all projects, which says how much is left beside those on top."""
-    days = _days(replace(question, by="none"), parameters["open"])
+    """Return the total of all groups, which says how much is left beside those on top."""
+    days = _days(question, parameters["open"])
     statement = sql.grouped(days, question.measures, "''", question.grain)
     return long(connection.execute(text(statement), parameters), question.measures)
 

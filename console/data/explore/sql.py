@@ -88,12 +88,16 @@ def _live(measure: Measure, number: int) -> str:
     )
 
 
+# Of one open day the hours' dates need not be told apart, which is a fifth of the reading.
+_OPEN_DATE = """CASE WHEN CAST(:open AS date) = CAST(:last AS date) THEN CAST(:open AS date)
+            ELSE (u.hour AT TIME ZONE 'UTC')::date END"""
+
+
 def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
     """Return SQL of the days from `:open` to `:last` that nobody has sealed yet, a row for each project.
 
     Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
-    `names` are the filters. The hours' bounds are instants, which tell the partitions apart; their index
-    begins with the project.
+    `names` are the filters. The hours' bounds are instants, which tell the partitions apart.
     """
     counted = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
     sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counted)
@@ -106,7 +110,7 @@ def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
         JOIN organizations o ON o.id = p.organization_id
         CROSS JOIN (SELECT n::date AS date FROM generate_series(
             CAST(:open AS timestamp), CAST(:last AS timestamp), interval '1 day') n) day
-        LEFT JOIN (SELECT u.project_id, (u.hour AT TIME ZONE 'UTC')::date AS date, count(*) AS hours{sums}
+        LEFT JOIN (SELECT u.project_id, {_OPEN_DATE} AS date, count(*) AS hours{sums}
             FROM usage_hourly u WHERE u.hour >= :open_at AND u.hour < :until_at {of_projects}
                 {owned if "organizations" in names else ""}
             GROUP BY 1, 2) h ON h.project_id = s.project_id AND h.date = day.date
@@ -125,13 +129,18 @@ def open_sums(measures: Sequence[Measure], names: Sequence[str]) -> str:
         FROM ({open_days(measures, names)}) days GROUP BY 1, 2, 3) sums"""
 
 
-def of_sums(measures: Sequence[Measure]) -> str:
-    """Return SQL of the rows in `:open_sums`, so that several statements read the open days once."""
+def of_sums(measures: Sequence[Measure], names: Sequence[str]) -> str:
+    """Return SQL of the rows in `:open_sums`, so that several statements read the open days once.
+
+    They are filtered by `names` as far as they can be: those of projects are in the sums already.
+    """
+    rest = [name for name in names if name != "projects"]
     columns = ", ".join(f"v{i} numeric, k{i} bigint, e{i} bigint" for i in range(len(measures)))
     values = ", ".join(f"v{i}, k{i}, e{i}" for i in range(len(measures)))
     return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, rows, {values}
         FROM jsonb_to_recordset(CAST(:open_sums AS jsonb))
-            AS r (date date, organization_id bigint, tier text, rows bigint, {columns})"""
+            AS r (date date, organization_id bigint, tier text, rows bigint, {columns})
+        WHERE {where(rest)}"""
 
 
 LAST_DAYS = "max(date) OVER (PARTITION BY period)"

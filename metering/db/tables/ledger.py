@@ -30,6 +30,7 @@ usage_hourly = Table(
     *levels(GAUGE_NAMES),
     Column("measured", JSONB, nullable=False, server_default=text("'{}'")),
     own_meters(),
+    Index("usage_hourly_hour_idx", "hour"),
     postgresql_partition_by="RANGE (hour)",
 )
 
