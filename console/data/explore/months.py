@@ -43,21 +43,36 @@ def _with(
     by, read_days, read_open = _source(question, names)
     live = [read_open] if opened else []
     # The largest value of a month cannot be taken apart into its days: they are read one by one.
-    if measure.kind == "gauge" or "projects" in names or not measure.adds_up:
+    if "projects" in names or not measure.adds_up:
         return Ranking(make([read_days([measure], sql.where(names)), *live], measure, by), {})
     last = min(question.last, opened - DAY) if opened else question.last
-    parts: list[str] = []
-    parameters: dict[str, Any] = {}
     whole, edges = split(question.first, last)
+    condition, parameters = sql.where(names), dict[str, Any]()
+    parts = [_months(measure, by, condition)] if whole else []
     if whole:
-        parts.append(_months(measure, by, sql.where(names)))
         parameters["months"] = whole
     for number, (first, until, sign) in enumerate(edges):
-        parts.append(_edge(read_days([measure], sql.where(names)), by, number, sign))
+        parts.append(_edge(read_days([measure], condition), by, number, sign))
         parameters |= {f"edge_first_{number}": first, f"edge_last_{number}": until}
+    if measure.kind == "gauge":
+        every = [*_without_levels(parts, by), _newest_levels(read_days, measure, by, names)]
+        return Ranking(make([*every, *live], measure, by), parameters)
     columns = f"{by}, NULL::date AS date, rows, v0, k0"
     every = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
     return Ranking(make(every, replace(measure, kind="counter"), by), parameters)
+
+
+def _without_levels(parts: Sequence[str], by: str) -> list[str]:
+    """Return SQL of who was there: of a level only that of the range's last day counts."""
+    columns = f"{by}, NULL::date AS date, rows, NULL::numeric AS v0, 0 AS k0"
+    return [f"SELECT {columns} FROM ({part}) part" for part in parts]
+
+
+def _newest_levels(read_days: Callable[..., str], measure: Measure, by: str, names: Sequence[str]) -> str:
+    newest = f"""SELECT max(s.date) FROM organization_days s
+        WHERE s.date >= :first AND s.date <= :last AND {sql.where(names, "s.")}"""
+    levels = read_days([measure], f"{sql.where(names)} AND date = ({newest})")
+    return f"SELECT {by}, date, 0 AS rows, v0, k0 FROM ({levels}) levels"
 
 
 def _source(question: Question, names: Sequence[str]) -> tuple[str, Callable[..., str], str]:
@@ -98,8 +113,10 @@ def _months_between(first: date, last: date) -> Iterator[date]:
 
 def _months(measure: Measure, by: str, condition: str) -> str:
     known = "days" if measure.kind == "own" else measure.known
-    return f"""SELECT {by}, days AS rows, CASE WHEN {known} > 0 THEN {measure.summed} END AS v0,
-        {known} AS k0
+    value = f"CASE WHEN {known} > 0 THEN {measure.summed} END AS v0, {known} AS k0"
+    if measure.kind == "gauge":  # a month has no sum of levels
+        value = "NULL::numeric AS v0, 0 AS k0"
+    return f"""SELECT {by}, days AS rows, {value}
         FROM project_months WHERE month = ANY(:months) AND {condition}"""
 
 

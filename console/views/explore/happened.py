@@ -1,17 +1,19 @@
 """What happened in the range of a chart: notes on days, and how many deployments each day had."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
+import pandas as pd
 from sqlalchemy import Connection
 
-from console.data.explore import days
 from console.data.explore.measures import catalogue
 from console.data.explore.question import Question
 from console.data.queries.rows import Row
 from console.data.views import annotations
+
+_DEPLOYMENTS = catalogue()["deployments"]
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,27 @@ class Happened:
     deployments: Mapping[date, int] = field(default_factory=dict)
 
 
-def read(connection: Connection, question: Question, today: date) -> Happened:
-    """Return what happened to the projects that are asked for; deployments where the chart is by day."""
+def read(connection: Connection, question: Question, deployments: Mapping[date, int]) -> Happened:
+    """Return what happened to the projects that are asked for."""
     filters = question.filters
     notes = annotations.read(
         connection, question.first, question.last, filters.organizations, filters.projects
     )
-    return Happened(question.first, question.last, notes, _deployments(connection, question, today))
+    return Happened(question.first, question.last, notes, deployments)
 
 
-def _deployments(connection: Connection, question: Question, today: date) -> dict[date, int]:
-    if question.grain != "day":
-        return {}
-    measure = catalogue()["deployments"]
-    total = replace(question, measures=(measure,), by="none", labels=None, rest=False)
-    rows: list[dict[Any, Any]] = days.read(connection, total, today).frame.to_dict("records")
-    return {row["period"]: int(row["value"]) for row in rows if row["known"] and row["value"]}
+def marked(question: Question) -> Question:
+    """Return the question with deployments beside its measures, where the chart is by day and marks them."""
+    if question.grain != "day" or _DEPLOYMENTS in question.measures:
+        return question
+    return replace(question, measures=(*question.measures, _DEPLOYMENTS))
+
+
+def deployments(question: Question, frame: pd.DataFrame) -> dict[date, int]:
+    """Return the deployments of each day in the answer to a `marked` question, over all its labels."""
+    counts = Counter[date]()
+    if question.grain == "day":
+        own = frame[(frame["measure"] == _DEPLOYMENTS.name) & frame["value"].notna()]
+        for day, count in zip(own["period"], own["value"], strict=True):
+            counts[day] += int(count)
+    return {day: count for day, count in counts.items() if count}

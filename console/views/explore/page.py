@@ -22,6 +22,7 @@ from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
 from console.views.explore import answer, controls, figures, files
+from console.views.explore.reading import Beside
 from console.views.explore.series import Series, Shown
 from console.views.explore.state import State
 from metering.db.scope import Scope
@@ -36,7 +37,7 @@ def query(scope: Scope, state: State, hour: datetime) -> tuple[datetime, Shown]:
     late = limits.behind(scope) if state.look == "cumulative" else False
     rating = spending.latest(scope, spending.PATIENCE) if _is_money(state) else None
     with read_transaction_as(scope) as page:
-        beside = answer.Beside(
+        beside = Beside(
             rating.each if rating else (),
             rating.at if rating else None,
             _allowance(page, state, late),
