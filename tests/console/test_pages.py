@@ -18,7 +18,7 @@ from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MalformedTopics, MqttUsage, add_mqtt
 from metering.pricing import plans
-from tests.support.fleet import FORMULA, HOSTILE, Fleet, fill
+from tests.support.fleet import Fleet, fill
 from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 
@@ -205,12 +205,27 @@ class TestProject:
         assert set(table["Platform database"]) == {"– not started"}
         assert set(table["S3"]) == {"– not configured"}
 
-    def test_searching_finds_by_part_of_the_name_literally(self, open_page: Open, fleet: Fleet) -> None:
-        page = open_page("project")
-        page.text_input(key="words").set_value("=cmd|").run()
-        assert page.selectbox(key="project").value == fleet.projects[HOSTILE.index(FORMULA)]
-        page.text_input(key="words").set_value("%").run()
-        assert "No project matches" in said_by(page)
+    def test_a_level_of_an_earlier_day_says_how_old_it_is(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        Platform(engine).sql(
+            """UPDATE project_stats SET total_s3_storage_bytes = 5, total_docker_storage_bytes = 7,
+                s3_measured_at = now() - interval '20 days', ecr_measured_at = now() WHERE project_id = :id""",
+            id=fleet.projects[0],
+        )
+        page = open_page("project", project=str(fleet.projects[0]))
+        deltas = {metric.label: metric.delta for metric in page.metric}
+        assert "20 days ago" in deltas["S3 storage"]
+        assert not deltas["Docker storage"]
+        assert not deltas["Devices"]
+
+    def test_the_tab_and_its_day_are_in_the_address(self, open_page: Open, fleet: Fleet) -> None:
+        day = str(Day.of(datetime.now(UTC)).previous())
+        page = open_page("project", project=str(fleet.projects[0]), tab="hours", day=day)
+        assert page.session_state["tab"] == "Hours of a day"
+        assert (page.query_params["tab"], page.query_params["day"]) == ("hours", day)
+        page = open_page("project", project=str(fleet.projects[0]), tab="cheese")
+        assert "tab = cheese" in said_by(page)
 
     def test_the_busiest_devices_stand_beside_the_rest(
         self, open_page: Open, fleet: Fleet, engine: Engine

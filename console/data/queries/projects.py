@@ -1,4 +1,4 @@
-"""One project: finding it, its running totals, its days, hours and months."""
+"""One project: choosing it, its running totals, its days, hours and months."""
 
 from sqlalchemy import Connection, text
 
@@ -9,18 +9,12 @@ from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.unknowns import looked_in_month
 from metering.days.expected_days import EXPECTED_FROM, OWNED_FROM
-from metering.db import patterns
 
-MATCHES = text(f"""
-    SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
-    JOIN organizations o ON o.id = p.organization_id
-    WHERE p.id = :id OR p.name ILIKE :pattern OR o.name ILIKE :pattern
-    ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
-
-# Without words nobody looks for one: the first are found without a look at every project.
+_LISTED = f"""SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
+    JOIN organizations o ON o.id = p.organization_id"""
 FIRST = text(f"""
-    SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
-    JOIN organizations o ON o.id = p.organization_id WHERE p.is_active ORDER BY p.id LIMIT :most""")
+    ({_LISTED} WHERE p.is_active ORDER BY p.id LIMIT :most) UNION ALL
+    ({_LISTED} WHERE NOT p.is_active ORDER BY p.id LIMIT :most) LIMIT :most""")
 
 ONE = text(f"""
     SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
@@ -56,15 +50,9 @@ def anomalies(connection: Connection, project_id: int, first: Day, last: Day) ->
     return every(connection, ANOMALIES, id=project_id, first=first.date, last=last.date)
 
 
-def matches(connection: Connection, words: str, most: int = 50) -> list[Row]:
-    """Projects whose name or organization contains `words`, or whose id it is; at most `most`.
-
-    Without words the first that are active.
-    """
-    if not words.strip() and (first := every(connection, FIRST, most=most)):
-        return first
-    parameters = {"id": patterns.identifier(words), "pattern": patterns.containing(words)}
-    return every(connection, MATCHES, **parameters, most=most)
+def first(connection: Connection, most: int = 50) -> list[Row]:
+    """Return the first projects by id, at most `most`: those that are active, then the others."""
+    return every(connection, FIRST, most=most)
 
 
 def find(connection: Connection, project_id: int) -> Row | None:

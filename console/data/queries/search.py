@@ -9,7 +9,8 @@ from metering.db import patterns
 PROJECTS = text(f"""
     SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
     JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
-    WHERE p.id = :id OR p.name ILIKE :pattern ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
+    WHERE p.id = :id OR p.name ILIKE :pattern OR o.name ILIKE :pattern
+    ORDER BY p.id = :id DESC, p.is_active DESC, p.id LIMIT :most""")
 ORGANIZATIONS = text(f"""
     SELECT id, name, tier FROM {platform.ORGANIZATIONS} o WHERE id = :id OR name ILIKE :pattern
     ORDER BY id = :id DESC, id LIMIT :most""")

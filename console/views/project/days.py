@@ -20,6 +20,8 @@ from metering.catalogue.sources import SOURCE_LABELS
 
 RANGES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year"}
 DAYS = (Column("date", "Day", "date"), *(Column(m.name, m.label, m.unit) for m in METERS.values()))
+TAB = "tab"  # the key of the tabs, and their name in the address
+TABS = {"chart": "Chart", "table": "Table", "hours": hours.TITLE, "coverage": "Coverage"}
 COVERAGE = (
     Column("date", "Day", "date"),
     *(Column(source, label) for source, label in SOURCE_LABELS.items()),
@@ -49,22 +51,31 @@ def render(
     address.write("days", str(span))
     _say_missing(project, trend)
     chart, rows, by_hour, coverage = st.tabs(
-        ["Chart", "Table", hours.TITLE, "Coverage"],
-        key=hours.TABS,
+        list(TABS.values()),
+        key=TAB,
         on_change="rerun",
         default=hours.TITLE if "day" in st.query_params else None,
     )
+    address.write(TAB, next((key for key, title in TABS.items() if title == st.session_state.get(TAB)), None))
     with chart:
         _chart(project, trend, METERS[str(name)], unusual, used, running, notes)
     with rows:
         table(trend[::-1], DAYS, "project-days", "Every meter by day, newest first")
     with by_hour:
-        hours.render(project["id"], trend[0]["date"], trend[-1]["date"], str(name))
+        is_open = st.session_state.get(TAB) == hours.TITLE
+        hours.render(project["id"], trend[0]["date"], trend[-1]["date"], str(name), is_open)
     with coverage:
         table(
             [_covered(row, project) for row in trend[::-1]], COVERAGE, "project-coverage", "Coverage by day"
         )
         st.caption(LEGEND)
+
+
+def tab(raw: str) -> str:
+    """Return the title of the tab that the address calls `raw`. Raises ValueError."""
+    if raw not in TABS:
+        raise ValueError(raw)
+    return TABS[raw]
 
 
 def _chart(
@@ -105,7 +116,7 @@ def _open_hours(chosen: drawing.Selection) -> None:
     """Open the hours of the day that was clicked."""
     if chosen.x is not None:
         st.session_state["day"] = date.fromisoformat(chosen.x[:10])
-        st.session_state[hours.TABS] = hours.TITLE
+        st.session_state[TAB] = hours.TITLE
 
 
 def _level(meter: Counter | Gauge, used: Sequence[Row]) -> int | None:

@@ -22,7 +22,7 @@ from metering.days import coverage_hours
 from metering.days.coverage_hours import HourCell
 
 WORDS = STATES | {"running": "… running"}
-TITLE, TABS = "Hours of a day", "project-tabs"  # this tab, and the key of all
+TITLE = "Hours of a day"
 AGED = ("carried", "denied", "failed")  # whose level is an earlier one
 MEASURED = (
     Column("hour", "Hour (UTC)", "instant"),
@@ -32,8 +32,8 @@ MEASURED = (
 
 
 @error_boundary.guarded
-def render(project_id: int, first: date, last: date, name: str) -> None:
-    """Render the hours of the day in the address, else of the running one."""
+def render(project_id: int, first: date, last: date, name: str, is_open: bool) -> None:
+    """Render the hours of the day in the address, else of the running one; `is_open`: they are looked at."""
     running = last + timedelta(days=1)
     if not first <= st.session_state.get("day", running) <= running:
         del st.session_state["day"]  # of a longer range
@@ -41,7 +41,7 @@ def render(project_id: int, first: date, last: date, name: str) -> None:
     day: date = st.date_input(
         "Day", min_value=first, max_value=running, format="YYYY-MM-DD", width=170, key="day"
     )
-    address.write("day", str(day) if st.session_state.get(TABS) == TITLE else None)
+    address.write("day", str(day) if is_open else None)
     with read_transaction() as page:
         counted = projects.hours(page.connection, project_id, Day(day))
         measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)

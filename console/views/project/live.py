@@ -9,6 +9,7 @@ from console.data.queries import projects
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
 from console.ui import error_boundary, format
+from console.views.project import attention
 from metering.catalogue import own_meters
 from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
 from metering.catalogue.sources import SOURCE_LABELS
@@ -16,11 +17,12 @@ from metering.catalogue.sources import SOURCE_LABELS
 
 @st.fragment(run_every=2)
 @error_boundary.guarded
-def live_totals(project_id: int) -> None:
-    """Render the running totals, refreshed every few seconds."""
+def live_totals(project_id: int, is_active: bool) -> None:
+    """Render the running totals, refreshed every few seconds; of a project that left, those until then."""
     with read_transaction() as page:
         live = projects.live(page.connection, project_id)
-    st.subheader("Running month, live", anchor=False)
+    title = "Running month, live" if is_active else "Running month, until the project left"
+    st.subheader(title, anchor=False)
     if live is None:
         st.info(
             "Nothing was counted for this project yet: no message, and no hourly refresh since it exists."
@@ -36,7 +38,25 @@ def live_totals(project_id: int) -> None:
     _own(live)
     levels = st.grid("auto", min_column_width=165, key="levels")
     for gauge in GAUGES:
-        levels.metric(gauge.label, _short(live[gauge.live], gauge), border=True)
+        old = _old(live, gauge, page.at)
+        levels.metric(
+            gauge.label,
+            _short(live[gauge.live], gauge),
+            f"↷ read {old}" if old else None,
+            border=True,
+            delta_color="orange",
+            delta_arrow="off",
+        )
+
+
+def _old(live: Row, gauge: Gauge, at: datetime) -> str | None:
+    """Return how long ago the level was read, where that is an earlier day; a sum is as old as its oldest."""
+    sources = (gauge.source,) if gauge.source else ("s3", "ecr")
+    instants = [live[f"{source}_measured_at"] for source in sources]
+    read = min((instant for instant in instants if instant is not None), default=None)
+    if live[gauge.live] is None or read is None or at - read <= attention.OLD:
+        return None
+    return format.age(read, at)
 
 
 def _own(live: Row) -> None:

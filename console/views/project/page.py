@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import streamlit as st
-from sqlalchemy import Connection
 
 from console import address
 from console.data import limits
@@ -20,7 +19,7 @@ from console.ui.page_header import head, loading
 from console.ui.progress import line
 from console.ui.table import Column, table
 from console.views.limits import of_project
-from console.views.project import attention, days, devices, running_day
+from console.views.project import attention, choice, days, devices, running_day
 from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
@@ -57,13 +56,6 @@ class Read:
 
 
 @cached
-def offered(scope: Scope, words: str) -> list[Row]:
-    """Return the projects to choose from."""
-    with read_transaction_as(scope) as page:
-        return projects.matches(page.connection, words)
-
-
-@cached
 def query(scope: Scope, project_id: int, span: int) -> Read:
     """Everything the page shows of a project, over the last `span` days, but its live totals."""
     late = limits.behind(scope)
@@ -91,24 +83,25 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
 
 def show() -> None:
     """Show the page."""
-    address.parse("project", _identifier, "the id of a project")
+    choice.parse()
     address.parse("days", address.one_of(tuple(days.RANGES)), "one of 7, 30, 90, 365 days")
     address.parse("meter", address.one_of(tuple(METERS)), "a meter")
     address.parse("day", date.fromisoformat, "a day like 2026-11-24")
+    address.parse(days.TAB, days.tab, "one of chart, table, hours, coverage")
     span = int(st.session_state.get("days") or 30)
     as_of = head("Project")
     with loading():
-        options = offered(current_scope(), st.session_state.get("words") or "")
+        options = choice.offered(current_scope())
         with read_transaction() as page:
-            project = _chosen(page.connection, options)
+            project = choice.chosen(page.connection, options)
         figures = query(current_scope(), project["id"], span) if project else None
     as_of(figures.at if figures else page.at)
-    _choose(options, project)
+    choice.render(options, project)
     if project is None or figures is None:
         return
     _title(project)
     attention.render(project, figures.used, figures.trend, days.missing(project, figures.trend))
-    live_totals(project["id"])
+    live_totals(project["id"], project["is_active"])
     of_project.render(figures.used)
     notes.offer(
         figures.notes,
@@ -121,61 +114,6 @@ def show() -> None:
     devices.render(current_scope(), project["id"], today - timedelta(days=span), today)
     _months(figures.months)
     _runs(figures.recent)
-
-
-def _identifier(raw: str) -> int:
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 20):
-        raise ValueError(raw)
-    return int(raw)
-
-
-def _chosen(connection: Connection, options: Sequence[Row]) -> Row | None:
-    identity = st.session_state.get("project")
-    project = projects.find(connection, identity) if identity else None
-    if identity and project is None:
-        address.refuse("project", str(identity), "the id of a project that exists")
-        st.session_state.pop("project", None)
-    if project is None and options:
-        project = projects.find(connection, options[0]["id"])
-    return project
-
-
-def _choose(options: Sequence[Row], project: Row | None) -> None:
-    labels = {row["id"]: _label(row) for row in options}
-    if project is not None:
-        labels.setdefault(project["id"], _label(project))
-        st.session_state["project"] = project["id"]
-    search, select = st.columns([1, 2], vertical_alignment="bottom")
-    search.text_input(
-        "Find",
-        key="words",
-        placeholder="Part of a name or organization, or an id",
-        icon=":material/search:",
-        on_change=_first_match,
-        max_chars=200,
-    )
-    if not labels:
-        words = st.session_state.get("words")
-        st.info(
-            f"No project matches {escape.markdown(words, 60)}. Search for a shorter part of the name."
-            if words
-            else "The platform has no project yet. Once it has, it is listed here at once."
-        )
-        return
-    chosen = select.selectbox(
-        "Project", list(labels), format_func=lambda identifier: labels[identifier], key="project"
-    )
-    address.write("project", str(chosen))
-
-
-def _first_match() -> None:
-    st.session_state.pop("project", None)
-    address.write("project", None)
-
-
-def _label(row: Row) -> str:
-    off = "" if row["is_active"] else " (inactive)"
-    return f"{escape.project(row['id'], row['name'])} · {escape.short(row['organization'], 40)}{off}"
 
 
 def _title(project: Row) -> None:
