@@ -54,7 +54,7 @@ def render(options: Sequence[Row], project: Row | None) -> None:
         "Project",
         list(labels),
         format_func=labels.__getitem__,
-        key=KEY,
+        key="project",
         help=f"The first {len(options)} projects. The search above finds each: by name, customer or id.",
     )
     address.write(KEY, str(chosen))
