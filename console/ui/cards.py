@@ -1,7 +1,9 @@
 """Rows as a list of cards, for screens too narrow for columns: plain HTML, which traps no swipe."""
 
+import re
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
+from math import ceil
 from typing import Any
 
 from console.ui import cells
@@ -10,6 +12,9 @@ from console.ui.columns import NUMBERS, Column
 MOST = 200  # cards; nobody scrolls further on a phone
 DETAILS = 4
 Row = Mapping[str, Any]
+_HEAD = re.compile(r"<li><div class='fm-line'>(.*?)</div>", re.DOTALL)
+_BELOW = re.compile(r"<div class='fm-details'>(.*?)</div></li>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
 
 
 def html(rows: Sequence[Row], columns: Sequence[Column], alt: str, unknown: str) -> str:
@@ -18,6 +23,17 @@ def html(rows: Sequence[Row], columns: Sequence[Column], alt: str, unknown: str)
     items = "".join(_card(row, title, figure, details, unknown) for row in rows[:MOST])
     more = f"<li class='fm-more'>The first {MOST} of {len(rows):,} rows.</li>" if len(rows) > MOST else ""
     return f"<ul class='fm-cards' aria-label='{escape(alt)}'>{items}{more}</ul>"
+
+
+def height(made: str) -> int:
+    """Return about how many pixels the cards of `html` take on a phone, before they are drawn."""
+    lines = sum(max(1, ceil(len(_plain(head)) / 40)) for head in _HEAD.findall(made))
+    details = sum(ceil(len(_plain(below)) / 50) for below in _BELOW.findall(made))
+    return 19 * made.count("<li>") + 24 * lines + 19 * details
+
+
+def _plain(markup: str) -> str:
+    return unescape(_TAG.sub("", markup))
 
 
 def parts(columns: Sequence[Column]) -> tuple[Column, Column | None, list[Column]]:

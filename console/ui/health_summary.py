@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import ceil
 
 import streamlit as st
 
 from console.data.queries.problems import Problem
 from console.pages import TITLES, link
-from console.ui import escape, format, links, progress, remedies, states
+from console.ui import escape, format, links, progress, remedies, room, states
 
 WELL = "All is well: every source is fresh, no day is missing, no job failed."
 WELL_INSIDE = "All is well: a runner and a counter are alive, and every source is read."
 WELL_OF_ORGANIZATION = "All is well: no day of yours is missing, and no incident is open."
 LONGEST = 400  # characters of a sentence
+LINE = 52  # characters of a line on a phone
+BUTTON, LINK = 53, 34  # pixels that stand below the sentence there
 LOOKS = {"bad": states.CRITICAL, "warning": states.WARNING}
 
 
@@ -41,9 +44,14 @@ def _problem(problem: Problem, place: int, at: datetime, here: str) -> None:
     words = escape.html(problem.sentence, LONGEST)
     target = links.address(problem.page, problem.query)
     sentence = words if problem.page == here and not incident else links.anchor(target, words)
-    age = f" <small>· {format.lasting(incident.opened_at, at)}</small>" if incident else ""
-    with st.container(horizontal=True, vertical_alignment="center", key=f"problem-{place}"):
-        st.html(f"{states.html(LOOKS[problem.severity])} {sentence}{age}", width="stretch")
+    lasting = f"· {format.lasting(incident.opened_at, at)}" if incident else ""
+    words_long = f"{LOOKS[problem.severity].word}  {problem.sentence} {lasting}"
+    below = BUTTON if incident is not None and remedies.find(incident, at) else LINK
+    height = 24 * ceil(len(words_long) / LINE) + below
+    with room.room(f"problem-{place}", 40, height, horizontal=True, vertical_alignment="center"):
+        st.html(
+            f"{states.html(LOOKS[problem.severity])} {sentence} <small>{lasting}</small>", width="stretch"
+        )
         if incident is not None:
             remedies.offer(incident, "problems", here)
         elif problem.page != here and problem.page in TITLES:

@@ -15,11 +15,9 @@ def render(
 ) -> None:
     """Show rows in the order given: a table on wide screens, cards on narrow ones."""
     key = "".join(letter for letter in alt if letter.isalnum())
-    place = room.room(key, 38 + 34 * len(rows), 62 * min(len(rows), cards.MOST))
-    place.html(
-        f"<div class='fm-wide'>{_table(rows, columns, alt, placeholder)}</div>"
-        f"<div class='fm-narrow'>{cards.html(rows, columns, alt, placeholder)}</div>"
-    )
+    wide, narrow = _table(rows, columns, alt, placeholder), cards.html(rows, columns, alt, placeholder)
+    place = room.room(key, 38 + 34 * len(rows), cards.height(narrow))
+    place.html(f"<div class='fm-wide'>{wide}</div><div class='fm-narrow'>{narrow}</div>")
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column], alt: str, unknown: str) -> str:

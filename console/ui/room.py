@@ -4,15 +4,22 @@ Streamlit shows a low placeholder until the code of an element has arrived. `con
 each multiple of STEP into the page: as long as a container holds a placeholder, it is that high.
 """
 
+from typing import Any
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-STEP, MOST = 40, 1_600  # pixels
+STEP, MOST = 20, 1_600  # pixels
 
 
-def room(key: str, wide: int, narrow: int | None = None) -> DeltaGenerator:
+def room(key: str, wide: int, narrow: int | None = None, **layout: Any) -> DeltaGenerator:
     """Return a container that is `wide` pixels high, on a phone `narrow`, until it is drawn."""
-    return st.container(key=f"room-w{_rounded(wide)}-n{_rounded(narrow or wide)}-{key}")
+    return st.container(key=f"room-w{_rounded(wide)}-n{_rounded(narrow or wide)}-{key}", **layout)
+
+
+def controls(key: str) -> DeltaGenerator:
+    """Return a row of fields with labels above them; below each other on a phone (`console.css`)."""
+    return st.container(horizontal=True, vertical_alignment="bottom", key=f"controls-{key}")
 
 
 def _rounded(pixels: int) -> int:

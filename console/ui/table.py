@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 
 import streamlit as st
 
-from console.ui import cards, format, grid
+from console.ui import cards, format, grid, room
 from console.ui.cells import SENTENCE
 from console.ui.columns import Column, Kind
 
@@ -38,8 +38,9 @@ def table(
             height=grid.height(len(rows)) if height == "auto" else height,
             alt=alt,
         )
+    narrow = cards.html(rows, columns, alt, placeholder)
     with st.container(key=f"narrow-{key}"):
-        st.html(cards.html(rows, columns, alt, placeholder))
+        room.room(f"cards-{key}", room.STEP, cards.height(narrow)).html(narrow)
     return list(cast(Any, frame)["selection"]["rows"]) if select else []
 
 

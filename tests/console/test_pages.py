@@ -210,7 +210,8 @@ class TestProject:
     ) -> None:
         Platform(engine).sql(
             """UPDATE project_stats SET total_s3_storage_bytes = 5, total_docker_storage_bytes = 7,
-                s3_measured_at = now() - interval '20 days', ecr_measured_at = now() WHERE project_id = :id""",
+                s3_measured_at = now() - interval '20 days', ecr_measured_at = now()
+                WHERE project_id = :id""",
             id=fleet.projects[0],
         )
         page = open_page("project", project=str(fleet.projects[0]))

@@ -58,7 +58,7 @@ def test_what_is_wrong_leads_to_the_page_that_mends_it(page: Page, site: Site) -
     if not site.fleet.missing:
         pytest.skip("too early in the month for missing days")
     visit(page, site)
-    page.locator("[class*=st-key-problem]").get_by_role("link", name="Snapshots", exact=True).first.click()
+    page.locator("[class*=-problem-]").get_by_role("link", name="Snapshots", exact=True).first.click()
     expect(page.get_by_role("heading", level=1, name="Snapshots")).to_be_visible()
 
 

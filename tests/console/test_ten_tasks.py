@@ -52,7 +52,7 @@ def why_a_bill_grew(page: Page, site: Site, click: Clicks) -> None:
 def repair_a_source(page: Page, site: Site, click: Clicks) -> None:
     before = site.scalar("SELECT coalesce(max(id), 0) FROM job_runs")
     click.open("Jobs")
-    click.press("Run now", ".st-key-job-hourly")
+    click.press("Run now", "[class*=st-key-job-hourly]")
     click.press("Run it", "[role=dialog]")
     asked = "SELECT count(*) FROM job_runs WHERE id > :before AND job = 'hourly'"
     until(lambda: site.scalar(asked, before=before) == 1)

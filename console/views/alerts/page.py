@@ -10,7 +10,7 @@ from console import address
 from console.actions import acknowledge
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
-from console.ui import format, links, states
+from console.ui import format, links, room, states
 from console.ui.page_header import head, loading
 from console.ui.states import State
 from console.ui.table import Column, table, untick
@@ -90,7 +90,7 @@ def _parse() -> None:
 
 def _filters() -> tuple[bool, Row]:
     """Show the filters; return whether to include resolved ones, and the values to look for."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("alerts"):
         search = st.text_input("Project or organization", key="search", width=220, placeholder="Any")
         kind = _choice("Kind", "kind", KINDS, 200)
         severity = _choice("Severity", "severity", SEVERITIES, 150)

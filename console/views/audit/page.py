@@ -10,7 +10,7 @@ import streamlit as st
 from console import address
 from console.data.session import now
 from console.data.transactions import read_transaction
-from console.ui import downloads, escape
+from console.ui import downloads, escape, room
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.audit import differences
@@ -69,7 +69,7 @@ def _matching(first: date, last: date, names: Sequence[str]) -> Filter:
     for name in ("actor", "subject"):
         address.parse(name, str, "a text")
     today = now().date()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("audit"):
         st.date_input("From", key="from", max_value=today, format="YYYY-MM-DD", width=150)
         st.date_input("To", key="to", max_value=today, format="YYYY-MM-DD", width=150)
         actor = st.text_input("Who", key="actor", placeholder="Part of a name", width=200, max_chars=200)

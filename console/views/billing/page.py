@@ -14,7 +14,7 @@ from console.data.queries import billing
 from console.data.queries.rows import Row
 from console.data.session import current_scope, has_role
 from console.data.transactions import read_transaction_as
-from console.ui import approvals, confirm_dialog, error_boundary, escape, format, links, progress
+from console.ui import approvals, confirm_dialog, error_boundary, escape, format, links, progress, room
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.billing import (
@@ -142,7 +142,7 @@ def _asked(months: Sequence[Month], at: datetime) -> Month:
 
 
 def _choose(months: Sequence[Month], bills: int, unbilled: Sequence[Row], at: datetime) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("bills"):
         chosen = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
         with st.container(width="stretch"):
             _state(Month.parse(chosen), bills, len(unbilled), at)

@@ -12,7 +12,7 @@ from console.data.cache import cached
 from console.data.queries.rows import Row
 from console.data.spending import Spending
 from console.data.transactions import read_transaction_as
-from console.ui import escape, revenue_chart
+from console.ui import escape, revenue_chart, room
 from console.ui.revenue_chart import Revenue
 from metering.catalogue.periods import Month
 from metering.db.scope import Scope
@@ -42,7 +42,7 @@ def render(scope: Scope, running: Month) -> None:
     currencies = sorted({row["currency"] for row in rows} | set(so_far.so_far if so_far else ()))
     if not currencies:
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("revenue"):
         st.subheader("Revenue by month", anchor=False, width="stretch")
         _choose("Revenue", GROUPS, "revenue", by)
         _choose("Amounts", AMOUNTS, "amounts", amounts)

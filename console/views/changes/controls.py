@@ -9,7 +9,7 @@ import streamlit as st
 from console import address
 from console.data.changes import devices
 from console.data.explore.measures import Measure
-from console.ui import escape
+from console.ui import escape, room
 from console.views.changes.question import NAMES, ChangeQuestion
 from console.views.explore import ranges
 from console.views.explore.state import FIRST_DAY
@@ -31,7 +31,7 @@ def show(question: ChangeQuestion, known: Mapping[str, Measure], today: date) ->
     spans |= {CUSTOM: "From … to …"}
     span = USUAL if question.is_usual_range else state.range or CUSTOM
     _fill(meters=list(state.meters), range=span, days=question.after, by=question.by, vs=state.vs)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("changes"):
         st.multiselect(
             "Measure",
             list(measures),

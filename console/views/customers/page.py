@@ -14,7 +14,7 @@ from console.data.queries.customers import SORTS, Wanted
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
-from console.ui import format, limit_states, links
+from console.ui import format, limit_states, links, room
 from console.ui.page_header import head, loading
 from console.ui.states import State
 from console.ui.table import Column, table
@@ -90,7 +90,7 @@ def _sort(raw: str) -> customers.Sort:
 
 
 def _choose(wanted: Wanted) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("customers"):
         st.text_input(
             "Find",
             key="customer-words",

@@ -12,7 +12,7 @@ from console.data.explore import names
 from console.data.explore.measures import Measure
 from console.data.explore.question import Filters
 from console.data.transactions import read_transaction
-from console.ui import escape
+from console.ui import escape, room
 from console.views.explore import ranges
 from console.views.explore.state import (
     ALIGNS,
@@ -122,7 +122,7 @@ def remember(state: State) -> None:
 
 def show(state: State, known: Mapping[str, Measure], today: date) -> None:
     """Show the controls: what, by what, from when to when, of whom, compared with what."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("explore"):
         st.multiselect(
             "Measures",
             list(known),
@@ -136,7 +136,7 @@ def show(state: State, known: Mapping[str, Measure], today: date) -> None:
         if state.by in ("organization", "tier", "project", "device"):
             st.selectbox("Top", list(TOPS), format_func=TOPS.__getitem__, key="explore-top", width=100)
         _select("As", "explore-look", LOOKS, 170)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("explore-looks"):
         labels = {name: label for name, (label, _) in ranges.RANGES.items()} | {CUSTOM: "From … to …"}
         _select("Range", "explore-range", labels, 150)
         if not state.range:

@@ -7,7 +7,7 @@ import streamlit as st
 from console.actions import discard, retry
 from console.data.queries.rows import Row
 from console.data.session import has_role
-from console.ui import confirm_dialog, format, progress
+from console.ui import confirm_dialog, format, progress, room
 from jobs import queue
 
 STATES = {"failed": "Failed", "dead": "Dead letters"}
@@ -21,7 +21,7 @@ def render(failed: Sequence[Row]) -> None:
         return
     more = " or more" if len(failed) == MOST else ""
     st.subheader(f"{format.many(len(failed), 'run')}{more} failed and not made good", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("failures"):
         matching = _filtered(failed)
         _offer(matching)
     for run in matching[:SHOWN]:

@@ -8,7 +8,7 @@ from console import address
 from console.data.queries import runs
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
-from console.ui import links, progress
+from console.ui import links, progress, room
 from console.ui.table import Column, table
 from jobs import queue
 
@@ -61,7 +61,7 @@ def render() -> None:
 
 
 def _filters() -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("history"):
         st.subheader("History", anchor=False, width="stretch")
         st.toggle("Hide previews", key="previews", on_change=_go, args=(None,))
         for name, options in (("job", JOBS), ("state", runs.STATES)):

@@ -23,7 +23,8 @@ def line(row: Row, at: datetime, paused: Pause | None = None) -> None:
     """Show the job of a row of `runs.latest`."""
     job = row["job"]
     definition = JOBS[job]
-    with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}"):
+    ran = "-ran" if row["seconds"] else ""  # console.css keeps more room for it
+    with st.container(horizontal=True, vertical_alignment="center", key=f"job-{job}{ran}"):
         st.markdown(f"**{definition.title}**  \n:gray[{definition.description}]", width=230)
         st.markdown(f"{_state(row)}  \n:gray[{_when(row, at)}]", width=280)
         if row["seconds"]:

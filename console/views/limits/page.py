@@ -12,7 +12,7 @@ from console.data.cache import cached
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
-from console.ui import limit_states, links, states
+from console.ui import limit_states, links, room, states
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.limits import burn_down_chart, of_project
@@ -129,7 +129,7 @@ def _choose(wanted: Wanted) -> None:
     """Offer the filters and the order; what is chosen goes into the address."""
     share = "reached" if wanted.exhausting else f"{wanted.near * 100:.0f}"
     titles = limits.titles(current_scope())
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("limits"):
         st.segmented_control(
             "Show",
             list(SHARES),

@@ -8,7 +8,7 @@ import streamlit as st
 
 from console import address
 from console.data.queries.rows import Row
-from console.ui import escape, format
+from console.ui import escape, format, room
 from console.ui.charts import drawing
 from console.ui.charts import notes as chart_notes
 from console.ui.charts.meter import Measured, figure
@@ -37,7 +37,7 @@ def render(
     notes: Sequence[Row],
 ) -> None:
     """Render a meter by day, with its table, its unusual days and `notes`; `running` is the day of now."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("project"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
         st.session_state.setdefault("days", "30")

@@ -12,7 +12,7 @@ from console import address
 from console.data.cache import cached
 from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
-from console.ui import escape
+from console.ui import escape, room
 from console.ui.states import LEGEND, STATES
 from console.views.snapshots import matrix_file
 from metering.catalogue.periods import Day, days
@@ -67,7 +67,7 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
     first = max(first, Day(last.date - timedelta(days=MOST_DAYS - 1)))
     st.subheader("How well the days were measured", anchor=False)
     after = int(st.session_state.get("matrix-after", 0))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("matrix"):
         sources, lacking, is_worst = _choose()
         only = None
         if lacking:

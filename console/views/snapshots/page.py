@@ -13,7 +13,7 @@ from console.actions import ask
 from console.data.cache import cached
 from console.data.session import current_scope, has_role, now
 from console.data.transactions import read_transaction_as
-from console.ui import format, links, progress
+from console.ui import format, links, progress, room
 from console.ui.charts import calendar, drawing
 from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
@@ -80,7 +80,7 @@ def _asked(at: datetime) -> tuple[Day, Day]:
 
 def _range(at: datetime) -> None:
     yesterday = Day.of(at).previous().date
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with room.controls("days"):
         first = st.date_input("From", key="from", max_value=yesterday, format="YYYY-MM-DD", width=170)
         last = st.date_input("To", key="to", max_value=yesterday, format="YYYY-MM-DD", width=170)
     address.write("from", str(first))
