@@ -23,12 +23,12 @@ PAGE = 200  # entries at once
 DAYS = 30  # that are shown first
 ANY = ""
 COLUMNS = (
-    Column("at", "When (UTC)", "instant"),
-    Column("actor", "Who", "name"),
-    Column("what", "Did"),
-    Column("subject", "To", "name"),
-    Column("changed", "Changed"),
-    Column("reason", "Why"),
+    Column("at", "When (UTC)", "instant", narrow="detail"),
+    Column("actor", "Who", "name", narrow="title"),
+    Column("what", "Did", narrow="detail"),
+    Column("subject", "To", "name", narrow="detail"),
+    Column("changed", "Changed", narrow="detail"),
+    Column("reason", "Why", narrow="detail"),
     Column("id", "Entry", "id"),
 )
 

@@ -43,17 +43,17 @@ def _organization(row: Mapping[str, Any]) -> str:
 
 
 PROJECTS = (
-    Column("shown", "State", "state"),
+    Column("shown", "State", "state", narrow="detail"),
     Column("project_id", "Id", "id", narrow="hidden"),
     Column("project", "Project", "name", link=_project),
-    Column("label", "Meter", link=of_project.burn_down),
+    Column("label", "Meter", link=of_project.burn_down, narrow="detail"),
     Column("share", "Used of included", "percent", narrow="figure"),
-    Column("used", "Used", "count"),
-    Column("included", "Included", "count"),
+    Column("used", "Used", "count", narrow="detail"),
+    Column("included", "Included", "count", narrow="detail"),
     Column("unit", "Unit"),
-    Column("end", "100 %"),
+    Column("end", "100 %", narrow="detail"),
     Column("kind", "Beyond it"),
-    Column("organization", "Customer", "name", link=_organization),
+    Column("organization", "Customer", "name", link=_organization, narrow="detail"),
     Column("tier", "Tier"),
 )
 ORGANIZATIONS = (
