@@ -16,10 +16,10 @@ from metering.catalogue import own_meters, projects
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Month, utc
-from metering.catalogue.projects import IS_BILLED, METERED_FROM, METERED_UNTIL
+from metering.catalogue.projects import IS_BILLED, METERED_FROM
 from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
-from metering.months import billed_month
+from metering.months import billed_month, sound_totals
 from metering.months.billed_month import BilledMonth
 from metering.pricing.plans import Plans, PlanVersion
 
@@ -60,13 +60,15 @@ def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datet
     """
     projects.require(connection, adjustment.project_id)
     _refuse(adjustment, at)
-    _refuse_meter(adjustment, own_meters.known(connection))
+    own = own_meters.known(connection)
+    _refuse_meter(adjustment, own)
     projects.ensure(connection, [adjustment.project_id], at, since=EVER)
     projects.lock(connection, [adjustment.project_id])
     _refuse_closed(connection, adjustment, Month.of(utc(at)))
     if adjustment.reverses is not None:
         _refuse_second_reversal(connection, adjustment)
     posted, month = _placed(connection, adjustment, plans, Month.of(utc(at)))
+    _refuse_total(connection, posted, month, own)
     identity = _insert(connection, posted, month, at)
     _log(connection, posted, identity, month, at)
     return identity
@@ -148,17 +150,11 @@ def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Mont
     project_id = adjustment.project_id
     query = text(f"""
         SELECT (SELECT max(make_date(year, month, 1)) FROM monthly_stats m WHERE m.project_id = p.id),
-            {METERED_FROM}, {METERED_UNTIL} > :start FROM projects p WHERE p.id = :project""")
-    parameters = {"project": project_id, "start": adjustment.about.start}
-    last, since, metered = connection.execute(query, parameters).one()
+            {METERED_FROM} FROM projects p WHERE p.id = :project""")
+    last, since = connection.execute(query, {"project": project_id}).one()
     if adjustment.usage_date < since.date():
         raise AdjustmentRefused(
             f"project {project_id} was created on {since.date()}: on {adjustment.usage_date} it used nothing"
-        )
-    if adjustment.meter is not None and not metered:
-        raise AdjustmentRefused(
-            f"project {project_id} was off in {adjustment.about} and used nothing in it; correct a month "
-            "in which it was on, or post an amount"
         )
     if last is not None and last >= running.first.date:
         raise MonthClosed(f"{running} is already closed for project {project_id}; adjust at a later date")
@@ -178,6 +174,7 @@ def _placed(
     about = adjustment.about
     billed = billed_month.load(connection, about, [adjustment.project_id]).get(adjustment.project_id)
     if billed is not None:
+        _refuse_without_days(connection, adjustment)
         return _of_closed(adjustment, billed, plans.in_force(running.last.date)), running
     if not _will_be_billed(connection, adjustment):
         if adjustment.meter is not None:
@@ -187,8 +184,26 @@ def _placed(
             )
         about = running
     if adjustment.meter is not None:
+        _refuse_without_days(connection, adjustment)
         return adjustment, about
     return _as_money(adjustment, plans.in_force(about.last.date)), about
+
+
+def _refuse_without_days(connection: Connection, adjustment: Adjustment) -> None:
+    """Refuse a quantity about a month without days; a reversal takes one off that was posted before."""
+    if adjustment.meter is not None and adjustment.reverses is None:
+        sound_totals.refuse_without_days(connection, adjustment.project_id, adjustment.about)
+
+
+def _refuse_total(
+    connection: Connection, adjustment: Adjustment, month: Month, own: Mapping[str, OwnMeter]
+) -> None:
+    """Refuse what makes a total of `month`, which bills the quantity, negative or too large."""
+    meter, quantity = adjustment.meter, adjustment.quantity
+    if meter is None or quantity is None or adjustment.amount is not None:
+        return
+    if meter not in own or own[meter].aggregation != "max":
+        sound_totals.refuse_open(connection, adjustment.project_id, month, meter, quantity)
 
 
 def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
@@ -214,11 +229,9 @@ def _of_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion
         )
     if adjustment.meter is None or adjustment.quantity is None:
         return _as_money(adjustment, billed.versions.last)
-    if billed.used(adjustment.meter) + adjustment.quantity < 0:
-        raise AdjustmentRefused(
-            f"project {adjustment.project_id} used {billed.used(adjustment.meter):,} {adjustment.meter} in "
-            f"{billed.month}, as corrected; no more than that can be taken off"
-        )
+    if adjustment.meter not in billed.largest:
+        used = billed.used(adjustment.meter)
+        sound_totals.refuse(adjustment.project_id, billed.month, adjustment.meter, used, adjustment.quantity)
     amount = billed.add(adjustment.meter, adjustment.quantity)
     return replace(adjustment, amount=amount, currency=billed.currency)
 

@@ -33,7 +33,7 @@ BILLS = text(f"""
     WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month)""")
 CORRECTIONS = text(f"""
     SELECT project_id, meter, CASE WHEN meter = ANY ({LARGEST_NAMES}) THEN max(quantity)
-        ELSE sum(quantity) END::bigint AS quantity FROM adjustments
+        ELSE sum(quantity) END AS quantity FROM adjustments
     WHERE project_id = ANY(:ids) AND usage_date BETWEEN :first AND :last AND {VALUED}
     GROUP BY project_id, meter""")
 
@@ -96,7 +96,7 @@ def load(connection: Connection, month: Month, project_ids: Sequence[int]) -> di
     bounds |= {"year": month.year, "month": month.month}
     corrections: dict[int, dict[str, int]] = {}
     for project, meter, quantity in connection.execute(CORRECTIONS, bounds):
-        corrections.setdefault(project, {})[meter] = quantity
+        corrections.setdefault(project, {})[meter] = int(quantity)
     bills = [dict(row) for row in connection.execute(BILLS, bounds).mappings()]
     stored = stored_versions.load(connection, bills)
     versions = {bill["project_id"]: month_versions.of_bill(bill, stored) for bill in bills}

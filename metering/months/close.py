@@ -23,7 +23,7 @@ from metering.days.seal import seal_earlier, seal_through
 from metering.db import canonical
 from metering.db.tables import OWN_TABLES
 from metering.errors import PeriodError, PlanError
-from metering.months import blockers, proration, rated
+from metering.months import blockers, proration, rated, sound_totals
 from metering.months.owners import owners
 from metering.months.totals import totals
 from metering.pricing.month_versions import MonthVersions, in_month
@@ -106,6 +106,10 @@ def close_month(
     bills: list[dict[str, Any]] = []
     spans = proration.spans(connection, month, free, versions) if versions.last.prorate else {}
     for row in totals(connection, month, free, versions.last.currency):
+        unsound = sound_totals.why_unsound(row)
+        if unsound is not None:
+            result.blocked[row["project_id"]] = unsound
+            continue
         try:
             bills.append(_bill(row, spans.get(row["project_id"], []), month, versions, closed_by))
         except PlanError as error:  # one project's tier must not stop the others

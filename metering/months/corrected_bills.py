@@ -12,7 +12,7 @@ from metering.months.own_quantities import IS_OWN
 
 # Money without a currency was posted before it had one: it is in that of the month it was posted to.
 VIEWS = text(f"""
-    SELECT m.*, {columns("coalesce(a.{0}, 0)::bigint AS corrected_{0}")},
+    SELECT m.*, {columns("coalesce(a.{0}, 0) AS corrected_{0}")},
         CASE WHEN a.meters IS NULL THEN m.meters ELSE fleetmeter_meters(m.meters || a.meters) END
             AS corrected_meters,
         coalesce(a.amount, 0) AS amount, coalesce(a.posted, 0) AS posted
@@ -57,7 +57,7 @@ def views(
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:
     billed = {name: row[name] for name in COUNTER_NAMES} | row["meters"]
-    corrected = {name: row[name] + row[f"corrected_{name}"] for name in COUNTER_NAMES}
+    corrected = {name: row[name] + int(row[f"corrected_{name}"]) for name in COUNTER_NAMES}
     corrected |= row["corrected_meters"]
     return {
         "project_id": row["project_id"],

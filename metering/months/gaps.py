@@ -15,7 +15,7 @@ from metering.catalogue.periods import Month
 from metering.catalogue.sources import COUNTER_SOURCES, quoted
 from metering.db import audit_log
 from metering.errors import UnknownGap
-from metering.months import blockers, proration
+from metering.months import blockers, proration, sound_totals
 from metering.pricing import rating
 from metering.pricing.plans import Plans
 
@@ -69,7 +69,8 @@ def statuses(
 ) -> list[MonthStatus]:
     """Return how `month` stands at `at` for every project with usage or days in it, by id; or for one.
 
-    As fleetmeter_month_status in SQL says; a tier that is in no plan blocks here, too.
+    As fleetmeter_month_status in SQL says; a tier that is in no plan blocks here, too, and so does a total
+    that no bill can hold.
     """
     rows = connection.execute(
         text("SELECT * FROM fleetmeter_month_status(:month, :at, :projects)"),
@@ -81,8 +82,12 @@ def statuses(
     )
     statuses = [MonthStatus(**row) for row in rows.mappings()]
     over = [one.project_id for one in statuses if one.state in ("open", "blocked") and month.end <= at]
-    unpriced = blockers.unpriced(connection, month, over, plans)
-    return [_blocked_too(one, unpriced.get(one.project_id)) for one in statuses]
+    for reasons in (
+        blockers.unpriced(connection, month, over, plans),
+        sound_totals.unsound(connection, month, over, at),
+    ):
+        statuses = [_blocked_too(one, reasons.get(one.project_id)) for one in statuses]
+    return statuses
 
 
 def _blocked_too(status: MonthStatus, why: str | None) -> MonthStatus:

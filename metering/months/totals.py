@@ -26,7 +26,7 @@ _TOTALS = f"""
         coalesce(days.meters, jsonb_build_object()) AS counted_meters,
         {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
         coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
-        greatest(days.days_present, expected.until - expected.first
+        greatest(days.days_present, 0, expected.until - expected.first
             - {DAYS_OFF.format(first="expected.first", until="expected.until")}) AS days_expected
     FROM projects p JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
     CROSS JOIN LATERAL (SELECT greatest(CAST(:start AS timestamptz), {EXPECTED_FROM})::date AS first,

@@ -115,6 +115,15 @@ OWN_MONTHS = _own(f"""
         ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
     WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""")
 
+# PostgreSQL reads a cell that somebody rewrote in any form: only numbers are compared.
+NEGATIVE = f"""
+    SELECT s.project_id, {_S_PERIOD}, v.meter, 'at least 0', v.found::text FROM monthly_stats s
+    CROSS JOIN LATERAL (VALUES {columns("('{0}', s.{0}::numeric)")}) AS v (meter, found) WHERE v.found < 0
+    UNION ALL SELECT s.project_id, {_S_PERIOD}, own.key, 'at least 0', own.value::text
+    FROM monthly_stats s CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(s.meters) WHEN 'object' THEN s.meters ELSE '{{}}' END) own
+    WHERE CASE jsonb_typeof(own.value) WHEN 'number' THEN own.value::numeric < 0 ELSE false END"""
+
 LIFETIME = _sums(f"""
     SELECT project_id, 'lifetime' AS period,
         {columns("coalesce(e.{0}, 0) AS expected_{0}, s.lifetime_{0} AS {0}")}
@@ -245,6 +254,7 @@ LAWS: dict[str, tuple[str, str]] = (
         ),
         "a day = its hours": (f"{DAYS} UNION ALL {OWN_DAYS}", "daily_stats"),
         "a month = its days + adjustments": (f"{MONTHS} UNION ALL {OWN_MONTHS}", "monthly_stats"),
+        "no total of a month is negative": (NEGATIVE, "monthly_stats"),
         "lifetime = all closed months": (f"{LIFETIME} UNION ALL {OWN_LIFETIME}", "project_stats"),
         "no counted hour is left unsealed": (STRANDED_HOURS, "usage_hourly"),
         "a sealed day is as it was sealed": (DAY_HASHES, "daily_stats"),

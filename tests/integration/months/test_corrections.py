@@ -266,6 +266,10 @@ def test_a_customer_who_left_gets_a_bill_that_holds_the_refund_alone(
     platform.deactivate(project, OCTOBER.last.start)
     correct(engine, project, -200)
     credit(engine, project, "-7.00")
+    with pytest.raises(AdjustmentRefused, match="was off in 2026-11 and used nothing in it"):
+        about = Adjustment(project, "logs", 5, None, IN_NOVEMBER.date(), "?", "a@cli")
+        with transaction(engine) as connection:
+            adjustments.post(connection, about, IN_EUROS, IN_NOVEMBER)
     with engine.connect() as connection:
         assert NOVEMBER in due_months(connection, DECEMBER.start)
         states = gaps.statuses(connection, NOVEMBER, DECEMBER.start, IN_EUROS)
@@ -282,10 +286,6 @@ def test_a_customer_who_left_gets_a_bill_that_holds_the_refund_alone(
     export_month(engine, NOVEMBER, months[1])
     export_days(engine, OCTOBER, tmp_path / "days.csv")
     assert offline.verify([*months, tmp_path / "days.csv"])[1] == []
-    with pytest.raises(AdjustmentRefused, match="was off in 2026-11 and used nothing in it"):
-        about = Adjustment(project, "logs", 5, None, IN_NOVEMBER.date(), "?", "a@cli")
-        with transaction(engine) as connection:
-            adjustments.post(connection, about, IN_EUROS, IN_NOVEMBER)
 
 
 def test_usage_of_history_is_not_corrected(engine: Engine, platform: Platform) -> None:
