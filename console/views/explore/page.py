@@ -1,8 +1,7 @@
 """Explore: choose, fetch, show. Every part of the question is in the address."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -10,10 +9,7 @@ import streamlit as st
 
 from console.data import limits, own_meters, spending
 from console.data.cache import cached
-from console.data.explore import distribution
-from console.data.explore.distribution import Distribution
 from console.data.explore.measures import MONEY, Measure, catalogue
-from console.data.explore.question import Question
 from console.data.session import current_scope, now
 from console.data.transactions import ReadTransaction, read_transaction_as
 from console.ui import escape, format, saved_views
@@ -21,14 +17,14 @@ from console.ui.charts import drawing
 from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
-from console.views.explore import answer, controls, figures, files
+from console.views.explore import answer, controls, distribution, figures, files, trail
 from console.views.explore.reading import Beside
 from console.views.explore.series import Series, Shown
 from console.views.explore.state import State
 from metering.db.scope import Scope
 from metering.running import allowances
 
-CHART, TRAIL = "explore-chart", "explore-trail"
+CHART = "explore-chart"
 
 
 @cached
@@ -61,13 +57,6 @@ def _allowance(page: ReadTransaction, state: State, late: bool) -> tuple[float, 
     return None if included is None else (float(included), "Included in the month")
 
 
-@cached
-def query_distribution(scope: Scope, asked: Question, today: date) -> tuple[datetime, Distribution]:
-    """Return how the first measure is distributed over projects, and of when that is."""
-    with read_transaction_as(scope) as page:
-        return page.at, distribution.read(page.connection, asked, today)
-
-
 def show() -> None:
     """Show the page."""
     as_of = head("Explore")
@@ -75,12 +64,12 @@ def show() -> None:
     state, wrong = controls.asked(at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
-    _trail()
+    trail.show()
     controls.show(state, known, at.date())
     controls.remember(state)
     saved_views.offer("explore")
     if state.look == "distribution":
-        as_of(_show_distribution(state, known, at))
+        as_of(distribution.show(state, known, at, CHART))
         return
     with loading():
         read_at, shown = query(current_scope(), state, at.replace(minute=0, second=0, microsecond=0))
@@ -105,7 +94,7 @@ def _show(state: State, known: Mapping[str, Measure], shown: Shown, at: datetime
             f"{title}. {_summary(shown)} The table below has every value.",
             ("points", "box"),
             file_name,
-            partial(_clicked, title, state, shown, at.date()),
+            partial(trail.follow, title, state, shown, at.date()),
         )
     for note in [*shown.notes, *_unstacked(shown, state.look)]:
         st.caption(note)
@@ -180,92 +169,3 @@ def _column(key: str, heading: str, shown: Shown) -> Column:
     series = shown.series[int(key[1:])]
     kinds: dict[str, Kind] = {"bytes": "bytes", "money": "money", "share": "percent"}
     return Column(key, heading, kinds.get(series.unit, "count"))
-
-
-def _clicked(title: str, state: State, shown: Shown, today: date, chosen: Selection) -> None:
-    """Go to what a click on a point asks for: its hours, of its series alone."""
-    if chosen.box is not None or not chosen.points:
-        return
-    period = next((p for p in shown.periods if str(chosen.x)[:10] == str(p)[:10]), None)
-    if period is None or shown.grain == "hour":
-        return
-    first, last = _days_of(period, shown.grain, today)
-    finer = replace(state, range="", first=first, last=last, grain="hour" if shown.grain == "day" else "day")
-    trail = st.session_state.setdefault(TRAIL, [])
-    trail.append((title, state))
-    controls.fill(replace(finer, look="line" if state.look in ("heatmap", "distribution") else state.look))
-
-
-def _days_of(period: Any, grain: str, today: date) -> tuple[date, date]:
-    if grain == "week":
-        return period, min(today, period + timedelta(days=6))
-    if grain == "month":
-        following = (period + timedelta(days=31)).replace(day=1)
-        return period, min(today, following - timedelta(days=1))
-    return period, period
-
-
-def _trail() -> None:
-    """Show the way back from a click: the questions that led here, each a button."""
-    trail: list[tuple[str, State]] = st.session_state.get(TRAIL, [])
-    if not trail:
-        return
-
-    def back(to: int) -> None:
-        controls.fill(trail[to][1])
-        st.session_state[TRAIL] = trail[:to]
-
-    with st.container(horizontal=True):
-        for number, (words, _) in enumerate(trail[-3:], max(0, len(trail) - 3)):
-            st.button(
-                escape.markdown(words, 80),
-                key=f"explore-back-{number}",
-                icon=":material/arrow_back:",
-                type="tertiary",
-                on_click=back,
-                args=(number,),
-            )
-
-
-def _show_distribution(state: State, known: Mapping[str, Measure], at: datetime) -> datetime:
-    asked = state.question(at.date(), known)
-    measure = asked.measures[0]
-    if measure.kind == "money":
-        st.info("Money is not drawn as a distribution; choose a meter, or Bars by project.")
-        return at
-    with loading():
-        read_at, spread = query_distribution(current_scope(), asked, at.date())
-    label = f"{measure.label} of a project, {asked.first} to {asked.last}"
-    if not spread.projects:
-        st.info(f"No project has a known value of {measure.label} in this range.")
-        return read_at
-    figure = figures.distribution(spread, measure.unit, label, str(sorted(state.query().items())))
-    file_name = files.name(state, asked.first, asked.last)
-    median = format.quantity(int(spread.quantiles[0]), measure.unit)
-    alt = f"{label}: {format.many(spread.projects, 'project')}, median {median}"
-    drawing.show(figure, CHART, alt, file_name=file_name)
-    if spread.unknown:
-        st.caption(f"{format.many(spread.unknown, 'project')} without a known value are not in it.")
-    rows = _bins(spread)
-    headings = [("low", f"{measure.label} from"), ("high", "to"), ("projects", "Projects")]
-    kind: Kind = "bytes" if measure.unit == "bytes" else "count"
-    table(
-        rows,
-        [
-            Column("low", headings[0][1], kind),
-            Column("high", "to", kind),
-            Column("projects", "Projects", "count"),
-        ],
-        "explore-bins",
-        label,
-    )
-    files.offer(file_name, lambda: files.as_csv(rows, headings), figure, read_at)
-    return read_at
-
-
-def _bins(spread: Distribution) -> list[dict[str, Any]]:
-    edges = spread.edges()
-    return [
-        {"low": round(edges[number]), "high": round(edges[number + 1]), "projects": projects}
-        for number, projects in enumerate(spread.counts)
-    ]

@@ -41,7 +41,8 @@ def insert(platform: Platform, project: int, quantity: int, month: Month) -> Non
     """Post a correction as earlier versions did, which did not look at the total."""
     platform.sql(
         """INSERT INTO adjustments (project_id, kind, meter, quantity, usage_date, posted_month, reason,
-            actor) VALUES (:id, 'correction', 'mqtt_inbound', :quantity, :first, :first, 'before', 'a@cli')""",
+                actor)
+            VALUES (:id, 'correction', 'mqtt_inbound', :quantity, :first, :first, 'before', 'a@cli')""",
         id=project,
         quantity=quantity,
         first=month.first.date,
