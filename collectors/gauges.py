@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from collectors.aws.client import RequestCount
 from collectors.gauge_collector import GaugeCollector, Project, Reader
 from collectors.result import CollectionResult, Progress
+from metering.catalogue.periods import Hour
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SourceName, source_info
 from metering.config.aws import Place
@@ -47,8 +48,14 @@ class GaugeSource:
         project_id: int | None = None,
         progress: Progress | None = None,
         resume: bool = False,
+        read_at: datetime | None = None,
     ) -> CollectionResult:
-        """Sample the levels of every project that is metered at `at`, or only of `project_id`."""
+        """Sample the levels of every project that is metered at `at`, or only of `project_id`.
+
+        A level is of the moment in which it is read: of `read_at`, where that is in a later hour.
+        """
+        if read_at is not None and Hour.of(at) < Hour.of(read_at):
+            at = read_at
         result = CollectionResult(self.name, configured=source_info(self.name).is_configured(settings))
         if not result.configured:
             return result

@@ -84,8 +84,10 @@ class StatsUpdaterService:
     def _run(self, job: str, project: Any = None) -> Outcome:
         project_id = None if project is None else int(getattr(project, "id", project))
         environment.require_clock(self.settings, self.engine)
-        request = definitions.request(job, self.clock(), "manual", "library", project_id)
-        return run_now(self.settings, self.engine, TASKS, request)
+        at = self.clock()
+        request = definitions.request(job, at, "manual", "library", project_id)
+        read_at = at if self.clock is environment.now else None
+        return run_now(self.settings, self.engine, TASKS, request, read_at=read_at)
 
     def _increment(self, project_id: int, inbound: int = 0, outbound: int = 0) -> None:
         if inbound < 0 or outbound < 0:

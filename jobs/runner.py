@@ -106,14 +106,20 @@ def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event, 
     if run is None:
         return False
     with state.executing(name, run.job) as outcomes:
-        outcomes.append(execute(settings, engine, TASKS, _timely(run, now), leave=stop))
+        outcomes.append(execute(settings, engine, TASKS, timely(run, now), leave=stop))
     return True
 
 
-def _timely(run: Run, now: datetime) -> Run:
-    """Let a late refresh, after an outage or as a retry, read the levels of the hour it runs in."""
-    late = run.job == "hourly" and run.trigger != "manual" and Hour.of(run.at) < Hour.of(now)
-    return replace(run, at=now) if late else run
+def timely(run: Run, now: datetime) -> Run:
+    """Return `run` as it is made at `now`: what it reads is dated `now`, whatever its `at` says.
+
+    A scheduled job that reads the platform and is late, after an outage or as a retry, takes `now` as its
+    `at`, too: it seals and closes what is over by now, in order. A person may have chosen `at`.
+    """
+    scheduled = run.trigger == "schedule" and run.job in ("hourly", "daily", "monthly")
+    moves = scheduled or (run.job == "hourly" and run.trigger != "manual")
+    late = moves and Hour.of(run.at) < Hour.of(now)
+    return replace(run, at=now if late else run.at, read_at=now)
 
 
 def _leave(engine: Engine, name: str) -> None:

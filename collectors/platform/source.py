@@ -1,7 +1,8 @@
 """The platform's own database as a source: rows are counted, levels are sampled, the catalogue is read."""
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,7 @@ from collectors.platform.rows import RowCount
 from collectors.platform.tables import SOURCE, failure_of_tables
 from collectors.result import CollectionResult, Progress
 from metering.catalogue import history
+from metering.catalogue.periods import Hour
 from metering.catalogue.sources import SourceName
 from metering.config.settings import Settings
 from metering.db.engine import is_away, is_passing
@@ -35,22 +37,27 @@ class PlatformDb:
         project_id: int | None = None,
         progress: Progress | None = None,
         resume: bool = False,
+        read_at: datetime | None = None,
         sealing: bool = False,
     ) -> CollectionResult:
         """Count every hour touched since the last reading, the running one included; sample levels.
 
         The first reading starts where a project is open from. Rows created at `at` or later are not
-        counted yet. A table or column that is missing is named in `problem`; it is not taken as zero,
-        and the other tables are counted.
+        counted yet. Catalogue and levels are as they are now: they are dated `read_at`, the instant
+        at which this was called, if it is given. A table or column that is missing is named in
+        `problem`; it is not taken as zero, and the other tables are counted.
         """
-        result, transient = CollectionResult(self.name), False
+        result, transient, asked = CollectionResult(self.name), False, time.monotonic()
+        sampled_at = at if read_at is None or Hour.of(read_at) <= Hour.of(at) else read_at
         try:
             with session_lock(engine, self.name) as connection:
+                waited = timedelta(seconds=time.monotonic() - asked)
                 with connection.begin():
-                    history.read(connection, at)
+                    history.read(connection, at if read_at is None else read_at + waited)
                 count = RowCount(connection, result, at, project_id, progress, resume, sealing)
                 failures = count.run()
-                failures |= levels.sample(connection, result, at, project_id, complete=not failures)
+                complete = not failures and sampled_at == at  # rows after `at` are not counted yet
+                failures |= levels.sample(connection, result, sampled_at, project_id, complete)
         except DBAPIError as error:
             if is_away(error):
                 raise

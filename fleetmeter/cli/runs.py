@@ -72,7 +72,8 @@ def _run(
     leave = threading.Event()  # on SIGTERM the chunk is finished, and the rest left to a runner
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     with output.progress(ERR) as report:
-        outcome = run_now(settings, engine, TASKS, request, report, leave)
+        present = environment.present(settings, engine)
+        outcome = run_now(settings, engine, TASKS, request, report, leave, present)
     run_output.outcome(OUT, outcome, as_json)
     raise typer.Exit(outcome.exit_code)
 

@@ -118,8 +118,12 @@ def read(connection: Connection, at: datetime) -> None:
 
 
 def read_new(connection: Connection, project_ids: Sequence[int], at: datetime) -> None:
-    """Keep the first reading, at `at`, of those of the projects that were never read."""
-    parameters = {"at": utc(at), "ids": list(project_ids)}
+    """Keep the first reading of those of the projects that were never read.
+
+    It is dated `at`, or as the newest reading of all, if that is later: this one is not older.
+    """
+    newest = connection.scalar(text("SELECT max(at) FROM catalogue_readings"))
+    parameters = {"at": max(utc(at), newest or utc(at)), "ids": list(project_ids)}
     for statement, which in (
         (_PAUSES, _NEW_PROJECT),
         (_OWNERS, _NEW_PROJECT),

@@ -25,6 +25,7 @@ class Context:
 
     `removed`: table -> rows that retention deleted. `started_at`: start of the first attempt, by the
     database's clock. `again`: an earlier attempt was interrupted, and what it finished is not repeated.
+    `read_at` dates what the run reads, however long past its `at` is; None where both are the same.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Context:
     removed: dict[str, int] = field(default_factory=dict)
     started_at: datetime | None = None
     again: bool = False
+    read_at: datetime | None = None
 
     def fail(
         self,

@@ -68,6 +68,7 @@ def _context(settings: Settings, engine: Engine, run: Run, advance: Advance) -> 
         arguments=run.arguments,
         again=run.attempt > 1 and not run.dry_run,
         started_at=run.started_at,
+        read_at=run.read_at,
     )
 
 

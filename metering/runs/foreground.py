@@ -2,6 +2,8 @@
 
 import threading
 import time
+from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Engine
 
@@ -25,19 +27,21 @@ def run_now(
     request: Request,
     progress: Advance | None = None,
     leave: threading.Event | None = None,
+    read_at: datetime | None = None,
 ) -> Outcome:
     """Run `request` here; if another process has the same run, wait and return its outcome.
 
-    Once `leave` is set, the current chunk is finished and the rest is left to a runner. Interrupted,
-    the run is cancelled. Raises UnknownProject for a project that does not exist, and whatever the
-    job's definition refuses (PeriodError, MonthClosed).
+    `read_at`: the present instant, which dates what is read, if the `at` of the request may be
+    another one. Once `leave` is set, the current chunk is finished and the rest is left to a runner.
+    Interrupted, the run is cancelled. Raises UnknownProject for a project that does not exist, and
+    whatever the job's definition refuses (PeriodError, MonthClosed).
     """
     run_id = _enqueue(engine, request)
     run = _claim(engine, run_id, leave)
     if isinstance(run, Outcome):
         return run
     try:
-        return execute(settings, engine, tasks, run, progress, leave)
+        return execute(settings, engine, tasks, replace(run, read_at=read_at), progress, leave)
     except KeyboardInterrupt:
         with transaction(engine) as connection:
             requests.cancel(connection, run.id)

@@ -32,7 +32,10 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Request):
-    """A claimed request: the attempt that this worker makes, and what earlier ones left."""
+    """A claimed request: the attempt that this worker makes, and what earlier ones left.
+
+    `read_at`: the present instant, which dates what the run reads; None where `at` is the present.
+    """
 
     id: int
     attempt: int
@@ -41,6 +44,7 @@ class Run(Request):
     result: dict[str, Any] | None = None
     errors: Sequence[Mapping[str, Any]] = ()
     started_at: datetime | None = None
+    read_at: datetime | None = None
 
 
 def worker_name() -> str:

@@ -31,10 +31,15 @@ def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
 
 def count_rows(context: Context, rows: RowSource) -> None:
     """Count the platform's rows once more before days are sealed; failures are recorded."""
-    record_failures(
-        context,
-        rows.refresh(context.settings, context.engine, context.at, context.project_id, sealing=True),
+    reading = rows.refresh(
+        context.settings,
+        context.engine,
+        context.at,
+        context.project_id,
+        read_at=context.read_at,
+        sealing=True,
     )
+    record_failures(context, reading)
 
 
 def record_failures(context: Context, reading: Reading) -> None:
@@ -71,5 +76,11 @@ def _read(context: Context, source: Source) -> Reading:
     with context.isolated_engine() if source.calls_out else nullcontext(context.engine) as engine:
         progress = context.progress_of(source.name)
         return source.refresh(
-            context.settings, engine, context.at, context.project_id, progress, context.again
+            context.settings,
+            engine,
+            context.at,
+            context.project_id,
+            progress,
+            context.again,
+            context.read_at,
         )

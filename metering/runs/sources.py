@@ -93,11 +93,13 @@ class Source(Protocol):
         project_id: int | None = None,
         progress: Progress | None = None,
         resume: bool = False,
+        read_at: datetime | None = None,
     ) -> Reading:
         """Read and record every project that is metered at `at` (aware, UTC), or only `project_id`.
 
         One project's failure is recorded for that project and stops no other. `resume`: an earlier
-        attempt at `at` was interrupted; projects that it has read are left out.
+        attempt at `at` was interrupted; projects that it has read are left out. `read_at`: the present
+        instant, which dates what is as it is now, if `at` is an earlier one.
 
         Raises DatabaseUnavailable, and whatever `progress` raises.
         """
@@ -132,6 +134,7 @@ class RowSource(Source, Protocol):
         project_id: int | None = None,
         progress: Progress | None = None,
         resume: bool = False,
+        read_at: datetime | None = None,
         sealing: bool = False,
     ) -> Reading:
         """Count rows into their hours; `sealing` also finds rows written late into open hours."""

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,26 @@ def test_from_rows_to_a_closed_month(fleetmeter: Terminal, platform: Platform) -
         "corrections of a month = the month rated again - its bill",
         "devices have at most their project's messages",
     }, "nobody decided or corrected anything"
+
+
+def test_an_instant_that_is_chosen_dates_no_reading(fleetmeter: Terminal, platform: Platform) -> None:
+    began = datetime.now(UTC)
+    project = platform.project(platform.organization("pro"), created_at=began - timedelta(days=9))
+    platform.sql(
+        "INSERT INTO devices (project_id, name, created_at) VALUES (:id, 'arm', :at)",
+        id=project,
+        at=began - timedelta(days=8),
+    )
+    for job, days in (("hourly", 5), ("daily", 4), ("hourly", 2)):
+        at = (began - timedelta(days=days)).isoformat()
+        assert fleetmeter("run", job, "--at", at).returncode == 0
+    for table in ("organization_tiers", "project_owners", "catalogue_readings"):
+        column = "at" if table == "catalogue_readings" else "read_from"
+        assert platform.scalar(f"SELECT min({column}) FROM {table}") >= began
+    sampled = "SELECT min(hour) + interval '1 hour' FROM usage_hourly WHERE device_count > 0"
+    assert platform.scalar(sampled) > began
+    assert platform.scalar("SELECT count(*) FROM daily_stats WHERE device_count IS NULL") == 5
+    assert fleetmeter("verify").returncode == 0
 
 
 @pytest.mark.drill
