@@ -30,12 +30,15 @@ INSTALLED_MONTH = f"date_trunc('month', {INSTALLED_AT}, 'UTC')"
 IS_BILLED = f"""({{month}} >= coalesce(({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date, '-infinity')
     OR EXISTS (SELECT FROM history_to_bill b WHERE b.project_id = {{project}} AND b.month = {{month}}))"""
 
+# The first month that is billed without being asked for: the installation's, however late the first run is.
+_FIRST_MONTH = f"least(CAST(:month_start AS timestamptz), {INSTALLED_MONTH})"
+
 # The hour from which a project that was never counted before is open: its creation. One that is older
-# than this installation starts with the running month, whose rows the first refresh counts.
-# One that ended before this month has no open hour any more: its days are counted as a backfill's.
-FIRST_OPEN = f"""CASE WHEN {METERED_UNTIL} <= :month_start THEN :month_start
-    WHEN p.created_at >= {INSTALLED_AT} THEN {METERED_FROM}
-    ELSE greatest({METERED_FROM}, :month_start) END"""
+# than this installation starts with the installation's month, whose rows the first refresh counts.
+# One that ended before that month has no open hour any more: its days are counted as a backfill's.
+FIRST_OPEN = f"""CASE WHEN {METERED_UNTIL} <= {_FIRST_MONTH} THEN :month_start
+    ELSE greatest({METERED_FROM}, CASE WHEN p.created_at >= {INSTALLED_AT} THEN NULL
+        ELSE {_FIRST_MONTH} END) END"""
 
 
 def ids(connection: Connection, project_id: int | None = None) -> list[int]:
@@ -67,17 +70,19 @@ def ensure(
 ) -> None:
     """Create the missing `project_stats` rows of projects that were created by `at`.
 
-    Projects that ended before the month of `at` are left out, or for a backfill before `since`.
+    Projects that ended before the month of the installation, or of `at` if that is earlier, are left out;
+    for a backfill those that ended before `since`.
     """
     month_start = Month.of(utc(at)).start
     connection.execute(
         text(f"""
             INSERT INTO project_stats (project_id, open_from, updated_at)
             SELECT p.id, {FIRST_OPEN}, :at FROM projects p
-            WHERE p.id = ANY(:ids) AND p.created_at <= :at AND {METERED_UNTIL} > :since
+            WHERE p.id = ANY(:ids) AND p.created_at <= :at
+                AND {METERED_UNTIL} > coalesce(CAST(:since AS timestamptz), {_FIRST_MONTH})
             ORDER BY p.id
             ON CONFLICT (project_id) DO NOTHING"""),
-        {"ids": list(project_ids), "at": at, "month_start": month_start, "since": since or month_start},
+        {"ids": list(project_ids), "at": at, "month_start": month_start, "since": since},
     )
 
 

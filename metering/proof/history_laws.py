@@ -4,8 +4,9 @@ A law of the readings looks at rows of form 2 and later, since older ones follow
 periods with a reading before their end: a database that was restored has no others.
 """
 
+from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.meters import columns
-from metering.catalogue.projects import INSTALLED_MONTH
+from metering.catalogue.projects import INSTALLED_AT, INSTALLED_MONTH, METERED_FROM, METERED_UNTIL
 
 _MONTH = "format('%s-%s', m.year, lpad(m.month::text, 2, '0'))"
 _MONTH_END = "(make_date(m.year, m.month, 1) + interval '1 month')::timestamp AT TIME ZONE 'UTC'"
@@ -64,12 +65,30 @@ _UNBILLED = f"""
     WHERE NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
         AND (m.year, m.month) = (extract(year FROM u.month), extract(month FROM u.month)))"""
 
-UNLISTED = f"""
-    WITH unbilled AS MATERIALIZED ({_UNBILLED})
-    SELECT u.project_id, to_char(u.month, 'YYYY-MM'), 'usage without a bill', 'listed', 'not listed'
-    FROM unbilled u WHERE (u.project_id, u.month) NOT IN (
-        SELECT s.project_id, months.month FROM (SELECT DISTINCT month FROM unbilled) months
-        CROSS JOIN LATERAL fleetmeter_month_status(months.month) s)"""
+# The months before a project's first open hour in which a day was expected of it, from the installation on.
+_EXPECTED = f"""
+    SELECT e.project_id, e.month::date AS month FROM (
+        SELECT p.id AS project_id, month, least(month + interval '1 month',
+                greatest(month, {METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')))::date AS first,
+            least(month + interval '1 month', s.open_from, {METERED_UNTIL})::date AS until
+        FROM projects p JOIN project_stats s ON s.project_id = p.id
+        CROSS JOIN LATERAL generate_series({INSTALLED_MONTH}, s.open_from, interval '1 month') month) e
+    CROSS JOIN LATERAL (SELECT e.project_id AS id) p
+    WHERE e.until - e.first > {DAYS_OFF.format(first="e.first", until="e.until")}"""
+
+
+def _unlisted(months: str, what: str) -> str:
+    """Return SQL of those of the `months` of projects that their status leaves out."""
+    return f"""
+        WITH wanted AS MATERIALIZED ({months})
+        SELECT u.project_id, to_char(u.month, 'YYYY-MM'), '{what}', 'listed', 'not listed'
+        FROM wanted u WHERE (u.project_id, u.month) NOT IN (
+            SELECT s.project_id, months.month FROM (SELECT DISTINCT month FROM wanted) months
+            CROSS JOIN LATERAL fleetmeter_month_status(months.month) s)"""
+
+
+UNLISTED = _unlisted(_UNBILLED, "usage without a bill")
+UNLISTED_MONTHS = _unlisted(_EXPECTED, "a month in which it was metered")
 
 UNASKED = f"""
     SELECT m.project_id, {_MONTH}, 'bill', 'history, for which nobody asked for a bill', m.seal
@@ -84,5 +103,6 @@ HISTORY_LAWS: dict[str, tuple[str, str]] = {
     "a bill goes to the owner at the month's end, by its tier": (BILLS_AS_READ, "monthly_stats"),
     "a bill names the owners of its days": (OWNERS, "monthly_stats"),
     "usage without a bill is listed": (UNLISTED, "daily_stats"),
+    "a month in which a project was metered is listed": (UNLISTED_MONTHS, "project_stats"),
     "history is billed on request only": (UNASKED, "monthly_stats"),
 }

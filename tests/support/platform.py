@@ -13,6 +13,13 @@ LONG_AGO = "2023-06-01T00:00:00Z"  # before the installation, which the template
 class Platform:
     engine: Engine
 
+    def installed(self, at: datetime | str) -> None:
+        """Make `at` the instant of the installation."""
+        self.sql("ALTER TABLE audit_log DISABLE TRIGGER USER")
+        self.sql("UPDATE audit_log SET at = :at WHERE action = 'install'", at=at)
+        for trigger in ("sealed", "kept", "guarded"):
+            self.sql(f"ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_{trigger}")
+
     def organization(self, tier: str = "free", name: str = "Acme") -> int:
         return self._insert("organizations", name=name, tier=tier, created_at=LONG_AGO)
 

@@ -53,7 +53,7 @@ def test_a_day_is_the_sum_of_its_hours(engine: Engine, platform: Platform) -> No
 
 
 def test_sealing_twice_changes_nothing(engine: Engine, platform: Platform) -> None:
-    count(engine, platform.project(), NOON)
+    count(engine, platform.project(created_at=NOON - hours(48)), NOON)
     seal(engine)
     before = platform.rows("SELECT * FROM daily_stats ORDER BY date")
     assert seal(engine) == 0
@@ -153,13 +153,16 @@ def test_a_project_first_seen_late_is_open_from_its_creation(engine: Engine, pla
     assert platform.scalar("SELECT open_from FROM project_stats") == Day.of(created).start
 
 
-def test_a_project_older_than_fleetmeter_starts_with_the_running_month(
-    engine: Engine, platform: Platform
+@pytest.mark.parametrize("installed", ["2026-11-20T00:00:00Z", "2026-10-31T23:50:00Z"])
+def test_a_project_older_than_fleetmeter_starts_with_the_month_of_the_installation(
+    engine: Engine, platform: Platform, installed: str
 ) -> None:
+    platform.installed(installed)
     project = platform.project()
     with transaction(engine) as connection:
         projects.ensure(connection, [project], NOON)
-    assert platform.scalar("SELECT open_from FROM project_stats") == datetime(2026, 11, 1, tzinfo=UTC)
+    opened = datetime.fromisoformat(installed).replace(day=1, hour=0, minute=0)
+    assert platform.scalar("SELECT open_from FROM project_stats") == opened
 
 
 def test_a_level_read_after_the_end_of_a_project_makes_no_day(engine: Engine, platform: Platform) -> None:

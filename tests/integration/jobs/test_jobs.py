@@ -326,7 +326,7 @@ def test_a_runner_works_off_what_is_due_and_what_is_asked(
 def test_a_job_asked_for_while_another_process_holds_it_returns_that_result(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
-    platform.project()
+    platform.project(created_at=AT - hours(72))
     outcomes: list[Outcome] = []
     threads = [
         threading.Thread(target=lambda: outcomes.append(runs.run_now(configured, engine, "daily", AT)))

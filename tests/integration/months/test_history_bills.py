@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
@@ -20,18 +20,10 @@ AT = datetime(2026, 10, 2, 1, tzinfo=UTC)
 JULY = {"from": "2026-07-01", "to": "2026-07-31"}
 
 
-def install(engine: Engine, at: datetime = INSTALLED) -> None:
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER USER"))
-        connection.execute(text("UPDATE audit_log SET at = :at WHERE action = 'install'"), {"at": at})
-        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed"))
-        connection.execute(text("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept"))
-
-
 @pytest.fixture
 def project(configured: Settings, engine: Engine, platform: Platform) -> int:
     """A project with logs in July, August and September, of which the installation is in September."""
-    install(engine)
+    platform.installed(INSTALLED)
     project = platform.project(platform.organization("starter"), created_at="2026-06-10T00:00:00Z")
     for month, logs in ((7, 70), (8, 80), (9, 90)):
         platform.logs(project, datetime(2026, month, 5, 12, tzinfo=UTC), logs)
@@ -54,6 +46,37 @@ def test_the_rows_of_the_installations_own_month_are_billed_with_it(
     runs.run_now(configured, engine, "monthly", AT)
     assert bills(platform) == [(9, 90)]
     assert verify(engine).sound
+
+
+@pytest.mark.parametrize(
+    "first", [datetime(2026, 9, 30, 23, 55, tzinfo=UTC), AT, datetime(2026, 11, 3, 9, tzinfo=UTC)]
+)
+def test_the_installations_own_month_is_billed_however_late_the_first_run_is(
+    configured: Settings, engine: Engine, platform: Platform, first: datetime
+) -> None:
+    platform.installed(datetime(2026, 9, 30, 23, 50, tzinfo=UTC))
+    organization = platform.organization("starter")
+    lasting, ended, gone, new = (
+        platform.project(organization, created_at=created)
+        for created in ("2025-06-01Z", "2025-06-01Z", "2025-06-01Z", "2026-09-30T23:52Z")
+    )
+    platform.deactivate(ended, datetime(2026, 9, 20, 3, tzinfo=UTC))
+    platform.deactivate(gone, datetime(2026, 8, 20, 3, tzinfo=UTC))
+    for project, logs in ((lasting, 500), (ended, 300), (gone, 100)):
+        platform.logs(project, datetime(2026, 8, 15, 12, tzinfo=UTC), logs)
+        platform.logs(project, datetime(2026, 9, 15, 12, tzinfo=UTC), logs)
+    platform.logs(new, datetime(2026, 9, 30, 23, 53, tzinfo=UTC), 7)
+    runs.run_now(configured, engine, "hourly", first)
+    runs.run_now(configured, engine, "monthly", max(first, AT))
+    september = """SELECT project_id, logs::int, days_present, days_expected FROM monthly_stats
+        WHERE month = 9 ORDER BY project_id"""
+    assert [tuple(row) for row in platform.rows(september)] == [
+        (lasting, 500, 30, 30),
+        (ended, 300, 20, 20),
+        (new, 7, 1, 1),
+    ]
+    assert platform.scalar("SELECT count(*) FROM monthly_stats WHERE month = 8") == 0, "it is history"
+    assert verify(engine).discrepancies == []
 
 
 def test_history_makes_no_bill_and_is_in_no_total(

@@ -37,9 +37,10 @@ def test_each_row_is_counted_in_its_hour(configured: Settings, engine: Engine, p
     assert verify(engine).sound
 
 
-def test_the_first_reading_starts_with_the_month(
+def test_the_first_reading_starts_with_the_month_of_the_installation(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
+    platform.installed("2026-11-05T00:00:00Z")
     project = platform.project()
     platform.logs(project, datetime(2026, 11, 1, tzinfo=UTC), 4)
     platform.logs(project, datetime(2026, 10, 31, 23, 59, tzinfo=UTC), 9)
@@ -181,7 +182,7 @@ def test_each_table_is_one_statement_by_its_index_however_many_projects(
 ) -> None:
     organization = platform.organization()
     for _ in range(30):
-        platform.logs(platform.project(organization), AT - hours(1))
+        platform.logs(platform.project(organization, created_at=AT - hours(24)), AT - hours(1))
     PLATFORM_DB.refresh(configured, engine, AT)
     asked: list[str] = []
 

@@ -15,6 +15,7 @@ DAYS = "a day has the owner and tier last read before its end"
 BILLS = "a bill goes to the owner at the month's end, by its tier"
 OWNERS = "a bill names the owners of its days"
 LISTED = "usage without a bill is listed"
+METERED = "a month in which a project was metered is listed"
 HISTORY = "history is billed on request only"
 
 
@@ -77,15 +78,31 @@ def test_usage_that_the_status_of_its_month_leaves_out_is_found(
             closed_at timestamptz, closed_by text, days_present smallint, days_expected smallint,
             total_charge numeric, currency text, owners jsonb, later_readings jsonb)
         LANGUAGE plpgsql STABLE AS $body$ BEGIN RETURN; END $body$""")
-    assert broken(engine) == {(LISTED, "usage without a bill")}
+    assert broken(engine) == {
+        (LISTED, "usage without a bill"),
+        (METERED, "a month in which it was metered"),
+    }
 
 
 def test_a_bill_of_history_that_nobody_asked_for_is_found(
     engine: Engine, platform: Platform, organization: int
 ) -> None:
-    platform.sql("ALTER TABLE audit_log DISABLE TRIGGER USER")
-    platform.sql("UPDATE audit_log SET at = :at WHERE action = 'install'", at=OCTOBER.end)
+    platform.installed(OCTOBER.end)
     assert broken(engine) == {(HISTORY, "bill")}
     platform.sql("""
         INSERT INTO history_to_bill SELECT id, '2026-10-01', 'a', now() FROM projects""")
     assert broken(engine) == set()
+
+
+def test_a_month_since_the_installation_that_is_nowhere_is_found(
+    engine: Engine, platform: Platform, organization: int
+) -> None:
+    platform.installed(OCTOBER.end - timedelta(hours=5))
+    project = platform.project(organization, created_at=OCTOBER.start)
+    insert = "INSERT INTO project_stats (project_id, open_from, updated_at) VALUES (:id, :at, :at)"
+    platform.sql(insert, id=project, at=OCTOBER.end)
+    assert broken(engine) == {(METERED, "a month in which it was metered")}
+    platform.sql(
+        "UPDATE project_stats SET open_from = :at WHERE project_id = :id", id=project, at=OCTOBER.start
+    )
+    assert broken(engine) == set(), "it is open"
