@@ -176,6 +176,12 @@ BILL_SUMS = f"""
     FROM monthly_stats b
     WHERE b.total_charge <> b.plan_fee + b.overage_charge + b.adjustment_charge"""
 
+# A bill of an earlier version may expect fewer than no days of a project that had left: read as none.
+BILL_DAYS = f"""
+    SELECT b.project_id, {_PERIOD}, 'days_present', format('0 to %s', greatest(b.days_expected, 0)),
+        b.days_present::text
+    FROM monthly_stats b WHERE NOT b.days_present BETWEEN 0 AND greatest(b.days_expected, 0)"""
+
 BILLED_ADJUSTMENTS = f"""
     SELECT * FROM (
         SELECT b.project_id, {_PERIOD} AS period, 'adjustment_charge' AS meter,
@@ -261,6 +267,7 @@ LAWS: dict[str, tuple[str, str]] = (
         "a closed month is as it was sealed": (MONTH_SEALS, "monthly_stats"),
         "seals form a chain": (SEAL_CHAIN, "monthly_stats"),
         "a bill adds up": (BILL_SUMS, "monthly_stats"),
+        "a bill has no more days than were expected": (BILL_DAYS, "monthly_stats"),
         "a bill has the adjustments of its month": (BILLED_ADJUSTMENTS, "monthly_stats"),
         "adjustments are as they were posted": (POSTED, "adjustments"),
         "gaps are accepted as they were": (ACCEPTED, "gaps"),

@@ -276,6 +276,8 @@ def test_a_customer_who_left_gets_a_bill_that_holds_the_refund_alone(
     assert [(one.project_id, one.state) for one in states] == [(project, "open")]
     close(engine, project, NOVEMBER)
     assert bill(platform, project, NOVEMBER) == ("0.00", "0.00", "-9.00", "-9.00")
+    days = "SELECT days_present, days_expected FROM monthly_stats WHERE month = 11"
+    assert platform.rows(days) == [(0, 0)]
     with engine.connect() as connection:
         assert DECEMBER not in due_months(connection, DECEMBER.end)
         explained = explain.explain(connection, project, NOVEMBER)

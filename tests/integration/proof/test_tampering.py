@@ -85,6 +85,8 @@ def tampered(platform: Platform, table: str, statement: str) -> None:
         ("usage_hourly", "UPDATE usage_hourly SET mqtt_inbound = 1", "2026-10-15", "a day ="),
         ("monthly_stats", "DELETE FROM monthly_stats", "lifetime", "lifetime ="),
         ("monthly_stats", "UPDATE monthly_stats SET closed_by = 'x'", "2026-10", "a closed month is"),
+        ("monthly_stats", "UPDATE monthly_stats SET days_present = 32", "2026-10", "a bill has no more days"),
+        ("monthly_stats", "UPDATE monthly_stats SET days_present = -1", "2026-10", "a bill has no more days"),
         (
             "monthly_stats",
             "UPDATE monthly_stats SET adjustment_charge = -5, total_charge = total_charge - 5",
