@@ -12,6 +12,7 @@ LOOKS = {
     "queued": (":material/hourglass_empty:", "gray", "Queued"),
     "running": (":material/autorenew:", "blue", "Running"),
     "succeeded": (":material/check_circle:", "green", "Succeeded"),
+    "left_out": (":material/warning:", "orange", "Left out"),
     "failed": (":material/error:", "orange", "Failed"),
     "cancelled": (":material/block:", "gray", "Cancelled"),
     "dead": (":material/dangerous:", "red", "Dead letter"),
@@ -24,7 +25,7 @@ def look(run: Mapping[str, Any]) -> tuple[str, str, str]:
         return ":material/visibility:", "violet", "Preview"
     missing = left_out(run["result"] or {}, run["errors"] or ())
     if run["state"] == "succeeded" and missing:
-        return ":material/warning:", "orange", f"Succeeded, {missing} left out"
+        return *LOOKS["left_out"][:2], f"Succeeded, {missing} left out"
     return LOOKS[run["state"]]
 
 

@@ -340,6 +340,25 @@ class TestJobs:
         page = open_page("jobs", state="cancelled")
         assert list(page.dataframe[0].value["Run"]) == [kept]
 
+    def test_history_is_filtered_by_what_was_left_out(
+        self, open_page: Open, fleet: Fleet, engine: Engine
+    ) -> None:
+        self._run(engine, "succeeded", finished=True)
+        blocked = '{"blocked": {"7 in 2026-01": "a gap"}}'
+        endings = (
+            ('[{"error": "denied"}]', None),
+            ("[]", blocked),
+            ("[]", f'{{"projects": {{"7": {blocked}}}}}'),
+        )
+        kept = [self._run(engine, "succeeded", finished=True, job="monthly") for _ in endings]
+        update = """UPDATE job_runs SET errors = CAST(:errors AS jsonb), result = CAST(:result AS jsonb)
+            WHERE id = :id"""
+        for run, (errors, result) in zip(kept, endings, strict=True):
+            Platform(engine).sql(update, errors=errors, result=result, id=run)
+        page = open_page("jobs", state="left_out")
+        assert list(page.dataframe[0].value["Run"]) == kept[::-1]
+        assert {state.split(", ")[1] for state in page.dataframe[0].value["State"]} == {"1 left out"}
+
     def test_names_a_state_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
         assert "exploded" in open_page("jobs", state="exploded").warning[0].value
 

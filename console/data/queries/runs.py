@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 from console.data.queries.rows import Row, every
 from metering.alerts.rules import MENDED
 
-STATES = ("queued", "running", "succeeded", "failed", "cancelled", "dead")
+LEFT_OUT = "left_out"  # succeeded, but projects, sources or months were left out
+STATES = ("queued", "running", "succeeded", LEFT_OUT, "failed", "cancelled", "dead")
 
 _RUN = """
     SELECT r.id, r.job, r.period, r.state, r.trigger, r.requested_by, r.dry_run, r.attempt,
@@ -19,9 +20,14 @@ _RUN = """
 
 ACTIVE = text(f"{_RUN} WHERE r.state IN ('queued', 'running') ORDER BY r.id LIMIT 50")
 ONE = text(f"{_RUN} WHERE r.id = :id")
+# As metering.runs.outcome.left_out counts; a preview left nothing out.
+_HAS_LEFT_OUT = """r.state = 'succeeded' AND NOT r.dry_run AND (r.errors <> '[]'
+    OR jsonb_path_exists(r.result, '$.blocked.*') OR jsonb_path_exists(r.result, '$.projects.*.blocked.*'))"""
+
 # What is not asked for is not in the statement, so that PostgreSQL plans each by its own index.
 _FILTERS = {
     "state": "r.state = :state",
+    LEFT_OUT: _HAS_LEFT_OUT,
     "job": "r.job = :job",
     "before": "r.id < :before",
 }
@@ -77,8 +83,9 @@ def history(
     """Return runs newest first, of that state and job (None: any), with an id under `before`."""
     filters = {"state": state, "job": job, "before": before}
     used = {name: value for name, value in filters.items() if value is not None}
+    names = [LEFT_OUT if used[name] == LEFT_OUT else name for name in used]
     visible = "true" if previews else "NOT r.dry_run"
-    where = " AND ".join([visible, *(_FILTERS[name] for name in used)])
+    where = " AND ".join([visible, *(_FILTERS[name] for name in names)])
     query = text(f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT :most")
     return every(connection, query, most=most, **used)
 
