@@ -24,6 +24,11 @@ OWNER_AT = """coalesce(
     (SELECT w.organization_id FROM project_owners w WHERE w.project_id = p.id ORDER BY w.read_from LIMIT 1),
     p.organization_id)"""
 
+# Joins to projects `p` the organization `o`, `id` and today's `tier`, that owned it at the end `{end}` of a
+# period: also one that the platform has deleted since, whose tier is then the one that was read.
+OWNER_OF_PERIOD = f"""CROSS JOIN LATERAL (SELECT owner.id, organizations.tier
+    FROM (SELECT {OWNER_AT} AS id) owner LEFT JOIN organizations ON organizations.id = owner.id) o"""
+
 # The tier of organization `o` at the end `{end}` of a period.
 TIER_AT = """coalesce(
     (SELECT t.tier FROM organization_tiers t WHERE t.organization_id = o.id AND t.read_from < {end}

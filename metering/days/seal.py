@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import history, projects
 from metering.catalogue.forms import NEWEST
-from metering.catalogue.history import OFF_ON, OWNER_AT, TIER_AT
+from metering.catalogue.history import OFF_ON, OWNER_OF_PERIOD, TIER_AT
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Day, Month, days, utc
@@ -17,7 +17,7 @@ from metering.days.partial_days import record_partial_days
 from metering.db import canonical
 from metering.db.prepared import Planned
 from metering.db.tables import OWN_TABLES
-from metering.errors import PeriodError
+from metering.errors import PeriodError, UnknownOrganization
 from metering.ledger.gauges import known_sum
 from metering.ledger.partitions import ensure_partition
 
@@ -48,7 +48,7 @@ SEAL = Planned(f"""
                 {OF_DAY} AS coverage, h.meters
             FROM project_stats s
             JOIN projects p ON p.id = s.project_id
-            JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
+            {OWNER_OF_PERIOD.format(end=":end")}
             CROSS JOIN LATERAL (
                 SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},
                     {columns(_LAST_SAMPLE, SAMPLED)}, {merged_sql("u.meters")} AS meters,
@@ -67,17 +67,30 @@ SEAL = Planned(f"""
     ORDER BY project_id
     ON CONFLICT (project_id, date) DO NOTHING""")
 
+# An owner at the end of an open day until `:end` that the platform has deleted since: a day refers to it.
+DELETED_OWNER = text(f"""
+    SELECT w.project_id, w.organization_id,
+        date_trunc('day', least(CAST(:end AS timestamptz), w.owned_until), 'UTC')::date - 1 AS date
+    FROM project_owners w JOIN project_stats s USING (project_id) JOIN projects p ON p.id = s.project_id
+    WHERE w.project_id = ANY(:ids) AND date_trunc('day',
+            least(CAST(:end AS timestamptz), w.owned_until), 'UTC') > greatest(w.owned_from, s.open_from)
+        AND {METERED_UNTIL} > greatest(w.owned_from, s.open_from)
+        AND NOT EXISTS (SELECT FROM organizations o WHERE o.id = w.organization_id)
+    ORDER BY w.project_id, w.read_from LIMIT 1""")
+
 
 def seal_through(connection: Connection, last: Day, project_ids: Sequence[int], at: datetime) -> int:
     """Seal every open day of those projects up to `last`, in order; returns the rows sealed.
 
     Safe twice, late and concurrently: the rows are locked, then read, then the watermark moves in
-    the same transaction. Raises PeriodError when `last` is not over at `at`.
+    the same transaction. Raises PeriodError when `last` is not over at `at`, and UnknownOrganization
+    for an owner that the platform has deleted.
     """
     refuse_unfinished(last, at)
     projects.ensure(connection, project_ids, at)
     projects.lock(connection, project_ids)
     history.read_new(connection, project_ids, at)
+    _require_owners(connection, last, project_ids)
     return sum(
         _seal_open(connection, day, project_ids, at)
         for day in days(_first_open(connection, project_ids) or last, last)
@@ -93,6 +106,16 @@ def refuse_unfinished(day: Day, at: datetime) -> None:
     """Refuse a `day` that is not over at `at`. Raises PeriodError."""
     if day.end > utc(at):
         raise PeriodError(f"{day} is not over at {at.isoformat()}; a day can be sealed after 24:00 UTC")
+
+
+def _require_owners(connection: Connection, last: Day, project_ids: Sequence[int]) -> None:
+    row = connection.execute(DELETED_OWNER, {"ids": list(project_ids), "end": last.end}).first()
+    if row is not None:
+        raise UnknownOrganization(
+            f"project {row.project_id} belonged on {row.date} to organization {row.organization_id}, which "
+            "the platform has deleted before that day was sealed, so that it cannot be billed; insert a row "
+            "of that id into organizations again"
+        )
 
 
 def _first_open(connection: Connection, project_ids: Sequence[int]) -> Day | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue.history import OWNER_AT, TIER_AT
+from metering.catalogue.history import OWNER_OF_PERIOD, TIER_AT
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
 from metering.days.partial_days import record_partial_days
@@ -59,7 +59,7 @@ BLOCKED = text("""
 # The tiers that rate a month: the one at its end, with proration those of its days.
 TIERS = text(f"""
     SELECT p.id, {TIER_AT.format(end=":end")} AS tier, CAST(:last AS date) AS day
-    FROM projects p JOIN organizations o ON o.id = {OWNER_AT.format(end=":end")}
+    FROM projects p {OWNER_OF_PERIOD.format(end=":end")}
     WHERE NOT :prorate AND p.id = ANY(:ids)
     UNION ALL SELECT project_id, tier, date FROM daily_stats
     WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 3""")

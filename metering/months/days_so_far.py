@@ -1,7 +1,7 @@
 """The days of the running month: the sealed ones, and the open ones as the seal would make them now."""
 
 from metering.catalogue import platform
-from metering.catalogue.history import OFF_ON, OWNER_AT, TIER_AT
+from metering.catalogue.history import OFF_ON, OWNER_OF_PERIOD, TIER_AT
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.projects import FIRST_OPEN, METERED_FROM, METERED_UNTIL
@@ -26,7 +26,7 @@ _OPEN = f"""
         interval '1 day') AS series (starts)
     CROSS JOIN LATERAL (SELECT starts, starts + interval '1 day' AS ends,
         (starts AT TIME ZONE 'UTC')::date AS date) day
-    JOIN organizations o ON o.id = {OWNER_AT.format(end="day.ends")}
+    {OWNER_OF_PERIOD.format(end="day.ends")}
     CROSS JOIN LATERAL (
         SELECT {columns("sum({0}) FILTER (WHERE hour >= day.starts)", joiner=" + ")} AS used,
             {columns("sum({0}) FILTER (WHERE hour >= day.starts) AS {0}")},

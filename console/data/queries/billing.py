@@ -50,10 +50,11 @@ LINES = text("""
 
 # As the state of each project's month says; while it runs, only those with a sealed day.
 UNBILLED = text(f"""
-    SELECT p.id AS project_id, p.name AS project, o.name AS organization, s.state, s.reason,
+    SELECT p.id AS project_id, p.name AS project,
+        coalesce(o.name, 'Organization ' || s.organization_id) AS organization, s.state, s.reason,
         days.days_present, days.messages, days.api_calls
     FROM fleetmeter_month_status(:first, :at) s
-    JOIN {platform.PROJECTS} p ON p.id = s.project_id JOIN organizations o ON o.id = s.organization_id
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id LEFT JOIN organizations o ON o.id = s.organization_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS days_present, sum({messages_sql()})::bigint AS messages,
             sum(api_calls)::bigint AS api_calls

@@ -17,9 +17,10 @@ from metering.days import completeness, coverage_matrix, expected_days
 from metering.db import scope
 from metering.db.transactions import transaction
 from metering.exports.export import Export
-from metering.months import explain, explanation
+from metering.months import explain, explanation, gaps
 from metering.pricing import plans
 from metering.proof.verify import verify
+from tests.support import runs
 from tests.support.closed_months import OCTOBER, close, count
 from tests.support.platform import Platform
 
@@ -193,3 +194,40 @@ def test_an_owner_who_comes_back_is_expected_to_have_the_days_of_both_times(
     assert [day.date for day in sealed if not day.is_complete] == [last.date]
     own = {first.date + timedelta(days=number) for number in range(20)} | {last.date}
     assert {cell.date for cell in cells} == own
+
+
+def test_an_owner_that_the_platform_deleted_blocks_the_month_by_name(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    seller, buyer = platform.organization("starter", "Seller"), platform.organization("free", "Buyer")
+    project = platform.project(seller, created_at=OCTOBER.start)
+    other = platform.project(buyer, created_at=OCTOBER.start)
+    runs.run_now(configured, engine, "hourly", OCTOBER.start + timedelta(hours=1))
+    count(engine, seller, project, 700, OCTOBER.start + timedelta(days=4))
+    platform.sql("UPDATE projects SET organization_id = :to", to=buyer)
+    platform.sql("DELETE FROM organizations WHERE id = :id", id=seller)
+    after = OCTOBER.end + timedelta(minutes=5)
+    why = f"project {project} belonged on 2026-10-31 to organization {seller}, which the platform has deleted"
+    for job in ("daily", "monthly"):
+        done = runs.run_now(configured, engine, job, after)
+        assert (done.exit_code, [error["project_id"] for error in done.errors]) == (1, [project])
+        assert why in done.errors[0]["error"]
+    assert platform.rows("SELECT project_id FROM monthly_stats") == [(other,)]
+    with transaction(engine) as connection:
+        reasons = {
+            one.project_id: one.reason for one in gaps.statuses(connection, OCTOBER, after, plans.load(None))
+        }
+        listed = billing.unbilled(connection, OCTOBER, after)
+    assert why in str(reasons[project])
+    assert [(row["project_id"], row["organization"]) for row in listed] == [
+        (project, f"Organization {seller}")
+    ]
+    assert verify(engine).discrepancies == []
+    platform.sql(
+        "INSERT INTO organizations (id, name, tier, created_at) VALUES (:id, 'Seller', 'free', now())",
+        id=seller,
+    )
+    runs.run_now(configured, engine, "monthly", after + timedelta(hours=1))
+    bill = "SELECT organization_id, tier, mqtt_inbound::int FROM monthly_stats WHERE project_id = :id"
+    assert platform.rows(bill, id=project) == [(seller, "starter", 700)], "its tier as it was read"
+    assert verify(engine).discrepancies == []
