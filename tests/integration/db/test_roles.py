@@ -289,6 +289,8 @@ def test_the_doctor_says_that_triggers_do_not_bind_an_owner(url: URL, engine: En
 
 REPLACE = """CREATE OR REPLACE FUNCTION fleetmeter_refuse() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN RETURN OLD; END $$"""
+FORGE = """INSERT INTO monthly_stats SELECT (jsonb_populate_record(m, jsonb_build_object(
+    'year', extract(year FROM now()), 'month', extract(month FROM now())))).* FROM monthly_stats m"""
 FORBIDDEN = {
     "disable a trigger": "ALTER TABLE daily_stats DISABLE TRIGGER daily_stats_sealed",
     "disable every trigger": "ALTER TABLE monthly_stats DISABLE TRIGGER ALL",
@@ -316,6 +318,11 @@ FORBIDDEN = {
     "forge an installation": "INSERT INTO audit_log (at, actor, action, subject)"
     " VALUES ('2020-01-01Z', 'x', 'install', 'fleetmeter')",
     "drop an open month": "SELECT fleetmeter_retention('daily_stats', '2026-11-01', ARRAY[1], 'x')",
+    "forge a bill of the running month": FORGE,
+    "forge its bill, then drop the running month": f"{FORGE}; SELECT fleetmeter_retention("
+    "'daily_stats', now()::date, ARRAY(SELECT project_id FROM monthly_stats), 'x')",
+    "drop a month that is not archived": "SELECT fleetmeter_retention('daily_stats', '2026-10-01',"
+    " ARRAY(SELECT project_id FROM monthly_stats), 'x')",
     "say the schema's version": "UPDATE fleetmeter_version SET version_num = 'x'",
     "read addresses": "SELECT email FROM users",
     "read whole users": "SELECT * FROM users",
