@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from metering.errors import FleetmeterError
 from metering.runs.requests import CHANNEL
 
 TICK = 0.25  # seconds between two looks at `stop`
@@ -28,8 +29,7 @@ class Listener:
             return  # requests made before it listened sent nothing: look once more
         end = time.monotonic() + seconds
         while driver is not None and not stop.is_set() and time.monotonic() < end:
-            if select.select([driver], [], [], TICK)[0]:
-                self._drain(driver)
+            if self._notified(driver):
                 return
         if driver is None:
             stop.wait(min(seconds, 1))
@@ -47,13 +47,17 @@ class Listener:
                 self.connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 self.connection.exec_driver_sql(f"LISTEN {CHANNEL}")
             return self.connection.connection.driver_connection
-        except DBAPIError:
+        except (FleetmeterError, DBAPIError):
             self.close()
             return None
 
-    def _drain(self, driver: Any) -> None:
+    def _notified(self, driver: Any) -> bool:
+        """Return whether somebody asked, or the connection is lost."""
         try:
+            if not select.select([driver], [], [], TICK)[0]:
+                return False
             driver.poll()
             driver.notifies.clear()
-        except driver.Error:
+        except (driver.Error, OSError):
             self.close()
+        return True

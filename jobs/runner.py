@@ -1,7 +1,7 @@
 """Run jobs: a heartbeat that asks for what is due, and threads that claim and execute runs.
 
-`schedule` is only the heartbeat. One of its jobs that raised would stop the later ones, and it works in
-local time: so it calls one function that never raises, and what is due comes from the database.
+`schedule` is only the heartbeat. It works in local time: so it calls one function, and what is due comes from
+the database. While the database is away the threads wait; an error that nobody foresaw ends the process.
 """
 
 import threading
@@ -12,17 +12,20 @@ from datetime import UTC, datetime
 import schedule
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from jobs import due
 from jobs.listener import Listener
 from jobs.registry import TASKS
 from jobs.state import State
 from jobs.tasks import notify
+from jobs.threads import Threads
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
 from metering.db import clock, workers
 from metering.db.engine import describe_error
 from metering.db.transactions import transaction
+from metering.errors import FleetmeterError
 from metering.probes.server import serving
 from metering.runs import lease
 from metering.runs.execution import execute
@@ -44,35 +47,29 @@ def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 
 
 def _run(settings: Settings, engine: Engine, stop: threading.Event, state: State) -> None:
-    name = lease.worker_name()
+    name, trouble = lease.worker_name(), Trouble("heartbeat")
     scheduler = schedule.Scheduler()
-    scheduler.every(HEARTBEAT).seconds.do(_heartbeat, settings, engine, name, state)
-    _heartbeat(settings, engine, name, state)
-    heartbeat = threading.Thread(target=_beat, args=(scheduler, stop, state), daemon=True)
-    heartbeat.start()
-    threading.Thread(target=notify.watch, args=(settings, engine, stop), daemon=True).start()
-    threads = [
-        threading.Thread(target=_serve, args=(settings, engine, f"{name}/{number}", stop, state))
-        for number in range(WORKERS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    heartbeat.join()
-    _guarded(_leave, engine, name)
+    scheduler.every(HEARTBEAT).seconds.do(_heartbeat, settings, engine, name, state, trouble)
+    _heartbeat(settings, engine, name, state, trouble)
+    threads = Threads(stop)
+    threads.start("heartbeat", _beat, scheduler, stop, state)
+    threads.start("alerts", notify.watch, settings, engine, stop, awaited=False)
+    for number in range(WORKERS):
+        threads.start(f"worker {number}", _serve, settings, engine, f"{name}/{number}", stop, state)
+    threads.join()
+    trouble.guard(_leave, engine, name)
 
 
-def _heartbeat(settings: Settings, engine: Engine, name: str, state: State) -> None:
-    _guarded(_tick, settings, engine, name)
-    state.trouble(_trouble.problem)
+def _heartbeat(settings: Settings, engine: Engine, name: str, state: State, trouble: "Trouble") -> None:
+    trouble.guard(_tick, settings, engine, name)
+    state.trouble(trouble.problem)
 
 
 def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: State) -> None:
-    listener = Listener(engine)
+    listener, trouble = Listener(engine), Trouble(threading.current_thread().name)
     while not stop.is_set():
         state.turn(name)
-        if not _guarded(_work, settings, engine, name, stop, state):
+        if not trouble.guard(_work, settings, engine, name, stop, state):
             listener.wait(POLL, stop)
     listener.close()
 
@@ -127,34 +124,29 @@ def _leave(engine: Engine, name: str) -> None:
         workers.leave(connection, name)
 
 
-def _guarded(work: Callable[..., object], *arguments: object) -> bool:
-    """Do `work`; return whether it did something. An error is logged, and the loop goes on."""
-    try:
-        worked = bool(work(*arguments))
-        _trouble.over()
-        return worked
-    except Exception as error:
-        _trouble.report(describe_error(error))
-    return False
-
-
 class Trouble:
-    """Logs a problem once, and once more when it is over: not twice a second while it lasts."""
+    """What a thread waits for. It is logged once, and once more when it is over: not twice a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: str) -> None:
+        self._thread = thread
         self.problem: str | None = None
 
-    def report(self, problem: str) -> None:
-        """Log `problem` when it is new."""
+    def guard(self, work: Callable[..., object], *arguments: object) -> bool:
+        """Do `work`; return whether it did something. What may pass is logged; a bug of ours is raised."""
+        try:
+            worked = bool(work(*arguments))
+        except (FleetmeterError, DBAPIError) as error:
+            self._report(describe_error(error))
+            return False
+        self._over()
+        return worked
+
+    def _report(self, problem: str) -> None:
         if self.problem is None:
-            log.warning("the runner waits", problem=problem)
+            log.warning("the runner waits", thread=self._thread, problem=problem)
         self.problem = problem
 
-    def over(self) -> None:
-        """Log that the problem has ended."""
+    def _over(self) -> None:
         if self.problem is not None:
-            log.info("the runner goes on")
+            log.info("the runner goes on", thread=self._thread)
         self.problem = None
-
-
-_trouble = Trouble()

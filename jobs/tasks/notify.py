@@ -17,6 +17,7 @@ from typing import Any
 import apprise
 import structlog
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from collectors.aws import sns
 from metering import backoff
@@ -112,10 +113,8 @@ def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         try:
             look(settings, engine, _agreed(settings, engine))
             deliver(engine, configured)
-        except FleetmeterError as error:
-            log.warning("alerts wait", problem=str(error))
-        except Exception as error:
-            log.error("alerts failed", problem=describe_error(error))
+        except (FleetmeterError, DBAPIError) as error:
+            log.warning("alerts wait", problem=describe_error(error))
         stop.wait(LOOK)
 
 
@@ -206,7 +205,11 @@ def _apprise(place: int, address: str) -> Channel:
         )
 
     def send(title: str, body: str) -> None:
-        if not target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
+        try:
+            taken = target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+        except Exception as error:  # what a plugin of apprise raises ends no runner
+            raise DeliveryFailed(f"{kind} failed: {type(error).__name__}") from error
+        if not taken:
             raise DeliveryFailed(f"{kind} did not take the message; check its address and the network")
 
     return Channel(_name(kind, address), send)

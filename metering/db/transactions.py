@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from metering.db.engine import is_away, unavailable
 from metering.db.session import SETTINGS
@@ -56,6 +57,11 @@ def translated(engine: Engine) -> Iterator[None]:
                 "another process holds it; see fleetmeter status, then try again"
             ) from error
         raise
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(
+            f"no connection to the database {engine.url.database} was free in this process; raise "
+            "FLEETMETER_DB_POOL_SIZE"
+        ) from error
 
 
 def in_batches(engine: Engine, size: int, delete: Callable[[Connection], int]) -> int:

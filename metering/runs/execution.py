@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -48,9 +49,10 @@ def execute(
         try:
             outcome = _finish(engine, tasks, run, context)
         except (LeaseLost, ShutdownRequested) as end:
-            with transaction(engine) as connection:
-                if isinstance(end, ShutdownRequested):
+            if isinstance(end, ShutdownRequested):
+                with suppress(LeaseLost), transaction(engine) as connection:  # cancelled meanwhile
                     _give_back(connection, run, context)
+            with transaction(engine) as connection:
                 outcome = Outcome.of_row(listing.get(connection, run.id))
         return replace(outcome, throttles=context.throttles)
 

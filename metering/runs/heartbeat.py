@@ -6,16 +6,20 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from metering.db.engine import describe_error
 from metering.db.transactions import transaction
-from metering.errors import DatabaseUnavailable
+from metering.errors import FleetmeterError
 from metering.runs import lease
 from metering.runs.lease import LeaseLost, Run
 
 RENEW = 5.0  # seconds between two heartbeats
 LOOK = 0.5  # seconds after which new progress is stored
+
+log = structlog.get_logger()
 
 Advance = Callable[[str, int, int], None]  # what is being done, how many are done, how many in all
 
@@ -28,7 +32,8 @@ class Heartbeat:
     """A context in which the run's lease is renewed.
 
     `advance` is called by the job between two chunks. It raises LeaseLost once the run has another
-    worker or was cancelled, and ShutdownRequested once `leave` is set.
+    worker or was cancelled, and ShutdownRequested once `leave` is set. An error that nobody foresaw is raised
+    by it and at the end of the context: a run whose lease is not renewed must not go on.
     """
 
     def __init__(
@@ -38,7 +43,8 @@ class Heartbeat:
         self._report, self._leave = report, leave
         self._progress: dict[str, Any] = {}
         self._stop, self._lost = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._watched, name=f"lease of run {run.id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -49,16 +55,33 @@ class Heartbeat:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        if self._error is not None and self._error is not error:
+            raise self._error
+
+    @property
+    def renewing(self) -> bool:
+        """Whether the lease is still renewed."""
+        return self._thread.is_alive()
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Note progress for the next heartbeat: `done` of `total`."""
         self._progress.update(what=what, done=done, total=total)
         if self._report:
             self._report(what, done, total)
+        if self._error is not None:
+            raise self._error
         if self._lost.is_set():
             raise LeaseLost(f"run {self._run.id} was cancelled or taken over")
         if self._leave is not None and self._leave.is_set():
             raise ShutdownRequested
+
+    def _watched(self) -> None:
+        try:
+            self._renew()
+        except Exception as error:
+            self._error = error
+            problem = describe_error(error)
+            log.critical("a thread failed", thread=self._thread.name, problem=problem, exc_info=error)
 
     def _renew(self) -> None:
         stored: dict[str, Any] = {}
@@ -74,5 +97,5 @@ class Heartbeat:
             except LeaseLost:
                 self._lost.set()
                 return
-            except (DatabaseUnavailable, DBAPIError):
+            except (FleetmeterError, DBAPIError):
                 continue

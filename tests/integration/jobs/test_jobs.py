@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from structlog.testing import capture_logs
 
 from collectors.failure import Failure
 from collectors.gauges import GaugeSource
@@ -17,10 +18,11 @@ from jobs.registry import TASKS
 from metering.alerts import alerts, backlog, reconciliation
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
-from metering.errors import MonthClosed, PeriodError
+from metering.errors import DatabaseUnavailable, MonthClosed, PeriodError
 from metering.pricing import plans
 from metering.proof.verify import verify
 from metering.runs import lease, requests
+from metering.runs.heartbeat import Heartbeat
 from metering.runs.lease import LeaseLost, Run
 from metering.runs.outcome import Outcome
 from tests.support import runs
@@ -305,6 +307,63 @@ def running(configured: Settings, engine: Engine) -> Iterator[None]:
         stop.set()
         thread.join(timeout=30)
     assert not thread.is_alive()
+
+
+def fail_in(engine: Engine, thread: str, statement: str = "") -> None:
+    """Let the threads of that name fail in a way that nobody foresaw when they send `statement`."""
+
+    def fail(_connection: Any, _cursor: Any, sent: str, *_more: Any) -> None:
+        if threading.current_thread().name.startswith(thread) and statement in sent:
+            raise UnicodeError("not foreseen")
+
+    event.listen(engine, "before_cursor_execute", fail)
+
+
+@pytest.mark.parametrize(
+    ("thread", "statement"), [("worker", ""), ("worker", "LISTEN"), ("heartbeat", ""), ("alerts", "")]
+)
+def test_an_unforeseen_error_of_any_thread_ends_the_runner(
+    configured: Settings, engine: Engine, thread: str, statement: str
+) -> None:
+    """A runner whose heartbeat or worker had ended would look alive and do nothing."""
+    fail_in(engine, thread, statement)
+    stop = threading.Event()
+    limit = threading.Timer(30, stop.set)
+    limit.start()
+    with capture_logs() as logs, pytest.raises(UnicodeError, match="not foreseen"):
+        runner.run(configured, engine, stop)
+    limit.cancel()
+    first = next(entry for entry in logs if entry["log_level"] == "critical")
+    assert first["thread"].startswith(thread)
+    assert first["problem"] == "UnicodeError: not foreseen"
+
+
+def test_a_run_whose_lease_nobody_renews_goes_on_no_longer(engine: Engine) -> None:
+    ask(engine)
+    run = claim(engine)
+    assert run
+    fail_in(engine, "lease")
+    with pytest.raises(UnicodeError), Heartbeat(engine, run, None, None) as heartbeat:
+        until(lambda: heartbeat.advance("projects", 1, 2), 30)
+    with pytest.raises(UnicodeError), Heartbeat(engine, run, None, None) as heartbeat:
+        heartbeat.advance("projects", 1, 2)
+        until(lambda: not heartbeat.renewing)
+
+
+def test_a_bug_ends_the_runner_and_a_refusal_of_the_database_does_not() -> None:
+    trouble = runner.Trouble("worker")
+    with capture_logs() as logs:
+        assert not trouble.guard(refuse)
+        assert not trouble.guard(refuse)
+        assert trouble.problem == "away"
+        assert trouble.guard(lambda: True)
+    assert [entry["event"] for entry in logs] == ["the runner waits", "the runner goes on"]
+    with pytest.raises(KeyError):
+        trouble.guard(lambda: {}["x"])
+
+
+def refuse() -> None:
+    raise DatabaseUnavailable("away")
 
 
 def test_a_runner_works_off_what_is_due_and_what_is_asked(
