@@ -30,9 +30,11 @@ PAGES = {
     "job_late": "jobs",
     "dead_letter": "jobs",
     "worker_lost": "jobs",
-    **dict.fromkeys(("month_blocked", "unbilled", "project_moved", "correction_not_applied"), "billing"),
+    **dict.fromkeys(("month_blocked", "unbilled", "project_moved"), "billing"),
+    **dict.fromkeys(("correction_not_applied", "correction_moved"), "billing"),
     **dict.fromkeys(("session_lost", "client_id_taken", "budget"), "billing"),
 }
+BY_MONTH = ("unbilled", "project_moved", "correction_moved")  # the page is asked for the month
 LABELS = {"limits": "See limits", "project": "See the project", "health": "See health"}
 LABELS |= {"snapshots": "See snapshots", "jobs": "See jobs", "billing": "See billing"}
 
@@ -125,6 +127,6 @@ def _query(incident: Incident, page: str) -> dict[str, str]:
         query["meter"] = str(detail["meter"])
     if page == "snapshots" and "first" in detail:
         query |= {"from": str(detail["first"]), "to": str(detail["last"])}
-    if page == "billing" and "month" in detail and incident.kind in ("unbilled", "project_moved"):
+    if page == "billing" and "month" in detail and incident.kind in BY_MONTH:
         query["month"] = str(detail["month"])
     return query

@@ -11,7 +11,7 @@ from fleetmeter.cli.options import AsJson, At, Project
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.db.transactions import read_snapshot
-from metering.months import corrected_bills, gaps, owners, unapplied
+from metering.months import corrected_bills, gaps, other_owner, owners, unapplied
 from metering.pricing import plans
 
 OUT = terminal.stdout()
@@ -37,16 +37,18 @@ def month(
         blocked = [state.project_id for state in states if state.state == "blocked"]
         at_risk = gaps.at_risk_in(connection, period, blocked, available)
         not_applied = unapplied.of_month(connection, period, available, only)
+        moved = other_owner.of_month(connection, period, only)
     if as_json:
         rows = [asdict(state) | _without_id(views.get(state.project_id)) for state in states]
         result = {"month": str(period), "at": now, "projects": rows, "charge_at_risk": at_risk}
-        output.as_json(OUT, result | {"not_applied": [asdict(one) for one in not_applied]})
+        result |= {"not_applied": [asdict(one) for one in not_applied]}
+        output.as_json(OUT, result | {"other_owner": [asdict(one) for one in moved]})
         return
     rows = [_row(state, views.get(state.project_id)) for state in states]
     OUT.print(output.table(str(period), rows) if rows else f"no project was metered in {period}")
     for sentence in at_risk:
         OUT.print_line(f"at risk: {sentence}")
-    for correction in not_applied:
+    for correction in (*not_applied, *moved):
         OUT.print_line(str(correction))
 
 

@@ -22,7 +22,8 @@ _OWN_MOVE = f"""jsonb_build_object('owners', {own_parts("a.detail->'owners'")}, 
 LIST = f"""
     SELECT a.id, a.kind, a.severity, a.project_id, p.name AS project,
         coalesce(a.organization_id, p.organization_id) AS organization_id, o.name AS organization, a.subject,
-        CASE WHEN fleetmeter_unscoped() THEN a.detail ELSE (a.detail - 'error' - 'run')
+        CASE WHEN fleetmeter_unscoped() THEN a.detail ELSE (a.detail - 'error' - 'run'
+                - 'used_by' - 'billed_to')
             || CASE WHEN a.kind = 'project_moved' THEN {_OWN_MOVE} ELSE '{{}}' END END AS detail,
         a.opened_at, a.resolved_at, fleetmeter_staff(a.acknowledged_by) AS acknowledged_by,
         a.acknowledged_at, CASE WHEN fleetmeter_unscoped() THEN a.note END AS note, a.history

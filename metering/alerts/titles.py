@@ -183,6 +183,14 @@ def _correction(detail: Detail) -> str:
     return f"{amount} about {detail['usage_date']} is in no bill: {billed}"
 
 
+def _correction_moved(detail: Detail) -> str:
+    amount = f"{detail['amount']} {detail['currency']}" if detail.get("amount") else "usage"
+    says = f"{amount} about {detail['about']} is on the bill of {detail['month']}, which goes to"
+    if "billed_to" not in detail:  # an organization is not told of another one
+        return f"{says} another organization"
+    return f"{says} organization {detail['billed_to']} instead of organization {detail['used_by']}"
+
+
 def _unbilled(detail: Detail) -> str:
     return f"{detail['month']} is over, {many(detail['projects'], 'project')} with usage not billed"
 
@@ -216,6 +224,7 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
     "project_moved": _moved,
     "clock_wrong": _clock,
     "correction_not_applied": _correction,
+    "correction_moved": _correction_moved,
     "counter_silent": _silent,
     "client_id_taken": lambda detail: f"another client uses a counter's id: {_gap(detail)}",
     "session_lost": lambda detail: f"the broker lost a counter's session: {_gap(detail)}",

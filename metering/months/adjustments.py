@@ -19,7 +19,7 @@ from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import IS_BILLED, METERED_FROM
 from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
-from metering.months import billed_month, sound_totals
+from metering.months import billed_month, other_owner, sound_totals
 from metering.months.billed_month import BilledMonth
 from metering.pricing.plans import Plans, PlanVersion
 
@@ -104,12 +104,14 @@ def reverse(
 
 def describe(connection: Connection, project_id: int, adjustment_id: int) -> str:
     """Return in words what a posted adjustment changes: which bill, and by how much money if it is known."""
-    query = text("""SELECT amount, currency, to_char(posted_month, 'YYYY-MM') AS month FROM adjustments
-        WHERE project_id = :project AND id = :id""")
+    query = text("""SELECT amount, currency, to_char(posted_month, 'YYYY-MM') AS month,
+        to_char(usage_date, 'YYYY-MM') AS about FROM adjustments WHERE project_id = :project AND id = :id""")
     row = connection.execute(query, {"project": project_id, "id": adjustment_id}).one()
     if row.amount is None:
         return f"it is rated with {row.month}, which is not closed"
-    return f"{row.amount:+f} {row.currency} on the bill of {row.month}"
+    moved = other_owner.of_month(connection, Month.parse(row.about), [project_id])
+    bills = {one.month: one.bills for one in moved if one.about == row.about}
+    return f"{row.amount:+f} {row.currency} on {bills.get(row.month, f'the bill of {row.month}')}"
 
 
 def _refuse(adjustment: Adjustment, at: datetime) -> None:

@@ -31,7 +31,7 @@ from console.views.billing import (
 from metering.catalogue.periods import Month
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.months import unapplied
+from metering.months import other_owner, unapplied
 from metering.pricing import plans
 
 UNBILLED = (
@@ -47,7 +47,10 @@ UNBILLED = (
 
 @dataclass(frozen=True)
 class Read:
-    """A month: sums by currency and those of the month before, meters over, what blocks, corrections."""
+    """A month: sums by currency and those of the month before, meters over, what blocks, corrections.
+
+    `to_settle`: sentences about corrections that are in no bill, or in another owner's.
+    """
 
     totals: list[Row]
     before: list[Row]
@@ -55,7 +58,7 @@ class Read:
     unbilled: list[Row]
     blocking: list[Row]
     adjusted: list[Row]
-    not_applied: list[str]
+    to_settle: list[str]
 
 
 @cached
@@ -77,7 +80,13 @@ def read_month(scope: Scope, month: str, over: bool) -> Read:
             billing.unbilled(page.connection, one, page.at),
             gaps.blocking(page.connection, one) if over else [],
             adjustment_form.posted(page.connection, one),
-            [str(each) for each in unapplied.of_month(page.connection, one, offered)],
+            [
+                str(each)
+                for each in (
+                    *unapplied.of_month(page.connection, one, offered),
+                    *other_owner.of_month(page.connection, one),
+                )
+            ],
         )
 
 
@@ -126,7 +135,7 @@ def show() -> None:
         st.subheader("So far, sealed days only" if running else "Not billed yet", anchor=False)
         table(read.unbilled, UNBILLED, "unbilled", "Projects with usage in the month and no bill")
         gaps.render_blocking(read.blocking, at)
-    for sentence in read.not_applied:
+    for sentence in read.to_settle:
         st.warning(escape.markdown(sentence, 400), icon=":material/currency_exchange:")
     adjustment_form.render(read.adjusted, month, at)
 

@@ -24,6 +24,7 @@ RULES = {
     "month_blocked": months.MONTH_BLOCKED,
     "project_moved": months.PROJECT_MOVED,
     "correction_not_applied": months.CORRECTION_NOT_APPLIED,
+    "correction_moved": months.CORRECTION_MOVED,
     "limit": limits.LIMIT,
     "budget": limits.BUDGET,
 }

@@ -1,5 +1,7 @@
 """Rules about bills: months that stay open, several owners, corrections that no bill takes."""
 
+from metering.months import other_owner
+
 UNBILLED = """
     SELECT 'warning' AS severity, NULL::bigint AS project_id, to_char(due.month, 'YYYY-MM') AS subject,
         jsonb_build_object('month', to_char(due.month, 'YYYY-MM'), 'projects', count(*), 'first', (array_agg(
@@ -39,3 +41,12 @@ CORRECTION_NOT_APPLIED = """
     FROM adjustments x LEFT JOIN monthly_stats m ON m.project_id = x.project_id
         AND make_date(m.year, m.month, 1) = x.posted_month
     WHERE x.currency <> coalesce(m.currency, CAST(:currency AS text))"""
+
+# Corrections on the bills of the last month and of the running one: finance settles each between two owners.
+_RECENT = """x.posted_month
+    >= (date_trunc('month', CAST(:at AS timestamptz), 'UTC') AT TIME ZONE 'UTC')::date - interval '1 month'"""
+CORRECTION_MOVED = f"""
+    SELECT 'warning' AS severity, x.project_id, x.month || ' about ' || x.about AS subject,
+        jsonb_build_object('month', x.month, 'about', x.about, 'used_by', x.used_by, 'billed_to', x.billed_to,
+            'corrections', x.corrections, 'amount', x.amount::text, 'currency', x.currency) AS detail
+    FROM ({other_owner.MOVED.format(chosen=_RECENT)}) x"""

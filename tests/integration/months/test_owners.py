@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,7 +18,9 @@ from metering.days import completeness, coverage_matrix, expected_days
 from metering.db import scope
 from metering.db.transactions import transaction
 from metering.exports.export import Export
-from metering.months import explain, explanation, gaps
+from metering.ledger.late_rows import LateRows
+from metering.months import adjustments, explain, explanation, gaps, late_rows, other_owner
+from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support import runs
@@ -231,3 +234,68 @@ def test_an_owner_that_the_platform_deleted_blocks_the_month_by_name(
     bill = "SELECT organization_id, tier, mqtt_inbound::int FROM monthly_stats WHERE project_id = :id"
     assert platform.rows(bill, id=project) == [(seller, "starter", 700)], "its tier as it was read"
     assert verify(engine).discrepancies == []
+
+
+@pytest.fixture
+def refunded(engine: Engine, platform: Platform) -> tuple[int, int, int, str]:
+    """A project that is moved after October was billed; a refund and late rows about October; words."""
+    seller, buyer = platform.organization("starter", "Seller"), platform.organization("starter", "Buyer")
+    project = platform.project(seller, created_at=OCTOBER.start)
+    count(engine, seller, project, 700, OCTOBER.start + timedelta(days=4))
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(hours=1))
+    close(engine, [project])
+    platform.sql("UPDATE projects SET organization_id = :to", to=buyer)
+    at = OCTOBER.end + timedelta(days=3)
+    day = OCTOBER.start.date()
+    with transaction(engine) as connection:
+        history.read(connection, at)
+        about = Adjustment(project, None, None, Decimal("-5.00"), day, "goodwill", "a@cli")
+        words = adjustments.describe(
+            connection, project, adjustments.post(connection, about, plans.load(None), at)
+        )
+        late_rows.post(connection, Day(day), [LateRows(project, "logs", 3)], at)
+        alerts.refresh(connection, at, plans.load(None))
+    return project, seller, buyer, words
+
+
+def test_a_correction_that_another_owner_gets_names_both(
+    configured: Settings, engine: Engine, platform: Platform, refunded: tuple[int, int, int, str]
+) -> None:
+    project, seller, buyer, words = refunded
+    bills = (
+        f"the bill of 2026-11, which goes to organization {buyer}; 2026-10 was that of organization {seller}"
+    )
+    assert words == f"-5.00 USD on {bills}"
+    for month in (OCTOBER, OCTOBER.next()):
+        answer = CliRunner().invoke(main.app, ["month", str(month), "--json"])
+        (row,) = json.loads(answer.stdout)["other_owner"]
+        assert (row["used_by"], row["billed_to"], row["corrections"]) == (seller, buyer, 2)
+        with engine.connect() as connection:
+            (one,) = other_owner.of_month(connection, month)
+        assert str(one) == f"project {project}: 2 corrections (-5.00 USD) about 2026-10 on {bills}"
+    close(engine, [project], OCTOBER.next())
+    with engine.connect() as connection:
+        assert [one.billed_to for one in other_owner.of_month(connection, OCTOBER)] == [buyer]
+    for months, is_open in ((1, True), (2, False)):
+        with transaction(engine) as connection:
+            alerts.refresh(connection, OCTOBER.end + timedelta(days=31 * months), plans.load(None))
+        query = "SELECT FROM alerts WHERE kind = 'correction_moved' AND resolved_at IS NULL"
+        assert bool(platform.rows(query)) == is_open
+
+
+def test_an_organization_reads_of_a_correction_no_other_owner(
+    engine: Engine, platform: Platform, refunded: tuple[int, int, int, str]
+) -> None:
+    _, seller, buyer, _ = refunded
+    for owner in (None, (buyer,), (seller,)):
+        with transaction(engine) as connection:
+            scope.limit(connection, owner)
+            rows = connection.execute(text(incidents.LIST)).mappings().all()
+            named = [titles.title(row) for row in rows if row["kind"] == "correction_moved"]
+            assert bool(other_owner.of_month(connection, OCTOBER)) == (owner is None)
+        if owner is None:
+            (title,) = named
+            says = f"-5.00 USD about 2026-10 is on the bill of 2026-11, which goes to organization {buyer}"
+            assert f"{says} instead of organization {seller}" in title
+        assert owner is None or all("another organization" in title for title in named)
