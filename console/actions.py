@@ -1,6 +1,7 @@
 """What people do: each asks for the role it needs, anew, and says in the audit log who changed what.
 
-A job is asked for, a request in the queue that a runner takes up; a page never runs one.
+A job is asked for, a request in the queue that a runner takes up; a page never runs one. What is written
+bears the database's instant where the host's clock differs from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,7 @@ def ask(
     A second press of a double click may come after a quick run has ended: it is taken for the first.
     """
     with write_transaction(queue.role(job, dry_run)) as by:
+        by.require_clock()
         request = Request(job, period, at, "console", by.actor, project_id, dry_run, arguments or {})
         before = _asked(by, request)
         if before is not None:
@@ -128,6 +130,7 @@ def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str,
     """
     target = {f"{whose}_id": identity}
     with write_transaction("operator") as by:
+        at = by.agreed(at)
         if amount is None:
             budgets.remove(by.connection, by.actor, **target)
         else:
@@ -138,6 +141,7 @@ def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str,
 def accept_gap(gap: int, reason: str, at: datetime) -> None:
     """Let months close over a gap, or ask a second person to. Raises UnknownGap, also without a reason."""
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         if "gap" in current_settings().approval:
             corrections.ask_gap(by.connection, gap, reason, by.actor, at)
         else:
@@ -159,6 +163,7 @@ def adjust(
     are the first press once more.
     """
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         adjustment = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
         advisory_lock(by.connection, "adjust")
         before = by.connection.scalar(POSTED, vars(adjustment) | {"at": at})
@@ -171,6 +176,7 @@ def adjust(
 def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> Posted:
     """Post the opposite of an adjustment, or ask a second person to. Raises AdjustmentRefused."""
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         advisory_lock(by.connection, "adjust")
         parameters = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
         before = by.connection.scalar(REVERSED, parameters)
@@ -183,6 +189,7 @@ def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> Post
 def ask_close(at: datetime) -> list[str]:
     """Ask a second person to approve the close of every month that is over; returns the months."""
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         months = [str(month) for month in due_months(by.connection, at)]
         for month in months:
             if not approvals.is_approved(by.connection, "close", month):
@@ -196,6 +203,7 @@ def decide(approval: int, approve: bool, note: str, at: datetime) -> None:
     Raises ApprovalRefused for whoever asked, and what the action raises: then nothing is decided.
     """
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         decided = approvals.decide(by.connection, approval, approve, by.actor, at, note)
         if not approve:
             return
@@ -208,12 +216,14 @@ def decide(approval: int, approve: bool, note: str, at: datetime) -> None:
 def pause(job: str, until: datetime, reason: str, at: datetime) -> None:
     """Let the schedule leave a job out until then. Raises PauseRefused."""
     with write_transaction("operator") as by:
+        at = by.agreed(at)
         queue.pause(by.connection, job, until, reason, by.actor, at)
 
 
 def resume(job: str, at: datetime) -> None:
     """End the pause of a job. Raises PauseRefused if it is not paused."""
     with write_transaction("operator") as by:
+        at = by.agreed(at)
         queue.resume(by.connection, job, by.actor, at)
 
 
@@ -230,10 +240,12 @@ def _note(by: WriteTransaction, action: str, subject: str, before: Run | None, a
 def create_token(name: str, role: str, organization: int | None, days: int | None, at: datetime) -> str:
     """Create a token of the HTTP API; return it, for the only time. Raises TokenRefused and its kin."""
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         return tokens.create(by.connection, name, role, organization, days, by.actor, at)
 
 
 def revoke_token(token: int, at: datetime) -> None:
     """Revoke a token of the HTTP API. Raises UnknownToken."""
     with write_transaction("admin") as by:
+        at = by.agreed(at)
         tokens.revoke(by.connection, token, by.actor, at)

@@ -30,6 +30,7 @@ from collectors.mqtt.session import CUT, Session
 from collectors.mqtt.store import Clock, Store
 from collectors.mqtt.topics import Topics
 from metering.config.settings import Settings
+from metering.db import clock as clocks
 from metering.db.transactions import transaction
 from metering.errors import MoveFailed
 from metering.ledger import sessions
@@ -59,7 +60,8 @@ def run(settings: Settings, engine: Engine, old_id: str, actor: str, now: Callab
     try:
         move.run()
         with transaction(engine) as connection:
-            sessions.move(connection, old_id, new_id, actor, now())
+            at = clocks.agreed(connection, now(), settings.clock_tolerance)
+            sessions.move(connection, old_id, new_id, actor, at)
     except BaseException:
         move.close()
         cleanup.remove_session(settings, new_id)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 from console.data import database, session
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
+from metering.db import clock
 from metering.db import scope as row_security
 from metering.db.scope import Scope
 from metering.db.transactions import read_snapshot
@@ -36,6 +37,14 @@ class WriteTransaction:
 
     connection: Connection
     actor: str
+
+    def agreed(self, at: datetime) -> datetime:
+        """Return `at`, now by the host's clock, or the database's clock where the two differ."""
+        return clock.agreed(self.connection, at, current_settings().clock_tolerance)
+
+    def require_clock(self) -> None:
+        """Raise ClockWrong if the host's clock and the database's differ too much to choose a period."""
+        clock.require(self.connection, session.now(), current_settings().clock_tolerance)
 
 
 @contextmanager

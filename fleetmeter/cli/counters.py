@@ -45,6 +45,7 @@ def move(client_id: Annotated[str, typer.Argument(metavar="ID", help="The client
     if settings.mqtt_url is None:
         raise SettingsError("MQTT_URL is not set; it takes mqtt://user:password@host:1883")
     engine = environment.engine(settings)
+    environment.require_clock(settings, engine)
     new_id = mover.run(settings, engine, client_id, corrections.actor(), environment.now)
     OUT.print_line(f"counter {client_id} is drained; counting goes on as {new_id}")
 
@@ -59,7 +60,9 @@ def retire(
 
     settings = environment.load_or_start()
     approvals.refuse(settings, "gap")  # the time since it was last read becomes an accepted gap
-    with transaction(environment.engine(settings)) as connection:
+    engine = environment.engine(settings)
+    environment.require_clock(settings, engine)
+    with transaction(engine) as connection:
         sessions.retire(connection, client_id, reason, corrections.actor(), environment.now())
     OUT.print_line(f"counter {client_id} is retired; months no longer wait for it")
     if not cleanup.remove_session(settings, client_id):

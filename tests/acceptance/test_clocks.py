@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine
 
+from console import actions
 from fleetmeter import StatsUpdaterService
 from metering.catalogue.periods import Day, Month
 from metering.config.settings import Settings
@@ -81,6 +83,54 @@ def test_at_refuses_where_the_clock_is_wrong(host: Host, running_month: int) -> 
         result = host.run(*command, "--at", at)
         assert result.returncode == 1, command
         assert "clock" in result.stderr
+
+
+@pytest.mark.parametrize("seconds", [3_600, -7_200])
+def test_a_counter_is_not_retired_or_moved_by_a_wrong_clock(
+    host: Host, platform: Platform, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """By a clock ahead a counter that counts looks away; by one behind, its gap would end before it began."""
+    monkeypatch.setenv("MQTT_URL", "mqtt://127.0.0.1:1")
+    platform.sql(
+        """INSERT INTO mqtt_sessions (client_id, epoch, connected, session_started_at, last_seen_at)
+        VALUES ('one', 1, :counting, now() - interval '1 day', now() - :seen * interval '1 minute')""",
+        counting=seconds > 0,
+        seen=0 if seconds > 0 else 30,
+    )
+    host.shift(seconds)
+    for command in (("retire", "one", "--reason", "gone"), ("move", "one")):
+        result = host.run("counters", *command)
+        assert result.returncode == 1
+        assert "FLEETMETER_CLOCK_TOLERANCE" in result.stderr
+    assert platform.rows("SELECT retired_at FROM mqtt_sessions") == [(None,)]
+    assert platform.scalar("SELECT count(*) FROM gaps") == 0
+
+
+def test_the_console_writes_by_the_databases_clock(
+    configured: Settings, engine: Engine, platform: Platform, running_month: int
+) -> None:
+    Path(".env").write_text("FLEETMETER_CLOCK_TOLERANCE=60")  # read anew, unlike the environment
+    at = datetime.now(UTC) + timedelta(days=40)  # by the console's host
+    platform.sql("INSERT INTO gaps (source, starts_at, ends_at, reason) VALUES ('mqtt', now(), now(), 'x')")
+    gap = platform.scalar("SELECT id FROM gaps")
+    today = Day.of(datetime.now(UTC)).date
+    actions.adjust(running_month, None, None, Decimal(-5), today, "goodwill", at)
+    actions.accept_gap(gap, "known", at)
+    actions.pause("retention", datetime.now(UTC) + timedelta(days=2), "moving", at)
+    assert platform.rows("SELECT posted_month, created_at < now() FROM adjustments") == [
+        (today.replace(day=1), True)
+    ]
+    for table, column in (("gaps", "accepted_at"), ("job_pauses", "paused_at")):
+        assert platform.scalar(f"SELECT {column} < now() FROM {table}"), table
+
+
+def test_the_console_asks_for_no_job_by_a_wrong_clock(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    Path(".env").write_text("FLEETMETER_CLOCK_TOLERANCE=0.000000001")
+    with pytest.raises(ClockWrong):
+        actions.ask("monthly", "2026-10", datetime.now(UTC))
+    assert platform.scalar("SELECT count(*) FROM job_runs") == 0
 
 
 @pytest.mark.drill
