@@ -16,6 +16,7 @@ from metering.catalogue import brokers
 from metering.config.settings import load_settings
 from metering.db import clock
 from metering.pricing import plans
+from metering.printable import one_line
 
 if TYPE_CHECKING:  # slow to import
     from fleetmeter.doctor.finding import Finding
@@ -52,9 +53,15 @@ def _render_findings(findings: Sequence["Finding"]) -> None:
     """Print the findings: what was checked, its state, what to do."""
     for finding in findings:
         mark = "[green]ok[/green]  " if finding.ok else "[red]fix[/red] "
-        OUT.print(f"{mark} [bold]{finding.checked}[/bold]: {escape(finding.result)}")
-        if finding.advice:
-            OUT.print(f"      {escape(finding.advice)}")
+        checked, result, advice = map(_shown, (finding.checked, finding.result, finding.advice))
+        OUT.print(f"{mark} [bold]{checked}[/bold]: {result}")
+        if advice:
+            OUT.print(f"      {advice}")
+
+
+def _shown(text: str) -> str:
+    """Return text from outside for one line, in which it is no markup."""
+    return escape(one_line(text))
 
 
 def _render_status(report: Mapping[str, Any], json_format: bool) -> None:

@@ -32,6 +32,7 @@ from fleetmeter.cli import (
 from fleetmeter.cli.process import log_to_stderr
 from metering.db.engine import denial, error_line, is_denied
 from metering.errors import FleetmeterError, PeriodError, UnknownProject
+from metering.printable import one_line
 
 ERR = terminal.stderr()
 
@@ -113,7 +114,7 @@ def main() -> None:
 
 
 def _fail(message: object, code: int) -> None:
-    ERR.print_line(f"fleetmeter: {message}")
+    ERR.print_line(f"fleetmeter: {one_line(str(message))}")
     sys.exit(code)
 
 

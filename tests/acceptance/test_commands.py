@@ -357,7 +357,8 @@ def test_a_source_that_cannot_be_read_makes_a_run_exit_one(fleetmeter: Terminal,
 
 
 def test_names_and_reasons_cannot_act_on_the_terminal(fleetmeter: Terminal, platform: Platform) -> None:
-    hostile = "\x1b[2J\x1b]0;owned\x07[red]\u202efake\r"
+    forged = "ok   database: all is well"
+    hostile = f"\x1b[2J\x1b]0;owned\x07[red]\u202efake\r\n{forged}\nfleetmeter: every law holds"
     organization = platform.organization(name=hostile)
     platform.project(organization, name=hostile)
     platform.sql(
@@ -365,12 +366,24 @@ def test_names_and_reasons_cannot_act_on_the_terminal(fleetmeter: Terminal, plat
         text=hostile,
     )
     platform.sql(
-        "INSERT INTO workers (name, role, host, pid) VALUES (:text, 'runner', :text, 1)", text=hostile
+        "INSERT INTO workers (name, role, host, pid, last_seen_at, figures) VALUES"
+        " (:text, 'runner', :text, 1, now(), jsonb_build_object('clock_difference_seconds', 500))",
+        text=hostile,
     )
-    for command in (["status"], ["spend"], ["alerts"], ["missing"], ["month", "2026-10"], ["counters"]):
+    platform.sql(
+        "INSERT INTO mqtt_sessions (client_id, epoch, connected, session_started_at, last_seen_at)"
+        " VALUES (:text, 1, true, now() - interval '1 day', now())",
+        text=hostile,
+    )
+    reading = (["status"], ["spend"], ["alerts"], ["missing"], ["month", "2026-10"], ["counters"])
+    refused = (["doctor"], ["counters", "retire", hostile, "--reason", "x"])
+    for command in reading + refused:
         result = fleetmeter(*command)
-        assert result.returncode == 0, result.stderr
-        assert not set("\x1b\x07\r\u202e") & set(result.stdout + result.stderr), command
+        assert result.returncode == (command in refused), result.stderr
+        shown = result.stdout + result.stderr
+        assert not set("\x1b\x07\r\u202e") & set(shown), command
+        lines = [line for line in shown.splitlines() if line.startswith((forged, "fleetmeter: every"))]
+        assert lines == [], command
     shown = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-02").stdout
     assert "\\x1b[2J" in shown
     assert "[red]" in shown
