@@ -33,7 +33,8 @@ def restore(
     rows: Annotated[bool, typer.Option("--rows", help="Insert what the database lacks of it, too.")] = False,
 ) -> None:
     """Bring a month's archive back as files, every digest and seal checked; with --rows as rows, too."""
-    settings, period = environment.load_or_start(), Month.parse(month)
+    period = Month.parse(month)
+    settings = environment.load_or_start() if rows else environment.load()
     engine = environment.engine(settings)
     folder = _fetch(settings, engine, period, source, to)
     if not rows:

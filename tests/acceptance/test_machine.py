@@ -26,6 +26,7 @@ READING = (
     ("counters",),
     ("verify",),
     ("export", "monthly", "--month", "2026-11"),
+    ("restore", "2026-11"),
 )
 
 
