@@ -24,6 +24,7 @@ from console.access.return_to import ReturnTo
 from console.data import spending
 from console.ui import error_boundary
 from console.views.overview import page as overview
+from metering import logs
 from metering.config.settings import Settings, load_settings
 from metering.errors import SettingsError
 
@@ -77,6 +78,8 @@ def _api(settings: Settings) -> Mount:
     return Mount("/api", app=answer)
 
 
+# structlog's own default prints the variables of each function in a traceback, and so tokens.
+logs.configure()
 settings = _settings()
 server.refuse_public(st.get_option("server.address"), settings)
 app = st.App(
