@@ -4,7 +4,7 @@ Only the body is read here. What an event says is checked by `metering.events`, 
 """
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ EVENT = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 JSON = "application/json"
 PREFIX = "ce-"
+LONGEST_INTEGER = 100  # characters
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time")
 
 
@@ -67,11 +68,29 @@ def _bounded(batch: list[Any]) -> list[Any]:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=Decimal)
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_decimal,
+            parse_int=_integer,
+        )
     except RecursionError as error:
         raise Problem(400, "the body is nested too deeply") from error
     except ValueError as error:
         raise Problem(400, f"the body is not JSON in UTF-8: {error}") from error
+
+
+def _decimal(written: str) -> Decimal | float:
+    """Return a number without loss; a float where its exponent is beyond Decimal, which no event takes."""
+    try:
+        return Decimal(written)
+    except InvalidOperation:
+        return float(written)
+
+
+def _integer(written: str) -> int | Decimal:
+    """Return an integer of any length: Python takes at most some thousand digits as an int."""
+    return int(written) if len(written) <= LONGEST_INTEGER else Decimal(written)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import cloud_events
 from api.problems import Problem
 from metering.db.tokens import Caller
 
@@ -79,6 +80,13 @@ def _replayed(connection: Connection, names: dict[str, object]) -> Response:
 
 
 def _digest(request: Request) -> str:
-    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    """Return the digest of what a request asks for; an event in binary mode is in its headers."""
+    said = sorted(
+        (name, value)
+        for name, value in request.headers.items()
+        if name == "content-type" or name.startswith(cloud_events.PREFIX)
+    )
+    head = json.dumps([request.method, request.url.path, request.url.query, said])
+    digest = hashlib.sha256(f"{head}\n".encode())
     digest.update(request.state.body)
     return digest.hexdigest()

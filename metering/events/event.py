@@ -17,6 +17,7 @@ _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]
 _PROJECT = re.compile(r"[1-9][0-9]{0,18}")
 _WORD = re.compile(r"[^\x00-\x20\x7f-\x9f\ud800-\udfff]+")  # a URI reference has no white space
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: in no encoding
 
 
 class Refused(Exception):
@@ -56,6 +57,12 @@ def parse(written: Any, own: Collection[str]) -> Event:
         _time(written.get("time")),
         _quantity(written),
     )
+
+
+def id_of(written: Any) -> str | None:
+    """Return the id of what was sent as an event, None where it is no text that an answer can hold."""
+    identity = written.get("id") if isinstance(written, Mapping) else None
+    return identity if isinstance(identity, str) and not _HALF.search(identity) else None
 
 
 def _identity(written: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:

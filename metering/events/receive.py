@@ -15,7 +15,7 @@ from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Hour, utc
 from metering.db import clock
 from metering.events import reported_project
-from metering.events.event import Event, Refused, parse, unknown_project
+from metering.events.event import Event, Refused, id_of, parse, unknown_project
 from metering.events.reported_project import ReportedProject, Sender
 from metering.ledger import own_usage, usage_events
 from metering.ledger.late_rows import LateRows
@@ -200,6 +200,4 @@ class _Batch:
 
 
 def _described(written: Any, refusal: Refused) -> dict[str, Any]:
-    identity = written.get("id") if isinstance(written, Mapping) else None
-    known = identity if isinstance(identity, str) else None
-    return {"id": known, "reason": refusal.reason, "detail": refusal.detail}
+    return {"id": id_of(written), "reason": refusal.reason, "detail": refusal.detail}

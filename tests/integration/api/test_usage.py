@@ -199,6 +199,46 @@ def test_a_customer_reports_only_for_its_own_projects_and_blocks_nobody(
 
 
 @pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ('"id": "\\ud800", "data": {"quantity": 1}', "invalid_id"),
+        ('"data": {"quantity": 1e9999999999999999999}', "invalid_quantity"),
+        ('"data": {"quantity": 1e-9999999999999999999}', "invalid_quantity"),
+        ('"data": {"quantity": 1e-999999999999999999}', "invalid_quantity"),
+        ('"data": {"quantity": 1e999999999999999999}', "quantity_too_large"),
+        ('"data": {"quantity": ' + "9" * 5_000 + "}", "quantity_too_large"),
+        ('"data": {"quantity": -' + "9" * 5_000 + "}", "negative_quantity"),
+        ('"id": ' + "9" * 5_000 + ', "data": {"quantity": 1}', "invalid_id"),
+    ],
+)
+def test_a_value_that_no_column_holds_is_refused_for_its_event_only(
+    engine: Engine, client: httpx.Client, project: int, written: str, reason: str
+) -> None:
+    poisoned = json.dumps(event(project, "bad"))[:-1] + f", {written}}}"
+    body = f"[{poisoned}, {json.dumps(event(project, 'good', 7))}]"
+    sent = client.post("/usage", content=body, headers={"Content-Type": "application/json"})
+    assert sent.status_code == 200, sent.text
+    answer = sent.json()
+    assert (answer["accepted"], [why for _, why in reasons(answer)]) == (1, [reason])
+    assert meters(engine, project) == {"query_seconds": 7}
+
+
+def test_a_key_belongs_to_the_event_that_the_headers_hold(
+    engine: Engine, client: httpx.Client, project: int
+) -> None:
+    def binary(id: str) -> httpx.Response:
+        attributes = {name: value for name, value in event(project, id).items() if name != "data"}
+        headers = {f"ce-{name}": value for name, value in attributes.items()}
+        return client.post("/usage", json={"quantity": 5}, headers=headers | {"Idempotency-Key": "one"})
+
+    assert binary("k1").json() == counts(1)
+    again, other = binary("k1"), binary("k2")
+    assert (again.headers["idempotency-replayed"], again.json()) == ("true", counts(1))
+    assert other.status_code == 409
+    assert meters(engine, project) == {"query_seconds": 5}
+
+
+@pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
         (b"{", "application/json", 400),
