@@ -8,9 +8,8 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
-from email.utils import format_datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -23,14 +22,13 @@ JSON, CSV = "application/json", "text/csv"
 SMALLEST_GZIP = 1_000  # bytes; below it the compressed answer takes as many packets
 GZIP_LEVEL = 4
 Row = Mapping[str, Any]
-SETTLED = timedelta(seconds=2)
 
 
-def one(request: Request, body: Row, modified: datetime | None = None, aside: Sequence[str] = ()) -> Response:
+def one(request: Request, body: Row, aside: Sequence[str] = ()) -> Response:
     """Return one resource as JSON; what changes by itself, `aside`, is not part of its ETag."""
     content = to_json(body)
     tagged = to_json({name: value for name, value in body.items() if name not in aside}) if aside else content
-    return _answer(request, content, JSON, modified, tagged)
+    return _answer(request, content, JSON, tagged)
 
 
 def page(
@@ -39,7 +37,6 @@ def page(
     following: str | None = None,
     names: Sequence[str] | None = None,
     more: Row | None = None,
-    modified: datetime | None = None,
 ) -> Response:
     """Return a list, as JSON or as CSV with the columns `names`; `following` is the cursor of the next page.
 
@@ -52,7 +49,7 @@ def page(
         content = text.getvalue().encode()
     else:
         content = to_json({"items": items, "next": following, **(more or {})})
-    answer = _answer(request, content, kind, modified, content)
+    answer = _answer(request, content, kind, content)
     if following is not None:
         target = request.url.include_query_params(cursor=following)
         answer.headers["Link"] = f'<{target.path}?{target.query}>; rel="next"'
@@ -103,17 +100,13 @@ def _weight(header: str, kind: str) -> float:
     return next((weights[name] for name in ranges if name in weights), 0.0)
 
 
-def _answer(
-    request: Request, content: bytes, kind: str, modified: datetime | None, tagged: bytes
-) -> Response:
+def _answer(request: Request, content: bytes, kind: str, tagged: bytes) -> Response:
     headers = {
         # Weak: the same for the compressed answer, and over what does not change by itself.
         "ETag": f'W/"{hashlib.blake2b(tagged + kind.encode(), digest_size=12).hexdigest()}"',
         "Cache-Control": "private, no-cache",
         "Vary": "Accept, Accept-Encoding, Authorization",
     }
-    if modified is not None and datetime.now(UTC) - modified > SETTLED:
-        headers["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
     if _is_known(request, headers):
         return Response(None, 304, headers)
     if len(content) >= SMALLEST_GZIP and _takes_gzip(request):
@@ -124,12 +117,10 @@ def _answer(
 
 
 def _is_known(request: Request, headers: Mapping[str, str]) -> bool:
-    sent = request.headers.get("if-none-match")
-    if sent is not None:
-        tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
-        return "*" in tags or headers["ETag"].removeprefix("W/") in tags
-    since = request.headers.get("if-modified-since")
-    return since is not None and since == headers.get("Last-Modified")
+    """Return whether the client has this answer: by its ETag only, no column says when an answer changed."""
+    sent = request.headers.get("if-none-match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
+    return "*" in tags or headers["ETag"].removeprefix("W/") in tags
 
 
 def _takes_gzip(request: Request) -> bool:

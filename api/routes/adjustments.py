@@ -82,7 +82,7 @@ def posted(
     cursor: Cursor = None,
 ) -> Response:
     """Return the corrections in the order in which they were posted; `month` is the one that bills them."""
-    key = cursors.decode(request, cursor, int) or [0]
+    key = cursors.decode(request, cursor, cursors.number) or [0]
     filters = {"after": key[0], "project": project_id}
     filters["first"] = None if month is None else Month.parse(month).first.date
 

@@ -34,7 +34,7 @@ def audit(
     cursor: Cursor = None,
 ) -> Response:
     """Return the entries of a range of days, newest first; a token of an organization sees its own."""
-    key = cursors.decode(request, cursor, int)
+    key = cursors.decode(request, cursor, cursors.number)
 
     def rows(access: Access, most: int) -> Rows:
         start, end = parameters.days(first, last, Day.of(access.at))

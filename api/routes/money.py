@@ -53,7 +53,7 @@ def spent(
 
     A project whose tier is in no plan has no price: it is in `unpriced`, on every page, and in no row.
     """
-    key = cursors.decode(request, cursor, int) or [0]
+    key = cursors.decode(request, cursor, cursors.number) or [0]
 
     def body(access: Access) -> tuple[Rows, dict[str, Any]]:
         if project_id is not None:
@@ -100,5 +100,4 @@ def explain(request: Request, project_id: ProjectId, month: PathMonth) -> Respon
         except PeriodError as error:
             raise Problem(404, str(error), "not-closed") from error
 
-    charge = read(request, body)
-    return answers.one(request, charge, charge["bill"]["created_at"])
+    return answers.one(request, read(request, body))

@@ -66,7 +66,7 @@ def hours(
     cursor: Cursor = None,
 ) -> Response:
     """Return the hours that have usage, oldest first; the current hour still grows."""
-    key = cursors.decode(request, cursor, str)
+    key = cursors.decode(request, cursor, cursors.instant)
 
     def rows(access: Access, most: int) -> Rows:
         projects.require(access.connection, project_id)
@@ -88,7 +88,7 @@ def days(
     cursor: Cursor = None,
 ) -> Response:
     """Return the sealed days, oldest first; a day that is not sealed is not there."""
-    key = cursors.decode(request, cursor, str)
+    key = cursors.decode(request, cursor, cursors.day)
 
     def rows(access: Access, most: int) -> Rows:
         projects.require(access.connection, project_id)
@@ -103,7 +103,7 @@ def days(
 @router.get("/days", response_model=listing(DayShape), summary="A day of the fleet")
 def fleet(request: Request, date: OnDay = None, limit: Limit = PAGE, cursor: Cursor = None) -> Response:
     """Return the sealed day of every project, in the order of their ids."""
-    key = cursors.decode(request, cursor, int)
+    key = cursors.decode(request, cursor, cursors.number)
 
     def rows(access: Access, most: int) -> Rows:
         day = Day.parse(date) if date else Day.of(access.at).previous()
@@ -118,7 +118,7 @@ def fleet(request: Request, date: OnDay = None, limit: Limit = PAGE, cursor: Cur
 )
 def months(request: Request, project_id: ProjectId, limit: Limit = PAGE, cursor: Cursor = None) -> Response:
     """Return the closed months, oldest first."""
-    key = cursors.decode(request, cursor, int, int) or [0, 0]
+    key = cursors.decode(request, cursor, cursors.number, cursors.number) or [0, 0]
 
     def rows(access: Access, most: int) -> Rows:
         projects.require(access.connection, project_id)
@@ -131,7 +131,7 @@ def months(request: Request, project_id: ProjectId, limit: Limit = PAGE, cursor:
 @router.get("/months/{month}", response_model=listing(MonthShape), summary="The bills of a month")
 def bills(request: Request, month: PathMonth, limit: Limit = PAGE, cursor: Cursor = None) -> Response:
     """Return the bill of every project that is closed for the month, in the order of their ids."""
-    period, key = Month.parse(month), cursors.decode(request, cursor, int)
+    period, key = Month.parse(month), cursors.decode(request, cursor, cursors.number)
 
     def rows(access: Access, most: int) -> Rows:
         bounds = period.bounds() | {"after": key[0] if key else 0, "most": most}

@@ -53,7 +53,7 @@ def projects(
     cursor: Cursor = None,
 ) -> Response:
     """Return the projects in the order of their ids."""
-    after = cursors.decode(request, cursor, int) or [0]
+    after = cursors.decode(request, cursor, cursors.number) or [0]
     filters = {"after": after[0], "organization": organization_id, "is_active": is_active}
 
     def rows(access: Access) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def project(request: Request, project_id: ProjectId) -> Response:
     if row is None:
         raise UnknownProject(f"there is no project {project_id}")
     body = live(row, at)
-    return answers.one(request, body, body["updated_at"], aside=("age_seconds",))
+    return answers.one(request, body, aside=("age_seconds",))
 
 
 def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:

@@ -34,14 +34,14 @@ def missing(
     cursor: Cursor = None,
 ) -> Response:
     """Return the days that are over, expected and not sealed, by project; by default of thirty days."""
-    key = cursors.decode(request, cursor, int, str)
+    key = cursors.decode(request, cursor, cursors.number, cursors.day)
 
     def rows(access: Access, most: int) -> Rows:
         start, end = parameters.days(first, last, Day.of(access.at).previous())
         if project_id is not None:
             projects.require(access.connection, project_id)
         days = expected_days.missing_days(access.connection, start, end, access.at, project_id)
-        later = [day for day in days if key is None or [day.project_id, str(day.date)] > key]
+        later = [day for day in days if key is None or [day.project_id, day.date] > key]
         return [asdict(day) for day in later[:most]]
 
     return pages.answer(request, rows, limit, lambda row: [row["project_id"], str(row["date"])], MISSING)

@@ -73,7 +73,7 @@ def runs(
     cursor: Cursor = None,
 ) -> Response:
     """Return runs, newest first; a token of an organization sees those of its projects."""
-    key = cursors.decode(request, cursor, int) or [LARGEST_ID]
+    key = cursors.decode(request, cursor, cursors.number) or [LARGEST_ID]
     filters = {"before": key[0], "project": project_id, "job": job, "state": state}
 
     def rows(access: Access, most: int) -> Rows:
