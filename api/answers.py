@@ -18,38 +18,40 @@ from starlette.responses import Response
 from api.problems import Problem
 from metering.exports import csv_format
 
-JSON, CSV = "application/json", "text/csv"
+JSON, CSV = FORMS = "application/json", "text/csv"
 SMALLEST_GZIP = 1_000  # bytes; below it the compressed answer takes as many packets
 GZIP_LEVEL = 4
+VARY = "Accept, Accept-Encoding, Authorization"
 Row = Mapping[str, Any]
 
 
-def one(request: Request, body: Row, aside: Sequence[str] = ()) -> Response:
-    """Return one resource as JSON; what changes by itself, `aside`, is not part of its ETag."""
-    content = to_json(body)
-    tagged = to_json({name: value for name, value in body.items() if name not in aside}) if aside else content
-    return _answer(request, content, JSON, tagged)
+def one(request: Request, body: Row, aside: Sequence[str] = (), forms: Sequence[str] = FORMS) -> Response:
+    """Return one resource as JSON, or as a CSV of one row; what changes by itself, `aside`, is in no ETag.
+
+    Raises Problem 406 where none of `forms` is accepted.
+    """
+    kind = accepted(request, forms)
+    content = _csv([body], tuple(body)) if kind == CSV else to_json(body)
+    return _answer(request, content, kind, _tagged(body, aside) if aside else content)
 
 
 def page(
     request: Request,
     items: Sequence[Row],
     following: str | None = None,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] = (),
     more: Row | None = None,
+    aside: Sequence[str] = (),
 ) -> Response:
     """Return a list, as JSON or as CSV with the columns `names`; `following` is the cursor of the next page.
 
-    `more` are further members of the JSON object. Raises Problem 406 where neither form is accepted.
+    `more` are further members of the JSON object, of which `aside` change by themselves and are in no ETag.
+    Raises Problem 406 where neither form is accepted.
     """
-    kind = accepted(request, (JSON, CSV) if names else (JSON,))
-    if kind == CSV:
-        text = io.StringIO()
-        csv_format.write(([row.get(name) for name in names or ()] for row in items), names or (), text)
-        content = text.getvalue().encode()
-    else:
-        content = to_json({"items": items, "next": following, **(more or {})})
-    answer = _answer(request, content, kind, content)
+    kind = accepted(request, FORMS)
+    body = {"items": items, "next": following, **(more or {})}
+    content = _csv(items, names) if kind == CSV else to_json(body)
+    answer = _answer(request, content, kind, _tagged(body, aside) if aside and kind == JSON else content)
     if following is not None:
         target = request.url.include_query_params(cursor=following)
         answer.headers["Link"] = f'<{target.path}?{target.query}>; rel="next"'
@@ -100,28 +102,40 @@ def _weight(header: str, kind: str) -> float:
     return next((weights[name] for name in ranges if name in weights), 0.0)
 
 
+def _csv(items: Sequence[Row], names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv_format.write(([row.get(name) for name in names] for row in items), names, text)
+    return text.getvalue().encode()
+
+
+def _tagged(body: Row, aside: Sequence[str]) -> bytes:
+    return to_json({name: value for name, value in body.items() if name not in aside})
+
+
+def headers_for(digest: str) -> dict[str, str]:
+    """Return the headers with which a cache may keep what has that digest."""
+    # Weak: the same for the compressed answer, and over what does not change by itself.
+    return {"ETag": f'W/"{digest}"', "Cache-Control": "private, no-cache", "Vary": VARY}
+
+
 def _answer(request: Request, content: bytes, kind: str, tagged: bytes) -> Response:
-    headers = {
-        # Weak: the same for the compressed answer, and over what does not change by itself.
-        "ETag": f'W/"{hashlib.blake2b(tagged + kind.encode(), digest_size=12).hexdigest()}"',
-        "Cache-Control": "private, no-cache",
-        "Vary": "Accept, Accept-Encoding, Authorization",
-    }
-    if _is_known(request, headers):
+    headers = headers_for(hashlib.blake2b(tagged + kind.encode(), digest_size=12).hexdigest())
+    if is_known(request, headers):
         return Response(None, 304, headers)
-    if len(content) >= SMALLEST_GZIP and _takes_gzip(request):
+    if len(content) >= SMALLEST_GZIP and takes_gzip(request):
         content = gzip.compress(content, GZIP_LEVEL, mtime=0)
         headers["Content-Encoding"] = "gzip"
     media_type = f"{CSV}; charset=utf-8" if kind == CSV else kind
     return Response(content, 200, headers, media_type)
 
 
-def _is_known(request: Request, headers: Mapping[str, str]) -> bool:
+def is_known(request: Request, headers: Mapping[str, str]) -> bool:
     """Return whether the client has this answer: by its ETag only, no column says when an answer changed."""
     sent = request.headers.get("if-none-match", "")
     tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
     return "*" in tags or headers["ETag"].removeprefix("W/") in tags
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
+    """Return whether the client takes a compressed answer."""
     return _weight(request.headers.get("accept-encoding", "").replace("*", "gzip"), "gzip") > 0

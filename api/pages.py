@@ -36,8 +36,9 @@ def cut(
     key: Callable[[dict[str, Any]], list[Any]],
     names: Sequence[str],
     more: dict[str, Any] | None = None,
+    aside: Sequence[str] = (),
 ) -> Response:
     """Return the first `limit` of the fetched rows, with a cursor where there are more."""
     following = cursors.encode(request, key(fetched[limit - 1])) if len(fetched) > limit else None
     items = fetched[:limit]
-    return answers.page(request, items, following, names, more)
+    return answers.page(request, items, following, names, more, aside)

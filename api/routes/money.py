@@ -31,6 +31,8 @@ SPEND = (
     "so_far",
     "projected",
     "currency",
+    "overage",
+    "projected_overage",
 )
 
 
@@ -67,7 +69,7 @@ def spent(
         return _page(access, key[0], limit + 1, project_id, organization_id), more
 
     fetched, more = read(request, body)
-    return pages.cut(request, fetched, limit, lambda row: [row["project_id"]], SPEND, more)
+    return pages.cut(request, fetched, limit, lambda row: [row["project_id"]], SPEND, more, aside=("at",))
 
 
 def _page(access: Access, after: int, most: int, project_id: int | None, organization_id: int | None) -> Rows:
@@ -100,4 +102,4 @@ def explain(request: Request, project_id: ProjectId, month: PathMonth) -> Respon
         except PeriodError as error:
             raise Problem(404, str(error), "not-closed") from error
 
-    return answers.one(request, read(request, body))
+    return answers.one(request, read(request, body), forms=(answers.JSON,))

@@ -33,23 +33,27 @@ router = APIRouter(tags=["Usage"], route_class=ApiRoute)
 
 METERS = (*COUNTER_NAMES, *GAUGE_NAMES)
 HOUR = ("project_id", "hour", *METERS, "meters")
-DAY = ("project_id", "organization_id", "date", "tier", *METERS, "meters", "coverage", "row_hash")
+DAY = (
+    *("project_id", "organization_id", "date", "tier", *METERS, "meters", "coverage", "row_hash"),
+    *("form", "created_at"),
+)
 MONTH = (
     *("project_id", "organization_id", "year", "month", "tier", *COUNTER_NAMES),
     *(f"peak_{name}" for name in GAUGE_NAMES),
     *("meters", "plan_fee", "overage_charge", "adjustment_charge", "total_charge", "currency"),
     *("exceeded_limits", "days_present", "days_expected", "plan_version", "seal", "closed_by"),
+    *("form", "created_at"),
 )
 HOURS = text(f"""
     SELECT {", ".join(HOUR)}, measured FROM usage_hourly
     WHERE project_id = :project AND hour >= :start AND hour < :end AND hour > :after
     ORDER BY hour LIMIT :most""")
-_DAYS = f"SELECT {', '.join(DAY)}, form, created_at FROM daily_stats"
+_DAYS = f"SELECT {', '.join(DAY)} FROM daily_stats"
 DAYS = text(f"""{_DAYS}
     WHERE project_id = :project AND date >= :first AND date <= :last AND date > :after
     ORDER BY date LIMIT :most""")
 FLEET = text(f"""{_DAYS} WHERE date = :date AND project_id > :after ORDER BY project_id LIMIT :most""")
-_MONTHS = f"SELECT {', '.join(MONTH)}, form, created_at, {looked_in_month('m')} FROM monthly_stats m"
+_MONTHS = f"SELECT {', '.join(MONTH)}, {looked_in_month('m')} FROM monthly_stats m"
 MONTHS = text(f"""{_MONTHS}
     WHERE project_id = :project AND (year, month) > (:year, :month) ORDER BY year, month LIMIT :most""")
 BILLS = text(f"""{_MONTHS}
@@ -149,8 +153,8 @@ def _shown(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _day(row: dict[str, Any]) -> dict[str, Any]:
-    return _shown(unknowns.day(row), (*DAY, "form", "created_at"))
+    return _shown(unknowns.day(row), DAY)
 
 
 def _month(row: dict[str, Any]) -> dict[str, Any]:
-    return _shown(unknowns.month(row), (*MONTH, "form", "created_at"))
+    return _shown(unknowns.month(row), MONTH)

@@ -58,6 +58,8 @@ def _cell(value: Any, style: Style) -> str:
 def text_of(value: Any) -> str:
     """Return a value as a plain cell has it, before the guard for spreadsheets; unknown is empty."""
     value = as_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):
@@ -70,7 +72,7 @@ def text_of(value: Any) -> str:
 def as_text(value: Any) -> Any:
     """Return JSON as its text, with keys in order; everything else as it is."""
     if isinstance(value, list | dict):
-        return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+        return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False, default=text_of)
     return value
 
 

@@ -4,27 +4,33 @@ from email.utils import format_datetime
 
 import pytest
 
+from tests.support.api_paths import PATHS, address
 from tests.support.api_site import Site
-
-PATHS = (
-    *("/projects", "/projects/{p}", "/projects/{p}/hours", "/projects/{p}/days", "/projects/{p}/months"),
-    *("/days?date={d}", "/months/{m}", "/missing", "/projects/{p}/coverage/{d}", "/projects/{p}/limits"),
-    *("/organizations/{o}/limits", "/limits/check?check=storage&project={p}", "/projects/{p}/explain/{m}"),
-    *("/adjustments", "/runs", "/runs/1", "/audit", "/projects/{p}/devices"),
-)
-
-
-def path_of(site: Site, path: str) -> str:
-    tenants = site.tenants
-    named = {"p": tenants.project, "o": tenants.organization, "m": tenants.closed, "d": tenants.closed.last}
-    return path.format(**named)
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_only_an_etag_says_that_nothing_has_changed(site: Site, path: str) -> None:
-    client, path = site.clients["viewer"], path_of(site, path)
-    first = client.get(path).raise_for_status()
+    client, url = site.clients["viewer"], address(path, site.tenants)
+    first = client.get(url).raise_for_status()
     since = first.headers.get("last-modified", format_datetime(site.tenants.closed.start, usegmt=True))
-    assert client.get(path, headers={"If-Modified-Since": since}).status_code == 200
-    known = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert client.get(url, headers={"If-Modified-Since": since}).status_code == 200
+    known = client.get(url, headers={"If-None-Match": first.headers["etag"]})
     assert (known.status_code, known.content) == (304, b"")
+    assert "Accept-Encoding" in first.headers["vary"]
+    assert client.get(url, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_an_export_is_compressed_and_in_the_form_that_is_accepted(site: Site) -> None:
+    client, url = site.clients["viewer"], address("/exports/monthly", site.tenants)
+    plain = client.get(url, headers={"Accept-Encoding": "identity"})
+    packed = client.get(url, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.text == plain.text
+    assert packed.headers["etag"] == plain.headers["etag"]
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert client.get(url, headers={"Accept": "application/json"}).json()
+    assert client.get(f"{url}&format=csv", headers={"Accept": "application/json"}).status_code == 406
+    parquet = client.get(f"{url}&format=parquet", headers={"Accept-Encoding": "gzip"})
+    assert parquet.content[:4] == b"PAR1"
+    assert "content-encoding" not in parquet.headers
