@@ -56,7 +56,8 @@ def fill(engine: Engine) -> str:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(DAYS))
         connection.execute(text("ANALYZE daily_stats"))
-        return tokens.create(connection, "benchmark", "viewer", None, 1, "benchmark", datetime.now(UTC))
+        at = datetime.now(UTC)
+        return tokens.create(connection, f"benchmark {at}", "viewer", None, 1, "benchmark", at)
 
 
 @contextmanager

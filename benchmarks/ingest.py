@@ -121,7 +121,8 @@ def main() -> None:
             for statement in FILL.split(";"):
                 connection.execute(text(statement), {"projects": PROJECTS})
         connection.execute(text("TRUNCATE bare, bare_hours, bare_totals"))
-        token = tokens.create(connection, "bench", "operator", None, 1, "benchmark", datetime.now(UTC))
+        at = datetime.now(UTC)
+        token = tokens.create(connection, f"bench {at}", "operator", None, 1, "benchmark", at)
     plain, port = url.set(drivername="postgresql").render_as_string(hide_password=False), free_port()
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ from metering.catalogue import platform
 from metering.config.oidc import ROLES, Role
 from metering.db import audit_log
 from metering.db.scope import Scope
+from metering.db.transactions import advisory_lock
 from metering.errors import ScopeNotEnforced, TokenRefused, UnknownToken
 from metering.printable import one_line
 
@@ -39,6 +40,9 @@ _USED = text("""
     UPDATE tokens SET last_used_at = :at
     WHERE id = :id
         AND coalesce(last_used_at, '-infinity') < CAST(:at AS timestamptz) - interval '1 minute'""")
+_TAKEN = text("""
+    SELECT id FROM tokens
+    WHERE name = :name AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :at) LIMIT 1""")
 CALLER = text("SELECT * FROM fleetmeter_caller(:id, :at)")
 
 
@@ -101,9 +105,11 @@ def create(
 ) -> str:
     """Create a token at `at` that lives `days` (None: until it is revoked); return it, for the only time.
 
-    Raises TokenRefused for a name, role or number of days that cannot be, UnknownOrganization.
+    Raises TokenRefused for a name, role or number of days that cannot be, or a name that
+    an active token has; UnknownOrganization.
     """
     _refuse(connection, name, role, organization_id, days)
+    _refuse_taken(connection, name, at)
     secret = secrets.token_urlsafe(32)
     expires_at = None if days is None else at + timedelta(days=days)
     described = {"name": name, "role": role, "organization_id": organization_id, "expires_at": expires_at}
@@ -187,6 +193,16 @@ def _refuse(
         raise TokenRefused(f"a token lives 1 to {MOST_DAYS:,} days, or without end; not {days}")
     if organization_id is not None:
         platform.require_organization(connection, organization_id)
+
+
+def _refuse_taken(connection: Connection, name: str, at: datetime) -> None:
+    """Refuse a name that another active token has: the audit log says names. Raises TokenRefused."""
+    advisory_lock(connection, "tokens")  # of two that are created at once, the second finds the first
+    taken = connection.scalar(_TAKEN, {"name": name, "at": at})
+    if taken is not None:
+        raise TokenRefused(
+            f"token {taken} is called {name!r} and is active; choose another name, or revoke that one first"
+        )
 
 
 def _bigint(number: int) -> int:

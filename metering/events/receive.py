@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Hour, utc
-from metering.db import clock
+from metering.db import audit_log, clock
 from metering.events import reported_project
 from metering.events.event import Event, Refused, id_of, parse, unknown_project
 from metering.events.reported_project import ReportedProject, Sender
@@ -49,14 +49,19 @@ def receive(
     """Count the events `written`, as CloudEvents say them, received at `at`; the caller commits.
 
     `own`: the declared meters. `adjust_late`: usage of sealed days becomes adjustments, otherwise it is
-    refused. `tolerance`: seconds by which clocks may differ.
+    refused. `tolerance`: seconds by which clocks may differ. What counts something is in the audit log.
     """
     batch = _Batch(connection, own, sender, clock.agreed(connection, utc(at), tolerance), tolerance)
     batch.read(written)
     batch.judge(adjust_late)
     batch.keep()
     batch.count()
-    return batch.receipt()
+    receipt = batch.receipt()
+    if receipt.accepted:
+        counts = {"accepted": receipt.accepted, "duplicates": receipt.duplicates}
+        after = counts | {"refused": len(receipt.refused)}
+        audit_log.record(connection, sender.actor, "report usage", "usage events", None, after, at=batch.at)
+    return receipt
 
 
 @dataclass

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import httpx
 import uvicorn
@@ -39,9 +40,10 @@ def new_token(
     engine: Engine,
     role: str = "admin",
     organization: int | None = None,
-    name: str = "test",
+    name: str | None = None,
     days: int | None = 1,
 ) -> str:
+    name = name or f"test {uuid4().hex[:12]}"
     with transaction(engine) as connection:
         return tokens.create(connection, name, role, organization, days, "tests", datetime.now(UTC))
 

@@ -260,6 +260,34 @@ def test_what_is_no_batch_of_events_is_refused_whole(
     assert client.post("/usage", json=[]).json() == counts()
 
 
+def test_a_request_that_counted_something_is_in_the_audit_log(
+    connect: Connect, organization: int, project: int
+) -> None:
+    own, staff = connect("operator", organization), connect("viewer")
+    assert send(own, [event(project), event(project), event(project, "2", -1)])["accepted"] == 1
+    assert send(own, [event(project)]) == counts(0, 1)
+    entries = staff.get("/audit?action=report%20usage").json()["items"]
+    assert [entry["after"] for entry in entries] == [{"accepted": 1, "duplicates": 1, "refused": 1}]
+    assert entries[0]["actor"].startswith("test ")
+    assert own.get("/audit?action=report%20usage").json()["items"] == entries
+    assert connect("viewer", organization).get("/audit?action=report%20usage").json()["items"] == entries
+
+
+def test_an_own_meter_is_checked_and_has_a_lifetime(
+    engine: Engine, client: httpx.Client, project: int
+) -> None:
+    assert send(client, [event(project, quantity=40)]) == counts(1)
+    with engine.begin() as connection:
+        connection.execute(text("""UPDATE project_stats SET lifetime_meters = '{"query_seconds": 7}'"""))
+    assert client.get(f"/projects/{project}").json()["lifetime_meters"] == {"query_seconds": 7}
+    question: dict[str, Any] = {"check": "query_seconds", "project": project}
+    answer = client.get("/limits/check", params=question | {"count": 5}).json()
+    assert (answer["check"], answer["used"], answer["allowed"]) == ("query_seconds", 40, True)
+    assert client.get("/limits/check", params=question | {"bytes": 5}).status_code == 422
+    assert client.get("/limits/check", params=question | {"check": "query_minutes"}).status_code == 422
+    assert client.get("/limits/check", params={"check": "query_seconds"}).status_code == 422
+
+
 def test_clients_that_send_the_same_events_at_once_count_them_once(
     engine: Engine, address: str, platform: Platform, organization: int, project: int
 ) -> None:
