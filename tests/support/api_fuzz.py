@@ -13,7 +13,7 @@ PATHS = (
     *("/organizations/{o}/limits", "/limits/check", "/spend", "/projects/{p}/explain/{m}", "/adjustments"),
     *("/runs", "/runs/{r}", "/exports/monthly", "/audit", "/nothing", "/projects/{p}/devices"),
 )
-POSTS = ("/runs", "/runs/{r}/cancel", "/runs/{r}/retry", "/adjustments")
+POSTS = ("/runs", "/runs/{r}/cancel", "/runs/{r}/retry", "/adjustments", "/usage")
 PARAMETERS = (
     *("project_id", "organization_id", "project", "organization", "limit", "from", "to", "date", "month"),
     *("check", "bytes", "cursor", "format", "state", "job", "actor", "subject", "is_active", "count"),
@@ -26,10 +26,13 @@ class Fuzz:
     def __init__(self, tenants: TwoTenants, seed: int) -> None:
         self.random, self.tenants = random.Random(seed), tenants
         self.cursors: list[str] = ["x"]
-        self.tags: list[str] = ['"x"']
+        self.tags: dict[str, str] = {'"x"': ""}  # and what was read with them
 
-    def request(self, client: httpx.Client) -> tuple[str, httpx.Response]:
-        """Send one; returns everything that was sent, as text, and the answer."""
+    def request(self, client: httpx.Client) -> tuple[str, httpx.Response, str]:
+        """Send one; returns what was sent, as text, the answer, and all that its client knows by it.
+
+        304 confirms what was read with that ETag, whoever read it.
+        """
         choose = self.random.choice
         posts = self.random.random() < 0.15
         path = choose(POSTS if posts else PATHS).format(
@@ -42,15 +45,18 @@ class Fuzz:
         given = {name: self._value(name) for name in self.random.sample(PARAMETERS, choose((0, 0, 1, 2, 3)))}
         headers = {"Accept": choose(("*/*", "text/csv", "application/json"))}
         if self.random.random() < 0.2:
-            headers["If-None-Match"] = choose(self.tags)
+            headers["If-None-Match"] = choose(list(self.tags))
         body = self._body(path) if posts else None
         answer = client.request("POST" if posts else "GET", path, params=given, headers=headers, json=body)
+        received = answer.text + " ".join(f"{name}: {value}" for name, value in answer.headers.items())
+        if answer.status_code == 304:
+            received += self.tags[headers["If-None-Match"]]
         self._learn(answer)
-        return f"{path} {given} {body}", answer
+        return f"{path} {given} {body}", answer, received
 
     def _learn(self, answer: httpx.Response) -> None:
-        if tag := answer.headers.get("etag"):
-            self.tags = [*self.tags[-20:], tag]
+        if answer.status_code == 200 and (tag := answer.headers.get("etag")):
+            self.tags = dict([*self.tags.items(), (tag, answer.text)][-20:])
         if answer.headers.get("content-type") == "application/json" and (following := _next(answer)):
             self.cursors = [*self.cursors[-20:], following]
 
@@ -85,12 +91,20 @@ class Fuzz:
             name, lambda: self.random.choice(("", "true", "csv", "json", "dead", "7", "daily"))
         )()
 
-    def _body(self, path: str) -> dict[str, Any] | None:
+    def _body(self, path: str) -> dict[str, Any] | list[Any] | None:
+        if path == "/usage":
+            return [self._event() for _ in range(self.random.randint(1, 3))]
         if path == "/runs":
             return {"job": "hourly", "project_id": self._project(), "dry_run": True}
         if path == "/adjustments":
             return {"project_id": self._project(), "reason": "fuzz", "reverses": self.random.randint(1, 4)}
         return None
+
+    def _event(self) -> dict[str, Any]:
+        known = {"specversion": "1.0", "source": "urn:fuzz", "type": "mqtt_inbound"}
+        subject = {"id": str(self.random.randint(1, 9)), "subject": str(self._project())}
+        late = {"time": f"{self._day()}T10:00:00Z"} if self.random.random() < 0.5 else {}
+        return known | subject | late | {"data": {"quantity": self.random.randint(-1, 5)}}
 
 
 def _next(answer: httpx.Response) -> str | None:
@@ -98,7 +112,6 @@ def _next(answer: httpx.Response) -> str | None:
     return body.get("next") if isinstance(body, dict) else None
 
 
-def leaks(sent: str, answer: httpx.Response, secrets: tuple[str, ...]) -> list[str]:
-    """Return the secrets that an answer holds and its request did not."""
-    received = answer.text + " ".join(f"{name}: {value}" for name, value in answer.headers.items())
+def leaks(sent: str, received: str, secrets: tuple[str, ...]) -> list[str]:
+    """Return the secrets that were received and not sent."""
     return [secret for secret in secrets if secret in received and secret not in sent]

@@ -26,6 +26,11 @@ class TwoTenants:
     project: int
     closed: Month
 
+    def hidden_from(self, whose: str) -> tuple[str, ...]:
+        """Return what nobody of that organization may ever read: of "own", of "rival", else of nobody."""
+        own = ("window.hacked", "own broke", f"own {self.project} in trouble", STAFF)  # names in its fleet
+        return {"own": self.secrets, "rival": own}.get(whose, ())
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What nobody of that organization may ever read."""
