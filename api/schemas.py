@@ -64,7 +64,8 @@ LiveProjectShape = create_model(
     **COUNTER_FIELDS,  # type: ignore[call-overload]
     **GAUGE_FIELDS,
     meters=(dict[str, Any], Field(description="Meters of the platform's own.")),
-    lifetime=(dict[str, int], Field(description="Counters of all closed months.")),
+    lifetime=(dict[str, int | None], Field(description="Counters of all closed months; null is unknown.")),
+    lifetime_meters=(dict[str, Any], Field(description="Meters of the platform's own of all closed months.")),
     open_from=(datetime | None, Field(description="The first hour that may still change.")),
     updated_at=(datetime | None, Field(description="When a figure last changed.")),
     measured_at=(dict[str, datetime | None], Field(description="When each source was last measured.")),
@@ -78,7 +79,11 @@ _METERS = {**COUNTER_FIELDS, **GAUGE_FIELDS}
 _OWN = {"meters": (dict[str, Any], Field(description="Meters of the platform's own: name -> number."))}
 _INSTANT = Field(examples=["2026-11-24T10:00:00Z"])
 _MONEY = Field(description="Money, as text.", examples=["129.00"])
-HourShape = shape("Hour", "An hour of a project.", {"hour": (datetime, _INSTANT), **_METERS, **_OWN})
+HourShape = shape(
+    "Hour",
+    "An hour of a project.",
+    {"project_id": (int, ...), "hour": (datetime, _INSTANT), **_METERS, **_OWN},
+)
 DayShape = shape(
     "Day",
     "A sealed day of a project.",
@@ -154,6 +159,12 @@ class LimitShape(Shape):
     why: str
 
 
+class CheckShape(LimitShape):
+    """Whether as much as was asked for is allowed."""
+
+    check: str = Field(description="What was asked for.", examples=["storage"])
+
+
 class SpendShape(Shape):
     """What the running month of a project costs so far, and at its end."""
 
@@ -165,6 +176,8 @@ class SpendShape(Shape):
     so_far: str = _MONEY
     projected: str | None = Field(description="Null in the first 24 hours of a project's month.")
     currency: str
+    overage: str = Field(description="The part of `so_far` beyond what the plan includes.")
+    projected_overage: str | None = Field(description="That part of `projected`; null where that is.")
 
 
 class UnpricedShape(Shape):
@@ -180,6 +193,8 @@ class ExplanationShape(Shape):
     bill: dict[str, Any]
     plan_version: dict[str, Any]
     rated_again_agrees: bool
+    owners: list[dict[str, Any]] = Field(description="The owners of the days, where there are several.")
+    later_readings: list[str] = Field(description="What was first read at or after the month's end.")
     lines: list[dict[str, Any]]
     adjustments: list[dict[str, Any]]
     gaps: list[dict[str, Any]]

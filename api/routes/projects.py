@@ -26,7 +26,7 @@ _COLUMNS = "p.id, p.name, p.organization_id, o.tier, p.is_active"
 _FROM = f"{platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id"
 _LIVE = ", ".join(
     [
-        *("s.project_id", "s.meters", "s.open_from", "s.updated_at"),
+        *("s.project_id", "s.meters", "s.lifetime_meters", "s.open_from", "s.updated_at"),
         *(f"s.{name}, s.lifetime_{name}" for name in COUNTER_NAMES),
         *(f"s.{gauge.live}" for gauge in GAUGES),
         *(f"s.{source}_measured_at" for source in SOURCE_NAMES),
@@ -90,6 +90,7 @@ def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:
         | {name: known[name] for name in COUNTER_NAMES}
         | {gauge.name: row[gauge.live] for gauge in GAUGES}
         | {"meters": row["meters"] or {}, "open_from": row["open_from"], "updated_at": row["updated_at"]}
-        | {"lifetime": {name: row[f"lifetime_{name}"] or 0 for name in COUNTER_NAMES}}
+        | {"lifetime": {name: known[f"lifetime_{name}"] for name in COUNTER_NAMES}}
+        | {"lifetime_meters": row["lifetime_meters"] or {}}
         | {"measured_at": measured, "age_seconds": ages}
     )

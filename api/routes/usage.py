@@ -35,7 +35,7 @@ class Receipt(Shape):
     refused: list[RefusedEvent] = Field(description="Events that were not counted, in the order sent.")
 
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "specversion": "1.0",
     "id": "query-81723",
     "source": "urn:example:query-engine",
@@ -53,15 +53,32 @@ BODY: dict[str, Any] = {
             "schema": {"type": "array", "items": ANY_EVENT, "maxItems": MOST_EVENTS},
             "example": [EXAMPLE],
         },
+        cloud_events.JSON: {
+            "schema": {"anyOf": [ANY_EVENT, {"type": "array", "items": ANY_EVENT, "maxItems": MOST_EVENTS}]},
+            "examples": {
+                "one event": {"value": EXAMPLE},
+                "binary mode, the event's `data`": {"value": EXAMPLE["data"]},
+            },
+        },
     },
 }
+HEADERS: list[dict[str, Any]] = [
+    {
+        "name": cloud_events.PREFIX + name,
+        "in": "header",
+        "required": False,
+        "description": f"Binary mode: the event's `{name}`, percent-encoded beyond printable ASCII.",
+        "schema": {"type": "string", "minLength": 1, "pattern": "^[!-~]+$"},
+    }
+    for name in cloud_events.ATTRIBUTES
+]
 
 
 @router.post(
     "/usage",
     response_model=Receipt,
     summary="Report usage",
-    openapi_extra={"requestBody": BODY},
+    openapi_extra={"requestBody": BODY, "parameters": HEADERS},
 )
 def usage(
     request: Request,

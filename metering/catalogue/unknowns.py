@@ -28,8 +28,9 @@ def hour(row: Row) -> dict[str, Any]:
 
 
 def live(row: Row) -> dict[str, Any]:
-    """Return running totals with None for counters of sources never measured."""
-    return _without(row, {name for name in COUNTER_SOURCES if row[f"{name}_measured_at"] is None})
+    """Return running and lifetime totals with None for counters of sources never measured."""
+    blind = {name for name in COUNTER_SOURCES if row[f"{name}_measured_at"] is None}
+    return _without(row, blind) | _without(row, blind, "lifetime_")
 
 
 def month(row: Row) -> dict[str, Any]:
@@ -37,9 +38,9 @@ def month(row: Row) -> dict[str, Any]:
     return _without(row, {name for name in COUNTER_SOURCES if not row[f"{name}_looked"]})
 
 
-def _without(row: Row, blind: Iterable[str]) -> dict[str, Any]:
-    unknown = [meter.name for meter in COUNTERS if meter.source in blind and not row[meter.name]]
-    return {**row, **dict.fromkeys(unknown)}
+def _without(row: Row, blind: Iterable[str], prefix: str = "") -> dict[str, Any]:
+    names = [prefix + meter.name for meter in COUNTERS if meter.source in blind]
+    return {**row, **dict.fromkeys(name for name in names if not row[name])}
 
 
 def looked(source: str, coverage: str = "coverage") -> str:

@@ -1,11 +1,12 @@
 """Projects over HTTP: pages, one project live, who may see which, and what is refused."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import httpx
 from sqlalchemy import Engine, text
 
+from metering.catalogue import projects
 from tests.integration.api.conftest import Connect
 from tests.support import api_server
 from tests.support.platform import Platform
@@ -19,7 +20,22 @@ def test_a_project_and_its_unknown_counters(connect: Connect, platform: Platform
     assert body["id"] == project
     assert (body["name"], body["tier"], body["is_active"]) == ("north", "starter", True)
     assert body["mqtt_inbound"] is None
+    assert set(body["lifetime"].values()) == {None}
     assert body["age_seconds"] == {"mqtt": None, "platform_db": None, "s3": None, "ecr": None}
+
+
+def test_a_lifetime_is_unknown_until_its_source_has_looked(
+    engine: Engine, connect: Connect, platform: Platform
+) -> None:
+    project = platform.project(platform.organization("starter"))
+    with engine.begin() as connection:
+        projects.ensure(connection, [project], datetime.now(UTC))
+        connection.execute(text("UPDATE project_stats SET s3_measured_at = now(), mqtt_measured_at = now()"))
+    lifetime = connect("viewer").get(f"/projects/{project}").json()["lifetime"]
+    assert (lifetime["mqtt_inbound"], lifetime["api_calls"]) == (0, None)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE project_stats SET lifetime_api_calls = 5"))
+    assert connect("viewer").get(f"/projects/{project}").json()["lifetime"]["api_calls"] == 5
 
 
 def test_pages_are_stable_while_rows_are_added(connect: Connect, platform: Platform) -> None:
