@@ -120,6 +120,13 @@ def _of_project(access: Access, check: str, project: int, amount: int) -> Check:
 
 def _of_meter(request: Request, check: str, project_id: int, amount: int) -> Check:
     meter, server = checks.OF_PROJECT[check], context.of(request)
+    if checks.is_prorated(server.plans, server.now()):
+
+        def rows(access: Access) -> list[Check]:
+            plans = access.server.plans
+            return checks.of_project(access.connection, plans, project_id, access.at, (meter,), amount)
+
+        return read(request, rows)[0]
     measured = QUERIES[meter].read(request, checks.bounds(project_id, server.now()))
     return checks.answer(measured.row, server.plans, project_id, measured.at, (meter,), amount)[0]
 

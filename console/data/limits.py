@@ -11,6 +11,7 @@ from metering.config.settings import current_settings
 from metering.db.scope import Scope
 from metering.months.due import due_months
 from metering.pricing import plans
+from metering.pricing.month_versions import MonthVersions, in_month
 from metering.pricing.plans import PlanVersion
 from metering.running import burn_down
 from metering.running.burn_down import Wanted
@@ -35,9 +36,14 @@ def titles(scope: Scope) -> dict[str, str]:
 
 def read(page: ReadTransaction, late: bool, wanted: Wanted) -> list[Row]:
     """Return the limits that are `wanted`, by the plan of the running month; `late`: what `behind` said."""
-    return list(burn_down.limits(page.connection, version(page), page.at, late, wanted))
+    return list(burn_down.limits(page.connection, versions(page), page.at, late, wanted))
+
+
+def versions(page: ReadTransaction) -> MonthVersions:
+    """Return the plan versions that rate the running month. Raises PlanError."""
+    return in_month(plans.load(current_settings().plans), Month.of(page.at))
 
 
 def version(page: ReadTransaction) -> PlanVersion:
-    """Return the plan version that rates the running month. Raises PlanError."""
-    return plans.load(current_settings().plans).in_force(Month.of(page.at).last.date)
+    """Return the plan version at the end of the running month. Raises PlanError."""
+    return versions(page).last

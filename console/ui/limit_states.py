@@ -30,19 +30,23 @@ def words(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beyond(row: Mapping[str, Any]) -> str:
-    """Say what happens beyond an allowance: the backend may ask about a hard limit, nothing is refused."""
+    """Say what happens beyond an allowance: the backend may ask about a hard limit, nothing is refused.
+
+    Also that the allowance is not all of what the plan includes, since the month is not a whole one.
+    """
+    part = "; in proportion" if row.get("in_proportion") else ""
     if not row["hard"]:
-        return "is charged"
+        return f"is charged{part}"
     is_past = row["used"] is not None and row["used"] > row["included"]
-    return "hard limit; not enforced: still counting" if is_past else "hard limit"
+    return ("hard limit; not enforced: still counting" if is_past else "hard limit") + part
 
 
 def reached(row: Mapping[str, Any]) -> str:
-    """Say when an allowance will be exhausted, or why no day can be named."""
+    """Say when an allowance will be exhausted, or why no day can be named. As text it sorts by the day."""
     if row["used"] is None:
         return "unknown"
     if row["exhausted_at"] is not None:
-        return f"reaches 100 % on {row['exhausted_at']:%-d %b}"
+        return f"reaches 100 % on {row['exhausted_at']:%Y-%m-%d}"
     if row["state"] in ("over", "hard"):
         return "reached"
     return "not projected yet" if row["projected"] is None else "lasts the month"

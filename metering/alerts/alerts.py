@@ -22,8 +22,9 @@ from metering.db.transactions import advisory_lock
 from metering.errors import UnknownAlert
 from metering.months.due import due_months
 from metering.organizations import budgets
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans
-from metering.running import allowances
+from metering.running import allowances, shares
 
 SEALING = timedelta(hours=1)  # after midnight: the job that seals needs some time for many projects
 
@@ -111,16 +112,17 @@ def _statement(rule: str) -> Any:
 
 def _parameters(connection: Connection, at: datetime, plans: Plans) -> dict[str, Any]:
     today, month = Day.of(at - SEALING), Month.of(at)
-    version = plans.in_force(month.last.date)
+    versions = in_month(plans, month)
     due = [due.first.date for due in due_months(connection, at - SEALING)]
     parameters: dict[str, Any] = {"at": at, "month": str(month), "project_id": None, "due_months": due}
-    parameters |= {"currency": version.currency, "since_failed": at - timedelta(days=7)}
+    parameters |= {"currency": versions.last.currency, "since_failed": at - timedelta(days=7)}
     parameters |= {"since": today.start - timedelta(days=30), "until": today.start}
     parameters |= {"thresholds": list(thresholds.DEFAULT), "budget_thresholds": list(budgets.THRESHOLDS)}
     compared = [asdict(budget) for budget in budgets.compared(connection, plans, at)]
     parameters |= {"budgets": json.dumps(compared, default=str)}
     near = thresholds.least(connection)
-    return parameters | allowances.parameters(version, at, near, bool(due_months(connection, at)))
+    behind, included = bool(due_months(connection, at)), shares.of_projects(connection, versions, at)
+    return parameters | allowances.parameters(versions, at, near, behind, included)
 
 
 def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) -> None:

@@ -147,16 +147,23 @@ def _place(item: tuple[str, Allowance]) -> tuple[int, str]:
     return PLACES.get(item[0], len(PLACES)), item[0]
 
 
+def included(allowance: Allowance, meter: str, span: Span) -> int:
+    """Return what a span includes of `meter`: of a counter in proportion to its days, rounded up.
+
+    A gauge is a level, the same on one day as over a month: its allowance is not in proportion.
+    """
+    whole = allowance.included
+    return -(-whole * span.days // span.of) if span.is_counted(meter) else whole
+
+
 def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:
-    # A gauge is a level, the same on one day as over a month: its allowance is not in proportion,
-    # its price is. A counter adds up over days: its allowance is, rounded up, its price is not.
-    counted = span.is_counted(meter)
-    included = -(-allowance.included * span.days // span.of) if counted else allowance.included
-    overage = max((used or ZERO) - included, ZERO)
+    # The price of a gauge is in proportion, its allowance is not; of a counter it is the other way round.
+    counted, within = span.is_counted(meter), included(allowance, meter, span)
+    overage = max((used or ZERO) - within, ZERO)
     charge = charged(allowance.overage, overage) if allowance.overage else ZERO
     share = charge if counted else charge * span.days / span.of
     part = (span.days, span.of, span.version, counted)
-    return Line(meter, used, included, overage, _round(share, unit), span.tier, allowance, *part)
+    return Line(meter, used, within, overage, _round(share, unit), span.tier, allowance, *part)
 
 
 def _round(amount: Decimal, unit: Decimal) -> Decimal:

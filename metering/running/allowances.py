@@ -14,7 +14,10 @@ from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED
 from metering.months.own_quantities import POSTED
+from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
+from metering.running import shares
+from metering.running.shares import Shares
 
 Row = Mapping[str, Any]
 
@@ -63,12 +66,13 @@ _USED = " ".join(
 )
 
 # `:near` is a share of what is included; with 0 or a `:project` every meter, also of unknown usage.
-# `corrected` is what corrections have added to `used`.
+# `corrected` is what corrections have added to `used`; `included` is in proportion where the plan prorates
+# and the project is metered for a part of the month only (`shares`).
 # Usage is looked up for the meters that the tier names (OFFSET 0: once each), not spread out and joined.
 OF_PROJECTS = f"""
     SELECT p.id AS project_id, p.name AS project, o.id AS organization_id, o.name AS organization, o.tier,
-        used.meter, used.used, used.corrected, allowed.included, allowed.hard,
-        used.used / nullif(allowed.included, 0)::float AS share
+        used.meter, used.used, used.corrected, used.included, used.in_proportion, allowed.hard,
+        used.used / nullif(used.included, 0)::float AS share
     FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")},
             earlier.meters AS earlier_meters, posted.meters AS posted_meters
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
@@ -83,13 +87,17 @@ OF_PROJECTS = f"""
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
     CROSS JOIN LATERAL (
         SELECT allowed.meter, CASE allowed.meter {_USED} ELSE {_OWN} END AS used,
-            CASE allowed.meter {_CORRECTED} {_OF_GAUGES} ELSE {_OWN_CORRECTED} END AS corrected
+            CASE allowed.meter {_CORRECTED} {_OF_GAUGES} ELSE {_OWN_CORRECTED} END AS corrected,
+            coalesce(part.included, allowed.included) AS included,
+            coalesce(part.included <> allowed.included, false) AS in_proportion
+            FROM (SELECT CASE WHEN :prorated THEN (CAST(:shares AS jsonb)
+                ->> concat_ws(' ', p.id, allowed.meter, o.tier))::bigint END AS included) part
             OFFSET 0) AS used
     WHERE p.is_active AND (:project IS NOT NULL OR CAST(:near AS float) = 0
-        OR used.used >= allowed.included * CAST(:near AS float))"""
+        OR used.used >= used.included * CAST(:near AS float))"""
 
 PROJECTS = text(f"""{OF_PROJECTS}
-    ORDER BY (used.used > allowed.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
+    ORDER BY (used.used > used.included) DESC NULLS LAST, share DESC NULLS LAST, p.id, used.meter
     LIMIT :most""")
 
 AT_ONCE = 2_500  # projects of one statement
@@ -117,7 +125,7 @@ ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id L
 
 def projects(
     connection: Connection,
-    version: PlanVersion,
+    version: MonthVersions | PlanVersion,
     at: datetime,
     near: float,
     behind: bool,
@@ -128,7 +136,9 @@ def projects(
 
     `behind`: some month before the running one is still open, so that its usage must be taken out.
     """
-    common = parameters(version, at, near, behind) | {"project": project_id, "most": most}
+    only = None if project_id is None else [project_id]
+    included = shares.of_projects(connection, version, at, only)
+    common = parameters(version, at, near, behind, included) | {"project": project_id, "most": most}
     worst: list[Row] = []
     for above, up_to in _chunks(connection) if project_id is None else [(0, project_id)]:
         rows = connection.execute(PROJECTS, common | {"above": above, "up_to": up_to}).mappings()
@@ -155,10 +165,21 @@ def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
 
 
 def parameters(
-    version: PlanVersion, at: datetime, near: float, behind: bool, meter: str | None = None
+    version: MonthVersions | PlanVersion,
+    at: datetime,
+    near: float,
+    behind: bool,
+    included: Shares,
+    meter: str | None = None,
 ) -> dict[str, Any]:
-    """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS, of one meter or of each."""
+    """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS, of one meter or of each.
+
+    `included`: what `shares.of_projects` gives.
+    """
+    version = version.last if isinstance(version, MonthVersions) else version
     return {
+        "prorated": bool(included),
+        "shares": json.dumps({f"{key[0]} {key[2]} {key[1]}": units for key, units in included.items()}),
         "tiers": json.dumps(_tiers(version)),
         "allowances": json.dumps(_allowances(version, meter)),
         "first": Month.of(at).first.date,

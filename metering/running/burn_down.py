@@ -17,9 +17,11 @@ from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import quoted
 from metering.db import patterns
+from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
-from metering.running import allowances, projection
+from metering.running import allowances, projection, shares
 from metering.running.limit_states import NEAR, STATE
+from metering.running.shares import Shares
 
 Row = Mapping[str, Any]
 Sort = Literal["share", "used", "included", "project", "organization", "meter", "tier"]
@@ -83,15 +85,23 @@ class Wanted:
 
 
 def limits(
-    connection: Connection, version: PlanVersion, at: datetime, behind: bool, wanted: Wanted
+    connection: Connection,
+    version: MonthVersions | PlanVersion,
+    at: datetime,
+    behind: bool,
+    wanted: Wanted,
 ) -> list[Row]:
     """Return a page of limits, a row for each project and meter that its tier names.
 
     `used` and `share` are None where usage is unknown; `projected` is the usage at the month's end, None
     where nothing is projected; `exhausted_at` is None there, where the allowance lasts the month, and
-    where it is used up; `adds_up`: use of the month, not a level. `behind`: see `allowances.projects`.
+    where it is used up; `adds_up`: use of the month, not a level; `in_proportion`: not all of what the plan
+    includes. `behind`: see `allowances.projects`.
     """
-    rows = connection.execute(text(_statement(wanted)), _parameters(version, at, behind, wanted)).mappings()
+    only = None if wanted.project is None else [wanted.project]
+    included = shares.of_projects(connection, version, at, only)
+    parameters = _parameters(version, at, behind, wanted, included)
+    rows = connection.execute(text(_statement(wanted)), parameters).mappings()
     declared = own_meters.known(connection)
     return [_row(dict(row), declared, at) for row in rows]
 
@@ -103,11 +113,17 @@ _STATES_OF = f"""
 
 
 def states_of(
-    connection: Connection, version: PlanVersion, at: datetime, behind: bool, organization_ids: Sequence[int]
+    connection: Connection,
+    version: MonthVersions | PlanVersion,
+    at: datetime,
+    behind: bool,
+    organization_ids: Sequence[int],
 ) -> dict[int, dict[str, int]]:
     """Return how many limits of each organization's projects are hard, over or near, by state."""
     near = float(Decimal(NEAR) / 100)
-    parameters = allowances.parameters(version, at, near, behind) | {"organizations": list(organization_ids)}
+    included = shares.of_projects(connection, version, at)
+    parameters = allowances.parameters(version, at, near, behind, included)
+    parameters |= {"organizations": list(organization_ids)}
     counted: dict[int, dict[str, int]] = {}
     for row in connection.execute(text(_STATES_OF), parameters):
         counted.setdefault(row.organization_id, {})[row.state] = row.limits
@@ -131,7 +147,9 @@ def _order(wanted: Wanted) -> str:
     return f"{_KEYS[wanted.sort]} {direction} NULLS LAST, project_id, meter"
 
 
-def _parameters(version: PlanVersion, at: datetime, behind: bool, wanted: Wanted) -> dict[str, Any]:
+def _parameters(
+    version: MonthVersions | PlanVersion, at: datetime, behind: bool, wanted: Wanted, included: Shares
+) -> dict[str, Any]:
     own = {
         "project": wanted.project,
         "organizations": None if wanted.organization is None else [wanted.organization],
@@ -143,7 +161,8 @@ def _parameters(version: PlanVersion, at: datetime, behind: bool, wanted: Wanted
         "at": at,
         "today": Day.of(at).date,
     }
-    return allowances.parameters(version, at, wanted.near, behind, wanted.meter) | Month.of(at).bounds() | own
+    common = allowances.parameters(version, at, wanted.near, behind, included, wanted.meter)
+    return common | Month.of(at).bounds() | own
 
 
 def _pattern(words: str) -> str | None:

@@ -13,11 +13,15 @@ from sqlalchemy import Connection, TextClause, text
 
 from metering.catalogue import own_meters, platform
 from metering.catalogue.meters import METERS, Counter
-from metering.catalogue.periods import Month
+from metering.catalogue.periods import Month, utc
 from metering.errors import PlanError, UnknownProject
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans, Tier
-from metering.running import limits
+from metering.running import limits, shares
 from metering.running.limits import Limit
+from metering.running.shares import Shares
+
+NONE: Shares = {}
 
 # What a check asks about -> the meter that it is about.
 OF_PROJECT: Mapping[str, str] = {
@@ -60,7 +64,13 @@ def of_project(
     """
     meters = meters or (*METERS, *own_meters.known(connection))
     row = connection.execute(statement(tuple(meters)), bounds(project_id, at)).mappings().first()
-    return answer(None if row is None else dict(row), plans, project_id, at, meters, amount)
+    included = shares.of_projects(connection, in_month(plans, Month.of(at)), utc(at), [project_id])
+    return answer(None if row is None else dict(row), plans, project_id, at, meters, amount, included)
+
+
+def is_prorated(plans: Plans, at: datetime) -> bool:
+    """Return whether an answer needs more than the row of `statement`: what the month includes in part."""
+    return plans.in_force(Month.of(at).last.date).prorate
 
 
 def bounds(project_id: int, at: datetime) -> dict[str, Any]:
@@ -76,12 +86,17 @@ def answer(
     at: datetime,
     meters: Sequence[str],
     amount: int,
+    included: Shares = NONE,
 ) -> list[Check]:
-    """Return the checks that a row of `statement` gives. Raises UnknownProject, PlanError."""
+    """Return the checks that a row of `statement` gives; `included`: see `shares`.
+
+    Raises UnknownProject, PlanError.
+    """
     if row is None:
         raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
     tier = _tier(plans, row["tier"], f"project {project_id}", at)
-    return [_of_meter(tier, meter, row[meter], amount) for meter in meters]
+    parts = {meter: included.get((project_id, row["tier"], meter)) for meter in meters}
+    return [_of_meter(tier, meter, row[meter], amount, parts[meter]) for meter in meters]
 
 
 def of_organization(
@@ -136,9 +151,10 @@ def _tier(plans: Plans, name: str, whose: str, at: datetime) -> Tier:
         raise PlanError(f"{whose}: {error}") from error
 
 
-def _of_meter(tier: Tier, meter: str, used: Any, amount: int) -> Check:
+def _of_meter(tier: Tier, meter: str, used: Any, amount: int, part: int | None) -> Check:
     allowance = tier.meters.get(meter)
     known = None if used is None else int(used)
-    included = None if allowance is None else allowance.included
-    hard = allowance is not None and allowance.limit == "hard"
-    return Check(meter, hard, limits.answer(meter, known, included, amount, hard))
+    if allowance is None:
+        return Check(meter, False, limits.answer(meter, known, None, amount, hard=False))
+    limit = limits.of_allowance(meter, known, allowance, amount, part)
+    return Check(meter, allowance.limit == "hard", limit)

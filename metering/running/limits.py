@@ -1,7 +1,7 @@
 """LimitService: may an organization or a project use more? It only reads: one statement a check."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -9,11 +9,14 @@ from typing import Any
 from sqlalchemy import Engine, TextClause, text
 
 from metering.catalogue.meters import METERS
-from metering.catalogue.periods import Month
+from metering.catalogue.periods import Month, utc
 from metering.db.transactions import connected
 from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
 from metering.months.own_quantities import POSTED
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans, Tier
+from metering.pricing.price_terms import Allowance
+from metering.running import shares
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,15 @@ class LimitService:
         return self._compare(org, meter, row, amount)
 
     def _counter(self, org: Any, project: Any, meter: str) -> Limit:
-        month = Month.of(self.clock())
+        at = self.clock()
+        month = Month.of(at)
         bounds = month.bounds() | {"after": month.next().first.date}
-        return self._compare(org, meter, self._row(org, project, IN_MONTH.format(meter=meter), bounds), 1)
+        row = self._row(org, project, IN_MONTH.format(meter=meter), bounds)
+        if not self.plans.in_force(month.last.date).prorate:
+            return self._compare(org, meter, row, 1)
+        with connected(self.engine) as connection:
+            part = shares.of_projects(connection, in_month(self.plans, month), utc(at), [_id(project)])
+        return self._compare(org, meter, row, 1, part.get((_id(project), row.tier, meter)))
 
     def _row(self, org: Any, project: Any, used: str, bounds: dict[str, Any]) -> Any:
         bounds = bounds | {"org": _id(org), "project": _id(project)}
@@ -140,12 +149,12 @@ class LimitService:
         with connected(self.engine) as connection:
             return connection.execute(_statement(query), bounds).one_or_none()
 
-    def _compare(self, org: Any, meter: str, row: Any, amount: int) -> Limit:
+    def _compare(self, org: Any, meter: str, row: Any, amount: int, part: int | None = None) -> Limit:
         used = None if row.used is None else int(row.used)
         allowance = self._tier(org, row.tier).meters.get(meter)
         if allowance is None:
             return answer(meter, used, None, amount, hard=False)
-        return answer(meter, used, allowance.included, amount, hard=allowance.limit == "hard")
+        return of_allowance(meter, used, allowance, amount, part)
 
     def _organization(self, org: Any, used: str) -> tuple[Tier, int]:
         row = self._query(OF_ORGANIZATION.format(used=used), {"org": _id(org)})
@@ -158,6 +167,15 @@ class LimitService:
             return self.plans.in_force(Month.of(self.clock()).last.date).tier(name)
         except PlanError as error:
             raise PlanError(f"organization {_id(org)}: {error}") from error
+
+
+def of_allowance(meter: str, used: int | None, allowance: Allowance, amount: int, part: int | None) -> Limit:
+    """Return the answer by what a tier includes; `part`: in proportion, None for all of it."""
+    hard = allowance.limit == "hard"
+    if part is None or part == allowance.included:
+        return answer(meter, used, allowance.included, amount, hard)
+    limit = answer(meter, used, part, amount, hard)
+    return replace(limit, reason=f"{limit.reason}; the limit is in proportion to the days of the month")
 
 
 @cache

@@ -4,10 +4,13 @@ Usage goes on at its average rate so far; a gauge stays at its level. Rates are 
 of days on which the project was off are left out.
 """
 
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import ROUND_CEILING, Decimal
 
 from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.pricing.rating import Span
 
 LEAST_KNOWN = 24  # metered hours of the month, before which nothing is projected
 
@@ -23,6 +26,13 @@ METERED_HOURS = f"""(SELECT metered.since, metered.until,
 # Hours from `:at` in which `{counted}` grows by `{more}` at its rate; NULL where nothing is projected.
 HOURS_TO = f"""CASE WHEN {{counted}} > 0 AND {{elapsed}} >= {LEAST_KNOWN}
     THEN {{more}} * {{elapsed}} / {{counted}} END"""
+
+
+def to_month_end(spans: Sequence[Span], remaining: Decimal) -> list[Span]:
+    """Return the spans so far with the days after the running one added to the last; `remaining` in hours."""
+    *earlier, last = spans
+    days = max(int((remaining / 24).to_integral_value(ROUND_CEILING)) - 1, 0)
+    return [*earlier, replace(last, days=last.days + days)]
 
 
 def rest(counted: int, elapsed: Decimal, remaining: Decimal) -> int:

@@ -5,7 +5,7 @@ are the same. A projection adds usage to the days that are left, and the correct
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.history import EVER_OWNED
-from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.periods import Day, Month, utc
 from metering.db.transactions import chunks
 from metering.errors import PlanError
@@ -31,6 +31,13 @@ ASSUMPTION = (
     "prices as of now, corrections as posted; nothing in a project's first 24 hours of the month"
 )
 
+# A project that left before the month gets a bill of it for the corrections posted to it, and for usage.
+HAS_A_BILL = f"""(
+    EXISTS (SELECT FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first)
+    OR EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date BETWEEN :first AND :last)
+    OR EXISTS (SELECT FROM usage_hourly u WHERE u.project_id = p.id AND u.hour >= :start AND u.hour < :end
+        AND (greatest({columns("u.{0}")}) > 0 OR u.meters <> '{{}}')))"""
+
 # Hours of the month in which the project was metered until `:at`, and in which it will be.
 PROJECTS = text(f"""
     SELECT p.id AS project_id, p.name AS project, hours.elapsed, hours.remaining
@@ -38,7 +45,7 @@ PROJECTS = text(f"""
     WHERE (CAST(:project AS bigint) IS NULL OR p.id = :project)
         AND (CAST(:ids AS bigint[]) IS NULL OR p.id = ANY(:ids))
         AND (CAST(:organization AS bigint) IS NULL OR {EVER_OWNED.format(organization=":organization")})
-        AND p.id > :after AND p.created_at <= :at AND hours.since < hours.until
+        AND p.id > :after AND p.created_at <= :at AND (hours.since < hours.until OR {HAS_A_BILL})
     ORDER BY p.id LIMIT :most""")
 ORGANIZATIONS = text(f"SELECT id, name FROM {platform.ORGANIZATIONS} o WHERE id = ANY(:ids)")
 
@@ -86,8 +93,8 @@ def by_project(
 ) -> list[Spend]:
     """Return the month that runs at `at`, by project; projected as ASSUMPTION says.
 
-    A project whose tier is in no plan is left out: it has no price, and `unpriced` names it. Of an
-    organization, the projects that it owns now.
+    A project whose tier is in no plan is left out: it has no price, and `unpriced` names it. One that left
+    before the month and still gets a bill has no projection. Of an organization, the projects that it owns.
     """
     projects = _projects(connection, utc(at), project_id, organization_id)
     spends = [
@@ -270,6 +277,5 @@ def _projected(
         name: row["meters"].get(name, 0) + projection.rest(used, *hours) for name, used in sums.items()
     }
     if spans:
-        days = int(max(row["remaining"], Decimal(0)) // 24)
-        spans = [*spans[:-1], replace(spans[-1], days=spans[-1].days + days)]
+        spans = projection.to_month_end(spans, row["remaining"])
     return _charge({**row, **more}, spans, versions)

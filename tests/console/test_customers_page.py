@@ -136,7 +136,7 @@ def test_many_series_are_added_up_to_the_same_total() -> None:
     ("row", "words"),
     [
         ({"used": None}, "unknown"),
-        ({"exhausted_at": datetime(2026, 11, 29, 5, tzinfo=UTC)}, "reaches 100 % on 29 Nov"),
+        ({"exhausted_at": datetime(2026, 11, 29, 5, tzinfo=UTC)}, "reaches 100 % on 2026-11-29"),
         ({"state": "over"}, "reached"),
         ({"projected": None}, "not projected yet"),
         ({}, "lasts the month"),
@@ -145,6 +145,17 @@ def test_many_series_are_added_up_to_the_same_total() -> None:
 def test_when_an_allowance_runs_out_is_said_or_why_not(row: dict[str, Any], words: str) -> None:
     usual = {"used": 5, "included": 10, "exhausted_at": None, "state": "ok", "projected": 6, "hard": False}
     assert limit_states.reached(usual | row) == words
+
+
+def test_limits_are_sorted_by_the_day_on_which_they_run_out() -> None:
+    days = [datetime(2026, 12, day, tzinfo=UTC) for day in (4, 14, 21)]
+    words = [limit_states.reached({"used": 5, "exhausted_at": day}) for day in days]
+    assert words == sorted(words)
+
+
+def test_an_allowance_in_proportion_says_so() -> None:
+    row = {"used": 11, "included": 10, "hard": False, "in_proportion": True}
+    assert limit_states.beyond(row) == "is charged; in proportion"
 
 
 def test_a_hard_limit_is_not_said_to_refuse() -> None:

@@ -49,7 +49,7 @@ def query(scope: Scope, wanted: Wanted, rated: datetime | None) -> tuple[datetim
         spends = spend.by_organization(rating.each) if rating else []
         rows = customers.listing(page.connection, Month.of(page.at), spends, wanted)
         ids = [row["id"] for row in rows]
-        states = burn_down.states_of(page.connection, limits.version(page), page.at, late, ids)
+        states = burn_down.states_of(page.connection, limits.versions(page), page.at, late, ids)
         return page.at, [{**row, **_limits(states.get(row["id"], {}))} for row in rows]
 
 

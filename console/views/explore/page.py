@@ -51,7 +51,7 @@ def _allowance(page: ReadTransaction, state: State, late: bool) -> tuple[float, 
     if state.look != "cumulative" or state.range != "month" or not one_project:
         return None
     rows = allowances.projects(
-        page.connection, limits.version(page), page.at, 0.0, late, state.filters.projects[0]
+        page.connection, limits.versions(page), page.at, 0.0, late, state.filters.projects[0]
     )
     included = next((row["included"] for row in rows if row["meter"] == state.meters[0]), None)
     return None if included is None else (float(included), "Included in the month")

@@ -55,7 +55,9 @@ def _terms(limit: Row, at: datetime) -> str:
     allowance = version.tier(limit["tier"]).meters[limit["meter"]]
     terms = price_words.of_allowance(allowance)
     tier = escape.markdown(limit["tier"].capitalize(), 40)
-    return f"{tier} tier, plan of {version.effective}: {limit['included']:,} included; beyond it {terms}" + (
+    part = f" in proportion to the days of the month (of {allowance.included:,})"
+    included = f"{limit['included']:,} included{part if limit['in_proportion'] else ''}"
+    return f"{tier} tier, plan of {version.effective}: {included}; beyond it {terms}" + (
         f" in {version.currency}" if allowance.overage else ""
     )
 

@@ -65,12 +65,13 @@ def test_exhaustion_is_that_of_a_plain_simulation(
     organization = platform.organization("pro")
     project = platform.project(organization, created_at=NOVEMBER.start)
     count(engine, organization, project, counted, AT - timedelta(days=4))
-    about = Adjustment(project, "mqtt_inbound", corrected or 1, None, date(2026, 11, 3), "recount", "a@cli")
+    corrected = max(corrected, -counted) or 1  # no more is taken off than was used
+    about = Adjustment(project, "mqtt_inbound", corrected, None, date(2026, 11, 3), "recount", "a@cli")
     terms = offered(included)
     with transaction(engine) as connection:
         adjustments.post(connection, about, terms, AT)
     row = of(engine, terms, project)
-    used = counted + (corrected or 1)
+    used = counted + corrected
     assert row["used"] == used
     expected = None if used >= included else simulated(counted, used, included, elapsed=240)
     if expected is None:

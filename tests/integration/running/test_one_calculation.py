@@ -10,12 +10,13 @@ from sqlalchemy import Engine
 from metering.catalogue import history
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
-from metering.months import adjustments
+from metering.months import adjustments, explain
 from metering.months.adjustments import Adjustment
 from metering.months.close import close_month
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans
 from metering.proof.verify import verify
-from metering.running import limits, spend
+from metering.running import allowances, checks, limits, spend
 from metering.running.spend import Spend
 from tests.support.closed_months import OCTOBER, count
 from tests.support.platform import Platform
@@ -139,6 +140,67 @@ def test_nothing_is_projected_in_the_first_hours_of_a_month(engine: Engine, plat
     assert spent(engine, offered, OCTOBER.start + timedelta(seconds=30)).projected is None
     assert spent(engine, offered, october(1, 23)).projected is None
     assert spent(engine, offered, october(2, 1)).projected == Decimal("31.00")
+
+
+@pytest.mark.parametrize("minutes", [-1, 0, 1, 720])
+def test_a_projection_counts_the_running_day_once(engine: Engine, platform: Platform, minutes: int) -> None:
+    platform.project(platform.organization("pro"), created_at=OCTOBER.start)
+    read(engine, october(1, 1))
+    assert spent(engine, plans(), october(15) + timedelta(minutes=minutes)).projected == Decimal("31.00")
+
+
+def limit_of(engine: Engine, platform: Platform, offered: Plans, project: int, at: datetime) -> limits.Limit:
+    organization = platform.scalar("SELECT organization_id FROM projects")
+    return limits.LimitService(engine, offered, lambda: at).check_mqtt_inbound_limit(organization, project)
+
+
+@pytest.mark.parametrize("prorate", [True, False])
+@pytest.mark.parametrize("changes", [(), (DEARER,)])
+@pytest.mark.parametrize("story", ["whole", "created late", "paused", "tier changed", "corrected"])
+def test_a_limit_is_what_the_close_includes(
+    engine: Engine, platform: Platform, story: str, changes: tuple[dict[str, Any], ...], prorate: bool
+) -> None:
+    """Of the last tier and prices, whose share comes after what was used under the ones before."""
+    offered = plans(*changes, prorate=prorate)
+    project = usage(engine, platform, october(17) if story == "created late" else OCTOBER.start)
+    if story == "tier changed":
+        platform.sql("UPDATE organizations SET tier = 'free'")
+        read(engine, october(5, 12))
+        platform.sql("UPDATE organizations SET tier = 'pro'")
+        read(engine, october(20, 12))
+    if story == "paused":
+        platform.deactivate(project, october(10, 3))
+        read(engine, october(10, 4))
+        platform.sql("UPDATE projects SET is_active = true, deactivated_at = NULL")
+        read(engine, october(20, 4))
+    if story == "corrected":
+        about = Adjustment(project, "mqtt_inbound", 900, None, date(2026, 10, 2), "recount", "a@cli")
+        with transaction(engine) as connection:
+            adjustments.post(connection, about, offered, october(12))
+    early = limit_of(engine, platform, offered, project, october(21, 9))
+    limit = limit_of(engine, platform, offered, project, LAST_MINUTE)
+    with engine.connect() as connection:
+        (check,) = checks.of_project(connection, offered, project, LAST_MINUTE, ("mqtt_inbound",))
+        version = in_month(offered, OCTOBER)
+        (row,) = allowances.projects(connection, version, LAST_MINUTE, 0.0, False, project)
+    assert check.limit == limit
+    assert (row["used"], row["included"]) == (limit.used, limit.limit)
+    assert early.limit == limit.limit, "from the middle of the month on"
+    billed(engine, platform, offered)
+    with engine.connect() as connection:
+        line = explain.explain(connection, project, OCTOBER).lines[-1].line
+    assert limit.used is not None
+    assert line.used is not None
+    assert limit.limit == limit.used - int(line.used) + line.included
+    assert max(limit.used - limit.limit, 0) == line.overage
+    assert (line.days < line.of or limit.used > line.used) == ("in proportion" in limit.reason)
+
+
+def test_the_share_of_a_price_ends_where_the_next_one_begins(engine: Engine, platform: Platform) -> None:
+    """15 of 31 days at 3,100 messages a month, then 16 days at 310."""
+    project, offered = usage(engine, platform), plans(DEARER)
+    assert limit_of(engine, platform, offered, project, october(12)).limit == 1_500
+    assert limit_of(engine, platform, offered, project, october(16)).limit == 1_700 + 160
 
 
 def test_a_limit_counts_corrections_and_is_that_of_the_bill(

@@ -15,7 +15,7 @@ from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from metering.running import spend
 from metering.running.spend import Spend
-from tests.support.closed_months import OCTOBER, closed_october, count
+from tests.support.closed_months import OCTOBER, close, closed_october, count
 from tests.support.platform import Platform
 
 NOVEMBER = OCTOBER.next()
@@ -54,6 +54,24 @@ def test_a_project_that_ended_is_not_projected_beyond_its_end(engine: Engine, pl
     platform.deactivate(project, datetime(2026, 11, 3, 12, tzinfo=UTC))
     (found,) = spent(engine)
     assert found.so_far == found.projected == Decimal("30.00")
+
+
+def test_who_left_is_there_with_what_is_still_billed(engine: Engine, platform: Platform) -> None:
+    """A refund, and usage that was counted after the end; without either there is no bill."""
+    refunded, used, _ = closed_october(engine, platform, projects=3)
+    platform.sql("UPDATE projects SET is_active = false, deactivated_at = '2026-10-20Z'")
+    about = Adjustment(refunded, None, None, Decimal("-7.00"), OCTOBER.start.date(), "goodwill", "a@cli")
+    with transaction(engine) as connection:
+        adjustments.post(connection, about, plans.load(None), MIDWAY)
+    organization = platform.scalar("SELECT organization_id FROM projects LIMIT 1")
+    count(engine, organization, used, 1_600_000, MIDWAY - timedelta(days=1))
+    found = {one.project_id: (one.so_far, one.projected) for one in spent(engine)}
+    assert found[refunded] == (Decimal("-7.00"), None)
+    assert found[used] == (Decimal("30.00"), None)
+    assert len(found) == 2
+    close(engine, [refunded, used], NOVEMBER)
+    query = "SELECT project_id, total_charge FROM monthly_stats WHERE month = 11"
+    assert {row[0]: row[1] for row in platform.rows(query)} == {key: value[0] for key, value in found.items()}
 
 
 def test_an_organization_is_the_sum_of_its_projects(engine: Engine, platform: Platform) -> None:
