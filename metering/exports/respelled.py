@@ -47,12 +47,17 @@ def _spelled(name: str, cell: str, row: Row) -> str:
 
 
 def _integer(cell: str, row: Row) -> str:
-    number = Decimal(cell)
+    number = _number(cell)
     return str(int(number)) if number == int(number) else cell
 
 
 def _money(cell: str, row: Row) -> str:
-    return format(Decimal(cell.replace(",", ".")), "f")
+    return format(_number(cell), "f")
+
+
+def _number(cell: str) -> Decimal:
+    """Return the number of a cell, also with a comma before its decimals."""
+    return Decimal(cell.replace(",", "."))
 
 
 def _date(cell: str, row: Row) -> str:

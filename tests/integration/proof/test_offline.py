@@ -115,7 +115,12 @@ def as_pandas(name: str, value: str) -> str:
     return f"{value}.0" if value and name.startswith(("peak_", "device_count", "mqtt_")) else value
 
 
-@pytest.mark.parametrize("cell", [as_spreadsheet, as_pandas])
+def as_pandas_with_a_comma(name: str, value: str) -> str:
+    """The same with `decimal=","`, for spreadsheets of another locale."""
+    return as_pandas(name, value).replace(".", ",") if name.startswith(("peak_", "mqtt_")) else value
+
+
+@pytest.mark.parametrize("cell", [as_spreadsheet, as_pandas, as_pandas_with_a_comma])
 def test_a_file_that_another_program_saved_again_verifies(
     engine: Engine, platform: Platform, tmp_path: Path, cell: Callable[[str, str], str]
 ) -> None:
