@@ -57,14 +57,14 @@ def test_a_project_that_ended_is_not_projected_beyond_its_end(engine: Engine, pl
 
 
 def test_who_left_is_there_with_what_is_still_billed(engine: Engine, platform: Platform) -> None:
-    """A refund, and usage that was counted after the end; without either there is no bill."""
+    """A refund, and usage that was counted before the end was known; without either there is no bill."""
     refunded, used, _ = closed_october(engine, platform, projects=3)
+    organization = platform.scalar("SELECT organization_id FROM projects LIMIT 1")
+    count(engine, organization, used, 1_600_000, MIDWAY - timedelta(days=1))
     platform.sql("UPDATE projects SET is_active = false, deactivated_at = '2026-10-20Z'")
     about = Adjustment(refunded, None, None, Decimal("-7.00"), OCTOBER.start.date(), "goodwill", "a@cli")
     with transaction(engine) as connection:
         adjustments.post(connection, about, plans.load(None), MIDWAY)
-    organization = platform.scalar("SELECT organization_id FROM projects LIMIT 1")
-    count(engine, organization, used, 1_600_000, MIDWAY - timedelta(days=1))
     found = {one.project_id: (one.so_far, one.projected) for one in spent(engine)}
     assert found[refunded] == (Decimal("-7.00"), None)
     assert found[used] == (Decimal("30.00"), None)
