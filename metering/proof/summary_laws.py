@@ -35,10 +35,7 @@ _LEVELS = columns(
 
 
 def _differing(table: str, keys: str, expected: str, project: str, period: str, what: str) -> str:
-    """Compare the rows of `table` with the sums of the days and of their own meters, value by value.
-
-    A meter that was added since has no column in `table`, and nothing to compare.
-    """
+    """Compare the rows of `table` with the sums of the days and of their own meters, value by value."""
     return f"""
         SELECT {project}, {period}, {what} || v.key, v.expected, v.found FROM (
             SELECT {keys}, to_jsonb(e) AS expected, to_jsonb(s) AS found
@@ -47,7 +44,7 @@ def _differing(table: str, keys: str, expected: str, project: str, period: str, 
             SELECT key, x.value::text AS expected, y.value::text AS found
             FROM jsonb_each(coalesce(expected, '{{}}')) x FULL JOIN jsonb_each(coalesce(found, '{{}}')) y
                 USING (key)
-            WHERE x.value IS DISTINCT FROM y.value AND (both_sides.found IS NULL OR both_sides.found ? key)
+            WHERE x.value IS DISTINCT FROM y.value
         ) v"""
 
 

@@ -2,7 +2,7 @@
 
 `seal URL FOLDER` adds their columns, counts them, seals and closes October and exports it to FOLDER;
 `verify URL FILE,FILE ...` prints a JSON array: the discrepancies of the database, then those of each
-group of files.
+group of files. `explore URL` prints what Explore says of both in October, by organization.
 """
 
 import importlib.util
@@ -47,12 +47,14 @@ def extend_catalogue() -> ModuleType:
 
 def seal(url: str, folder: Path) -> None:
     from metering.catalogue.periods import Month
+    from migrations import summaries
     from tests.support.closed_months import close, export_days, export_month
 
     engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
     october = Month(2026, 10)
     with engine.begin() as connection:
         connection.execute(text(COLUMNS))
+        summaries.add(connection, "video_minutes", "camera_count")
         connection.execute(text(COUNTED))
     close(engine, [1, 2], october)
     for file_format in ("csv", "json", "parquet"):
@@ -68,10 +70,28 @@ def verify(url: str, groups: list[list[Path]]) -> None:
     print(json.dumps([list(map(str, report.discrepancies)), *(offline.verify(files)[1] for files in groups)]))
 
 
+def explore(url: str) -> None:
+    from datetime import date
+
+    from console.data.explore import days
+    from console.data.explore.measures import catalogue
+    from console.data.explore.question import Filters, Question
+
+    measures = tuple(catalogue()[name] for name in ("video_minutes", "camera_count"))
+    for by in ("organization", "project", "tier", "none"):
+        asked = Question(measures, by, 5, Filters(), date(2026, 10, 1), date(2026, 10, 31), "month")  # type: ignore[arg-type]
+        with create_engine(url).connect() as connection:
+            frame = days.read(connection, asked, date(2026, 11, 20)).frame
+        known = frame[frame["value"].notna()]
+        print(json.dumps(known.groupby("measure")["value"].sum().astype(int).to_dict()))
+
+
 if __name__ == "__main__":
     extend_catalogue()
     command, url, *arguments = sys.argv[1:]
     if command == "seal":
         seal(url, Path(arguments[0]))
+    elif command == "explore":
+        explore(url)
     else:
         verify(url, [[Path(name) for name in group.split(",")] for group in arguments])

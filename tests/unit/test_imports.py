@@ -16,7 +16,7 @@ ALLOWED = {
     "jobs": {"collectors", "metering"},
     "collectors": {"metering"},
     "metering": set(),
-    "migrations": {"metering.config.settings", "metering.db"},
+    "migrations": {"metering.catalogue", "metering.config.settings", "metering.db"},
 }
 OURS = set(ALLOWED)
 
@@ -135,9 +135,10 @@ def test_the_facade_reaches_nothing_that_a_backend_may_have_itself() -> None:
     assert packages == {"fleetmeter", "metering", "collectors"}
 
 
-def test_a_revision_imports_nothing_of_ours() -> None:
+def test_a_revision_imports_nothing_of_ours_but_what_looks_at_the_columns_that_are_there() -> None:
     revisions = sorted((ROOT / "migrations" / "versions").glob("2*.py"))
     assert revisions
     for path in revisions:
         assert path.name >= "20251108_"
-        assert [name for name in imports(path) if name.split(".")[0] in OURS] == [], path
+        ours = [name for name in imports(path) if name.split(".")[0] in OURS]
+        assert [name for name in ours if not name.startswith("migrations.summaries")] == [], path

@@ -115,6 +115,12 @@ def test_days_and_bills_of_every_form_verify_after_a_meter_was_added(
     assert discrepancies(extended, *groups) == [[]] * 7
 
 
+def test_explore_has_the_meters_that_were_added(extended: Engine) -> None:
+    """The level is known; nobody has measured the source of the counter, so that it is not."""
+    answers = more_meters("explore", extended).splitlines()
+    assert [json.loads(line) for line in answers] == [{"camera_count": 3}] * 4
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_old_export_verifies_with_new_code(kind: str) -> None:
     result = offline.verify([FORM_1 / f"bills.{kind}", FORM_1 / "days.csv"])

@@ -10,6 +10,7 @@ from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.proof.verify import verify
+from migrations import summaries
 from tests.support.platform import Platform
 
 AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -44,6 +45,19 @@ def test_the_seal_keeps_the_sums_and_verify_proves_them(engine: Engine, platform
     report = verify(engine)
     assert report.discrepancies == []
     assert report.checked["months by project = its days"] == 3
+
+
+def test_functions_made_anew_keep_the_same_sums(engine: Engine, platform: Platform) -> None:
+    query = "SELECT to_jsonb(d) FROM organization_days d UNION ALL SELECT to_jsonb(m) FROM project_months m"
+    _, ids = sealed(engine, platform)
+    rows = [dict(row[0]) for row in platform.rows(query)]
+    with engine.begin() as connection:
+        summaries.add(connection)  # as the revision of a new meter does
+        connection.execute(text("SELECT fleetmeter_summarize('2026-11-01', '2026-12-01')"))
+    assert [dict(row[0]) for row in platform.rows(query)] == rows
+    with transaction(engine) as connection:  # the trigger
+        seal_through(connection, Day.parse("2026-11-23"), ids, Day.parse("2026-11-23").end)
+    assert verify(engine).discrepancies == []
 
 
 def test_verify_names_the_value_of_a_sum_that_is_wrong(engine: Engine, platform: Platform) -> None:
