@@ -1,23 +1,13 @@
-"""Draw random histories of a platform, and play them to the product."""
+"""Draw random histories of a platform, the jobs over them, and the plans that rate them."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
-from sqlalchemy import Engine
 
-from fleetmeter import StatsUpdaterService
-from metering.config.settings import Settings
-from metering.db.transactions import transaction
-from metering.errors import AdjustmentRefused, ProjectInactive
-from metering.months import adjustments
-from metering.months.adjustments import Adjustment
-from metering.pricing.plans import load as plans_of
 from tests.support.calculator import Step
-from tests.support.platform import Platform
 
 START = datetime(2026, 1, 20, tzinfo=UTC)
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (2, 3)]
@@ -45,6 +35,7 @@ def _step(do: str, **values: Any) -> st.SearchStrategy[Step]:
     return st.fixed_dictionaries({"do": st.just(do), "at": instants} | values)
 
 
+# What the platform does, and what people post, in one history.
 steps = st.lists(
     st.one_of(
         _step("tier", organization=organization, tier=st.sampled_from(TIERS)),
@@ -63,14 +54,66 @@ steps = st.lists(
             late=days,
         ),
         _step("reverse", of=st.integers(0, 3)),
+    ),
+    min_size=2,
+    max_size=12,
+)
+BEFORE_THE_INSTALLATION = ("tier", "move", "off", "on", "rows")  # what a platform does on its own
+
+# The jobs of an installation, which all of its histories share. Whatever is late is late by an hour or more,
+# and at half past, since its readings are dated when they are made, some milliseconds later.
+_late = st.fixed_dictionaries(
+    {
+        "do": st.just("late"),
+        "at": instants.map(lambda at: at.replace(minute=30)),
+        "job": st.sampled_from(["hourly", "daily", "daily", "monthly"]),
+        "hours": st.sampled_from([1, 9, 26, 75]),
+    }
+)
+jobs = st.lists(
+    st.one_of(
         _step("hourly"),
         _step("daily"),
         _step("daily"),
         _step("monthly"),
+        _late,
+        _step("backfill", ago=st.integers(0, 3), days=st.integers(0, 9)),
     ),
-    min_size=4,
-    max_size=18,
+    min_size=1,
+    max_size=7,
 )
+# Before the first step, or at any instant: then its month is open from its beginning, and earlier ones are
+# history.
+installations = st.one_of(st.just(START - timedelta(days=30)), instants)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An installation and the histories that it lives through, with its jobs and its plans."""
+
+    installed: datetime
+    jobs: list[Step]
+    histories: list[list[Step]]
+    plans: list[dict[str, Any]]
+    prorate: bool
+
+    @property
+    def first_day(self) -> date:
+        """The first day that is billed."""
+        return self.installed.date().replace(day=1)
+
+    def steps(self) -> list[Step]:
+        """Return every step in order, without what needs an installation before there is one."""
+        own = [
+            step | {"history": number}
+            for number, steps in enumerate(self.histories)
+            for step in steps
+            if step["at"] >= self.installed or step["do"] in BEFORE_THE_INSTALLATION
+        ]
+        shared = [step | {"opened": self.first_day} for step in self.jobs if step["at"] >= self.installed]
+        return sorted(own + shared, key=lambda step: step["at"])
+
+
 _meters = st.fixed_dictionaries(
     {
         meter: st.tuples(
@@ -116,124 +159,13 @@ def plan_file(versions: list[dict[str, Any]], prorate: bool) -> str:
     return "\n".join(lines)
 
 
-# A day is sealed, for the recount of late rows, when the history says so.
-TEST_CLOCK = """
-    CREATE TABLE test_clock (at timestamptz);
-    INSERT INTO test_clock VALUES (now());
-    CREATE FUNCTION test_clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT at FROM test_clock';
-    ALTER TABLE daily_stats ALTER COLUMN created_at SET DEFAULT test_clock()"""
-
-
-class Player:
-    """Does to the product what a history says; `played` holds the steps that it accepted."""
-
-    def __init__(self, settings: Settings, engine: Engine) -> None:
-        self.engine, self.at = engine, START
-        self.plans = plans_of(settings.plans)
-        self.service = StatsUpdaterService(settings, engine, clock=lambda: self.at)
-        self.platform = Platform(engine)
-        self.platform.sql(TEST_CLOCK)
-        self.organizations = [self.platform.organization(TIERS[0]) for _ in range(ORGANIZATIONS)]
-        self.projects = [
-            self.platform.project(self.organizations[owner], created_at=created)
-            for owner, created in PROJECTS
-        ]
-        self.adjustments: list[tuple[int, Step]] = []  # its id, and the step that posted it
-        self.played: list[Step] = []
-
-    def play(self, step: Step) -> None:
-        self.at = step["at"]
-        self.platform.sql("UPDATE test_clock SET at = :at", at=self.at)
-        values = {"project": self.projects[step["project"]]} if "project" in step else {}
-        act: Callable[[Step], Step | None] = getattr(self, "_" + step["do"])
-        done = act(step | values)
-        if done is not None:
-            self.played.append(done)
-
-    def _tier(self, step: Step) -> Step:
-        organization = self.organizations[step["organization"]]
-        self.platform.sql(
-            "UPDATE organizations SET tier = :tier WHERE id = :id", tier=step["tier"], id=organization
-        )
-        return step | {"organization": organization}
-
-    def _move(self, step: Step) -> Step:
-        to = self.organizations[step["to"]]
-        self.platform.sql(
-            "UPDATE projects SET organization_id = :to WHERE id = :id", to=to, id=step["project"]
-        )
-        return step | {"to": to}
-
-    def _off(self, step: Step) -> Step | None:
-        at = step["at"] if step["dated"] else None
-        done = self.platform.rows("SELECT FROM projects WHERE id = :id AND is_active", id=step["project"])
-        self.platform.sql(
-            "UPDATE projects SET is_active = false, deactivated_at = :at WHERE id = :id AND is_active",
-            at=at,
-            id=step["project"],
-        )
-        return step if done else None
-
-    def _on(self, step: Step) -> Step:
-        self.platform.sql(
-            "UPDATE projects SET is_active = true, deactivated_at = NULL WHERE id = :id", id=step["project"]
-        )
-        return step
-
-    def _messages(self, step: Step) -> Step:
-        with suppress(ProjectInactive):  # the calculator decides on its own whether it counts
-            self.service.increment_mqtt_inbound(step["project"], step["count"])
-        return step
-
-    def _rows(self, step: Step) -> Step:
-        written = step["at"] - timedelta(days=step["late"]) - timedelta(seconds=1)
-        columns = f"INSERT INTO {step['meter']} (project_id, created_at)"
-        self.platform.sql(
-            f"{columns} SELECT :id, :at FROM generate_series(1, :count)",
-            id=step["project"],
-            at=written,
-            count=step["count"],
-        )
-        return step | {"created_at": written}
-
-    def _adjust(self, step: Step) -> Step | None:
-        day = (step["at"] - timedelta(days=step["late"])).date()
-        quantity, amount = step.get("quantity"), step.get("amount")
-        meter = None if quantity is None else "mqtt_inbound"
-        correction = Adjustment(step["project"], meter, quantity, amount, day, "a reason", "tester")
-        try:
-            with transaction(self.engine) as connection:
-                identity = adjustments.post(connection, correction, self.plans, step["at"])
-        except AdjustmentRefused:
-            return None
-        done = step | {"meter": meter, "quantity": quantity, "amount": amount, "day": day}
-        self.adjustments.append((identity, done))
-        return done
-
-    def _reverse(self, step: Step) -> Step | None:
-        if step["of"] >= len(self.adjustments):
-            return None
-        identity, posted = self.adjustments[step["of"]]
-        try:
-            with transaction(self.engine) as connection:
-                adjustments.reverse(
-                    connection, posted["project"], identity, "a reason", "tester", self.plans, step["at"]
-                )
-        except AdjustmentRefused:
-            return None
-        quantity, amount = (
-            None if posted[name] is None else -posted[name] for name in ("quantity", "amount")
-        )
-        return posted | {"at": step["at"], "quantity": quantity, "amount": amount}
-
-    def _hourly(self, step: Step) -> Step:
-        self.service.update_all_projects()
-        return step
-
-    def _daily(self, step: Step) -> Step:
-        self.service.create_all_daily_snapshots()
-        return step
-
-    def _monthly(self, step: Step) -> Step:
-        self.service.reset_all_monthly_stats()
-        return step
+def installation(histories: int) -> st.SearchStrategy[Installation]:
+    """Draw an installation that lives through that many histories."""
+    return st.builds(
+        Installation,
+        installations,
+        jobs,
+        st.lists(steps, min_size=histories, max_size=histories),
+        plans,
+        st.booleans(),
+    )
