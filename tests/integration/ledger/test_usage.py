@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine
 
-from metering.catalogue import history
+from metering.catalogue import history, projects
 from metering.catalogue.periods import Hour
 from metering.db.transactions import transaction
+from metering.ledger import own_usage
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MAX_SAMPLES, SAMPLE_LENGTH, MalformedTopics, MqttUsage, add_mqtt
+from metering.ledger.own_usage import Usage
 from metering.ledger.partitions import ensure_partitions
 from tests.support.platform import Platform, hours
 
@@ -162,6 +164,15 @@ def test_partitions_of_this_month_and_the_next_are_made_once(engine: Engine, pla
     assert platform.scalar("SELECT count(*) FROM ONLY usage_hourly_2026_11") == 1
     assert platform.scalar("SELECT count(*) FROM ONLY usage_hourly_default") == 0
     assert platform.scalar("SELECT to_regclass('daily_stats_2026_12')::text") == "daily_stats_2026_12"
+
+
+def test_reported_usage_makes_the_partition_of_its_hour(engine: Engine, platform: Platform) -> None:
+    project = platform.project(platform.organization())
+    hour = datetime(2031, 7, 4, 10, tzinfo=UTC)
+    with transaction(engine) as connection:
+        projects.ensure(connection, [project], AT)
+        own_usage.add(connection, [Usage(project, hour, "mqtt_inbound", 3)], (), AT)
+    assert platform.scalar("SELECT mqtt_inbound FROM ONLY usage_hourly_2031_07") == 3
 
 
 def test_many_processes_make_the_partitions_at_once(engine: Engine, platform: Platform) -> None:
