@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette import starlette_websocket as cookies  # private: the minor is pinned
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
+from api import problems
+from api.problems import Problem
 from console import index, server
 from console.access import identity, revocation
 from console.data import database
@@ -51,6 +53,13 @@ POLICY = "; ".join(
 FOREIGN_HOST = PlainTextResponse("fleetmeter: this is not the console's address\n", status_code=421)
 FOREIGN_ORIGIN = PlainTextResponse("fleetmeter: the request comes from another website\n", status_code=403)
 NOT_FOUND = PlainTextResponse("fleetmeter: there is nothing here\n", status_code=404)
+# To a program at the API, as it answers itself.
+PROBLEMS: dict[ASGIApp, Response] = {
+    FOREIGN_HOST: problems.response(Problem(421, "this is not the console's address")),
+    FOREIGN_ORIGIN: problems.response(
+        Problem(403, "the request comes from another website", "foreign-origin")
+    ),
+}
 SIGN_IN = PlainTextResponse("fleetmeter: sign in to get this file\n", status_code=401)
 
 
@@ -75,6 +84,8 @@ class Edge:
             await send(message)
 
         answer = self._refusal(scope) or self.app
+        if path.startswith(API):
+            answer = PROBLEMS.get(answer, answer)
         if answer is self.app and self.guarded and path.startswith(MEDIA):
             allowed = await run_in_threadpool(_is_signed_in, Headers(scope=scope))
             answer = self.app if allowed else SIGN_IN

@@ -4,6 +4,7 @@ import re
 import urllib.error
 import urllib.request
 
+import httpx
 import pytest
 from playwright.sync_api import Page
 from websockets import Origin, Subprotocol
@@ -57,6 +58,15 @@ def test_a_foreign_host_is_refused(site: Site, host: str) -> None:
     """A website whose name is made to lead to this machine would be its visitor's administrator."""
     assert answer(site.address, Host=host.format(port=port_of(site)))[0] == 421
     assert answer(f"{site.address}/healthz", Host=host.format(port=port_of(site)))[0] == 200
+
+
+def test_a_refusal_at_the_api_is_a_problem(site: Site) -> None:
+    url = f"{site.address}/api/v1/projects"
+    for status, headers in ((421, {"Host": "evil.example"}), (403, {"Origin": "https://evil.example"})):
+        refused = httpx.get(url, headers=headers)
+        assert (refused.status_code, refused.json()["status"]) == (status, status)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "LOCALHOST", "localhost"])
