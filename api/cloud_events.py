@@ -4,6 +4,7 @@ Only the body is read here. What an event says is checked by `metering.events`, 
 """
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -18,16 +19,17 @@ BATCH = "application/cloudevents-batch+json"
 JSON = "application/json"
 PREFIX = "ce-"
 LONGEST_INTEGER = 100  # characters
+_DATA = re.compile(r"[^/ ]+/(?:[^/ ]*\+)?json")  # what CloudEvents takes for JSON in binary mode
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time")
 
 
 def events(headers: Headers, body: bytes) -> list[Any]:
     """Return the events of a request. Raises Problem 400 for what is not JSON, 413 for too many, 415."""
     kind = headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind not in (EVENT, BATCH, JSON):
-        raise Problem(415, f"usage is sent as {EVENT}, {BATCH} or {JSON}")
-    if kind == JSON and f"{PREFIX}specversion" in headers:
+    if f"{PREFIX}specversion" in headers and kind not in (EVENT, BATCH) and _DATA.fullmatch(kind):
         return [_binary(headers, body)]
+    if kind not in (EVENT, BATCH, JSON):
+        raise Problem(415, f"usage is sent as {EVENT}, {BATCH} or {JSON}, in binary mode as any JSON")
     value = _parsed(body)
     if isinstance(value, list):
         if kind == EVENT:

@@ -1,5 +1,6 @@
 """Usage in: CloudEvents in every mode, counted once, each refusal with its code."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -223,6 +224,23 @@ def test_a_value_that_no_column_holds_is_refused_for_its_event_only(
     assert meters(engine, project) == {"query_seconds": 7}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.acme+json; v=1", "text/json"])
+def test_the_data_of_a_binary_event_is_any_json(client: httpx.Client, project: int, kind: str) -> None:
+    headers = {f"ce-{name}": value for name, value in event(project).items() if name != "data"}
+    answer = client.post("/usage", content=b'{"quantity": 1}', headers=headers | {"Content-Type": kind})
+    assert answer.json() == counts(1)
+    refused = client.post("/usage", content=b"1", headers=headers | {"Content-Type": "text/plain"})
+    assert refused.status_code == 415
+
+
+def test_a_compressed_body_is_refused(client: httpx.Client, project: int) -> None:
+    packed = gzip.compress(json.dumps(event(project)).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post("/usage", content=packed, headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert client.post("/runs", content=packed, headers=headers).status_code == 415
+
+
 def test_a_key_belongs_to_the_event_that_the_headers_hold(
     engine: Engine, client: httpx.Client, project: int
 ) -> None:
@@ -249,6 +267,7 @@ def test_a_key_belongs_to_the_event_that_the_headers_hold(
         (b"[]", "application/cloudevents+json", 400),
         (b"{}", "application/cloudevents-batch+json", 400),
         (b"{}", "text/plain", 415),
+        (b"{}", "application/vnd.acme+json", 415),
         (b"[" + b",".join([b"1"] * 1001) + b"]", "application/json", 413),
     ],
 )
