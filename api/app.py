@@ -107,4 +107,4 @@ def _methods(request: Request) -> list[str]:
         for route in subject.router.routes:
             if isinstance(route, APIRoute) and route.path_regex.match(request.url.path.removeprefix(PREFIX)):
                 methods |= route.methods or set()
-    return sorted(methods)
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -28,6 +28,7 @@ TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
+    421: "Misdirected request",
     422: "Invalid request",
     429: "Too many requests",
     500: "Failure",

@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from api import access
 from api.problems import Problem
@@ -27,7 +29,22 @@ class ApiRequest(Request):
 
 
 class ApiRoute(APIRoute):
-    """A route that refuses a bad token first, then parameters that it does not take, then bad values."""
+    """A route that refuses a bad token first, then parameters that it does not take, then bad values.
+
+    HEAD is answered where GET is; the server leaves the body out.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the route answers that method at that address."""
+        return super().matches(self._as_read(scope))
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await super().handle(self._as_read(scope), receive, send)
+
+    def _as_read(self, scope: Scope) -> Scope:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD" and "GET" in (self.methods or ())
+        return {**scope, "method": "GET"} if is_head else scope
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the function that answers a request."""
@@ -53,6 +70,10 @@ class ApiRoute(APIRoute):
 
 async def _read(request: Request, takes_json: bool) -> None:
     """Read the body into `request.state`. Raises Problem 415, 422."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        accepted = {"Accept-Encoding": "identity"}
+        raise Problem(415, f"a body is sent without Content-Encoding, not as {coding}", headers=accepted)
     request.state.body = await request.body()
     if not takes_json:
         return

@@ -44,7 +44,6 @@ class NewRun(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        populate_by_name=True,
         json_schema_extra={"examples": [{"job": "daily", "at": "2026-11-24T00:05:00Z", "dry_run": True}]},
     )
 
@@ -94,6 +93,7 @@ def run(request: Request, run_id: RunId) -> Response:
 @router.post("/runs", status_code=202, response_model=RunShape, summary="Ask for a run")
 def ask(request: Request, body: NewRun) -> Response:
     """Queue a job for a runner; while the same run waits or works, the answer is that one."""
+    _refuse_range(body)
 
     def effect(access: Access) -> Response:
         _may_ask(access, body)
@@ -139,6 +139,15 @@ def retry(request: Request, run_id: RunId) -> Response:
     return write(request, effect, "operator")
 
 
+def _refuse_range(body: NewRun) -> None:
+    """Raise Problem 422 for days of a job that takes none, and for a backfill without both."""
+    given = [day for day in (body.first, body.last) if day is not None]
+    if body.job == "backfill" and len(given) < 2:
+        raise Problem(422, "a backfill takes `from` and `to`, its first and last day", "period-error")
+    if body.job != "backfill" and given:
+        raise Problem(422, f"`from` and `to` are for backfill; what {body.job} works on follows from `at`")
+
+
 def _may_ask(access: Access, body: NewRun) -> None:
     """Refuse what the token's organization does not own. Raises Problem 403, UnknownProject."""
     project_id = body.project_id
@@ -151,7 +160,7 @@ def _may_ask(access: Access, body: NewRun) -> None:
 def _request(access: Access, body: NewRun) -> Any:
     clock.require(access.connection, access.at, access.server.settings.clock_tolerance)
     at = access.at if body.at is None else _past(body.at, access.at)
-    arguments = {"from": body.first, "to": body.last} if body.first and body.last else {}
+    arguments = {"from": body.first, "to": body.last} if body.job == "backfill" else {}
     name, dry_run = access.caller.name, body.dry_run
     wanted = queue.request(body.job, at, "api", name, body.project_id, dry_run, arguments)
     queue.find(body.job).check(access.connection, wanted)

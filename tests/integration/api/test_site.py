@@ -147,6 +147,18 @@ def test_a_run_is_asked_for_once_and_cancelled(site: Site) -> None:
     assert site.clients["viewer"].post("/runs", json={"job": "hourly"}).status_code == 403
 
 
+def test_days_are_for_a_backfill_and_under_their_names(site: Site) -> None:
+    client = site.clients["admin"]
+    days = {"from": "2026-01-01", "to": "2026-01-02"}
+    for body in (
+        {"job": "hourly"} | days,
+        {"job": "hourly", "from": "2026-01-01"},
+        {"job": "backfill", "from": "2026-01-01"},
+        {"job": "backfill", "first": "2026-01-01", "last": "2026-01-02"},
+    ):
+        assert client.post("/runs", json=body | {"dry_run": True}).status_code == 422, body
+
+
 def test_an_organization_asks_for_runs_of_its_own_projects(site: Site) -> None:
     own, project = site.clients["own admin"], site.tenants.project
     assert own.post("/runs", json={"job": "hourly"}).status_code == 403
