@@ -21,7 +21,11 @@ ALLOWED = {
 OURS = set(ALLOWED)
 
 # The console's front door serves the API beside the pages; no page knows of it.
-FRONT_DOOR = {ROOT / "console" / "app.py": {"api.app"}, ROOT / "console" / "probes.py": {"api.latency"}}
+FRONT_DOOR = {
+    ROOT / "console" / "app.py": {"api.app"},
+    ROOT / "console" / "probes.py": {"api.latency"},
+    ROOT / "console" / "access" / "edge.py": {"api.problems"},
+}
 
 # Chapters of metering in their order: each imports only those of earlier lines.
 CHAPTERS = (
