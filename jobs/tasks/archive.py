@@ -1,8 +1,8 @@
 """Archive closed months to S3: bills and days as CSV and Parquet, and a manifest with their digests.
 
 A month has one archive, in the folder of its name. When a project that was blocked has closed later, the
-archive is replaced: the earlier one is copied below superseded/ first, and nothing is overwritten that
-was not read before.
+archive is replaced: the earlier one is copied below superseded/ first. Nothing is overwritten that was not
+read before; any other object in the place of a file is copied there, too.
 """
 
 import tempfile
@@ -79,7 +79,8 @@ def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month)
         written = there is None or there.identity != identity
         if written:
             etags = _supersede(store, prefix, there, current) if there else {}
-            _upload(store, place, files.write_files(engine, month, made), etags)
+            aside = f"{prefix}superseded/{month}/"
+            _upload(store, place, files.write_files(engine, month, made), etags, aside)
         restore(client, bucket, place, back)
         return Archived(place, bills, sha256(back / MANIFEST), written)
 
@@ -124,21 +125,58 @@ def _manifest_at(store: ArchiveBucket, place: str, month: Month, folder: Path) -
 
 
 def _supersede(store: ArchiveBucket, prefix: str, there: ArchiveManifest, folder: Path) -> dict[str, str]:
-    """Copy the archive below superseded/; returns the ETag of each of its files.
+    """Copy the archive below superseded/; returns the ETag of each of its files that is in the copy.
 
     Once its copy is complete, it may be replaced in part by a run that was interrupted.
     """
     place = f"{prefix}{there.month}/"
     copy = f"{prefix}superseded/{there.month}/{there.identity or there.digest[:16]}/"
+    names = (*NAMES, MANIFEST)
     if store.etag(copy + MANIFEST) is not None:
-        return {}
-    etags = {name: store.get(place, name, folder) for name in (*NAMES, MANIFEST)}
+        copied = {**there.files, MANIFEST: there.digest}
+        etags = {name: store.get(place, name, folder) for name in names if store.etag(place + name)}
+        return {name: etag for name, etag in etags.items() if sha256(folder / name) == copied.get(name)}
+    etags = {name: store.get(place, name, folder) for name in names}
     files.check_files(folder, there)
-    _upload(store, copy, [folder / name for name in (*NAMES, MANIFEST)], {})
+    _upload(store, copy, [folder / name for name in names], {}, None)
     return etags
 
 
-def _upload(store: ArchiveBucket, place: str, paths: list[Path], etags: dict[str, str]) -> None:
+def _upload(
+    store: ArchiveBucket, place: str, paths: list[Path], etags: dict[str, str], aside: str | None
+) -> None:
+    """Upload the files as new objects, or over those with the ETags.
+
+    Another object in the place of one is kept below `aside`, and refused without it. Raises FleetmeterError.
+    """
     for path in paths:
-        key = place + path.name
-        store.put(key, path, etags.get(path.name) or store.etag(key))
+        etag = etags.get(path.name)
+        if store.put(place + path.name, path, etag):
+            continue
+        if etag is not None:
+            raise _written_meanwhile(store, place + path.name)
+        _replace(store, place, path, aside)
+
+
+def _replace(store: ArchiveBucket, place: str, path: Path, aside: str | None) -> None:
+    """Replace an object that was not read yet: an interrupted run left it, or it is somebody else's."""
+    with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
+        found = Path(name) / path.name
+        etag = store.get(place, path.name, found.parent)
+        digest = sha256(found)
+        if digest == sha256(path):
+            return
+        if aside is None:
+            raise FleetmeterError(
+                f"s3://{store.bucket}/{place}{path.name} is not the copy of the archive that belongs there; "
+                "move it away, then run: fleetmeter run archive"
+            )
+        _upload(store, f"{aside}{digest[:16]}/", [found], {}, None)
+    if not store.put(place + path.name, path, etag):
+        raise _written_meanwhile(store, place + path.name)
+
+
+def _written_meanwhile(store: ArchiveBucket, key: str) -> FleetmeterError:
+    return FleetmeterError(
+        f"s3://{store.bucket}/{key} was written by somebody else meanwhile; it was not overwritten"
+    )

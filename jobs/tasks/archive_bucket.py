@@ -57,11 +57,8 @@ class ArchiveBucket:
                 raise self._refused(place + name, "cannot be read", error) from error
         return str(answer["ETag"])
 
-    def put(self, key: str, path: Path, etag: str | None) -> None:
-        """Upload `path`: as a new object, or over the one with that ETag.
-
-        Raises FleetmeterError if another object is there.
-        """
+    def put(self, key: str, path: Path, etag: str | None) -> bool:
+        """Upload `path`: as a new object, or over the one with that ETag; False if another one is there."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         checksum = base64.b64encode(bytes.fromhex(sha256(path))).decode()
         try:
@@ -71,12 +68,11 @@ class ArchiveBucket:
                 )
         except ClientError as error:
             if error.response["Error"]["Code"] in TAKEN:
-                raise FleetmeterError(
-                    f"s3://{self.bucket}/{key} was written by somebody else meanwhile; it was not overwritten"
-                ) from error
+                return False
             raise self._refused(key, "cannot be written", error) from error
         except BotoCoreError as error:
             raise self._refused(key, "cannot be written", error) from error
+        return True
 
     def _refused(self, key: str, what: str, error: Exception) -> SourceUnavailable:
         failure = errors.to_failure(error, Place(self.bucket), "FLEETMETER_ARCHIVE_BUCKET")

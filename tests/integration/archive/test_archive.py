@@ -139,20 +139,51 @@ def test_a_replacement_that_was_interrupted_is_finished(engine: Engine, platform
     assert len(keys(s3)) == 16
 
 
+def body(s3: Any, key: str) -> bytes:
+    return bytes(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def test_an_object_that_nobody_has_read_is_kept_before_it_is_replaced(
+    engine: Engine, platform: Platform, s3: Any
+) -> None:
+    closed_october(engine, platform)
+    s3.put_object(Bucket=BUCKET, Key="fm/2026-10/bills.csv", Body=b"somebody else's")
+    done = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert done is not None
+    (kept,) = (key for key in keys(s3) if key.startswith("fm/superseded/2026-10/"))
+    assert kept.endswith("/bills.csv")
+    assert body(s3, kept) == b"somebody else's"
+
+
+def test_an_object_of_an_interrupted_run_is_taken_as_it_is(
+    engine: Engine, platform: Platform, s3: Any
+) -> None:
+    closed_october(engine, platform)
+    archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    s3.delete_object(Bucket=BUCKET, Key="2026-10/manifest.json")
+    stamp = s3.head_object(Bucket=BUCKET, Key="2026-10/bills.csv")["LastModified"]
+    done = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert done is not None
+    assert done.written
+    assert len(keys(s3)) == 8
+    assert s3.head_object(Bucket=BUCKET, Key="2026-10/bills.csv")["LastModified"] == stamp
+
+
 def test_an_object_that_appears_meanwhile_is_not_overwritten(
     engine: Engine, platform: Platform, s3: Any
 ) -> None:
     closed_october(engine, platform)
     key = "2026-10/bills.csv"
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"the first")
 
     def appear(params: dict[str, Any], **_: Any) -> None:
-        if params["Key"] == key and params.get("IfNoneMatch") == "*":
-            s3.put_object(Bucket=BUCKET, Key=key, Body=b"somebody else's")
+        if params["Key"] == key and "IfMatch" in params:
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"the second")
 
     s3.meta.events.register("provide-client-params.s3.PutObject", appear)
     with pytest.raises(FleetmeterError, match="was written by somebody else meanwhile"):
         archive.archive(engine, s3, BUCKET, "", OCTOBER)
-    assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"somebody else's"
+    assert body(s3, key) == b"the second"
 
 
 @pytest.mark.parametrize("name", ["/{tmp}/evil", "../evil", "bills.csv/../../evil", "notes.txt", ""])
