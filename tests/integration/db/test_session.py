@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -161,13 +162,31 @@ def test_behind_a_pooler_in_session_mode_everything_holds(url: URL, admin: Conne
         plain.dispose()
 
 
-@pytest.mark.parametrize("size", [20, 1])
-def test_a_pooler_in_transaction_mode_is_refused(url: URL, size: int) -> None:
-    with pgbouncer(url, "transaction", size) as pooled:
+@pytest.mark.parametrize(("mode", "size"), [("transaction", 20), ("transaction", 1), ("statement", 20)])
+def test_a_pooler_that_keeps_no_session_is_refused(url: URL, mode: str, size: int) -> None:
+    with pgbouncer(url, mode, size) as pooled:
         engine = open_engine(load_settings(database_url=pooled.render_as_string(hide_password=False)))
-        with pytest.raises(DatabaseRefused, match=r"pooler in transaction mode .*pool_mode = session"):
+        with pytest.raises(DatabaseRefused, match=rf"pooler in {mode} mode .*pool_mode = session"):
             setting(engine, "TimeZone")
         with pytest.raises(DatabaseRefused):  # and again
+            setting(engine, "TimeZone")
+        engine.dispose()
+
+
+def test_no_thread_works_through_such_a_pooler_while_another_one_checks(url: URL) -> None:
+    with pgbouncer(url, "transaction") as pooled, ThreadPoolExecutor(4) as pool:
+        engine = open_engine(load_settings(database_url=pooled.render_as_string(hide_password=False)))
+        outcomes = [pool.submit(setting, engine, "TimeZone") for _ in range(4)]
+        assert [type(outcome.exception()) for outcome in outcomes] == [DatabaseRefused] * 4
+        engine.dispose()
+
+
+def test_a_pool_of_one_connection_is_one_sentence(url: URL) -> None:
+    with pgbouncer(url, "session", 1) as pooled:
+        engine = open_engine(load_settings(database_url=pooled.render_as_string(hide_password=False)))
+        with pytest.raises(
+            DatabaseUnavailable, match=r"no second connection within 5 s; .*default_pool_size"
+        ):
             setting(engine, "TimeZone")
         engine.dispose()
 
