@@ -1,4 +1,4 @@
-"""Landed revisions never change, and sealed data survives every upgrade and a move to another server."""
+"""Landed revisions never change, and sealed data survives every upgrade and a dump."""
 
 import hashlib
 from collections.abc import Iterator
@@ -30,6 +30,7 @@ LANDED = {
     "20251125_tiers_seen.py": "f2f1576f027639d478306b256701244654409c436048fda8893e95daed8c098a",
     "20261127_approvals_and_pauses.py": "549e120691d877c6a3cddfac99ce265ea8285084c0ade89de958b7d52fa2e062",
     "20261127_api_tokens.py": "eabbe416de633c2b2da63e3c75f8763a2d2e26484dd9f7c480c233f477a8627b",
+    "20261127_bills_of_past_months.py": "5e2ddae67c9e07ac88645971331ee49e18e05d859cd5d50f4727545b2a248cc5",
     "20261127_bind_the_writer.py": "568551535ce4cccbca1680b7b7c404f54262482ff25b325ca21a80f1b56c4979",
     "20261127_catalogue_history.py": "10be70f7d828ddf4b2d12471e36644ba7c70a25dd09d7bb592ea627092808362",
     "20261127_counter_sessions.py": "f6f90a96864788903d08cfd0c50617978fd264447957426f36368f72f683c868",
@@ -38,7 +39,9 @@ LANDED = {
     "20261127_forms_and_meters.py": "1b95052cdd9be6a4b9c6dce58034e7ad65cfadd20744e4f9926fbf3c76fea19b",
     "20261127_history_and_owners.py": "49ae147c2d85aa5fbf5d0b1df9014c8115277035f275bf5c227a0ffbdcdb22e0",
     "20261127_hours_by_owner.py": "fbb7d1fe5e37924583b0e9afc663c5f94b8054d3c42e60f2410f3b769d50eed6",
+    "20261127_hours_for_everybody_first.py": "3b724d6309c2275122750150ab0776282fc9007d4da6f47a3c171079dff624c1",  # noqa: E501
     "20261127_incidents.py": "22ad4bc08b88a442bb7bc8fe7326b4ba4f8162145b288d094ee15a50ade9f07d",
+    "20261127_index_hours_by_time.py": "7f17759ac07bedd2962625760eb6f045943e487cf07f15361e2bb2d82cc52383",
     "20261127_month_versions.py": "6796aa4cd1f9906b1dff70b463b4fb200df947b84d16c5a9b392062b80de2308",
     "20261127_own_meters.py": "c7888cccfe6b2415f191564c1847bb0043f6892be3cd5227598d3cd60b5c326d",
     "20261127_row_level_security.py": "62965bb21672025c95b1fae0c93fd3e8cffa8202b9eace3ee4675702db1d968f",
@@ -48,15 +51,16 @@ LANDED = {
     "20261127_value_corrections.py": "3d36e93616fcf7bc6501b066b0908ee105cee35f52bd87ca1a5aa039076269d9",
     "20261127_views_and_annotations.py": "422ae943dffb3de608970d0c433868f93d36a4499f9e5230cf0fcbe108a5f7a6",
 }
-# The revisions at which a database could hold sealed days and closed months, oldest first.
-WITH_SEALED_DATA = [
-    "k9012345678i",
-    "l0123456789j",
-    "m0123456789j",
-    "n0123456789j",
-    "o0123456789k",
-    "p1234567890l",
-]
+# The revision of the first release: from it on a database could hold sealed days and closed months.
+FIRST_RELEASE = "k9012345678i"
+OLDEST_FIRST = [script.revision for script in reversed(schema.revisions())]
+WITH_SEALED_DATA = OLDEST_FIRST[OLDEST_FIRST.index(FIRST_RELEASE) :]
+
+
+def test_the_digest_of_every_revision_is_held() -> None:
+    files = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")} - {"__init__.py"}
+    assert files == set(LANDED), "add the new file and its SHA-256 to LANDED"
+    assert len(files) == len(OLDEST_FIRST)
 
 
 @pytest.mark.parametrize("name", LANDED)
@@ -101,10 +105,10 @@ def verified_rows(engine: Engine) -> tuple[int, int]:
         return days, connection.scalar(text("SELECT count(*) FROM monthly_stats")) or 0
 
 
-def test_a_dump_restored_on_another_server_verifies(
+def test_a_dump_restored_into_another_database_of_the_server_verifies(
     empty: Engine, empty_url: URL, admin: Connection, tmp_path: Path
 ) -> None:
-    schema.migrate(empty, WITH_SEALED_DATA[-1])
+    schema.migrate(empty, FIRST_RELEASE)
     fill(empty, SEALED.read_text(encoding="utf-8"))
     schema.migrate(empty)
     dump = tmp_path / "dump.sql"
