@@ -1,4 +1,15 @@
-"""The one error tree. Its message is what the user reads: what happened, to what, what to do."""
+"""The one error tree. Its message is what the user reads: what happened, to what, what to do.
+
+FleetmeterError
+    the environment    SettingsError, DatabaseUnavailable, DatabaseRefused, SchemaError, LockTimeout,
+                       ClockWrong, SourceUnavailable, DeliveryFailed
+    what is asked of   UnknownProject, ProjectInactive, UnknownOrganization, UnknownCounter, UnknownGap,
+                       UnknownAlert, PeriodError
+    money              PlanError, MonthClosed, AdjustmentRefused, BudgetRefused
+    who asks           NotSignedIn, Refused, ScopeNotEnforced, UnknownToken, TokenRefused, NeedsApproval,
+                       ApprovalRefused
+    operations         PauseRefused, MoveFailed, RestoreRefused
+"""
 
 
 class FleetmeterError(Exception):

@@ -14,7 +14,7 @@ from console.pages import TITLES
 from metering.config.oidc import CALLBACK
 
 LOGIN = "/auth/login"
-COOKIE = "fleetmeter_way_back"
+COOKIE = "fleetmeter_return_to"
 MINUTES = 10  # to sign in in
 
 

@@ -33,7 +33,7 @@ def _preview(out: Console, preview: Mapping[str, Any]) -> None:
         for what, by in preview[name].items()
         if by
     ]
-    out.print(output.table("Preview: nothing was changed", rows) if rows else "nothing would change")
+    out.print(output.table("Dry run: nothing was changed", rows) if rows else "nothing would change")
     if preview["projects"]:
         out.print(output.table(f"Projects (the first {len(preview['projects'])})", preview["projects"]))
     if "next_close" in preview:

@@ -240,7 +240,7 @@ def test_a_token_signed_with_another_key_is_refused(page: Page, guarded: Guarded
     still_outside(page)
 
 
-def way_back(page: Page, guarded: Guarded, account: str) -> str:
+def return_address(page: Page, guarded: Guarded, account: str) -> str:
     """The address that the provider sends the browser back to, which it does not follow yet."""
     guarded.provider.by_hand = True
     page.goto(guarded.address)
@@ -253,7 +253,7 @@ def way_back(page: Page, guarded: Guarded, account: str) -> str:
 @pytest.mark.parametrize("state", ["forged", ""])
 def test_a_state_that_this_browser_did_not_send_is_refused(page: Page, guarded: Guarded, state: str) -> None:
     exchanged = guarded.provider.exchanged
-    page.goto(re.sub(r"state=[^&]*", f"state={state}", way_back(page, guarded, "ada")))
+    page.goto(re.sub(r"state=[^&]*", f"state={state}", return_address(page, guarded, "ada")))
     settle(page)
     still_outside(page)
     assert guarded.provider.exchanged == exchanged
@@ -262,7 +262,7 @@ def test_a_state_that_this_browser_did_not_send_is_refused(page: Page, guarded: 
 def test_an_answer_meant_for_another_browser_is_refused(
     browser: Browser, page: Page, guarded: Guarded
 ) -> None:
-    back = way_back(page, guarded, "ada")
+    back = return_address(page, guarded, "ada")
     victim = browser.new_context().new_page()
     victim.goto(back)
     settle(victim)

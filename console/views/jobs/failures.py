@@ -1,4 +1,4 @@
-"""Runs that failed and were not made good: filtered, and tried again or let rest, all or one by one."""
+"""Failed runs that need attention: filtered, and tried again or dismissed, all or one by one."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,12 @@ MOST = 100  # what one look finds
 
 
 def render(failed: Sequence[Row]) -> None:
-    """`failed` are rows of `runs.unmended`."""
+    """Render the rows of `runs.unmended`, with what can be done about them."""
     if not failed:
         return
     more = " or more" if len(failed) == MOST else ""
-    st.subheader(f"{format.many(len(failed), 'run')}{more} failed and not made good", anchor=False)
+    needs = "needs" if len(failed) == 1 else "need"
+    st.subheader(f"{format.many(len(failed), 'failed run')}{more} {needs} attention", anchor=False)
     with room.controls("failures"):
         matching = _filtered(failed)
         _offer(matching)

@@ -29,7 +29,7 @@ FLEET = "https://fleet.example"
         ("", "/"),
     ],
 )
-def test_the_way_back_is_a_page_of_the_console(address: str, page: str) -> None:
+def test_the_return_address_is_a_page_of_the_console(address: str, page: str) -> None:
     assert page_of(address, FLEET) == page
 
 
