@@ -125,28 +125,30 @@ def _leave(engine: Engine, name: str) -> None:
 
 
 class Trouble:
-    """What a thread waits for. It is logged once, and once more when it is over: not twice a second."""
+    """What a thread waits for. Each kind is logged once, and its end: not twice a second while it lasts."""
 
     def __init__(self, thread: str) -> None:
         self._thread = thread
         self.problem: str | None = None
+        self._kind: type[Exception] | None = None
 
     def guard(self, work: Callable[..., object], *arguments: object) -> bool:
         """Do `work`; return whether it did something. What may pass is logged; a bug of ours is raised."""
         try:
             worked = bool(work(*arguments))
         except (FleetmeterError, DBAPIError) as error:
-            self._report(describe_error(error))
+            self._report(error)
             return False
         self._over()
         return worked
 
-    def _report(self, problem: str) -> None:
-        if self.problem is None:
-            log.warning("the runner waits", thread=self._thread, problem=problem)
-        self.problem = problem
+    def _report(self, error: Exception) -> None:
+        self.problem = describe_error(error)
+        if type(error) is not self._kind:
+            log.warning("the runner waits", thread=self._thread, problem=self.problem)
+        self._kind = type(error)
 
     def _over(self) -> None:
         if self.problem is not None:
             log.info("the runner goes on", thread=self._thread)
-        self.problem = None
+        self.problem = self._kind = None

@@ -18,7 +18,7 @@ from jobs.registry import TASKS
 from metering.alerts import alerts, backlog, reconciliation
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
-from metering.errors import DatabaseUnavailable, MonthClosed, PeriodError
+from metering.errors import DatabaseUnavailable, LockTimeout, MonthClosed, PeriodError
 from metering.pricing import plans
 from metering.proof.verify import verify
 from metering.runs import lease, requests
@@ -353,17 +353,20 @@ def test_a_run_whose_lease_nobody_renews_goes_on_no_longer(engine: Engine) -> No
 def test_a_bug_ends_the_runner_and_a_refusal_of_the_database_does_not() -> None:
     trouble = runner.Trouble("worker")
     with capture_logs() as logs:
-        assert not trouble.guard(refuse)
-        assert not trouble.guard(refuse)
+        assert not trouble.guard(refuse, LockTimeout("locked"))
+        assert not trouble.guard(refuse, DatabaseUnavailable("away"))
+        assert not trouble.guard(refuse, DatabaseUnavailable("away"))
         assert trouble.problem == "away"
         assert trouble.guard(lambda: True)
-    assert [entry["event"] for entry in logs] == ["the runner waits", "the runner goes on"]
+    waits = [entry.get("problem") for entry in logs if entry["event"] == "the runner waits"]
+    assert waits == ["locked", "away"]
+    assert logs[-1]["event"] == "the runner goes on"
     with pytest.raises(KeyError):
         trouble.guard(lambda: {}["x"])
 
 
-def refuse() -> None:
-    raise DatabaseUnavailable("away")
+def refuse(error: Exception) -> None:
+    raise error
 
 
 def test_a_runner_works_off_what_is_due_and_what_is_asked(
