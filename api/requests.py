@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from api import access
 from api.problems import Problem
 
+LONGEST_INTEGER = 100
 # What JSON can say and PostgreSQL cannot hold: NUL, and halves of surrogate pairs.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -98,7 +99,7 @@ def refuse_unknown(request: Request, known: set[str]) -> None:
 def parsed(body: bytes) -> Any:
     """Return the value of JSON in UTF-8. Raises Problem 422 for anything else."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_int=_integer)
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError as error:
         raise Problem(422, "the body is nested too deeply", "body") from error
@@ -107,6 +108,12 @@ def parsed(body: bytes) -> Any:
     if _UNSTORABLE.search(text) or "\\u0000" in text:
         raise Problem(422, "the body holds a text with NUL or half of a surrogate pair", "body")
     return value
+
+
+def _integer(written: str) -> int:
+    if len(written) > LONGEST_INTEGER:
+        raise ValueError(f"an integer has at most {LONGEST_INTEGER} digits here, one has {len(written):,}")
+    return int(written)
 
 
 def _refuse_constant(name: str) -> NoReturn:
