@@ -8,8 +8,9 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -55,6 +56,13 @@ def page(
     if following is not None:
         target = request.url.include_query_params(cursor=following)
         answer.headers["Link"] = f'<{target.path}?{target.query}>; rel="next"'
+    return answer
+
+
+def dated(answer: Response, modified: datetime | None) -> Response:
+    """Say when the newest row of an answer was written. An ETag alone answers 304: rows also change later."""
+    if modified is not None:
+        answer.headers["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
     return answer
 
 

@@ -27,6 +27,7 @@ KEY = {
 HEADERS: dict[str, Schema] = {
     "X-Request-ID": {"description": "The id of the request in the server's log; yours if you sent one."},
     "ETag": {"description": "Send it back as `If-None-Match`: 304 says that nothing has changed."},
+    "Last-Modified": {"description": "When the newest row was written, where rows say so; no validator."},
     "Link": {"description": 'The next page, `rel="next"`; not there on the last one.'},
     "Location": {"description": "The address of what was made."},
     "Retry-After": {"description": "Seconds after which to ask again."},
@@ -88,7 +89,9 @@ def _complete(operation: Schema, method: str, schemas: Schema) -> None:
 
 
 def _complete_answer(answer: Schema, method: str, schemas: Schema) -> None:
-    answer["headers"] = _headers("X-Request-ID", "ETag" if method == "get" else "Idempotency-Replayed")
+    answer["headers"] = _headers(
+        "X-Request-ID", *(("ETag", "Last-Modified") if method == "get" else ("Idempotency-Replayed",))
+    )
     described = answer.get("content", {}).get("application/json")
     if described is None or "schema" not in described:
         return

@@ -41,4 +41,5 @@ def cut(
     """Return the first `limit` of the fetched rows, with a cursor where there are more."""
     following = cursors.encode(request, key(fetched[limit - 1])) if len(fetched) > limit else None
     items = fetched[:limit]
-    return answers.page(request, items, following, names, more, aside)
+    modified = max((row["created_at"] for row in items if row.get("created_at")), default=None)
+    return answers.dated(answers.page(request, items, following, names, more, aside), modified)

@@ -102,4 +102,5 @@ def explain(request: Request, project_id: ProjectId, month: PathMonth) -> Respon
         except PeriodError as error:
             raise Problem(404, str(error), "not-closed") from error
 
-    return answers.one(request, read(request, body), forms=(answers.JSON,))
+    charge = read(request, body)
+    return answers.dated(answers.one(request, charge, forms=(answers.JSON,)), charge["bill"]["created_at"])

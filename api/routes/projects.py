@@ -74,7 +74,7 @@ def project(request: Request, project_id: ProjectId) -> Response:
     if row is None:
         raise UnknownProject(f"there is no project {project_id}")
     body = live(row, at)
-    return answers.one(request, body, aside=("age_seconds",))
+    return answers.dated(answers.one(request, body, aside=("age_seconds",)), body["updated_at"])
 
 
 def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:

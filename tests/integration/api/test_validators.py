@@ -1,11 +1,13 @@
 """What a cache may keep: an answer is known by its ETag and by nothing else."""
 
-from email.utils import format_datetime
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
 
 from tests.support.api_paths import PATHS, address
 from tests.support.api_site import Site
+from tests.support.two_tenants import PROJECTS
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -18,6 +20,17 @@ def test_only_an_etag_says_that_nothing_has_changed(site: Site, path: str) -> No
     assert (known.status_code, known.content) == (304, b"")
     assert "Accept-Encoding" in first.headers["vary"]
     assert client.get(url, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_list_says_when_its_newest_row_was_written(site: Site) -> None:
+    client = site.clients["viewer"]
+    for path in (f"/months/{site.tenants.closed}", f"/projects/{PROJECTS[0]}"):
+        answered = client.get(path).raise_for_status()
+        body = answered.json()
+        rows = body.get("items", [body])
+        newest = max(row.get("created_at") or row["updated_at"] for row in rows)
+        written = datetime.fromisoformat(newest).replace(microsecond=0)
+        assert parsedate_to_datetime(answered.headers["last-modified"]) == written
 
 
 def test_an_export_is_compressed_and_in_the_form_that_is_accepted(site: Site) -> None:
