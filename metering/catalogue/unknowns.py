@@ -30,7 +30,7 @@ def hour(row: Row) -> dict[str, Any]:
 def live(row: Row) -> dict[str, Any]:
     """Return running and lifetime totals with None for counters of sources never measured."""
     blind = {name for name in COUNTER_SOURCES if row[f"{name}_measured_at"] is None}
-    return _without(row, blind) | _without(row, blind, "lifetime_")
+    return _without(_without(row, blind), blind, "lifetime_")
 
 
 def month(row: Row) -> dict[str, Any]:
