@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
@@ -15,6 +15,7 @@ from console.data.explore.measures import catalogue
 from console.data.explore.question import Filters, Question
 from metering.catalogue.own_meters import OwnMeter
 from tests.support.platform import Platform
+from tests.support.properties import quick
 
 FIRST, TODAY = date(2026, 10, 30), date(2026, 11, 2)  # over the end of a month, and of its partition
 START = datetime(2026, 10, 30, tzinfo=UTC)
@@ -153,13 +154,7 @@ def questions(organizations: list[int], projects: list[int]) -> st.SearchStrateg
     )
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    phases=(Phase.explicit, Phase.generate),  # making a failure smaller takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@quick
 @given(data=st.data())
 def test_hours_are_what_a_loop_over_the_ledger_makes(
     engine: Engine, platform: Platform, data: st.DataObject

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
@@ -16,6 +16,7 @@ from console.data.explore.measures import MONEY
 from console.data.explore.question import Filters, Question
 from metering.running.spend import Spend
 from tests.support.platform import Platform
+from tests.support.properties import quick
 
 MONTHS = [date(2026, number, 1) for number in range(3, 11)]
 TIERS, CURRENCIES = ("free", "pro"), ("EUR", "JPY")
@@ -125,13 +126,7 @@ def answers(answered: money.Charged) -> dict[Any, Decimal]:
     }
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    phases=(Phase.explicit, Phase.generate),  # making a failure smaller takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@quick
 @given(data=st.data())
 def test_money_is_what_a_loop_over_the_bills_makes(
     engine: Engine, platform: Platform, data: st.DataObject
