@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from collectors.aws.client import RequestCount
 from collectors.gauge_collector import GaugeCollector, Project, Reader
 from collectors.result import CollectionResult, Progress
-from metering.catalogue.periods import Hour
+from collectors.sampled_at import sampled_at
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SourceName, source_info
 from metering.config.aws import Place
@@ -54,8 +54,7 @@ class GaugeSource:
 
         A level is of the moment in which it is read: of `read_at`, where that is in a later hour.
         """
-        if read_at is not None and Hour.of(at) < Hour.of(read_at):
-            at = read_at
+        at = sampled_at(at, read_at)
         result = CollectionResult(self.name, configured=source_info(self.name).is_configured(settings))
         if not result.configured:
             return result

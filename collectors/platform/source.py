@@ -13,8 +13,8 @@ from collectors.platform.late_rows import Recount
 from collectors.platform.rows import RowCount
 from collectors.platform.tables import SOURCE, failure_of_tables
 from collectors.result import CollectionResult, Progress
+from collectors.sampled_at import sampled_at
 from metering.catalogue import history
-from metering.catalogue.periods import Hour
 from metering.catalogue.sources import SourceName
 from metering.config.settings import Settings
 from metering.db.engine import is_away, is_passing
@@ -48,7 +48,7 @@ class PlatformDb:
         `problem`; it is not taken as zero, and the other tables are counted.
         """
         result, transient, asked = CollectionResult(self.name), False, time.monotonic()
-        sampled_at = at if read_at is None or Hour.of(read_at) <= Hour.of(at) else read_at
+        level_at = sampled_at(at, read_at)
         try:
             with session_lock(engine, self.name) as connection:
                 waited = timedelta(seconds=time.monotonic() - asked)
@@ -56,8 +56,8 @@ class PlatformDb:
                     history.read(connection, at if read_at is None else read_at + waited)
                 count = RowCount(connection, result, at, project_id, progress, resume, sealing)
                 failures = count.run()
-                complete = not failures and sampled_at == at  # rows after `at` are not counted yet
-                failures |= levels.sample(connection, result, sampled_at, project_id, complete)
+                complete = not failures and level_at == at  # rows after `at` are not counted yet
+                failures |= levels.sample(connection, result, level_at, project_id, complete)
         except DBAPIError as error:
             if is_away(error):
                 raise
