@@ -39,10 +39,10 @@ class Access:
 def credentials(request: Request) -> Credentials:
     """Return the token that a request carries, not checked yet. Raises Problem 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    sent = tokens.parse(token.strip()) if scheme.lower() == "bearer" else None
-    if sent is None:
+    token_parts = tokens.parse(token.strip()) if scheme.lower() == "bearer" else None
+    if token_parts is None:
         raise unauthenticated()
-    return sent
+    return token_parts
 
 
 def check(request: Request, role: Role = "viewer") -> None:
@@ -67,10 +67,10 @@ def read(
 
 
 def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: str | None) -> T:
-    server, sent = context.of(request), credentials(request)
+    server, token_parts = context.of(request), credentials(request)
     at = server.now()
     with read_snapshot(server.engine) as connection:
-        caller = admitted(request, tokens.caller(connection, sent, at), role)
+        caller = admitted(request, tokens.caller(connection, token_parts, at), role)
         if timeout is not None:
             connection.execute(text(f"SET LOCAL statement_timeout = '{timeout}'"))
         return answer(Access(connection, caller, at, server))
@@ -82,10 +82,10 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
     The transaction writes the rows of every organization: `effect` checks what the token may touch, with
     `visible`. Raises as `read`, and Problem 409 for a key that was used for another request.
     """
-    server, sent = context.of(request), credentials(request)
+    server, token_parts = context.of(request), credentials(request)
     at = server.now()
     with transaction(server.engine) as connection:
-        caller = admitted(request, tokens.caller(connection, sent, at), role, charge=False)
+        caller = admitted(request, tokens.caller(connection, token_parts, at), role, charge=False)
         access = Access(connection, caller, at, server)
         row_security.limit(connection, None)
         return idempotency.once(request, connection, caller, lambda: effect(access))

@@ -139,8 +139,8 @@ def _answer(request: Request, content: bytes, kind: str, tagged: bytes) -> Respo
 
 def is_known(request: Request, headers: Mapping[str, str]) -> bool:
     """Return whether the client has this answer: by its ETag only, no column says when an answer changed."""
-    sent = request.headers.get("if-none-match", "")
-    tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
+    header = request.headers.get("if-none-match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
     return "*" in tags or headers["ETag"].removeprefix("W/") in tags
 
 

@@ -51,8 +51,8 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.headers = Headers(scope=scope)
-        sent = self.headers.get("x-request-id", "")
-        self.id = sent if _ID.fullmatch(sent) else uuid.uuid4().hex
+        request_id = self.headers.get("x-request-id", "")
+        self.id = request_id if _ID.fullmatch(request_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = self.id
         self.started, self.status, self.received = time.perf_counter(), 0, 0
 
@@ -76,12 +76,12 @@ class _Exchange:
 
     def problem(self, error: Exception) -> Problem:
         """Return what the client is told; what only whoever runs the server should read is logged."""
-        known = problems.of_error(error)
-        if known is None:
+        answer = problems.of_error(error)
+        if answer is None:
             LOG.error("request failed", request_id=self.id, path=self.scope["path"], exc_info=error)
-        elif known.status >= 500:
+        elif answer.status >= 500:
             LOG.warning("request not answered", request_id=self.id, error=describe_error(error))
-        return known or problems.failure()
+        return answer or problems.failure()
 
     async def answer(self, problem: Problem) -> None:
         if not self.status:

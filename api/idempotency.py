@@ -22,7 +22,7 @@ LONGEST_KEY = 255
 KIND = "idempotency-key"  # of a problem
 REPLAYED = "Idempotency-Replayed"
 _FORM = re.compile(rf"(?=[!-~])[ -~]{{1,{LONGEST_KEY}}}(?<! )")
-_KEPT = ("content-type", "location")
+_STORED_HEADERS = ("content-type", "location")
 
 _EXPIRE = text("""
     DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
@@ -62,9 +62,13 @@ def once(
     if connection.scalar(_CLAIM, names) is None:
         return _replayed(connection, names)
     answer = effect()
-    headers = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-    kept = {"status": answer.status_code, "headers": json.dumps(headers), "body": bytes(answer.body).decode()}
-    connection.execute(_KEEP, names | kept)
+    headers = {name: answer.headers[name] for name in _STORED_HEADERS if name in answer.headers}
+    stored = {
+        "status": answer.status_code,
+        "headers": json.dumps(headers),
+        "body": bytes(answer.body).decode(),
+    }
+    connection.execute(_KEEP, names | stored)
     return answer
 
 
@@ -81,12 +85,12 @@ def _replayed(connection: Connection, names: dict[str, object]) -> Response:
 
 def _digest(request: Request) -> str:
     """Return the digest of what a request asks for; an event in binary mode is in its headers."""
-    said = sorted(
+    headers = sorted(
         (name, value)
         for name, value in request.headers.items()
         if name == "content-type" or name.startswith(cloud_events.PREFIX)
     )
-    head = json.dumps([request.method, request.url.path, request.url.query, said])
+    head = json.dumps([request.method, request.url.path, request.url.query, headers])
     digest = hashlib.sha256(f"{head}\n".encode())
     digest.update(request.state.body)
     return digest.hexdigest()

@@ -79,8 +79,8 @@ def _complete(operation: Schema, method: str, schemas: Schema) -> None:
     statuses = (*EVERYWHERE, *(OF_POST if method == "post" else (304, 406)))
     answers = operation["responses"]
     for status in statuses:
-        known = {"$ref": f"#/components/responses/{status}"}
-        answers[str(status)] = _UNCHANGED if status == 304 else known
+        reference = {"$ref": f"#/components/responses/{status}"}
+        answers[str(status)] = _UNCHANGED if status == 304 else reference
     if method == "post":
         operation["parameters"] = [*operation.get("parameters", []), KEY]
     for status, answer in answers.items():
@@ -109,9 +109,9 @@ def example(part: Schema, schemas: Schema) -> Any:
     """Return a value that fits a schema: its own example where it has one."""
     if "$ref" in part:
         return example(schemas[part["$ref"].rpartition("/")[2]], schemas)
-    for given in (part.get("examples"), part.get("enum")):
-        if given:
-            return given[0]
+    for values in (part.get("examples"), part.get("enum")):
+        if values:
+            return values[0]
     if "anyOf" in part:
         return example(part["anyOf"][0], schemas)
     kind = part.get("type", "object")

@@ -51,19 +51,19 @@ async def _metrics(request: Request) -> Response:
 def _ready(request: Request) -> Response:
     """Answer whether a request would find the database and our tables."""
     try:
-        with _reading(context.of(request)) as reading:
-            figures.require_tables(reading.connection)
+        with _snapshot(context.of(request)) as snapshot:
+            figures.require_tables(snapshot.connection)
     except (FleetmeterError, SQLAlchemyError):
         return PlainTextResponse("not ready: the database cannot be read\n", 503)
     return PlainTextResponse("ready\n")
 
 
 def _figures(request: Request) -> Response:
-    body = figures.answer(_reading(context.of(request)))
+    body = figures.answer(_snapshot(context.of(request)))
     return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-class Reading(NamedTuple):
+class ProbeSnapshot(NamedTuple):
     """A transaction that sees every row, and the instant that it shows, in UTC."""
 
     connection: Connection
@@ -71,7 +71,7 @@ class Reading(NamedTuple):
 
 
 @contextmanager
-def _reading(server: Context) -> Iterator[Reading]:
+def _snapshot(server: Context) -> Iterator[ProbeSnapshot]:
     with transaction(server.engine) as connection:
         row_security.limit(connection, None)
-        yield Reading(connection, server.now())
+        yield ProbeSnapshot(connection, server.now())

@@ -42,14 +42,14 @@ class Query:
 
     def read(self, request: Request, parameters: Row, role: Role = "viewer") -> Answer:
         """Return the row as the token that asks sees it. Raises as `access.read`."""
-        at, sent = context.of(request).now(), credentials(request)
-        values = {**parameters, "token": sent.id, "moment": at}
+        at, token_parts = context.of(request).now(), credentials(request)
+        values = {**parameters, "token": token_parts.id, "moment": at}
         engine = context.of(request).engine
         try:
             row = self._prepared.one(engine, values)
         except DatabaseUnavailable:  # a connection that died in the pool, say
             row = self._prepared.one(engine, values)
-        admitted(request, tokens.accepted(_caller(row["caller"]), sent), role)
+        admitted(request, tokens.accepted(_caller(row["caller"]), token_parts), role)
         return Answer(row if row[self.key] is not None else None, at)
 
 

@@ -12,7 +12,7 @@ MOST_TOKENS = 10_000  # buckets kept; beyond that the fullest, which hold nobody
 
 @dataclass
 class _Bucket:
-    left: float
+    remaining: float
     at: float = field(default_factory=time.monotonic)
 
 
@@ -28,10 +28,10 @@ class RateLimiter:
         """Take one request of a valid token; return 0, or the seconds until it may ask again."""
         with self._guard:
             bucket = self._filled(token_id)
-            if bucket.left >= 1:
-                bucket.left -= 1
+            if bucket.remaining >= 1:
+                bucket.remaining -= 1
                 return 0.0
-            return (1 - bucket.left) * 60 / self.per_minute
+            return (1 - bucket.remaining) * 60 / self.per_minute
 
     def _filled(self, token_id: int) -> _Bucket:
         now = time.monotonic()
@@ -40,12 +40,12 @@ class RateLimiter:
             self._make_room()
             bucket = self._buckets[token_id] = _Bucket(float(self.per_minute))
         earned = (now - bucket.at) * self.per_minute / 60
-        bucket.left, bucket.at = min(float(self.per_minute), bucket.left + earned), now
+        bucket.remaining, bucket.at = min(float(self.per_minute), bucket.remaining + earned), now
         return bucket
 
     def _make_room(self) -> None:
         if len(self._buckets) < MOST_TOKENS:
             return
-        fullest = sorted(self._buckets, key=lambda token: self._buckets[token].left, reverse=True)
+        fullest = sorted(self._buckets, key=lambda token: self._buckets[token].remaining, reverse=True)
         for token in fullest[: MOST_TOKENS // 10]:
             del self._buckets[token]

@@ -54,9 +54,9 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
         yield from (_parameter(one) for one in operation["parameters"])
         yield "</table>"
     for status, answer in operation["responses"].items():
-        shown = answer.get("content", {}).get("application/json", {}).get("example")
-        if shown is not None:
-            written = dumps(shown, indent=1, ensure_ascii=False)
+        example = answer.get("content", {}).get("application/json", {}).get("example")
+        if example is not None:
+            written = dumps(example, indent=1, ensure_ascii=False)
             yield f"<p>Answers {escape(status)}:</p><pre>{escape(written)}</pre>"
     for kind, body in operation.get("requestBody", {}).get("content", {}).items():
         shape = str(body.get("schema", {}).get("$ref", "")).rpartition("/")[2]

@@ -50,13 +50,13 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the function that answers a request."""
         answer = super().get_route_handler()
-        known = {parameter.alias for parameter in self.dependant.query_params}
+        parameter_names = {parameter.alias for parameter in self.dependant.query_params}
 
         async def checked(request: Request) -> Response:
             request = ApiRequest(request.scope, request.receive)
             access.credentials(request)
             try:
-                refuse_unknown(request, known)
+                refuse_unknown(request, parameter_names)
                 if request.method == "POST":
                     await run_in_threadpool(access.check, request)  # before the body is read
                     await _read(request, self.body_field is not None)
@@ -83,16 +83,16 @@ async def _read(request: Request, takes_json: bool) -> None:
     request.state.json = await run_in_threadpool(parsed, request.state.body)
 
 
-def refuse_unknown(request: Request, known: set[str]) -> None:
+def refuse_unknown(request: Request, parameter_names: set[str]) -> None:
     """Raise Problem 422 for a parameter that the address does not take, or that is there twice.
 
     A misspelt filter would otherwise answer with rows that nobody asked for.
     """
-    given = [name for name, _ in request.query_params.multi_items()]
-    wrong = [name for name in given if name not in known or given.count(name) > 1]
+    names = [name for name, _ in request.query_params.multi_items()]
+    wrong = [name for name in names if name not in parameter_names or names.count(name) > 1]
     if wrong:
-        takes = ", ".join(sorted(known)) or "no parameters"
-        twice = "is there twice" if wrong[0] in known else "is not known"
+        takes = ", ".join(sorted(parameter_names)) or "no parameters"
+        twice = "is there twice" if wrong[0] in parameter_names else "is not known"
         raise Problem(422, f"the parameter {wrong[0]!r} {twice}; this address takes {takes}")
 
 

@@ -9,17 +9,17 @@ import benchmarks
 
 def names() -> list[str]:
     """Every benchmark: the modules that do not begin with an underscore."""
-    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
-def main(wanted: list[str]) -> int:
+def main(chosen_names: list[str]) -> int:
     """Run what is wanted, or all of them; returns the exit code."""
-    unknown = set(wanted) - set(names())
+    unknown = set(chosen_names) - set(names())
     if unknown:
         print(f"there is no benchmark {', '.join(sorted(unknown))}; take {', '.join(names())}")
         return 2
-    for name in wanted or names():
+    for name in chosen_names or names():
         importlib.import_module(f"benchmarks.{name}").main()
     return 0
 

@@ -23,8 +23,8 @@ LIFETIME = ", ".join(f"lifetime_{counter.name}" for counter in COUNTERS)
 
 def usage(times: str) -> str:
     """Values of every meter for project `p.id`, `times` a day's worth of the counters."""
-    counted = [f"(p.id % 97 + {n}) * (100 + {n}) * {times}" for n in range(len(COUNTERS))]
-    return ", ".join(counted + [f"(p.id % 53 + {n}) * 1000" for n in range(len(GAUGES))])
+    counter_values = [f"(p.id % 97 + {n}) * (100 + {n}) * {times}" for n in range(len(COUNTERS))]
+    return ", ".join(counter_values + [f"(p.id % 53 + {n}) * 1000" for n in range(len(GAUGES))])
 
 
 COVERAGE = """'{"mqtt": {"hours": 24, "of": 24, "state": "measured"},
@@ -95,17 +95,17 @@ def ready(folder: Path, projects: int, runs: int, at: datetime) -> URL:
         # What is checked for every row of real writers costs minutes here, and proves nothing.
         connection.execute(text("SET session_replication_role = replica"))
         if empty:
-            _found(connection, projects, runs, first, at)
+            _create_platform(connection, projects, runs, first, at)
     _days(engine, first, at)
     _now(engine, first, at)
     engine.dispose()
     return url
 
 
-def _found(connection: Connection, projects: int, runs: int, first: Day, at: datetime) -> None:
-    given = {"since": first.start, "projects": projects, "runs": runs, "at": at}
-    _each(connection, PLATFORM, given)
-    connection.execute(text(RUNS), given)
+def _create_platform(connection: Connection, projects: int, runs: int, first: Day, at: datetime) -> None:
+    values = {"since": first.start, "projects": projects, "runs": runs, "at": at}
+    _each(connection, PLATFORM, values)
+    connection.execute(text(RUNS), values)
     _each(
         connection,
         """ALTER TABLE audit_log DISABLE TRIGGER USER;
@@ -113,7 +113,7 @@ def _found(connection: Connection, projects: int, runs: int, first: Day, at: dat
         ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_sealed;
         ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_kept;
         ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_guarded""",
-        given,
+        values,
     )
 
 
@@ -123,15 +123,15 @@ def _days(engine: Engine, first: Day, at: datetime) -> None:
         newest = connection.scalar(text("SELECT max(date) FROM daily_stats"))
     start = Day(newest + timedelta(days=1)) if newest else first
     last = Day.of(at).previous()
-    wanted = days(start, last) if start.date <= last.date else []
-    for month in sorted({Month.of(day.start) for day in wanted}):
-        given = {"first": max(month.first.date, start.date), "last": min(month.last.date, last.date)}
-        print(f"  {month}: days {given['first']} to {given['last']}", flush=True)
+    missing_days = days(start, last) if start.date <= last.date else []
+    for month in sorted({Month.of(day.start) for day in missing_days}):
+        values = {"first": max(month.first.date, start.date), "last": min(month.last.date, last.date)}
+        print(f"  {month}: days {values['first']} to {values['last']}", flush=True)
         with engine.begin() as connection:
             connection.execute(text("SET session_replication_role = replica; SET synchronous_commit = off"))
             ensure_partition(connection, month)
-            connection.execute(text(DAILY), given)
-            if given["last"] == month.last.date:
+            connection.execute(text(DAILY), values)
+            if values["last"] == month.last.date:
                 count = (month.last.date - month.first.date).days + 1
                 bill = {"year": month.year, "month": month.month, "days": count}
                 connection.execute(text(MONTHLY), bill)
@@ -160,6 +160,6 @@ def hours(engine: Engine, day: datetime) -> None:
         connection.execute(text(statement), {"day": day})
 
 
-def _each(connection: Connection, statements: str, given: dict[str, object]) -> None:
+def _each(connection: Connection, statements: str, values: dict[str, object]) -> None:
     for statement in statements.split(";"):
-        connection.execute(text(statement), given)
+        connection.execute(text(statement), values)

@@ -55,7 +55,7 @@ class Site:
     def ca(self) -> Path:
         return self.folder / "server.crt"
 
-    def counted(self) -> int:
+    def count_visible(self) -> int:
         """Messages visible in the running totals and in unattributed_messages."""
         query = f"""SELECT coalesce((SELECT sum({messages_sql()}) FROM project_stats), 0)
             + coalesce((SELECT sum(messages) FROM unattributed_messages), 0)"""
@@ -65,11 +65,11 @@ class Site:
     def await_counted(self, total: int, seconds: float = 120) -> float:
         """Seconds until exactly `total` messages are counted; more or fewer is an error."""
         began = time.monotonic()
-        while (counted := self.counted()) < total:
+        while (total_counted := self.count_visible()) < total:
             if time.monotonic() - began > seconds:
-                raise AssertionError(f"counted {counted} of {total}")
+                raise AssertionError(f"counted {total_counted} of {total}")
             time.sleep(0.01)
-        assert counted == total, f"counted {counted} of {total}"
+        assert total_counted == total, f"counted {total_counted} of {total}"
         return time.monotonic() - began
 
     def await_connected(self, client_id: str) -> None:
@@ -118,13 +118,15 @@ class Blaster:
         acknowledged = threading.Thread(target=self._drain, args=(4 * count if qos else 0,))
         acknowledged.start()
         packets = [_publish(topic, qos) for topic in topics]
-        began, sent = time.monotonic(), 0
-        while sent < count:
-            size = min(2000 if rate is None else max(1, int(rate / 100)), count - sent)
-            self._socket.sendall(b"".join(packets[n % len(packets)] for n in range(sent, sent + size)))
-            sent += size
+        began, published = time.monotonic(), 0
+        while published < count:
+            size = min(2000 if rate is None else max(1, int(rate / 100)), count - published)
+            self._socket.sendall(
+                b"".join(packets[n % len(packets)] for n in range(published, published + size))
+            )
+            published += size
             if rate:
-                time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+                time.sleep(max(0.0, began + published / rate - time.monotonic()))
         acknowledged.join()
         if not qos:
             self._socket.sendall(b"\xc0\0")

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import _console_browser as browsing
 from benchmarks import _console_fleet
-from benchmarks._console_visitor import Visitor
+from benchmarks._console_session import ConsoleSession
 from console import server
 from metering.config.settings import load_settings
 
@@ -49,19 +49,19 @@ def main() -> None:
     table = Table("what", "measured", "bound")
     with tempfile.TemporaryDirectory() as scratch:
         notes = Path(scratch) / "statements"
-        given = {
+        variables = {
             "DATABASE_URL": url.render_as_string(hide_password=False),
             "FLEETMETER_DATA_DIR": scratch,
             "FLEETMETER_BENCH_STATEMENTS": str(notes),
         }
-        with _serving(given) as console, _serving({}) as hello:
+        with _serving(variables) as console, _serving({}) as hello:
             for row in itertools.chain(
                 statements(console, notes),
                 arriving(console, hello),
                 clicking(console, hello),
                 rerunning(console),
                 many(console),
-                sessions(given),
+                sessions(variables),
             ):
                 OUT.print("  ", *row, style="dim")
                 table.add_row(*row)
@@ -70,22 +70,22 @@ def main() -> None:
 
 def statements(address: str, notes: Path) -> Iterator[Row]:
     """The slowest statement and the most rows of each page, read anew once PostgreSQL is warm."""
-    first = Visitor(address)
+    first = ConsoleSession(address)
     for page, query in PAGES:
         first.show(page, query)
     first.close()
     time.sleep(TTL)
     for page, query in PAGES:
         notes.write_text("")
-        visitor = Visitor(address)
-        took = visitor.show(page, query)
-        visitor.tick()
-        visitor.close()
+        session = ConsoleSession(address)
+        took = session.show(page, query)
+        session.tick()
+        session.close()
         _await_quiet(notes)
         ran = [json.loads(line) for line in notes.read_text().splitlines()]
         slow, rows = max(ran, key=lambda one: one["ms"]), max(one["rows"] for one in ran)
-        shown = f"{slow['ms']:.0f} ms of {len(ran)}, page {took * 1000:.0f} ms, {rows:,} rows at most"
-        yield f"slowest statement, {page or 'overview'} {query}", shown, "100 ms"
+        figures = f"{slow['ms']:.0f} ms of {len(ran)}, page {took * 1000:.0f} ms, {rows:,} rows at most"
+        yield f"slowest statement, {page or 'overview'} {query}", figures, "100 ms"
         for one in sorted(ran, key=lambda one: -one["ms"]):
             if one["ms"] > 100:
                 OUT.print(f"    {one['ms']:.0f} ms {one['statement'][:300]}", style="dim", markup=False)
@@ -133,19 +133,19 @@ def clicking(console: str, hello: str) -> Iterator[Row]:
             ours.append(browsing.after_click(page, f"{link}[href$='{path}']", here))
             page.wait_for_timeout(200)
     for number, (what, bound) in enumerate((("new content", "2 ×"), ("the end of the page", ""))):
-        taken, base = [one[number] for one in ours], [one[number] for one in floor]
-        slow, least, usual = _p95(taken), _p95(base), statistics.median(taken)
-        shown = f"{slow:.0f} ms, {slow / least:.2f} × {least:.0f} ms (p50 {usual:.0f} ms)"
-        yield f"click to {what}, p95", shown, bound
+        own_times, base = [one[number] for one in ours], [one[number] for one in floor]
+        slow, least, usual = _p95(own_times), _p95(base), statistics.median(own_times)
+        figures = f"{slow:.0f} ms, {slow / least:.2f} × {least:.0f} ms (p50 {usual:.0f} ms)"
+        yield f"click to {what}, p95", figures, bound
 
 
 def rerunning(address: str) -> Iterator[Row]:
     """One person, warm caches: the server's time for a whole page."""
-    visitor = Visitor(address)
+    session = ConsoleSession(address)
     by_page = {
-        page + query: [visitor.show(page, query) * 1000 for _ in range(12)][2:] for page, query in PAGES
+        page + query: [session.show(page, query) * 1000 for _ in range(12)][2:] for page, query in PAGES
     }
-    visitor.close()
+    session.close()
     every = [took for page in by_page.values() for took in page]
     yield "server time per rerun, p50", f"{statistics.median(every):.0f} ms", "60 ms"
     parts = ", ".join(f"{page or 'overview'} {statistics.median(took):.0f}" for page, took in by_page.items())
@@ -158,14 +158,14 @@ def many(address: str, people: int = 10, seconds: float = 40) -> Iterator[Row]:
     until = time.monotonic() + seconds
 
     def walk(first: int) -> None:
-        visitor = Visitor(address)
+        session = ConsoleSession(address)
         time.sleep(first * 0.2)
         for page, query in itertools.islice(itertools.cycle(PAGES), first, None):
-            times.append(visitor.show(page, query))
+            times.append(session.show(page, query))
             time.sleep(2)
-            visitor.tick()
+            session.tick()
             if time.monotonic() > until:
-                return visitor.close()
+                return session.close()
 
     threads = [threading.Thread(target=walk, args=(number,)) for number in range(people)]
     for thread in threads:
@@ -175,18 +175,18 @@ def many(address: str, people: int = 10, seconds: float = 40) -> Iterator[Row]:
     yield f"{people} people, p95 of {len(times)}", f"{_p95(times) * 1000:.0f} ms", "500 ms"
 
 
-def sessions(given: dict[str, str], first: int = 30, more: int = 100) -> Iterator[Row]:
+def sessions(variables: dict[str, str], first: int = 30, more: int = 100) -> Iterator[Row]:
     """What each of `more` sessions on the Overview takes of a server's memory that has `first` already.
 
     A server of its own: one that has worked has room that was used before, and would seem to need none.
     """
-    with _serving(given) as address, ExitStack() as stack:
+    with _serving(variables) as address, ExitStack() as stack:
         for number in range(first + more):
             if number == first:
                 before = _memory(address)
-            visitor = stack.enter_context(closing(Visitor(address)))
-            visitor.show("")
-            visitor.tick()
+            session = stack.enter_context(closing(ConsoleSession(address)))
+            session.show("")
+            session.tick()
         each = (_memory(address) - before) / more
     yield f"memory of a session, {more} beside {first}", f"{each / 1e6:.2f} MB", "1 MB"
 
@@ -204,17 +204,19 @@ def _memory(address: str) -> int:
 
 
 @contextmanager
-def _serving(given: dict[str, str]) -> Iterator[str]:
+def _serving(variables: dict[str, str]) -> Iterator[str]:
     """The console over a database, or without one the hello page, as `streamlit run` serves it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = server.command(port, load_settings())
-    if given:
+    if variables:
         command[1 : command.index("run")] = ["-m", "benchmarks._timed"]
     else:
         command[command.index("run") + 1] = str(Path(__file__).with_name("_hello.py"))
-    process = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+    process = subprocess.Popen(
+        command, env=os.environ | variables, stdout=subprocess.DEVNULL, stderr=sys.stderr
+    )
     address = f"http://127.0.0.1:{port}"
     _PIDS[address] = process.pid
     try:

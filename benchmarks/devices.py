@@ -50,13 +50,13 @@ def _packets(place, first: int) -> bytes:  # type: ignore[no-untyped-def]
 
 def _cost(batches: list[bytes], limit: int) -> float:
     counters, busiest = TopicCounters(Topics("bench", ("cmd",)), limit), BusiestDevices(limit)
-    began, counted = time.process_time(), 0
+    began, messages = time.process_time(), 0
     for data in batches:
         assert codec.fold(data, True, counters, [], lambda *_: None) == len(data)
         totals = counters.drain()
-        counted += totals.messages
+        messages += totals.messages
         busiest.add(totals.projects, date(2026, 11, 24))
     busiest.begin()
     assert len(busiest.take(MESSAGES)) > 0 or not limit
-    assert counted == MESSAGES
+    assert messages == MESSAGES
     return time.process_time() - began

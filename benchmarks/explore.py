@@ -16,14 +16,14 @@ from sqlalchemy import create_engine, text
 
 from benchmarks import _console_browser as browsing
 from benchmarks import _console_fleet
-from benchmarks._console_visitor import Visitor
+from benchmarks._console_session import ConsoleSession
 from benchmarks.console import FOLDER, OUT, PROJECTS, RUNS, Row, _p95, _serving
 
 ROUNDS = int(os.environ.get("FLEETMETER_BENCH_ROUNDS", "2"))
 METERS = ("mqtt_inbound", "mqtt_outbound_bytes", "api_calls", "logs", "data_transfer_bytes")
 WHOLE = f"{browsing.ENDED} && document.querySelector('.js-plotly-plot .scatterlayer .js-line') !== null"
 # Range, by what, and the bound of the 95th percentile in milliseconds.
-ASKED = (
+QUESTIONS = (
     ("13 months", "organization", 400),
     ("13 months", "tier", 400),
     ("13 months", "project", 1_000),
@@ -40,12 +40,12 @@ def main() -> None:
     _hours(url)
     table = Table("what", "measured", "bound")
     with tempfile.TemporaryDirectory() as scratch:
-        given = {
+        variables = {
             "DATABASE_URL": url.render_as_string(hide_password=False),
             "FLEETMETER_DATA_DIR": scratch,
             "FLEETMETER_BENCH_STATEMENTS": f"{scratch}/statements",
         }
-        with _serving(given) as console, _serving({}) as hello:
+        with _serving(variables) as console, _serving({}) as hello:
             for row in itertools.chain(arriving(console, hello), changing(console)):
                 OUT.print("  ", *row, style="dim")
                 table.add_row(*row)
@@ -59,19 +59,19 @@ def arriving(console: str, hello: str, rounds: int = 5) -> Iterator[Row]:
         for _ in range(rounds + 1):
             floor.append(browsing.arrivals(opened, hello, browsing.HELLO)[0])
             ours.append(browsing.arrivals(opened, f"{console}/explore?by=tier", WHOLE)[0])
-    base, taken = (statistics.median(times[1:]) for times in (floor, ours))
-    yield "Explore cold", f"{taken:.0f} ms, {taken / base:.2f} × {base:.0f} ms", "3 ×"
+    base, own_time = (statistics.median(times[1:]) for times in (floor, ours))
+    yield "Explore cold", f"{own_time:.0f} ms, {own_time / base:.2f} × {base:.0f} ms", "3 ×"
 
 
 def changing(console: str) -> Iterator[Row]:
     """The server's time for a question that nobody has asked before."""
-    visitor = Visitor(console)
-    visitor.show("explore", "range=7d")
-    for range_, by, bound in ASKED:
-        times = [visitor.show("explore", query) * 1000 for query in _queries(range_, by)]
-        shown = f"p95 {_p95(times):.0f} ms (p50 {statistics.median(times):.0f} ms, {len(times)} questions)"
-        yield f"by {by}, {range_}", shown, f"{bound} ms"
-    visitor.close()
+    session = ConsoleSession(console)
+    session.show("explore", "range=7d")
+    for range_, by, bound in QUESTIONS:
+        times = [session.show("explore", query) * 1000 for query in _queries(range_, by)]
+        figures = f"p95 {_p95(times):.0f} ms (p50 {statistics.median(times):.0f} ms, {len(times)} questions)"
+        yield f"by {by}, {range_}", figures, f"{bound} ms"
+    session.close()
 
 
 def _queries(range_: str, by: str) -> Iterator[str]:

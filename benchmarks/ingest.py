@@ -127,10 +127,10 @@ def main() -> None:
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "meters.toml").write_text(METERS)
-        given = {"DATABASE_URL": plain, "FLEETMETER_METERS": f"{folder}/meters.toml"}
-        given |= {"FLEETMETER_API_REQUESTS_PER_MINUTE": "1000000"}
+        variables = {"DATABASE_URL": plain, "FLEETMETER_METERS": f"{folder}/meters.toml"}
+        variables |= {"FLEETMETER_API_REQUESTS_PER_MINUTE": "1000000"}
         command = [sys.executable, "-m", "fleetmeter.cli", "api", "--port", str(port)]
-        server = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL)
+        server = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL)
         try:
             _await(address)
             measure(address, token, plain)

@@ -68,10 +68,10 @@ def ready(folder: Path) -> str:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             for month in (RUNNING.previous(), RUNNING):
                 ensure_partition(connection, month)
-            given = {"projects": PROJECTS, "organizations": ORGANIZATIONS, "large": LARGE, "users": USERS}
-            given |= {"first": RUNNING.previous().first.date, "last": RUNNING.previous().last.date}
+            values = {"projects": PROJECTS, "organizations": ORGANIZATIONS, "large": LARGE, "users": USERS}
+            values |= {"first": RUNNING.previous().first.date, "last": RUNNING.previous().last.date}
             for statement in (*PLATFORM.split(";"), DAILY, *STATS.split(";"), "ANALYZE"):
-                connection.execute(text(statement), given | {"at": AT, "start": RUNNING.start})
+                connection.execute(text(statement), values | {"at": AT, "start": RUNNING.start})
     engine.dispose()
     return url.render_as_string(hide_password=False)
 
@@ -111,13 +111,13 @@ def main() -> None:
     where = load_settings(database_url=ready(FOLDER.resolve()))
     service = LimitService(environment.engine(where, ping=False), plans.load(None), lambda: AT)
     with service.engine.connect() as connection:
-        chosen = [tuple(row) for row in connection.execute(text("SELECT organization_id, id FROM projects"))]
-    asked = random.Random(1).sample(chosen, CHECKS)
+        pairs = [tuple(row) for row in connection.execute(text("SELECT organization_id, id FROM projects"))]
+    sample = random.Random(1).sample(pairs, CHECKS)
     table = Table("check", "p50 ms", "p95", "p99", "slowest", f"p99 under {BOUND:g}")
     rows = checks(service) | {"mqtt_inbound by the ORM": by_orm(environment.engine(where))}
     medians = {}
     for name, ask in rows.items():
-        took = timed(ask, asked)
+        took = timed(ask, sample)
         medians[name] = statistics.median(took)
         cuts = statistics.quantiles(took, n=100)
         figures = [f"{value:.2f}" for value in (medians[name], cuts[94], cuts[98], max(took))]
@@ -127,12 +127,12 @@ def main() -> None:
     OUT.print(f"a check of ours takes {ratio:.2f}x the time of the ORM's, which leaves October in")
 
 
-def timed(ask: Ask, asked: Sequence[Any]) -> list[float]:
+def timed(ask: Ask, sample: Sequence[Any]) -> list[float]:
     """Milliseconds of each, on a warm connection."""
-    for org, project in asked[:100]:
+    for org, project in sample[:100]:
         ask(org, project)
     took = []
-    for org, project in asked:
+    for org, project in sample:
         began = time.perf_counter()
         ask(org, project)
         took.append((time.perf_counter() - began) * 1000)

@@ -64,7 +64,7 @@ def main() -> None:
     """Every comparison, one table."""
     columns = ("traffic", "QoS", "consumer", "CPU s/million", "× sub", "messages/s", "× sub", "broker busy")
     table = Table(*columns, caption=CAPTION)
-    for traffic, tls in _wanted():
+    for traffic, tls in _chosen_traffic():
         for qos in (0, 1):
             OUT.print(f"measuring: {traffic}, QoS {qos} …", style="dim")
             rows = {kind: _measure(kind, traffic, qos, tls) for kind in CONSUMERS}
@@ -77,7 +77,7 @@ def main() -> None:
     OUT.print(table)
 
 
-def _wanted() -> list[tuple[str, bool]]:
+def _chosen_traffic() -> list[tuple[str, bool]]:
     names = [name for name in os.environ.get("FLEETMETER_BENCH_TRAFFIC", "").split(";") if name]
     return [(traffic, tls) for traffic, tls in TRAFFIC if not names or traffic in names]
 

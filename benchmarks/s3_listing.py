@@ -46,22 +46,22 @@ class Bucket(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         time.sleep(self.late)
-        asked = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
-        content = self._page(asked).encode()
+        query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
+        content = self._page(query).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
-    def _page(self, asked: dict[str, str]) -> str:
-        prefix, more, keys = asked.get("prefix", ""), "", self.keys
-        if "delimiter" in asked:
+    def _page(self, query: dict[str, str]) -> str:
+        prefix, more, keys = query.get("prefix", ""), "", self.keys
+        if "delimiter" in query:
             folders = (f"{prefix}{folder:02d}/" for folder in range(FOLDERS))
             rows = "".join(f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in folders)
         else:
-            first = max(bisect_left(keys, prefix), bisect_right(keys, asked.get("start-after", "")))
-            start = int(asked.get("continuation-token", first))
+            first = max(bisect_left(keys, prefix), bisect_right(keys, query.get("start-after", "")))
+            start = int(query.get("continuation-token", first))
             stop = bisect_left(keys, prefix + "\x7f")
             rows = "".join(
                 f"<Contents><Key>{key}</Key><LastModified>2026-11-24T00:00:00.000Z</LastModified>"
@@ -104,8 +104,10 @@ def _large(ways: dict[str, "Way"]) -> None:
             calls, elapsed = _measure(late, LARGE, way)
             rate = len(LARGE) / elapsed
             base = base or rate
-            shown = str(calls) if calls else "—"
-            table.add_row(f"{late * 1000:.0f} ms late", name, shown, f"{rate:,.0f}", f"{rate / base:.2f}")
+            call_count = str(calls) if calls else "—"
+            table.add_row(
+                f"{late * 1000:.0f} ms late", name, call_count, f"{rate:,.0f}", f"{rate / base:.2f}"
+            )
     OUT.print(table)
 
 
@@ -175,14 +177,14 @@ def _sweep(where: Settings, tally: RequestCount) -> int:
 
 
 def _read(where: Settings, tally: RequestCount, projects: int, at_once: int = PROJECTS) -> int:
-    found = [(project, 1) for project in range(1, projects + 1)]
+    ids = [(project, 1) for project in range(1, projects + 1)]
     with s3_listing.open_reader(where, Place("bucket", "eu-west-1"), tally) as read:
-        some = (found[start : start + at_once] for start in range(0, projects, at_once))
+        some = (ids[start : start + at_once] for start in range(0, projects, at_once))
         return sum(part["s3_storage_bytes"] for few in some for part in read(few) if isinstance(part, dict))
 
 
 def _command(program: str, where: Settings) -> int:
     listing = [program, "s3", "ls", "s3://bucket/1/1/", "--recursive", "--summarize"]
     more = ["--endpoint-url", str(where.aws_endpoint_url), "--region", "eu-west-1"]
-    said = subprocess.run([*listing, *more], check=True, capture_output=True, text=True).stdout
-    return int(said.rpartition("Total Size:")[2])
+    output = subprocess.run([*listing, *more], check=True, capture_output=True, text=True).stdout
+    return int(output.rpartition("Total Size:")[2])

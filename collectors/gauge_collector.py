@@ -135,8 +135,8 @@ class GaugeCollector:
 
     def _report(self) -> None:
         if self.progress:
-            done = self.result.before + self.result.projects + len(self.result.failures)
-            self.progress(done, self.result.before + len(self.projects))
+            finished = self.result.before + self.result.projects + len(self.result.failures)
+            self.progress(finished, self.result.before + len(self.projects))
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds

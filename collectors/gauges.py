@@ -79,5 +79,5 @@ def metered_projects(
     with transaction(engine) as connection:
         parameters = {"at": at, "project_id": project_id}
         rows = connection.execute(text(METERED.format(source)), parameters).all()
-    left = [(row.id, row.organization_id) for row in rows if not (resume and row.done)]
-    return left, len(rows) - len(left)
+    remaining = [(row.id, row.organization_id) for row in rows if not (resume and row.done)]
+    return remaining, len(rows) - len(remaining)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from jobs import due
 from jobs.listener import Listener
 from jobs.registry import TASKS
-from jobs.state import State
+from jobs.state import RunnerState
 from jobs.tasks import notify
 from jobs.threads import Threads
 from metering.catalogue.periods import Hour
@@ -41,40 +41,42 @@ log = structlog.get_logger()
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Work until `stop`; wait, and log it once, while the database is away."""
     notify.channels(settings)  # refuses a wrong address before any work
-    state = State()
+    state = RunnerState()
     with serving(state, settings, settings.runner_metrics_port):
         _run(settings, engine, stop, state)
 
 
-def _run(settings: Settings, engine: Engine, stop: threading.Event, state: State) -> None:
-    name, trouble = lease.worker_name(), Trouble("heartbeat")
+def _run(settings: Settings, engine: Engine, stop: threading.Event, state: RunnerState) -> None:
+    name, guard = lease.worker_name(), OutageGuard("heartbeat")
     scheduler = schedule.Scheduler()
-    scheduler.every(HEARTBEAT).seconds.do(_heartbeat, settings, engine, name, state, trouble)
-    _heartbeat(settings, engine, name, state, trouble)
+    scheduler.every(HEARTBEAT).seconds.do(_heartbeat, settings, engine, name, state, guard)
+    _heartbeat(settings, engine, name, state, guard)
     threads = Threads(stop)
     threads.start("heartbeat", _beat, scheduler, stop, state)
     threads.start("alerts", notify.watch, settings, engine, stop, awaited=False)
     for number in range(WORKERS):
         threads.start(f"worker {number}", _serve, settings, engine, f"{name}/{number}", stop, state)
     threads.join()
-    trouble.guard(_leave, engine, name)
+    guard.run(_leave, engine, name)
 
 
-def _heartbeat(settings: Settings, engine: Engine, name: str, state: State, trouble: "Trouble") -> None:
-    trouble.guard(_tick, settings, engine, name)
-    state.trouble(trouble.problem)
+def _heartbeat(
+    settings: Settings, engine: Engine, name: str, state: RunnerState, guard: "OutageGuard"
+) -> None:
+    guard.run(_tick, settings, engine, name)
+    state.note_problem(guard.problem)
 
 
-def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: State) -> None:
-    listener, trouble = Listener(engine), Trouble(threading.current_thread().name)
+def _serve(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: RunnerState) -> None:
+    listener, guard = Listener(engine), OutageGuard(threading.current_thread().name)
     while not stop.is_set():
         state.turn(name)
-        if not trouble.guard(_work, settings, engine, name, stop, state):
+        if not guard.run(_work, settings, engine, name, stop, state):
             listener.wait(POLL, stop)
     listener.close()
 
 
-def _beat(scheduler: schedule.Scheduler, stop: threading.Event, state: State) -> None:
+def _beat(scheduler: schedule.Scheduler, stop: threading.Event, state: RunnerState) -> None:
     # `schedule` works in local time: after a clock was set back, or summer time ended, its next turn
     # would be an hour away.
     while not stop.wait(1):
@@ -95,7 +97,7 @@ def _tick(settings: Settings, engine: Engine, name: str) -> None:
         due.enqueue_due(connection, now)
 
 
-def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: State) -> bool:
+def _work(settings: Settings, engine: Engine, name: str, stop: threading.Event, state: RunnerState) -> bool:
     now = datetime.now(UTC)
     with transaction(engine) as connection:
         clock.require(connection, now, settings.clock_tolerance)
@@ -124,16 +126,16 @@ def _leave(engine: Engine, name: str) -> None:
         workers.leave(connection, name)
 
 
-class Trouble:
-    """What a thread waits for. Each kind is logged once, and its end: not twice a second while it lasts."""
+class OutageGuard:
+    """A thread's outage. Logs each kind once, and its end: not twice a second while it lasts."""
 
     def __init__(self, thread: str) -> None:
         self._thread = thread
         self.problem: str | None = None
         self._kind: type[Exception] | None = None
 
-    def guard(self, work: Callable[..., object], *arguments: object) -> bool:
-        """Do `work`; return whether it did something. What may pass is logged; a bug of ours is raised."""
+    def run(self, work: Callable[..., object], *arguments: object) -> bool:
+        """Do `work`; return whether it did something. Log an error that may pass; raise a bug of ours."""
         try:
             worked = bool(work(*arguments))
         except (FleetmeterError, DBAPIError) as error:

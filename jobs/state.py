@@ -17,7 +17,7 @@ HUNG_SECONDS = 120.0  # without a turn of a thread that has no run
 ERROR_STATES = ("failed", "dead")
 
 
-class State:
+class RunnerState:
     """Figures of one process; they start at zero with it."""
 
     def __init__(self) -> None:
@@ -28,16 +28,16 @@ class State:
         self._errors: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
         self._throttles: Counter[str] = Counter()
-        self._trouble: str | None = None
+        self._problem: str | None = None
 
     def turn(self, thread: str) -> None:
         """Note that `thread` goes on."""
         with self._lock:
             self._turned[thread] = time.monotonic()
 
-    def trouble(self, reason: str | None) -> None:
+    def note_problem(self, reason: str | None) -> None:
         """Note why the heartbeat failed, None once it has succeeded."""
-        self._trouble = reason
+        self._problem = reason
 
     @contextmanager
     def executing(self, thread: str, job: str) -> Iterator[list[Outcome]]:
@@ -73,13 +73,13 @@ class State:
         """Return why no job is run now, None if jobs are."""
         if not self._turned:
             return "the runner starts"
-        return self._trouble or self.not_live()
+        return self._problem or self.not_live()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures in Prometheus' terms."""
         with self._lock:
             counters = self._invocations, self._errors, self._seconds, self._throttles
-            counted = [values.copy() for values in counters]
+            figures = [values.copy() for values in counters]
             running = len(self._working)
         texts = (
             ("fleetmeter_job_invocations", "Runs that this process began."),
@@ -87,9 +87,9 @@ class State:
             ("fleetmeter_job_duration_seconds", "Time that runs took, all together."),
             ("fleetmeter_job_throttles", "Answers by which sources asked for fewer requests."),
         )
-        for (name, text), values in zip(texts, counted, strict=True):
+        for (name, text), values in zip(texts, figures, strict=True):
             family = CounterMetricFamily(name, text, labels=["job"])
-            for job in counted[0]:
+            for job in figures[0]:
                 family.add_metric([job], values[job])
             yield family
         yield GaugeMetricFamily("fleetmeter_runner_running", "Runs that this process executes now.", running)

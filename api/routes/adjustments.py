@@ -127,10 +127,10 @@ def _post(access: Access, body: NewAdjustment) -> int:
         raise Problem(422, "a correction takes `usage_date`, the day that it is about", "adjustment-refused")
     about = Day.parse(body.usage_date).date
     money = None if body.amount is None else Decimal(body.amount)
-    wanted = Adjustment(
+    adjustment = Adjustment(
         body.project_id, body.meter, body.quantity, money, about, body.reason, actor, kind=body.kind
     )
-    return adjustments.post(connection, wanted, plans, access.at)
+    return adjustments.post(connection, adjustment, plans, access.at)
 
 
 def _alone(body: NewAdjustment) -> None:

@@ -32,7 +32,7 @@ def of_project(request: Request, project_id: ProjectId) -> Response:
     def rows(access: Access) -> list[Check]:
         return checks.of_project(access.connection, access.server.plans, project_id, access.at)
 
-    return answers.page(request, [_shown(check) for check in read(request, rows)], None, NAMES)
+    return answers.page(request, [_fields(check) for check in read(request, rows)], None, NAMES)
 
 
 @router.get(
@@ -46,7 +46,7 @@ def of_organization(request: Request, organization_id: OrganizationId) -> Respon
     def rows(access: Access) -> list[Check]:
         return checks.of_organization(access.connection, access.server.plans, organization_id, access.at)
 
-    return answers.page(request, [_shown(check) for check in read(request, rows)], None, NAMES)
+    return answers.page(request, [_fields(check) for check in read(request, rows)], None, NAMES)
 
 
 @router.get("/limits/check", response_model=CheckShape, summary="May it use more?")
@@ -73,7 +73,7 @@ def check(
     amount = _amount(check, bytes, count)
     if check in checks.OF_PROJECT and organization is None:
         subject = _required(project, "project", check)
-        return answers.one(request, {"check": check} | _shown(_of_meter(request, check, subject, amount)))
+        return answers.one(request, {"check": check} | _fields(_of_meter(request, check, subject, amount)))
 
     def body(access: Access) -> Check:
         _refuse_foreign(access, project, organization)
@@ -81,17 +81,17 @@ def check(
             return _of_organization(access, check, project, organization, amount)
         return _of_project(access, check, _required(project, "project", check), amount)
 
-    return answers.one(request, {"check": check} | _shown(read(request, body)))
+    return answers.one(request, {"check": check} | _fields(read(request, body)))
 
 
 def _amount(check: str, size: int | None, count: int | None) -> int:
     """Return how much more is asked for. Raises Problem 422 for a parameter that the check does not take."""
-    wrong, given = ("count", count) if check == "storage" else ("bytes", size)
-    if given is not None:
+    wrong, value = ("count", count) if check == "storage" else ("bytes", size)
+    if value is not None:
         takes = "bytes" if check == "storage" else "count"
         raise Problem(422, f"the check {check} takes `{takes}`, not `{wrong}`")
-    asked = size if check == "storage" else count
-    return 1 if asked is None else asked
+    amount = size if check == "storage" else count
+    return 1 if amount is None else amount
 
 
 def _refuse_foreign(access: Access, project: int | None, organization: int | None) -> None:
@@ -146,7 +146,7 @@ def _required(value: int | None, name: str, check: str) -> int:
     return value
 
 
-def _shown(check: Check) -> dict[str, Any]:
+def _fields(check: Check) -> dict[str, Any]:
     limit = check.limit
     return {
         "meter": check.meter,

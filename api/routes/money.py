@@ -76,9 +76,9 @@ def _page(access: Access, after: int, most: int, project_id: int | None, organiz
     """Return the spend of the first `most` projects with an id above `after`."""
     connection, plans, at = access.connection, access.server.plans, access.at
     if project_id is not None or organization_id is not None:
-        chosen = spend.by_project(connection, plans, at, project_id, organization_id)
-        chosen = [one for one in chosen if one.project_id > after][:most]
-        return [vars(one) for one in chosen]
+        projects = spend.by_project(connection, plans, at, project_id, organization_id)
+        projects = [one for one in projects if one.project_id > after][:most]
+        return [vars(one) for one in projects]
     rows: Rows = []
     last: int | None = after
     while last is not None and len(rows) < most:

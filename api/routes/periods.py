@@ -77,7 +77,7 @@ def hours(
         start, end = parameters.instants(first, last, access.at)
         bounds = {"project": project_id, "start": start, "end": end, "most": most}
         fetched = _rows(access.connection, HOURS, bounds | {"after": key[0] if key else "-infinity"})
-        return [_shown(unknowns.hour(row), HOUR) for row in fetched]
+        return [_fields(unknowns.hour(row), HOUR) for row in fetched]
 
     return pages.answer(request, rows, limit, lambda row: [row["hour"].isoformat()], HOUR)
 
@@ -148,13 +148,13 @@ def _rows(connection: Connection, query: Any, bounds: dict[str, Any]) -> Rows:
     return [dict(row) for row in connection.execute(query, bounds).mappings()]
 
 
-def _shown(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _fields(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
 def _day(row: dict[str, Any]) -> dict[str, Any]:
-    return _shown(unknowns.day(row), DAY)
+    return _fields(unknowns.day(row), DAY)
 
 
 def _month(row: dict[str, Any]) -> dict[str, Any]:
-    return _shown(unknowns.month(row), MONTH)
+    return _fields(unknowns.month(row), MONTH)

@@ -79,7 +79,7 @@ def project(request: Request, project_id: ProjectId) -> Response:
 
 def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return a project's row of `project_stats` as the API shows it at `at`; unknown is None."""
-    known = unknowns.live(row) if row["project_id"] is not None else row
+    live_row = unknowns.live(row) if row["project_id"] is not None else row
     measured = {source: row[f"{source}_measured_at"] for source in SOURCE_NAMES}
     ages = {
         source: None if then is None else round((at - then).total_seconds(), 3)
@@ -87,10 +87,10 @@ def live(row: dict[str, Any], at: datetime) -> dict[str, Any]:
     }
     return (
         {name: row[name] for name in NAMES}
-        | {name: known[name] for name in COUNTER_NAMES}
+        | {name: live_row[name] for name in COUNTER_NAMES}
         | {gauge.name: row[gauge.live] for gauge in GAUGES}
         | {"meters": row["meters"] or {}, "open_from": row["open_from"], "updated_at": row["updated_at"]}
-        | {"lifetime": {name: known[f"lifetime_{name}"] for name in COUNTER_NAMES}}
+        | {"lifetime": {name: live_row[f"lifetime_{name}"] for name in COUNTER_NAMES}}
         | {"lifetime_meters": row["lifetime_meters"] or {}}
         | {"measured_at": measured, "age_seconds": ages}
     )

@@ -79,7 +79,7 @@ def runs(
         if project_id is not None:
             projects.require(access.connection, project_id)
         run_rows = access.connection.execute(LIST, filters | {"most": most}).mappings()
-        return [_shown(dict(row), access.caller) for row in run_rows]
+        return [_visible(dict(row), access.caller) for row in run_rows]
 
     return pages.answer(request, rows, limit, lambda row: [row["id"]], NAMES)
 
@@ -87,7 +87,7 @@ def runs(
 @router.get("/runs/{run_id}", response_model=RunShape, summary="One run")
 def run(request: Request, run_id: RunId) -> Response:
     """Return a run as it is now."""
-    return answers.one(request, read(request, lambda access: _shown(_find(access, run_id), access.caller)))
+    return answers.one(request, read(request, lambda access: _visible(_find(access, run_id), access.caller)))
 
 
 @router.post("/runs", status_code=202, response_model=RunShape, summary="Ask for a run")
@@ -141,10 +141,10 @@ def retry(request: Request, run_id: RunId) -> Response:
 
 def _refuse_range(body: NewRun) -> None:
     """Raise Problem 422 for days of a job that takes none, and for a backfill without both."""
-    given = [day for day in (body.first, body.last) if day is not None]
-    if body.job == "backfill" and len(given) < 2:
+    range_days = [day for day in (body.first, body.last) if day is not None]
+    if body.job == "backfill" and len(range_days) < 2:
         raise Problem(422, "a backfill takes `from` and `to`, its first and last day", "period-error")
-    if body.job != "backfill" and given:
+    if body.job != "backfill" and range_days:
         raise Problem(422, f"`from` and `to` are for backfill; what {body.job} works on follows from `at`")
 
 
@@ -162,9 +162,9 @@ def _request(access: Access, body: NewRun) -> Any:
     at = access.at if body.at is None else _past(body.at, access.at)
     arguments = {"from": body.first, "to": body.last} if body.job == "backfill" else {}
     name, dry_run = access.caller.name, body.dry_run
-    wanted = queue.request(body.job, at, "api", name, body.project_id, dry_run, arguments)
-    queue.find(body.job).check(access.connection, wanted)
-    return wanted
+    run_request = queue.request(body.job, at, "api", name, body.project_id, dry_run, arguments)
+    queue.find(body.job).check(access.connection, run_request)
+    return run_request
 
 
 def _past(written: str, now: datetime) -> datetime:
@@ -186,7 +186,7 @@ def _of(access: Access, run_id: int | None) -> Body:
 
 
 def _accepted(access: Access, row: Body) -> Response:
-    return answers.created(202, _shown(row, access.caller), f"/api/v1/runs/{row['id']}")
+    return answers.created(202, _visible(row, access.caller), f"/api/v1/runs/{row['id']}")
 
 
 def _note(access: Access, action: str, subject: str, before: Body | None, after: Body) -> None:
@@ -200,13 +200,13 @@ def _noted(row: Body) -> Body:
     return {"run": row["id"]} | {name: row[name] for name in NOTED}
 
 
-def _shown(row: Body, caller: Caller) -> Body:
+def _visible(row: Body, caller: Caller) -> Body:
     """Return the run as `caller` sees it: an organization does not read who works for the platform."""
-    shown = {name: row[name] for name in NAMES}
+    fields = {name: row[name] for name in NAMES}
     if caller.organization_id is not None:
         own = row["requested_by"] == caller.name
-        shown["requested_by"] = row["requested_by"] if own else "the platform"
-        kept = ("project_id", "source")
-        shown["errors"] = [{name: error.get(name) for name in kept} for error in row["errors"]]
-        shown["result"] = None
-    return shown
+        fields["requested_by"] = row["requested_by"] if own else "the platform"
+        names = ("project_id", "source")
+        fields["errors"] = [{name: error.get(name) for name in names} for error in row["errors"]]
+        fields["result"] = None
+    return fields

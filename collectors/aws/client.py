@@ -48,11 +48,11 @@ class RequestCount:
 
     def watch(self, client: Any) -> None:
         """Count the requests that `client` sends from now on, retries included."""
-        client.meta.events.register("before-send", self._sent)
+        client.meta.events.register("before-send", self._count_request)
         # First, because the handler that decides on a retry is the last one to be called.
         client.meta.events.register_first("needs-retry", self._answered)
 
-    def _sent(self, **_: Any) -> None:
+    def _count_request(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
 

@@ -73,19 +73,19 @@ class Images:
         if not self.complete or self.malformed:
             return []
         tagged = self._tagged()
-        left = self.manifests.keys() - tagged - self._inside(tagged)
-        return [self.manifests[digest] for digest in left - self._inside(left)]
+        untagged = self.manifests.keys() - tagged - self._inside(tagged)
+        return [self.manifests[digest] for digest in untagged - self._inside(untagged)]
 
     def _tagged(self) -> set[str]:
         return {digest for digest, image in self.manifests.items() if image.tags}
 
     def _inside(self, digests: Iterable[str]) -> set[str]:
         inside: set[str] = set()
-        left = list(digests)
-        while left:
-            more = self.platforms.get(left.pop(), frozenset()) - inside
+        pending = list(digests)
+        while pending:
+            more = self.platforms.get(pending.pop(), frozenset()) - inside
             inside |= more
-            left += more
+            pending += more
         return inside
 
 

@@ -141,8 +141,8 @@ def _refused(error: ClientError, place: Place, variable: str, of_one_project: bo
 
 
 def _not_sent(error: Exception, place: Place, variable: str) -> str:
-    known = (sentence for kinds, sentence in NOT_SENT if isinstance(error, kinds))
-    return next(known, "{it} could not be read ({kind})").format(
+    sentences = (sentence for kinds, sentence in NOT_SENT if isinstance(error, kinds))
+    return next(sentences, "{it} could not be read ({kind})").format(
         it=_named(place, variable), variable=variable, kind=type(error).__name__, name=place.name
     )
 

@@ -48,19 +48,19 @@ class ProjectCounters(NamedTuple):
         """Return all messages, in both directions."""
         return self.inbound[QOS0] + self.inbound[QOS1] + self.outbound[QOS0] + self.outbound[QOS1]
 
-    def taken(self) -> "ProjectCounters":
+    def take(self) -> "ProjectCounters":
         """Return a copy, which has the devices, and start again at zero."""
         topic, inbound, outbound, *devices = self
         copy = ProjectCounters(topic, inbound[:], outbound[:], *map(dict, devices))
         inbound[:] = outbound[:] = ZERO
-        for counted in devices:
-            counted.clear()
+        for cells in devices:
+            cells.clear()
         return copy
 
     def qos0(self) -> "ProjectCounters":
         """Return the part that the broker will not send again."""
         topic, inbound, outbound, *devices = self
-        first = [{name: [*cell[:QOS1], 0, 0] for name, cell in counted.items()} for counted in devices]
+        first = [{name: [*cell[:QOS1], 0, 0] for name, cell in cells.items()} for cells in devices]
         return ProjectCounters(topic, [*inbound[:QOS1], 0, 0], [*outbound[:QOS1], 0, 0], *first)
 
     def discard_qos1(self) -> None:
@@ -174,7 +174,7 @@ class TopicCounters(dict[bytes, Counters]):
     def drain(self) -> Totals:
         """Return everything counted since the last call, and start again at zero."""
         self._add_up()
-        projects = {key: counters.taken() for key, counters in self._projects.items() if counters.messages}
+        projects = {key: counters.take() for key, counters in self._projects.items() if counters.messages}
         totals = Totals(projects, self._malformed[:], self._samples)
         self._malformed[:] = ZERO
         self._samples = []
@@ -265,4 +265,4 @@ def _add_to(total: Counters, cell: Counters) -> None:
 
 
 def _sums(one: Counters, other: Counters) -> Counters:
-    return [left + right for left, right in zip(one, other, strict=True)]
+    return [first + second for first, second in zip(one, other, strict=True)]

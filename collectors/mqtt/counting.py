@@ -16,7 +16,7 @@ from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.loop import Loop
 from collectors.mqtt.reader import DECODER, FastReader, PlainReader
 from collectors.mqtt.session import Session
-from collectors.mqtt.state import State
+from collectors.mqtt.state import CounterState
 from collectors.mqtt.store import Fenced, Store
 from collectors.mqtt.takeover import TakeoverDetector
 from collectors.mqtt.topics import Topics
@@ -45,7 +45,7 @@ class Counting:
         plain: bool,
         clock: HostClock,
         v5: bool,
-        state: State,
+        state: CounterState,
     ) -> None:
         group, root = settings.mqtt_shared_group, settings.mqtt_topic_root
         self._filter = f"$share/{group}/{root}/#" if group else f"{root}/#"
@@ -169,9 +169,9 @@ class Counting:
         if connection and connection.alive:
             connection.subscribe(self._filter)
 
-    def _until(self, done: Callable[[], bool], seconds: float, reading: bool = True) -> None:
+    def _until(self, is_done: Callable[[], bool], seconds: float, reading: bool = True) -> None:
         until = time.monotonic() + seconds
-        while not done() and time.monotonic() < until:
+        while not is_done() and time.monotonic() < until:
             self._loop.step(reading)
 
     def _finish(self) -> int:

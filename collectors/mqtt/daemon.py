@@ -20,7 +20,7 @@ from collectors.mqtt import store as stores
 from collectors.mqtt.admission import Admission
 from collectors.mqtt.counting import STOPPED, Counting
 from collectors.mqtt.endpoint import Endpoint
-from collectors.mqtt.state import State
+from collectors.mqtt.state import CounterState
 from collectors.mqtt.store import Claim, Clock, Store
 from collectors.mqtt.writer import HostClock
 from metering import backoff
@@ -92,7 +92,7 @@ class Daemon:
         self._engine = engine
         self._plain = plain
         self._clock = clock
-        self.state = State()
+        self.state = CounterState()
 
     def run_once(self, stop: threading.Event) -> int | None:
         """Connect, claim, count; returns the exit code, None if another daemon took over meanwhile."""

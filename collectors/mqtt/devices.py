@@ -63,11 +63,11 @@ class BusiestDevices:
         self._changed: set[_Key] = set()
         self._waiting: list[_Key] = []  # to be taken, the last one first
 
-    def add(self, counted: Mapping[ProjectKey, ProjectCounters], day: date) -> None:
+    def add(self, counters_by_project: Mapping[ProjectKey, ProjectCounters], day: date) -> None:
         """Add the messages of a committed batch."""
         if not self._limit:
             return
-        for owner, counters in counted.items():
+        for owner, counters in counters_by_project.items():
             key = (day, owner)
             project = self._projects.get(key)
             if project is None:
@@ -85,17 +85,17 @@ class BusiestDevices:
 
         Whoever writes them tries once: what is lost on the way counts for no device.
         """
-        taken: list[DeviceFigures] = []
-        while self._waiting and len(taken) < most:
+        figures: list[DeviceFigures] = []
+        while self._waiting and len(figures) < most:
             key = self._waiting.pop()
-            taken += _unwritten(key, self._projects[key])
-        return taken
+            figures += _unwritten(key, self._projects[key])
+        return figures
 
     def forget_before(self, day: date) -> None:
         """Forget the days before `day` that are taken."""
-        kept = self._changed | set(self._waiting)
+        untaken = self._changed | set(self._waiting)
         self._projects = {
-            key: project for key, project in self._projects.items() if key[0] >= day or key in kept
+            key: project for key, project in self._projects.items() if key[0] >= day or key in untaken
         }
 
 

@@ -11,7 +11,7 @@ from collectors.mqtt.buffer import Batch, Buffer
 from collectors.mqtt.connection import BrokerConnection
 from collectors.mqtt.flush_policy import FlushPolicy
 from collectors.mqtt.reader import IDLE_SECONDS, Reader
-from collectors.mqtt.state import State
+from collectors.mqtt.state import CounterState
 from collectors.mqtt.store import Store
 from collectors.mqtt.writer import HostClock, Writer
 
@@ -30,7 +30,7 @@ class Loop:
         clock: HostClock,
         tolerance: float,
         top_devices: int,
-        state: State,
+        state: CounterState,
     ) -> None:
         self.buffer = buffer
         self.connection: BrokerConnection | None = None

@@ -145,9 +145,9 @@ class _Move:
         client.publish(self._marker, 1)
         client.disconnect()
 
-    def _await(self, done: Callable[[], bool], what: str, seconds: float = ANSWER_TIMEOUT) -> None:
+    def _await(self, is_done: Callable[[], bool], what: str, seconds: float = ANSWER_TIMEOUT) -> None:
         until = time.monotonic() + seconds
-        while not done():
+        while not is_done():
             if time.monotonic() > until:
                 raise MoveFailed(
                     f"{self._old_endpoint.name} does not give {what}; this user must be allowed to read and "

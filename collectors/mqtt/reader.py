@@ -109,10 +109,10 @@ class FastReader:
         if self._connection.session_present is None and data[:1] != codec.CONNACK:
             raise Malformed("a packet before CONNACK")
         session = self._buffer.session
-        done = codec.fold(
+        consumed = codec.fold(
             data, self._connection.v5, self._buffer.counters, session.arrivals, self._handle_other
         )
-        self._incomplete = data[done:]
+        self._incomplete = data[consumed:]
         if len(self._incomplete) > INSPECT_BYTES:
             self._hold_head()
 

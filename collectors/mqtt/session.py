@@ -176,7 +176,7 @@ class Session:
 
     def _is_known(self, packet_id: bytes) -> bool:
         if not self._known_ids_valid:
-            self._known_ids = {known for cut in self._cuts for known in cut.packet_ids}
+            self._known_ids = {packet_id for cut in self._cuts for packet_id in cut.packet_ids}
             self._known_ids.update(self.arrivals)
             self._known_ids_valid = True
         return packet_id in self._known_ids

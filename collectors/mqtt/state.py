@@ -16,7 +16,7 @@ HUNG_SECONDS = 120.0  # without a turn of a thread: longer than any pause betwee
 
 
 @dataclass(eq=False)  # hashable: the registry of metrics needs it
-class State:
+class CounterState:
     """Figures of one process; `..._at` and `..._since` are monotonic seconds."""
 
     stage: str = "waiting for the broker"

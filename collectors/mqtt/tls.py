@@ -89,8 +89,8 @@ class TlsStream:
         if not self._promised:
             self._promised = self._tls.write(data)
         self._push()
-        sent, self._promised = self._promised, 0
-        return sent
+        written, self._promised = self._promised, 0
+        return written
 
     def fileno(self) -> int:
         """Return the descriptor of the socket below."""

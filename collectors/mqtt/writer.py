@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
 from collectors.mqtt.device_writer import DeviceWriter
-from collectors.mqtt.state import State
+from collectors.mqtt.state import CounterState
 from collectors.mqtt.store import Clock, Store
 from metering import backoff
 from metering.catalogue.periods import Month
@@ -46,7 +46,7 @@ class Writer:
         tolerance: float,
         wake: Callable[[], None],
         top_devices: int = 0,
-        state: State | None = None,
+        state: CounterState | None = None,
     ) -> None:
         """Start the thread; `wake()` is called from it when a task has finished.
 
@@ -56,7 +56,7 @@ class Writer:
         self.store = store
         self.devices = DeviceWriter(store.engine, top_devices)
         self.unsaved: Batch | None = None
-        self._state = state or State()
+        self._state = state or CounterState()
         self._away_since: float | None = None
         self._clock = clock
         self._tolerance = tolerance
@@ -74,17 +74,17 @@ class Writer:
         """True while a task waits, runs, or has not been collected."""
         return self._pending > 0
 
-    def submit(self, task: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `task` after the others; `collect` calls `done(result)`."""
+    def submit(self, task: Callable[[], Any], callback: Callable[[Any], None]) -> None:
+        """Run `task` after the others; `collect` calls `callback(result)`."""
         self._pending += 1
-        self._executor.submit(task).add_done_callback(partial(self._task_finished, done))
+        self._executor.submit(task).add_done_callback(partial(self._task_finished, callback))
 
     def collect(self) -> None:
         """Call back for finished tasks. Raises the exception of a task that failed."""
         while self._finished:
-            future, done = self._finished.popleft()
+            future, callback = self._finished.popleft()
             self._pending -= 1
-            done(future.result())
+            callback(future.result())
 
     def close(self) -> None:
         """Stop, without the tasks that have not succeeded by now."""
@@ -140,9 +140,9 @@ class Writer:
             except (DatabaseUnavailable, SQLAlchemyError) as error:
                 self._pause(error, attempt)
 
-    def _task_finished(self, done: Callable[[Any], None], future: "Future[Any]") -> None:
+    def _task_finished(self, callback: Callable[[Any], None], future: "Future[Any]") -> None:
         if not self._stop.is_set():
-            self._finished.append((future, done))
+            self._finished.append((future, callback))
             self._wake()
 
     def _pause(self, error: Exception, attempt: int) -> None:

@@ -63,9 +63,9 @@ class Recount:
         def post(some: list[int]) -> None:
             with self.connection.begin():
                 late = late_rows.find(self.connection, SOURCE, day, some, sealed, begins)
-                posted = len(late_adjustments.post(self.connection, day, late, self.at))
+                adjustment_count = len(late_adjustments.post(self.connection, day, late, self.at))
                 partial_days.cover(self.connection, SOURCE, day, some, self.at)
-            self.adjustments += posted
+            self.adjustments += adjustment_count
 
         def refused(project: int, error: DBAPIError) -> None:
             cause = database_failure(error)

@@ -17,7 +17,7 @@ from metering.ledger.failures import SourceFailure, database_failure, record_fai
 from metering.ledger.recount import apply_staged
 from metering.ledger.staging import TOO_LARGE, StageFailures, keep_staged, stage
 
-LEFT = text("""
+REMAINING_PROJECTS = text("""
     SELECT project_id FROM project_stats WHERE project_id = ANY(:ids)
         AND (platform_db_measured_at IS NULL OR platform_db_measured_at < :at) ORDER BY project_id""")
 FIRST_HOUR = text(f"""
@@ -73,9 +73,9 @@ class RowCount:
         projects.ensure(self.connection, ids, self.at)
         if not self.resume:
             return ids
-        left = list(self.connection.scalars(LEFT, {"ids": ids, "at": self.at}))
-        self.result.before = len(ids) - len(left)
-        return left
+        remaining = list(self.connection.scalars(REMAINING_PROJECTS, {"ids": ids, "at": self.at}))
+        self.result.before = len(ids) - len(remaining)
+        return remaining
 
     def _first_hour(self, ids: list[int], margin: timedelta) -> datetime | None:
         """Return the first hour to count again, None when no project is open."""
@@ -103,9 +103,9 @@ class RowCount:
 
         def refused(project: int, error: DBAPIError) -> None:
             # Only a sum can be refused: the other tables are counted without it.
-            left = {table: _refusal(error) for table in UNUSABLE if table not in failures}
-            if left:
-                self._write([project], start, failures | left)
+            failures_by_table = {table: _refusal(error) for table in UNUSABLE if table not in failures}
+            if failures_by_table:
+                self._write([project], start, failures | failures_by_table)
             else:
                 self._fail([project], failures | {"usage_hourly": _refusal(error)})
 

@@ -47,11 +47,11 @@ class PlatformDb:
         at which this was called, if it is given. A table or column that is missing is named in
         `problem`; it is not taken as zero, and the other tables are counted.
         """
-        result, transient, asked = CollectionResult(self.name), False, time.monotonic()
+        result, transient, called_at = CollectionResult(self.name), False, time.monotonic()
         level_at = sampled_at(at, read_at)
         try:
             with session_lock(engine, self.name) as connection:
-                waited = timedelta(seconds=time.monotonic() - asked)
+                waited = timedelta(seconds=time.monotonic() - called_at)
                 with connection.begin():
                     history.read(connection, at if read_at is None else read_at + waited)
                 count = RowCount(connection, result, at, project_id, progress, resume, sealing)

@@ -67,7 +67,7 @@ def _row(budget: Budget) -> dict[str, Any]:
 
 
 @app.command("set")
-def put(
+def set_budget(
     amount: Annotated[str, typer.Option(help="The budget of a month, like 500 or 99.90.")],
     currency: Annotated[str, typer.Option(help="The plan's currency, like USD.")],
     organization: Organization = None,

@@ -59,13 +59,13 @@ def adjust(
                 raise AdjustmentRefused(
                     "--reverse posts the opposite of that adjustment; it takes a reason only"
                 )
-            posted = adjustments.reverse(connection, project, reverse, reason, actor(), offered, now)
+            adjustment_id = adjustments.reverse(connection, project, reverse, reason, actor(), offered, now)
         else:
             about, money = _about(date), _money(amount)
             adjustment = Adjustment(project, meter, quantity, money, about, reason, actor(), kind=_kind(kind))
-            posted = adjustments.post(connection, adjustment, offered, now)
-        worth = adjustments.describe(connection, project, posted)
-    OUT.print_line(f"adjustment {posted} is posted: {worth}")
+            adjustment_id = adjustments.post(connection, adjustment, offered, now)
+        description = adjustments.describe(connection, project, adjustment_id)
+    OUT.print_line(f"adjustment {adjustment_id} is posted: {description}")
 
 
 def _about(day: str) -> date_:

@@ -53,13 +53,13 @@ def _render_findings(findings: Sequence["Finding"]) -> None:
     """Print the findings: what was checked, its state, what to do."""
     for finding in findings:
         mark = "[green]ok[/green]  " if finding.ok else "[red]fix[/red] "
-        checked, result, advice = map(_shown, (finding.checked, finding.result, finding.advice))
+        checked, result, advice = map(_escaped, (finding.checked, finding.result, finding.advice))
         OUT.print(f"{mark} [bold]{checked}[/bold]: {result}")
         if advice:
             OUT.print(f"      {advice}")
 
 
-def _shown(text: str) -> str:
+def _escaped(text: str) -> str:
     """Return text from outside for one line, in which it is no markup."""
     return escape(one_line(text))
 

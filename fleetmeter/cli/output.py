@@ -38,8 +38,8 @@ def progress(err: Console) -> Iterator[Advance]:
     with bar:
         task = bar.add_task("", total=None)
 
-        def advance(what: str, done: int, total: int) -> None:
-            bar.update(task, description=escape(what), completed=done, total=total or None)
+        def advance(what: str, finished: int, total: int) -> None:
+            bar.update(task, description=escape(what), completed=finished, total=total or None)
 
         yield advance
 

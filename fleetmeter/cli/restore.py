@@ -41,10 +41,10 @@ def restore(
         return
     with transaction(engine) as connection:
         own_meters.declare(connection, own_meters.load(settings.meters), environment.now())
-        done = restore_rows(connection, period, folder, actor(), environment.now())
+        restored = restore_rows(connection, period, folder, actor(), environment.now())
     OUT.print_line(
-        f"{period}: {done.bills:,} bills, {done.days:,} days and {done.adjustments:,} adjustments were "
-        "missing and are back"
+        f"{period}: {restored.bills:,} bills, {restored.days:,} days and "
+        f"{restored.adjustments:,} adjustments were missing and are back"
     )
 
 

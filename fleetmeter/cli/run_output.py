@@ -74,9 +74,9 @@ def history(out: Console, runs: Sequence[Mapping[str, Any]], json_format: bool) 
 
 def _state(row: Mapping[str, Any]) -> str:
     """Return a run's state in words: what it left out, its progress, attempts and the next one."""
-    state, done = label(row["state"], row["result"], row["errors"]), row["progress"] or {}
-    if row["state"] == "running" and done.get("total"):
-        state += f", {done['what']} {done['done']:,} of {done['total']:,}"
+    state, progress = label(row["state"], row["result"], row["errors"]), row["progress"] or {}
+    if row["state"] == "running" and progress.get("total"):
+        state += f", {progress['what']} {progress['done']:,} of {progress['total']:,}"
     if row["lost_workers"]:
         state += f", {row['lost_workers']} workers lost"
     if row["failed_attempts"]:

@@ -39,7 +39,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         output.as_json(OUT, rows)
         return
-    OUT.print(output.table("Tokens", [_shown(row) for row in rows]) if rows else "There is no token yet.")
+    OUT.print(output.table("Tokens", [_in_words(row) for row in rows]) if rows else "There is no token yet.")
 
 
 @app.command()
@@ -50,7 +50,7 @@ def revoke(token_id: int) -> None:
     OUT.print(f"token {token_id} is revoked")
 
 
-def _shown(row: dict[str, object]) -> dict[str, object]:
+def _in_words(row: dict[str, object]) -> dict[str, object]:
     """Return the row with words where None is not unknown."""
     absent = {"organization_id": "all", "expires_at": "never", "last_used_at": "never", "revoked_at": ""}
     return {name: absent.get(name) if value is None else value for name, value in row.items()}

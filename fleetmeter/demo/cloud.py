@@ -46,8 +46,8 @@ def scaling(application: Any) -> Application:
         body = b"".join(application(environment, lambda *arguments: begun.extend(arguments)))
         larger = re.sub(rb"<Size>(\d+)</Size>", _larger, body)
         status, headers = begun[:2]
-        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
-        start(status, [*kept, ("Content-Length", str(len(larger)))])
+        other_headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start(status, [*other_headers, ("Content-Length", str(len(larger)))])
         return [larger]
 
     return answer
@@ -61,8 +61,8 @@ def denying(application: Any, prefix: str) -> Application:
     """Return `application`, except that listing `prefix` of the bucket is denied."""
 
     def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
-        asked = parse_qs(environment.get("QUERY_STRING", "")).get("prefix", [""])[0]
-        if environment["REQUEST_METHOD"] == "GET" and asked.startswith(prefix):
+        query_prefix = parse_qs(environment.get("QUERY_STRING", "")).get("prefix", [""])[0]
+        if environment["REQUEST_METHOD"] == "GET" and query_prefix.startswith(prefix):
             start("403 Forbidden", [("Content-Type", "application/xml")])
             return [DENIAL]
         return application(environment, start)  # type: ignore[no-any-return]

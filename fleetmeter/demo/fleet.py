@@ -109,7 +109,7 @@ ROWS = {
         :id, (ARRAY['docker_upload', 'docker_download', 'data'])[:size % 3 + 1], :size * 250)""",
     "deployments": "INSERT INTO deployments (project_id) VALUES (:id)",
 }
-SEEN = """UPDATE devices SET last_seen_at = now() WHERE id % 20 <> 0
+UPDATE_LAST_SEEN = """UPDATE devices SET last_seen_at = now() WHERE id % 20 <> 0
     AND project_id IN (SELECT id FROM projects WHERE is_active)"""
 
 
@@ -135,7 +135,7 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
                     row = {"id": project.id, "size": random.randrange(200, 600)}
                     connection.execute(text(ROWS[table]), row)
                 if second % 60 == 0:
-                    connection.execute(text(SEEN))
+                    connection.execute(text(UPDATE_LAST_SEEN))
             away = False
         except (DatabaseUnavailable, DBAPIError) as error:
             if not away:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from collectors.platform.source import PLATFORM_DB
 from fleetmeter.demo import platform_rows, stories, world
-from fleetmeter.demo.platform_rows import KEPT, LOG_BYTES, MESSAGES_PER_ROW, Span
+from fleetmeter.demo.platform_rows import LOG_BYTES, MESSAGES_PER_ROW, RETENTION, Span
 from fleetmeter.demo.world import PROJECTS, Project
 from metering.catalogue.periods import Day, Hour, Month, days
 from metering.days.seal import seal_through
@@ -58,52 +58,52 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
         world.create(connection, world.began(now, months).start, now)
         start = connection.execute(text("SELECT created_at FROM projects WHERE id = 1")).scalar_one()
         connection.execute(INSTALLED, {"start": start})
-        seen = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
+        first_start = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
         first = _next_day(connection, start)
-    wanted = list(days(first, Day.of(now)))
+    missing_days = list(days(first, Day.of(now)))
     begun = (Day.of(now).date - Day.of(start).date).days + 1
-    for number, day in enumerate(wanted, begun - len(wanted)):
+    for number, day in enumerate(missing_days, begun - len(missing_days)):
         advance(f"history {day}", number, begun)
         ensure_partitions(engine, day.start)
         with transaction(engine) as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             connection.execute(COUNTER, {"start": start, "until": min(day.end, now)})
-            _live(connection, day, now, seen)
-            if day.end <= seen and Month.of(day.end) != Month.of(day.start):
+            _live(connection, day, now, first_start)
+            if day.end <= first_start and Month.of(day.end) != Month.of(day.start):
                 _close(connection, Month.of(day.start), day.end)
     advance("history", begun, begun)
 
 
 def _next_day(connection: Connection, start: datetime) -> Day:
     """Return the first day that the history lacks: the first project is open from it."""
-    made = connection.scalar(text("SELECT open_from FROM project_stats WHERE project_id = 1"))
-    if made is None:
+    open_from = connection.scalar(text("SELECT open_from FROM project_stats WHERE project_id = 1"))
+    if open_from is None:
         return Day.of(start)
     today = connection.scalar(
-        text("SELECT 1 FROM usage_hourly WHERE project_id = 1 AND hour >= :open"), {"open": made}
+        text("SELECT 1 FROM usage_hourly WHERE project_id = 1 AND hour >= :open"), {"open": open_from}
     )
-    return Day.of(made).next() if today else Day.of(made)
+    return Day.of(open_from).next() if today else Day.of(open_from)
 
 
-def _live(connection: Connection, day: Day, now: datetime, seen: datetime) -> None:
-    """Insert everything that happens on `day`, and seal it if it is over; `seen`: the demo's first start."""
+def _live(connection: Connection, day: Day, now: datetime, first_start: datetime) -> None:
+    """Insert everything that happens on `day`, and seal it if it is over; `first_start`: of the demo."""
     until = min(day.end, now)
-    stories.tell(connection, day, seen, plans.load(world.PLANS))
-    _messages(connection, day, until, seen)
-    _samples(connection, day, until - timedelta(minutes=20), seen)
+    stories.tell(connection, day, first_start, plans.load(world.PLANS))
+    _messages(connection, day, until, first_start)
+    _samples(connection, day, until - timedelta(minutes=20), first_start)
     ids = [project.id for project in PROJECTS]
     advisory_lock(connection, PLATFORM_DB.name)
-    platform_rows.count(connection, _span(day, until, seen), seen)
+    platform_rows.count(connection, _span(day, until, first_start), first_start)
     apply_staged(
         connection, PLATFORM_DB.name, ids, day.start, Hour.of(until - timedelta(seconds=1)).end, until
     )
     if day.end <= now:
-        _seal(connection, day, seen)
+        _seal(connection, day, first_start)
 
 
-def _seal(connection: Connection, day: Day, seen: datetime) -> None:
+def _seal(connection: Connection, day: Day, first_start: datetime) -> None:
     """Seal a day, except that one project misses the seals of three days; its hours are in the ledger."""
-    missing = day in world.missing_days(seen)
+    missing = day in world.missing_days(first_start)
     ids = [project.id for project in PROJECTS if not (missing and project.id == world.MISSING_DAYS)]
     seal_through(connection, day, ids, day.end)
     if missing:  # as an outage of an earlier installation left it: open from the next day
@@ -118,21 +118,21 @@ def _close(connection: Connection, month: Month, at: datetime) -> None:
     close_month(connection, month, ids, plans.load(world.PLANS), at, "demo history")
 
 
-def activity(project: Project, day: Day, seen: datetime) -> float:
+def activity(project: Project, day: Day, first_start: datetime) -> float:
     """Return how busy a project is on a day: weeks, growth, noise, the spike; 1.0 is today's mean."""
-    if project.id == world.INACTIVE and day.start > world.inactive_from(seen):
+    if project.id == world.INACTIVE and day.start > world.inactive_from(first_start):
         return 0.0
     noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)
     weekend = 0.6 if day.date.weekday() >= 5 else 1.15
-    spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(seen) else 1.0
-    return noise * weekend * _growth(day, seen) * spike
+    spike = 8.0 if project.id == world.SPIKE and day == world.spike_day(first_start) else 1.0
+    return noise * weekend * _growth(day, first_start) * spike
 
 
-def _growth(day: Day, seen: datetime) -> float:
-    return 1 - 0.5 * (Day.of(seen).date - day.date).days / 400
+def _growth(day: Day, first_start: datetime) -> float:
+    return 1 - 0.5 * (Day.of(first_start).date - day.date).days / 400
 
 
-def _messages(connection: Connection, day: Day, until: datetime, seen: datetime) -> None:
+def _messages(connection: Connection, day: Day, until: datetime, first_start: datetime) -> None:
     owners = world.owners(connection)
     moment = day.start
     while moment < until:
@@ -141,7 +141,7 @@ def _messages(connection: Connection, day: Day, until: datetime, seen: datetime)
         usage = {}
         for project in PROJECTS:
             count = round(
-                project.rate * (end - moment).total_seconds() * share * activity(project, day, seen)
+                project.rate * (end - moment).total_seconds() * share * activity(project, day, first_start)
             )
             if count:
                 outbound = count // 10
@@ -153,14 +153,14 @@ def _messages(connection: Connection, day: Day, until: datetime, seen: datetime)
         moment = end
 
 
-def _span(day: Day, until: datetime, seen: datetime) -> Span:
+def _span(day: Day, until: datetime, first_start: datetime) -> Span:
     seconds = (until - day.start).total_seconds()
-    return Span(day, until, {p.id: p.rate * seconds * activity(p, day, seen) for p in PROJECTS})
+    return Span(day, until, {p.id: p.rate * seconds * activity(p, day, first_start) for p in PROJECTS})
 
 
-def _samples(connection: Connection, day: Day, at: datetime, seen: datetime) -> None:
-    age = (Day.of(seen).date - day.date).days / 400
-    running = [p for p in PROJECTS if activity(p, day, seen) > 0]
+def _samples(connection: Connection, day: Day, at: datetime, first_start: datetime) -> None:
+    age = (Day.of(first_start).date - day.date).days / 400
+    running = [p for p in PROJECTS if activity(p, day, first_start) > 0]
     storage = {
         p.id: {"s3_storage_bytes": round(p.s3_bytes * (1 - 0.6 * age))}
         for p in running
@@ -169,12 +169,12 @@ def _samples(connection: Connection, day: Day, at: datetime, seen: datetime) -> 
     images = {
         p.id: {"ecr_image_count": p.images, "docker_storage_bytes": p.images * 50_000_000} for p in running
     }
-    entries = 86_400 * (KEPT / timedelta(days=1) + 0.5) / MESSAGES_PER_ROW["logs"]
+    entries = 86_400 * (RETENTION / timedelta(days=1) + 0.5) / MESSAGES_PER_ROW["logs"]
     devices = {
         p.id: {
             "device_count": p.devices,
             "active_device_count": p.devices - p.id % 3,
-            "logs_storage_bytes": round(p.rate * _growth(day, seen) * entries) * LOG_BYTES,
+            "logs_storage_bytes": round(p.rate * _growth(day, first_start) * entries) * LOG_BYTES,
         }
         for p in running
     }

@@ -18,7 +18,7 @@ from metering.catalogue.periods import Day
 from metering.errors import SourceUnavailable
 from metering.ledger.staging import TableCount, stage
 
-KEPT = timedelta(days=10)  # before the first start: how long the platform keeps its rows
+RETENTION = timedelta(days=10)  # before the first start: how long the platform keeps its rows
 MESSAGES_PER_ROW = {"logs": 2_000, "api_calls": 2_500, "sessions": 20_000, "data_transfers": 20_000}
 LOG_BYTES = 400  # of an entry, on average
 COLUMNS = {
@@ -73,12 +73,12 @@ def _rows(table: str) -> str:
             LATERAL generate_series(1, p.rows) AS n"""
 
 
-def count(connection: Connection, span: Span, seen: datetime) -> None:
-    """Stage the counts of a span; insert its rows, unless the platform has pruned them by `seen`.
+def count(connection: Connection, span: Span, first_start: datetime) -> None:
+    """Stage the counts of a span; insert its rows, unless the platform pruned them by `first_start`.
 
     Hold the advisory lock of the platform's tables. Raises SourceUnavailable if they cannot be counted.
     """
-    if span.day.end <= Day.of(seen - KEPT).start:
+    if span.day.end <= Day.of(first_start - RETENTION).start:
         failures = stage(connection, PLATFORM_DB.name, COUNTS, span.parameters)
         if failures.tables:
             raise SourceUnavailable(str(failure_of_tables(failures.tables)))

@@ -68,7 +68,7 @@ def demos() -> list[Demo]:
     contents = filter(None, map(files.read, _notes().glob("*.json")))  # one may have ended meanwhile
     notes = sorted(map(json.loads, contents), key=lambda note: str(note["folder"]))
     noted = [Demo(Path(note["folder"]), note["environment"]) for note in notes]
-    return [demo for demo in noted if locks.held(_lock(demo.folder))]
+    return [demo for demo in noted if locks.is_held(_lock(demo.folder))]
 
 
 def exports(data_dir: Path) -> str:
@@ -78,13 +78,13 @@ def exports(data_dir: Path) -> str:
     """
     running = demos()
     own = [demo for demo in running if demo.folder == folder(data_dir)]
-    chosen = own or running
-    if not chosen:
+    candidates = own or running
+    if not candidates:
         raise NoDemo("no demo runs on this machine; start one: fleetmeter demo")
-    if len(chosen) > 1:
-        folders = ", ".join(str(demo.folder.parent) for demo in chosen)
+    if len(candidates) > 1:
+        folders = ", ".join(str(demo.folder.parent) for demo in candidates)
         raise NoDemo(f"several demos run; choose one by FLEETMETER_DATA_DIR: {folders}")
-    settings = sorted(chosen[0].environment.items())
+    settings = sorted(candidates[0].environment.items())
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings)
 
 

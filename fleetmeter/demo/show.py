@@ -87,9 +87,9 @@ def _free_port() -> int:
 def _history(engine: Engine, stop: threading.Event) -> None:
     with output.progress(OUT) as advance:
 
-        def step(what: str, done: int, total: int) -> None:
+        def step(what: str, finished: int, total: int) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
-            advance(what, done, total)
+            advance(what, finished, total)
 
         history.make(engine, environment.now(), step)

@@ -20,29 +20,29 @@ REFUND = Decimal("-12.00")
 REASON = "a test rig published under this project for two days; agreed with the customer"
 
 
-def tier_changed_at(seen: datetime) -> datetime:
+def tier_changed_at(first_start: datetime) -> datetime:
     """Return when one organization changed to its present tier: in the middle of the last month."""
-    return Month.of(seen).previous().start + timedelta(days=14, hours=9)
+    return Month.of(first_start).previous().start + timedelta(days=14, hours=9)
 
 
-def moved_at(seen: datetime) -> datetime:
+def moved_at(first_start: datetime) -> datetime:
     """Return when one project moved to its present organization."""
-    return Day.of(seen - timedelta(days=20)).start + timedelta(hours=9)
+    return Day.of(first_start - timedelta(days=20)).start + timedelta(hours=9)
 
 
-def corrected_at(seen: datetime) -> datetime:
+def corrected_at(first_start: datetime) -> datetime:
     """Return when the bill of the month before was corrected for one project."""
-    return Day.of(seen - timedelta(days=6)).start + timedelta(hours=9)
+    return Day.of(first_start - timedelta(days=6)).start + timedelta(hours=9)
 
 
-def tell(connection: Connection, day: Day, seen: datetime, plans: Plans) -> None:
-    """Make what happened on `day`; `seen`: the demo's first start."""
-    if Day.of(tier_changed_at(seen)) == day:
-        _change_tier(connection, tier_changed_at(seen))
-    if Day.of(moved_at(seen)) == day:
-        _move(connection, moved_at(seen))
-    if Day.of(corrected_at(seen)) == day:
-        _correct(connection, plans, corrected_at(seen))
+def tell(connection: Connection, day: Day, first_start: datetime, plans: Plans) -> None:
+    """Insert the events of `day`; `first_start`: when the demo first started."""
+    if Day.of(tier_changed_at(first_start)) == day:
+        _change_tier(connection, tier_changed_at(first_start))
+    if Day.of(moved_at(first_start)) == day:
+        _move(connection, moved_at(first_start))
+    if Day.of(corrected_at(first_start)) == day:
+        _correct(connection, plans, corrected_at(first_start))
 
 
 def _change_tier(connection: Connection, at: datetime) -> None:

@@ -39,8 +39,8 @@ def _member(member: sessions.Member, settings: Settings, at: datetime) -> Iterat
         else "start it again, or read its log: broker or database is away; if it does not come back, "
         f"fleetmeter counters retire {member.client_id}: until then no month closes without it"
     )
-    seen = quantities.moment(member.last_seen_at) if member.last_seen_at else "never"
-    result = f"counter {member.client_id}{group} is {state}, last seen: {seen}"
+    last_seen = quantities.moment(member.last_seen_at) if member.last_seen_at else "never"
+    result = f"counter {member.client_id}{group} is {state}, last seen: {last_seen}"
     yield Finding("counters", ok, result, advice)
     difference = member.clock_difference
     if difference is not None and abs(difference) > settings.clock_tolerance:

@@ -62,8 +62,8 @@ class FaultProxy:
     def _forward(self, near: socket.socket, far: socket.socket) -> None:
         """Both ways on one thread: OpenSSL does not take two of them for one connection."""
         while True:
-            held = isinstance(far, ssl.SSLSocket) and far.pending()
-            for source in [far] if held else select.select([near, far], [], [])[0]:
+            has_buffered = isinstance(far, ssl.SSLSocket) and far.pending()
+            for source in [far] if has_buffered else select.select([near, far], [], [])[0]:
                 data = source.recv(MAX_CHUNK)
                 if not data:
                     return

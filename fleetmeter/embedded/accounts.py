@@ -71,10 +71,10 @@ def serving(folder: Path, candidates: Sequence[str]) -> Account:
         return Account(str(os.geteuid()), os.geteuid(), os.getegid())
     if folder.exists() and folder.stat().st_uid != 0:
         return Account(str(folder.stat().st_uid), folder.stat().st_uid, folder.stat().st_gid)
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entries = {entry.pw_name: entry for entry in pwd.getpwall()}
     for name in candidates:
-        if name in known:
-            return Account(name, known[name].pw_uid, known[name].pw_gid)
+        if name in entries:
+            return Account(name, entries[name].pw_uid, entries[name].pw_gid)
     raise AccountError(
         f"root's servers run under an account without privileges, and none of "
         f"{', '.join(candidates)} exists; create one, or run as an ordinary user"

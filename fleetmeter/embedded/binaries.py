@@ -73,12 +73,12 @@ def _runnable(site: Path, account: Account) -> str | None:
     for program in ("initdb", "postgres"):
         try:
             command = [str(_programs(site) / program), "--version"]
-            done = subprocess.run(
+            process = subprocess.run(
                 command, check=True, capture_output=True, text=True, cwd="/", **account.popen
             )
         except (OSError, subprocess.CalledProcessError):
             return None
-        answer = done.stdout
+        answer = process.stdout
     return answer.split()[-1]
 
 

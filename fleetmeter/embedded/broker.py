@@ -77,8 +77,8 @@ def _alone(home: Path) -> Iterator[int]:
         ) from error
 
 
-def _start(kind: Kind, home: Path, wanted: int, life: int) -> Broker:
-    port = wanted if wanted and ports.is_free(wanted) else ports.choose_port(home / "port")
+def _start(kind: Kind, home: Path, preferred: int, life: int) -> Broker:
+    port = preferred if preferred and ports.is_free(preferred) else ports.choose_port(home / "port")
     kind.folder.mkdir(mode=0o700, exist_ok=True)
     files.write(kind.config_file, kind.config(port))
     kind.account.own(kind.folder, kind.config_file)

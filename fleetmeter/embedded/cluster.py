@@ -104,7 +104,7 @@ def _initialise(work: Path, password: str, account: Account, programs: Programs,
     data.mkdir(mode=0o700)
     files.write(secret, password)
     account.own(work, data, secret)
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(programs.path("initdb"), "-D", account.name_for(data), "-U", NAME),
             *("--pwfile=../password", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
@@ -115,9 +115,9 @@ def _initialise(work: Path, password: str, account: Account, programs: Programs,
         capture_output=True,
         text=True,
     )
-    if done.returncode:
+    if process.returncode:
         raise PostgresError(
-            f"PostgreSQL could not be set up in {work.parent} ({complaint(done.stderr)}); "
+            f"PostgreSQL could not be set up in {work.parent} ({complaint(process.stderr)}); "
             "mend that, or name a server of your own with DATABASE_URL"
         )
 

@@ -19,7 +19,7 @@ def exclusive(path: Path, patience: float) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + patience
-        while not _taken(descriptor):
+        while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
                 raise TimeoutError(None, "another process holds the lock", str(path))
             time.sleep(POLL)
@@ -28,18 +28,18 @@ def exclusive(path: Path, patience: float) -> Iterator[int]:
         os.close(descriptor)
 
 
-def held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Return whether any process holds the lock `path`."""
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)
     try:
-        return not _taken(descriptor)
+        return not _try_lock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -65,7 +65,7 @@ def bring_up(cluster: Cluster, account: Account, programs: Programs) -> None:
     deadline = time.monotonic() + PATIENCE
     launches = 0
     while refusal := _refusal(cluster):
-        if locks.held(cluster.life):
+        if locks.is_held(cluster.life):
             _require_hope(cluster, refusal, deadline)
         elif launches < _LAUNCHES:
             _launch(cluster, account, programs)
@@ -137,8 +137,8 @@ def halt(cluster: Cluster) -> bool:
     """
     deadline = time.monotonic() + PATIENCE
     signalled = False
-    lived = locks.held(cluster.life)
-    while locks.held(cluster.life):
+    lived = locks.is_held(cluster.life)
+    while locks.is_held(cluster.life):
         # The noted process id is believed only of a server that answers: any other may be reused.
         if not signalled and _speaks(cluster) and cluster.pid:
             os.kill(cluster.pid, signal.SIGINT)

@@ -74,15 +74,15 @@ def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month)
         return None
     store, place = ArchiveBucket(client, bucket), f"{prefix}{month}/"
     with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
-        current, made, back = (_folder(Path(name), part) for part in ("current", "made", "back"))
+        current, built, restored = (_folder(Path(name), part) for part in ("current", "built", "restored"))
         there = _manifest_at(store, place, month, current)
         written = there is None or there.identity != identity
         if written:
             etags = _supersede(store, prefix, there, current) if there else {}
             aside = f"{prefix}superseded/{month}/"
-            _upload(store, place, files.write_files(engine, month, made), etags, aside)
-        restore(client, bucket, place, back)
-        return Archived(place, bills, sha256(back / MANIFEST), written)
+            _upload(store, place, files.write_files(engine, month, built), etags, aside)
+        restore(client, bucket, place, restored)
+        return Archived(place, bills, sha256(restored / MANIFEST), written)
 
 
 def restore(
@@ -161,9 +161,9 @@ def _upload(
 def _replace(store: ArchiveBucket, place: str, path: Path, aside: str | None) -> None:
     """Replace an object that was not read yet: an interrupted run left it, or it is somebody else's."""
     with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
-        found = Path(name) / path.name
-        etag = store.get(place, path.name, found.parent)
-        digest = sha256(found)
+        downloaded = Path(name) / path.name
+        etag = store.get(place, path.name, downloaded.parent)
+        digest = sha256(downloaded)
         if digest == sha256(path):
             return
         if aside is None:
@@ -171,7 +171,7 @@ def _replace(store: ArchiveBucket, place: str, path: Path, aside: str | None) ->
                 f"s3://{store.bucket}/{place}{path.name} is not the copy of the archive that belongs there; "
                 "move it away, then run: fleetmeter run archive"
             )
-        _upload(store, f"{aside}{digest[:16]}/", [found], {}, None)
+        _upload(store, f"{aside}{digest[:16]}/", [downloaded], {}, None)
     if not store.put(place + path.name, path, etag):
         raise _written_meanwhile(store, place + path.name)
 

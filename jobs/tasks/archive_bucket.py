@@ -13,7 +13,7 @@ from metering.errors import FleetmeterError, SourceUnavailable
 from metering.exports.manifest import sha256
 
 CHUNK = 1 << 20
-TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+CONFLICT_CODES = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class ArchiveBucket:
@@ -67,7 +67,7 @@ class ArchiveBucket:
                     Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=checksum, **condition
                 )
         except ClientError as error:
-            if error.response["Error"]["Code"] in TAKEN:
+            if error.response["Error"]["Code"] in CONFLICT_CODES:
                 return False
             raise self._refused(key, "cannot be written", error) from error
         except BotoCoreError as error:

@@ -74,7 +74,7 @@ LEASE = text("""
         a.subject, a.detail, jsonb_array_length(a.history) - 1 AS escalations""")
 
 # Whoever was told of the opening was told of the escalations until then.
-SENT = text("""
+INSERT_NOTICES = text("""
     INSERT INTO alert_notices (alert_id, channel, event, number, sent_at)
     SELECT told.id, :channel, told.event, told.number, clock_timestamp() FROM (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:events AS text[]), CAST(:numbers AS int[]))
@@ -157,8 +157,8 @@ def _deliver_batch(engine: Engine, channel: Channel) -> int:
         _mark(engine, FAILED, channel, notices, error=str(error)[:500], wait=wait)
         raise
     columns = {"events": "event", "numbers": "number", "escalations": "escalations"}
-    told = {name: [notice[column] for notice in notices] for name, column in columns.items()}
-    _mark(engine, SENT, channel, notices, **told)
+    notice_values = {name: [notice[column] for notice in notices] for name, column in columns.items()}
+    _mark(engine, INSERT_NOTICES, channel, notices, **notice_values)
     return len(notices)
 
 
@@ -206,10 +206,10 @@ def _apprise(place: int, address: str) -> Channel:
 
     def send(title: str, body: str) -> None:
         try:
-            taken = target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+            is_accepted = target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
         except Exception as error:  # what a plugin of apprise raises ends no runner
             raise DeliveryFailed(f"{kind} failed: {type(error).__name__}") from error
-        if not taken:
+        if not is_accepted:
             raise DeliveryFailed(f"{kind} did not take the message; check its address and the network")
 
     return Channel(_name(kind, address), send)

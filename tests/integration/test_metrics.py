@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from api import latency
-from collectors.mqtt.state import State as CounterState
+from collectors.mqtt.state import CounterState
 from jobs import runner
-from jobs.state import State as RunnerState
+from jobs.state import RunnerState
 from metering.config.settings import Settings
 from metering.errors import SettingsError
 from metering.probes.figures import GAUGES

@@ -14,7 +14,7 @@ import yaml
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from collectors.mqtt.state import State
+from collectors.mqtt.state import CounterState
 from jobs import runner
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
@@ -41,7 +41,7 @@ def reader(configured: Settings, engine: Engine, platform: Platform, tmp_path: P
         update={"metrics_token": SecretStr(TOKEN), "runner_metrics_port": working}
     )
     jobs = threading.Thread(target=runner.run, args=(settings, engine, stop), daemon=True)
-    with serving(State(), settings, counter), api_server.served(settings) as api:
+    with serving(CounterState(), settings, counter), api_server.served(settings) as api:
         jobs.start()
         host = api.removeprefix("http://")
         targets = {"api": host, "console": host} | {

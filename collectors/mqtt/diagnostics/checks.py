@@ -188,8 +188,8 @@ def _queue(probe: session_probe.ProbeResult) -> Iterator[CheckResult]:
         advice = "allow this user to read and write fleetmeter-doctor/# to have it tried"
         yield CheckResult("queue", True, "not tried: its access list forbids the messages it takes", advice)
         return
-    message = f"of {probe.sent:,} messages for a client that was away it kept {probe.delivered:,}"
-    if probe.delivered < probe.sent:
+    message = f"of {probe.published:,} messages for a client that was away it kept {probe.delivered:,}"
+    if probe.delivered < probe.published:
         advice = f"the others are lost though it accepted them; mosquitto: max_queued_messages, {HINT}"
         yield CheckResult("queue", False, message, advice)
     else:

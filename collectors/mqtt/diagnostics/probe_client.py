@@ -75,12 +75,12 @@ class ProbeClient:
             hung_up = self._lost is not None
             raise ConnectionRefused(self._lost or "it does not answer", retry_with_v311=self.v5 and hung_up)
 
-    def wait(self, done: Callable[[], bool], seconds: float = ANSWER_TIMEOUT) -> bool:
-        """Serve the connection until `done()`, its end, or a timeout; returns `done()`."""
+    def wait(self, is_done: Callable[[], bool], seconds: float = ANSWER_TIMEOUT) -> bool:
+        """Serve the connection until `is_done()`, its end, or a timeout; return `is_done()`."""
         until = time.monotonic() + seconds
-        while not done() and self._lost is None and time.monotonic() < until:
+        while not is_done() and self._lost is None and time.monotonic() < until:
             self._client.loop(0.02)
-        return done()
+        return is_done()
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
         """Subscribe; returns whether the broker granted it."""

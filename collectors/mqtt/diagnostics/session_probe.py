@@ -20,14 +20,15 @@ class ProbeResult(NamedTuple):
     """What became of the session, and of the messages sent while its client was away.
 
     `session_present`: the broker kept the session. `readable`: its access list lets our topics pass.
-    `window`: messages it sends ahead of their acknowledgement; `delivered`: messages it had kept, of `sent`.
+    `published`: messages sent to it while the client was away; `delivered`: how many of them it had kept.
+    `window`: messages it sends ahead of their acknowledgement.
     `resends`: what was not acknowledged came again after a reconnect with the same packet ids, in the same
     order, marked DUP. The exactly-once protocol rests on that.
     """
 
     session_present: bool
     readable: bool
-    sent: int = 0
+    published: int = 0
     window: int = 0
     delivered: int = 0
     resends: bool = False
@@ -78,28 +79,28 @@ def _resume_empty_session(broker: Endpoint, client_id: str, v5: bool) -> ProbeRe
     return ProbeResult(client.session_present, readable=False)
 
 
-def _resume_session(broker: Endpoint, client_id: str, v5: bool, sent: int) -> ProbeResult:
+def _resume_session(broker: Endpoint, client_id: str, v5: bool, published: int) -> ProbeResult:
     """Receive the window and acknowledge nothing, then connect again and receive everything."""
     client = ProbeClient(broker, client_id, v5)
-    first = _receive_window(client, sent)
+    first = _receive_window(client, published)
     client.disconnect()
     if not client.session_present:
         return ProbeResult(False, readable=True)
     client = ProbeClient(broker, client_id, v5)
     try:
-        again = _receive_window(client, sent)
+        again = _receive_window(client, published)
         delivered = client.acknowledge()
-        while delivered < sent and client.wait(lambda: bool(client.messages), SILENCE):
+        while delivered < published and client.wait(lambda: bool(client.messages), SILENCE):
             delivered += client.acknowledge()
     finally:
         client.disconnect()
     resends = [(packet_id, True) for packet_id, _ in first] == again[: len(first)]
-    return ProbeResult(True, True, sent, len(again), delivered, resends)
+    return ProbeResult(True, True, published, len(again), delivered, resends)
 
 
-def _receive_window(client: ProbeClient, sent: int) -> list[tuple[int, bool]]:
+def _receive_window(client: ProbeClient, published: int) -> list[tuple[int, bool]]:
     """Receive until there is silence, or everything has come; returns packet ids and DUP flags."""
-    while (count := len(client.messages)) < sent:
+    while (count := len(client.messages)) < published:
         if not client.wait(lambda count=count: len(client.messages) > count, SILENCE):  # type: ignore[misc]
             break
     return [(message.mid, message.dup) for message in client.messages]

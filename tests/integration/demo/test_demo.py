@@ -141,5 +141,5 @@ def test_usage_is_in_proportion_to_messages_also_where_the_platform_has_pruned_i
 ) -> None:
     history.make(engine, NOW, lambda *_: None, months=0)
     kept = platform.scalar("SELECT min(created_at) FROM logs")
-    assert Day.of(kept) == Day.of(NOW - platform_rows.KEPT)
+    assert Day.of(kept) == Day.of(NOW - platform_rows.RETENTION)
     assert platform.scalar(IN_PROPORTION)

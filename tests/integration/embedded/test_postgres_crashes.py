@@ -128,7 +128,7 @@ def test_a_reused_process_id_is_neither_believed_nor_killed(
     trace = postgres.status(folder).folder / "postmaster.pid"
     note = trace.read_text().partition("\n")[2]
     kill_server(folder)
-    eventually(lambda: not locks.held(Cluster(folder).life))  # its children end a moment later
+    eventually(lambda: not locks.is_held(Cluster(folder).life))  # its children end a moment later
     other = innocent()
     trace.write_text(f"{other.pid}\n{note}")
     (trace.parent / f".s.PGSQL.{url.port}.lock").write_text(f"{other.pid}\n{note}")

@@ -351,18 +351,18 @@ def test_a_run_whose_lease_nobody_renews_goes_on_no_longer(engine: Engine) -> No
 
 
 def test_a_bug_ends_the_runner_and_a_refusal_of_the_database_does_not() -> None:
-    trouble = runner.Trouble("worker")
+    guard = runner.OutageGuard("worker")
     with capture_logs() as logs:
-        assert not trouble.guard(refuse, LockTimeout("locked"))
-        assert not trouble.guard(refuse, DatabaseUnavailable("away"))
-        assert not trouble.guard(refuse, DatabaseUnavailable("away"))
-        assert trouble.problem == "away"
-        assert trouble.guard(lambda: True)
+        assert not guard.run(refuse, LockTimeout("locked"))
+        assert not guard.run(refuse, DatabaseUnavailable("away"))
+        assert not guard.run(refuse, DatabaseUnavailable("away"))
+        assert guard.problem == "away"
+        assert guard.run(lambda: True)
     waits = [entry.get("problem") for entry in logs if entry["event"] == "the runner waits"]
     assert waits == ["locked", "away"]
     assert logs[-1]["event"] == "the runner goes on"
     with pytest.raises(KeyError):
-        trouble.guard(lambda: {}["x"])
+        guard.run(lambda: {}["x"])
 
 
 def refuse(error: Exception) -> None:

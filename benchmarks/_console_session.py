@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 SUCCEEDED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
-class Visitor:
+class ConsoleSession:
     """One session. It asks like a browser does, and reads what comes back without drawing it."""
 
     def __init__(self, address: str) -> None:
@@ -21,10 +21,10 @@ class Visitor:
     def show(self, page: str, query: str = "") -> float:
         """Open or renew a page; returns the seconds until its script has ended."""
         self._fragments.clear()
-        asked = BackMsg()
-        asked.rerun_script.page_name = page
-        asked.rerun_script.query_string = query
-        return self._ask(asked)
+        request = BackMsg()
+        request.rerun_script.page_name = page
+        request.rerun_script.query_string = query
+        return self._ask(request)
 
     def tick(self) -> float:
         """Renew the parts of the page that renew themselves; returns the seconds of all of them."""
@@ -35,14 +35,14 @@ class Visitor:
         self._socket.close()
 
     def _renew(self, fragment: str) -> float:
-        asked = BackMsg()
-        asked.rerun_script.fragment_id = fragment
-        asked.rerun_script.is_auto_rerun = True
-        return self._ask(asked)
+        request = BackMsg()
+        request.rerun_script.fragment_id = fragment
+        request.rerun_script.is_auto_rerun = True
+        return self._ask(request)
 
-    def _ask(self, asked: BackMsg) -> float:
+    def _ask(self, request: BackMsg) -> float:
         began = time.perf_counter()
-        self._socket.send(asked.SerializeToString())
+        self._socket.send(request.SerializeToString())
         while True:
             answer = ForwardMsg.FromString(self._socket.recv(60))  # type: ignore[arg-type]
             kind = answer.WhichOneof("type")
