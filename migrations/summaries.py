@@ -21,6 +21,7 @@ OWN = {
 COLUMNS = text("""
     SELECT attname FROM pg_attribute
     WHERE attrelid = to_regclass('organization_days') AND attnum > 0 AND NOT attisdropped""")
+BY_TIER = text("SELECT to_regclass('tier_days') IS NOT NULL")  # an older schema has no such table yet
 KEPT = """
 CREATE OR REPLACE FUNCTION fleetmeter_summarize_new() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $body$
@@ -36,9 +37,8 @@ DECLARE
     since date = date_trunc('month', first_month)::date;
     until date = date_trunc('month', until_month)::date;
 BEGIN
-    LOCK TABLE organization_days, project_months IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM organization_days d WHERE d.date >= since AND d.date < until;
-    DELETE FROM project_months m WHERE m.month >= since AND m.month < until;
+    LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE;
+    {deletes}
     {sums}
 END $body$"""
 
@@ -48,46 +48,64 @@ def add(connection: Connection, *names: str) -> None:
 
     Their columns in `daily_stats` have to be there. What is sealed already has no usage of them.
     """
-    there = set(connection.scalars(COLUMNS))
-    for table, column, kind in _columns(names):
-        if column not in there:
-            connection.execute(text(f"ALTER TABLE {table} ADD {column} {kind} DEFAULT 0 NOT NULL"))
-    _make(connection, set(connection.scalars(COLUMNS)))
+    there, tables = set(connection.scalars(COLUMNS)), _tables(connection)
+    for table in tables:
+        for column, kind in _columns(table, names):
+            if column not in there:
+                connection.execute(text(f"ALTER TABLE {table} ADD {column} {kind} DEFAULT 0 NOT NULL"))
+    _make(connection, tables, set(connection.scalars(COLUMNS)))
 
 
-def _columns(names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield table, column and type."""
-    both = ("organization_days", "project_months")
+def _tables(connection: Connection) -> list[str]:
+    """Return the tables of summaries in the order in which whoever seals writes them."""
+    by_tier = ["tier_days"] if connection.scalar(BY_TIER) else []
+    return ["organization_days", *by_tier, "project_months"]
+
+
+def _columns(table: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield column and type; a month has no levels."""
     for source in COUNTER_SOURCES:
-        yield from ((table, f"{source}_{what}", "INTEGER") for table in both for what in ("known", "partial"))
-    yield from (("organization_days", f"{source}_carried", "INTEGER") for source in GAUGE_SOURCES)
-    yield from ((table, c.name, "BIGINT") for table in both for c in COUNTERS if c.name in names)
+        yield from ((f"{source}_{what}", "INTEGER") for what in ("known", "partial"))
+    yield from ((counter.name, "BIGINT") for counter in COUNTERS if counter.name in names)
+    if table == "project_months":
+        return
+    yield from ((f"{source}_carried", "INTEGER") for source in GAUGE_SOURCES)
     for gauge in GAUGES:
         if gauge.name in names:
-            yield "organization_days", f"known_{gauge.name}", "INTEGER"
-            yield "organization_days", gauge.name, "BIGINT"
+            yield f"known_{gauge.name}", "INTEGER"
+            yield gauge.name, "BIGINT"
 
 
-def _make(connection: Connection, there: set[str]) -> None:
+def _make(connection: Connection, tables: Sequence[str], there: set[str]) -> None:
     schema = str(connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar())
     days = "daily_stats x WHERE x.date >= since AND x.date < until"
     for function, rows in ((KEPT, "new_days x"), (SUMMED_ANEW, days)):
-        made = function.replace("{schema}", schema).replace("{sums}", _both(rows, there))
+        words = {
+            "schema": schema,
+            "tables": ", ".join(tables),
+            "deletes": "\n    ".join(_deletes(table) for table in tables),
+            "sums": "".join(_sums(table, rows, there) for table in tables),
+        }
+        made = function
+        for name, value in words.items():
+            made = made.replace("{" + name + "}", value)
         connection.exec_driver_sql(made.replace("%", "%%"))
 
 
-def _both(rows: str, there: set[str]) -> str:
-    """Return SQL of the sums, days first and in the order of their keys: whoever seals beside does so too."""
-    by_day = {"date": "d.date", "organization_id": "d.organization_id", "tier": "d.tier"}
-    by_month = {"month": "date_trunc('month', d.date)::date", "project_id": "d.project_id"} | {
-        name: by_day[name] for name in ("organization_id", "tier")
-    }
-    counters, levels = _counters(there), _levels(there)
-    days = {"projects": "count(*)"} | counters | levels | OWN
-    months = {"days": "count(*)"} | counters | OWN
-    return _summed("organization_days", by_day, days, rows) + _summed(
-        "project_months", by_month, months, rows
-    )
+def _deletes(table: str) -> str:
+    period = "month" if table == "project_months" else "date"
+    return f"DELETE FROM {table} t WHERE t.{period} >= since AND t.{period} < until;"
+
+
+def _sums(table: str, rows: str, there: set[str]) -> str:
+    """Return SQL of one table's sums, in the order of its keys: whoever seals beside does so too."""
+    if table == "project_months":
+        month = {"month": "date_trunc('month', d.date)::date"}
+        keys = month | {name: f"d.{name}" for name in ("project_id", "organization_id", "tier")}
+        return _summed(table, keys, {"days": "count(*)"} | _counters(there) | OWN, rows)
+    names = ("date", "tier") if table == "tier_days" else ("date", "organization_id", "tier")
+    values = {"projects": "count(*)"} | _counters(there) | _levels(there) | OWN
+    return _summed(table, {name: f"d.{name}" for name in names}, values, rows)
 
 
 def _summed(table: str, keys: dict[str, str], values: dict[str, str], rows: str) -> str:

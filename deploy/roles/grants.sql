@@ -18,8 +18,8 @@ BEGIN
     -- Rows of a sealed table are written once, those of the ledger never deleted: retention is a function.
     FOR item IN
         SELECT c.oid::regclass AS name, CASE
-            WHEN c.relispartition OR c.relname IN ('fleetmeter_version', 'organization_days', 'project_months')
-                THEN NULL
+            WHEN c.relispartition OR c.relname IN ('fleetmeter_version', 'organization_days', 'tier_days',
+                'project_months') THEN NULL
             WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_sealed')
                 THEN 'INSERT'
             WHEN c.relname IN ('usage_hourly', 'project_stats', 'gaps', 'reconciliations', 'catalogue_readings',

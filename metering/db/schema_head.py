@@ -4,4 +4,4 @@ A constant, so that a process finds it without the migrations. A test holds it e
 file in migrations/versions/; whoever adds a revision moves it.
 """
 
-HEAD = "pastmonths01"
+HEAD = "tierdays001a"

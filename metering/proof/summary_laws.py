@@ -1,6 +1,6 @@
 """The laws of the summaries: what they hold is what the sealed days add up to."""
 
-from metering.catalogue.meters import COUNTERS, GAUGE_NAMES, columns
+from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, columns
 from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES, quoted
 
 _MOST = 2**63 - 1  # what a sum is kept as that is larger
@@ -80,6 +80,39 @@ ORGANIZATION_DAYS = _differing(
     "'organization ' || organization_id || ', ' || tier || ', '",
 )
 
+_COUNTS = (
+    *(f"{source}_{what}" for source in COUNTER_SOURCES for what in ("known", "partial")),
+    *(f"{name}_carried" for name in (*GAUGE_SOURCES, "storage")),
+    *(f"known_{name}" for name in GAUGE_NAMES),
+)
+
+
+def _merged(column: str, way: str) -> str:
+    """Return SQL of each tier's and date's cell of the platform's own meters, as `way` makes one of many."""
+    cell = _CELL.replace("d.meters", f"d.{column}")
+    return f"""
+        SELECT date, tier, jsonb_object_agg(meter, value) AS {column} FROM (
+            SELECT d.date, d.tier, own.key AS meter, {way}({_NUMBER}) AS value
+            FROM organization_days d CROSS JOIN LATERAL jsonb_each({cell}) own GROUP BY 1, 2, 3) meters
+        GROUP BY date, tier"""
+
+
+# Of the organizations' sums, which the law above holds equal to the days: the days are not read once more.
+TIER_DAYS = _differing(
+    "tier_days",
+    "date, tier",
+    f"""SELECT days.*, coalesce(sums.meters, '{{}}') AS meters,
+            coalesce(peaks.largest_meters, '{{}}') AS largest_meters FROM (
+            SELECT date, tier, sum(projects) AS projects, {columns("sum({0}) AS {0}", _COUNTS)},
+                {columns(f"least(sum({{0}}), {_MOST}) AS {{0}}", (*COUNTER_NAMES, *GAUGE_NAMES))}
+            FROM organization_days GROUP BY date, tier) days
+        LEFT JOIN ({_merged("meters", "sum")}) sums USING (date, tier)
+        LEFT JOIN ({_merged("largest_meters", "max")}) peaks USING (date, tier)""",
+    "0",
+    "date::text",
+    "tier || ', '",
+)
+
 PROJECT_MONTHS = _differing(
     "project_months",
     "month, project_id, organization_id, tier",
@@ -98,5 +131,6 @@ PROJECT_MONTHS = _differing(
 
 SUMMARY_LAWS: dict[str, tuple[str, str]] = {
     "days by organization = its projects' days": (ORGANIZATION_DAYS, "organization_days"),
+    "days by tier = its organizations' days": (TIER_DAYS, "tier_days"),
     "months by project = its days": (PROJECT_MONTHS, "project_months"),
 }

@@ -63,6 +63,7 @@ def test_every_grouping_total_comparison_and_file_holds_own_rows_alone(
         )
         connection.execute(text("UPDATE organization_days SET mqtt_inbound = 1 WHERE organization_id = :id"),
                            {"id": ORGANIZATION})  # fmt: skip
+        connection.execute(text("UPDATE tier_days SET mqtt_inbound = mqtt_inbound + 999"))
     with limited(engine, (rivals.organization,)) as connection:
         assert [shown(connection, state) for state in states()] == before
 

@@ -15,6 +15,7 @@ from console.data.explore.question import Question
 LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
 OTHER = None  # the label of the groups that have no series of their own
 OPEN_DAYS = 7  # that are read from the hours, where a seal is late
+_EVERYBODY = text("SELECT fleetmeter_unscoped()")  # whether the session sees every organization
 _NEWEST = text("SELECT max(date) FROM organization_days WHERE date <= :last")
 
 
@@ -37,14 +38,14 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     """Answer a question about counters and gauges by day or longer, as of `today`."""
     parameters = question.parameters() | {"today": today, "top": question.top}
     opened = first_open(connection, question, today)
-    parameters |= open_from(opened)
+    parameters |= open_from(opened) | {"everybody": connection.scalar(_EVERYBODY)}
     if question.by == "project":
         return _largest_and_rest(connection, question, parameters)
     if opened:
         parameters["open_sums"] = _open_sums(connection, question, parameters)
     if question.by == "organization" and all(measure.adds_up for measure in question.measures):
         return _largest_and_rest(connection, question, parameters)
-    label, days = LABELS[question.by], _days(question, opened)
+    label, days = LABELS[question.by], _days(question, question.by, parameters)
     if question.by == "tier" and (whole := _all_tiers(connection, question, days, parameters)):
         return whole
     labels, groups = [""], 1
@@ -103,18 +104,27 @@ def open_from(opened: date | None) -> dict[str, Any]:
     return {"open": opened, "open_at": opened and datetime.combine(opened, time(), UTC)}
 
 
-def _sealed(question: Question) -> str:
-    names = filters(question)
-    read_days = sql.of_projects if "projects" in names else sql.of_organizations
-    return read_days(question.measures, sql.where(names))
+def _days(question: Question, by: str, parameters: dict[str, Any]) -> list[str]:
+    """Return SQL of the days, sealed and open, that tell apart what `by` says: the open ones are sums.
 
-
-def _days(question: Question, opened: date | None) -> list[str]:
-    """Return SQL of the sealed and the open days, these from `:open_sums` except by project."""
+    Of a question by project the open days are read from the hours.
+    """
     names = filters(question)
+    sealed = _sealed(question, by, names, everybody=bool(parameters["everybody"]))
+    if not parameters["open"]:
+        return [sealed]
     by_project = question.by == "project"
     live = sql.open_days(question.measures, names) if by_project else sql.of_sums(question.measures, names)
-    return [_sealed(question), live] if opened else [_sealed(question)]
+    return [sealed, live]
+
+
+def _sealed(question: Question, by: str, names: Sequence[str], *, everybody: bool) -> str:
+    condition = sql.where(names)
+    if "projects" in names:
+        return sql.of_projects(question.measures, condition)
+    if everybody and by != "organization" and "organizations" not in names:
+        return sql.of_tiers(question.measures, condition)
+    return sql.of_organizations(question.measures, condition)
 
 
 def _open_sums(connection: Connection, question: Question, parameters: dict[str, Any]) -> str:
@@ -146,7 +156,9 @@ def _largest_and_rest(connection: Connection, question: Question, parameters: di
     whole = _whole(connection, question, parameters)
     own, label = _own(question, labels), LABELS[question.by]
     parameters |= own.parameters() | {"ends": sorted(set(whole["ends"]))}
-    statement = sql.grouped(_days(own, opened), own.measures, label, own.grain, sql.GIVEN_LAST_DAYS)
+    statement = sql.grouped(
+        _days(own, own.by, parameters), own.measures, label, own.grain, sql.GIVEN_LAST_DAYS
+    )
     frame = long(connection.execute(text(statement), parameters), question.measures)
     if groups > len(labels):
         frame = pd.concat([frame, _rest(whole, frame, question.measures)], ignore_index=True)
@@ -163,7 +175,7 @@ def _own(question: Question, labels: Sequence[Any]) -> Question:
 
 def _whole(connection: Connection, question: Question, parameters: dict[str, Any]) -> pd.DataFrame:
     """Return the total of all groups, which says how much is left beside those on top."""
-    days = _days(question, parameters["open"])
+    days = _days(question, "none", parameters)
     statement = sql.grouped(days, question.measures, "''", question.grain)
     return long(connection.execute(text(statement), parameters), question.measures)
 

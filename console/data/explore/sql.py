@@ -64,12 +64,26 @@ def of_projects(measures: Sequence[Measure], condition: str) -> str:
 
 def of_organizations(measures: Sequence[Measure], condition: str) -> str:
     """Return SQL of the summaries of sealed days, a row for an organization's projects of one tier."""
+    return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, {_summed(measures)}
+        FROM organization_days WHERE date >= :first AND date <= :last AND {condition}"""
+
+
+def of_tiers(measures: Sequence[Measure], condition: str) -> str:
+    """Return SQL of the summaries of sealed days, a row for the projects of one tier of every organization.
+
+    A session that is limited to organizations sees none of them.
+    """
+    return f"""SELECT NULL::bigint AS project_id, date, NULL::bigint AS organization_id, tier,
+            {_summed(measures)}
+        FROM tier_days WHERE date >= :first AND date <= :last AND {condition}"""
+
+
+def _summed(measures: Sequence[Measure]) -> str:
     values = ", ".join(
         f"CASE WHEN {m.known} > 0 THEN {m.summed} END AS v{i}, {m.known} AS k{i}, {m.earlier} AS e{i}"
         for i, m in enumerate(measures)
     )
-    return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, projects AS rows, {values}
-        FROM organization_days WHERE date >= :first AND date <= :last AND {condition}"""
+    return f"projects AS rows, {values}"
 
 
 def _live(measure: Measure, number: int) -> str:

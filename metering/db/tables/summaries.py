@@ -26,9 +26,25 @@ def _quality(source: str) -> list[Column[Any]]:
     return [_count(f"{source}_known"), _count(f"{source}_partial")]
 
 
-# The sealed days of an organization's projects of one tier on one date: `projects` of them. A counter is the
-# sum over those whose source measured it (`<source>_known`); a gauge the sum of the known levels
-# (`known_<gauge>`). `<source>_carried` levels are of an earlier day, for `storage` in one part at least.
+def _of_days() -> list[Column[Any]]:
+    """Return the columns that sum `projects` sealed days of one date.
+
+    A counter is the sum over those whose source measured it (`<source>_known`); a gauge the sum of the known
+    levels (`known_<gauge>`). `<source>_carried` levels are of an earlier day, for `storage` in one part at
+    least.
+    """
+    return [
+        _count("projects"),
+        *(column for source in COUNTER_SOURCES for column in _quality(source)),
+        *(_count(f"{name}_carried") for name in (*GAUGE_SOURCES, "storage")),
+        *(_count(f"known_{name}") for name in GAUGE_NAMES),
+        *(_sum(name) for name in (*COUNTER_NAMES, *GAUGE_NAMES)),
+        own_meters(),
+        own_meters("largest_meters"),
+    ]
+
+
+# The sealed days of an organization's projects of one tier on one date.
 organization_days = Table(
     "organization_days",
     METADATA,
@@ -41,14 +57,17 @@ organization_days = Table(
         autoincrement=False,
     ),
     Column("tier", Text, primary_key=True),
-    _count("projects"),
-    *(column for source in COUNTER_SOURCES for column in _quality(source)),
-    *(_count(f"{name}_carried") for name in (*GAUGE_SOURCES, "storage")),
-    *(_count(f"known_{name}") for name in GAUGE_NAMES),
-    *(_sum(name) for name in (*COUNTER_NAMES, *GAUGE_NAMES)),
-    own_meters(),
-    own_meters("largest_meters"),
+    *_of_days(),
     Index("organization_days_organization_id_date_idx", "organization_id", "date"),
+)
+
+# The same of every organization's projects of one tier: for totals, and for nobody of an organization.
+tier_days = Table(
+    "tier_days",
+    METADATA,
+    Column("date", Date, primary_key=True),
+    Column("tier", Text, primary_key=True),
+    *_of_days(),
 )
 
 # The sealed `days` of a project in one month, by their owner and tier; counters as above.

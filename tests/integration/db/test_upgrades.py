@@ -50,6 +50,7 @@ LANDED = {
     "20261127_unknown_log_levels.py": "54242e63076d9784edaf1f0ea7ec663c75815b4cbb8dd941a095d53e204fe626",
     "20261127_value_corrections.py": "3d36e93616fcf7bc6501b066b0908ee105cee35f52bd87ca1a5aa039076269d9",
     "20261127_views_and_annotations.py": "422ae943dffb3de608970d0c433868f93d36a4499f9e5230cf0fcbe108a5f7a6",
+    "20261128_tier_days.py": "6ea8e1cc04e7d3b9fd1f0409851fede2c085dbda9054bcfa0d72d968029176b0",
 }
 # The revision of the first release: from it on a database could hold sealed days and closed months.
 FIRST_RELEASE = "k9012345678i"

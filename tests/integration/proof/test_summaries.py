@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, text
 
+from fleetmeter import schema
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
 from metering.days.seal import seal_through
+from metering.db import scope
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
+from metering.proof.summary_laws import SUMMARY_LAWS
 from metering.proof.verify import verify
 from migrations import summaries
 from tests.support.platform import Platform
@@ -40,6 +43,8 @@ def test_the_seal_keeps_the_sums_and_verify_proves_them(engine: Engine, platform
     query = """SELECT organization_id, tier, projects, mqtt_known, mqtt_inbound::int, platform_db_known
         FROM organization_days"""
     assert [tuple(row) for row in platform.rows(query)] == [(organization, "pro", 3, 3, 30, 0)]
+    tiers = platform.rows("SELECT tier, projects, mqtt_known, mqtt_inbound::int FROM tier_days")
+    assert [tuple(row) for row in tiers] == [("pro", 3, 3, 30)]
     months = platform.rows("SELECT month::text, days, mqtt_outbound::int FROM project_months")
     assert [tuple(row) for row in months] == [("2026-11-01", 1, 1)] * 3
     report = verify(engine)
@@ -48,7 +53,8 @@ def test_the_seal_keeps_the_sums_and_verify_proves_them(engine: Engine, platform
 
 
 def test_functions_made_anew_keep_the_same_sums(engine: Engine, platform: Platform) -> None:
-    query = "SELECT to_jsonb(d) FROM organization_days d UNION ALL SELECT to_jsonb(m) FROM project_months m"
+    query = """SELECT to_jsonb(d) FROM organization_days d UNION ALL SELECT to_jsonb(m) FROM project_months m
+        UNION ALL SELECT to_jsonb(t) FROM tier_days t"""
     _, ids = sealed(engine, platform)
     rows = [dict(row[0]) for row in platform.rows(query)]
     with engine.begin() as connection:
@@ -64,11 +70,17 @@ def test_verify_names_the_value_of_a_sum_that_is_wrong(engine: Engine, platform:
     organization, ids = sealed(engine, platform)
     platform.sql("UPDATE organization_days SET mqtt_inbound = 31")
     platform.sql("DELETE FROM project_months WHERE project_id = :id", id=ids[1])
+    platform.sql("UPDATE tier_days SET mqtt_inbound = 32, meters = '[]'")
     found = [str(each) for each in verify(engine).discrepancies]
     assert (
         f"days by organization = its projects' days: 2026-11-22, organization {organization}, pro,"
         " mqtt_inbound: expected 30, found 31" in found
     )
+    assert (
+        "days by tier = its organizations' days: 2026-11-22, pro, mqtt_inbound: expected 31, found 32"
+        in found
+    )
+    assert "days by tier = its organizations' days: 2026-11-22, pro, meters: expected {}, found []" in found
     assert any("project " + str(ids[1]) in line and "months by project" in line for line in found)
     with engine.begin() as connection:
         connection.execute(text("SELECT fleetmeter_summarize('2026-11-01', '2026-12-01')"))
@@ -84,9 +96,31 @@ def test_own_meters_are_added_and_their_largest_is_kept(engine: Engine, platform
                 SELECT p.id, '2026-11-23', p.organization_id, 2026, 11, 23, 'pro', '{}',
                     jsonb_build_object('queries', p.id, 'peak', 5), '' FROM projects p""")
         )
-        meters, largest = connection.execute(
-            text("SELECT meters, largest_meters FROM organization_days WHERE date = '2026-11-23'")
-        ).one()
-    assert (meters, largest) == ({"queries": sum(ids), "peak": 15}, {"queries": max(ids), "peak": 5})
-    broken = {each.law for each in verify(engine).discrepancies}
-    assert not any("days by organization" in law or "months by project" in law for law in broken)
+    for table in ("organization_days", "tier_days"):
+        meters, largest = platform.rows(
+            f"SELECT meters, largest_meters FROM {table} WHERE date = '2026-11-23'"
+        )[0]
+        assert (meters, largest) == ({"queries": sum(ids), "peak": 15}, {"queries": max(ids), "peak": 5})
+    assert not {each.law for each in verify(engine).discrepancies} & {*SUMMARY_LAWS}
+
+
+def test_an_upgrade_fills_the_sums_by_tier_with_what_is_sealed(engine: Engine, platform: Platform) -> None:
+    _, ids = sealed(engine, platform)
+    other = platform.project(platform.organization("pro"), created_at=DAY.start)
+    day = """INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, tier, coverage,
+            meters, s3_storage_bytes, row_hash)
+        SELECT id, '2026-11-23', organization_id, 2026, 11, 23, 'pro', '{}',
+            jsonb_build_object('queries', id, 'peak', 5), 9223372036854775807, ''
+        FROM projects WHERE id = ANY(:ids)"""
+    platform.sql(day, ids=[*ids, other])
+    query = "SELECT to_jsonb(t) FROM tier_days t ORDER BY date, tier"
+    kept = [dict(row[0]) for row in platform.rows(query)]
+    schema.downgrade(engine, "pastmonths01")
+    platform.sql(day.replace("11-23", "11-24"), ids=ids)  # by the trigger as it was
+    schema.migrate(engine)
+    assert [dict(row[0]) for row in platform.rows(query)][:2] == kept
+    assert [row[0] for row in platform.rows("SELECT projects FROM tier_days ORDER BY date")] == [3, 4, 3]
+    assert not {each.law for each in verify(engine).discrepancies} & {*SUMMARY_LAWS}
+    with engine.connect() as connection:
+        scope.limit(connection, (1,))
+        assert connection.scalar(text("SELECT count(*) FROM tier_days")) == 0
