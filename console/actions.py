@@ -120,7 +120,7 @@ def acknowledge(alert_ids: Sequence[int], note: str) -> None:
 def set_thresholds(organization: int, meter: str | None, percents: Sequence[int]) -> None:
     """Set at which shares of an allowance a customer's limits are reported. Raises BudgetRefused."""
     with write_transaction("operator") as by:
-        thresholds.put(by.connection, organization, meter, percents, by.actor)
+        thresholds.save(by.connection, organization, meter, percents, by.actor)
 
 
 def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str, at: datetime) -> None:
@@ -135,7 +135,7 @@ def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str,
             budgets.remove(by.connection, by.actor, **target)
         else:
             offered = plans.load(current_settings().plans)
-            budgets.put(by.connection, offered, at, amount, currency, by.actor, **target)
+            budgets.save(by.connection, offered, at, amount, currency, by.actor, **target)
 
 
 def accept_gap(gap: int, reason: str, at: datetime) -> None:

@@ -8,7 +8,7 @@ from console.data.session import current_person, current_scope
 from console.data.waiting import waiting
 from console.pages import navigation
 from console.ui import account, error_boundary
-from metering.errors import NotSignedIn, Refused
+from metering.errors import AccessRefused, NotSignedIn
 
 HERE = Path(__file__).parent
 
@@ -31,7 +31,7 @@ def _show(start: str) -> None:
     except NotSignedIn as error:
         navigation(start, shown=False)
         account.sign_in(str(error))
-    except Refused as error:
+    except AccessRefused as error:
         navigation(start, shown=False)
         account.refused(str(error))
     else:

@@ -3,11 +3,11 @@
 FleetmeterError
     the environment    SettingsError, DatabaseUnavailable, DatabaseRefused, SchemaError, LockTimeout,
                        ClockWrong, SourceUnavailable, DeliveryFailed
-    what is asked of   UnknownProject, ProjectInactive, UnknownOrganization, UnknownCounter, UnknownGap,
+    things asked for   UnknownProject, ProjectInactive, UnknownOrganization, UnknownCounter, UnknownGap,
                        UnknownAlert, PeriodError
     money              PlanError, MonthClosed, AdjustmentRefused, BudgetRefused
-    who asks           NotSignedIn, Refused, ScopeNotEnforced, UnknownToken, TokenRefused, NeedsApproval,
-                       ApprovalRefused
+    who asks           NotSignedIn, AccessRefused, ScopeNotEnforced, UnknownToken, TokenRefused,
+                       NeedsApproval, ApprovalRefused
     operations         PauseRefused, MoveFailed, RestoreRefused
 """
 
@@ -112,7 +112,7 @@ class NotSignedIn(FleetmeterError):
     """Nobody is signed in, or the sign-in has ended."""
 
 
-class Refused(FleetmeterError):
+class AccessRefused(FleetmeterError):
     """Who is signed in may not do this, or has no role at all; names whom to ask."""
 
 

@@ -36,9 +36,9 @@ def migrate(connection: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("Fleetmeter's migrations read the database they change; run them online.")
 
-given: Connection | None = context.config.attributes.get("connection")
-if given is not None:
-    migrate(given)
+callers_connection: Connection | None = context.config.attributes.get("connection")
+if callers_connection is not None:
+    migrate(callers_connection)
 else:
     engine = engine_of(load_settings().database, poolclass=pool.NullPool)
     with engine.connect() as connection:

@@ -22,7 +22,7 @@ COLUMNS = text("""
     SELECT attname FROM pg_attribute
     WHERE attrelid = to_regclass('organization_days') AND attnum > 0 AND NOT attisdropped""")
 BY_TIER = text("SELECT to_regclass('tier_days') IS NOT NULL")  # an older schema has no such table yet
-KEPT = """
+SUMMARIZE_NEW = """
 CREATE OR REPLACE FUNCTION fleetmeter_summarize_new() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $body$
 BEGIN
@@ -79,17 +79,17 @@ def _columns(table: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _make(connection: Connection, tables: Sequence[str], there: set[str]) -> None:
     schema = str(connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar())
     days = "daily_stats x WHERE x.date >= since AND x.date < until"
-    for function, rows in ((KEPT, "new_days x"), (SUMMED_ANEW, days)):
+    for function, rows in ((SUMMARIZE_NEW, "new_days x"), (SUMMED_ANEW, days)):
         words = {
             "schema": schema,
             "tables": ", ".join(tables),
             "deletes": "\n    ".join(_deletes(table) for table in tables),
             "sums": "".join(_sums(table, rows, there) for table in tables),
         }
-        made = function
+        statement = function
         for name, value in words.items():
-            made = made.replace("{" + name + "}", value)
-        connection.exec_driver_sql(made.replace("%", "%%"))
+            statement = statement.replace("{" + name + "}", value)
+        connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _deletes(table: str) -> str:
@@ -131,10 +131,10 @@ def _counters(there: set[str]) -> dict[str, str]:
     quality = {
         f"{source}_{what}": f"count(*) FILTER (WHERE {condition})"
         for source in COUNTER_SOURCES
-        for what, condition in (("known", _known(source)), ("partial", f"d.{source}_state = 'partial'"))
+        for what, condition in (("known", _is_known(source)), ("partial", f"d.{source}_state = 'partial'"))
     }
     return quality | {
-        c.name: _bounded(f"coalesce(sum(d.{c.name}) FILTER (WHERE {_known(c.source)}), 0)")
+        c.name: _bounded(f"coalesce(sum(d.{c.name}) FILTER (WHERE {_is_known(c.source)}), 0)")
         for c in COUNTERS
         if c.name in there
     }
@@ -145,11 +145,11 @@ def _levels(there: set[str]) -> dict[str, str]:
     earlier["storage"] = " OR ".join(earlier.values())
     carried = {f"{source}_carried": f"count(*) FILTER (WHERE {old})" for source, old in earlier.items()}
     gauges = [gauge.name for gauge in GAUGES if gauge.name in there]
-    known = {f"known_{name}": f"count(d.{name})" for name in gauges}
-    return carried | known | {name: _bounded(f"coalesce(sum(d.{name}), 0)") for name in gauges}
+    known_counts = {f"known_{name}": f"count(d.{name})" for name in gauges}
+    return carried | known_counts | {name: _bounded(f"coalesce(sum(d.{name}), 0)") for name in gauges}
 
 
-def _known(source: str) -> str:
+def _is_known(source: str) -> str:
     return f"d.{source}_state NOT IN {BLIND}"
 
 

@@ -111,7 +111,7 @@ def _of_organization(
 
 def _of_project(access: Access, check: str, project: int, amount: int) -> Check:
     meter = checks.OF_PROJECT.get(check, check)
-    if check not in checks.OF_PROJECT and check not in own_meters.known(access.connection):
+    if check not in checks.OF_PROJECT and check not in own_meters.by_name(access.connection):
         takes = f"{', '.join(CHECKS)} or a meter of the platform's own"
         raise Problem(422, f"there is no check {check}; it is one of {takes}")
     plans, at = access.server.plans, access.at

@@ -27,7 +27,7 @@ from api.schemas import DayShape, HourShape, MonthShape, listing
 from metering.catalogue import projects, unknowns
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.catalogue.periods import Day, Month
-from metering.catalogue.unknowns import looked_in_month
+from metering.catalogue.unknowns import measured_columns
 
 router = APIRouter(tags=["Usage"], route_class=ApiRoute)
 
@@ -53,7 +53,7 @@ DAYS = text(f"""{_DAYS}
     WHERE project_id = :project AND date >= :first AND date <= :last AND date > :after
     ORDER BY date LIMIT :most""")
 FLEET = text(f"""{_DAYS} WHERE date = :date AND project_id > :after ORDER BY project_id LIMIT :most""")
-_MONTHS = f"SELECT {', '.join(MONTH)}, {looked_in_month('m')} FROM monthly_stats m"
+_MONTHS = f"SELECT {', '.join(MONTH)}, {measured_columns('m')} FROM monthly_stats m"
 MONTHS = text(f"""{_MONTHS}
     WHERE project_id = :project AND (year, month) > (:year, :month) ORDER BY year, month LIMIT :most""")
 BILLS = text(f"""{_MONTHS}

@@ -11,7 +11,7 @@ from typing import Any
 
 from metering.config.oidc import ROLES, Role, same
 from metering.config.settings import Settings
-from metering.errors import NotSignedIn, Refused
+from metering.errors import AccessRefused, NotSignedIn
 
 Claims = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def identify(claims: Claims, settings: Settings, at: datetime) -> Person:
         return Person(address, "viewer", organizations)
     role = _claimed(claims, settings)
     if role is None:
-        raise Refused(f"{address} has no role in this console; ask {settings.access_contact} for one")
+        raise AccessRefused(f"{address} has no role in this console; ask {settings.access_contact} for one")
     return Person(address, role)
 
 
@@ -77,10 +77,10 @@ def _refuse_ended(claims: Claims, settings: Settings, at: datetime) -> None:
 def _address(claims: Claims, settings: Settings) -> str:
     address = claims.get("email")
     if not isinstance(address, str) or "@" not in address:
-        raise Refused(f"Your sign-in names no e-mail address; ask {settings.access_contact}")
+        raise AccessRefused(f"Your sign-in names no e-mail address; ask {settings.access_contact}")
     verified = claims.get("email_verified", settings.oidc_trust_email)
     if verified not in (True, "true"):
-        raise Refused(f"Nobody has verified that {address} is yours; ask {settings.access_contact}")
+        raise AccessRefused(f"Nobody has verified that {address} is yours; ask {settings.access_contact}")
     return same(address)
 
 

@@ -14,7 +14,7 @@ from metering.pricing import plans
 from metering.pricing.month_versions import MonthVersions, in_month
 from metering.pricing.plans import PlanVersion
 from metering.running import burn_down
-from metering.running.burn_down import Wanted
+from metering.running.burn_down import LimitsQuery
 
 
 # Whether a month waits to be closed is looked up in every project's bills.
@@ -29,12 +29,12 @@ def behind(scope: Scope) -> bool:
 def titles(scope: Scope) -> dict[str, str]:
     """Return the title of every meter by its name, the platform's own meters last."""
     with read_transaction_as(scope) as page:
-        own = own_meters.known(page.connection)
+        own = own_meters.by_name(page.connection)
     named = {name: meter.label for name, meter in METERS.items()}
     return named | {name: escape.short(meter.title) for name, meter in own.items()}
 
 
-def read(page: ReadTransaction, late: bool, wanted: Wanted) -> list[Row]:
+def read(page: ReadTransaction, late: bool, wanted: LimitsQuery) -> list[Row]:
     """Return the limits that are `wanted`, by the plan of the running month; `late`: what `behind` said."""
     return list(burn_down.limits(page.connection, versions(page), page.at, late, wanted))
 

@@ -12,7 +12,7 @@ from metering.catalogue.own_meters import OwnMeter
 @st.cache_data(ttl=30, max_entries=4, show_spinner=False)
 def _known(address: str) -> dict[str, OwnMeter]:
     with read_transaction_as(None) as page:  # what a meter is called is the same for everybody
-        return own_meters.known(page.connection)
+        return own_meters.by_name(page.connection)
 
 
 def known() -> dict[str, OwnMeter]:
@@ -22,9 +22,9 @@ def known() -> dict[str, OwnMeter]:
 
 def label(meter: str) -> str:
     """Return how pages call a meter, built in or not; one that nobody declared is called by its name."""
-    return METERS[meter].label if meter in METERS else own_meters.described(meter, known()).title
+    return METERS[meter].label if meter in METERS else own_meters.find(meter, known()).title
 
 
 def unit(meter: str) -> str:
     """Return the unit of a meter, built in or not; empty where nobody declared it."""
-    return METERS[meter].unit if meter in METERS else own_meters.described(meter, known()).unit
+    return METERS[meter].unit if meter in METERS else own_meters.find(meter, known()).unit

@@ -14,7 +14,7 @@ from metering.catalogue import platform
 from metering.config.oidc import Role
 from metering.config.settings import current_settings
 from metering.db.scope import Scope
-from metering.errors import FleetmeterError, NotSignedIn, Refused
+from metering.errors import AccessRefused, FleetmeterError, NotSignedIn
 
 T = TypeVar("T")
 _CLAIMS: ContextVar[Mapping[str, Any] | None] = ContextVar("claims", default=None)
@@ -93,7 +93,7 @@ def current_scope() -> Scope:
     ids = _organization_ids(person.organizations, database.key())
     if not ids:
         contact = current_settings().access_contact
-        raise Refused(f"{person.actor} belongs to no organization that is known here; ask {contact}")
+        raise AccessRefused(f"{person.actor} belongs to no organization that is known here; ask {contact}")
     return ids
 
 

@@ -16,7 +16,7 @@ from metering.db import clock
 from metering.db import scope as row_security
 from metering.db.scope import Scope
 from metering.db.transactions import read_snapshot
-from metering.errors import Refused, SchemaError
+from metering.errors import AccessRefused, SchemaError
 
 STATEMENT_TIMEOUT = "15s"
 # A table, column or function that is not there.
@@ -95,7 +95,7 @@ def write_transaction(role: Role) -> Iterator[WriteTransaction]:
     person = session.current_person()
     if not person.has(role):
         contact = current_settings().access_contact
-        raise Refused(
+        raise AccessRefused(
             f"{person.actor} is {person.role} and this takes {role}; nothing was done. Ask {contact}"
         )
     with database.unlimited() as connection:

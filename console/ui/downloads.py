@@ -74,7 +74,7 @@ def _csv(month: Month) -> str:
 def _csv_counted(export: Export) -> tuple[str, Contents]:
     stream, contents = io.StringIO(), Contents()
     with read_transaction() as page:
-        rows = contents.counted(export.names, export.rows(page.connection))
+        rows = contents.count_rows(export.names, export.rows(page.connection))
         csv_format.write(rows, export.names, stream)
     return stream.getvalue(), contents
 

@@ -54,7 +54,7 @@ def outcome(run: Mapping[str, Any]) -> str:
     if run["state"] != "succeeded":
         return errors[-1] if errors else ""
     is_preview = bool(run.get("dry_run"))
-    done = words.done(run["result"] or {}, is_preview)
+    done = words.describe(run["result"] or {}, is_preview)
     if is_preview:
         return f"Preview, nothing was changed: {done}" if done else "Preview: nothing to do"
     if errors:

@@ -89,7 +89,7 @@ def set_thresholds(
 ) -> None:
     """Set at which shares of an allowance a customer's limits are reported."""
     with transaction(environment.engine(environment.load())) as connection:
-        thresholds.put(connection, organization, meter, at or [], corrections.actor())
+        thresholds.save(connection, organization, meter, at or [], corrections.actor())
     shares = ", ".join(f"{percent} %" for percent in sorted(set(at or thresholds.DEFAULT)))
     OUT.print_line(f"organization {organization}: {meter or 'every meter'} is reported at {shares}")
 

@@ -80,7 +80,7 @@ def set_budget(
     with transaction(engine) as connection:
         offered = plans.load(settings.plans)
         money = _money(amount)
-        budgets.put(connection, offered, now, money, currency, corrections.actor(), organization, project)
+        budgets.save(connection, offered, now, money, currency, corrections.actor(), organization, project)
     whose = f"project {project}" if project is not None else f"organization {organization}"
     OUT.print_line(f"the budget of {whose} is {quantities.money(money, currency)} a month")
 

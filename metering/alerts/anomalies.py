@@ -99,8 +99,8 @@ def judge(
     is open during it: the database ends transactions that stay idle.
     """
     opened = 0
-    for done, ids in enumerate(chunks(project_ids)):
-        progress("judging days", done * CHUNK, len(project_ids))
+    for finished_chunks, ids in enumerate(chunks(project_ids)):
+        progress("judging days", finished_chunks * CHUNK, len(project_ids))
         with transaction(engine) as connection:
             projects.ensure(connection, ids, at)
             loaded_at = connection.execute(text("SELECT now()")).scalar_one()
@@ -150,12 +150,12 @@ def _load(connection: Connection, ids: list[int]) -> Days | None:
     due[at[0], at[1]] = [row.due for row in rows]
     usage = {}
     for counter in COUNTERS:
-        known = [
+        values = [
             np.nan if getattr(row, f"{counter.source}_unknown") else float(getattr(row, counter.name))
             for row in rows
         ]
         usage[counter.name] = np.full(shape, np.nan)
-        usage[counter.name][at[0], at[1]] = known
+        usage[counter.name][at[0], at[1]] = values
     return Days(list(places), first, usage, due)
 
 

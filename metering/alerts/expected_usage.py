@@ -45,13 +45,13 @@ def beside(connection: Connection, project_id: int, meter: str, first: Day, last
     since = Day(first.date - timedelta(days=forecast.REACH))
     bounds = {"id": project_id, "first": since.date, "last": last.date}
     used = {row.date: row.used for row in connection.execute(_QUERIES[meter], bounds)}
-    known = [used.get(day.date) for day in days(since, last)]
-    usage = np.array([np.nan if value is None else float(value) for value in known])
+    quantities = [used.get(day.date) for day in days(since, last)]
+    usage = np.array([np.nan if value is None else float(value) for value in quantities])
     band = forecast.expected(sliding_window_view(usage, forecast.REACH)[:-1])
     return [
         Expectation(day.date, actual, _whole(low, np.ceil), _whole(high, np.floor))
         for day, actual, low, high in zip(
-            days(first, last), known[forecast.REACH :], band.low, band.high, strict=True
+            days(first, last), quantities[forecast.REACH :], band.low, band.high, strict=True
         )
     ]
 

@@ -80,9 +80,9 @@ def _since_first_use(past: Array) -> Array:
 def _enough(past: Array) -> NDArray[np.bool_]:
     """Return which series are known on LEAST_DAYS, and used on half of the last two months' days."""
     recent = past[:, -7 * WEEKS :]
-    known = np.isfinite(recent).sum(axis=1)
+    known_days = np.isfinite(recent).sum(axis=1)
     used = (np.nan_to_num(recent) > 0).sum(axis=1)
-    enough: NDArray[np.bool_] = (known >= LEAST_DAYS) & (2 * used >= known)
+    enough: NDArray[np.bool_] = (known_days >= LEAST_DAYS) & (2 * used >= known_days)
     return enough
 
 

@@ -103,13 +103,13 @@ AT_STAKE = (
 
 
 def read(
-    connection: Connection, resolved: bool = False, most: int = 200, **chosen: int | str | bool | None
+    connection: Connection, resolved: bool = False, most: int = 200, **filters: int | str | bool | None
 ) -> list[Incident]:
     """Return the open incidents, critical and newest first; with `resolved`, resolved ones after them.
 
-    `chosen`: values of FILTERS; None: any. `search` is a part of a name, or a project's id.
+    `filters`: values of FILTERS; None: any. `search` is a part of a name, or a project's id.
     """
-    used = {name: value for name, value in chosen.items() if value is not None}
+    used = {name: value for name, value in filters.items() if value is not None}
     conditions = ["true" if resolved else "a.resolved_at IS NULL", *(FILTERS[name] for name in used)]
     query = text(f"{LIST} WHERE {' AND '.join(conditions)} {ORDER}")
     return [Incident(**row) for row in connection.execute(query, used | {"most": most}).mappings()]

@@ -67,7 +67,7 @@ class Sample(NamedTuple):
     at: datetime
     received: int
     uptime_seconds: int
-    counted: int
+    counted_messages: int
 
 
 def last_complete_hour(at: datetime) -> Hour:
@@ -117,8 +117,14 @@ def compare_broker(
     connection: Connection, broker: str, at: datetime, received: int, uptime_seconds: int
 ) -> dict[str, Any]:
     """Store the count of `broker` at `at`, and compare it with the one before the hour; return both."""
-    counted = int(connection.execute(EVER_COUNTED).scalar_one())
-    row = {"broker": broker, "at": at, "received": received, "uptime": uptime_seconds, "counted": counted}
+    counted_messages = int(connection.execute(EVER_COUNTED).scalar_one())
+    row = {
+        "broker": broker,
+        "at": at,
+        "received": received,
+        "uptime": uptime_seconds,
+        "counted": counted_messages,
+    }
     connection.execute(
         text("""
             INSERT INTO broker_samples VALUES (:broker, :at, :received, :uptime, :counted)
@@ -141,7 +147,7 @@ def _between(samples: Sequence[Sample]) -> tuple[int | None, int, int]:
     """Return theirs, ours and restarts; a span with a restart of the broker is in neither count."""
     spans = [(earlier, later) for earlier, later in pairwise(samples) if not _restarted(earlier, later)]
     theirs = sum(later.received - earlier.received for earlier, later in spans) if spans else None
-    our = sum(later.counted - earlier.counted for earlier, later in spans)
+    our = sum(later.counted_messages - earlier.counted_messages for earlier, later in spans)
     return theirs, our, len(samples) - 1 - len(spans)
 
 

@@ -16,7 +16,7 @@ from metering.organizations.budgets import require_organization
 
 DEFAULT = (80, 100)
 MOST = 10_000  # percent
-COUNTED = ("projects", "users")  # what an organization's tier includes, beside meters of projects
+ORGANIZATION_METERS = ("projects", "users")  # what an organization's tier includes, beside meters of projects
 
 LIST = text(f"""
     SELECT t.organization_id, o.name AS organization, t.meter, t.percents
@@ -26,7 +26,7 @@ LEAST = text("SELECT min(percent) FROM alert_thresholds, unnest(percents) AS per
 ONE = text("""
     SELECT percents FROM alert_thresholds
     WHERE organization_id = :organization_id AND meter IS NOT DISTINCT FROM CAST(:meter AS text)""")
-PUT = text("""
+UPSERT = text("""
     INSERT INTO alert_thresholds (organization_id, meter, percents)
     VALUES (:organization_id, :meter, :percents)
     ON CONFLICT (organization_id, coalesce(meter, '')) DO UPDATE SET percents = excluded.percents""")
@@ -46,7 +46,7 @@ def least(connection: Connection) -> float:
     return min(DEFAULT[0], own_least or DEFAULT[0]) / 100
 
 
-def put(
+def save(
     connection: Connection, organization_id: int, meter: str | None, percents: Sequence[int], actor: str
 ) -> None:
     """Set an organization's thresholds of `meter`, or of every meter; none: the default again.
@@ -54,17 +54,19 @@ def put(
     Raises BudgetRefused for an unknown organization or meter, and for shares out of 1 to MOST.
     """
     require_organization(connection, organization_id)
-    if meter is not None and meter not in (*METERS, *COUNTED):
-        raise BudgetRefused(f"there is no meter {meter!r}; the meters are {', '.join((*METERS, *COUNTED))}")
+    if meter is not None and meter not in (*METERS, *ORGANIZATION_METERS):
+        raise BudgetRefused(
+            f"there is no meter {meter!r}; the meters are {', '.join((*METERS, *ORGANIZATION_METERS))}"
+        )
     if wrong := [percent for percent in percents if not 1 <= percent <= MOST]:
         raise BudgetRefused(f"a threshold is 1 to {MOST:,} percent, not {wrong[0]}")
     whose = {"organization_id": organization_id, "meter": meter}
     before = connection.scalar(ONE, whose)
     after = sorted(set(percents)) or None
-    connection.execute(PUT if after else DELETE, whose | ({"percents": after} if after else {}))
+    connection.execute(UPSERT if after else DELETE, whose | ({"percents": after} if after else {}))
     subject = f"thresholds of organization {organization_id}: {meter or 'every meter'}"
-    audit_log.record(connection, actor, "thresholds", subject, _said(before), _said(after))
+    audit_log.record(connection, actor, "thresholds", subject, _as_json(before), _as_json(after))
 
 
-def _said(percents: Sequence[int] | None) -> dict[str, Any] | None:
+def _as_json(percents: Sequence[int] | None) -> dict[str, Any] | None:
     return None if percents is None else {"percents": list(percents)}

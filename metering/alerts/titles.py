@@ -161,8 +161,8 @@ def _clock(detail: Detail) -> str:
 
 
 def _silent(detail: Detail) -> str:
-    seen = quantities.moment(_instant(detail["last_seen_at"]))
-    return f"counter {detail['client_id']} is silent since {seen}: {detail['why']}"
+    last_seen = quantities.moment(_instant(detail["last_seen_at"]))
+    return f"counter {detail['client_id']} is silent since {last_seen}: {detail['why']}"
 
 
 def _gap(detail: Detail) -> str:

@@ -134,11 +134,11 @@ BILLS = text(_into("monthly_stats", "project_id, year, month", "seal"))
 
 
 def _insert(
-    connection: Connection, statement: Any, apart: tuple[str, ...], rows: Iterable[Mapping[str, str]]
+    connection: Connection, statement: Any, unhashed: tuple[str, ...], rows: Iterable[Mapping[str, str]]
 ) -> int:
     inserted, remaining = 0, iter(rows)
     while batch := list(islice(remaining, BATCH)):
-        values = [_values(row, apart) for row in batch]
+        values = [_values(row, unhashed) for row in batch]
         result = connection.execute(statement, {"rows": json.dumps(values)}).one()
         if result.differing:
             raise RestoreRefused(
@@ -149,11 +149,13 @@ def _insert(
     return inserted
 
 
-def _values(row: Mapping[str, str], apart: tuple[str, ...]) -> dict[str, Any]:
+def _values(row: Mapping[str, str], unhashed: tuple[str, ...]) -> dict[str, Any]:
     """Return the columns of the row; those that came after its form are empty, as in the database."""
     table = OWN_TABLES["monthly_stats" if "seal" in row else "daily_stats"]
     later = forms.columns_after(cast(Sealed, table.name), form_of(row))
-    return {name: _empty(table, name) for name in later} | sealed(row) | {name: row[name] for name in apart}
+    return (
+        {name: _empty(table, name) for name in later} | sealed(row) | {name: row[name] for name in unhashed}
+    )
 
 
 def _empty(table: Table, name: str) -> Any:

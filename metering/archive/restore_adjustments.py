@@ -51,7 +51,7 @@ def restore(
     try:
         rows = [row for row in _read(folder) if int(row["project_id"]) in sealed]
         _refuse_other_months(month, rows)
-        _refuse_other_sums(folder, sealed, rows, own_meters.known(connection))
+        _refuse_other_sums(folder, sealed, rows, own_meters.by_name(connection))
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
         raise RestoreRefused(f"{folder / 'adjustments.csv'} was rewritten ({error})") from error
     if not rows:
@@ -66,10 +66,10 @@ def restore(
 
 
 def _read(folder: Path) -> Adjustments:
-    apart = ("organization_id", "organization_name", "project_name")
+    export_only = ("organization_id", "organization_name", "project_name")
     with (folder / "adjustments.csv").open(encoding="utf-8", newline="") as stream:
         return [
-            {name: cell or None for name, cell in row.items() if name not in apart}
+            {name: cell or None for name, cell in row.items() if name not in export_only}
             for row in csv_format.read(stream)
         ]
 
@@ -116,7 +116,5 @@ def _refuse_other_sums(
 
 def _quantities(row: Row) -> dict[str, int]:
     """Return the usage in a row of days or bills, by meter, without zeros."""
-    counted = {name: int(row.get(name) or 0) for name in COUNTER_NAMES} | json.loads(
-        row.get("meters") or "{}"
-    )
-    return {name: quantity for name, quantity in counted.items() if quantity}
+    usage = {name: int(row.get(name) or 0) for name in COUNTER_NAMES} | json.loads(row.get("meters") or "{}")
+    return {name: quantity for name, quantity in usage.items() if quantity}

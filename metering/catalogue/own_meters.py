@@ -148,7 +148,7 @@ def declare(connection: Connection, meters: Mapping[str, OwnMeter], at: datetime
     connection.execute(_DECLARE, parameters)
 
 
-def known(connection: Connection) -> dict[str, OwnMeter]:
+def by_name(connection: Connection) -> dict[str, OwnMeter]:
     """Return every meter that was ever declared, by name, in the order of the names."""
     rows = connection.execute(
         text("SELECT name, unit, aggregation, title, description FROM own_meters ORDER BY name")
@@ -156,7 +156,7 @@ def known(connection: Connection) -> dict[str, OwnMeter]:
     return {row.name: OwnMeter(**row._mapping) for row in rows}
 
 
-def described(name: str, meters: Mapping[str, OwnMeter]) -> OwnMeter:
+def find(name: str, meters: Mapping[str, OwnMeter]) -> OwnMeter:
     """Return the meter `name`; one that was never declared here is shown by its name and added up."""
     return meters.get(name) or OwnMeter(name, "", "sum", name, "")
 

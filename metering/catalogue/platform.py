@@ -60,7 +60,7 @@ def require_organization(connection: Connection, organization_id: int) -> int:
 
     Raises UnknownOrganization.
     """
-    known = 0 < organization_id < 2**63
-    if not known or connection.scalar(_ORGANIZATION, {"id": organization_id}) is None:
+    is_in_range = 0 < organization_id < 2**63
+    if not is_in_range or connection.scalar(_ORGANIZATION, {"id": organization_id}) is None:
         raise UnknownOrganization(f"there is no organization {organization_id}")
     return organization_id

@@ -53,8 +53,8 @@ def ids(connection: Connection, project_id: int | None = None) -> list[int]:
 
 def require(connection: Connection, project_id: int) -> int:
     """`project_id` if the platform has it. Raises UnknownProject."""
-    known = text(f"SELECT id FROM {platform.PROJECTS} p WHERE id = :id")
-    if not 0 < project_id < 2**63 or not connection.scalar(known, {"id": project_id}):
+    query = text(f"SELECT id FROM {platform.PROJECTS} p WHERE id = :id")
+    if not 0 < project_id < 2**63 or not connection.scalar(query, {"id": project_id}):
         raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
     return project_id
 

@@ -35,7 +35,7 @@ def live(row: Row) -> dict[str, Any]:
 
 def month(row: Row) -> dict[str, Any]:
     """Return a closed month with None for counters of sources that were never measured in it."""
-    return _without(row, {name for name in COUNTER_SOURCES if not row[f"{name}_looked"]})
+    return _without(row, {name for name in COUNTER_SOURCES if not row[f"{name}_measured"]})
 
 
 def _without(row: Row, blind: Iterable[str], prefix: str = "") -> dict[str, Any]:
@@ -43,17 +43,17 @@ def _without(row: Row, blind: Iterable[str], prefix: str = "") -> dict[str, Any]
     return {**row, **dict.fromkeys(name for name in names if not row[name])}
 
 
-def looked(source: str, coverage: str = "coverage") -> str:
+def is_measured(source: str, coverage: str = "coverage") -> str:
     """Return SQL: whether `source` was measured on the day of that coverage."""
     return f"({coverage}->'{source}'->>'state') NOT IN {BLIND}"
 
 
-def looked_in_month(bill: str) -> str:
-    """Return SQL columns `<source>_looked`: whether each counter source was measured in the bill's month."""
+def measured_columns(bill: str) -> str:
+    """Return SQL columns `<source>_measured`: whether each counter source was measured that month."""
     return ", ".join(
         f"""EXISTS (SELECT FROM daily_stats d WHERE d.project_id = {bill}.project_id
             AND d.date >= make_date({bill}.year, {bill}.month, 1)
             AND d.date < make_date({bill}.year, {bill}.month, 1) + interval '1 month'
-            AND {looked(source, "d.coverage")}) AS {source}_looked"""
+            AND {is_measured(source, "d.coverage")}) AS {source}_measured"""
         for source in COUNTER_SOURCES
     )

@@ -79,7 +79,7 @@ class CloudSettings(BaseSettings):
                     "takes 123456789012.dkr.ecr.eu-west-1.amazonaws.com/repository, without a tag, "
                     "or several separated by commas"
                 )
-            if _fields(uri, apart=False) == {"org_id"}:
+            if _fields(uri, separate_last=False) == {"org_id"}:
                 raise ValueError("needs {project_id} in the repository's name beside {org_id}")
         return value
 
@@ -111,18 +111,18 @@ class CloudSettings(BaseSettings):
     @property
     def buckets(self) -> tuple[Place, ...]:
         """The buckets with their regions."""
-        return _placed(_names(self.s3_bucket), self.aws_region)
+        return _pair_with_regions(_names(self.s3_bucket), self.aws_region)
 
     @property
     def repositories(self) -> tuple[Place, ...]:
         """The repositories with their regions; a name may hold {org_id} and {project_id}."""
         uris = _names(self.ecr_repository_uri)
         regions = self.aws_region if len(self.aws_region) == len(uris) else self.aws_region[:1]
-        placed = _placed([_repository(uri) for uri in uris], regions)
+        places = _pair_with_regions([_repository(uri) for uri in uris], regions)
         registries = [REGISTRY.match(uri) for uri in uris]
         return tuple(
             Place(place.name, registry[2], registry[1]) if registry else place
-            for place, registry in zip(placed, registries, strict=True)
+            for place, registry in zip(places, registries, strict=True)
         )
 
 
@@ -130,7 +130,7 @@ def _names(listed: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (listed or "").split(",") if part.strip())
 
 
-def _placed(names: Sequence[str], regions: Sequence[str]) -> tuple[Place, ...]:
+def _pair_with_regions(names: Sequence[str], regions: Sequence[str]) -> tuple[Place, ...]:
     per_place = list(regions) if len(regions) >= len(names) else [*(regions or (None,))] * len(names)
     return tuple(Place(name, region) for name, region in zip(names, per_place, strict=False))
 
@@ -141,11 +141,11 @@ def _repository(uri: str) -> str:
     return name if "." in host or ":" in host else uri
 
 
-def _fields(template: str, apart: bool = True) -> set[str]:
+def _fields(template: str, separate_last: bool = True) -> set[str]:
     """Return the names between braces. Raises ValueError for unknown names, formats and attributes.
 
     After each comes something else than digits, or project 1 would hold project 11's; where not
-    `apart`, the last may end the text.
+    `separate_last`, the last may end the text.
     """
     try:
         parts = list(Formatter().parse(template))
@@ -157,6 +157,6 @@ def _fields(template: str, apart: bool = True) -> set[str]:
     after = [literal for literal, _, _, _ in parts[1:]] + ([""] if parts and parts[-1][1] else [])
     for place, (_, name, _, _) in enumerate(parts):
         last = place == len(parts) - 1
-        if name and not after[place].strip("0123456789") and (apart or not last):
+        if name and not after[place].strip("0123456789") and (separate_last or not last):
             raise ValueError(f"needs a separator after {{{name}}}, or project 1 would hold project 11's")
     return {name for _, name, _, _ in parts if name}

@@ -74,9 +74,9 @@ class SignInSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         parts = [part.rpartition("=") for part in value.split(",") if part.strip()]
-        if not all(name.strip() and given.strip() for name, _, given in parts):
+        if not all(name.strip() and right.strip() for name, _, right in parts):
             raise ValueError("takes pairs like name=value, separated by commas")
-        return {name.strip(): given.strip() for name, _, given in parts}
+        return {name.strip(): right.strip() for name, _, right in parts}
 
     @field_validator("organization_viewers")
     @classmethod

@@ -42,7 +42,7 @@ _NEVER_READ = {
 _MEASURED_HOURS = {"sessions": f"({_SESSION_HOURS})::int", "hours": "h.{0}_hours::int"}
 
 
-def _counted(source: SourceInfo) -> str:
+def _counter_entry(source: SourceInfo) -> str:
     hours = _MEASURED_HOURS[source.measured_by].format(source.name)
     never = _NEVER_READ[source.measured_by].format(source.name)
     reason = f"h.{source.name}_failed->>'reason'" if source.is_polled else _AWAY
@@ -59,7 +59,7 @@ def _counted(source: SourceInfo) -> str:
         END FROM (SELECT {hours}) AS c (n))"""
 
 
-def _sampled(source: SourceInfo) -> str:
+def _gauge_entry(source: SourceInfo) -> str:
     name = source.name
     previous_sample = f"previous.coverage->'{name}'->>'sampled_at'"
     parts = f"""CASE WHEN h.{name}_parts IS NULL THEN '{{}}'
@@ -86,7 +86,7 @@ def _carried(sampled_at: str) -> str:
 
 
 def _of_source(source: SourceInfo) -> str:
-    return f"'{source.name}', " + (_counted(source) if source.is_counter else _sampled(source))
+    return f"'{source.name}', " + (_counter_entry(source) if source.is_counter else _gauge_entry(source))
 
 
 # SQL of a day's coverage, over `projects p`, `project_stats s`, the day's hours `h` (with HOUR_COLUMNS)

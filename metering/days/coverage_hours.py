@@ -35,7 +35,7 @@ class HourCell:
 
 
 # A level's last sample before the hour is looked up in the hours of the last month.
-_SAMPLED = """
+_GAUGES = """
     SELECT h.hour, '{0}' AS source, CASE
             WHEN own.at < h.hour THEN 'carried'
             WHEN u.measured ? '{0}' THEN CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
@@ -56,7 +56,7 @@ _SAMPLED = """
         WHERE b.project_id = :project_id AND b.hour < h.hour AND b.hour >= h.hour - interval '31 days'
         AND b.measured ? '{0}' ORDER BY b.hour DESC LIMIT 1) last ON true"""
 
-_COUNTED = """
+_COUNTERS = """
     SELECT h.hour, '{0}' AS source, CASE
             WHEN CAST(u.measured->>'{0}' AS timestamptz) >= h.ends THEN
                 CASE WHEN {zero} THEN 'zero' ELSE 'measured' END
@@ -95,7 +95,7 @@ _MESSAGES = f"""
         SELECT 'a counter was away' AS reason FROM mqtt_sessions m WHERE {absent("m", "h.ends")} LIMIT 1
     ) away ON true"""
 
-_TEMPLATES = {"sessions": _MESSAGES, "hours": _COUNTED, "samples": _SAMPLED}
+_TEMPLATES = {"sessions": _MESSAGES, "hours": _COUNTERS, "samples": _GAUGES}
 
 
 def _cells(source: SourceInfo) -> str:

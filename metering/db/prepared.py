@@ -31,8 +31,8 @@ class _Statement:
         numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql)
         self.name = f"fleetmeter_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
         self._prepare = f"PREPARE {self.name} AS {numbered}"
-        given = ", ".join(f"%({name})s" for name in names)
-        self.execution = f"EXECUTE {self.name}({given})"
+        arguments = ", ".join(f"%({name})s" for name in names)
+        self.execution = f"EXECUTE {self.name}({arguments})"
 
     def ensure(self, connection: Any, run: Callable[[str], Any]) -> None:
         """Prepare the statement with `run` where psycopg2's `connection` has not done so yet."""

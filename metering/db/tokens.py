@@ -40,7 +40,7 @@ _USED = text("""
     UPDATE tokens SET last_used_at = :at
     WHERE id = :id
         AND coalesce(last_used_at, '-infinity') < CAST(:at AS timestamptz) - interval '1 minute'""")
-_TAKEN = text("""
+_ACTIVE_OF_NAME = text("""
     SELECT id FROM tokens
     WHERE name = :name AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :at) LIMIT 1""")
 CALLER = text("SELECT * FROM fleetmeter_caller(:id, :at)")
@@ -109,7 +109,7 @@ def create(
     an active token has; UnknownOrganization.
     """
     _refuse(connection, name, role, organization_id, days)
-    _refuse_taken(connection, name, at)
+    _refuse_duplicate_name(connection, name, at)
     secret = secrets.token_urlsafe(32)
     expires_at = None if days is None else at + timedelta(days=days)
     described = {"name": name, "role": role, "organization_id": organization_id, "expires_at": expires_at}
@@ -195,13 +195,13 @@ def _refuse(
         platform.require_organization(connection, organization_id)
 
 
-def _refuse_taken(connection: Connection, name: str, at: datetime) -> None:
+def _refuse_duplicate_name(connection: Connection, name: str, at: datetime) -> None:
     """Refuse a name that another active token has: the audit log says names. Raises TokenRefused."""
     advisory_lock(connection, "tokens")  # of two that are created at once, the second finds the first
-    taken = connection.scalar(_TAKEN, {"name": name, "at": at})
-    if taken is not None:
+    token_id = connection.scalar(_ACTIVE_OF_NAME, {"name": name, "at": at})
+    if token_id is not None:
         raise TokenRefused(
-            f"token {taken} is called {name!r} and is active; choose another name, or revoke that one first"
+            f"token {token_id} is called {name!r} and is active; choose another name, or revoke that one"
         )
 
 

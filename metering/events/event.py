@@ -20,7 +20,7 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: in no encoding
 
 
-class Refused(Exception):
+class EventRefused(Exception):
     """An event that cannot be counted: a short code for programs, and a sentence for people."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -41,14 +41,14 @@ class Event:
 
 
 def parse(written: Any, own: Collection[str]) -> Event:
-    """Return the event that the attributes of a CloudEvent say. Raises Refused.
+    """Return the event that the attributes of a CloudEvent say. Raises EventRefused.
 
     `own`: the names of the declared meters of the platform's own.
     """
     if not isinstance(written, Mapping):
-        raise Refused("not_an_event", "an event is a JSON object")
+        raise EventRefused("not_an_event", "an event is a JSON object")
     if written.get("specversion") != "1.0":
-        raise Refused("invalid_specversion", 'specversion must be "1.0"')
+        raise EventRefused("invalid_specversion", 'specversion must be "1.0"')
     return Event(
         _identity(written, "source", _WORD),
         _identity(written, "id", _TEXT),
@@ -69,9 +69,9 @@ def _identity(written: Mapping[str, Any], name: str, form: re.Pattern[str]) -> s
     value = written.get(name)
     if not isinstance(value, str) or not form.fullmatch(value):
         blank = " and spaces" if name == "source" else ""
-        raise Refused(f"invalid_{name}", f"{name} must be a text without control characters{blank}")
+        raise EventRefused(f"invalid_{name}", f"{name} must be a text without control characters{blank}")
     if len(value.encode()) > LONGEST:
-        raise Refused(f"invalid_{name}", f"{name} is longer than {LONGEST:,} bytes")
+        raise EventRefused(f"invalid_{name}", f"{name} is longer than {LONGEST:,} bytes")
     return value
 
 
@@ -79,25 +79,27 @@ def _meter(name: Any, own: Collection[str]) -> str:
     if isinstance(name, str) and (name in own or name in REPORTABLE):
         return name
     if isinstance(name, str) and name in METERS:
-        raise Refused(
+        raise EventRefused(
             "not_reportable",
             f"{name} is measured from the platform's own tables or from AWS; events would count it twice",
         )
     meters = ", ".join((*own, *REPORTABLE))
-    raise Refused("unknown_meter", f"type must be a meter that takes events: {meters}; see FLEETMETER_METERS")
+    raise EventRefused(
+        "unknown_meter", f"type must be a meter that takes events: {meters}; see FLEETMETER_METERS"
+    )
 
 
 def _project(subject: Any) -> int:
     if not isinstance(subject, str):
-        raise Refused("invalid_subject", "subject must be the id of a project, as a text")
+        raise EventRefused("invalid_subject", "subject must be the id of a project, as a text")
     if not _PROJECT.fullmatch(subject) or int(subject) > LARGEST:
         raise unknown_project()
     return int(subject)
 
 
-def unknown_project() -> Refused:
+def unknown_project() -> EventRefused:
     """Return the refusal of a project that is not there, or not of the sender's organization."""
-    return Refused("unknown_project", "subject names no project that this token may report for")
+    return EventRefused("unknown_project", "subject names no project that this token may report for")
 
 
 def _time(text: Any) -> datetime | None:
@@ -109,24 +111,26 @@ def _time(text: Any) -> datetime | None:
         at = utc(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError):
         sentence = "time must be an instant of RFC 3339 with its offset, like 2026-11-27T10:05:00Z"
-        raise Refused("invalid_time", sentence) from None
+        raise EventRefused("invalid_time", sentence) from None
     if not EARLIEST <= at.year <= LATEST:
-        raise Refused("invalid_time", f"time must be between the years {EARLIEST} and {LATEST}")
+        raise EventRefused("invalid_time", f"time must be between the years {EARLIEST} and {LATEST}")
     return at
 
 
 def _quantity(written: Mapping[str, Any]) -> int:
     data = written.get("data")
     if not isinstance(data, Mapping) or "quantity" not in data:
-        raise Refused("invalid_data", "data must be a JSON object with the integer quantity")
+        raise EventRefused("invalid_data", "data must be a JSON object with the integer quantity")
     quantity = data["quantity"]
     is_number = isinstance(quantity, int | Decimal) and not isinstance(quantity, bool)
     if not is_number or not (isinstance(quantity, int) or quantity.is_finite()):
-        raise Refused("invalid_quantity", "data.quantity must be an integer from 0 to 2^63 - 1")
+        raise EventRefused("invalid_quantity", "data.quantity must be an integer from 0 to 2^63 - 1")
     if quantity < 0:
-        raise Refused("negative_quantity", "data.quantity cannot be negative; corrections are adjustments")
+        raise EventRefused(
+            "negative_quantity", "data.quantity cannot be negative; corrections are adjustments"
+        )
     if quantity > LARGEST:
-        raise Refused("quantity_too_large", "data.quantity must be at most 2^63 - 1")
+        raise EventRefused("quantity_too_large", "data.quantity must be at most 2^63 - 1")
     if quantity != int(quantity):
-        raise Refused("invalid_quantity", "data.quantity must be an integer; declare a smaller unit")
+        raise EventRefused("invalid_quantity", "data.quantity must be an integer; declare a smaller unit")
     return int(quantity)

@@ -15,7 +15,7 @@ from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Hour, utc
 from metering.db import audit_log, clock
 from metering.events import reported_project
-from metering.events.event import Event, Refused, id_of, parse, unknown_project
+from metering.events.event import Event, EventRefused, id_of, parse, unknown_project
 from metering.events.reported_project import ReportedProject, Sender
 from metering.ledger import own_usage, usage_events
 from metering.ledger.late_rows import LateRows
@@ -73,7 +73,7 @@ class _Entry:
     key: EventKey | None = None
     time: datetime | None = None
     late: bool = False
-    refusal: Refused | None = None
+    refusal: EventRefused | None = None
     duplicate: bool = False
 
 
@@ -99,20 +99,20 @@ class _Batch:
                 event = parse(one, self.own)
                 entry.event, entry.time = event, event.time or self.at
                 entry.key = EventKey.of(self.sender.organization_id, event.source, event.id)
-            except Refused as refusal:
+            except EventRefused as refusal:
                 entry.refusal = refusal
             self.entries.append(entry)
 
     def judge(self, adjust_late: bool) -> None:
         ids = {entry.event.project_id for entry in self.entries if entry.event is not None}
-        known = self.projects = reported_project.lock(self.connection, list(ids), self.sender, self.at)
+        projects = self.projects = reported_project.lock(self.connection, list(ids), self.sender, self.at)
         for entry in self.entries:
             if entry.event is not None and entry.time is not None:
                 try:
                     self._judge(
-                        entry, entry.event, entry.time, known.get(entry.event.project_id), adjust_late
+                        entry, entry.event, entry.time, projects.get(entry.event.project_id), adjust_late
                     )
-                except Refused as refusal:
+                except EventRefused as refusal:
                     entry.refusal = refusal
 
     def _judge(
@@ -121,23 +121,25 @@ class _Batch:
         if project is None:
             raise unknown_project()
         if time > self.at + self.tolerance:
-            raise Refused(
+            raise EventRefused(
                 "future", f"time is after {self.at:%Y-%m-%dT%H:%M:%SZ}, when the event was received"
             )
         hour = Hour.of(time).start
         project.refuse(hour, time, self.sender)
         entry.late = hour < project.standing.open_from
         if entry.late and not adjust_late:
-            raise Refused("too_late", f"{time:%Y-%m-%d} is sealed; ?late=adjust posts it as an adjustment")
+            raise EventRefused(
+                "too_late", f"{time:%Y-%m-%d} is sealed; ?late=adjust posts it as an adjustment"
+            )
         if entry.late and event.quantity > MOST_LATE:
-            raise Refused("quantity_too_large", f"an adjustment takes at most {MOST_LATE:,}")
+            raise EventRefused("quantity_too_large", f"an adjustment takes at most {MOST_LATE:,}")
 
     def keep(self) -> None:
         """Keep the events that can be counted; tell those that were before from those that are refused."""
         stateful = [
             entry.key for entry in self.entries if entry.refusal is not None and entry.key is not None
         ]
-        before = usage_events.counted(self.connection, stateful)
+        before = usage_events.duplicates(self.connection, stateful)
         first: dict[EventKey, _Entry] = {}
         for entry in self.entries:
             if entry.key is not None and entry.refusal is not None:
@@ -166,20 +168,25 @@ class _Batch:
             self._post(day, [entry for other, entry in late if other == day])
 
     def _post(self, day: Day, entries: list[_Entry]) -> None:
+        sums = self._sum_events(entries)
+        rows = [LateRows(*key, quantity) for key, quantity in sorted(sums.items()) if quantity]
+        cause = Cause("late_usage", self.sender.actor, "events received after", "")
+        posted_keys = late_rows.post(self.connection, day, rows, self.at, cause)
+        for entry in entries:
+            event = entry.event
+            if event is not None and event.quantity and (event.project_id, event.meter) not in posted_keys:
+                self._take_back(
+                    entry, "too_late", f"{day} is history, or the project is closed: no bill takes it"
+                )
+
+    def _sum_events(self, entries: list[_Entry]) -> dict[tuple[int, str], int]:
+        """Return the entries' quantities by project and meter, each meter in its own aggregation."""
         sums: dict[tuple[int, str], int] = {}
         for event in [entry.event for entry in entries if entry.event is not None]:
             key, earlier = (event.project_id, event.meter), sums.get((event.project_id, event.meter), 0)
             largest = event.meter in self.largest
             sums[key] = max(earlier, event.quantity) if largest else earlier + event.quantity
-        rows = [LateRows(*key, quantity) for key, quantity in sorted(sums.items()) if quantity]
-        cause = Cause("late_usage", self.sender.actor, "events received after", "")
-        posted = late_rows.post(self.connection, day, rows, self.at, cause)
-        for entry in entries:
-            sent = entry.event
-            if sent is not None and sent.quantity and (sent.project_id, sent.meter) not in posted:
-                self._take_back(
-                    entry, "too_late", f"{day} is history, or the project is closed: no bill takes it"
-                )
+        return sums
 
     def _take_back(self, entry: _Entry, reason: str, detail: str) -> None:
         """Refuse an event that was kept already, and those of the batch that repeat it."""
@@ -187,7 +194,7 @@ class _Batch:
             usage_events.take_back(self.connection, [entry.key])
         for other in self.entries:
             if other.key == entry.key and (other is entry or other.duplicate):
-                other.duplicate, other.refusal = False, Refused(reason, detail)
+                other.duplicate, other.refusal = False, EventRefused(reason, detail)
 
     def _open(self) -> list[_Entry]:
         return [entry for entry in self.entries if entry.refusal is None and not entry.duplicate]
@@ -204,5 +211,5 @@ class _Batch:
         return receipt
 
 
-def _described(written: Any, refusal: Refused) -> dict[str, Any]:
+def _described(written: Any, refusal: EventRefused) -> dict[str, Any]:
     return {"id": id_of(written), "reason": refusal.reason, "detail": refusal.detail}

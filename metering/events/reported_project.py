@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import projects
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.db.prepared import Planned
-from metering.events.event import Refused, unknown_project
+from metering.events.event import EventRefused, unknown_project
 from metering.ledger.own_usage import STANDING, Standing, standing
 
 
@@ -36,7 +36,7 @@ class ReportedProject:
     standing: Standing
 
     def refuse(self, hour: datetime, time: datetime, sender: Sender) -> None:
-        """Raise Refused if usage at `time` is not this project's, or not its present owner's."""
+        """Raise EventRefused if usage at `time` is not this project's, or not its present owner's."""
         if (
             sender.organization_id is not None
             and self.owned_from
@@ -44,11 +44,11 @@ class ReportedProject:
         ):
             raise unknown_project()
         if time < self.metered_from:
-            raise Refused("before_creation", f"the project was created on {self.metered_from:%Y-%m-%d}")
+            raise EventRefused("before_creation", f"the project was created on {self.metered_from:%Y-%m-%d}")
         day = time.date()
         off = any(start <= day and (end is None or day < end) for start, end in self.pauses)
         if off or (self.metered_until is not None and time >= self.metered_until):
-            raise Refused("project_off", f"the project was off on {day}: nothing is counted for it")
+            raise EventRefused("project_off", f"the project was off on {day}: nothing is counted for it")
 
 
 # One statement locks and reads: PostgreSQL returns of a locked row what the transaction before has left.

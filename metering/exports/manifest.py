@@ -43,7 +43,7 @@ class Contents:
         self.seals = (self.seals + int(seal, 16)) % 2**256
         self.rows += 1
 
-    def counted(self, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    def count_rows(self, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows, with values in the order of `names`, and count each."""
         for row in rows:
             self.add(dict(zip(names, row, strict=True)))
@@ -129,9 +129,9 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _contents(made: Mapping[str, Any]) -> Contents:
-    totals = {currency: Decimal(total) for currency, total in made["totals"].items()}
-    return Contents(int(made["rows"]), totals, int(made["seals"], 16))
+def _contents(record: Mapping[str, Any]) -> Contents:
+    totals = {currency: Decimal(total) for currency, total in record["totals"].items()}
+    return Contents(int(record["rows"]), totals, int(record["seals"], 16))
 
 
 @contextmanager

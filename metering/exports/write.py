@@ -37,7 +37,7 @@ def write(
     if file_format == "parquet" and output is None:
         raise FleetmeterError("Parquet is binary: name a file with --output")
     contents = Contents()
-    rows = contents.counted(export.names, export.rows(connection))
+    rows = contents.count_rows(export.names, export.rows(connection))
     if output is None:
         _write_text(rows, export, file_format, _standard_output(), style)
         return contents

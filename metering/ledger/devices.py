@@ -62,7 +62,7 @@ OF_DAYS = text(f"""
     SELECT device, {columns("sum({0})::bigint AS {0}", MQTT_COUNTERS)}, sum(error)::bigint AS error
     FROM device_usage_daily WHERE project_id = :project AND date BETWEEN :first AND :last
     GROUP BY device ORDER BY sum(mqtt_inbound + mqtt_outbound) DESC, device""")
-COUNTED = text(f"""
+PROJECT_TOTALS = text(f"""
     SELECT {columns("coalesce(sum({0}), 0)::bigint AS {0}", MQTT_COUNTERS)} FROM usage_hourly
     WHERE project_id = :project AND hour >= CAST(:first AS date)::timestamp AT TIME ZONE 'UTC'
         AND hour < (CAST(:last AS date) + 1)::timestamp AT TIME ZONE 'UTC'""")
@@ -115,9 +115,9 @@ def of_days(connection: Connection, project_id: int, first: date, last: date) ->
     """Return the devices of a project from `first` to `last` (UTC days, both included), and the rest."""
     bounds = {"project": project_id, "first": first, "last": last}
     devices = [DeviceUsage(**row) for row in connection.execute(OF_DAYS, bounds).mappings()]
-    counted = connection.execute(COUNTED, bounds).mappings().one()
+    totals = connection.execute(PROJECT_TOTALS, bounds).mappings().one()
     rest = {
-        name: max(0, counted[name] - sum(getattr(device, name) for device in devices))
+        name: max(0, totals[name] - sum(getattr(device, name) for device in devices))
         for name in MQTT_COUNTERS
     }
     return DevicesOfDays(devices, rest)

@@ -16,7 +16,7 @@ from metering.catalogue.meters import COUNTERS, columns
 from metering.catalogue.own_meters import LARGEST
 from metering.catalogue.periods import Month
 from metering.db.prepared import Planned
-from metering.ledger.partitions import ensure_seen_partition
+from metering.ledger.partitions import ensure_partition_once
 
 # Built-in counters that no table of the platform supplies; others would count twice, by rows and reports.
 REPORTABLE = tuple(counter.name for counter in COUNTERS if counter.source != "platform_db")
@@ -71,7 +71,7 @@ def _totals(row: Mapping[Any, Any]) -> dict[str, int]:
     return totals
 
 
-_GIVEN = f"""
+_ROWS = f"""
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS g
         (project_id bigint, hour timestamptz, meters jsonb, {columns("{0} bigint", REPORTABLE)})"""
 # Written out: a call of fleetmeter_meters() for each row takes ten times as long.
@@ -84,7 +84,7 @@ _MERGED = """CASE WHEN {kept} = '{{}}' THEN {more} WHEN {more} = '{{}}' THEN {ke
 
 ADD_HOURS = Planned(f"""
     INSERT INTO usage_hourly AS u (project_id, hour, meters, {columns("{0}", REPORTABLE)})
-    SELECT project_id, hour, meters, {columns("{0}", REPORTABLE)} FROM ({_GIVEN}) g ORDER BY project_id, hour
+    SELECT project_id, hour, meters, {columns("{0}", REPORTABLE)} FROM ({_ROWS}) g ORDER BY project_id, hour
     ON CONFLICT (project_id, hour) DO UPDATE SET {columns("{0} = u.{0} + excluded.{0}", REPORTABLE)},
         meters = {_MERGED.format(kept="u.meters", more="excluded.meters")}""")
 ADD_TOTALS = Planned(f"""
@@ -93,7 +93,7 @@ ADD_TOTALS = Planned(f"""
         mqtt_measured_at = CASE WHEN greatest({columns("g.{0}", REPORTABLE)}) > 0
             THEN greatest(s.mqtt_measured_at, :at) ELSE s.mqtt_measured_at END,
         {columns("{0} = s.{0} + g.{0}", REPORTABLE)}
-    FROM ({_GIVEN}) g WHERE s.project_id = g.project_id
+    FROM ({_ROWS}) g WHERE s.project_id = g.project_id
         AND s.project_id = ANY(CAST(:ids AS bigint[]))  -- else every project is read to find some
 """)
 
@@ -118,7 +118,7 @@ def add(connection: Connection, usage: Iterable[Usage], largest: Collection[str]
         return
     instants = {hour: hour.isoformat() for _, hour in hours}
     for month in sorted({Month.of(hour) for hour in instants}):
-        ensure_seen_partition(connection, month)
+        ensure_partition_once(connection, month)
     by_hour = [
         {"project_id": project, "hour": instants[hour], **_columns(cell)}
         for (project, hour), cell in hours.items()

@@ -26,11 +26,11 @@ def ensure_partition(connection: Connection, month: Month) -> bool:
     return not connection.execute(_ENSURE, {"day": month.first.date}).all()
 
 
-def ensure_seen_partition(connection: Connection, month: Month) -> None:
+def ensure_partition_once(connection: Connection, month: Month) -> None:
     """As `ensure_partition`, but look for a month once on each connection, for frequent writers.
 
     A look takes 0.5 ms of the 20 that a batch of reported usage takes.
     """
-    seen: set[Month] = connection.info.setdefault("partitions", set())
-    if month not in seen and ensure_partition(connection, month):
-        seen.add(month)
+    months: set[Month] = connection.info.setdefault("partitions", set())
+    if month not in months and ensure_partition(connection, month):
+        months.add(month)

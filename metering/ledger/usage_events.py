@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from metering.db.prepared import Planned
 from metering.db.transactions import in_batches, transaction
 
-KEPT = timedelta(days=35)
+RETENTION = timedelta(days=35)
 AT_ONCE = 10_000  # forgotten in one transaction
 
 
@@ -37,7 +37,7 @@ KEEP = Planned("""
     SELECT g.source, g.id, g.project_id, :at FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]),
         CAST(:projects AS bigint[])) AS g (source, id, project_id) ORDER BY g.source, g.id
     ON CONFLICT DO NOTHING RETURNING source, id""")
-COUNTED = text("""
+DUPLICATES = text("""
     SELECT e.source, e.id FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS g (source, id)
     JOIN usage_events e USING (source, id)""")
 TAKE_BACK = text("""
@@ -59,11 +59,11 @@ def keep(
     return {EventKey(row.source, row.id) for row in KEEP.execute(connection, parameters)}
 
 
-def counted(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
+def duplicates(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
     """Return those of the events that were counted before."""
     if not keys:
         return set()
-    return {EventKey(*row) for row in connection.execute(COUNTED, _arrays(keys))}
+    return {EventKey(*row) for row in connection.execute(DUPLICATES, _arrays(keys))}
 
 
 def take_back(connection: Connection, keys: Sequence[EventKey]) -> None:
@@ -77,7 +77,7 @@ def forget(engine: Engine, at: datetime, dry_run: bool = False) -> int:
 
     A `dry_run` counts them and deletes nothing.
     """
-    values = {"before": at - KEPT, "most": AT_ONCE}
+    values = {"before": at - RETENTION, "most": AT_ONCE}
     if dry_run:
         with transaction(engine) as connection:
             return connection.scalar(OLD, values) or 0

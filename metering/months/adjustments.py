@@ -60,7 +60,7 @@ def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datet
     """
     projects.require(connection, adjustment.project_id)
     _refuse(adjustment, at)
-    own = own_meters.known(connection)
+    own = own_meters.by_name(connection)
     _refuse_meter(adjustment, own)
     projects.ensure(connection, [adjustment.project_id], at, since=EVER)
     projects.lock(connection, [adjustment.project_id])

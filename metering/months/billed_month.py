@@ -153,11 +153,11 @@ def differing(connection: Connection, kept_from: str) -> Iterator[tuple[int, str
 
 
 def _difference(
-    project: int, month: Month, posted: Decimal, billed: BilledMonth | None
+    project: int, month: Month, posted_amount: Decimal, billed: BilledMonth | None
 ) -> Iterator[tuple[int, str, str, str, str]]:
     if billed is None:
         yield project, str(month), "corrections", "a closed month", "no bill"
         return
-    worth = billed.charge(billed.corrections) - billed.charge({})
-    if worth != posted:
-        yield project, str(month), "corrections", str(worth), str(posted)
+    amount = billed.charge(billed.corrections) - billed.charge({})
+    if amount != posted_amount:
+        yield project, str(month), "corrections", str(amount), str(posted_amount)

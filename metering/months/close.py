@@ -145,8 +145,8 @@ def _bill(
 ) -> dict[str, Any]:
     bill = rated.rate(row, spans, versions)
     adjustment = rated.adjustment_charge(row, bill)
-    apart = ("avg_", "counted_", "largest_")
-    own = {name: value for name, value in row.items() if not name.startswith(apart)}
+    helper_prefixes = ("avg_", "counted_", "largest_")
+    own = {name: value for name, value in row.items() if not name.startswith(helper_prefixes)}
     return own | {
         "year": month.year,
         "month": month.month,

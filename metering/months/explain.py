@@ -76,15 +76,15 @@ def explain(connection: Connection, project_id: int, month: Month, with_hours: b
     versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()] if with_hours else []
-    posted = [dict(row) for row in connection.execute(POSTED, bounds).mappings()]
+    adjustments = [dict(row) for row in connection.execute(ADJUSTMENTS, bounds).mappings()]
     gaps = [dict(row) for row in connection.execute(GAPS, bounds).mappings()]
     again = _rated_again(connection, bill, versions, month)
     lines = [
-        _line(line, [day for day in days if _is_part(day, line, versions)], hours, posted)
+        _line(line, [day for day in days if _is_part(day, line, versions)], hours, adjustments)
         for line in again.lines
     ]
     agrees = not list(rerate.of_bill(bill, again))
-    return Explanation(bill, versions, lines, posted, gaps, agrees, own_meters.known(connection))
+    return Explanation(bill, versions, lines, adjustments, gaps, agrees, own_meters.by_name(connection))
 
 
 def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> dict[datetime, int]:
@@ -105,7 +105,7 @@ DAYS = text("""
 HOURS = text("""
     SELECT * FROM usage_hourly WHERE project_id = :project AND hour >= :start AND hour < :end
     ORDER BY hour""")
-POSTED = text("""
+ADJUSTMENTS = text("""
     SELECT id, meter, quantity, amount, currency, usage_date, reason, fleetmeter_staff(actor) AS actor
     FROM adjustments
     WHERE project_id = :project AND posted_month = :first ORDER BY id""")
@@ -133,7 +133,7 @@ def _is_part(day: dict[str, Any], line: Line, versions: MonthVersions) -> bool:
 
 
 def _line(
-    line: Line, days: list[dict[str, Any]], hours: list[dict[str, Any]], posted: list[dict[str, Any]]
+    line: Line, days: list[dict[str, Any]], hours: list[dict[str, Any]], adjustments: list[dict[str, Any]]
 ) -> ExplainedLine:
     meter = line.meter
     by_day: dict[date, dict[datetime, int]] = {}
@@ -150,7 +150,7 @@ def _line(
         )
         for day in days
     ]
-    quantities = [row["quantity"] for row in posted if row["meter"] == meter and row["amount"] is None]
+    quantities = [row["quantity"] for row in adjustments if row["meter"] == meter and row["amount"] is None]
     adjusted = max(quantities, default=0) if line.is_largest else sum(quantities)
     return ExplainedLine(line, arithmetic(line), explained_days, adjusted)
 
@@ -158,8 +158,8 @@ def _line(
 def _quantity(meter: str, row: dict[str, Any]) -> int | None:
     """Return the quantity of `meter` in an hour or a day; None: unknown."""
     if meter in METERS:
-        known: int | None = row[meter]
-        return known
+        quantity: int | None = row[meter]
+        return quantity
     return int(row["meters"].get(meter, 0))
 
 

@@ -98,14 +98,14 @@ def proof(explanation: Explanation) -> Iterator[str]:
 
 def adjustment(row: dict[str, Any], explanation: Explanation) -> str:
     """Say what an adjustment adds to a bill, about which day, by whom and why."""
-    currency, worth = explanation.bill["currency"], []
+    currency, amounts = explanation.bill["currency"], []
     if row["meter"]:
-        worth.append(f"{row['quantity']:+,} {invoice.title(row['meter'], explanation)}")
+        amounts.append(f"{row['quantity']:+,} {invoice.title(row['meter'], explanation)}")
     if row["amount"] is not None:
-        worth.append(f"{row['amount']:+f} {row['currency'] or currency}")
+        amounts.append(f"{row['amount']:+f} {row['currency'] or currency}")
     applied = "" if row["currency"] in (None, currency) else f", not applied: this bill is in {currency}"
     about = f"about {row['usage_date']}, by {row['actor']}: {row['reason']}"
-    return f"adjustment {row['id']}: {' = '.join(worth)}{applied}, {about}"
+    return f"adjustment {row['id']}: {' = '.join(amounts)}{applied}, {about}"
 
 
 def gap_note(gap: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from metering.catalogue.meters import METERS
-from metering.catalogue.own_meters import described
+from metering.catalogue.own_meters import find
 from metering.months.explain import ExplainedLine, Explanation
 from metering.pricing import price_words
 from metering.pricing.rating import Line
@@ -53,12 +53,12 @@ def _line(explained: ExplainedLine, explanation: Explanation) -> InvoiceLine:
 
 def title(meter: str, explanation: Explanation) -> str:
     """Return a meter's title, also of a meter of the platform's own."""
-    return METERS[meter].label if meter in METERS else described(meter, explanation.own_meters).title
+    return METERS[meter].label if meter in METERS else find(meter, explanation.own_meters).title
 
 
 def unit(meter: str, explanation: Explanation) -> str:
     """Return a meter's unit: `count`, `bytes`, or the one that the platform declared."""
-    return METERS[meter].unit if meter in METERS else described(meter, explanation.own_meters).unit
+    return METERS[meter].unit if meter in METERS else find(meter, explanation.own_meters).unit
 
 
 def tier_terms(line: Line) -> str:

@@ -57,8 +57,8 @@ class OtherOwner:
 
     def __str__(self) -> str:
         many = "1 correction" if self.corrections == 1 else f"{self.corrections:,} corrections"
-        worth = "" if self.amount is None else f" ({self.amount:+f} {self.currency})"
-        return f"project {self.project_id}: {many}{worth} about {self.about} on {self.bills}"
+        amount = "" if self.amount is None else f" ({self.amount:+f} {self.currency})"
+        return f"project {self.project_id}: {many}{amount} about {self.about} on {self.bills}"
 
     @property
     def bills(self) -> str:

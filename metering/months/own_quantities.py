@@ -11,15 +11,15 @@ _REVERSED = """(x.reverses IS NOT NULL OR EXISTS (SELECT FROM adjustments r
 IS_OWN = f"x.meter NOT IN {quoted(COUNTER_NAMES)}"
 
 # SQL of an aggregate over adjustments `x`: an array with a cell of `meters` for each; NULL for none.
-POSTED = f"""array_agg(jsonb_build_object(x.meter, x.quantity)) FILTER (WHERE x.amount IS NULL AND {IS_OWN}
-    AND NOT (x.meter = ANY ({LARGEST_NAMES}) AND {_REVERSED}))"""
+ADJUSTMENTS = f"""array_agg(jsonb_build_object(x.meter, x.quantity)) FILTER (WHERE x.amount IS NULL
+    AND {IS_OWN} AND NOT (x.meter = ANY ({LARGEST_NAMES}) AND {_REVERSED}))"""
 
 
-def with_posted(days: str, posted: str) -> str:
-    """Return SQL of a month's own meters: the cell `days` (NULL: no days) with the array `posted`."""
+def with_adjustments(days: str, adjustments: str) -> str:
+    """Return SQL of a month's own meters: the cell `days` (NULL: no days) with the array `adjustments`."""
     none = "jsonb_build_object()"
-    return f"""CASE WHEN {posted} IS NULL THEN coalesce({days}, {none})
-        ELSE fleetmeter_meters(coalesce({days}, {none}) || {posted}) END"""
+    return f"""CASE WHEN {adjustments} IS NULL THEN coalesce({days}, {none})
+        ELSE fleetmeter_meters(coalesce({days}, {none}) || {adjustments}) END"""
 
 
 def total(meter: str, largest: frozenset[str], *quantities: int) -> int:

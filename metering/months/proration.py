@@ -89,10 +89,10 @@ def span_of(
 def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[Span]:
     """Return the spans with what `totals` has more than their days added to the last one."""
     *earlier, last = spans
-    posted = quantities(totals["meters"])
-    every = {name: totals[name] for name in COUNTER_NAMES} | posted
+    own_totals = quantities(totals["meters"])
+    every = {name: totals[name] for name in COUNTER_NAMES} | own_totals
     own = {name: total - sum(span.totals.get(name) or 0 for span in earlier) for name, total in every.items()}
-    peaks = {name: level for name, level in posted.items() if _is_raised(name, level, spans)}
+    peaks = {name: level for name, level in own_totals.items() if _is_raised(name, level, spans)}
     return [*earlier, replace(last, totals=own, peaks={**last.peaks, **peaks})]
 
 

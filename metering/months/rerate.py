@@ -80,8 +80,8 @@ def _of_bill(
     except PlanError as error:
         yield row["project_id"], str(month), "tier", str(error), row["tier"]
         return
-    for name, value, held in of_bill(row, bill):
-        yield row["project_id"], str(month), name, str(value), str(held)
+    for name, value, stored_value in of_bill(row, bill):
+        yield row["project_id"], str(month), name, str(value), str(stored_value)
 
 
 def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]]:

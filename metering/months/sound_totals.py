@@ -95,9 +95,9 @@ def refuse(project_id: int, month: Month, meter: str, used: int, quantity: int) 
 def why_unsound(row: Mapping[str, Any]) -> str | None:
     """Return why no bill can hold a row of `totals`, as a sentence; None if one can."""
     used = {name: row[name] for name in COUNTER_NAMES} | quantities(row["meters"])
-    counted = {name: row[f"counted_{name}"] for name in COUNTER_NAMES} | quantities(row["counted_meters"])
+    day_totals = {name: row[f"counted_{name}"] for name in COUNTER_NAMES} | quantities(row["counted_meters"])
     for meter, quantity in used.items():
-        more = quantity - counted.get(meter, 0)
+        more = quantity - day_totals.get(meter, 0)
         if not 0 <= quantity <= MOST:
             return f"{meter} is {quantity:,} with corrections of {more:+,}; reverse one of them"
         if quantity and not row["days_present"]:

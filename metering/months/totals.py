@@ -12,7 +12,7 @@ from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED, METERED_UNTIL
 from metering.days.expected_days import EXPECTED_FROM
-from metering.months.own_quantities import POSTED, with_posted
+from metering.months.own_quantities import ADJUSTMENTS, with_adjustments
 from metering.months.proration import AVERAGES, MERGED, PEAKS
 
 _TOTALS = f"""
@@ -22,7 +22,7 @@ _TOTALS = f"""
         coalesce(days.days_present, 0) AS days_present,
         {columns("coalesce(days.{0}, 0) + coalesce(a.{0}, 0) AS {0}")},
         {columns("coalesce(days.{0}, 0) AS counted_{0}")},
-        {with_posted("days.meters", "a.meters")} AS meters, {LARGEST_NAMES} AS largest_meters,
+        {with_adjustments("days.meters", "a.meters")} AS meters, {LARGEST_NAMES} AS largest_meters,
         coalesce(days.meters, jsonb_build_object()) AS counted_meters,
         {columns("days.peak_{0}, days.avg_{0}", GAUGE_NAMES)},
         coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
@@ -41,7 +41,7 @@ _TOTALS = f"""
         SELECT count(*) AS posted,
             sum(amount) FILTER (WHERE coalesce(currency, :currency) = :currency) AS amount,
             {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")},
-            {POSTED} AS meters
+            {ADJUSTMENTS} AS meters
         FROM adjustments x WHERE x.project_id = p.id AND x.posted_month = :first) a ON true
     LEFT JOIN LATERAL (
         SELECT seal FROM monthly_stats m WHERE m.project_id = p.id

@@ -60,5 +60,5 @@ def of_month(
 
 
 def _currency(row: Mapping[Any, Any], plans: Plans) -> str:
-    posted = row["posted_month"]
-    return plans.in_force(Month(posted.year, posted.month).last.date).currency
+    posted_month = row["posted_month"]
+    return plans.in_force(Month(posted_month.year, posted_month.month).last.date).currency

@@ -76,11 +76,11 @@ def compared(connection: Connection, plans: Plans, at: datetime) -> list[Budget]
     rows = [dict(row) for row in connection.execute(LIST).mappings()]
     if not rows:
         return []
-    chosen = {
+    scope = {
         "organizations": [row["organization_id"] for row in rows if row["organization_id"] is not None],
         "projects": [row["project_id"] for row in rows if row["project_id"] is not None],
     }
-    ids = list(connection.execute(OWN, chosen).scalars())
+    ids = list(connection.execute(OWN, scope).scalars())
     spends = spend.of_projects(connection, plans, at, ids)
     billed_in = plans.in_force(Month.of(at).last.date).currency
     return [_compared(row, billed_in, spends) for row in rows]
@@ -93,7 +93,7 @@ def _compared(row: dict[str, Any], billed_in: str, spends: Sequence[Spend]) -> B
     return Budget(**row, billed_in=billed_in, so_far=so_far, projected=spend.projected_sum(own))
 
 
-def put(
+def save(
     connection: Connection,
     plans: Plans,
     at: datetime,
@@ -151,8 +151,8 @@ def _subject(connection: Connection, organization_id: int | None, project_id: in
 
 def require_organization(connection: Connection, organization_id: int) -> int:
     """Return `organization_id` if the platform has it. Raises BudgetRefused."""
-    known = text(f"SELECT id FROM {platform.ORGANIZATIONS} o WHERE id = :id")
-    if not 0 < organization_id < 2**63 or not connection.scalar(known, {"id": organization_id}):
+    query = text(f"SELECT id FROM {platform.ORGANIZATIONS} o WHERE id = :id")
+    if not 0 < organization_id < 2**63 or not connection.scalar(query, {"id": organization_id}):
         raise BudgetRefused(
             f"there is no organization {organization_id}; see the platform's organizations table"
         )

@@ -99,9 +99,9 @@ class PlanVersion(Terms):
     def tier(self, name: str) -> Tier:
         """Return the tier `name`. Raises PlanError if the plans do not name it."""
         if name not in self.tiers:
-            known = ", ".join(sorted(self.tiers))
+            names = ", ".join(sorted(self.tiers))
             raise PlanError(
-                f"the plans name no tier {name[:80]!r}, only {known}; add it to the version of "
+                f"the plans name no tier {name[:80]!r}, only {names}; add it to the version of "
                 f"{self.effective}: sealed days keep their tier"
             )
         return self.tiers[name]

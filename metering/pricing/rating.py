@@ -158,11 +158,11 @@ def included(allowance: Allowance, meter: str, span: Span) -> int:
 
 def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, unit: Decimal) -> Line:
     # The price of a gauge is in proportion, its allowance is not; of a counter it is the other way round.
-    counted, within = span.is_counted(meter), included(allowance, meter, span)
+    is_counted, within = span.is_counted(meter), included(allowance, meter, span)
     overage = max((used or ZERO) - within, ZERO)
     charge = charged(allowance.overage, overage) if allowance.overage else ZERO
-    share = charge if counted else charge * span.days / span.of
-    part = (span.days, span.of, span.version, counted)
+    share = charge if is_counted else charge * span.days / span.of
+    part = (span.days, span.of, span.version, is_counted)
     return Line(meter, used, within, overage, _round(share, unit), span.tier, allowance, *part)
 
 

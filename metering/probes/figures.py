@@ -71,7 +71,7 @@ METRICS = text(f"""
 Figure = tuple[str, str | None, float | None]
 
 
-class Reading(Protocol):
+class Snapshot(Protocol):
     """A transaction that sees every row, and the instant that it shows, in UTC."""
 
     @property
@@ -88,7 +88,7 @@ def require_tables(connection: Connection) -> None:
     connection.execute(text("SELECT FROM project_stats LIMIT 1"))
 
 
-def answer(transaction: AbstractContextManager[Reading]) -> bytes:
+def answer(transaction: AbstractContextManager[Snapshot]) -> bytes:
     """Return the figures of now in Prometheus' text format; where they cannot be read, that they cannot."""
     try:
         with transaction as reading:

@@ -5,7 +5,7 @@ from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.projects import IS_BILLED
 from metering.days.seal import row_hash
 from metering.months.close import SEAL
-from metering.months.own_quantities import POSTED, with_posted
+from metering.months.own_quantities import ADJUSTMENTS, with_adjustments
 from metering.proof.history_laws import HISTORY_LAWS
 from metering.proof.summary_laws import SUMMARY_LAWS
 
@@ -40,12 +40,12 @@ def _own(pairs: str) -> str:
             AND (names.name = 'meters' OR c.expected->names.name IS DISTINCT FROM c.found->names.name)"""
 
 
-_FOUND = "coalesce(s.{0}, '{{}}') AS found"
+_STORED = "coalesce(s.{0}, '{{}}') AS found"
 _EXPECTED = "coalesce(e.meters, '{}') AS expected"
-_COUNTED = columns("coalesce(e.{0}, 0) AS expected_{0}, s.{0}")
+_COUNTERS = columns("coalesce(e.{0}, 0) AS expected_{0}, s.{0}")
 
 RUNNING_TOTALS = _sums(f"""
-    SELECT project_id, 'open months' AS period, {_COUNTED} FROM project_stats s FULL JOIN (
+    SELECT project_id, 'open months' AS period, {_COUNTERS} FROM project_stats s FULL JOIN (
         SELECT u.project_id, {columns("sum(u.{0}) AS {0}")} FROM usage_hourly u
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
@@ -55,7 +55,7 @@ RUNNING_TOTALS = _sums(f"""
         GROUP BY u.project_id) e USING (project_id)""")
 
 OWN_RUNNING_TOTALS = _own(f"""
-    SELECT project_id, 'open months' AS period, {_EXPECTED}, {_FOUND.format("meters")}
+    SELECT project_id, 'open months' AS period, {_EXPECTED}, {_STORED.format("meters")}
     FROM project_stats s FULL JOIN (
         SELECT u.project_id, fleetmeter_meters(array_agg(u.meters)) AS meters FROM usage_hourly u
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
@@ -73,13 +73,13 @@ def kept_from(table: str) -> str:
 
 
 DAYS = _sums(f"""
-    SELECT s.project_id, s.date::text AS period, {_COUNTED} FROM daily_stats s LEFT JOIN (
+    SELECT s.project_id, s.date::text AS period, {_COUNTERS} FROM daily_stats s LEFT JOIN (
         SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date, {_TOTALS}
         FROM usage_hourly GROUP BY 1, 2) e USING (project_id, date)
     WHERE s.date >= {kept_from("usage_hourly")}""")
 
 OWN_DAYS = _own(f"""
-    SELECT s.project_id, s.date::text AS period, {_EXPECTED}, {_FOUND.format("meters")}
+    SELECT s.project_id, s.date::text AS period, {_EXPECTED}, {_STORED.format("meters")}
     FROM daily_stats s LEFT JOIN (
         SELECT project_id, (hour AT TIME ZONE 'UTC')::date AS date,
             fleetmeter_meters(array_agg(meters)) AS meters
@@ -104,13 +104,13 @@ MONTHS = _sums(
 )
 
 OWN_MONTHS = _own(f"""
-    SELECT s.project_id, {_S_PERIOD} AS period, {with_posted("e.meters", "a.meters")} AS expected,
+    SELECT s.project_id, {_S_PERIOD} AS period, {with_adjustments("e.meters", "a.meters")} AS expected,
         s.meters AS found
     FROM monthly_stats s LEFT JOIN (
         SELECT project_id, year, month, {merged_sql()} AS meters
         FROM daily_stats GROUP BY project_id, year, month) e USING (project_id, year, month)
     LEFT JOIN (
-        SELECT x.project_id, x.posted_month, {POSTED} AS meters FROM adjustments x
+        SELECT x.project_id, x.posted_month, {ADJUSTMENTS} AS meters FROM adjustments x
         GROUP BY x.project_id, x.posted_month) a
         ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
     WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""")
@@ -131,7 +131,7 @@ LIFETIME = _sums(f"""
         SELECT project_id, {_TOTALS} FROM monthly_stats GROUP BY project_id) e USING (project_id)""")
 
 OWN_LIFETIME = _own(f"""
-    SELECT project_id, 'lifetime' AS period, {_EXPECTED}, {_FOUND.format("lifetime_meters")}
+    SELECT project_id, 'lifetime' AS period, {_EXPECTED}, {_STORED.format("lifetime_meters")}
     FROM project_stats s FULL JOIN (
         SELECT project_id, {merged_sql()} AS meters FROM monthly_stats GROUP BY project_id) e
         USING (project_id)""")
@@ -197,7 +197,7 @@ BILLED_ADJUSTMENTS = f"""
 
 # Whoever changes a decision must change the audit log too. Late rows were once posted without a trace
 # in it: of these only what the log has is compared.
-POSTED = """
+DECISIONS = """
     SELECT coalesce(a.project_id, l.project_id), 'adjustment ' || coalesce(a.id, l.id), 'decision',
         coalesce(l.decision, 'nothing posted'), coalesce(a.decision, 'deleted')
     FROM (
@@ -269,7 +269,7 @@ LAWS: dict[str, tuple[str, str]] = (
         "a bill adds up": (BILL_SUMS, "monthly_stats"),
         "a bill has no more days than were expected": (BILL_DAYS, "monthly_stats"),
         "a bill has the adjustments of its month": (BILLED_ADJUSTMENTS, "monthly_stats"),
-        "adjustments are as they were posted": (POSTED, "adjustments"),
+        "adjustments are as they were posted": (DECISIONS, "adjustments"),
         "gaps are accepted as they were": (ACCEPTED, "gaps"),
         "every archived bill is there": (ARCHIVED_BILLS, "monthly_stats"),
         "devices have at most their project's messages": (DEVICES, "device_usage_daily"),

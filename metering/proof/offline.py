@@ -38,7 +38,7 @@ class ExportedDay(NamedTuple):
 
 
 @dataclass
-class Examination:
+class ExportCheck:
     """The rows of exported files, and what is wrong with them.
 
     `bills` are by project, year and month, `days` by project and date. `discrepancies` has a sentence for
@@ -58,9 +58,9 @@ def verify(paths: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
     return counts, examination.discrepancies
 
 
-def examine(paths: Iterable[Path]) -> Examination:
+def examine(paths: Iterable[Path]) -> ExportCheck:
     """Check every row of those files, and then the rows against each other. Raises FleetmeterError."""
-    examination = Examination()
+    examination = ExportCheck()
     for path in (file for each in paths for file in _files(each)):
         _examine_file(path, examination)
     examination.discrepancies += [*_broken_chain(examination), *_other_days(examination)]
@@ -72,7 +72,7 @@ def _files(path: Path) -> list[Path]:
     return [path / "bills.csv", path / "days.csv"] if path.is_dir() else [path]
 
 
-def _examine_file(path: Path, examination: Examination) -> None:
+def _examine_file(path: Path, examination: ExportCheck) -> None:
     file, contents, keys = ExportedFile(path), Contents(), set[tuple[int, ...] | tuple[int, str]]()
     examination.discrepancies += [
         f"{path.name}: the column {name} is not part of the export" for name in file.unknown
@@ -96,7 +96,7 @@ def _examine_file(path: Path, examination: Examination) -> None:
         examination.discrepancies.extend(manifest.differences(path, contents))
 
 
-def _register(row: Row, examination: Examination) -> tuple[int, ...] | tuple[int, str]:
+def _register(row: Row, examination: ExportCheck) -> tuple[int, ...] | tuple[int, str]:
     """Note the hashes of the row; returns its key. Raises ValueError if it differs from an earlier one."""
     project, cells = int(row["project_id"]), hash(tuple(row.items()))
     year, month = int(row["year"]), int(row["month"])
@@ -112,7 +112,7 @@ def _register(row: Row, examination: Examination) -> tuple[int, ...] | tuple[int
     return project, row["date"]
 
 
-def _broken_chain(examination: Examination) -> Iterator[str]:
+def _broken_chain(examination: ExportCheck) -> Iterator[str]:
     for (project, year, month), bill in examination.bills.items():
         before = examination.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
         if before and before.seal != bill.previous_seal:
@@ -120,7 +120,7 @@ def _broken_chain(examination: Examination) -> Iterator[str]:
             yield f"{where}: it does not follow the month before (previous_seal)"
 
 
-def _other_days(examination: Examination) -> Iterator[str]:
+def _other_days(examination: ExportCheck) -> Iterator[str]:
     """Yield a sentence for each bill whose days are in the files and are not the days it was made of."""
     hashes: dict[tuple[int, int, int], list[str]] = {}
     for (project, name), day in sorted(examination.days.items()):

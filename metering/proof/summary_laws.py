@@ -12,12 +12,12 @@ def _state(source: str) -> str:
     return f"coalesce(d.coverage->'{source}'->>'state', 'missing')"
 
 
-def _known(source: str) -> str:
+def _is_known(source: str) -> str:
     return f"{_state(source)} NOT IN {_BLIND}"
 
 
 _QUALITY = ", ".join(
-    f"count(*) FILTER (WHERE {_known(source)}) AS {source}_known,"
+    f"count(*) FILTER (WHERE {_is_known(source)}) AS {source}_known,"
     f" count(*) FILTER (WHERE {_state(source)} = 'partial') AS {source}_partial"
     for source in COUNTER_SOURCES
 )
@@ -26,7 +26,7 @@ _CARRIED = ", ".join(
 )
 _ANY_CARRIED = " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in GAUGE_SOURCES)
 _SUMS = ", ".join(
-    f"least(coalesce(sum(d.{c.name}) FILTER (WHERE {_known(c.source)}), 0), {_MOST}) AS {c.name}"
+    f"least(coalesce(sum(d.{c.name}) FILTER (WHERE {_is_known(c.source)}), 0), {_MOST}) AS {c.name}"
     for c in COUNTERS
 )
 _LEVELS = columns(

@@ -67,10 +67,10 @@ def verify(
     FleetmeterError when one is no export.
     """
     report = Report()
-    report_progress = progress or (lambda law, done, total: None)
+    report_progress = progress or (lambda law, completed, total: None)
     with read_snapshot(engine) as connection:
-        for done, (law, (query, table)) in enumerate(LAWS.items()):
-            report_progress(law, done, len(LAWS) + 1)
+        for completed, (law, (query, table)) in enumerate(LAWS.items()):
+            report_progress(law, completed, len(LAWS) + 1)
             report.checked[law] = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
             report.discrepancies.extend(_broken(connection, law, query))
         report_progress(RATED, len(LAWS), len(LAWS) + 1)

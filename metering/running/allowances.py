@@ -13,7 +13,7 @@ from metering.catalogue.meters import COUNTERS, GAUGES, columns
 from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import IS_BILLED
-from metering.months.own_quantities import POSTED
+from metering.months.own_quantities import ADJUSTMENTS
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
 from metering.running import shares
@@ -31,9 +31,9 @@ _EARLIER = f"""
             WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""
 
 # Corrections of the running month's own usage.
-_POSTED = f"""
+_ADJUSTED = f"""
     SELECT {columns("sum(x.quantity) FILTER (WHERE x.meter = '{0}') AS {0}")},
-        fleetmeter_meters({POSTED}) AS meters FROM adjustments x
+        fleetmeter_meters({ADJUSTMENTS}) AS meters FROM adjustments x
     WHERE x.project_id = s.project_id AND x.posted_month = :first AND x.amount IS NULL"""
 
 # A correction of a gauge does not exist.
@@ -76,7 +76,7 @@ OF_PROJECTS = f"""
     FROM (SELECT s.*, {columns("earlier.{0} AS earlier_{0}")}, {columns("posted.{0} AS posted_{0}")},
             earlier.meters AS earlier_meters, posted.meters AS posted_meters
         FROM project_stats s CROSS JOIN LATERAL ({_EARLIER}) AS earlier
-        CROSS JOIN LATERAL ({_POSTED}) AS posted
+        CROSS JOIN LATERAL ({_ADJUSTED}) AS posted
         WHERE s.project_id > :above AND s.project_id <= :up_to
             AND (CAST(:project AS bigint) IS NULL OR s.project_id = :project)
             AND (CAST(:organizations AS bigint[]) IS NULL OR s.project_id IN (

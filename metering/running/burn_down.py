@@ -44,7 +44,7 @@ _HOURS_OF_EACH = (
 )
 _HOURS_OF_ALL = f"""(SELECT p.id, hours.* FROM {platform.PROJECTS} p
     CROSS JOIN LATERAL {projection.METERED_HOURS} AS hours OFFSET 0) hours ON hours.id = near.project_id"""
-_CHOSEN = f"""
+_MATCHES = f"""
     SELECT near.*, {_STATE} AS state, {_ADDS_UP} AS adds_up FROM ({allowances.OF_PROJECTS}) near
     WHERE (CAST(:near AS float) = 0 OR near.used > 0)
         AND (NOT :exhausting OR near.used < near.included AND near.used > near.corrected
@@ -65,7 +65,7 @@ _KEYS: Mapping[Sort, str] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LimitsQuery:
     """Which limits to read: by id, meter, words of a name, state or least share; their order and page.
 
     `exhausting`: those that will be exhausted before the month ends and are not yet, the first one first.
@@ -89,7 +89,7 @@ def limits(
     version: MonthVersions | PlanVersion,
     at: datetime,
     behind: bool,
-    wanted: Wanted,
+    query: LimitsQuery,
 ) -> list[Row]:
     """Return a page of limits, a row for each project and meter that its tier names.
 
@@ -98,11 +98,11 @@ def limits(
     where it is used up; `adds_up`: use of the month, not a level; `in_proportion`: not all of what the plan
     includes. `behind`: see `allowances.projects`.
     """
-    only = None if wanted.project is None else [wanted.project]
+    only = None if query.project is None else [query.project]
     included = shares.of_projects(connection, version, at, only)
-    parameters = _parameters(version, at, behind, wanted, included)
-    rows = connection.execute(text(_statement(wanted)), parameters).mappings()
-    declared = own_meters.known(connection)
+    parameters = _parameters(version, at, behind, query, included)
+    rows = connection.execute(text(_statement(query)), parameters).mappings()
+    declared = own_meters.by_name(connection)
     return [_row(dict(row), declared, at) for row in rows]
 
 
@@ -124,44 +124,44 @@ def states_of(
     included = shares.of_projects(connection, version, at)
     parameters = allowances.parameters(version, at, near, behind, included)
     parameters |= {"organizations": list(organization_ids)}
-    counted: dict[int, dict[str, int]] = {}
+    counts: dict[int, dict[str, int]] = {}
     for row in connection.execute(text(_STATES_OF), parameters):
-        counted.setdefault(row.organization_id, {})[row.state] = row.limits
-    return counted
+        counts.setdefault(row.organization_id, {})[row.state] = row.limits
+    return counts
 
 
-def _statement(wanted: Wanted) -> str:
+def _statement(query: LimitsQuery) -> str:
     """Return the query; metered hours are looked up for one page, unless they decide which page it is."""
-    order, page = _order(wanted), "LIMIT :most OFFSET :skipped"
-    if wanted.exhausting:
-        dated = _WITH_HOURS.format(rows=_CHOSEN, hours=_HOURS_OF_ALL)
+    order, page = _order(query), "LIMIT :most OFFSET :skipped"
+    if query.exhausting:
+        dated = _WITH_HOURS.format(rows=_MATCHES, hours=_HOURS_OF_ALL)
         return f"SELECT * FROM ({dated}) dated WHERE hours_left IS NOT NULL ORDER BY {order} {page}"
-    rows = f"{_CHOSEN} ORDER BY {order} {page}"
+    rows = f"{_MATCHES} ORDER BY {order} {page}"
     return f"{_WITH_HOURS.format(rows=rows, hours=_HOURS_OF_EACH)} ORDER BY {order}"
 
 
-def _order(wanted: Wanted) -> str:
-    if wanted.exhausting:
+def _order(query: LimitsQuery) -> str:
+    if query.exhausting:
         return "hours_left, project_id, meter"
-    direction = "ASC" if wanted.ascending else "DESC"
-    return f"{_KEYS[wanted.sort]} {direction} NULLS LAST, project_id, meter"
+    direction = "ASC" if query.ascending else "DESC"
+    return f"{_KEYS[query.sort]} {direction} NULLS LAST, project_id, meter"
 
 
 def _parameters(
-    version: MonthVersions | PlanVersion, at: datetime, behind: bool, wanted: Wanted, included: Shares
+    version: MonthVersions | PlanVersion, at: datetime, behind: bool, query: LimitsQuery, included: Shares
 ) -> dict[str, Any]:
     own = {
-        "project": wanted.project,
-        "organizations": None if wanted.organization is None else [wanted.organization],
-        "exhausting": wanted.exhausting,
-        "words": _pattern(wanted.words),
-        "state": wanted.state,
-        "most": wanted.most,
-        "skipped": wanted.skipped,
+        "project": query.project,
+        "organizations": None if query.organization is None else [query.organization],
+        "exhausting": query.exhausting,
+        "words": _pattern(query.words),
+        "state": query.state,
+        "most": query.most,
+        "skipped": query.skipped,
         "at": at,
         "today": Day.of(at).date,
     }
-    common = allowances.parameters(version, at, wanted.near, behind, included, wanted.meter)
+    common = allowances.parameters(version, at, query.near, behind, included, query.meter)
     return common | Month.of(at).bounds() | own
 
 
@@ -174,7 +174,7 @@ def _row(row: dict[str, Any], declared: Mapping[str, OwnMeter], at: datetime) ->
     used = None if used is None else int(used)
     exhausted = None if hours is None else at + timedelta(hours=float(hours))
     meter = METERS.get(row["meter"])
-    own = own_meters.described(row["meter"], declared)
+    own = own_meters.find(row["meter"], declared)
     return row | {
         "label": meter.label if meter else own.title,
         "unit": meter.unit if meter else own.unit,

@@ -62,7 +62,7 @@ def of_project(
 
     Raises UnknownProject, PlanError.
     """
-    meters = meters or (*METERS, *own_meters.known(connection))
+    meters = meters or (*METERS, *own_meters.by_name(connection))
     row = connection.execute(statement(tuple(meters)), bounds(project_id, at)).mappings().first()
     included = shares.of_projects(connection, in_month(plans, Month.of(at)), utc(at), [project_id])
     return answer(None if row is None else dict(row), plans, project_id, at, meters, amount, included)
@@ -109,10 +109,10 @@ def of_organization(
     platform.require_organization(connection, organization_id)
     row = connection.execute(_ORGANIZATION, {"organization": organization_id}).one()
     tier = _tier(plans, row.tier, f"organization {organization_id}", at)
-    counted = (("projects", row.projects, tier.projects), ("users", row.users, tier.users))
+    limited = (("projects", row.projects, tier.projects), ("users", row.users, tier.users))
     return [
         Check(name, True, limits.answer(name, used, included, amount, hard=True))
-        for name, used, included in counted
+        for name, used, included in limited
     ]
 
 
@@ -153,8 +153,8 @@ def _tier(plans: Plans, name: str, whose: str, at: datetime) -> Tier:
 
 def _of_meter(tier: Tier, meter: str, used: Any, amount: int, part: int | None) -> Check:
     allowance = tier.meters.get(meter)
-    known = None if used is None else int(used)
+    quantity = None if used is None else int(used)
     if allowance is None:
-        return Check(meter, False, limits.answer(meter, known, None, amount, hard=False))
-    limit = limits.of_allowance(meter, known, allowance, amount, part)
+        return Check(meter, False, limits.answer(meter, quantity, None, amount, hard=False))
+    limit = limits.of_allowance(meter, quantity, allowance, amount, part)
     return Check(meter, allowance.limit == "hard", limit)

@@ -12,7 +12,7 @@ from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Month, utc
 from metering.db.transactions import connected
 from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
-from metering.months.own_quantities import POSTED
+from metering.months.own_quantities import ADJUSTMENTS
 from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans, Tier
 from metering.pricing.price_terms import Allowance
@@ -64,7 +64,7 @@ OWN_IN_MONTH = f"""CASE WHEN s.project_id IS NOT NULL THEN coalesce((fleetmeter_
             AND d.date >= :first AND d.date < :after AND d.meters <> '{{{{}}}}'
         UNION ALL SELECT u.meters FROM usage_hourly u WHERE u.project_id = :project
             AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from AND u.meters <> '{{{{}}}}')
-    || coalesce((SELECT {POSTED} FROM adjustments x WHERE x.project_id = :project
+    || coalesce((SELECT {ADJUSTMENTS} FROM adjustments x WHERE x.project_id = :project
         AND x.posted_month = :first), '{{{{}}}}'))->>'{{meter}}')::numeric, 0) END"""
 
 
@@ -194,8 +194,8 @@ def answer(meter: str, used: int | None, limit: int | None, amount: int, hard: b
     if amount < 0:
         raise ValueError(f"a request for {amount} {meter} asks for nothing; give 0 or more")
     if limit is None:
-        known = "usage unknown" if used is None else f"used {used:,}"
-        return Limit(True, used, None, None, f"{meter}: {known}, no limit; this request {amount:,}")
+        usage = "usage unknown" if used is None else f"used {used:,}"
+        return Limit(True, used, None, None, f"{meter}: {usage}, no limit; this request {amount:,}")
     if used is None:
         # Refusing what was never measured would lock out every new project; only a request that
         # cannot fit whatever was used is refused.

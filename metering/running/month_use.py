@@ -21,7 +21,7 @@ _DAYS = f"""
         coalesce(sealed.coverage->:source->>'state' NOT IN {quoted(BLIND)}, true) AS is_known
     FROM {DAYS_SO_FAR} used LEFT JOIN daily_stats sealed
         ON sealed.project_id = used.project_id AND sealed.date = used.date ORDER BY used.date"""
-_POSTED = text("""
+_ADJUSTMENTS = text("""
     SELECT greatest(least(usage_date, :today), CAST(:first AS date)) AS date, sum(quantity) AS quantity
     FROM adjustments WHERE project_id = :project AND posted_month = :first AND meter = :meter
         AND amount IS NULL GROUP BY 1""")
@@ -52,10 +52,11 @@ def by_day(connection: Connection, project_id: int, meter: str, at: datetime) ->
     }
     quantity = f"used.{METERS[meter].name}" if meter in METERS else own_meters.value_sql(meter, "used.meters")
     query = text(_DAYS.replace("QUANTITY", quantity))
-    known = {row.date: row for row in connection.execute(query, parameters)}
-    posted = {row.date: int(row.quantity) for row in connection.execute(_POSTED, parameters)}
+    rows = {row.date: row for row in connection.execute(query, parameters)}
+    adjustments = {row.date: int(row.quantity) for row in connection.execute(_ADJUSTMENTS, parameters)}
     return [
-        _day(day.date, known.get(day.date), posted.get(day.date, 0)) for day in days(month.first, Day.of(at))
+        _day(day.date, rows.get(day.date), adjustments.get(day.date, 0))
+        for day in days(month.first, Day.of(at))
     ]
 
 

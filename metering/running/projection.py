@@ -35,6 +35,6 @@ def to_month_end(spans: Sequence[Span], remaining: Decimal) -> list[Span]:
     return [*earlier, replace(last, days=last.days + days)]
 
 
-def rest(counted: int, elapsed: Decimal, remaining: Decimal) -> int:
-    """Return the usage that the remaining hours add to `counted` in the elapsed ones, in whole units."""
-    return int(counted * (max(remaining, Decimal(0)) / elapsed))
+def rest(usage: int, elapsed: Decimal, remaining: Decimal) -> int:
+    """Return the usage that the remaining hours add to `usage` in the elapsed ones, in whole units."""
+    return int(usage * (max(remaining, Decimal(0)) / elapsed))

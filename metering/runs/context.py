@@ -60,18 +60,18 @@ class Context:
 
     def progress_of(self, name: str) -> Callable[[int, int], None]:
         """Return a function that reports progress under `name`."""
-        return lambda done, total: self.advance(name, done, total)
+        return lambda completed, total: self.advance(name, completed, total)
 
     def chunks(self, what: str) -> Iterator[list[int]]:
         """Yield the ids of the run's projects, a chunk at a time, and report progress."""
         with transaction(self.engine) as connection:
             ids = projects.ids(connection, self.project_id)
-        done = 0
+        completed = 0
         for chunk in chunks(ids):
-            self.advance(what, done, len(ids))
+            self.advance(what, completed, len(ids))
             yield chunk
-            done += len(chunk)
-        self.advance(what, done, len(ids))
+            completed += len(chunk)
+        self.advance(what, completed, len(ids))
 
     def run_chunk(self, ids: list[int], work: Callable[[Connection, list[int]], int]) -> int:
         """Do `work` for a chunk in one transaction; if that fails, project by project.

@@ -63,11 +63,11 @@ class Heartbeat:
         """Whether the lease is still renewed."""
         return self._thread.is_alive()
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Note progress for the next heartbeat: `done` of `total`."""
-        self._progress.update(what=what, done=done, total=total)
+    def advance(self, what: str, completed: int, total: int) -> None:
+        """Note progress for the next heartbeat: `completed` of `total`."""
+        self._progress.update(what=what, done=completed, total=total)
         if self._report:
-            self._report(what, done, total)
+            self._report(what, completed, total)
         if self._error is not None:
             raise self._error
         if self._lost.is_set():

@@ -43,9 +43,9 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """What happened, on one line and, for failures, a line each."""
-        done = words.done(self.result, bool(self.result.get("dry_run")))
+        summary = words.describe(self.result, bool(self.result.get("dry_run")))
         head = f"{self.job} {self.period} {label(self.state, self.result, self.errors)}"
-        head += f": {done}" if done else ""
+        head += f": {summary}" if summary else ""
         return "\n".join([head, *map(_line, self.errors[:LISTED])])
 
 

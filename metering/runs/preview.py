@@ -11,16 +11,16 @@ from metering.catalogue.own_meters import merged_sql
 from metering.pricing.plans import Plans
 from metering.running import spend
 
-SHOWN = 200  # projects, and alerts, named one by one
+MOST_NAMED = 200  # projects, and alerts, named one by one
 
 # Hours are told by PostgreSQL's own tally of this transaction: counting them takes minutes.
-HELD = text("""
+ROW_COUNTS = text("""
     SELECT (SELECT count(*) FROM alerts) AS alerts, (SELECT count(*) FROM gaps) AS gaps,
         (SELECT coalesce(sum(n_tup_ins - n_tup_del), 0)::bigint FROM pg_stat_xact_user_tables
             WHERE relname LIKE 'usage\\_hourly%') AS usage_hourly""")
 OPENED = text(f"""
     SELECT kind, severity, project_id, subject, detail FROM alerts WHERE id > :last
-    ORDER BY id LIMIT {SHOWN}""")
+    ORDER BY id LIMIT {MOST_NAMED}""")
 
 # Rows of this transaction: `created_at` defaults to its start.
 SEALED = text(f"""
@@ -32,19 +32,21 @@ BILLED = text("""
 BILLS = text(f"""
     SELECT project_id, format('%s-%s', year, lpad(month::text, 2, '0')) AS month, days_present AS days,
         total_charge::text AS charge, currency
-    FROM monthly_stats WHERE created_at = now() ORDER BY year, month, project_id LIMIT {SHOWN}""")
-POSTED = text("SELECT count(*) FROM adjustments WHERE created_at = now()")
+    FROM monthly_stats WHERE created_at = now() ORDER BY year, month, project_id LIMIT {MOST_NAMED}""")
+ADJUSTMENT_COUNT = text("SELECT count(*) FROM adjustments WHERE created_at = now()")
 PROJECTS = text(f"""
     SELECT p.id AS project_id, d.days, m.bills, m.charge::text AS charge, m.currency
     FROM (SELECT project_id FROM daily_stats WHERE created_at = now()
         UNION SELECT project_id FROM monthly_stats WHERE created_at = now()
-        ORDER BY project_id LIMIT {SHOWN}) p (id)
+        ORDER BY project_id LIMIT {MOST_NAMED}) p (id)
     LEFT JOIN LATERAL (SELECT count(*) AS days FROM daily_stats
         WHERE project_id = p.id AND created_at = now()) d ON true
     LEFT JOIN LATERAL (SELECT count(*) AS bills, sum(total_charge) AS charge, min(currency) AS currency
         FROM monthly_stats WHERE project_id = p.id AND created_at = now()) m ON true
     ORDER BY p.id""")
-COUNTED = text(f"SELECT {columns('coalesce(sum({0}::numeric + lifetime_{0}), 0) AS {0}')} FROM project_stats")
+LEDGER_TOTALS = text(
+    f"SELECT {columns('coalesce(sum({0}::numeric + lifetime_{0}), 0) AS {0}')} FROM project_stats"
+)
 
 
 def measure(connection: Connection, available: Plans, at: datetime) -> dict[str, Any]:
@@ -53,9 +55,9 @@ def measure(connection: Connection, available: Plans, at: datetime) -> dict[str,
     for project in spend.by_project(connection, available, at):
         charges[project.currency] = charges.get(project.currency, Decimal(0)) + project.so_far
     return {
-        "counted": dict(connection.execute(COUNTED).mappings().one()),
+        "counted": dict(connection.execute(LEDGER_TOTALS).mappings().one()),
         "month_to_date": charges,
-        "held": dict(connection.execute(HELD).mappings().one()),
+        "held": dict(connection.execute(ROW_COUNTS).mappings().one()),
         "last_alert": connection.scalar(text("SELECT coalesce(max(id), 0) FROM alerts")),
     }
 
@@ -70,15 +72,15 @@ def changes(connection: Connection, before: dict[str, Any], available: Plans, at
     sealed = dict(connection.execute(SEALED).mappings().one())
     bills = connection.execute(BILLED).all()
     days, own = sealed.pop("rows"), sealed.pop("meters")
-    counted = {name: after["counted"][name] - before["counted"][name] for name in COUNTER_NAMES}
+    usage = {name: after["counted"][name] - before["counted"][name] for name in COUNTER_NAMES}
     rows = {
         "daily_stats": days,
         "monthly_stats": sum(bill.rows for bill in bills),
-        "adjustments": connection.scalar(POSTED) or 0,
+        "adjustments": connection.scalar(ADJUSTMENT_COUNT) or 0,
     } | {table: rows - before["held"][table] for table, rows in after["held"].items()}
     return {
         "rows": rows,
-        "usage": {name: int(value) for name, value in (sealed | own if days else counted).items() if value},
+        "usage": {name: int(value) for name, value in (sealed | own if days else usage).items() if value},
         "money": {bill.currency: str(bill.total) for bill in bills},
         "month_to_date": _difference(before["month_to_date"], after["month_to_date"]),
         "projects": [dict(row) for row in connection.execute(PROJECTS).mappings()],

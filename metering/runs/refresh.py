@@ -13,7 +13,7 @@ from metering.ledger.partitions import ensure_partitions
 from metering.runs.context import Context
 from metering.runs.heartbeat import ShutdownRequested
 from metering.runs.lease import LeaseLost
-from metering.runs.sources import Failure, Reading, RowSource, Source
+from metering.runs.sources import Failure, RowSource, Source, SourceResult
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ def count_rows(context: Context, rows: RowSource) -> None:
     record_failures(context, reading)
 
 
-def record_failures(context: Context, reading: Reading) -> None:
+def record_failures(context: Context, reading: SourceResult) -> None:
     """Record what was not read: the source as a whole, or each project."""
     failures: list[tuple[int | None, Failure]] = list(reading.failures.items())
     if reading.problem:
@@ -72,7 +72,7 @@ def _read_isolated(context: Context, source: Source) -> str:
     return reading.sentence
 
 
-def _read(context: Context, source: Source) -> Reading:
+def _read(context: Context, source: Source) -> SourceResult:
     with context.isolated_engine() if source.calls_out else nullcontext(context.engine) as engine:
         progress = context.progress_of(source.name)
         return source.refresh(

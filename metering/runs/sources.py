@@ -33,7 +33,7 @@ class Failure(Protocol):
         ...
 
 
-class Reading(Protocol):
+class SourceResult(Protocol):
     """The result of reading one source for every project.
 
     `problem`: why the source as a whole, or a part of it, could not be read; None if it could.
@@ -94,7 +94,7 @@ class Source(Protocol):
         progress: Progress | None = None,
         resume: bool = False,
         read_at: datetime | None = None,
-    ) -> Reading:
+    ) -> SourceResult:
         """Read and record every project that is metered at `at` (aware, UTC), or only `project_id`.
 
         One project's failure is recorded for that project and stops no other. `resume`: an earlier
@@ -136,7 +136,7 @@ class RowSource(Source, Protocol):
         resume: bool = False,
         read_at: datetime | None = None,
         sealing: bool = False,
-    ) -> Reading:
+    ) -> SourceResult:
         """Count rows into their hours; `sealing` also finds rows written late into open hours."""
         ...
 

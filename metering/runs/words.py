@@ -13,7 +13,7 @@ Result = Mapping[str, Any]
 UNSAID = ("preview", "dry_run", "from", "to", "through", "hour", "months")
 
 
-def done(result: Result, preview: bool = False) -> str:
+def describe(result: Result, preview: bool = False) -> str:
     """Return the result in words; of a `preview`, what the run would do. Empty: it did nothing."""
     parts = [_part(name, value, preview) for name, value in result.items() if name not in UNSAID]
     return "; ".join(part for part in parts if part)
@@ -33,8 +33,8 @@ def _part(name: str, value: Any, preview: bool) -> str:
 def _sources(value: Result) -> str:
     """`s3: 22 projects measured` is said as `S3: 22 projects measured`."""
     return "; ".join(
-        f"{SOURCE_LABELS.get(name, name)}: {str(said).removeprefix(f'{name}: ')}"
-        for name, said in value.items()
+        f"{SOURCE_LABELS.get(name, name)}: {str(sentence).removeprefix(f'{name}: ')}"
+        for name, sentence in value.items()
     )
 
 
@@ -59,7 +59,7 @@ def _removed(value: Mapping[str, int]) -> str:
     return f"removed {', '.join(rows)}" if rows else "nothing to remove"
 
 
-def _kept(value: Mapping[str, str]) -> str:
+def _unremoved(value: Mapping[str, str]) -> str:
     return "; ".join(f"{table}: kept {why}" for table, why in value.items())
 
 
@@ -69,7 +69,9 @@ def _blocked(value: Mapping[str, str]) -> str:
 
 
 def _projects(value: Mapping[str, Result]) -> str:
-    return "; ".join(f"project {project}: {done(part) or 'nothing to do'}" for project, part in value.items())
+    return "; ".join(
+        f"project {project}: {describe(part) or 'nothing to do'}" for project, part in value.items()
+    )
 
 
 def _plain(value: Any) -> str:
@@ -89,12 +91,12 @@ PARTS: Mapping[str, Callable[[Any], str]] = {
     "closed": lambda value: f"{many(value, 'bill')} closed",
     "blocked": _blocked,
     "removed": _removed,
-    "kept": _kept,
+    "kept": _unremoved,
     "archived": lambda value: f"archived {_plain(value)}",
     "ours": lambda value: f"{value:,} messages counted",
     "theirs": lambda value: f"{value:,} by the broker",
     "restarts": lambda value: f"{many(value, 'restart')} of the broker" if value else "",
     "first_look": lambda value: "first look, nothing to compare with yet" if value else "",
     "projects": _projects,
-    "again": done,
+    "again": describe,
 }

@@ -107,7 +107,7 @@ GIVEN: dict[str, Any] = {
 def limits_of_every_project(
     connection: Connection, version: PlanVersion, at: datetime, behind: bool
 ) -> list[Any]:
-    return list(burn_down.limits(connection, version, at, behind, burn_down.Wanted(most=500)))
+    return list(burn_down.limits(connection, version, at, behind, burn_down.LimitsQuery(most=500)))
 
 
 def exported_bills(connection: Connection, month: Month) -> Iterator[Any]:

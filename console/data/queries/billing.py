@@ -10,7 +10,7 @@ from metering.catalogue import own_meters, platform, unknowns
 from metering.catalogue.meters import METERS, columns, messages_sql
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Month
-from metering.catalogue.unknowns import looked_in_month
+from metering.catalogue.unknowns import measured_columns
 from metering.db.scope import own_parts
 
 MONTHS = text("""
@@ -24,7 +24,7 @@ BILLS = text(f"""
         m.days_present, m.days_expected, jsonb_array_length(m.exceeded_limits) AS lines_over,
         {own_parts("m.owners")} AS owners, m.later_readings,
         {columns("m.{0}")}, m.closed_by, m.created_at,
-        before.total_charge AS charge_before, {looked_in_month("m")}
+        before.total_charge AS charge_before, {measured_columns("m")}
     FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
         ORDER BY total_charge DESC, project_id LIMIT :most OFFSET :skipped) m
     LEFT JOIN {platform.PROJECTS} p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
@@ -99,7 +99,7 @@ def lines(connection: Connection, month: Month) -> list[Row]:
 
     The charges sum to the overage.
     """
-    declared = own_meters.known(connection)
+    declared = own_meters.by_name(connection)
     return [_labelled(row, declared) for row in every(connection, LINES, **month.bounds())]
 
 
@@ -107,7 +107,7 @@ def _labelled(row: Row, declared: Mapping[str, OwnMeter]) -> Row:
     if row["meter"] in METERS:
         meter = METERS[row["meter"]]
         return {**row, "label": meter.label, "unit": meter.unit}
-    own = own_meters.described(row["meter"], declared)
+    own = own_meters.find(row["meter"], declared)
     return {**row, "label": own.title, "unit": own.unit}
 
 

@@ -11,7 +11,7 @@ from console.data.queries.rows import Row, every, one
 from metering.catalogue import platform
 from metering.catalogue.meters import messages_sql
 from metering.catalogue.periods import Day
-from metering.catalogue.unknowns import looked
+from metering.catalogue.unknowns import is_measured
 from metering.days.completeness import SealedDay
 from metering.db.scope import Scope
 
@@ -35,10 +35,10 @@ COUNTED = text(f"""
 
 DAY = text(f"""
     SELECT date, count(*) AS projects,
-        sum({MESSAGES}) FILTER (WHERE {looked("mqtt")})::bigint AS messages,
-        sum(mqtt_inbound) FILTER (WHERE {looked("mqtt")})::bigint AS inbound,
-        sum(mqtt_outbound) FILTER (WHERE {looked("mqtt")})::bigint AS outbound,
-        sum(api_calls) FILTER (WHERE {looked("platform_db")})::bigint AS api_calls,
+        sum({MESSAGES}) FILTER (WHERE {is_measured("mqtt")})::bigint AS messages,
+        sum(mqtt_inbound) FILTER (WHERE {is_measured("mqtt")})::bigint AS inbound,
+        sum(mqtt_outbound) FILTER (WHERE {is_measured("mqtt")})::bigint AS outbound,
+        sum(api_calls) FILTER (WHERE {is_measured("platform_db")})::bigint AS api_calls,
         sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
     FROM daily_stats WHERE date = :date GROUP BY date""")
 
@@ -61,13 +61,13 @@ _COMPARED_DAYS = ", ".join(
             "messages",
             messages_sql("d."),
             messages_sql("b."),
-            f"{looked('mqtt', 'd.coverage')} AND {looked('mqtt', 'b.coverage')}",
+            f"{is_measured('mqtt', 'd.coverage')} AND {is_measured('mqtt', 'b.coverage')}",
         ),
         (
             "api_calls",
             "d.api_calls",
             "b.api_calls",
-            f"{looked('platform_db', 'd.coverage')} AND {looked('platform_db', 'b.coverage')}",
+            f"{is_measured('platform_db', 'd.coverage')} AND {is_measured('platform_db', 'b.coverage')}",
         ),
     )
 )

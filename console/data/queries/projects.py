@@ -7,7 +7,7 @@ from metering.catalogue import platform, unknowns
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.periods import Day, days
 from metering.catalogue.projects import METERED_UNTIL
-from metering.catalogue.unknowns import looked_in_month
+from metering.catalogue.unknowns import measured_columns
 from metering.days.expected_days import EXPECTED_FROM, OWNED_FROM
 
 _LISTED = f"""SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
@@ -33,7 +33,7 @@ HOURS = text(f"""
     WHERE project_id = :id AND hour >= :start AND hour < :end ORDER BY hour""")
 
 MONTHS = text(f"""
-    SELECT {looked_in_month("monthly_stats")}, year, month,
+    SELECT {measured_columns("monthly_stats")}, year, month,
         {columns("{0}")}, {columns("peak_{0}", GAUGE_NAMES)}, tier, plan_fee,
         overage_charge, adjustment_charge, total_charge, currency, days_present, days_expected, seal
     FROM monthly_stats WHERE project_id = :id ORDER BY year DESC, month DESC LIMIT 36""")

@@ -10,7 +10,7 @@ from console.data.queries.rows import Row, every
 from console.data.transactions import write_transaction
 from metering.catalogue import platform
 from metering.db import audit_log
-from metering.errors import Refused
+from metering.errors import AccessRefused
 
 Kind = Literal["incident", "price", "other"]
 KINDS: dict[Kind, str] = {"incident": "Incident", "price": "Price change", "other": "Other"}
@@ -68,9 +68,9 @@ def write(note: Note) -> int:
     """Keep a note; returns its id. Raises Refused without text, or for a project that is not there."""
     words = " ".join(note.text.split())
     if not 0 < len(words) <= TEXT:
-        raise Refused(f"A note needs a text of 1 to {TEXT} characters; nothing was saved")
+        raise AccessRefused(f"A note needs a text of 1 to {TEXT} characters; nothing was saved")
     if note.first > note.last:
-        raise Refused("A note's last day is before its first; nothing was saved")
+        raise AccessRefused("A note's last day is before its first; nothing was saved")
     with write_transaction("operator") as by:
         parameters = vars(note) | {"text": words, "author": by.actor}
         parameters["organization_id"] = _organization(by.connection, note)
@@ -97,5 +97,5 @@ def _organization(connection: Connection, note: Note) -> int | None:
     )
     owner = connection.execute(query, {"id": identifier}).scalar()
     if owner is None:
-        raise Refused(f"There is no {what} {identifier}; nothing was saved")
+        raise AccessRefused(f"There is no {what} {identifier}; nothing was saved")
     return int(owner)

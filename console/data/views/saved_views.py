@@ -12,7 +12,7 @@ from console.data import session
 from console.data.queries.rows import Row, every
 from console.data.transactions import write_transaction
 from metering.db import audit_log
-from metering.errors import Refused
+from metering.errors import AccessRefused
 
 View = Literal["explore", "changes"]
 NAME = 80  # characters at most
@@ -42,10 +42,10 @@ def save(name: str, page: View, address: str, shared: bool = False, pinned: bool
     """
     name = " ".join(name.split())
     if not 0 < len(name) <= NAME:
-        raise Refused(f"A view needs a name of 1 to {NAME} characters; nothing was saved")
+        raise AccessRefused(f"A view needs a name of 1 to {NAME} characters; nothing was saved")
     scope = session.current_scope()
     if shared and scope is not None:
-        raise Refused("A view of an organization is its owner's alone; save it without sharing")
+        raise AccessRefused("A view of an organization is its owner's alone; save it without sharing")
     with write_transaction("operator" if shared else "viewer") as by:
         parameters: dict[str, Any] = {"name": name, "page": page, "address": address, "actor": by.actor}
         parameters |= {"scope": None if scope is None else list(scope)}
@@ -75,5 +75,5 @@ def delete(view: int) -> None:
 def _own(connection: Connection, view: int, actor: str) -> Row:
     rows = every(connection, _ONE, id=view)
     if not rows or rows[0]["owner"] != actor:
-        raise Refused("This view is another person's, or is deleted already; nothing was changed")
+        raise AccessRefused("This view is another person's, or is deleted already; nothing was changed")
     return rows[0]

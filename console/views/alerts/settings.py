@@ -69,7 +69,7 @@ def _thresholds(own: Sequence[dict[str, Any]]) -> None:
 def _threshold_form() -> None:
     with st.form("thresholds", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         customer = _identity("Customer's id", "threshold-organization")
-        meters = (*METERS, *thresholds.COUNTED)
+        meters = (*METERS, *thresholds.ORGANIZATION_METERS)
         meter = st.selectbox(
             "Meter of the thresholds",
             meters,

@@ -31,7 +31,7 @@ from metering.organizations import budgets
 from metering.organizations.budgets import Budget
 from metering.pricing import plans
 from metering.running import spend
-from metering.running.burn_down import Wanted
+from metering.running.burn_down import LimitsQuery
 from metering.running.spend import Spend
 
 MONTHS = 13
@@ -77,7 +77,7 @@ def query(scope: Scope, organization_id: int) -> Read:
             customers.find(connection, organization_id),
             revenue.sums(connection, since, "total", organization_id),
             customers.projects(connection, organization_id, running),
-            limits.read(page, late, Wanted(near=0.8, organization=organization_id)),
+            limits.read(page, late, LimitsQuery(near=0.8, organization=organization_id)),
             incident_list.read(connection, organization_id=organization_id),
             _budgets(page, organization_id),
             customers.moved(connection, organization_id, since[0]),
@@ -205,6 +205,6 @@ def _limits(rows: Sequence[Row], organization_id: int) -> None:
         return
     shown = [{**row, **limit_states.words(row)} for row in rows]
     table(shown, LIMITS, "customer-limits", "Limits of this customer's projects, the most used first")
-    if len(rows) == Wanted().most:
+    if len(rows) == LimitsQuery().most:
         every = links.address("limits", {"organization": organization_id})
         st.html(f"The first {len(rows)} are shown: {links.anchor(every, 'all of its limits')}")

@@ -26,7 +26,7 @@ TIMES = ("line", "bar", "area", "share", "cumulative")  # looks with time from l
 def read(connection: Connection, state: State, at: datetime, beside: Beside = ALONE) -> Shown:
     """Return the answer to the page's question at `at`, in UTC."""
     today = at.date()
-    question = state.question(today, catalogue(own_meters.known(connection)))
+    question = state.question(today, catalogue(own_meters.by_name(connection)))
     reading = read_range(connection, question, today, beside)
     before = _read_before(connection, state, reading, today)
     series = _series(connection, state, reading, before)

@@ -19,7 +19,7 @@ from console.views.limits import burn_down_chart, of_project
 from metering.db.scope import Scope
 from metering.running import allowances, spend
 from metering.running import limit_states as limit_state
-from metering.running.burn_down import Wanted
+from metering.running.burn_down import LimitsQuery
 
 SHARES = {"0": "All", "50": "From 50 %", "80": "From 80 %", "100": "Over", "reached": "Runs out this month"}
 SORTS = {
@@ -69,7 +69,7 @@ ORGANIZATIONS = (
 
 
 @cached
-def query(scope: Scope, wanted: Wanted) -> tuple[datetime, list[Row], list[Row]]:
+def query(scope: Scope, wanted: LimitsQuery) -> tuple[datetime, list[Row], list[Row]]:
     """When it was read, the limits of projects, and those of organizations."""
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
@@ -102,7 +102,7 @@ def show() -> None:
         )
 
 
-def _asked() -> Wanted:
+def _asked() -> LimitsQuery:
     """Read the question from the address."""
     project = address.read("project", address.number, "the id of a project")
     organization = address.read("organization", address.number, "the id of a customer")
@@ -111,7 +111,7 @@ def _asked() -> Wanted:
     share = share or ("0" if narrowed else "80")
     sort = cast(Any, address.read("sort", address.one_of(tuple(SORTS)), f"one of {', '.join(SORTS)}"))
     page = address.read("page", address.number, "a page of limits") or 1
-    return Wanted(
+    return LimitsQuery(
         near=0.0 if share == "reached" else int(share) / 100,
         exhausting=share == "reached",
         project=project,
@@ -125,7 +125,7 @@ def _asked() -> Wanted:
     )
 
 
-def _choose(wanted: Wanted) -> None:
+def _choose(wanted: LimitsQuery) -> None:
     """Offer the filters and the order; what is chosen goes into the address."""
     share = "reached" if wanted.exhausting else f"{wanted.near * 100:.0f}"
     titles = limits.titles(current_scope())
@@ -164,7 +164,7 @@ def _choose(wanted: Wanted) -> None:
             )
 
 
-def _projects(rows: Sequence[Row], wanted: Wanted, more: bool) -> None:
+def _projects(rows: Sequence[Row], wanted: LimitsQuery, more: bool) -> None:
     """Show a page of limits, and links to the first and the next one."""
     if not rows:
         return
@@ -185,7 +185,7 @@ def _of_organization(row: Row) -> states.State:
     return limit_states.shown({**row, "state": state})
 
 
-def _note(wanted: Wanted, rows: Sequence[Row]) -> None:
+def _note(wanted: LimitsQuery, rows: Sequence[Row]) -> None:
     """Say whose limits these are, or that there are none; and what a forecast assumes."""
     if wanted.project is not None or wanted.organization is not None:
         st.html(links.anchor(links.address("limits"), "Limits of every project"))

@@ -23,7 +23,7 @@ MOST = 6
 def _figure(scope: Scope, address: str, hour: datetime) -> tuple[str, float | None, str]:
     """Return a view's total in words, its change as a fraction, and what it is compared with."""
     with read_transaction_as(scope) as page:
-        known = catalogue(own_meters.known(page.connection))
+        known = catalogue(own_meters.by_name(page.connection))
         asked, _ = question.read(dict(parse_qsl(address)), hour.date(), known)
         change = reading.read(page.connection, asked, page.at)
     total = change.comparison.after

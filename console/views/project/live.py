@@ -66,7 +66,7 @@ def _own(live: Row) -> None:
         return
     grid = st.grid("auto", min_column_width=165, key="own-meters")
     for name in names:
-        meter, used = own_meters.described(name, known()), live["meters"].get(name, 0)
+        meter, used = own_meters.find(name, known()), live["meters"].get(name, 0)
         unit = f" {meter.unit}" if meter.unit else ""
         closed = f"{format.count(live['lifetime_meters'].get(name, 0))}{unit} in closed months"
         largest = ", the largest" if meter.aggregation == "max" else ""

@@ -24,7 +24,7 @@ from console.views.project.live import live_totals
 from metering.catalogue.meters import COUNTERS, GAUGES, METERS
 from metering.catalogue.periods import Day
 from metering.db.scope import Scope
-from metering.running.burn_down import Wanted
+from metering.running.burn_down import LimitsQuery
 
 MONTHS = (
     Column("label", "Month", narrow="title", link=lambda row: links.month(row["label"])),
@@ -67,7 +67,7 @@ def query(scope: Scope, project_id: int, span: int) -> Read:
             page.at,
             projects.trend(page.connection, project_id, first, last),
             projects.anomalies(page.connection, project_id, first, last),
-            limits.read(page, late, Wanted(project=project_id)),
+            limits.read(page, late, LimitsQuery(project=project_id)),
             projects.months(page.connection, project_id),
             runs.of_project(page.connection, project_id),
             running_day.read(page.connection, project_id, Day.of(page.at)) if project["is_active"] else None,

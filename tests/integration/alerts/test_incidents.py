@@ -228,19 +228,19 @@ def test_own_thresholds_of_a_customer_come_before_the_default(
     own, other = platform.project(created_at=TODAY), platform.project(created_at=TODAY)
     organization = platform.scalar("SELECT organization_id FROM projects WHERE id = :id", id=own)
     with transaction(engine) as connection:
-        thresholds.put(connection, organization, None, [90], "ada")
-        thresholds.put(connection, organization, "logs", [120, 50], "ada")
+        thresholds.save(connection, organization, None, [90], "ada")
+        thresholds.save(connection, organization, "logs", [120, 50], "ada")
     for project in (own, other):
         use(engine, project, logs=60, mqtt_inbound=850)
     look()
     found = {(one.project_id, one.detail["meter"], one.detail["percent"]) for one in read(engine)}
     assert found == {(own, "logs", 50), (other, "mqtt_inbound", 80)}
     with transaction(engine) as connection:
-        thresholds.put(connection, organization, "logs", [], "ada")
+        thresholds.save(connection, organization, "logs", [], "ada")
         assert [row["percents"] for row in thresholds.own(connection)] == [[90]]
         for wrong in (("cheese", [80]), ("logs", [0])):
             with pytest.raises(BudgetRefused):
-                thresholds.put(connection, organization, *wrong, "ada")
+                thresholds.save(connection, organization, *wrong, "ada")
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'thresholds'") == 3
 
 
@@ -254,14 +254,14 @@ def test_a_budget_escalates_with_the_projected_charge(
         "INSERT INTO usage_hourly (project_id, hour, logs) VALUES (:id, :hour, 1)", id=project, hour=TODAY
     )
     with transaction(engine) as connection:
-        budgets.put(connection, offered, AT, Decimal(19), "EUR", "ada", organization)
+        budgets.save(connection, offered, AT, Decimal(19), "EUR", "ada", organization)
         (budget,) = budgets.compared(connection, offered, AT)
         with pytest.raises(BudgetRefused, match="billed in EUR"):
-            budgets.put(connection, offered, AT, Decimal(9), "USD", "ada", project_id=project)
+            budgets.save(connection, offered, AT, Decimal(9), "USD", "ada", project_id=project)
     assert (budget.projected, budget.percent) == (Decimal("10.00"), 52)
     look()
     with transaction(engine) as connection:
-        budgets.put(connection, offered, AT, Decimal(8), "EUR", "ada", organization)
+        budgets.save(connection, offered, AT, Decimal(8), "EUR", "ada", organization)
     look()
     (incident,) = [one for one in read(engine, organization_id=organization) if one.kind == "budget"]
     name = platform.scalar("SELECT name FROM organizations")

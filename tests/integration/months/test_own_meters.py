@@ -241,7 +241,7 @@ def test_a_meter_that_left_the_file_stays_and_keeps_its_aggregation(
         own_meters.declare(connection, {"robots_online": changed}, MID)
     with transaction(engine) as connection:
         own_meters.declare(connection, {}, MID)
-        assert list(own_meters.known(connection)) == ["query_seconds", "robots_online"]
+        assert list(own_meters.by_name(connection)) == ["query_seconds", "robots_online"]
     close(engine, project, load_plans(tmp_path))
     assert verify(engine).discrepancies == []
     with pytest.raises(PlanError, match="there is no meter query_seconds, robots_online"):

@@ -17,7 +17,7 @@ from metering.months.adjustments import Adjustment
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 from metering.running import allowances, burn_down, limit_states, month_use
-from metering.running.burn_down import Wanted
+from metering.running.burn_down import LimitsQuery
 from tests.support.closed_months import count
 from tests.support.platform import Platform
 
@@ -31,13 +31,13 @@ def offered(included: int, limit: str = "soft") -> Plans:
     return Plans.model_validate({"versions": [version]})
 
 
-def limits(engine: Engine, terms: Plans, wanted: Wanted, at: datetime = AT) -> list[Any]:
+def limits(engine: Engine, terms: Plans, wanted: LimitsQuery, at: datetime = AT) -> list[Any]:
     with engine.connect() as connection:
         return list(burn_down.limits(connection, terms.in_force(at.date()), at, False, wanted))
 
 
 def of(engine: Engine, terms: Plans, project: int, at: datetime = AT) -> Any:
-    (row,) = limits(engine, terms, Wanted(project=project, meter="mqtt_inbound"), at)
+    (row,) = limits(engine, terms, LimitsQuery(project=project, meter="mqtt_inbound"), at)
     return row
 
 
@@ -125,7 +125,7 @@ def test_limits_are_found_sorted_and_paged(engine: Engine, platform: Platform) -
     terms = offered(100)
 
     def listed(**wanted: Any) -> list[int]:
-        rows = limits(engine, terms, Wanted(meter="mqtt_inbound", **wanted))
+        rows = limits(engine, terms, LimitsQuery(meter="mqtt_inbound", **wanted))
         return [ids.index(row["project_id"]) for row in rows]
 
     assert listed() == [1, 2, 0, 3]
@@ -144,7 +144,9 @@ def test_limits_are_found_sorted_and_paged(engine: Engine, platform: Platform) -
         version = terms.in_force(AT.date())
         states = burn_down.states_of(connection, version, AT, False, [organization])
     assert states == {organization: {"over": 1, "near": 1}}
-    assert len(limits(engine, terms, Wanted())) == 8  # every meter of the tier, also those of unknown usage
+    assert (
+        len(limits(engine, terms, LimitsQuery())) == 8
+    )  # every meter of the tier, also those of unknown usage
 
 
 def test_the_days_of_a_month_add_up_to_its_use(engine: Engine, platform: Platform, project: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from console.access import identity
 from console.access.identity import Person
 from metering.config.settings import Settings, load_settings
-from metering.errors import NotSignedIn, Refused, SettingsError
+from metering.errors import AccessRefused, NotSignedIn, SettingsError
 from tests.support import people as the_people
 from tests.support.people import PROVIDER
 
@@ -90,21 +90,21 @@ def test_a_listed_address_has_its_highest_role_whatever_its_case(load: Any) -> N
 
 def test_a_letter_that_only_folds_into_another_is_another_address(load: Any) -> None:
     found = load(FLEETMETER_ADMINS="kim@fleet.example")
-    with pytest.raises(Refused):
+    with pytest.raises(AccessRefused):
         identity.identify(claims(email="\u212aim@fleet.example"), found, AT)  # the Kelvin sign
 
 
 @pytest.mark.parametrize("verified", [False, "false", None, 1.5, "yes"])
 def test_an_address_that_is_not_verified_has_no_role(load: Any, verified: Any) -> None:
     found = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_OIDC_TRUST_EMAIL="true")
-    with pytest.raises(Refused, match="verified"):
+    with pytest.raises(AccessRefused, match="verified"):
         identity.identify(claims(email_verified=verified), found, AT)
 
 
 def test_a_provider_that_does_not_say_is_believed_only_if_the_settings_say_so(load: Any) -> None:
     silent = claims()
     del silent["email_verified"]
-    with pytest.raises(Refused, match="verified"):
+    with pytest.raises(AccessRefused, match="verified"):
         identity.identify(silent, load(FLEETMETER_ADMINS="ann@fleet.example"), AT)
     trusting = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_OIDC_TRUST_EMAIL="true")
     assert identity.identify(silent, trusting, AT).role == "admin"
@@ -125,7 +125,7 @@ def test_a_provider_that_does_not_say_is_believed_only_if_the_settings_say_so(lo
 def test_a_role_comes_from_a_claim(load: Any, said: dict[str, Any], role: str | None) -> None:
     found = load(FLEETMETER_ROLE_CLAIM="roles", FLEETMETER_ACCESS_CONTACT="fleet-ops")
     if role is None:
-        with pytest.raises(Refused, match="ask fleet-ops for one"):
+        with pytest.raises(AccessRefused, match="ask fleet-ops for one"):
             identity.identify(claims(**said), found, AT)
     else:
         assert identity.identify(claims(**said), found, AT).role == role
@@ -184,5 +184,5 @@ def test_a_role_taken_away_is_gone_at_once(load: Any, monkeypatch: pytest.Monkey
     before = load(FLEETMETER_ADMINS="ann@fleet.example,bob@fleet.example")
     assert identity.identify(claims(), before, AT + timedelta(seconds=1)).role == "admin"
     monkeypatch.setenv("FLEETMETER_ADMINS", "bob@fleet.example")
-    with pytest.raises(Refused):
+    with pytest.raises(AccessRefused):
         identity.identify(claims(), load_settings(), AT)

@@ -28,8 +28,11 @@ from metering.runs import words
     ],
 )
 def test_a_result_is_said_in_words(result: dict[str, Any], said: str) -> None:
-    assert words.done(result).startswith(said)
+    assert words.describe(result).startswith(said)
 
 
 def test_a_preview_says_what_would_be_done() -> None:
-    assert words.done({"dry_run": True, "preview": {}, "days_sealed": 3}, preview=True) == "would seal 3 days"
+    assert (
+        words.describe({"dry_run": True, "preview": {}, "days_sealed": 3}, preview=True)
+        == "would seal 3 days"
+    )
