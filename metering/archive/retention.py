@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
+from metering.catalogue.month_sql import month_name
 from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.db.transactions import chunks, in_batches, transaction
@@ -34,11 +35,11 @@ BILLS = """(SELECT year, month, count(*) AS bills FROM monthly_stats GROUP BY ye
 
 NOT_ARCHIVED = text(f"""
     SELECT b.year, b.month FROM {BILLS} b
-    LEFT JOIN {ARCHIVED} a ON a.month = format('%s-%s', b.year, lpad(b.month::text, 2, '0'))
+    LEFT JOIN {ARCHIVED} a ON a.month = {month_name("b")}
     WHERE a.bills IS NULL OR a.bills < b.bills ORDER BY b.year, b.month""")
 IS_ARCHIVED = text(f"""
     SELECT b.year, b.month FROM {BILLS} b
-    JOIN {ARCHIVED} a ON a.month = format('%s-%s', b.year, lpad(b.month::text, 2, '0'))
+    JOIN {ARCHIVED} a ON a.month = {month_name("b")}
     WHERE a.bills >= b.bills ORDER BY b.year, b.month""")
 
 

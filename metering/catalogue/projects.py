@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
+from metering.catalogue.month_sql import after_month
 from metering.catalogue.periods import Month, utc
 from metering.errors import UnknownProject
 
@@ -24,11 +25,16 @@ METERED_UNTIL = """CASE WHEN p.is_active THEN timestamptz 'infinity' ELSE coales
 
 INSTALLED_AT = "(SELECT min(at) FROM audit_log WHERE action = 'install')"
 INSTALLED_MONTH = f"date_trunc('month', {INSTALLED_AT}, 'UTC')"
+INSTALLED_FIRST = f"({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date"  # the first day of that month
 
 # Whether project `{project}`'s month with the first day `{month}` is to be billed: months before the
 # installation are history, unless somebody asked for their bills.
-IS_BILLED = f"""({{month}} >= coalesce(({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date, '-infinity')
+IS_BILLED = f"""({{month}} >= coalesce({INSTALLED_FIRST}, '-infinity')
     OR EXISTS (SELECT FROM history_to_bill b WHERE b.project_id = {{project}} AND b.month = {{month}}))"""
+
+# The first day after the last month of which project `{project}` has a bill; NULL where it has none.
+BILLED_UNTIL = f"""(SELECT {after_month("m")} FROM monthly_stats m
+    WHERE m.project_id = {{project}} ORDER BY m.year DESC, m.month DESC LIMIT 1)"""
 
 # The first month that is billed without being asked for: the installation's, however late the first run is.
 _FIRST_MONTH = f"least(CAST(:month_start AS timestamptz), {INSTALLED_MONTH})"

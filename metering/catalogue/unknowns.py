@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metering.catalogue.meters import COUNTERS
+from metering.catalogue.month_sql import is_in_month
 from metering.catalogue.sources import COUNTER_SOURCES, POLLED_SOURCES
 
 BLIND = ("missing", "not_configured", "not_started")
@@ -52,8 +53,7 @@ def measured_columns(bill: str) -> str:
     """Return SQL columns `<source>_measured`: whether each counter source was measured that month."""
     return ", ".join(
         f"""EXISTS (SELECT FROM daily_stats d WHERE d.project_id = {bill}.project_id
-            AND d.date >= make_date({bill}.year, {bill}.month, 1)
-            AND d.date < make_date({bill}.year, {bill}.month, 1) + interval '1 month'
+            AND {is_in_month("d.date", bill)}
             AND {is_measured(source, "d.coverage")}) AS {source}_measured"""
         for source in COUNTER_SOURCES
     )

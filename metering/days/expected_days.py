@@ -7,14 +7,19 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.periods import Day
-from metering.catalogue.projects import INSTALLED_AT, INSTALLED_MONTH, METERED_FROM, METERED_UNTIL
+from metering.catalogue.projects import (
+    INSTALLED_AT,
+    INSTALLED_FIRST,
+    METERED_FROM,
+    METERED_UNTIL,
+)
 
 # The first expected day of `projects p`: creation or installation, or the first that was sealed in the
 # month of the installation.
 EXPECTED_FROM = f"""least(
     greatest({METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')),
     (SELECT min(d.date)::timestamp AT TIME ZONE 'UTC' FROM daily_stats d WHERE d.project_id = p.id
-        AND d.date >= ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date))"""
+        AND d.date >= {INSTALLED_FIRST}))"""
 
 # The first day of `projects p` that an organization's session sees: it sees no day of another owner.
 OWNED_FROM = """CASE WHEN (SELECT fleetmeter_unscoped()) IS NULL THEN (

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
+from metering.catalogue.month_sql import is_in_month
 from metering.catalogue.periods import Day, Month
 from metering.db.audit_log import MATCHES, Filter
 from metering.db.scope import own_parts
@@ -22,9 +23,8 @@ BATCH = 5_000  # rows that are fetched and written together
 DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
     WHERE d.project_id = t.project_id AND d.date >= :first AND d.date <= :last)"""
 
-OWN_DAY_HASHES = """(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
-    WHERE d.project_id = t.project_id AND d.date >= make_date(t.year, t.month, 1)
-        AND d.date < make_date(t.year, t.month, 1) + interval '1 month')"""
+OWN_DAY_HASHES = f"""(SELECT string_agg(d.row_hash, ' ' ORDER BY d.date) FROM daily_stats d
+    WHERE d.project_id = t.project_id AND {is_in_month("d.date", "t")})"""
 
 OWNERS = own_parts("t.owners")
 

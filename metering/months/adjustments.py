@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import own_meters, projects
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import IS_BILLED, METERED_FROM
@@ -151,7 +152,7 @@ def _refuse_meter(adjustment: Adjustment, own: Mapping[str, OwnMeter]) -> None:
 def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Month) -> None:
     project_id = adjustment.project_id
     query = text(f"""
-        SELECT (SELECT max(make_date(year, month, 1)) FROM monthly_stats m WHERE m.project_id = p.id),
+        SELECT (SELECT max({first_of_month()}) FROM monthly_stats m WHERE m.project_id = p.id),
             {METERED_FROM} FROM projects p WHERE p.id = :project""")
     last, since = connection.execute(query, {"project": project_id}).one()
     if adjustment.usage_date < since.date():
@@ -213,7 +214,7 @@ def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
     query = text(f"""
         SELECT {IS_BILLED.format(project=":project", month="CAST(:first AS date)")} AND NOT EXISTS (
             SELECT FROM monthly_stats m WHERE m.project_id = :project
-            AND make_date(m.year, m.month, 1) > :first)""")
+            AND {first_of_month("m")} > :first)""")
     first = adjustment.about.first.date
     return bool(connection.scalar(query, {"project": adjustment.project_id, "first": first}))
 

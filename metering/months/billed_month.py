@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES
+from metering.catalogue.month_sql import month_of_day
 from metering.catalogue.own_meters import LARGEST_NAMES, quantities
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
@@ -125,13 +126,12 @@ def _spans(
     return spans
 
 
-CORRECTED = """
+CORRECTED = f"""
     SELECT extract(year FROM usage_date)::int AS year, extract(month FROM usage_date)::int AS month,
-        project_id, sum(amount) AS amount FROM adjustments WHERE {valued}
-    GROUP BY 1, 2, 3 HAVING make_date(extract(year FROM min(usage_date))::int,
-        extract(month FROM min(usage_date))::int, 1) >= {kept_from} OR EXISTS (
+        project_id, sum(amount) AS amount FROM adjustments WHERE {{valued}}
+    GROUP BY 1, 2, 3 HAVING {month_of_day("min(usage_date)")} >= {{kept_from}} OR EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = adjustments.project_id
-        AND date_trunc('month', d.date) = date_trunc('month', min(usage_date)))
+        AND {month_of_day("d.date")} = {month_of_day("min(usage_date)")})
     ORDER BY 1, 2, 3"""
 
 

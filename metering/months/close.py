@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import forms
 from metering.catalogue.meters import columns
+from metering.catalogue.month_sql import first_of_month, month_of_hour
 from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Day, Month, utc
 from metering.catalogue.projects import IS_BILLED
@@ -47,7 +48,7 @@ class Closed:
 
 
 _COLUMNS = ", ".join(forms.columns("monthly_stats", forms.NEWEST))
-MONTH_OF_HOUR = "date_trunc('month', u.hour AT TIME ZONE 'UTC')::date"
+MONTH_OF_HOUR = month_of_hour("u.hour")
 
 CLOSE = text(f"""
     WITH bills AS (
@@ -79,7 +80,7 @@ STILL_LARGEST = text(f"""
             AND EXISTS (SELECT FROM own_meters WHERE aggregation = 'max')
             AND {IS_BILLED.format(project="u.project_id", month=MONTH_OF_HOUR)} AND NOT EXISTS (
                 SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
-                AND make_date(m.year, m.month, 1) = {MONTH_OF_HOUR})
+                AND {first_of_month("m")} = {MONTH_OF_HOUR})
         GROUP BY u.project_id) o
     WHERE s.project_id = o.project_id AND o.meters <> '{{}}'""")
 

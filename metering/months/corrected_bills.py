@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Month
 from metering.months.billed_month import VALUED
 from metering.months.own_quantities import IS_OWN
@@ -20,7 +21,7 @@ VIEWS = text(f"""
     LEFT JOIN LATERAL (
         SELECT count(*) AS posted, sum(x.amount) FILTER (WHERE coalesce(x.currency, (
                 SELECT p.currency FROM monthly_stats p WHERE p.project_id = x.project_id
-                AND make_date(p.year, p.month, 1) = x.posted_month), m.currency) = m.currency) AS amount,
+                AND {first_of_month("p")} = x.posted_month), m.currency) = m.currency) AS amount,
             {columns(f"sum(x.quantity) FILTER (WHERE x.meter = '{{0}}' AND {VALUED}) AS {{0}}")},
             array_agg(jsonb_build_object(x.meter, x.quantity)) FILTER (WHERE {IS_OWN} AND {VALUED}) AS meters
         FROM adjustments x WHERE x.project_id = m.project_id AND x.posted_month > :first

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.month_sql import month_of_day, month_of_hour
 from metering.catalogue.periods import Month
-from metering.catalogue.projects import INSTALLED_MONTH, METERED_UNTIL
+from metering.catalogue.projects import BILLED_UNTIL, INSTALLED_FIRST, METERED_UNTIL
 
 # Months close in order: a project that has the bill of the month before the running one is skipped.
 # Of the others, the first month after the last bill that has a sealed day, history that is to be billed,
@@ -16,18 +17,16 @@ FIRST = text(f"""
             SELECT FROM monthly_stats m WHERE m.project_id = s.project_id
             AND (m.year, m.month) = (:year, :month)) OFFSET 0) s
     JOIN projects p ON p.id = s.project_id
-    CROSS JOIN LATERAL (SELECT coalesce((
-        SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-        WHERE m.project_id = p.id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity') AS until) billed
+    CROSS JOIN LATERAL (SELECT coalesce({BILLED_UNTIL.format(project="p.id")}, '-infinity') AS until) billed
     CROSS JOIN LATERAL (SELECT least(
-        (SELECT date_trunc('month', min(d.date))::date FROM daily_stats d WHERE d.project_id = p.id
-            AND d.date >= greatest(billed.until, ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date)
+        (SELECT {month_of_day("min(d.date)")} FROM daily_stats d WHERE d.project_id = p.id
+            AND d.date >= greatest(billed.until, {INSTALLED_FIRST})
             AND d.date < :running),
         (SELECT min(b.month) FROM history_to_bill b WHERE b.project_id = p.id AND b.month >= billed.until),
         (SELECT min(x.posted_month) FROM adjustments x WHERE x.project_id = p.id
             AND x.posted_month >= billed.until AND x.posted_month < :running),
         CASE WHEN least({METERED_UNTIL}, :running_start) > s.open_from
-            THEN date_trunc('month', s.open_from AT TIME ZONE 'UTC')::date END) AS month) due
+            THEN {month_of_hour("s.open_from")} END) AS month) due
     WHERE due.month < :running""")
 
 

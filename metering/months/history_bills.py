@@ -12,15 +12,16 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
 from metering.catalogue.meters import columns
+from metering.catalogue.month_sql import midnight, month_of_day, next_month
 from metering.catalogue.periods import Day
-from metering.catalogue.projects import INSTALLED_MONTH
+from metering.catalogue.projects import INSTALLED_FIRST
 from metering.db import audit_log
 
 REQUEST = text(f"""
     INSERT INTO history_to_bill (project_id, month, requested_by, requested_at)
-    SELECT DISTINCT d.project_id, date_trunc('month', d.date)::date, :actor, CAST(:at AS timestamptz)
+    SELECT DISTINCT d.project_id, {month_of_day("d.date")}, :actor, CAST(:at AS timestamptz)
     FROM daily_stats d WHERE d.project_id = ANY(:ids) AND d.date BETWEEN :first AND :last
-        AND d.date < ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date
+        AND d.date < {INSTALLED_FIRST}
         AND NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = d.project_id
             AND (m.year, m.month) = (d.year, d.month))
     ON CONFLICT DO NOTHING RETURNING project_id, month""")
@@ -31,7 +32,7 @@ COUNT = text(f"""
         FROM unnest(CAST(:projects AS bigint[]), CAST(:months AS date[])) AS r (project_id, month)
         JOIN usage_hourly u ON u.project_id = r.project_id
             AND u.hour >= r.month::timestamp AT TIME ZONE 'UTC'
-            AND u.hour < (r.month + interval '1 month')::timestamp AT TIME ZONE 'UTC'
+            AND u.hour < {midnight(next_month("r.month"))}
         GROUP BY u.project_id) h
     WHERE s.project_id = h.project_id""")
 

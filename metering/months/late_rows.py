@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Day, Month
 from metering.catalogue.projects import IS_BILLED
 from metering.db import audit_log
@@ -21,7 +22,7 @@ from metering.months import billed_month
 OPEN = text(f"""
     SELECT p.id FROM unnest(CAST(:ids AS bigint[])) AS p (id)
     WHERE {IS_BILLED.format(project="p.id", month="CAST(:first AS date)")} AND NOT EXISTS (
-        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND make_date(m.year, m.month, 1) >= :first)""")
+        SELECT FROM monthly_stats m WHERE m.project_id = p.id AND {first_of_month("m")} >= :first)""")
 
 POST = text(f"""
     WITH posted AS (

@@ -11,12 +11,13 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from metering.catalogue.history import OWNER_AT
+from metering.catalogue.month_sql import first_of_month, midnight, month_of_day, next_month
 from metering.catalogue.periods import Month
 
-_NEXT_MONTH = "(({0} + interval '1 month') AT TIME ZONE 'UTC')"
+_MONTH_END = midnight(next_month("{0}"))
 # The organization that got the bill of `m`, or while there is none the owner at the month's end.
 _BILLED = f"""coalesce((SELECT m.organization_id FROM monthly_stats m WHERE m.project_id = x.project_id
-    AND make_date(m.year, m.month, 1) = {{0}}), {OWNER_AT.format(end=_NEXT_MONTH)})"""
+    AND {first_of_month("m")} = {{0}}), {OWNER_AT.format(end=_MONTH_END)})"""
 
 # A row for each project and month that corrections are about, in the month that they were posted to.
 MOVED = f"""
@@ -24,7 +25,7 @@ MOVED = f"""
         x.used_by, x.billed_to, count(*) AS corrections, sum(x.amount) AS amount, max(x.currency) AS currency
     FROM (
         SELECT x.*, {_BILLED.format("x.about")} AS used_by, {_BILLED.format("x.posted_month")} AS billed_to
-        FROM (SELECT *, date_trunc('month', usage_date::timestamp)::date AS about FROM adjustments) x
+        FROM (SELECT *, {month_of_day("usage_date::timestamp")} AS about FROM adjustments) x
         JOIN projects p ON p.id = x.project_id
         WHERE x.posted_month > x.usage_date AND fleetmeter_unscoped() AND {{chosen}}) x
     WHERE x.used_by <> x.billed_to GROUP BY 1, 2, 3, 4, 5"""

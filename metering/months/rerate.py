@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.month_sql import first_of_month, is_in_month
 from metering.catalogue.own_meters import LARGEST_NAMES
 from metering.catalogue.periods import Month
 from metering.db.transactions import chunks
@@ -19,12 +20,11 @@ from metering.pricing.rating import Bill, Span
 Difference = tuple[int, str, str, str, str]  # project, period, what, expected, found
 
 VERSIONS = text("SELECT hash, content FROM plan_versions")
-MONTHS = """
+MONTHS = f"""
     SELECT year, month, array_agg(project_id ORDER BY project_id) AS ids FROM monthly_stats m
-    WHERE make_date(year, month, 1) >= {kept_from} OR EXISTS (
+    WHERE {first_of_month()} >= {{kept_from}} OR EXISTS (
         SELECT FROM daily_stats d WHERE d.project_id = m.project_id
-        AND d.date >= make_date(m.year, m.month, 1)
-        AND d.date < make_date(m.year, m.month, 1) + interval '1 month')
+        AND {is_in_month("d.date", "m")})
     GROUP BY year, month ORDER BY year, month"""
 BILLS = text(f"""
     SELECT m.*, averages.*, {LARGEST_NAMES} AS largest_meters FROM monthly_stats m

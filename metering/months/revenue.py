@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
+from metering.catalogue.month_sql import first_of_month, next_month
 from metering.catalogue.periods import Month
 
 By = Literal["total", "tier", "organization", "project"]
@@ -26,13 +27,13 @@ _KEYS: Mapping[By, str] = {
 _SUMS = f"""
     WITH wanted (year, month) AS (SELECT * FROM unnest(CAST(:years AS int[]), CAST(:months AS int[]))),
     bills AS (
-        SELECT m.*, make_date(m.year, m.month, 1) AS first
+        SELECT m.*, {first_of_month("m")} AS first
         FROM monthly_stats m JOIN wanted USING (year, month)
         WHERE CAST(:organization AS bigint) IS NULL OR m.organization_id = :organization),
     later AS (
         SELECT b.project_id, b.first, sum(x.amount) AS amount FROM bills b
         JOIN adjustments x ON x.project_id = b.project_id AND x.usage_date >= b.first
-            AND x.usage_date < b.first + interval '1 month' AND x.posted_month > b.first
+            AND x.usage_date < {next_month("b.first")} AND x.posted_month > b.first
         LEFT JOIN monthly_stats p ON p.project_id = x.project_id
             AND (p.year, p.month) = (extract(year FROM x.posted_month), extract(month FROM x.posted_month))
         WHERE coalesce(x.currency, p.currency, b.currency) = b.currency GROUP BY b.project_id, b.first)

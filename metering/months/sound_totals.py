@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from metering.catalogue import own_meters
 from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import quantities
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
@@ -45,7 +46,7 @@ _USED = f"""
         + coalesce(sum(x.quantity) FILTER (WHERE x.posted_month = :first), 0) AS in_month,
         (SELECT {{lifetime}} + {{open}} FROM project_stats s WHERE s.project_id = :project)
         + coalesce(sum(x.quantity) FILTER (WHERE NOT EXISTS (SELECT FROM monthly_stats m
-            WHERE m.project_id = x.project_id AND make_date(m.year, m.month, 1) = x.posted_month)), 0) AS ever
+            WHERE m.project_id = x.project_id AND {first_of_month("m")} = x.posted_month)), 0) AS ever
     FROM adjustments x WHERE x.project_id = :project AND x.meter = :meter AND x.amount IS NULL"""
 
 # Those that have corrections which are billed like usage: without one a total cannot be negative.

@@ -8,15 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Month
 from metering.pricing.plans import Plans
 
 # Posted to the month or about it; `billed_in` is NULL while the month that pays is not closed.
-CORRECTIONS = text("""
+CORRECTIONS = text(f"""
     SELECT x.project_id, x.id, x.meter, x.quantity, x.amount, x.currency, x.usage_date, x.posted_month,
         m.currency AS billed_in
     FROM adjustments x LEFT JOIN monthly_stats m ON m.project_id = x.project_id
-        AND make_date(m.year, m.month, 1) = x.posted_month
+        AND {first_of_month("m")} = x.posted_month
     WHERE (x.posted_month = :first OR x.usage_date BETWEEN :first AND :last)
         AND x.currency IS NOT NULL AND x.currency IS DISTINCT FROM m.currency
         AND (CAST(:projects AS bigint[]) IS NULL OR x.project_id = ANY(:projects))

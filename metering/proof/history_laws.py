@@ -6,11 +6,26 @@ periods with a reading before their end: a database that was restored has no oth
 
 from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.meters import columns
-from metering.catalogue.projects import INSTALLED_AT, INSTALLED_MONTH, METERED_FROM, METERED_UNTIL
+from metering.catalogue.month_sql import (
+    after_month,
+    first_of_month,
+    is_in_month,
+    midnight,
+    month_name,
+    month_of_day,
+    month_of_hour,
+)
+from metering.catalogue.projects import (
+    INSTALLED_AT,
+    INSTALLED_FIRST,
+    INSTALLED_MONTH,
+    METERED_FROM,
+    METERED_UNTIL,
+)
 
-_MONTH = "format('%s-%s', m.year, lpad(m.month::text, 2, '0'))"
-_MONTH_END = "(make_date(m.year, m.month, 1) + interval '1 month')::timestamp AT TIME ZONE 'UTC'"
-_DAY_END = "(d.date + 1)::timestamp AT TIME ZONE 'UTC'"
+_MONTH = month_name("m")
+_MONTH_END = midnight(after_month("m"))
+_DAY_END = midnight("(d.date + 1)")
 
 
 _OWNED = """(SELECT project_id, organization_id, read_from,
@@ -51,16 +66,15 @@ OWNERS = f"""
                 string_agg(format('%s: %s days', o.organization_id, o.days), ', '
                     ORDER BY o.organization_id) AS owners
             FROM (SELECT d.organization_id, count(*) AS days FROM daily_stats d
-                WHERE d.project_id = m.project_id AND d.date >= make_date(m.year, m.month, 1)
-                AND d.date < make_date(m.year, m.month, 1) + interval '1 month'
+                WHERE d.project_id = m.project_id AND {is_in_month("d.date", "m")}
                 GROUP BY d.organization_id) o) days
         WHERE m.form >= 2 AND days.owners IS NOT NULL) c
     WHERE expected <> actual"""
 
 _UNBILLED = f"""
     SELECT u.project_id, u.month FROM (
-        SELECT d.project_id, date_trunc('month', d.date)::date AS month FROM daily_stats d
-        UNION SELECT h.project_id, date_trunc('month', h.hour AT TIME ZONE 'UTC')::date
+        SELECT d.project_id, {month_of_day("d.date")} AS month FROM daily_stats d
+        UNION SELECT h.project_id, {month_of_hour("h.hour")}
         FROM usage_hourly h WHERE greatest({columns("h.{0}")}) > 0 OR h.meters <> '{{}}') u
     WHERE NOT EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
         AND (m.year, m.month) = (extract(year FROM u.month), extract(month FROM u.month)))"""
@@ -93,9 +107,9 @@ UNLISTED_MONTHS = _unlisted(_EXPECTED, "a month in which it was metered")
 UNASKED = f"""
     SELECT m.project_id, {_MONTH}, 'bill', 'history, for which nobody asked for a bill', m.seal
     FROM monthly_stats m
-    WHERE m.form >= 2 AND make_date(m.year, m.month, 1) < ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date
+    WHERE m.form >= 2 AND {first_of_month("m")} < {INSTALLED_FIRST}
         AND NOT EXISTS (SELECT FROM history_to_bill b WHERE b.project_id = m.project_id
-            AND b.month = make_date(m.year, m.month, 1))
+            AND b.month = {first_of_month("m")})
         AND NOT EXISTS (SELECT FROM audit_log a WHERE a.action = 'restore' AND a.subject = {_MONTH})"""
 
 HISTORY_LAWS: dict[str, tuple[str, str]] = {

@@ -1,6 +1,7 @@
 """The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns, counters_of
+from metering.catalogue.month_sql import first_of_month, month_name, month_of_hour
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.projects import IS_BILLED
 from metering.days.seal import row_hash
@@ -9,7 +10,7 @@ from metering.months.own_quantities import ADJUSTMENTS, with_adjustments
 from metering.proof.history_laws import HISTORY_LAWS
 from metering.proof.summary_laws import SUMMARY_LAWS
 
-_S_PERIOD = "format('%s-%s', s.year, lpad(s.month::text, 2, '0'))"
+_S_PERIOD = month_name("s")
 _TOTALS = columns("coalesce(sum({0}), 0) AS {0}")  # numeric: a sum may exceed 64 bits
 
 
@@ -50,7 +51,7 @@ RUNNING_TOTALS = _sums(f"""
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
         WHERE m.project_id IS NULL AND {
-    IS_BILLED.format(project="u.project_id", month="date_trunc('month', u.hour AT TIME ZONE 'UTC')::date")
+    IS_BILLED.format(project="u.project_id", month=month_of_hour("u.hour"))
 }
         GROUP BY u.project_id) e USING (project_id)""")
 
@@ -61,7 +62,7 @@ OWN_RUNNING_TOTALS = _own(f"""
         LEFT JOIN monthly_stats m ON m.project_id = u.project_id
             AND (m.year, m.month) = (extract(year FROM u.hour), extract(month FROM u.hour))
         WHERE u.meters <> '{{}}' AND m.project_id IS NULL AND {
-    IS_BILLED.format(project="u.project_id", month="date_trunc('month', u.hour AT TIME ZONE 'UTC')::date")
+    IS_BILLED.format(project="u.project_id", month=month_of_hour("u.hour"))
 }
         GROUP BY u.project_id) e USING (project_id)""")
 
@@ -88,7 +89,7 @@ OWN_DAYS = _own(f"""
 
 MONTHS = _sums(
     f"""
-    SELECT s.project_id, format('%s-%s', s.year, lpad(s.month::text, 2, '0')) AS period,
+    SELECT s.project_id, {_S_PERIOD} AS period,
         {columns("coalesce(e.{0}, 0) + coalesce(a.{0}, 0) AS expected_{0}, s.{0}")},
         {columns("e.peak_{0} AS expected_peak_{0}, s.peak_{0}", GAUGE_NAMES)}
     FROM monthly_stats s LEFT JOIN (
@@ -98,8 +99,8 @@ MONTHS = _sums(
         SELECT project_id, posted_month,
             {columns("sum(quantity) FILTER (WHERE meter = '{0}' AND amount IS NULL) AS {0}")}
         FROM adjustments GROUP BY project_id, posted_month) a
-        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
-    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
+        ON a.project_id = s.project_id AND a.posted_month = {first_of_month("s")}
+    WHERE {first_of_month("s")} >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""",
     (*COUNTER_NAMES, *(f"peak_{name}" for name in GAUGE_NAMES)),
 )
 
@@ -112,8 +113,8 @@ OWN_MONTHS = _own(f"""
     LEFT JOIN (
         SELECT x.project_id, x.posted_month, {ADJUSTMENTS} AS meters FROM adjustments x
         GROUP BY x.project_id, x.posted_month) a
-        ON a.project_id = s.project_id AND a.posted_month = make_date(s.year, s.month, 1)
-    WHERE make_date(s.year, s.month, 1) >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""")
+        ON a.project_id = s.project_id AND a.posted_month = {first_of_month("s")}
+    WHERE {first_of_month("s")} >= {kept_from("daily_stats")} OR e.project_id IS NOT NULL""")
 
 # PostgreSQL reads a cell that somebody rewrote in any form: only numbers are compared.
 NEGATIVE = f"""
@@ -146,14 +147,14 @@ STRANDED_HOURS = f"""
         AND d.date = (u.hour AT TIME ZONE 'UTC')::date)
         AND (u.hour AT TIME ZONE 'UTC')::date >= {kept_from("daily_stats")}
         AND EXISTS (SELECT FROM monthly_stats m WHERE m.project_id = u.project_id
-            AND make_date(m.year, m.month, 1) >= date_trunc('month', u.hour AT TIME ZONE 'UTC'))"""
+            AND {first_of_month("m")} >= {month_of_hour("u.hour")})"""
 
 DAY_HASHES = f"""
     SELECT project_id, date::text, 'row_hash', coalesce(expected, 'only columns of its form'), row_hash FROM (
         SELECT d.project_id, d.date, d.row_hash, {row_hash("d")} AS expected
         FROM daily_stats d) h WHERE expected IS DISTINCT FROM row_hash"""
 
-_PERIOD = "format('%s-%s', b.year, lpad(b.month::text, 2, '0'))"
+_PERIOD = month_name("b")
 
 MONTH_SEALS = f"""
     SELECT project_id, period, 'seal', coalesce(expected, 'its days, only columns of its form'), seal FROM (
@@ -161,7 +162,7 @@ MONTH_SEALS = f"""
         FROM monthly_stats b LEFT JOIN (
             SELECT project_id, year, month, string_agg(row_hash, E'\\n' ORDER BY date) AS hashes
             FROM daily_stats GROUP BY project_id, year, month) days USING (project_id, year, month)
-        WHERE make_date(b.year, b.month, 1) >= {kept_from("daily_stats")} OR days.hashes IS NOT NULL
+        WHERE {first_of_month("b")} >= {kept_from("daily_stats")} OR days.hashes IS NOT NULL
     ) s WHERE expected IS DISTINCT FROM seal"""
 
 SEAL_CHAIN = f"""
@@ -190,7 +191,7 @@ BILLED_ADJUSTMENTS = f"""
         FROM monthly_stats b LEFT JOIN (
             SELECT project_id, posted_month, currency, sum(amount) AS amount FROM adjustments
             GROUP BY project_id, posted_month, currency) a
-            ON a.project_id = b.project_id AND a.posted_month = make_date(b.year, b.month, 1)
+            ON a.project_id = b.project_id AND a.posted_month = {first_of_month("b")}
             AND coalesce(a.currency, b.currency) = b.currency
         GROUP BY b.project_id, b.year, b.month) c
     WHERE expected <> found"""
@@ -226,12 +227,12 @@ ACCEPTED = f"""
         FROM audit_log WHERE action = 'accept-gap') l USING (id)
     WHERE g.decision IS DISTINCT FROM l.decision OR l.ends_at <> g.ends_at"""
 
-ARCHIVED_BILLS = """
+ARCHIVED_BILLS = f"""
     SELECT 0, a.month, 'bills', a.bills::text, coalesce(b.bills, 0)::text FROM (
         SELECT subject AS month, max((after->>'bills')::bigint) AS bills FROM audit_log
         WHERE action = 'archive' GROUP BY subject) a
     LEFT JOIN (
-        SELECT format('%s-%s', year, lpad(month::text, 2, '0')) AS month, count(*) AS bills
+        SELECT {month_name()} AS month, count(*) AS bills
         FROM monthly_stats GROUP BY year, month) b USING (month)
     WHERE coalesce(b.bills, 0) < a.bills"""
 

@@ -1,6 +1,7 @@
 """The laws of the summaries: what they hold is what the sealed days add up to."""
 
 from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, columns
+from metering.catalogue.month_sql import month_of_day
 from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES, quoted
 
 _MOST = 2**63 - 1  # what a sum is kept as that is larger
@@ -60,7 +61,7 @@ def _own(group: str) -> str:
             jsonb_object_agg(meter, largest) AS largest_meters
         FROM (SELECT {group}, own.key AS meter, sum({_NUMBER}) AS total,
                 max({_NUMBER}) AS largest
-            FROM (SELECT *, date_trunc('month', date)::date AS first_of_month FROM daily_stats) d
+            FROM (SELECT *, {month_of_day("date")} AS first_of_month FROM daily_stats) d
             CROSS JOIN LATERAL jsonb_each({_CELL}) own GROUP BY {group}, own.key) meters
         GROUP BY {group}"""
 
@@ -117,7 +118,7 @@ PROJECT_MONTHS = _differing(
     "project_months",
     "month, project_id, organization_id, tier",
     f"""SELECT days.*, {_EMPTY} FROM (
-            SELECT date_trunc('month', date)::date AS month, project_id, organization_id, tier,
+            SELECT {month_of_day("date")} AS month, project_id, organization_id, tier,
                 count(*) AS days, {_QUALITY}, {_SUMS}
             FROM daily_stats d GROUP BY 1, 2, 3, 4) days
         LEFT JOIN (SELECT first_of_month AS month, own.project_id, own.organization_id, own.tier, own.meters,

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.meters import COUNTERS, GAUGES, columns
+from metering.catalogue.month_sql import month_of_day
 from metering.catalogue.own_meters import LARGEST_NAMES, merged_sql
 from metering.catalogue.periods import Month
-from metering.catalogue.projects import IS_BILLED
+from metering.catalogue.projects import BILLED_UNTIL, IS_BILLED
 from metering.months.own_quantities import ADJUSTMENTS
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
@@ -25,10 +26,8 @@ Row = Mapping[str, Any]
 _EARLIER = f"""
     SELECT {columns("sum(d.{0}) AS {0}")}, {merged_sql("d.meters")} AS meters
     FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
-        AND {IS_BILLED.format(project="d.project_id", month="date_trunc('month', d.date)::date")}
-        AND d.date >= coalesce((
-            SELECT (make_date(m.year, m.month, 1) + interval '1 month')::date FROM monthly_stats m
-            WHERE m.project_id = s.project_id ORDER BY m.year DESC, m.month DESC LIMIT 1), '-infinity')"""
+        AND {IS_BILLED.format(project="d.project_id", month=month_of_day("d.date"))}
+        AND d.date >= coalesce({BILLED_UNTIL.format(project="s.project_id")}, '-infinity')"""
 
 # Corrections of the running month's own usage.
 _ADJUSTED = f"""

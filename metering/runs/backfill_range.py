@@ -7,16 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue import projects
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Day, Month
-from metering.catalogue.projects import INSTALLED_MONTH
+from metering.catalogue.projects import INSTALLED_FIRST
 from metering.days.seal import refuse_unfinished
 from metering.errors import MonthClosed, PeriodError
 from metering.runs.requests import Request
 
-INSTALLED = text(f"SELECT ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date")
-CLOSED = text("""
+INSTALLED = text(f"SELECT {INSTALLED_FIRST}")
+CLOSED = text(f"""
     SELECT m.project_id, m.year, m.month FROM monthly_stats m
-    WHERE m.project_id = ANY(:ids) AND make_date(m.year, m.month, 1) >= :month
+    WHERE m.project_id = ANY(:ids) AND {first_of_month("m")} >= :month
     ORDER BY m.year, m.month, m.project_id LIMIT 1""")
 
 

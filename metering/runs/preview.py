@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.month_sql import month_name
 from metering.catalogue.own_meters import merged_sql
 from metering.pricing.plans import Plans
 from metering.running import spend
@@ -30,7 +31,7 @@ BILLED = text("""
     SELECT currency, count(*) AS rows, sum(total_charge) AS total FROM monthly_stats
     WHERE created_at = now() GROUP BY currency ORDER BY currency""")
 BILLS = text(f"""
-    SELECT project_id, format('%s-%s', year, lpad(month::text, 2, '0')) AS month, days_present AS days,
+    SELECT project_id, {month_name()} AS month, days_present AS days,
         total_charge::text AS charge, currency
     FROM monthly_stats WHERE created_at = now() ORDER BY year, month, project_id LIMIT {MOST_NAMED}""")
 ADJUSTMENT_COUNT = text("SELECT count(*) FROM adjustments WHERE created_at = now()")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from console.data.explore import months, sql
 from console.data.explore.measures import Measure
 from metering.catalogue import platform
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 
 DAY = timedelta(days=1)
@@ -144,7 +145,7 @@ def money(
     condition = sql.where(["projects"] if projects else [])
     rows = connection.execute(
         text(f"""SELECT project_id, organization_id, tier, {sums} FROM monthly_stats
-            WHERE make_date(year, month, 1) >= :first AND make_date(year, month, 1) <= :last
+            WHERE {first_of_month()} >= :first AND {first_of_month()} <= :last
                 AND currency = :currency AND {condition} GROUP BY 1, 2, 3"""),
         {"first": first.replace(day=1), "last": last, "currency": currency, "projects": list(projects)},
     )
@@ -164,8 +165,8 @@ def money(
 def currencies(connection: Connection, first: date, last: date) -> list[str]:
     """Return the currencies of the bills of months that begin in the range, in alphabetical order."""
     rows = connection.execute(
-        text("""SELECT DISTINCT currency FROM monthly_stats
-            WHERE make_date(year, month, 1) >= :first AND make_date(year, month, 1) <= :last ORDER BY 1"""),
+        text(f"""SELECT DISTINCT currency FROM monthly_stats
+            WHERE {first_of_month()} >= :first AND {first_of_month()} <= :last ORDER BY 1"""),
         {"first": first.replace(day=1), "last": last},
     )
     return [row.currency for row in rows]

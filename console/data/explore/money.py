@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from console.data.explore import sql
 from console.data.explore.days import LABELS, filters, top
 from console.data.explore.question import Question
+from metering.catalogue.month_sql import first_of_month
 from metering.running.spend import Spend
 
 COLUMNS = ("measure", "label", "period", "currency", "value", "known")
@@ -39,7 +40,7 @@ def read(connection: Connection, question: Question) -> Charged:
         parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     sums = ", ".join(f"sum({measure.charge})" for measure in measures)
-    statement = f"""SELECT {label}, make_date(year, month, 1), currency, count(*), {sums}
+    statement = f"""SELECT {label}, {first_of_month()}, currency, count(*), {sums}
         FROM ({bills}) bills GROUP BY 1, 2, 3 ORDER BY 2, 3"""
     made = [
         (measure.name, row[0], row[1], row[2], Decimal(row[4 + i]), int(row[3]))
@@ -50,8 +51,8 @@ def read(connection: Connection, question: Question) -> Charged:
 
 
 def _bills(question: Question) -> str:
-    return f"""SELECT * FROM monthly_stats WHERE make_date(year, month, 1) >= CAST(:first AS date)
-        AND make_date(year, month, 1) <= CAST(:last AS date) AND {sql.where(filters(question))}"""
+    return f"""SELECT * FROM monthly_stats WHERE {first_of_month()} >= CAST(:first AS date)
+        AND {first_of_month()} <= CAST(:last AS date) AND {sql.where(filters(question))}"""
 
 
 def with_running(charged: Charged, spends: Sequence[Spend], question: Question, month: date) -> Charged:

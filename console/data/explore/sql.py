@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from console.data.explore.measures import Measure
 from metering.catalogue import platform
+from metering.catalogue.month_sql import month_of_day
 from metering.catalogue.sources import source_info
 
 _BLIND = "('missing', 'not_configured', 'not_started')"
@@ -15,7 +16,7 @@ _EARLIER = "('carried', 'denied', 'failed')"
 PERIODS = {
     "day": "date",
     "week": "date_trunc('week', date)::date",
-    "month": "date_trunc('month', date)::date",
+    "month": month_of_day("date"),
 }
 _FILTERS = {
     "organizations": "organization_id = ANY(:organizations)",

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every
 from metering.catalogue import platform
+from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Month
 from metering.db import patterns
 from metering.running.spend import OrganizationSpend
@@ -72,7 +73,7 @@ _MOVED = text(f"""
     FROM monthly_stats m CROSS JOIN LATERAL jsonb_array_elements(m.owners) AS part
     JOIN {platform.ORGANIZATIONS} o ON o.id = (part->>'organization_id')::bigint
     LEFT JOIN {platform.PROJECTS} p ON p.id = m.project_id
-    WHERE m.owners <> '[]' AND make_date(m.year, m.month, 1) >= :since AND (m.organization_id = :id
+    WHERE m.owners <> '[]' AND {first_of_month("m")} >= :since AND (m.organization_id = :id
         OR m.owners @> jsonb_build_array(jsonb_build_object('organization_id', CAST(:id AS bigint))))
     ORDER BY m.year DESC, m.month DESC, m.project_id, (part->>'days')::int DESC LIMIT 200""")
 

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every
 from metering.catalogue import platform
+from metering.catalogue.month_sql import first_of_month
 from metering.db import patterns
 
 PROJECTS = text(f"""
@@ -15,9 +16,9 @@ ORGANIZATIONS = text(f"""
     SELECT id, name, tier FROM {platform.ORGANIZATIONS} o WHERE id = :id OR name ILIKE :pattern
     ORDER BY id = :id DESC, id LIMIT :most""")
 # A month is found by its number, as 2026-10, or by its name, as October.
-MONTHS = text("""
+MONTHS = text(f"""
     SELECT month, bills FROM (
-        SELECT make_date(year, month, 1) AS first, to_char(make_date(year, month, 1), 'YYYY-MM') AS month,
+        SELECT {first_of_month()} AS first, to_char({first_of_month()}, 'YYYY-MM') AS month,
             count(*) AS bills FROM monthly_stats GROUP BY year, month) months
     WHERE month LIKE :pattern OR to_char(first, 'FMMonth YYYY') ILIKE :pattern
     ORDER BY month DESC LIMIT :most""")

@@ -1,5 +1,6 @@
 """Rules about bills: months that stay open, several owners, corrections that no bill takes."""
 
+from metering.catalogue.month_sql import first_of_month, month_name, month_of_hour
 from metering.months import other_owner
 
 UNBILLED = """
@@ -23,28 +24,27 @@ MONTH_BLOCKED = """
     WHERE blocked <> '{}'
         AND NOT EXISTS (SELECT FROM alerts WHERE kind = 'unbilled' AND resolved_at IS NULL)"""
 
+_LAST_MONTH = f"""({month_of_hour("CAST(:at AS timestamptz)")} - interval '1 month')"""
+
 # Bills of the last month that is over: finance divides each between the owners.
-PROJECT_MOVED = """
-    SELECT 'warning' AS severity, m.project_id,
-        format('%s-%s', m.year, lpad(m.month::text, 2, '0')) AS subject,
+PROJECT_MOVED = f"""
+    SELECT 'warning' AS severity, m.project_id, {month_name("m")} AS subject,
         jsonb_build_object('organization_id', m.organization_id, 'owners', m.owners) AS detail
     FROM monthly_stats m WHERE m.owners <> '[]'
-        AND make_date(m.year, m.month, 1)
-            >= date_trunc('month', CAST(:at AS timestamptz)) - interval '1 month'"""
+        AND {first_of_month("m")} >= {_LAST_MONTH}"""
 
 # A month that is not closed is billed in the currency of the running one.
-CORRECTION_NOT_APPLIED = """
+CORRECTION_NOT_APPLIED = f"""
     SELECT 'warning' AS severity, x.project_id, 'adjustment ' || x.id AS subject,
         jsonb_build_object('adjustment', x.id, 'usage_date', x.usage_date, 'amount', x.amount::text,
             'currency', x.currency, 'month', to_char(x.posted_month, 'YYYY-MM'),
             'billed_in', coalesce(m.currency, CAST(:currency AS text))) AS detail
     FROM adjustments x LEFT JOIN monthly_stats m ON m.project_id = x.project_id
-        AND make_date(m.year, m.month, 1) = x.posted_month
+        AND {first_of_month("m")} = x.posted_month
     WHERE x.currency <> coalesce(m.currency, CAST(:currency AS text))"""
 
 # Corrections on the bills of the last month and of the running one: finance settles each between two owners.
-_RECENT = """x.posted_month
-    >= (date_trunc('month', CAST(:at AS timestamptz), 'UTC') AT TIME ZONE 'UTC')::date - interval '1 month'"""
+_RECENT = f"""x.posted_month >= {_LAST_MONTH}"""
 CORRECTION_MOVED = f"""
     SELECT 'warning' AS severity, x.project_id, x.month || ' about ' || x.about AS subject,
         jsonb_build_object('month', x.month, 'about', x.about, 'used_by', x.used_by, 'billed_to', x.billed_to,
