@@ -26,5 +26,11 @@ def one_line(text: str) -> str:
     return LINE_BREAKS.sub(_escaped, printable(text))
 
 
+def first_line(text: str) -> str:
+    """Return the first line of `text`, such as an error's message; nothing of an empty text."""
+    lines = text.strip().splitlines()
+    return lines[0] if lines else ""
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match.group().encode("unicode_escape").decode()

@@ -12,10 +12,12 @@ from metering.catalogue import quantities
 from metering.catalogue.meters import METERS, Unit
 from metering.catalogue.quantities import many
 from metering.catalogue.sources import SOURCE_LABELS
+from metering.printable import first_line
 
 Detail = Mapping[str, Any]
 Row = Mapping[str, Any]  # of an alert: kind, subject, detail, project_id, organization_id, and names of both
 NAME = 60  # characters of a name that somebody chose
+REASON = 120  # characters of an error
 FAILURES = {"denied": "access denied", "timeout": "no answer"}
 
 
@@ -130,12 +132,12 @@ def _range(detail: Detail) -> str:
 def _failed(detail: Detail) -> str:
     run = f"job {detail['job']} of {detail['period']}"
     if detail.get("state") == "failed" or not detail["failures"]:
-        return f"{run} failed: {_first_line(detail['error'])}"
-    return f"{run} succeeded, {detail['failures']} left out: {_first_line(detail['error'])}"
+        return f"{run} failed: {_reason(detail['error'])}"
+    return f"{run} succeeded, {detail['failures']} left out: {_reason(detail['error'])}"
 
 
 def _dead(detail: Detail) -> str:
-    reason = f": {_first_line(detail['error'])}" if detail.get("error") else ""
+    reason = f": {_reason(detail['error'])}" if detail.get("error") else ""
     tried = many(detail["attempts"], "attempt")
     return f"job {detail['job']} of {detail['period']} gave up after {tried}{reason}"
 
@@ -199,9 +201,9 @@ def _blocked(detail: Detail) -> str:
     return f"monthly close left out {many(detail['blocked'], 'project')}"
 
 
-def _first_line(error: Any) -> str:
-    line = str(error).strip().partition("\n")[0]
-    return line if len(line) <= 120 else line[:119] + "…"
+def _reason(error: Any) -> str:
+    line = first_line(str(error))
+    return line if len(line) <= REASON else line[: REASON - 1] + "…"
 
 
 def _instant(value: Any) -> datetime:

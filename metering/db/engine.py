@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from metering.config.settings import Settings
 from metering.db import pooling, session
 from metering.errors import FleetmeterError
+from metering.printable import first_line
 
 # What a server says while it cannot take a write, or any statement at all, and may soon.
 PASSING_STATES = {
@@ -60,8 +61,7 @@ def is_away(error: DBAPIError) -> bool:
 
 def error_line(error: BaseException) -> str:
     """Return the first line of an error's message; of a database error without the statement."""
-    message = str(getattr(error, "orig", None) or error).strip()
-    return message.splitlines()[0] if message else ""
+    return first_line(str(getattr(error, "orig", None) or error))
 
 
 def describe_error(error: BaseException) -> str:
