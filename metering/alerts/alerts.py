@@ -135,5 +135,6 @@ def acknowledge(connection: Connection, alert_id: int, actor: str, note: str) ->
     if row is None:
         raise UnknownAlert(f"there is no alert {alert_id}; see: fleetmeter alerts")
     subject = f"alert {alert_id}: {row.kind} {row.subject}"
-    before, after = {"acknowledged_by": row.acknowledged_by}, {"acknowledged_by": actor}
+    before = {"alert": alert_id, "acknowledged_by": row.acknowledged_by}
+    after = {"alert": alert_id, "acknowledged_by": actor}
     audit_log.record(connection, actor, "acknowledge", subject, before, after, words)

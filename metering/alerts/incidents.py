@@ -43,9 +43,12 @@ FILTERS = {
     "acknowledged": "(a.acknowledged_by IS NOT NULL) = :acknowledged",
 }
 
+# Entries of version 0.1 do not hold the alert's id: it is the first part of their subject, `alert 7: …`.
 ACKNOWLEDGED = text("""
-    SELECT at, actor, reason FROM audit_log
-    WHERE action = 'acknowledge' AND subject LIKE 'alert ' || :id || ': %' ORDER BY id""")
+    SELECT at, actor, reason FROM audit_log WHERE action = 'acknowledge'
+        AND CASE WHEN after ? 'alert' THEN (after->'alert')::bigint = :id
+            ELSE split_part(subject, ':', 1) = format('alert %s', CAST(:id AS bigint)) END
+    ORDER BY id""")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def history(connection: Connection, incident: Incident) -> list[dict[str, Any]]:
         for entry in incident.history
         or [{"at": incident.opened_at.isoformat(), "event": "opened", "severity": incident.severity}]
     ]
-    for row in connection.execute(ACKNOWLEDGED, {"id": str(incident.id)}):
+    for row in connection.execute(ACKNOWLEDGED, {"id": incident.id}):
         entries.append({"at": row.at, "event": "acknowledged", "actor": row.actor, "note": row.reason})
     if incident.resolved_at:
         entries.append({"at": incident.resolved_at, "event": "resolved"})

@@ -18,6 +18,7 @@ from metering.alerts.anomalies import Anomaly
 from metering.alerts.incidents import Incident
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
+from metering.db import audit_log
 from metering.db.scope import limit
 from metering.db.transactions import transaction
 from metering.errors import BudgetRefused
@@ -120,6 +121,24 @@ def test_a_limit_is_one_incident_that_escalates_and_is_no_longer_acknowledged(
         ("escalated", "critical at 100 %", None),
         ("opened", "warning at 80 %", None),
     ]
+
+
+def test_acknowledgements_of_an_alert_are_found_by_its_id(
+    engine: Engine, platform: Platform, look: Look
+) -> None:
+    use(engine, platform.project(created_at=TODAY), mqtt_inbound=800)
+    look()
+    (incident,) = read(engine)
+    with transaction(engine) as connection:
+        for alert, note in ((incident.id, "of version 0.1"), (incident.id * 10, "of another alert")):
+            audit_log.record(connection, "bob", "acknowledge", f"alert {alert}: limit 80", reason=note)
+        named = {"alert": incident.id}
+        audit_log.record(
+            connection, "eve", "acknowledge", "in other words", None, named, "of the next version"
+        )
+        alerts.acknowledge(connection, incident.id, "ada", "told them")
+        told = [one["note"] for one in incidents.history(connection, incident) if one["actor"]]
+    assert told == ["of version 0.1", "of the next version", "told them"]
 
 
 def test_a_level_that_rises_and_falls_escalates_once(engine: Engine, platform: Platform, look: Look) -> None:
