@@ -12,7 +12,6 @@ from metering.db.scope import Scope
 from metering.months.due import due_months
 from metering.pricing import plans
 from metering.pricing.month_versions import MonthVersions, in_month
-from metering.pricing.plans import PlanVersion
 from metering.running import burn_down
 from metering.running.burn_down import LimitsQuery
 
@@ -42,8 +41,3 @@ def read(page: ReadTransaction, late: bool, wanted: LimitsQuery) -> list[Row]:
 def versions(page: ReadTransaction) -> MonthVersions:
     """Return the plan versions that rate the running month. Raises PlanError."""
     return in_month(plans.load(current_settings().plans), Month.of(page.at))
-
-
-def version(page: ReadTransaction) -> PlanVersion:
-    """Return the plan version at the end of the running month. Raises PlanError."""
-    return versions(page).last

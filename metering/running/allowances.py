@@ -124,7 +124,7 @@ ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id L
 
 def projects(
     connection: Connection,
-    version: MonthVersions | PlanVersion,
+    versions: MonthVersions,
     at: datetime,
     near: float,
     behind: bool,
@@ -136,8 +136,8 @@ def projects(
     `behind`: some month before the running one is still open, so that its usage must be taken out.
     """
     only = None if project_id is None else [project_id]
-    included = shares.of_projects(connection, version, at, only)
-    common = parameters(version, at, near, behind, included) | {"project": project_id, "most": most}
+    included = shares.of_projects(connection, versions, at, only)
+    common = parameters(versions, at, near, behind, included) | {"project": project_id, "most": most}
     worst: list[Row] = []
     for above, up_to in _chunks(connection) if project_id is None else [(0, project_id)]:
         rows = connection.execute(PROJECTS, common | {"above": above, "up_to": up_to}).mappings()
@@ -164,7 +164,7 @@ def _worst_first(row: Row) -> tuple[int, bool, float, int, str]:
 
 
 def parameters(
-    version: MonthVersions | PlanVersion,
+    versions: MonthVersions,
     at: datetime,
     near: float,
     behind: bool,
@@ -175,12 +175,11 @@ def parameters(
 
     `included`: what `shares.of_projects` gives.
     """
-    version = version.last if isinstance(version, MonthVersions) else version
     return {
         "prorated": bool(included),
         "shares": json.dumps({f"{key[0]} {key[2]} {key[1]}": units for key, units in included.items()}),
-        "tiers": json.dumps(_tiers(version)),
-        "allowances": json.dumps(_allowances(version, meter)),
+        "tiers": json.dumps(_tiers(versions.last)),
+        "allowances": json.dumps(_allowances(versions.last, meter)),
         "first": Month.of(at).first.date,
         "near": near,
         "behind": behind,
@@ -193,13 +192,13 @@ def parameters(
 
 def organizations(
     connection: Connection,
-    version: PlanVersion,
+    versions: MonthVersions,
     near: float,
     most: int = 200,
     organization_id: int | None = None,
 ) -> list[Row]:
     """Return organizations whose projects or users reach that share of their tier's; or only that one."""
-    parameters = {"tiers": json.dumps(_tiers(version)), "near": near, "most": most}
+    parameters = {"tiers": json.dumps(_tiers(versions.last)), "near": near, "most": most}
     only = None if organization_id is None else [organization_id]
     rows = connection.execute(ORGANIZATIONS, parameters | {"organizations": only}).mappings()
     return [dict(row) for row in rows]

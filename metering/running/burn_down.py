@@ -18,7 +18,6 @@ from metering.catalogue.periods import Day, Month
 from metering.catalogue.sources import quoted
 from metering.db import patterns
 from metering.pricing.month_versions import MonthVersions
-from metering.pricing.plans import PlanVersion
 from metering.running import allowances, projection, shares
 from metering.running.limit_states import NEAR, STATE
 from metering.running.shares import Shares
@@ -86,7 +85,7 @@ class LimitsQuery:
 
 def limits(
     connection: Connection,
-    version: MonthVersions | PlanVersion,
+    versions: MonthVersions,
     at: datetime,
     behind: bool,
     query: LimitsQuery,
@@ -99,8 +98,8 @@ def limits(
     includes. `behind`: see `allowances.projects`.
     """
     only = None if query.project is None else [query.project]
-    included = shares.of_projects(connection, version, at, only)
-    parameters = _parameters(version, at, behind, query, included)
+    included = shares.of_projects(connection, versions, at, only)
+    parameters = _parameters(versions, at, behind, query, included)
     rows = connection.execute(text(_statement(query)), parameters).mappings()
     declared = own_meters.by_name(connection)
     return [_row(dict(row), declared, at) for row in rows]
@@ -114,15 +113,15 @@ _STATES_OF = f"""
 
 def states_of(
     connection: Connection,
-    version: MonthVersions | PlanVersion,
+    versions: MonthVersions,
     at: datetime,
     behind: bool,
     organization_ids: Sequence[int],
 ) -> dict[int, dict[str, int]]:
     """Return how many limits of each organization's projects are hard, over or near, by state."""
     near = float(Decimal(NEAR) / 100)
-    included = shares.of_projects(connection, version, at)
-    parameters = allowances.parameters(version, at, near, behind, included)
+    included = shares.of_projects(connection, versions, at)
+    parameters = allowances.parameters(versions, at, near, behind, included)
     parameters |= {"organizations": list(organization_ids)}
     counts: dict[int, dict[str, int]] = {}
     for row in connection.execute(text(_STATES_OF), parameters):
@@ -148,7 +147,7 @@ def _order(query: LimitsQuery) -> str:
 
 
 def _parameters(
-    version: MonthVersions | PlanVersion, at: datetime, behind: bool, query: LimitsQuery, included: Shares
+    versions: MonthVersions, at: datetime, behind: bool, query: LimitsQuery, included: Shares
 ) -> dict[str, Any]:
     own = {
         "project": query.project,
@@ -161,7 +160,7 @@ def _parameters(
         "at": at,
         "today": Day.of(at).date,
     }
-    common = allowances.parameters(version, at, query.near, behind, included, query.meter)
+    common = allowances.parameters(versions, at, query.near, behind, included, query.meter)
     return common | Month.of(at).bounds() | own
 
 

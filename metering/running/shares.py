@@ -42,7 +42,7 @@ _IN_PART = text(f"""
 
 def of_projects(
     connection: Connection,
-    versions: MonthVersions | PlanVersion,
+    versions: MonthVersions,
     at: datetime,
     ids: Sequence[int] | None = None,
 ) -> Shares:
@@ -51,8 +51,6 @@ def of_projects(
     Of the projects `ids`, or of every one. Without proration there is none.
     """
     month = Month.of(at)
-    if isinstance(versions, PlanVersion):
-        versions = MonthVersions(((month.first.date, versions),))
     if not versions.last.prorate:
         return {}
     parameters: dict[str, Any] = month.bounds() | {"at": at, "today": Day.of(at).date}

@@ -46,7 +46,7 @@ from metering.months import explain, revenue
 from metering.months import gaps as domain_gaps
 from metering.months.due import due_months
 from metering.pricing import plans
-from metering.pricing.plans import PlanVersion
+from metering.pricing.month_versions import MonthVersions, in_month
 from metering.running import allowances, burn_down, month_use, spend
 from tests.support import two_tenants
 from tests.support.fleet import live
@@ -86,7 +86,7 @@ GIVEN: dict[str, Any] = {
     "near": 0.0,
     "behind": False,
     "organization_id": None,
-    "version": plans.load(None).in_force(AT.date()),
+    "versions": in_month(plans.load(None), Month.of(AT)),
     "offered": plans.load(None),
     "plans": plans.load(None),
     "scope": None,
@@ -105,9 +105,9 @@ GIVEN: dict[str, Any] = {
 
 
 def limits_of_every_project(
-    connection: Connection, version: PlanVersion, at: datetime, behind: bool
+    connection: Connection, versions: MonthVersions, at: datetime, behind: bool
 ) -> list[Any]:
-    return list(burn_down.limits(connection, version, at, behind, burn_down.LimitsQuery(most=500)))
+    return list(burn_down.limits(connection, versions, at, behind, burn_down.LimitsQuery(most=500)))
 
 
 def exported_bills(connection: Connection, month: Month) -> Iterator[Any]:

@@ -74,8 +74,8 @@ def query(scope: Scope, wanted: LimitsQuery) -> tuple[datetime, list[Row], list[
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
         rows, only = limits.read(page, late, wanted), wanted.organization
-        version = limits.version(page)
-        return page.at, rows, allowances.organizations(page.connection, version, wanted.near, 200, only)
+        versions = limits.versions(page)
+        return page.at, rows, allowances.organizations(page.connection, versions, wanted.near, 200, only)
 
 
 def show() -> None:

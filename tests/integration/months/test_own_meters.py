@@ -23,6 +23,7 @@ from metering.months.close import close_month
 from metering.months.explain import explain
 from metering.months.explanation import render
 from metering.pricing import plans
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans
 from metering.proof import offline
 from metering.proof.verify import verify
@@ -125,8 +126,9 @@ def test_limits_and_prorated_tiers_know_own_meters(
     report(engine, project, MID, query_seconds=90, robots_online=5)
     with engine.connect() as connection:
         read = checks.of_project(connection, offered, project, MID)
-        listed = allowances.projects(connection, offered.in_force(MID.date()), MID, 0.8, False, project)
-        behind = allowances.projects(connection, offered.in_force(MID.date()), MID, 0.8, True, project)
+        versions = in_month(offered, Month.of(MID))
+        listed = allowances.projects(connection, versions, MID, 0.8, False, project)
+        behind = allowances.projects(connection, versions, MID, 0.8, True, project)
     own = {check.meter: (check.limit.used, check.limit.allowed) for check in read if check.meter in METERS}
     assert own == {"query_seconds": (90, True), "robots_online": (5, False)}
     assert {row["meter"]: row["used"] for row in listed} == {"query_seconds": 90, "robots_online": 5}

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import Engine
 
 from metering.catalogue import projects
-from metering.catalogue.periods import Day
+from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months.due import due_months
 from metering.pricing import plans
+from metering.pricing.month_versions import in_month
 from metering.running import allowances
 from tests.support.platform import Platform
 
@@ -26,10 +27,10 @@ def count(engine: Engine, key: tuple[int, int], at: datetime, inbound: int) -> N
 
 def used(engine: Engine, near: float) -> list[tuple[int, int]]:
     """Project and messages of the running month, in the order in which they are listed."""
-    version = plans.load(None).in_force(NOVEMBER.date())
+    versions = in_month(plans.load(None), Month.of(NOVEMBER))
     with transaction(engine) as connection:
         behind = bool(due_months(connection, NOVEMBER))
-        found = allowances.projects(connection, version, NOVEMBER, near, behind)
+        found = allowances.projects(connection, versions, NOVEMBER, near, behind)
     return [(row["project_id"], row["used"]) for row in found if row["meter"] == "mqtt_inbound"]
 
 

@@ -15,6 +15,7 @@ from metering.db.transactions import transaction
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
+from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans
 from metering.running import allowances, burn_down, limit_states, month_use
 from metering.running.burn_down import LimitsQuery
@@ -33,7 +34,7 @@ def offered(included: int, limit: str = "soft") -> Plans:
 
 def limits(engine: Engine, terms: Plans, wanted: LimitsQuery, at: datetime = AT) -> list[Any]:
     with engine.connect() as connection:
-        return list(burn_down.limits(connection, terms.in_force(at.date()), at, False, wanted))
+        return list(burn_down.limits(connection, in_month(terms, Month.of(at)), at, False, wanted))
 
 
 def of(engine: Engine, terms: Plans, project: int, at: datetime = AT) -> Any:
@@ -112,8 +113,8 @@ def test_a_state_changes_where_an_alert_opens(
     assert of(engine, offered(100), project)["state"] == state == limit_states.state(used, 100, False)
     assert of(engine, offered(100, "hard"), project)["state"] == hard == limit_states.state(used, 100, True)
     with engine.connect() as connection:
-        version = offered(100).in_force(AT.date())
-        listed = allowances.projects(connection, version, AT, limit_states.NEAR / 100, False)
+        versions = in_month(offered(100), Month.of(AT))
+        listed = allowances.projects(connection, versions, AT, limit_states.NEAR / 100, False)
     assert bool(listed) == (state != "ok")
 
 
@@ -141,8 +142,8 @@ def test_limits_are_found_sorted_and_paged(engine: Engine, platform: Platform) -
     count(engine, organization, ids[2], 5, AT - timedelta(days=1))
     assert listed(exhausting=True) == [2, 0]
     with engine.connect() as connection:
-        version = terms.in_force(AT.date())
-        states = burn_down.states_of(connection, version, AT, False, [organization])
+        versions = in_month(terms, Month.of(AT))
+        states = burn_down.states_of(connection, versions, AT, False, [organization])
     assert states == {organization: {"over": 1, "near": 1}}
     assert (
         len(limits(engine, terms, LimitsQuery())) == 8

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.pricing import plans
+from metering.pricing.month_versions import in_month
 from metering.proof.verify import verify
 from metering.running import allowances, spend
 from tests.support import runs
@@ -30,8 +31,8 @@ def test_a_month_beyond_64_bits_stops_no_other_project(
     late = OCTOBER.end - timedelta(minutes=1)
     with engine.connect() as connection:
         spent = {one.project_id: one.so_far for one in spend.by_project(connection, plans.load(None), late)}
-        version = plans.load(None).in_force(OCTOBER.last.date)
-        assert allowances.projects(connection, version, late, 0.0, behind=True, project_id=ordinary)
+        versions = in_month(plans.load(None), OCTOBER)
+        assert allowances.projects(connection, versions, late, 0.0, behind=True, project_id=ordinary)
     assert spent[ordinary] == Decimal("30.00")
     done = runs.run_now(configured, engine, "monthly", OCTOBER.end)
     assert done.result["closed"] == 1

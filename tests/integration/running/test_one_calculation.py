@@ -181,8 +181,8 @@ def test_a_limit_is_what_the_close_includes(
     limit = limit_of(engine, platform, offered, project, LAST_MINUTE)
     with engine.connect() as connection:
         (check,) = checks.of_project(connection, offered, project, LAST_MINUTE, ("mqtt_inbound",))
-        version = in_month(offered, OCTOBER)
-        (row,) = allowances.projects(connection, version, LAST_MINUTE, 0.0, False, project)
+        versions = in_month(offered, OCTOBER)
+        (row,) = allowances.projects(connection, versions, LAST_MINUTE, 0.0, False, project)
     assert check.limit == limit
     assert (row["used"], row["included"]) == (limit.used, limit.limit)
     assert early.limit == limit.limit, "from the middle of the month on"
