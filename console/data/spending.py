@@ -20,7 +20,7 @@ from metering.config.settings import current_settings
 from metering.db.scope import Scope
 from metering.errors import FleetmeterError
 from metering.pricing import plans
-from metering.running import spend
+from metering.running import organization_spend, spend
 
 AT_ONCE = 50  # projects of one statement
 REST = 0.05  # seconds between two: whoever looks at a page meanwhile comes first
@@ -127,7 +127,7 @@ def _summed(at: datetime, spends: list[spend.Spend]) -> Spending:
     for one in spends:
         by_currency.setdefault(one.currency, []).append(one)
     so_far = {name: sum((one.so_far for one in some), Decimal(0)) for name, some in by_currency.items()}
-    projected = {name: spend.projected_sum(some) for name, some in by_currency.items()}
+    projected = {name: organization_spend.projected_sum(some) for name, some in by_currency.items()}
     overage = {name: sum((one.overage for one in some), Decimal(0)) for name, some in by_currency.items()}
     more = {
         name: sum((one.projected_overage or one.overage for one in some), Decimal(0))

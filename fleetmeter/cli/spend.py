@@ -9,7 +9,7 @@ from fleetmeter.cli.options import AsJson, At, Project
 from metering.catalogue import projects
 from metering.db.transactions import transaction
 from metering.pricing import plans
-from metering.running import spend
+from metering.running import organization_spend, spend
 
 OUT = terminal.stdout()
 TITLES = {
@@ -42,7 +42,7 @@ def spent(
             projects.require(connection, project)
         by_project = spend.by_project(connection, available, now, project)
         unpriced = spend.unpriced(connection, available, now, project)
-    organizations = spend.by_organization(by_project)
+    organizations = organization_spend.by_organization(by_project)
     if as_json:
         result = {"projects": [vars(one) for one in by_project]}
         result |= {"organizations": [vars(one) for one in organizations], "unpriced": unpriced}
@@ -51,7 +51,7 @@ def spent(
     OUT.print(output.table("Projects", [_titled(vars(one)) for one in by_project]))
     OUT.print(output.table("Organizations", [_titled(vars(one)) for one in organizations]))
     total = sum((one.so_far for one in organizations), Decimal(0))
-    projected = spend.projected_sum(by_project)
+    projected = organization_spend.projected_sum(by_project)
     words = "not projected yet" if projected is None else f"projected {projected:,}"
     OUT.print_line(f"so far {total:,}, {words}: {spend.ASSUMPTION}")
     for row in unpriced:

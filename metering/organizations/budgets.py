@@ -17,7 +17,7 @@ from metering.catalogue.periods import Month
 from metering.db import audit_log
 from metering.errors import BudgetRefused
 from metering.pricing.plans import Plans
-from metering.running import spend
+from metering.running import organization_spend, spend
 from metering.running.spend import Spend
 
 THRESHOLDS = (50, 80, 100)  # percent of the projected charge
@@ -90,7 +90,7 @@ def _compared(row: dict[str, Any], billed_in: str, spends: Sequence[Spend]) -> B
     name = "project_id" if row["project_id"] is not None else "organization_id"
     own = [one for one in spends if getattr(one, name) == row[name]]
     so_far = sum((one.so_far for one in own), Decimal(0)) if own else None
-    return Budget(**row, billed_in=billed_in, so_far=so_far, projected=spend.projected_sum(own))
+    return Budget(**row, billed_in=billed_in, so_far=so_far, projected=organization_spend.projected_sum(own))
 
 
 def save(

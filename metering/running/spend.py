@@ -1,10 +1,9 @@
-"""What the running month costs so far, and what it will cost if it goes on like this.
+"""What the running month costs so far, and what it will cost if it goes on like this, by project.
 
-So far is the bill that the close would make of the days known now: one minute before the month ends, they
-are the same. A projection adds usage to the days that are left, and the corrections after that.
+How one project's month is rated and projected: `month_charge`; sums of several: `organization_spend`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,17 +13,13 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue import platform
 from metering.catalogue.history import EVER_OWNED
-from metering.catalogue.meters import COUNTER_NAMES, columns
+from metering.catalogue.meters import columns
 from metering.catalogue.periods import Day, Month, utc
 from metering.db.transactions import chunks
 from metering.errors import PlanError
-from metering.months import proration, rated
-from metering.months.days_so_far import DAYS_SO_FAR
-from metering.months.totals import totals
-from metering.pricing.month_versions import MonthVersions, in_month
 from metering.pricing.plans import Plans
-from metering.pricing.rating import Span
-from metering.running import projection
+from metering.running import month_charge, projection
+from metering.running.month_charge import MonthSoFar
 
 ASSUMPTION = (
     "usage in the rest of the month at its average rate so far, gauges at their level so far, tier and "
@@ -69,21 +64,6 @@ class Spend:
     projected_overage: Decimal | None
 
 
-@dataclass(frozen=True)
-class OrganizationSpend:
-    """The sum of an organization's projects.
-
-    `projected` counts a project without a projection by its charge so far, and is None if none has one.
-    """
-
-    organization_id: int
-    organization: str
-    projects: int
-    so_far: Decimal
-    projected: Decimal | None
-    currency: str
-
-
 def by_project(
     connection: Connection,
     plans: Plans,
@@ -123,13 +103,13 @@ def overage(
     A project whose tier is in no plan is left out.
     """
     charges: dict[tuple[int, str], Decimal] = {}
-    for row, spans, versions in _rated(connection, plans, utc(at), list(ids)):
+    for month in month_charge.of_projects(connection, plans, utc(at), ids):
         try:
-            lines = rated.rate(row, spans, versions).lines
+            lines = month.bill().lines
         except PlanError:
             continue
         for line in lines:
-            key = (row["project_id"], line.meter)
+            key = (month.totals["project_id"], line.meter)
             charges[key] = charges.get(key, Decimal(0)) + line.charge
     return charges
 
@@ -165,36 +145,6 @@ def unpriced(
     return [dict(row) for row in rows.mappings()]
 
 
-def by_organization(spends: Iterable[Spend]) -> list[OrganizationSpend]:
-    """Return the projects added up by organization, in order of its id."""
-    groups: dict[int, list[Spend]] = {}
-    for spend in spends:
-        groups.setdefault(spend.organization_id, []).append(spend)
-    return [
-        OrganizationSpend(
-            organization,
-            group[0].organization,
-            len(group),
-            sum((one.so_far for one in group), Decimal(0)),
-            projected_sum(group),
-            group[0].currency,
-        )
-        for organization, group in sorted(groups.items())
-    ]
-
-
-def projected_sum(spends: Iterable[Spend]) -> Decimal | None:
-    """Return the projections added up; a project without one counts by its charge so far.
-
-    None if no project has a projection.
-    """
-    known = list(spends)
-    if all(one.projected is None for one in known):
-        return None
-    amounts = (one.so_far if one.projected is None else one.projected for one in known)
-    return sum(amounts, Decimal(0))
-
-
 def _projects(
     connection: Connection,
     at: datetime,
@@ -215,67 +165,30 @@ def _projects(
 def _spends(
     connection: Connection, plans: Plans, at: datetime, projects: Mapping[int, Mapping[str, Any]]
 ) -> list[Spend]:
-    rows = _rated(connection, plans, at, list(projects))
-    owners = sorted({row["organization_id"] for row, *_ in rows})
+    months = month_charge.of_projects(connection, plans, at, list(projects))
+    owners = sorted({month.totals["organization_id"] for month in months})
     names = {row.id: row.name for row in connection.execute(ORGANIZATIONS, {"ids": owners})}
-    spends = (
-        _spend(
-            {**row, **projects[row["project_id"]], "organization": names.get(row["organization_id"], "")},
-            spans,
-            versions,
-        )
-        for row, spans, versions in rows
-    )
+    spends = (_spend(month, projects[month.totals["project_id"]], names) for month in months)
     return [spend for spend in spends if spend is not None]
 
 
-def _rated(
-    connection: Connection, plans: Plans, at: datetime, ids: list[int]
-) -> list[tuple[dict[str, Any], list[Span], MonthVersions]]:
-    """Return what rates each project's month so far: its totals, the spans of its tiers, the versions."""
-    month = Month.of(at)
-    versions = in_month(plans, month)
-    rows = totals(connection, month, ids, versions.last.currency, DAYS_SO_FAR, at)
-    spans: dict[int, list[Span]] = {}
-    if versions.last.prorate:
-        spans = proration.spans(connection, month, ids, versions, DAYS_SO_FAR, at)
-    return [(dict(row), spans.get(row["project_id"], []), versions) for row in rows]
-
-
-def _spend(row: dict[str, Any], spans: Sequence[Span], versions: MonthVersions) -> Spend | None:
-    """Return the spend of a project's totals, None if its tier is in no plan."""
+def _spend(month: MonthSoFar, project: Mapping[str, Any], names: Mapping[int, str]) -> Spend | None:
+    """Return the spend of a project, None if its tier is in no plan; `names` of organizations."""
     try:
-        so_far, overage = _charge(row, spans, versions)
-        is_early = row["elapsed"] < projection.LEAST_KNOWN
-        projected, more = (None, None) if is_early else _projected(row, spans, versions)
+        so_far = month.charge()
+        projected = month.projected(project["elapsed"], project["remaining"])
     except PlanError:
         return None
-    names = ("project_id", "project", "organization_id", "organization", "tier")
-    own = {name: row[name] for name in names}
-    money: dict[str, Any] = {"so_far": so_far, "projected": projected, "currency": versions.last.currency}
-    return Spend(**own, **money, overage=overage, projected_overage=more)
-
-
-def _charge(
-    row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions
-) -> tuple[Decimal, Decimal]:
-    """Return the charge, and its part beyond what the plan includes."""
-    bill = rated.rate(row, spans, versions)
-    return bill.total + rated.adjustment_charge(row, bill), bill.overage_charge
-
-
-def _projected(
-    row: Mapping[str, Any], spans: Sequence[Span], versions: MonthVersions
-) -> tuple[Decimal, Decimal]:
-    """Return the charge with the usage and the days that are left, at the last tier and version."""
-    hours = row["elapsed"], row["remaining"]
-    more: dict[str, Any] = {
-        name: row[name] + projection.rest(row[f"counted_{name}"], *hours) for name in COUNTER_NAMES
-    }
-    sums = {name: used for name, used in row["counted_meters"].items() if name not in row["largest_meters"]}
-    more["meters"] = row["meters"] | {
-        name: row["meters"].get(name, 0) + projection.rest(used, *hours) for name, used in sums.items()
-    }
-    if spans:
-        spans = projection.to_month_end(spans, row["remaining"])
-    return _charge({**row, **more}, spans, versions)
+    owner = month.totals["organization_id"]
+    return Spend(
+        project["project_id"],
+        project["project"],
+        owner,
+        names.get(owner, ""),
+        month.totals["tier"],
+        so_far.total,
+        None if projected is None else projected.total,
+        month.versions.last.currency,
+        so_far.overage,
+        None if projected is None else projected.overage,
+    )

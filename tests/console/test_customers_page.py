@@ -18,7 +18,7 @@ from console.views.billing import revenue as revenue_view
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 from metering.pricing import plans
-from metering.running import spend
+from metering.running import organization_spend, spend
 from metering.running.spend import Spend
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
@@ -48,7 +48,7 @@ def test_customers_are_listed_with_what_the_commands_say(
 ) -> None:
     page = open_page("customers")
     listed = frame(page, "Customer", "Bill so far")
-    (own,) = spend.by_organization(spends(engine))
+    (own,) = organization_spend.by_organization(spends(engine))
     row = listed.set_index("Id").loc[own.organization_id]
     assert Decimal(str(row["Bill so far"])) == own.so_far
     assert row["Active projects"] == len(fleet.projects)
@@ -57,7 +57,7 @@ def test_customers_are_listed_with_what_the_commands_say(
 
 
 def test_a_customer_adds_up_to_its_projects(open_page: Open, fleet: Fleet, engine: Engine) -> None:
-    (own,) = spend.by_organization(spends(engine))
+    (own,) = organization_spend.by_organization(spends(engine))
     page = open_page("customers", organization=str(own.organization_id))
     figures = {metric.label: metric.value for metric in page.metric}
     assert figures["Bill so far"] == f"{own.so_far:,} USD"

@@ -11,7 +11,7 @@ from metering.catalogue import platform
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Month
 from metering.db import patterns
-from metering.running.spend import OrganizationSpend
+from metering.running.organization_spend import OrganizationSpend
 
 Sort = Literal["so_far", "projected", "last_month", "change", "organization", "projects", "incidents"]
 SORTS: Mapping[Sort, str] = {

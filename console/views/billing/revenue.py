@@ -17,7 +17,7 @@ from console.ui.revenue_chart import Revenue
 from metering.catalogue.periods import Month
 from metering.db.scope import Scope
 from metering.months import revenue
-from metering.running import spend
+from metering.running import organization_spend, spend
 from metering.running.spend import Spend
 
 MONTHS = 13  # the running one, and the same month a year ago
@@ -84,7 +84,7 @@ def of(
     for one in each:
         name = _name_of(one, by)
         charged[name] = charged.get(name, Decimal(0)) + one.so_far
-    projected = spend.projected_sum(each) if each else None
+    projected = organization_spend.projected_sum(each) if each else None
     return Revenue(currency, revenue.last_months(running, MONTHS), series, charged, projected)
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 from console.data.spending import Spending
 from console.ui import links
 from console.ui.table import Column, table
-from metering.running import spend
+from metering.running import organization_spend
 
 MOST = 1_000
 PROJECTS = (
@@ -35,7 +35,7 @@ def render(rating: Spending) -> None:
     st.subheader("Upcoming bills", anchor=False)
     by_customer, by_project = st.tabs(["By customer", "By project"])
     with by_customer:
-        rows = highest(spend.by_organization(rating.each))
+        rows = highest(organization_spend.by_organization(rating.each))
         table(rows, CUSTOMERS, "upcoming-customers", "Charge of the running month by customer")
     with by_project:
         table(highest(rating.each), PROJECTS, "upcoming-projects", "Charge of the running month by project")

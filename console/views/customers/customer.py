@@ -30,7 +30,7 @@ from metering.months import revenue
 from metering.organizations import budgets
 from metering.organizations.budgets import Budget
 from metering.pricing import plans
-from metering.running import spend
+from metering.running import organization_spend
 from metering.running.burn_down import LimitsQuery
 from metering.running.spend import Spend
 
@@ -152,7 +152,9 @@ def _figures(own: Sequence[Spend] | None, months: Sequence[Row], running: Month)
             so_far = sum((one.so_far for one in some), Decimal(0)) if some else None
             st.metric("Bill so far", format.money(so_far, currency), border=True)
             st.metric(
-                "Projected", format.money(spend.projected_sum(some) if some else None, currency), border=True
+                "Projected",
+                format.money(organization_spend.projected_sum(some) if some else None, currency),
+                border=True,
             )
             _last(last.get(currency), before.get(currency), currency, running.previous())
 
@@ -174,7 +176,7 @@ def _trend(months: Sequence[Row], own: Sequence[Spend] | None, running: Month) -
         some = [one for one in own or () if one.currency == currency]
         billed = {row["month"]: row["as_corrected"] for row in months if row["currency"] == currency}
         so_far = {"Bills": sum((one.so_far for one in some), Decimal(0))} if some else {}
-        projected = spend.projected_sum(some) if some else None
+        projected = organization_spend.projected_sum(some) if some else None
         drawn = Revenue(currency, revenue.last_months(running, MONTHS), {"Bills": billed}, so_far, projected)
         st.subheader(f"Bills of {MONTHS} months, {currency}", anchor=False)
         revenue_chart.show(

@@ -21,7 +21,7 @@ from console.ui.table import Column, table
 from console.views.customers import customer
 from metering.catalogue.periods import Month
 from metering.db.scope import Scope
-from metering.running import burn_down, spend
+from metering.running import burn_down, organization_spend
 from metering.running.limit_states import STATES
 
 PER_PAGE = 50
@@ -46,7 +46,7 @@ def query(scope: Scope, wanted: Wanted, rated: datetime | None) -> tuple[datetim
     """When it was read, and a page of customers; `rated` is when the running month was."""
     late, rating = limits.behind(scope), spending.latest(scope)
     with read_transaction_as(scope) as page:
-        spends = spend.by_organization(rating.each) if rating else []
+        spends = organization_spend.by_organization(rating.each) if rating else []
         rows = customers.listing(page.connection, Month.of(page.at), spends, wanted)
         ids = [row["id"] for row in rows]
         states = burn_down.states_of(page.connection, limits.versions(page), page.at, late, ids)

@@ -13,7 +13,7 @@ from metering.db.transactions import transaction
 from metering.months import adjustments
 from metering.months.adjustments import Adjustment
 from metering.pricing import plans
-from metering.running import spend
+from metering.running import organization_spend, spend
 from metering.running.spend import Spend
 from tests.support.closed_months import OCTOBER, close, closed_october, count
 from tests.support.platform import Platform
@@ -77,7 +77,7 @@ def test_who_left_is_there_with_what_is_still_billed(engine: Engine, platform: P
 def test_an_organization_is_the_sum_of_its_projects(engine: Engine, platform: Platform) -> None:
     closed_october(engine, platform, projects=2)
     closed_october(engine, platform)
-    sums = spend.by_organization(spent(engine))
+    sums = organization_spend.by_organization(spent(engine))
     assert [(each.projects, each.so_far) for each in sums] == [(2, Decimal("58.00")), (1, Decimal("29.00"))]
     only = spent(engine, organization_id=sums[1].organization_id)
     assert [each.organization_id for each in only] == [sums[1].organization_id]
