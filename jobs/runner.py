@@ -28,6 +28,7 @@ from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 from metering.probes.server import serving
 from metering.runs import lease
+from metering.runs.definitions import READ_PLATFORM
 from metering.runs.execution import execute
 from metering.runs.lease import Run
 
@@ -115,7 +116,7 @@ def timely(run: Run, now: datetime) -> Run:
     A scheduled job that reads the platform and is late, after an outage or as a retry, takes `now` as its
     `at`, too: it seals and closes what is over by now, in order. A person may have chosen `at`.
     """
-    scheduled = run.trigger == "schedule" and run.job in ("hourly", "daily", "monthly")
+    scheduled = run.trigger == "schedule" and run.job in READ_PLATFORM
     moves = scheduled or (run.job == "hourly" and run.trigger != "manual")
     late = moves and Hour.of(run.at) < Hour.of(now)
     return replace(run, at=now if late else run.at, read_at=now)

@@ -27,6 +27,7 @@ class JobDefinition:
 
     `period`: what a run at an instant works on, as text.
     `due`: the next instant after `at` at which the schedule asks for it; None if it never does.
+    `reads_platform`: it works with what the platform says now: a late scheduled run is made as of now.
     `check`: raises a FleetmeterError for a request that makes no sense, before it is queued.
     """
 
@@ -37,6 +38,7 @@ class JobDefinition:
     rank: int
     period: Callable[[datetime, Arguments], str]
     due: Callable[[datetime], datetime] | None = None
+    reads_platform: bool = False
     check: Callable[[Connection, Request], None] = lambda *_: None
 
 
@@ -82,6 +84,7 @@ DEFINITIONS = (
         rank=1,
         period=_hour,
         due=_end_of_hour,
+        reads_platform=True,
     ),
     JobDefinition(
         name="daily",
@@ -91,6 +94,7 @@ DEFINITIONS = (
         rank=3,
         period=_day_before,
         due=_end_of_day,
+        reads_platform=True,
     ),
     JobDefinition(
         name="monthly",
@@ -100,6 +104,7 @@ DEFINITIONS = (
         rank=4,
         period=_month_before,
         due=_end_of_month,
+        reads_platform=True,
     ),
     JobDefinition(
         name="anomalies",
@@ -148,6 +153,7 @@ DEFINITIONS = (
     ),
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
+READ_PLATFORM = tuple(definition.name for definition in DEFINITIONS if definition.reads_platform)
 RANKED = tuple(definition.name for definition in sorted(DEFINITIONS, key=lambda one: one.rank))
 
 
