@@ -88,6 +88,19 @@ def gauges_of(source: SourceName) -> tuple[Gauge, ...]:
     return tuple(gauge for gauge in GAUGES if gauge.source == source)
 
 
+def source_of(counter: str) -> SourceName:
+    """Return the source that measures the counter of that name."""
+    return next(one.source for one in COUNTERS if one.name == counter)
+
+
+def sources_of(gauge: Gauge) -> tuple[SourceName, ...]:
+    """Return the sources that sample `gauge`; of the sum of STORAGE_PARTS, those of its parts."""
+    if gauge.source:
+        return (gauge.source,)
+    parts = (part.source for part in GAUGES if part.name in STORAGE_PARTS and part.source)
+    return tuple(dict.fromkeys(parts))
+
+
 def columns(template: str, names: tuple[str, ...] = COUNTER_NAMES, joiner: str = ", ") -> str:
     """Return SQL: `template` with `{0}` replaced by each of `names`, which are of the catalogue."""
     return joiner.join(template.format(name) for name in names)

@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from metering.catalogue.meters import COUNTERS, columns
 from metering.catalogue.own_meters import LARGEST
 from metering.catalogue.periods import Month
+from metering.catalogue.sources import source_info
 from metering.db.prepared import Planned
 from metering.ledger.partitions import ensure_partition_once
 
-# Built-in counters that no table of the platform supplies; others would count twice, by rows and reports.
-REPORTABLE = tuple(counter.name for counter in COUNTERS if counter.source != "platform_db")
+# Built-in counters that the hourly job does not read; others would count twice, by rows and by reports.
+REPORTABLE = tuple(counter.name for counter in COUNTERS if not source_info(counter.source).is_polled)
 
 
 class Usage(NamedTuple):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every, one
 from metering.catalogue import platform
-from metering.catalogue.meters import messages_sql
+from metering.catalogue.meters import messages_sql, source_of
 from metering.catalogue.periods import Day
 from metering.catalogue.unknowns import is_measured
 from metering.days.completeness import SealedDay
@@ -33,12 +33,13 @@ COUNTED = text(f"""
     SELECT coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
+_MESSAGES_KNOWN = is_measured(source_of("mqtt_inbound"))
 DAY = text(f"""
     SELECT date, count(*) AS projects,
-        sum({MESSAGES}) FILTER (WHERE {is_measured("mqtt")})::bigint AS messages,
-        sum(mqtt_inbound) FILTER (WHERE {is_measured("mqtt")})::bigint AS inbound,
-        sum(mqtt_outbound) FILTER (WHERE {is_measured("mqtt")})::bigint AS outbound,
-        sum(api_calls) FILTER (WHERE {is_measured("platform_db")})::bigint AS api_calls,
+        sum({MESSAGES}) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS messages,
+        sum(mqtt_inbound) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS inbound,
+        sum(mqtt_outbound) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS outbound,
+        sum(api_calls) FILTER (WHERE {is_measured(source_of("api_calls"))})::bigint AS api_calls,
         sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
     FROM daily_stats WHERE date = :date GROUP BY date""")
 

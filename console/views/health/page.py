@@ -23,7 +23,7 @@ from console.ui.table import Column, table
 from console.views.health import doctor, tokens
 from console.views.overview import page as overview
 from metering.catalogue import brokers
-from metering.catalogue.sources import SOURCE_LABELS
+from metering.catalogue.sources import SOURCE_LABELS, source_info
 
 WORKERS = (
     Column("state", "State", "state"),
@@ -166,7 +166,7 @@ def _process(row: Row) -> State:
 def _state(row: Row, at: datetime) -> State:
     if row["newest"] is None:
         return states.NEVER_MEASURED
-    if row["source"] == "mqtt":  # measured when a message comes: a quiet project is not behind
+    if not source_info(row["source"]).is_polled:  # it reports itself: a quiet project is not behind
         return states.FRESH
     if at - row["newest"] > STALE:
         return states.STALE

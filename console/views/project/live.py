@@ -11,8 +11,8 @@ from console.data.transactions import read_transaction
 from console.ui import error_boundary, format
 from console.views.project import attention
 from metering.catalogue import own_meters
-from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge
-from metering.catalogue.sources import SOURCE_LABELS
+from metering.catalogue.meters import COUNTERS, GAUGES, Counter, Gauge, sources_of
+from metering.catalogue.sources import SOURCES, source_info
 
 
 @st.fragment(run_every=2)
@@ -51,8 +51,7 @@ def live_totals(project_id: int, is_active: bool) -> None:
 
 def _old(live: Row, gauge: Gauge, at: datetime) -> str | None:
     """Return how long ago the level was read, where that is an earlier day; a sum is as old as its oldest."""
-    sources = (gauge.source,) if gauge.source else ("s3", "ecr")
-    instants = [live[f"{source}_measured_at"] for source in sources]
+    instants = [live[source_info(source).measured_at] for source in sources_of(gauge)]
     read = min((instant for instant in instants if instant is not None), default=None)
     if live[gauge.live] is None or read is None or at - read <= attention.OLD:
         return None
@@ -92,7 +91,5 @@ def _exact(live: Row, meter: Counter) -> str:
 
 
 def _measured(live: Row, at: datetime) -> str:
-    ages = (
-        f"{name} {format.age(live[f'{source}_measured_at'], at)}" for source, name in SOURCE_LABELS.items()
-    )
+    ages = (f"{source.label} {format.age(live[source.measured_at], at)}" for source in SOURCES)
     return "Last measured: " + ", ".join(ages)

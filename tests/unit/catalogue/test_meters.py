@@ -1,6 +1,6 @@
 """The catalogue and the tables say the same."""
 
-from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, GAUGES, METERS
+from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, GAUGES, METERS, STORAGE_PARTS, sources_of
 from metering.catalogue.sources import SOURCE_NAMES
 from metering.db.tables import OWN_TABLES
 
@@ -20,3 +20,9 @@ def test_every_gauge_has_its_level_and_its_peak() -> None:
 
 def test_every_meter_has_a_source_of_the_catalogue() -> None:
     assert {meter.source for meter in METERS.values()} == {*SOURCE_NAMES, None}
+
+
+def test_a_sum_of_levels_is_as_old_as_the_oldest_source_of_its_parts() -> None:
+    sources = {gauge.name: sources_of(gauge) for gauge in GAUGES}
+    assert set(sources["storage_bytes"]) == {METERS[part].source for part in STORAGE_PARTS}
+    assert all(sources[name] == (METERS[name].source,) for name in STORAGE_PARTS)
