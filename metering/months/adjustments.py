@@ -179,16 +179,17 @@ def _placed(
     if billed is not None:
         _refuse_without_days(connection, adjustment)
         return _of_closed(adjustment, billed, plans.in_force(running.last.date)), running
-    if not _will_be_billed(connection, adjustment):
-        if adjustment.meter is not None:
+    will_be_billed = _will_be_billed(connection, adjustment)
+    if adjustment.meter is not None:
+        if not will_be_billed:
             raise AdjustmentRefused(
                 f"project {adjustment.project_id} has no bill of {about} and will have none: its usage is "
                 "history; post an amount about the running month instead"
             )
-        about = running
-    if adjustment.meter is not None:
         _refuse_without_days(connection, adjustment)
         return adjustment, about
+    if not will_be_billed or not sound_totals.has_days(connection, adjustment.project_id, about):
+        about = running
     return _as_money(adjustment, plans.in_force(about.last.date)), about
 
 
@@ -210,7 +211,7 @@ def _refuse_total(
 
 
 def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
-    """Whether the month, which has no bill, is one that a close is still to bill: none after it is."""
+    """Return whether a close may still bill the month, which has no bill: months close in order."""
     query = text(f"""
         SELECT {IS_BILLED.format(project=":project", month="CAST(:first AS date)")} AND NOT EXISTS (
             SELECT FROM monthly_stats m WHERE m.project_id = :project

@@ -55,12 +55,17 @@ _CORRECTED = text("""
     WHERE project_id = ANY(:ids) AND posted_month = :first AND quantity IS NOT NULL AND amount IS NULL""")
 
 
+def has_days(connection: Connection, project_id: int, month: Month) -> bool:
+    """Return whether `month` has a day of the project to bill: it was on, or has usage."""
+    return bool(connection.scalar(HAS_DAYS, month.bounds() | {"project": project_id}))
+
+
 def refuse_without_days(connection: Connection, project_id: int, month: Month) -> None:
     """Refuse a quantity about a `month` in which the project was off throughout: its worth would be nothing.
 
     Raises AdjustmentRefused.
     """
-    if not connection.scalar(HAS_DAYS, month.bounds() | {"project": project_id}):
+    if not has_days(connection, project_id, month):
         raise AdjustmentRefused(
             f"project {project_id} was off in {month} and used nothing in it; correct a month "
             "in which it was on, or post an amount"

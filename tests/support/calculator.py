@@ -43,7 +43,8 @@ class Project:
             self.away[1], self.away = at.date(), []
 
     def was_on(self, day: date) -> bool:
-        return self.created <= day and not any(off <= day < on for off, on in self.absences)
+        until = (self.off or [date.max])[0]  # also where no job has read it yet
+        return self.created <= day < until and not any(off <= day < on for off, on in self.absences)
 
     def counted_rows(self, day: date) -> dict[str, int]:
         rows = [row for row in self.rows if row["created_at"].date() == day and self.was_on(day)]
@@ -58,15 +59,16 @@ class Project:
             self.next_day += DAY
 
     def correct(self, step: Step, calculator: "Calculator") -> None:
-        """Post to the month it is about, or if that is closed or history to the running one, as money."""
+        """Post to the month it is about, or if that is closed, history or without days to the running one."""
         month, running = step["day"].replace(day=1), step["at"].date().replace(day=1)
-        about = [c for c in self.corrections if c["meter"] and c["day"].replace(day=1) == month]
-        posted = running if month in self.rated or month < self.opened.replace(day=1) else month
-        own = {"day": step["day"], "posted": posted, "meter": step["meter"], "quantity": step["quantity"]}
-        self.corrections.append(own | {"amount": step.get("amount") or Decimal(0)})
+        days = [day for n in range(31) if (day := month + n * DAY).month == month.month]
+        has_days = any(day in self.days or self.was_on(day) for day in days)
+        is_open = month not in self.rated and month >= self.opened.replace(day=1) and has_days
+        posted = {"posted": month if is_open else running, "amount": step.get("amount") or Decimal(0)}
+        self.corrections.append(step | posted)
         if month in self.rated and step["meter"]:
-            worth = calculator.rate(self, month) - self.rated[month]
-            self.corrections[-1]["amount"] = worth - sum(c["amount"] for c in about)
+            *past, new = [c for c in self.corrections if c["meter"] and c["day"].replace(day=1) == month]
+            new["amount"] = calculator.rate(self, month) - self.rated[month] - sum(c["amount"] for c in past)
 
 
 class Calculator:
@@ -77,9 +79,8 @@ class Calculator:
         self.readings = defaultdict[int, list[Any]](list)  # of tiers
 
     def play(self, step: Step) -> None:
-        project = self.projects.get(step.get("project", 0), Project(0, date.max, date.max))
-        do, at = step["do"], step["at"]
-        match do:
+        at, project = step["at"], self.projects.get(step.get("project", 0), Project(0, date.max, date.max))
+        match do := step["do"]:
             case "tier":
                 self.tiers[step["organization"]] = step["tier"]
             case "move":

@@ -1,6 +1,7 @@
 """A correction leaves every month with a total that a bill can hold, or it is refused."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine
@@ -120,6 +121,17 @@ def test_a_month_that_was_off_throughout_takes_no_quantity(engine: Engine, platf
     insert(platform, project, 5, NOVEMBER)
     says = "a correction of +5 mqtt_inbound and no day in the month; reverse it"
     assert blocked(engine, project, NOVEMBER) == says
+
+
+def test_an_amount_about_a_month_without_days_is_on_the_next_bill(engine: Engine, platform: Platform) -> None:
+    """Off in November: others were billed for it long ago, and no close makes a late bill of it."""
+    project = used(engine, platform, 10)
+    platform.deactivate(project, datetime(2026, 10, 28, tzinfo=UTC))
+    december = datetime(2026, 12, 2, 9, tzinfo=UTC)
+    with transaction(engine) as connection:
+        credit = Adjustment(project, None, None, Decimal("-3.64"), date(2026, 11, 30), "a credit", "finance")
+        adjustments.post(connection, credit, OFFERED, december)
+    assert platform.scalar("SELECT posted_month FROM adjustments") == date(2026, 12, 1)
 
 
 def test_a_closed_month_takes_no_more_than_can_be_counted(engine: Engine, platform: Platform) -> None:
