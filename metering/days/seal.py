@@ -12,12 +12,13 @@ from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
 from metering.catalogue.own_meters import merged_sql
 from metering.catalogue.periods import Day, Month, days, utc
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.days import deleted_owners
 from metering.days.coverage import HOUR_COLUMNS, OF_DAY
 from metering.days.partial_days import record_partial_days
 from metering.db import canonical
 from metering.db.prepared import Planned
 from metering.db.tables import OWN_TABLES
-from metering.errors import PeriodError, UnknownOrganization
+from metering.errors import PeriodError
 from metering.ledger.gauges import known_sum
 from metering.ledger.partitions import ensure_partition
 
@@ -67,17 +68,6 @@ SEAL = Planned(f"""
     ORDER BY project_id
     ON CONFLICT (project_id, date) DO NOTHING""")
 
-# An owner at the end of an open day until `:end` that the platform has deleted since: a day refers to it.
-DELETED_OWNER = text(f"""
-    SELECT w.project_id, w.organization_id,
-        date_trunc('day', least(CAST(:end AS timestamptz), w.owned_until), 'UTC')::date - 1 AS date
-    FROM project_owners w JOIN project_stats s USING (project_id) JOIN projects p ON p.id = s.project_id
-    WHERE w.project_id = ANY(:ids) AND date_trunc('day',
-            least(CAST(:end AS timestamptz), w.owned_until), 'UTC') > greatest(w.owned_from, s.open_from)
-        AND {METERED_UNTIL} > greatest(w.owned_from, s.open_from)
-        AND NOT EXISTS (SELECT FROM organizations o WHERE o.id = w.organization_id)
-    ORDER BY w.project_id, w.read_from LIMIT 1""")
-
 
 def seal_through(connection: Connection, last: Day, project_ids: Sequence[int], at: datetime) -> int:
     """Seal every open day of those projects up to `last`, in order; returns the rows sealed.
@@ -90,7 +80,7 @@ def seal_through(connection: Connection, last: Day, project_ids: Sequence[int], 
     projects.ensure(connection, project_ids, at)
     projects.lock(connection, project_ids)
     history.read_new(connection, project_ids, at)
-    _require_owners(connection, last, project_ids)
+    deleted_owners.refuse_open_days(connection, last, project_ids)
     return sum(
         _seal_open(connection, day, project_ids, at)
         for day in days(_first_open(connection, project_ids) or last, last)
@@ -106,16 +96,6 @@ def refuse_unfinished(day: Day, at: datetime) -> None:
     """Refuse a `day` that is not over at `at`. Raises PeriodError."""
     if day.end > utc(at):
         raise PeriodError(f"{day} is not over at {at.isoformat()}; a day can be sealed after 24:00 UTC")
-
-
-def _require_owners(connection: Connection, last: Day, project_ids: Sequence[int]) -> None:
-    row = connection.execute(DELETED_OWNER, {"ids": list(project_ids), "end": last.end}).first()
-    if row is not None:
-        raise UnknownOrganization(
-            f"project {row.project_id} belonged on {row.date} to organization {row.organization_id}, which "
-            "the platform has deleted before that day was sealed, so that it cannot be billed; insert a row "
-            "of that id into organizations again"
-        )
 
 
 def _first_open(connection: Connection, project_ids: Sequence[int]) -> Day | None:

@@ -14,6 +14,7 @@ from metering.catalogue import projects
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
+from metering.days import deleted_owners
 from metering.days.seal import seal_earlier, seal_through
 from metering.db.engine import error_line
 from metering.db.isolation import isolate
@@ -77,15 +78,24 @@ def fill(context: Context, rows: RowSource, first: Day, last: Day, since: str = 
     sealed = 0
     with session_lock(context.engine, rows.name) as connection:
         for day in days(max(first, _earliest(connection) or first), last):
-            with connection.begin():
-                missing = _missing_before_open(connection, day, context, since)
-                failures = rows.stage_range(connection, day.start, day.end) if missing else {}
-            for project in sorted(failures.keys() & set(missing)):
-                context.fail(project, f"{rows.name}: {day}: {failures[project]}", source=rows.name)
-            for ids in chunks([project for project in missing if project not in failures]):
+            for ids in chunks(_stage(connection, context, rows, day, since)):
                 sealed += _fill_chunk(connection, context, rows, day, ids)
             context.advance(f"recounting {day}", 0, 0)
     return sealed
+
+
+def _stage(connection: Connection, context: Context, rows: RowSource, day: Day, since: str) -> list[int]:
+    """Stage the rows of `day`; return the projects that miss it and can be sealed, and name the others."""
+    with connection.begin():
+        missing = _missing_before_open(connection, day, context, since)
+        failures = rows.stage_range(connection, day.start, day.end) if missing else {}
+        without_owner = deleted_owners.of_day(connection, day, missing)
+    for project in missing:
+        if project in without_owner:
+            context.fail(project, without_owner[project])
+        elif project in failures:
+            context.fail(project, f"{rows.name}: {day}: {failures[project]}", source=rows.name)
+    return [project for project in missing if project not in failures and project not in without_owner]
 
 
 def _earliest(connection: Connection) -> Day | None:

@@ -236,6 +236,28 @@ def test_an_owner_that_the_platform_deleted_blocks_the_month_by_name(
     assert verify(engine).discrepancies == []
 
 
+def test_a_backfill_names_the_deleted_owner_of_a_day(
+    configured: Settings, engine: Engine, platform: Platform
+) -> None:
+    """Days before the project's first open day, which nobody has sealed."""
+    seller, buyer = platform.organization("starter", "Seller"), platform.organization("free", "Buyer")
+    project = platform.project(seller, created_at=OCTOBER.start)
+    other = platform.project(buyer, created_at=OCTOBER.start)
+    with transaction(engine) as connection:
+        history.read(connection, OCTOBER.start + timedelta(hours=1))
+    platform.sql("UPDATE projects SET organization_id = :to", to=buyer)
+    runs.run_now(configured, engine, "hourly", OCTOBER.end + timedelta(hours=1))
+    platform.sql("UPDATE project_stats SET open_from = :at", at=OCTOBER.end)
+    platform.sql("DELETE FROM organizations WHERE id = :id", id=seller)
+    arguments = {"from": "2026-10-30", "to": "2026-10-31"}
+    done = runs.run_now(configured, engine, "backfill", OCTOBER.end + timedelta(hours=2), arguments=arguments)
+    assert [error["error"].split(", which")[0] for error in done.errors] == [
+        f"project {project} belonged on 2026-10-{day} to organization {seller}" for day in (30, 31)
+    ]
+    sealed = "SELECT project_id, count(*)::int FROM daily_stats GROUP BY 1"
+    assert platform.rows(sealed) == [(other, 2)]
+
+
 @pytest.fixture
 def refunded(engine: Engine, platform: Platform) -> tuple[int, int, int, str]:
     """A project that is moved after October was billed; a refund and late rows about October; words."""
