@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Day, Month
-from metering.catalogue.projects import IS_BILLED
+from metering.catalogue.projects import INSTALLED_MONTH, IS_BILLED
 from metering.db import audit_log
 from metering.ledger.late_rows import ACTOR, LateRows
 from metering.months import billed_month
@@ -23,6 +23,13 @@ OPEN = text(f"""
     SELECT p.id FROM unnest(CAST(:ids AS bigint[])) AS p (id)
     WHERE {IS_BILLED.format(project="p.id", month="CAST(:first AS date)")} AND NOT EXISTS (
         SELECT FROM monthly_stats m WHERE m.project_id = p.id AND {first_of_month("m")} >= :first)""")
+
+# The month that pays for a closed one: the running one, or that after the last bill, if a run is dated back.
+PAYING = text(f"""
+    SELECT p.id AS project_id, greatest(CAST(:running AS date), ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date,
+        (SELECT (max(make_date(m.year, m.month, 1)) + interval '1 month')::date FROM monthly_stats m
+            WHERE m.project_id = p.id)) AS month
+    FROM unnest(CAST(:ids AS bigint[])) AS p (id)""")
 
 POST = text(f"""
     WITH posted AS (
@@ -68,17 +75,17 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     month, ids = Month.of(day.start), sorted({one.project_id for one in late})
     billed = billed_month.load(connection, month, ids)
-    open_, payable = (
-        set(connection.scalars(OPEN, {"ids": ids, "first": when.first.date})) for when in (month, running)
-    )
+    is_open = set(connection.scalars(OPEN, {"ids": ids, "first": month.first.date}))
+    rows = connection.execute(PAYING, {"ids": ids, "running": running.first.date})
+    paying = {row.project_id: row.month for row in rows}
     for one in late:
-        if one.project_id in billed and one.project_id in payable:
+        if one.project_id in billed:
             bill = billed[one.project_id]
             amount = str(bill.add(one.meter, one.quantity))
             yield one._asdict() | {
                 "amount": amount,
                 "currency": bill.currency,
-                "posted_month": str(running.first.date),
+                "posted_month": str(paying[one.project_id]),
             }
-        elif one.project_id in open_:
+        elif one.project_id in is_open:
             yield one._asdict() | {"posted_month": str(month.first.date)}

@@ -239,6 +239,17 @@ def test_a_late_row_is_worth_what_it_adds_to_its_month(engine: Engine, platform:
     assert verify(engine).discrepancies == []
 
 
+def test_a_late_row_found_by_a_run_dated_back_is_on_the_first_open_month(
+    engine: Engine, platform: Platform
+) -> None:
+    """November is closed when somebody runs `daily --at` an instant of it: its bill cannot take more."""
+    project = closed(engine, platform, logs=1_500)
+    close(engine, project, NOVEMBER)
+    assert post_late(engine, project, 7) == 1
+    assert posted(platform, project) == [(7, "0.07", "EUR", "2026-12")]
+    assert verify(engine).discrepancies == []
+
+
 def test_a_late_row_in_another_currency_is_kept_and_named(engine: Engine, platform: Platform) -> None:
     project = closed(engine, platform, logs=1_500)
     changed = plans_in(("2026-01-01", "EUR"), ("2026-11-01", "USD"))
