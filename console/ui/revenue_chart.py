@@ -39,8 +39,8 @@ def show(revenue: Revenue, key: str, alt: str) -> None:
     if revenue.projected is not None and revenue.projected > so_far:
         rest = [None] * (len(x) - 1) + [float(revenue.projected - so_far)]
         bar = traces.bars(x, rest, f"Projected rest of {running}", unit, "month")
-        bar.update(marker={"color": "rgba(0,0,0,0)", "line": {"color": palette.OTHER, "width": 1.5}})
-        figure.add_trace(bar)
+        hollow = {"color": "rgba(0,0,0,0)", "line": {"color": palette.OTHER, "width": 1.5}}
+        figure.add_trace(bar | {"marker": hollow})
     drawing.show(figure, key, alt, file_name=key)
 
 

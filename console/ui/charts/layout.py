@@ -40,17 +40,22 @@ def over_time(unit: units.Unit, grain: Grain, revision: str, slider: bool = Fals
     `revision` names the question: while it stays the same, a zoom outlives a rerun.
     The axes `y2` below the traces and `y3` above them run from 0 to 1, for columns (see `marks`).
     """
-    figure = go.Figure(layout=common(revision, HEIGHT + (SLIDER if slider else 0)))
-    figure.update_xaxes(
-        type="date",
-        hoverformat=_HOVERS[grain],
-        tickformatstops=_TICKS,
-        ticklabelmode="period" if grain != "hour" else "instant",
-        rangeslider={"visible": slider, "thickness": 0.12, "bordercolor": palette.OTHER, "borderwidth": 1},
-    )
-    figure.update_layout(yaxis=value_axis(unit), yaxis2=_WHOLE, yaxis3=_WHOLE | {"overlaying": "y2"})
-    figure.update_layout(hovermode="x unified")
-    return figure
+    time = {
+        "type": "date",
+        "hoverformat": _HOVERS[grain],
+        "tickformatstops": _TICKS,
+        "ticklabelmode": "period" if grain != "hour" else "instant",
+        "rangeslider": {
+            "visible": slider,
+            "thickness": 0.12,
+            "bordercolor": palette.OTHER,
+            "borderwidth": 1,
+        },
+    }
+    axes = {"xaxis": time, "yaxis": value_axis(unit), "yaxis2": _WHOLE}
+    axes["yaxis3"] = _WHOLE | {"overlaying": "y2"}
+    height = HEIGHT + (SLIDER if slider else 0)
+    return go.Figure(layout=common(revision, height) | axes | {"hovermode": "x unified"})
 
 
 def common(revision: str, height: int = HEIGHT) -> dict[str, Any]:

@@ -27,27 +27,24 @@ def build(shown: Shown, look: str, revision: str) -> go.Figure:
     unit = units.SHARE if look == "share" else units.of(*_first_unit(shown))
     figure = layout.over_time(unit, shown.grain, revision, slider=len(shown.periods) > LONG)
     gaps = broken(shown) if look in STACKED_AREAS else set()
+    drawn: list[Any] = []
     for number, series in enumerate(shown.series):
         axis = _axis(shown, series) if look != "share" else "y"
         # Bars of two units would stand on one another: those of the second are a line.
         trace = traces.line if look == "bar" and axis != "y" else _TRACES[look]
         own_unit = unit if look == "share" else units.of(series.unit, series.currency)
         values = [None if place in gaps else v for place, v in enumerate(plain(series.values))]
-        made = trace(shown.periods, values, _name(series), own_unit, shown.grain, number)
-        made.update(yaxis=axis, customdata=[number] * len(shown.periods))
-        figure.add_trace(traces.recoloured(made, palette.OTHER) if series.is_rest else made)
-        if shown.running and isinstance(made, go.Scatter) and look in ("line", "cumulative"):
-            dashed = traces.running(made)
-            dashed.update(yaxis=axis)
-            figure.add_trace(dashed)
+        own = trace(shown.periods, values, _name(series), own_unit, shown.grain, number) | {"yaxis": axis}
+        drawn.append(traces.recoloured(own, palette.OTHER) if series.is_rest else own)
+        if shown.running and look in ("line", "cumulative"):
+            drawn.append(traces.running(own))
         if series.before is not None and look != "area":
             before = traces.compared(
                 shown.periods, plain(series.before), f"{_name(series)}, before", own_unit, shown.grain
             )
-            before.update(yaxis=axis)
-            figure.add_trace(before)
+            drawn.append(before | {"yaxis": axis})
     _second_axis(figure, shown, look)
-    figure.add_traces(_marks(shown, look))
+    figure.add_traces([*drawn, *_marks(shown, look)])
     if shown.happened is not None:
         around = shown.happened
         notes.annotate(figure, around.notes, around.first, around.last, shown.grain)
@@ -90,14 +87,10 @@ def incomplete(shown: Shown) -> dict[Any, str]:
     }
 
 
-def _bars(x: Any, y: Any, name: str, unit: Any, grain: Any, number: int) -> go.Bar:
-    return traces.bars(x, y, name, unit, grain, number)
-
-
-_TRACES: dict[str, Callable[..., Any]] = {
+_TRACES: dict[str, Callable[..., traces.Trace]] = {
     "line": traces.line,
     "cumulative": traces.line,
-    "bar": _bars,
+    "bar": traces.bars,
     "area": traces.area,
     "share": traces.area,
 }
