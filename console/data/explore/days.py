@@ -113,9 +113,11 @@ def _days(question: Question, by: str, parameters: dict[str, Any]) -> list[str]:
     sealed = _sealed(question, by, names, everybody=bool(parameters["everybody"]))
     if not parameters["open"]:
         return [sealed]
-    by_project = question.by == "project"
-    live = sql.open_days(question.measures, names) if by_project else sql.of_sums(question.measures, names)
-    return [sealed, live]
+    if question.by == "project":
+        return [sealed, sql.open_days(question.measures, names)]
+    # Those on top alone are fewer organizations than the sums were made of.
+    some = [name for name in names if (name, question.by) == ("organizations", "organization")]
+    return [sealed, sql.of_sums(question.measures, sql.where(some))]
 
 
 def _sealed(question: Question, by: str, names: Sequence[str], *, everybody: bool) -> str:
@@ -128,8 +130,8 @@ def _sealed(question: Question, by: str, names: Sequence[str], *, everybody: boo
 
 
 def _open_sums(connection: Connection, question: Question, parameters: dict[str, Any]) -> str:
-    """Return the open days as JSON: a row for each organization, tier and day, not for each project."""
-    statement = sql.open_sums(question.measures, filters(question))
+    """Return the open days as JSON: a row for each tier and day, or organization, not for each project."""
+    statement = sql.open_sums(question.measures, filters(question), question.by)
     return str(connection.scalar(text(statement), parameters))
 
 

@@ -81,7 +81,7 @@ def _source(question: Question, names: Sequence[str]) -> tuple[str, Callable[...
     if question.by != "organization":
         return "project_id", sql.of_projects, sql.open_days([measure], names)
     read_days = sql.of_projects if "projects" in names else sql.of_organizations
-    return "organization_id", read_days, sql.of_sums([measure], names)
+    return "organization_id", read_days, sql.of_sums([measure])
 
 
 def split(first: date, last: date) -> tuple[list[date], list[tuple[date, date, int]]]:

@@ -134,28 +134,31 @@ def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
         WHERE {where(names)}"""
 
 
-def open_sums(measures: Sequence[Measure], names: Sequence[str]) -> str:
-    """Return SQL of the open days, added up by organization, tier and date, as JSON for `of_sums`."""
+def open_sums(measures: Sequence[Measure], names: Sequence[str], by: str) -> str:
+    """Return SQL of the open days, added up by tier and date, as JSON for `of_sums`.
+
+    They are told apart by organization only where `by` is that: it makes a thousand rows of three.
+    """
+    keys = "organization_id, tier, date" if by == "organization" else "tier, date"
     sums = ", ".join(
         f"{m.aggregate}(v{i}) AS v{i}, sum(k{i}) AS k{i}, sum(e{i}) AS e{i}" for i, m in enumerate(measures)
     )
-    return f"""SELECT coalesce(jsonb_agg(to_jsonb(sums)), '[]')::text FROM (
-        SELECT organization_id, tier, date, sum(rows) AS rows, {sums}
-        FROM ({open_days(measures, names)}) days GROUP BY 1, 2, 3) sums"""
+    return f"""SELECT coalesce(json_agg(sums), '[]')::text FROM (
+        SELECT {keys}, sum(rows) AS rows, {sums}
+        FROM ({open_days(measures, names)}) days GROUP BY {keys}) sums"""
 
 
-def of_sums(measures: Sequence[Measure], names: Sequence[str]) -> str:
+def of_sums(measures: Sequence[Measure], condition: str = "true") -> str:
     """Return SQL of the rows in `:open_sums`, so that several statements read the open days once.
 
-    They are filtered by `names` as far as they can be: those of projects are in the sums already.
+    Those of other organizations, tiers and projects than were asked for are not in them.
     """
-    rest = [name for name in names if name != "projects"]
     columns = ", ".join(f"v{i} numeric, k{i} bigint, e{i} bigint" for i in range(len(measures)))
     values = ", ".join(f"v{i}, k{i}, e{i}" for i in range(len(measures)))
     return f"""SELECT NULL::bigint AS project_id, date, organization_id, tier, rows, {values}
-        FROM jsonb_to_recordset(CAST(:open_sums AS jsonb))
+        FROM json_to_recordset(CAST(:open_sums AS json))
             AS r (date date, organization_id bigint, tier text, rows bigint, {columns})
-        WHERE {where(rest)}"""
+        WHERE {condition}"""
 
 
 LAST_DAYS = "max(date) OVER (PARTITION BY period)"
