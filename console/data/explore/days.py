@@ -1,7 +1,7 @@
 """Counters and gauges by day, week or month, in total or by organization, tier or project."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -9,29 +9,13 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from console.data.explore import months, sql
-from console.data.explore.measures import Measure
+from console.data.explore.frames import OTHER, Grouped, long, rest, sizes
 from console.data.explore.question import Question
 
 LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
-OTHER = None  # the label of the groups that have no series of their own
 OPEN_DAYS = 7  # that are read from the hours, where a seal is late
 _EVERYBODY = text("SELECT fleetmeter_unscoped()")  # whether the session sees every organization
 _NEWEST = text("SELECT max(date) FROM organization_days WHERE date <= :last")
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """What PostgreSQL answered.
-
-    `frame` has a row for each measure, label and period: `measure, label, period, ends, rows, value, known,
-    earlier`, with None for what is unknown. `labels` are in order of their size, `groups` is how many there
-    are. The periods from `open` on are not sealed yet, None if all are.
-    """
-
-    frame: pd.DataFrame
-    labels: list[Any]
-    groups: int
-    open: date | None
 
 
 def read(connection: Connection, question: Question, today: date) -> Grouped:
@@ -72,23 +56,11 @@ def _all_tiers(
         return None
     rows = connection.execute(text(sql.grouped(days, question.measures, "tier", question.grain)), parameters)
     frame = long(rows, question.measures)
-    sizes = _sizes(frame, question.measures[0])
-    if len(sizes) > question.top or OTHER in sizes:
+    by_label = sizes(frame, question.measures[0])
+    if len(by_label) > question.top or OTHER in by_label:
         return None
-    labels = sorted(sizes, key=lambda label: (sizes[label] is None, -(sizes[label] or 0), label))
+    labels = sorted(by_label, key=lambda label: (by_label[label] is None, -(by_label[label] or 0), label))
     return Grouped(frame, labels, len(labels), parameters["open"])
-
-
-def _sizes(frame: pd.DataFrame, measure: Measure) -> dict[Any, int | None]:
-    """Return each label's value over the range as `sql.valued` does: None where it is unknown."""
-    rows = [row for row in _records(frame) if row["measure"] == measure.name]
-    last = max((row["ends"] for row in rows), default=None)
-    values: dict[Any, list[int]] = {row["label"]: [] for row in rows}
-    for row in rows:
-        if row["value"] is not None and (measure.kind != "gauge" or row["ends"] == last):
-            values[row["label"]].append(row["value"])
-    add = sum if measure.adds_up else max
-    return {label: add(known) if known else None for label, known in values.items()}
 
 
 def first_open(connection: Connection, question: Question, today: date) -> date | None:
@@ -163,7 +135,7 @@ def _largest_and_rest(connection: Connection, question: Question, parameters: di
     )
     frame = long(connection.execute(text(statement), parameters), question.measures)
     if groups > len(labels):
-        frame = pd.concat([frame, _rest(whole, frame, question.measures)], ignore_index=True)
+        frame = pd.concat([frame, rest(whole, frame, question.measures)], ignore_index=True)
     return Grouped(frame, labels, groups, opened)
 
 
@@ -180,46 +152,3 @@ def _whole(connection: Connection, question: Question, parameters: dict[str, Any
     days = _days(question, "none", parameters)
     statement = sql.grouped(days, question.measures, "''", question.grain)
     return long(connection.execute(text(statement), parameters), question.measures)
-
-
-def _rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
-    """Return the total less the series of `frame`, as the label OTHER; unknown where nothing is left.
-
-    Unknown too for a meter of which the largest counts: the total does not say whose it was.
-    """
-    adding = {measure.name for measure in measures if measure.adds_up}
-    taken: dict[tuple[str, date], list[dict[str, Any]]] = {}
-    for row in _records(frame):
-        taken.setdefault((row["measure"], row["period"]), []).append(row)
-    rows = []
-    for row in _records(total):
-        own = taken.get((row["measure"], row["period"]), [])
-        rest = row | {"label": OTHER}
-        rest |= {name: row[name] - sum(one[name] for one in own) for name in ("known", "earlier", "rows")}
-        less = sum(one["value"] for one in own if one["value"] is not None)
-        is_known = rest["known"] and row["measure"] in adding
-        rest["value"] = (row["value"] or 0) - less if is_known else None
-        rows.append(rest)
-    return pd.DataFrame(rows, columns=total.columns, dtype=object)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-COLUMNS = ("measure", "label", "period", "ends", "rows", "value", "known", "earlier")
-
-
-def long(rows: Any, measures: Sequence[Measure]) -> pd.DataFrame:
-    """Return a row for each measure, label and period; values are Python integers or None."""
-    made = [
-        (m.name, row[0], row[1], row[2], int(row[3]), *_numbers(row, i))
-        for row in rows
-        for i, m in enumerate(measures)
-    ]
-    return pd.DataFrame(made, columns=list(COLUMNS), dtype=object)
-
-
-def _numbers(row: Any, number: int) -> tuple[int | None, int, int]:
-    value, known, earlier = row[4 + 3 * number : 7 + 3 * number]
-    return (int(value) if value is not None and known else None), int(known or 0), int(earlier or 0)

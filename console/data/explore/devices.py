@@ -8,7 +8,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from console.data.explore import days
-from console.data.explore.days import COLUMNS, OTHER, Grouped
+from console.data.explore.frames import COLUMNS, OTHER, Grouped
 from console.data.explore.measures import DIRECTIONS
 from console.data.explore.question import Question
 from console.data.explore.sql import PERIODS

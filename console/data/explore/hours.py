@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from console.data.explore import sql
-from console.data.explore.days import LABELS, Grouped, filters, long, top
+from console.data.explore.days import LABELS, filters, top
+from console.data.explore.frames import Grouped, long
 from console.data.explore.measures import Measure
 from console.data.explore.question import Question
 from metering.catalogue import platform

@@ -17,7 +17,8 @@ def wide(
     frame: pd.DataFrame, periods: Sequence[Any], series: Sequence[tuple[str, Any]], value: str = "value"
 ) -> pd.DataFrame:
     """Return `frame` (measure, label, period, value) with a column for each of `series`: (measure, label)."""
-    cells = {(row["measure"], row["label"], row["period"]): row[value] for row in frame.to_dict("records")}
+    named = [frame[name] for name in ("measure", "label", "period", value)]
+    cells = {(measure, label, period): known for measure, label, period, known in zip(*named, strict=True)}
     columns = {
         (measure, label): [cells.get((measure, label, period)) for period in periods]
         for measure, label in series

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection
 
-from console.data.explore import days, names, shapes
+from console.data.explore import frames, names, shapes
 from console.data.explore.measures import DIRECTION_LABELS, DIRECTIONS, Measure, catalogue
 from console.data.explore.question import period_of
 from console.ui import escape, format
@@ -87,7 +87,7 @@ def _one(
     measure, currency = next(one for one in reading.question.measures if one.name == name), ""
     if measure.kind == "money":
         label, currency = label
-    is_rest = label is days.OTHER and reading.question.by != "none"
+    is_rest = label is frames.OTHER and reading.question.by != "none"
     rest = f"{OTHER} ({reading.groups - len(reading.labels):,})" if state.by != "device" else OTHER
     group = rest if is_rest else words.get(label, "")
     several = len(reading.question.measures) > 1 or not group

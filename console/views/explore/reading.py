@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from console.data.explore import days, devices, hours, money, shapes
-from console.data.explore.days import Grouped
+from console.data.explore.frames import OTHER, Grouped
 from console.data.explore.question import Question
 from console.ui import format
 from console.views.explore import happened
@@ -89,7 +89,7 @@ def _made(
 
 
 def _columns(question: Question, labels: Sequence[Any], groups: int) -> list[tuple[str, Any]]:
-    every = [*labels, days.OTHER] if groups > len(labels) else list(labels)
+    every = [*labels, OTHER] if groups > len(labels) else list(labels)
     return [(measure.name, label) for measure in question.measures for label in every]
 
 
@@ -112,7 +112,7 @@ def _read_money(connection: Connection, question: Question, today: date, beside:
         answered = money.with_running(answered, beside.spends, question, month)
     periods = question.starts()
     currencies = list(dict.fromkeys(answered.frame["currency"])) or [""]
-    labels = [*answered.labels, days.OTHER] if answered.groups > len(answered.labels) else answered.labels
+    labels = [*answered.labels, OTHER] if answered.groups > len(answered.labels) else answered.labels
     pairs = list(zip(answered.frame["label"], answered.frame["currency"], strict=True))
     frame = answered.frame.assign(label=pd.Series(pairs, dtype=object))
     columns = [(m.name, (label, currency)) for m in measures for label in labels for currency in currencies]

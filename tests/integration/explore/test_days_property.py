@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from console.data.explore import days, distribution
+from console.data.explore.frames import Grouped
 from console.data.explore.measures import Measure, catalogue
 from console.data.explore.question import Filters, Question, period_of
 from console.views.explore import ranges
@@ -184,7 +185,7 @@ def _kept(row: Row, filters: Filters) -> bool:
     )
 
 
-def compare(connection: Connection, rows: list[Row], asked: Question) -> days.Grouped:
+def compare(connection: Connection, rows: list[Row], asked: Question) -> Grouped:
     """Hold the answer against the loop, series by series, and "other" against what the others make."""
     answered = days.read(connection, asked, TODAY)
     found = {
@@ -212,7 +213,7 @@ def compare(connection: Connection, rows: list[Row], asked: Question) -> days.Gr
     return answered
 
 
-def _compare_order(rows: list[Row], asked: Question, answered: days.Grouped) -> None:
+def _compare_order(rows: list[Row], asked: Question, answered: Grouped) -> None:
     """The series shown are the largest: none that is left out is larger than the smallest of them."""
     if asked.by == "none":
         return
