@@ -22,6 +22,7 @@ from fleetmeter import schema
 from fleetmeter.embedded import postgres
 from metering.proof.verify import verify
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
@@ -67,15 +68,25 @@ class Site:
             )
 
     def until(self, true: Callable[[], Any], seconds: float = 240) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        def read() -> Any:
             try:
-                if found := true():
-                    return found
-            except OperationalError:
+                return true()
+            except OperationalError:  # PostgreSQL is being restarted
                 self.engine.dispose()
-            time.sleep(0.02)
-        raise AssertionError(self.platform.rows("SELECT id, job, period, state, errors FROM job_runs"))
+                return None
+
+        try:
+            return until(read, seconds, pause=0.02)
+        except AssertionError as error:
+            runs = self.platform.rows("SELECT id, job, period, state, errors FROM job_runs")
+            raise AssertionError(runs) from error
+
+    def beat(self) -> None:
+        """Wait until each runner has looked at the clock and for due jobs: until its second heartbeat."""
+        behind = "SELECT EXISTS (SELECT FROM workers WHERE last_seen_at <= :now)"
+        for _ in range(2):
+            now = self.platform.scalar("SELECT clock_timestamp()")
+            self.until(lambda now=now: not self.platform.scalar(behind, now=now))  # type: ignore[misc]
 
     def holder(self) -> int:
         """The process that holds a seal or a close."""
@@ -212,5 +223,5 @@ def test_clocks_that_jump_and_hosts_of_other_zones(site: Site, undisturbed: list
     site.holder()
     for jump in (timedelta(hours=3), timedelta(hours=-1)):
         site.set_clock(START + jump)
-        time.sleep(6)  # two of its heartbeats: there is nothing to see when it does nothing
+        site.beat()
     agree(site, undisturbed)

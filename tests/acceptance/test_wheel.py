@@ -5,8 +5,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
-import urllib.request
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,9 @@ import pytest
 from sqlalchemy import URL
 
 from metering.config.settings import Settings
+from tests.support.fleet import answer
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]  # it builds the package, with pip
 
@@ -120,15 +120,7 @@ def console(installed: Path, backend: Path, environment: dict[str, str]) -> Iter
 
 
 def test_the_console_starts_and_answers_its_probe(console: int) -> None:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{console}/readyz", timeout=5) as answer:
-                assert answer.status == 200
-                return
-        except OSError:
-            assert time.monotonic() < until, "the console does not answer"
-            time.sleep(0.2)
+    until(lambda: answer(f"http://127.0.0.1:{console}/readyz")[0] == 200)
 
 
 @pytest.mark.mosquitto

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,7 +123,7 @@ class Answer(BaseHTTPRequestHandler):
             return
         if fault == "slow":
             self.wfile.flush()
-            time.sleep(0.5)
+            self.server.over.wait(0.5)
         self.wfile.write(content[half:])
 
     def log_message(self, format: str, *args: object) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from metering.months.close import close_month
 from metering.pricing import plans
 from tests.support.platform import Platform
 from tests.support.ports import free_port
+from tests.support.until import until
 
 SCRIPT = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 FORMULA = "=cmd|' /C calc'!A0"
@@ -126,12 +126,8 @@ def serving(
 
 
 def _await_server(address: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline and process.poll() is None:
-        if answer(f"{address}/healthz")[1] == "ok\n":
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the console did not answer at {address}")
+    until(lambda: process.poll() is not None or answer(f"{address}/healthz")[1] == "ok\n", 150, pause=0.1)
+    assert process.poll() is None, f"the console at {address} ended by itself"
 
 
 def answer(address: str, **headers: str) -> tuple[int, str]:

@@ -1,8 +1,6 @@
 """A real mosquitto of a test's own, and a publisher that knows what the broker accepted."""
 
-import socket
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +9,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support import programs
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_open
+from tests.support.until import until
 
 CONFIGURATION = """
 listener {port} 127.0.0.1
@@ -67,12 +66,10 @@ class Mosquitto:
         log = (self.folder / "mosquitto.log").open("ab")
         command = [programs.require("mosquitto"), "-c", str(self._configuration)]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(0.02)
-        raise AssertionError((self.folder / "mosquitto.log").read_text())
+        process = self._process
+        until(lambda: is_open(self.port) or process.poll() is not None, pause=0.02)
+        assert process.poll() is None, (self.folder / "mosquitto.log").read_text()
+        return self
 
     def stop(self, kill: bool = False) -> None:
         if self._process is not None:

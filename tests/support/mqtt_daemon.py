@@ -1,8 +1,6 @@
 """A daemon on a thread of the test, and what it has counted."""
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from collectors.mqtt import daemon
@@ -42,13 +40,6 @@ class Running:
         self.join()
         if self.error:
             raise self.error
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "did not happen in time"
-        time.sleep(0.05)
 
 
 def connected(platform: Platform) -> bool:

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from tests.support import roles as support
 from tests.support.closed_months import closed_october
 from tests.support.platform import Platform
 from tests.support.roles import Roles, install, let_in, psql
+from tests.support.until import until
 
 FOREIGN = ("AWS_", "MQTT_", "S3_", "ECR_", "DB_", "FLEETMETER_", "DATABASE_")
 DENIED = ("42501", "23001")  # insufficient_privilege, restrict_violation
@@ -97,13 +96,6 @@ def daemon(url: URL, folder: Path, *arguments: str, **more: str) -> Iterator[Non
     finally:
         process.terminate()
         process.wait(30)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true within a minute"
-        threading.Event().wait(0.1)
 
 
 def test_the_files_bring_an_empty_database_up(empty: URL) -> None:
@@ -220,16 +212,16 @@ def test_counter_runner_and_console_run_as_the_writer(
             daemon(roles.writer, tmp_path, "runner"),
             daemon(roles.writer, tmp_path, "console", "--port", str(port)),
         ):
-            eventually(lambda: platform.scalar("SELECT bool_or(connected) FROM mqtt_sessions"))
+            until(lambda: platform.scalar("SELECT bool_or(connected) FROM mqtt_sessions"))
             before = platform.scalar(
                 "SELECT mqtt_inbound FROM project_stats WHERE project_id = :id", id=project
             )
             address = server.url.rpartition(":")
             publish.single(topic, "x", qos=1, hostname="127.0.0.1", port=int(address[2]))
             counted = "SELECT mqtt_inbound > :before FROM project_stats WHERE project_id = :id"
-            eventually(lambda: platform.scalar(counted, before=before, id=project))
-            eventually(lambda: platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'succeeded'"))
-            eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+            until(lambda: platform.scalar(counted, before=before, id=project))
+            until(lambda: platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'succeeded'"))
+            until(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
     finally:
         server.stop()
 

@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +17,8 @@ from metering.db.engine import engine_of, open_engine
 from metering.db.transactions import read_snapshot, session_lock, transaction
 from metering.errors import DatabaseRefused, DatabaseUnavailable, LockTimeout, SettingsError
 from tests.support import programs
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_open
+from tests.support.until import until
 
 
 def setting(engine: Engine, name: str) -> object:
@@ -131,22 +130,11 @@ def _serving(program: str, folder: Path, port: int, target: URL, mode: str, size
         command[1:1] = ["-u", "nobody"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _await_port(port)
+        until(lambda: is_open(port))
         yield target.set(host="127.0.0.1", port=port)
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _await_port(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("pgbouncer did not start")
 
 
 def test_behind_a_pooler_in_session_mode_everything_holds(url: URL, admin: Connection) -> None:

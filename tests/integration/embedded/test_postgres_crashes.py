@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sqlalchemy import create_engine, text
 
 from fleetmeter.embedded import accounts, locks, postgres
 from fleetmeter.embedded.cluster import Cluster
+from tests.support.until import until
 
 START = (
     "import sys, pathlib; from fleetmeter.embedded import postgres\n"
@@ -40,13 +40,6 @@ def innocent(folder: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     for process in started:
         process.kill()
         process.wait()
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true within a minute"
-        time.sleep(0.001)
 
 
 def commit(folder: Path) -> None:
@@ -101,7 +94,7 @@ def test_a_session_that_outlives_the_killed_server_is_awaited(folder: Path) -> N
 def test_a_starter_killed_within_initdb_leaves_nothing_in_the_way(folder: Path) -> None:
     cluster = Cluster(folder)
     starter = subprocess.Popen([sys.executable, "-c", START, str(folder)])
-    eventually(lambda: list(cluster.home.glob("new-*/data/PG_VERSION")))
+    until(lambda: list(cluster.home.glob("new-*/data/PG_VERSION")), pause=0.001)
     starter.kill()
     starter.wait()
     assert not cluster.data.exists()
@@ -112,7 +105,7 @@ def test_a_starter_killed_within_initdb_leaves_nothing_in_the_way(folder: Path) 
 
 def test_a_starter_killed_while_the_server_comes_up_is_taken_over_from(folder: Path) -> None:
     starter = subprocess.Popen([sys.executable, "-c", START, str(folder)])
-    eventually(lambda: Cluster(folder).pid)
+    until(lambda: Cluster(folder).pid, pause=0.001)
     starter.kill()
     starter.wait()
     assert postgres.ensure_running(folder).database == "conduit"
@@ -128,7 +121,7 @@ def test_a_reused_process_id_is_neither_believed_nor_killed(
     trace = postgres.status(folder).folder / "postmaster.pid"
     note = trace.read_text().partition("\n")[2]
     kill_server(folder)
-    eventually(lambda: not locks.is_held(Cluster(folder).life))  # its children end a moment later
+    until(lambda: not locks.is_held(Cluster(folder).life))  # its children end a moment later
     other = innocent()
     trace.write_text(f"{other.pid}\n{note}")
     (trace.parent / f".s.PGSQL.{url.port}.lock").write_text(f"{other.pid}\n{note}")

@@ -4,7 +4,6 @@ import csv
 import io
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from metering.pricing import plans
 from metering.proof import offline
 from tests.support.closed_months import OCTOBER, closed_october, count, export_days, export_month
 from tests.support.platform import Platform
+from tests.support.until import until
 
 
 def test_a_month_is_one_header_and_one_row_a_project(
@@ -64,9 +64,8 @@ def test_a_close_between_the_rows_and_the_notice_changes_neither(
         with subprocess.Popen(
             [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True
         ) as child:
-            while not output.exists():
-                assert child.poll() is None
-                time.sleep(0.05)
+            until(lambda: output.exists() or child.poll() is not None)
+            assert child.poll() is None
             close_month(connection, OCTOBER, [late], plans.load(None), OCTOBER.end, "operator@cli")
             connection.commit()
             _, notice = child.communicate(timeout=60)

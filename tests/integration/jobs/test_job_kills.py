@@ -27,6 +27,7 @@ from metering.proof.verify import verify
 from metering.runs import lease
 from tests.support import job_worker, runs
 from tests.support.platform import Platform, hours
+from tests.support.until import until
 
 AT = datetime(2026, 11, 3, 10, 30, tzinfo=UTC)
 CREATED = "2026-10-18T00:00:00Z"
@@ -216,10 +217,7 @@ def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
     a_fleet(engine, platform)
     ask_for_everything(engine)
     frozen = worker(url)
-    deadline = time.monotonic() + 30
-    while not platform.scalar("SELECT count(*) FROM daily_stats"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: platform.scalar("SELECT count(*) FROM daily_stats"), pause=0.01)
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()

@@ -1,7 +1,6 @@
 """A flush, a recount, a seal and a close held open across each other: nothing is lost or doubled."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,6 +17,7 @@ from metering.months.close import close_month
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.platform import Platform, hours
+from tests.support.until import until
 
 LAST = datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -72,12 +72,9 @@ def _until_it_waits(engine: Engine, thread: threading.Thread) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'second'"
         " AND wait_event_type = 'Lock' AND datname = current_database()"
     )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and thread.is_alive():
-        with engine.connect() as connection:
-            if connection.scalar(waiting):
-                return
-    raise AssertionError("the second transaction did not wait for the first")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        until(lambda: connection.scalar(waiting) or not thread.is_alive())
+    assert thread.is_alive(), "the second transaction did not wait for the first"
 
 
 def fleet(engine: Engine, platform: Platform) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from fleetmeter.embedded import broker as embedded
 from metering.config.settings import Settings
 from metering.errors import SettingsError
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 Start = Callable[..., Running]
 
@@ -49,12 +50,12 @@ def test_refused_credentials_are_said_and_tried_again(
 
     with Mosquitto(tmp_path, password="right") as broker:
         wrong = start(f"mqtt://counter:wrong-one@127.0.0.1:{broker.port}")
-        eventually(lambda: "refused" in log(), 30)
+        until(lambda: "refused" in log(), 30)
         assert wrong.finish() == daemon.STOPPED
         assert "wrong-one" not in log()
         assert "Traceback" not in log()
         start(f"mqtt://counter:right@127.0.0.1:{broker.port}")
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
 
 
 @pytest.mark.mosquitto
@@ -63,11 +64,11 @@ def test_a_small_window_does_not_stall(platform: Platform, start: Start, tmp_pat
     topic = a_topic(platform)
     with Mosquitto(tmp_path, window=20, more="max_inflight_bytes 0") as broker:
         start(broker.url)
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         publisher = Publisher(broker)
         publisher.send(topic, 3_000)
         publisher.wait()
-        eventually(lambda: counted(platform) == 3_000, 25)
+        until(lambda: counted(platform) == 3_000, 25)
         publisher.close()
 
 
@@ -76,11 +77,11 @@ def test_a_broker_of_mqtt_3_is_spoken_to_in_mqtt_3(platform: Platform, start: St
     broker = embedded.start(tmp_path, port=0, prefer="iotcore")
     try:
         start(broker.url)
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         publisher = Publisher(int(broker.url.rpartition(":")[2]))
         publisher.send(topic, 200)
         publisher.wait()
-        eventually(lambda: counted(platform) == 200)
+        until(lambda: counted(platform) == 200)
         publisher.close()
     finally:
         broker.stop()
@@ -98,12 +99,12 @@ def test_tls_with_a_client_certificate(platform: Platform, start: Start, tmp_pat
     with Mosquitto(tmp_path, more=listener) as broker:
         url = f"mqtts://localhost:{broker.port}"
         start(url, mqtt_ca_file=cert, mqtt_cert_file=cert, mqtt_key_file=key)
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         own = ["--cafile", cert, "--cert", cert, "--key", key, "-h", "localhost", "-p", str(broker.port)]
         lines = "\n".join("x" * 100 for _ in range(5_000))
         publish = ["mosquitto_pub", *own, "-t", topic, "-q", "1", "-l"]
         subprocess.run(publish, input=lines.encode(), check=True)
-        eventually(lambda: counted(platform) == 5_000)
+        until(lambda: counted(platform) == 5_000)
 
 
 def test_without_a_broker_to_connect_to_it_is_said(configured: Settings) -> None:

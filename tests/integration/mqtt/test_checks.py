@@ -15,8 +15,9 @@ from fleetmeter.embedded import broker as embedded
 from metering.catalogue import brokers
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 Examine = Callable[..., dict[str, CheckResult]]
 
@@ -50,7 +51,7 @@ def test_a_queue_that_drops_what_was_accepted_is_found(tmp_path: Path, examine: 
         queue = examine(broker.url)["queue"]
         assert not queue.ok
         assert "max_queued_messages" in queue.advice
-        eventually(lambda: "dropped" in examine(broker.url), 30)
+        until(lambda: "dropped" in examine(broker.url), 30)
 
 
 @pytest.mark.mosquitto
@@ -61,14 +62,14 @@ def test_nothing_of_the_counters_is_touched_and_nothing_counted(
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     with Mosquitto(tmp_path) as broker:
         running = Running(configured.model_copy(update={"mqtt_url": SecretStr(broker.url)}))
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         publisher = Publisher(broker)
         publisher.send(topic, 10, retain=True)
         publisher.wait()
         assert "arrive" in examine(broker.url)["topic root"].message
         publisher.send(topic, 10)
         publisher.close()
-        eventually(lambda: counted(platform) == 20)
+        until(lambda: counted(platform) == 20)
         running.finish()
         broker.stop()  # it saves its sessions
         log = (broker.folder / "mosquitto.log").read_text()

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = pytest.mark.mosquitto
 HOURS = "SELECT hour FROM usage_hourly ORDER BY hour"
@@ -68,11 +69,11 @@ def test_messages_count_by_the_databases_clock_while_the_hosts_is_wrong(
     clock.error = error
     before = Hour.of(datetime.now(UTC)).start
     running = start(configured, broker, clock)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publish(broker, topic, 5)
-    eventually(lambda: counted(platform) == 5)
+    until(lambda: counted(platform) == 5)
     off = "SELECT CAST(figures->>'clock_difference_seconds' AS double precision) FROM workers"
-    eventually(lambda: abs((platform.scalar(off) or 0) - error.total_seconds()) < 5)
+    until(lambda: abs((platform.scalar(off) or 0) - error.total_seconds()) < 5)
     running.finish()
     [(hour,)] = platform.rows(HOURS)
     assert before <= hour <= Hour.of(datetime.now(UTC)).start
@@ -85,13 +86,13 @@ def test_a_clock_that_jumps_ahead_and_back_counts_in_the_right_hour_from_the_nex
 ) -> None:
     """The tolerance is set above the jump, so the wrong time is believed while it lasts."""
     running = start(configured, broker, clock, clock_tolerance=1e6)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     clock.error = timedelta(hours=5)
     publish(broker, topic, 1)
-    eventually(lambda: counted(platform) == 1)
+    until(lambda: counted(platform) == 1)
     clock.error = timedelta()
     publish(broker, topic, 1)
-    eventually(lambda: counted(platform) == 2)
+    until(lambda: counted(platform) == 2)
     running.finish()
     (right,), (wrong,) = platform.rows(HOURS)
     assert wrong - right in (timedelta(hours=5), timedelta(hours=4), timedelta(hours=6))

@@ -16,8 +16,9 @@ from collectors.mqtt.store import Store
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = pytest.mark.mosquitto
 
@@ -64,13 +65,13 @@ def test_directions_bytes_and_hours_are_counted(
     organization = platform.organization()
     project = platform.project(organization)
     running = start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     base = f"roboticks/{organization}/{project}/robot-1"
     publisher.send(f"{base}/telemetry", 5, qos=0, size=7)
     publisher.send(f"{base}/telemetry", 6, qos=1, size=300)
     publisher.send(f"{base}/commands/stop", 4, qos=2, size=11)
     publisher.wait()
-    eventually(lambda: counted(platform) == 15)
+    until(lambda: counted(platform) == 15)
     assert running.finish() == daemon.STOPPED
     columns = "mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes, mqtt_outbound_bytes"
     for table in ("project_stats", "usage_hourly"):
@@ -86,12 +87,12 @@ def test_what_came_while_the_daemon_was_off_is_counted_once(
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     for total in (300, 600, 900):
         running = start()
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         assert running.finish() == daemon.STOPPED
         publisher.send(topic, 300)
         publisher.wait()
         running = start()
-        eventually(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: counted(platform) == total)  # type: ignore[misc]
         running.finish()
     assert counted(platform) == 900
     assert platform.rows("SELECT * FROM gaps") == []
@@ -113,11 +114,11 @@ def test_what_names_no_project_has_its_counted_place(
     platform: Platform, start: Callable[..., Running], publisher: Publisher, topic: str, reason: str
 ) -> None:
     start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publisher.send(topic, 3)
     publisher.wait()
     query = "SELECT reason, messages, length(sample_topics[1]) <= 200 FROM unattributed_messages"
-    eventually(lambda: platform.rows(query) == [(reason, 3, True)])
+    until(lambda: platform.rows(query) == [(reason, 3, True)])
 
 
 def test_retained_replays_are_not_usage_and_live_retained_publishes_are(
@@ -128,10 +129,10 @@ def test_retained_replays_are_not_usage_and_live_retained_publishes_are(
     publisher.send(topic, 1, retain=True)
     publisher.wait()
     running = start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publisher.send(topic, 2, retain=True)
     publisher.wait()
-    eventually(lambda: counted(platform) >= 2)
+    until(lambda: counted(platform) >= 2)
     running.finish()
     assert counted(platform) == 2
 
@@ -146,15 +147,15 @@ def test_the_broker_may_come_later_go_and_come_back(
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     broker.stop()
     start()
-    eventually(lambda: "not connected" in capfd.readouterr().out)
+    until(lambda: "not connected" in capfd.readouterr().out)
     for round_ in (1, 2):
         broker.start()
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         publisher = Publisher(broker)
         publisher.send(topic, 100)
         publisher.wait()
         publisher.close()
-        eventually(lambda round_=round_: counted(platform) == 100 * round_)  # type: ignore[misc]
+        until(lambda round_=round_: counted(platform) == 100 * round_)  # type: ignore[misc]
         broker.stop()
     assert platform.rows("SELECT * FROM gaps") == []
 
@@ -163,11 +164,11 @@ def test_a_lost_session_is_a_gap(
     platform: Platform, start: Callable[..., Running], broker: Mosquitto
 ) -> None:
     start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     broker.stop(kill=True)
     (broker.folder / "mosquitto.db").unlink(missing_ok=True)
     broker.start()
-    eventually(lambda: bool(platform.rows("SELECT * FROM gaps")))
+    until(lambda: bool(platform.rows("SELECT * FROM gaps")))
     [(source, reason, length)] = platform.rows(
         "SELECT source, reason, extract(epoch FROM ends_at - starts_at) FROM gaps"
     )
@@ -186,18 +187,18 @@ def test_a_second_daemon_replaces_the_first_which_takes_over_again(
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     epoch = "SELECT epoch FROM mqtt_sessions"
     first = start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publisher.send(topic, 500)
     second = start()
     publisher.send(topic, 500)
     publisher.wait()
-    eventually(lambda: platform.scalar(epoch) == 2 and connected(platform))
-    eventually(lambda: counted(platform) >= 1000)
+    until(lambda: platform.scalar(epoch) == 2 and connected(platform))
+    until(lambda: counted(platform) >= 1000)
     assert second.finish() == daemon.STOPPED
-    eventually(lambda: platform.scalar(epoch) == 3 and connected(platform))
+    until(lambda: platform.scalar(epoch) == 3 and connected(platform))
     publisher.send(topic, 500)
     publisher.wait()
-    eventually(lambda: counted(platform) >= 1500)
+    until(lambda: counted(platform) >= 1500)
     assert first.finish() == daemon.STOPPED
     assert counted(platform) == 1500
     assert platform.rows("SELECT * FROM gaps") == []
@@ -209,14 +210,14 @@ def test_a_shared_group_counts_each_message_once(
     organization = platform.organization()
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     running = [start(mqtt_shared_group="meters", mqtt_client_id=f"slot-{n}") for n in (1, 2)]
-    eventually(lambda: platform.scalar("SELECT count(*) FROM mqtt_sessions WHERE connected") == 2)
+    until(lambda: platform.scalar("SELECT count(*) FROM mqtt_sessions WHERE connected") == 2)
     publisher.send(topic, 400)
     publisher.wait()
     running[0].finish()
     publisher.send(topic, 400)
     publisher.wait()
     start(mqtt_shared_group="meters", mqtt_client_id="slot-1")
-    eventually(lambda: counted(platform) == 800)
+    until(lambda: counted(platform) == 800)
 
 
 def test_the_database_may_go_and_come_back(
@@ -225,7 +226,7 @@ def test_the_database_may_go_and_come_back(
     organization = platform.organization()
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     running = start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     for total in (200, 400, 600):
         publisher.send(topic, 100, qos=1)
         publisher.send(topic, 100, qos=0)
@@ -233,7 +234,7 @@ def test_the_database_may_go_and_come_back(
         platform.sql("""
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()""")
-        eventually(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: counted(platform) == total)  # type: ignore[misc]
     running.finish()
     assert counted(platform) == 600
 
@@ -261,14 +262,14 @@ def test_memory_is_bounded_while_the_database_is_away(
     monkeypatch.setattr(reader, "MAX_READ", 2_000)
     monkeypatch.setattr(Store, "commit", refusing)
     start()
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     away.set()
     for number in range(1, 3_001):
         publisher.send(f"roboticks/{organization}/{number}/robot/state", 1, size=50)
     publisher.wait()
-    eventually(lambda: len(refused) >= 4)
+    until(lambda: len(refused) >= 4)
     away.clear()
-    eventually(lambda: counted(platform) == 3_000, 30)
+    until(lambda: counted(platform) == 3_000, 30)
     assert max(sizes) < 50 + 500
 
 

@@ -16,9 +16,10 @@ from metering.ledger import devices
 from metering.proof.verify import verify
 from tests.support.closed_months import count
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, eventually
+from tests.support.mqtt_daemon import Running, connected
 from tests.support.mqtt_daemon import counted as counted_messages
 from tests.support.platform import Platform
+from tests.support.until import until
 
 AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
 DAY = AT.date()
@@ -165,13 +166,13 @@ def test_a_daemon_writes_what_each_device_sent_and_goes_on_after_a_restart(
     publisher = Publisher(broker)
     for total in (11, 22):  # the intruder's are unattributed
         running = start()
-        eventually(lambda: connected(platform))
+        until(lambda: connected(platform))
         publisher.send(f"roboticks/{organization}/{project}/arm/state", 5, qos=1, size=7)
         publisher.send(f"roboticks/{organization}/{project}/arm/cmd/x", 1, qos=1, size=3)
         publisher.send(f"roboticks/{organization}/{project}/leg/state", 3, qos=0, size=1)
         publisher.send(f"roboticks/{organization + 1}/{project}/intruder/state", 2, qos=1, size=1)
         publisher.wait()
-        eventually(lambda total=total: counted_messages(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: counted_messages(platform) == total)  # type: ignore[misc]
         running.finish()
     publisher.close()
     columns = "device, mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes, mqtt_outbound_bytes, error"
@@ -188,10 +189,10 @@ def test_nothing_is_written_when_it_is_switched_off(
     organization = platform.organization()
     project = platform.project(organization)
     running, publisher = start(top_devices=0), Publisher(broker)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publisher.send(f"roboticks/{organization}/{project}/arm/state", 5, qos=1, size=7)
     publisher.wait()
-    eventually(lambda: counted_messages(platform) == 5)
+    until(lambda: counted_messages(platform) == 5)
     running.finish()
     publisher.close()
     assert platform.scalar("SELECT count(*) FROM device_usage_daily") == 0

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from collectors.mqtt import daemon
 from metering.config.settings import Settings
-from tests.support.mqtt_daemon import Running, counted, eventually
+from tests.support.mqtt_daemon import Running, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 CONNACK = b"\x20\x03%c\0\0"
 PUBACK, PINGREQ, PINGRESP = b"\x40\2", b"\xc0\0", b"\xd0\0"
@@ -119,7 +120,7 @@ def counted_of(
 ) -> int | None:
     """Run a daemon until it has counted so many; returns what it counted in the end."""
     running = Running(configured.model_copy(update={"mqtt_url": SecretStr(broker.url)}), plain)
-    eventually(lambda: counted(platform) >= messages, 60)
+    until(lambda: counted(platform) >= messages, 60)
     assert running.finish() == daemon.STOPPED
     broker.close()
     return counted(platform)

@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from fleetmeter import broker_acl
 from fleetmeter.embedded import brokers, ports
 from metering.catalogue.platform import Device
 from tests.support import programs
+from tests.support.ports import is_open
+from tests.support.until import until
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PATIENCE = 30.0
@@ -131,14 +132,8 @@ def moved(site: Site) -> str:
 
 
 def listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    while True:
-        assert process.poll() is None, "mosquitto refuses deploy/mosquitto.conf"
-        try:
-            socket.create_connection((ports.HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return
+    until(lambda: is_open(port) or process.poll() is not None, pause=0.01)
+    assert process.poll() is None, "mosquitto refuses deploy/mosquitto.conf"
 
 
 class Client:

@@ -13,8 +13,9 @@ from collectors.mqtt import daemon, move
 from metering.config.settings import Settings
 from metering.errors import MoveFailed, UnknownCounter
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = pytest.mark.mosquitto
 FORMER = "fleetmeter-counter"
@@ -49,9 +50,9 @@ def counted_under_the_former_default(
 ) -> None:
     """An installation as it was before client ids were its own, with 700 messages waiting for it."""
     running = Running(settings.model_copy(update={"mqtt_client_id": FORMER}))
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     publish(broker, topic, 300)
-    eventually(lambda: counted(platform) == 300)
+    until(lambda: counted(platform) == 300)
     running.finish()
     publish(broker, topic, 700)
 
@@ -61,7 +62,7 @@ def test_an_upgrade_loses_nothing_that_was_queued(
 ) -> None:
     counted_under_the_former_default(platform, settings, broker, topic)
     running = Running(settings)
-    eventually(lambda: counted(platform) == 1000)
+    until(lambda: counted(platform) == 1000)
     running.finish()
     assert platform.rows(OPEN) == [(FORMER,)]
 
@@ -77,7 +78,7 @@ def test_a_move_counts_each_message_once_while_messages_come(
     monkeypatch.setattr(daemon, "STANDBY_POLL", 0.1)
     counted_under_the_former_default(platform, settings, broker, topic)
     running = Running(settings)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     published, stop = [0], threading.Event()
 
     def keep_publishing() -> None:
@@ -89,12 +90,12 @@ def test_a_move_counts_each_message_once_while_messages_come(
     thread.start()
     try:
         new_id = move.run(settings, engine, FORMER, "ada@cli", lambda: datetime.now(UTC))
-        eventually(lambda: platform.rows(OPEN) == [(new_id,)] and connected(platform))
-        eventually(lambda: counted(platform) > 1500)
+        until(lambda: platform.rows(OPEN) == [(new_id,)] and connected(platform))
+        until(lambda: counted(platform) > 1500)
     finally:
         stop.set()
         thread.join()
-    eventually(lambda: counted(platform) >= 1000 + published[0])
+    until(lambda: counted(platform) >= 1000 + published[0])
     running.finish()
     assert counted(platform) == 1000 + published[0]
     assert new_id == platform.scalar("SELECT client_id FROM installation")
@@ -109,14 +110,14 @@ def test_a_member_of_a_shared_group_moves_with_what_waits_for_it(
     group = settings.model_copy(update={"mqtt_shared_group": "meters"})
     members = [Running(group.model_copy(update={"mqtt_client_id": f"slot-{n}"})) for n in (1, 2)]
     connected_members = "SELECT count(*) FROM mqtt_sessions WHERE connected"
-    eventually(lambda: platform.scalar(connected_members) == 2)
+    until(lambda: platform.scalar(connected_members) == 2)
     members[1].finish()
     publish(broker, topic, 400)
     successor = group.model_copy(update={"mqtt_client_id": "slot-3"})
     assert move.run(successor, engine, "slot-2", "ada@cli", lambda: datetime.now(UTC)) == "slot-3"
     publish(broker, topic, 400)
     third = Running(successor)
-    eventually(lambda: counted(platform) >= 800)
+    until(lambda: counted(platform) >= 800)
     for running in (members[0], third):
         running.finish()
     assert counted(platform) == 800
@@ -136,5 +137,5 @@ def test_a_move_that_cannot_mark_leaves_everything_as_it_was(
             move.run(settings, engine, FORMER, "ada@cli", lambda: datetime.now(UTC))
         assert platform.rows(OPEN) == [(FORMER,)]
         running = Running(settings)
-        eventually(lambda: counted(platform) == 1000)
+        until(lambda: counted(platform) == 1000)
         running.finish()

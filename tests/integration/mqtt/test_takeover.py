@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from collectors.mqtt import daemon, takeover
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted, eventually
+from tests.support.mqtt_daemon import Running, connected, counted
 from tests.support.platform import Platform
+from tests.support.until import until
 
 pytestmark = pytest.mark.mosquitto
 OWNER = "SELECT epoch FROM mqtt_sessions"
@@ -35,7 +36,7 @@ def settings(configured: Settings, broker: Mosquitto) -> Settings:
 @pytest.fixture
 def running(settings: Settings, platform: Platform) -> Iterator[Running]:
     running = Running(settings)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     yield running
     running.finish()
 
@@ -75,7 +76,7 @@ def test_a_daemon_that_cannot_connect_takes_nothing_from_a_healthy_one(
     publisher = Publisher(broker)
     publisher.send(topic, 100)
     publisher.close()
-    eventually(lambda: counted(platform) == 100)
+    until(lambda: counted(platform) == 100)
     assert misconfigured.finish() == daemon.STOPPED
     assert platform.rows(OWNER) == [(1,)]
 
@@ -86,9 +87,9 @@ def test_another_client_under_the_same_id_is_a_gap_until_it_leaves(
     monkeypatch.setattr(takeover, "CALM_SECONDS", 1.0)
     client_id = platform.scalar("SELECT client_id FROM mqtt_sessions")
     intruder = Intruder(broker, client_id)
-    eventually(lambda: platform.rows(GAPS) == [(client_id, True)], 60)
+    until(lambda: platform.rows(GAPS) == [(client_id, True)], 60)
     intruder.stop()
-    eventually(lambda: platform.rows(GAPS) == [(client_id, False)], 60)
+    until(lambda: platform.rows(GAPS) == [(client_id, False)], 60)
 
 
 def test_the_client_id_is_the_installations_own_and_cannot_be_guessed(
@@ -107,6 +108,6 @@ def test_an_installation_that_counted_under_the_former_default_keeps_it(
         "INSERT INTO mqtt_sessions (client_id, session_started_at) VALUES ('fleetmeter-counter', now())"
     )
     running = Running(settings)
-    eventually(lambda: connected(platform))
+    until(lambda: connected(platform))
     running.finish()
     assert platform.rows("SELECT client_id FROM mqtt_sessions") == [("fleetmeter-counter",)]
