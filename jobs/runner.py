@@ -14,11 +14,10 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs import due
+from jobs import due, notify
 from jobs.listener import Listener
 from jobs.registry import TASKS
 from jobs.state import RunnerState
-from jobs.tasks import notify
 from jobs.threads import Threads
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings

@@ -33,7 +33,7 @@ def listed(
 ) -> None:
     """Check what is wrong now, and list it; exit 0 whether or not there is anything."""
     if context.invoked_subcommand is None:
-        from jobs.tasks import notify  # noqa: PLC0415 - boto3 is slow to import
+        from jobs import notify  # noqa: PLC0415 - boto3 is slow to import
 
         settings = environment.load()
         engine = environment.engine(settings)
@@ -97,7 +97,7 @@ def set_thresholds(
 @app.command("test")
 def test() -> None:
     """Send a message to every channel; exit 1 if one does not take it."""
-    from jobs.tasks import notify  # noqa: PLC0415 - boto3 is slow to import
+    from jobs import notify  # noqa: PLC0415 - boto3 is slow to import
 
     channels = notify.channels(environment.load())
     failed = False

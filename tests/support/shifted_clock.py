@@ -6,8 +6,7 @@ from pathlib import Path
 
 from fleetmeter import environment
 from fleetmeter.cli import main as cli
-from jobs import runner
-from jobs.tasks import notify
+from jobs import notify, runner
 
 SHIFT = Path(sys.argv[1])
 

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from jobs.tasks import notify
+from jobs import notify
 from metering.config.settings import Settings, load_settings
 from metering.errors import SettingsError
 from tests.support.platform import Platform
