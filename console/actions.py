@@ -1,7 +1,7 @@
-"""What people do: each asks for the role it needs, anew, and says in the audit log who changed what.
+"""The actions of people: each checks the role it needs and records the change in the audit log.
 
-A job is asked for, a request in the queue that a runner takes up; a page never runs one. What is written
-bears the database's instant where the host's clock differs from it.
+A page never runs a job: it puts a request into the queue, which a runner takes up. Rows are written with the
+database's instant where the host's clock differs from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,24 +25,24 @@ from metering.organizations import budgets
 from metering.pricing import plans
 from metering.runs.requests import Request
 
-# A second press of a double click, in this tab or another, does what the first one did: a lock lets them in
-# one after the other, and the second finds the first in the database.
+# The second press of a double click, in this tab or another, has the result of the first: a lock serialises
+# them, and the second one finds the row of the first in the database.
 DOUBLE_CLICK = timedelta(seconds=3)
-POSTED = text("""
+DUPLICATE_ADJUSTMENT = text("""
     SELECT id FROM adjustments WHERE project_id = :project_id AND actor = :actor AND reason = :reason
         AND usage_date = :usage_date AND meter IS NOT DISTINCT FROM CAST(:meter AS text)
         AND quantity IS NOT DISTINCT FROM CAST(:quantity AS bigint)
         AND (meter IS NOT NULL OR amount IS NOT DISTINCT FROM CAST(:amount AS numeric))
         AND reverses IS NULL AND created_at > CAST(:at AS timestamptz) - interval '1 minute'
     ORDER BY id DESC LIMIT 1""")
-REVERSED = text("""
+DUPLICATE_REVERSAL = text("""
     SELECT id FROM adjustments WHERE project_id = :project_id AND reverses = :reverses AND actor = :actor
         AND created_at > CAST(:at AS timestamptz) - interval '1 minute'""")
 Run = Mapping[str, Any]
 
 
-class Posted(NamedTuple):
-    """An adjustment that was posted, or the approval that it waits for."""
+class Posting(NamedTuple):
+    """The id of a new adjustment, or of the approval that it waits for."""
 
     id: int
     waits: bool = False
@@ -58,12 +58,12 @@ def ask(
 ) -> int:
     """Queue `job` and return its run's id; while the same run waits or works, that one's id.
 
-    A second press of a double click may come after a quick run has ended: it is taken for the first.
+    The second press of a double click may come after a quick run has ended: it returns that run as well.
     """
     with write_transaction(queue.role(job, dry_run)) as by:
         by.require_clock()
         request = Request(job, period, at, "console", by.actor, project_id, dry_run, arguments or {})
-        before = _asked(by, request)
+        before = _recent_run(by, request)
         if before is not None:
             return before
         run = queue.enqueue(by.connection, request) or 0
@@ -71,14 +71,14 @@ def ask(
     return run
 
 
-def _asked(by: WriteTransaction, request: Request) -> int | None:
+def _recent_run(by: WriteTransaction, request: Request) -> int | None:
     """Return the run of the same request by this person a moment ago; serialises requests."""
     advisory_lock(by.connection, "ask")
     return queue.recent(by.connection, request, DOUBLE_CLICK)
 
 
 def cancel(run: int) -> None:
-    """Take a waiting run out of the queue, or ask a working one to stop."""
+    """Take a queued run out of the queue, or ask a running one to stop."""
     with write_transaction("operator") as by:
         before = _run(by, run)
         queue.cancel(by.connection, run)
@@ -86,7 +86,7 @@ def cancel(run: int) -> None:
 
 
 def retry(run: int) -> int:
-    """Queue again what failed or was left out; returns the run's id."""
+    """Queue again the work that failed or was left out; return the run's id."""
     with write_transaction("operator") as by:
         before = queue.find_run(by.connection, run)
     if before is None:
@@ -94,7 +94,7 @@ def retry(run: int) -> int:
     with write_transaction(queue.role(before["job"], before["dry_run"])) as by:
         names = ("job", "period", "at", "project_id", "dry_run")
         repeated = {name: before[name] for name in names}
-        again = _asked(by, Request(**repeated, trigger="retry", requested_by=by.actor))
+        again = _recent_run(by, Request(**repeated, trigger="retry", requested_by=by.actor))
         if again is None:
             again = int(queue.retry(by.connection, run, by.actor) or run)
             _note(by, "retry", f"run {run}", _run(by, run), _run(by, again))
@@ -102,7 +102,7 @@ def retry(run: int) -> int:
 
 
 def discard(runs: Sequence[int]) -> None:
-    """Let dead letters rest."""
+    """Mark dead letters as cancelled."""
     with write_transaction("admin") as by:
         for run in runs:
             before = _run(by, run)
@@ -118,13 +118,13 @@ def acknowledge(alert_ids: Sequence[int], note: str) -> None:
 
 
 def set_thresholds(organization: int, meter: str | None, percents: Sequence[int]) -> None:
-    """Set at which shares of an allowance a customer's limits are reported. Raises BudgetRefused."""
+    """Set the shares of an allowance at which a customer's limits are reported. Raises BudgetRefused."""
     with write_transaction("operator") as by:
         thresholds.save(by.connection, organization, meter, percents, by.actor)
 
 
 def set_budget(whose: str, identity: int, amount: Decimal | None, currency: str, at: datetime) -> None:
-    """Set the budget of an `organization` or a `project`; without an amount, take it away.
+    """Set the budget of an `organization` or a `project`; without an amount, remove it.
 
     Raises BudgetRefused, UnknownProject.
     """
@@ -156,38 +156,38 @@ def adjust(
     about: date,
     reason: str,
     at: datetime,
-) -> Posted:
+) -> Posting:
     """Post a correction into the running month, or ask a second person to.
 
-    Raises AdjustmentRefused and its kin. The same words from the same person within a minute
-    are the first press once more.
+    Raises AdjustmentRefused and its subclasses. The same values from the same person within a minute
+    return the first adjustment.
     """
     with write_transaction("admin") as by:
         at = by.agreed(at)
         adjustment = Adjustment(project_id, meter, quantity, amount, about, reason, by.actor)
         advisory_lock(by.connection, "adjust")
-        before = by.connection.scalar(POSTED, vars(adjustment) | {"at": at})
+        before = by.connection.scalar(DUPLICATE_ADJUSTMENT, vars(adjustment) | {"at": at})
         offered = plans.load(current_settings().plans)
         if "adjustment" in current_settings().approval and before is None:
-            return Posted(corrections.ask_adjustment(by.connection, adjustment, offered, at), True)
-        return Posted(before or adjustments.post(by.connection, adjustment, offered, at))
+            return Posting(corrections.ask_adjustment(by.connection, adjustment, offered, at), True)
+        return Posting(before or adjustments.post(by.connection, adjustment, offered, at))
 
 
-def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> Posted:
+def reverse(project_id: int, adjustment: int, reason: str, at: datetime) -> Posting:
     """Post the opposite of an adjustment, or ask a second person to. Raises AdjustmentRefused."""
     with write_transaction("admin") as by:
         at = by.agreed(at)
         advisory_lock(by.connection, "adjust")
         parameters = {"project_id": project_id, "reverses": adjustment, "actor": by.actor, "at": at}
-        before = by.connection.scalar(REVERSED, parameters)
+        before = by.connection.scalar(DUPLICATE_REVERSAL, parameters)
         opposite = (project_id, adjustment, reason, by.actor, plans.load(current_settings().plans), at)
         if "adjustment" in current_settings().approval and before is None:
-            return Posted(corrections.ask_reversal(by.connection, *opposite), True)
-        return Posted(before or adjustments.reverse(by.connection, *opposite))
+            return Posting(corrections.ask_reversal(by.connection, *opposite), True)
+        return Posting(before or adjustments.reverse(by.connection, *opposite))
 
 
 def ask_close(at: datetime) -> list[str]:
-    """Ask a second person to approve the close of every month that is over; returns the months."""
+    """Ask a second person to approve the close of every month that is over; return the months."""
     with write_transaction("admin") as by:
         at = by.agreed(at)
         months = [str(month) for month in due_months(by.connection, at)]
@@ -198,9 +198,9 @@ def ask_close(at: datetime) -> list[str]:
 
 
 def decide(approval: int, approve: bool, note: str, at: datetime) -> None:
-    """Approve what another person asked for, and do it; or refuse it.
+    """Approve the request of another person and carry it out, or refuse it.
 
-    Raises ApprovalRefused for whoever asked, and what the action raises: then nothing is decided.
+    Raises ApprovalRefused for the person who asked, and the errors of the action: then nothing is decided.
     """
     with write_transaction("admin") as by:
         at = by.agreed(at)
@@ -214,7 +214,7 @@ def decide(approval: int, approve: bool, note: str, at: datetime) -> None:
 
 
 def pause(job: str, until: datetime, reason: str, at: datetime) -> None:
-    """Let the schedule leave a job out until then. Raises PauseRefused."""
+    """Pause the schedule of a job until `until`. Raises PauseRefused."""
     with write_transaction("operator") as by:
         at = by.agreed(at)
         queue.pause(by.connection, job, until, reason, by.actor, at)
@@ -238,7 +238,7 @@ def _note(by: WriteTransaction, action: str, subject: str, before: Run | None, a
 
 
 def create_token(name: str, role: str, organization: int | None, days: int | None, at: datetime) -> str:
-    """Create a token of the HTTP API; return it, for the only time. Raises TokenRefused and its kin."""
+    """Create a token of the HTTP API and return it, once only. Raises TokenRefused and its subclasses."""
     with write_transaction("admin") as by:
         at = by.agreed(at)
         return tokens.create(by.connection, name, role, organization, days, by.actor, at)

@@ -1,4 +1,4 @@
-"""What the page's address asks for: a wrong value is named, never silently replaced."""
+"""Read and write the page's address: a wrong value is named, never silently replaced."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -15,9 +15,9 @@ T = TypeVar("T")
 def parse(name: str, convert: Callable[[str], Any], takes: str) -> None:
     """Bring `?name=` into the widget of that key, once for each new address.
 
-    `convert` raises ValueError for what it does not take; `takes` ends the sentence shown then.
+    `convert` raises ValueError for a wrong value; `takes` ends the sentence that is shown then.
     """
-    raw, address = st.query_params.get(name), _known()
+    raw, address = st.query_params.get(name), _page_parameters()
     value_before, awaited = address.get(name, (None, False))
     if raw == value_before:
         address[name] = (value_before, False)
@@ -25,7 +25,7 @@ def parse(name: str, convert: Callable[[str], Any], takes: str) -> None:
             st.session_state[name] = convert(raw)
         return
     if awaited and not _went_back():
-        return  # the browser does not show yet what was written: this is the address from before
+        return  # the browser does not show the written value yet: this is the address from before
     address[name] = (raw, False)
     if raw is None:
         return
@@ -39,7 +39,7 @@ def parse(name: str, convert: Callable[[str], Any], takes: str) -> None:
 
 def write(name: str, value: str | None) -> None:
     """Put the widget's value into the address, so that it can be shared; None takes it out."""
-    address = _known()
+    address = _page_parameters()
     awaited = address.get(name, (None, False))[1] or st.query_params.get(name) != value
     address[name] = (value, awaited)
     if value is None:
@@ -49,9 +49,9 @@ def write(name: str, value: str | None) -> None:
 
 
 def read(name: str, convert: Callable[[str], T], takes: str) -> T | None:
-    """Return what `?name=` asks for, None without it; a wrong value is named and taken out.
+    """Return the value of `?name=`, None without it; name a wrong value and remove it.
 
-    For what no widget holds, or one whose value `bind` puts into the address.
+    For values that no widget holds, or a widget whose value `bind` puts into the address.
     """
     raw = st.query_params.get(name)
     if raw is None:
@@ -67,18 +67,18 @@ def read(name: str, convert: Callable[[str], T], takes: str) -> T | None:
 def bind(name: str, key: str, value: object, *others: str) -> Callable[[], None]:
     """Give the widget of `key` its value; returns the callback that puts a new one into the address.
 
-    The callback takes `others` out of the address: what the new value makes meaningless, such as a page.
+    The callback removes `others` from the address: parameters that the new value invalidates, such as a page.
     """
     st.session_state[key] = value
 
     def changed() -> None:
-        chosen = st.session_state[key]
+        selection = st.session_state[key]
         for other in others:
             st.query_params.pop(other, None)
-        if chosen in (None, ""):
+        if selection in (None, ""):
             st.query_params.pop(name, None)
         else:
-            st.query_params[name] = str(chosen)
+            st.query_params[name] = str(selection)
 
     return changed
 
@@ -103,12 +103,12 @@ def day(latest: date) -> Callable[[str], date]:
 
 
 def part(names: Sequence[str]) -> dict[str, str]:
-    """Return what the address says of `names`."""
+    """Return those of the parameters `names` that are in the address."""
     return {name: st.query_params[name] for name in names if name in st.query_params}
 
 
-def put(names: Sequence[str], query: Mapping[str, str]) -> None:
-    """Make the address say `query` of what `names` lists; a value that it has is not written again."""
+def update(names: Sequence[str], query: Mapping[str, str]) -> None:
+    """Set the parameters `names` of the address to `query`; write no value that it has already."""
     for name in names:
         if name not in query:
             st.query_params.pop(name, None)
@@ -116,11 +116,11 @@ def put(names: Sequence[str], query: Mapping[str, str]) -> None:
             st.query_params[name] = query[name]
 
 
-def _known() -> dict[str, tuple[str | None, bool]]:
+def _page_parameters() -> dict[str, tuple[str | None, bool]]:
     """Return this page's address as last read or written, and whether the browser has yet to show it.
 
-    Each click, and each live part every two seconds, sends the address along, so one that was sent
-    before a change may arrive after it. Taken for new it would undo what somebody just chose.
+    Each click, and each live part every two seconds, sends the address along, so an address sent
+    before a change may arrive after it. Treated as new, it would undo the latest selection.
     """
     run = get_script_run_ctx()
     page = run.page_script_hash if run else ""
@@ -136,7 +136,7 @@ def _went_back() -> bool:
 
 
 def refuse(name: str, raw: str, takes: str) -> None:
-    """Say that the address asked for something that is not there."""
+    """Say that the address has a value that does not exist."""
     st.warning(
         f"The address says {name} = {escape.markdown(raw, 40)}, which is not {takes}.",
         icon=":material/link_off:",

@@ -31,18 +31,18 @@ from metering.errors import SettingsError
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Load every page and its libraries before the first visitor comes."""
+    """Load every page and its libraries before the first request."""
     for name in ("pandas", *(f"console.views.{key}.page" for key in pages.TITLES)):
         import_module(name)
     # A full collection over the objects of these imports stops the server for a tenth of a second.
     gc.collect()
     gc.freeze()
-    threading.Thread(target=_look_first, daemon=True).start()
+    threading.Thread(target=_fill_caches, daemon=True).start()
     yield {}
 
 
-def _look_first() -> None:
-    """Read what the first visitor sees. What goes wrong, the page says when somebody looks."""
+def _fill_caches() -> None:
+    """Fill the caches of the first page. An error is shown by the page itself, when it is opened."""
     with suppress(Exception):
         overview.query(None)
         spending.latest(None)
@@ -55,7 +55,7 @@ def _settings() -> Settings:
         sys.exit(f"fleetmeter: {error}")
 
 
-def _around(settings: Settings) -> list[Middleware]:
+def _middleware(settings: Settings) -> list[Middleware]:
     edge, guard = Middleware(Edge, settings=settings), Middleware(probes.Guard)
     if settings.sign_in:
         return [edge, guard, Middleware(ReturnTo, origin=server.origin(settings))]
@@ -68,7 +68,7 @@ async def _overview(request: Request) -> Response:
 
 
 def _api(settings: Settings) -> Mount:
-    """Return the HTTP API under the addresses that it has alone as well."""
+    """Return the HTTP API, under the addresses that it has without the console as well."""
     served = api.create(settings)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +87,6 @@ app = st.App(
     routes=[_api(settings), *probes.ROUTES, *index.ROUTES, Route("/overview", _overview)],
     lifespan=lifespan,
     on_script_error=error_boundary.render_error,
-    middleware=_around(settings),
+    middleware=_middleware(settings),
     secrets=server.secrets(settings),
 )

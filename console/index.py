@@ -1,6 +1,6 @@
-"""Streamlit's index page, told where the server is, with the console's own script and style in it.
+"""Streamlit's index page with the server's address and the console's own script and style.
 
-Without the first, a page opened by its address tries `/<page>/_stcore/…`, and the browser logs two errors.
+Without the address, a page opened by its address tries `/<page>/_stcore/…`, and the browser logs two errors.
 """
 
 import base64
@@ -35,7 +35,7 @@ def html() -> str:
 
 
 def _preloads() -> str:
-    """Return links to what every page is drawn with: else it comes late and moves what is below it."""
+    """Return links to the modules that every page needs: loaded late, they would move the elements below."""
     files = (next(SOURCE.parent.glob(f"static/js/{name}.*.js"), None) for name in EARLY)
     paths = (file.relative_to(SOURCE.parent).as_posix() for file in files if file)
     return "".join(f"<link rel='modulepreload' crossorigin href='./{path}'>" for path in paths)

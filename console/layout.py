@@ -29,13 +29,13 @@ def _show(start: str) -> None:
     try:
         who, scope = current_person(), current_scope()
     except NotSignedIn as error:
-        navigation(start, shown=False)
+        navigation(start, visible=False)
         account.sign_in(str(error))
     except AccessRefused as error:
-        navigation(start, shown=False)
+        navigation(start, visible=False)
         account.refused(str(error))
     else:
-        chosen = navigation(start, whole=scope is None)
+        page = navigation(start, whole=scope is None)
         account.signed_in(who)
-        st.set_page_config(page_title=page_title(chosen.title, waiting(scope)))
-        error_boundary.guarded(chosen.run)()
+        st.set_page_config(page_title=page_title(page.title, waiting(scope)))
+        error_boundary.guarded(page.run)()

@@ -1,4 +1,4 @@
-"""What Streamlit runs for every visitor and every click."""
+"""The script that Streamlit runs for every session and every click."""
 
 from console import layout
 

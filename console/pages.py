@@ -39,7 +39,7 @@ PLATFORM = ("jobs", "health", "audit", "run")
 def page(key: str, start: str = "overview", whole: bool = True) -> Page:
     """Return the page `key` at `/key`; the one named `start` answers at `/`.
 
-    Without `whole`, for an organization's viewer: what is about the platform says so and is not listed.
+    Without `whole`, for an organization's viewer: a page about the platform says so and is not listed.
     """
     title, icon = TITLES[key]
     withheld = not whole and key in PLATFORM
@@ -48,11 +48,11 @@ def page(key: str, start: str = "overview", whole: bool = True) -> Page:
     return st.Page(show, title=title, icon=icon, url_path=key, default=key == start, visibility=visible)
 
 
-def navigation(start: str, shown: bool = True, whole: bool = True) -> Page:
+def navigation(start: str, visible: bool = True, whole: bool = True) -> Page:
     """Show the navigation and return the page that the address names."""
     return st.navigation(
         {section: [page(key, start, whole) for key in keys] for section, keys in _sections().items()},
-        position="sidebar" if shown else "hidden",
+        position="sidebar" if visible else "hidden",
         expanded=True,
     )
 

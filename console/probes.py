@@ -1,8 +1,8 @@
 """Probes for machines: /healthz is the process, /readyz the database, /metrics for Prometheus.
 
-An unknown path is answered 200 with the index page, so a probe must look at the body. Anybody may ask
-the first two. /metrics takes a token where people sign in: behind a proxy of the same machine every
-caller comes from loopback, so where one comes from proves nothing.
+An unknown path is answered 200 with the index page, so a probe must check the body. The first two are public.
+/metrics takes a token where people sign in: behind a proxy on the same machine every caller comes from
+loopback, so the caller's address proves nothing.
 """
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -37,12 +37,12 @@ async def readyz(_request: Request) -> Response:
 
 
 async def metrics(_request: Request) -> Response:
-    """Figures in Prometheus' text format; a source that was never measured has no line."""
+    """Return figures in Prometheus' text format; a source never measured has no line."""
     return await run_in_threadpool(_metrics)
 
 
 class Guard:
-    """ASGI middleware: our metrics, and Streamlit's own of its sessions, are for who may have them."""
+    """ASGI middleware that asks for a token before our metrics and Streamlit's own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""How the console's server is started: where it listens, and how people sign in to it."""
+"""Start options of the console's server: its address, and the sign-in of people."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a browser of this machin
 
 
 def refuse_public(address: str | None, settings: Settings) -> None:
-    """End the process, with a sentence, where others than this machine would reach it unasked."""
+    """End the process, with a sentence, if other machines could reach it without sign-in."""
     if not settings.sign_in and address not in LOOPBACK:
         sys.exit(
             f"fleetmeter: without sign-in the console serves {LOOPBACK[0]} only, not "
@@ -23,7 +23,7 @@ def refuse_public(address: str | None, settings: Settings) -> None:
 
 
 def secrets(settings: Settings) -> dict[str, Any] | None:
-    """Streamlit's `[auth]` section, which stays in memory; None where nobody signs in."""
+    """Return Streamlit's `[auth]` section, which stays in memory; None where nobody signs in."""
     if not settings.sign_in:
         return None
     return {
@@ -43,7 +43,7 @@ def _revealed(secret: SecretStr | None) -> str:
 
 
 def origin(settings: Settings) -> str:
-    """Where people reach the console, behind whatever proxy: scheme and host of the redirect address."""
+    """Return the console's public origin: scheme and host of the redirect address."""
     at = urlsplit(str(settings.oidc_redirect_uri))
     return f"{at.scheme}://{at.netloc}"
 

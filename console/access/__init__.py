@@ -1,1 +1,1 @@
-"""Decide who a visitor is and which rows they may see."""
+"""Identify the user of a browser and decide which rows they may see."""

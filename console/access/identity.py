@@ -1,7 +1,8 @@
-"""Who somebody is, from the claims of their sign-in and the settings as they are now. Pure.
+"""Identify a person by the claims of the sign-in and the current settings. Pure.
 
-An address listed in the settings decides first, since an operator wrote it. After it, belonging to an
-organization narrows: a customer's own administrator, whose token may well say `admin`, stays theirs.
+An address listed in the settings decides first, since an operator wrote it. After it, an organization
+narrows the role: a customer's own administrator, whose token may well say `admin`, stays
+a viewer of that organization.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody signed in: `actor` is their address; `organizations` None means that they see all.
+    """A signed-in person: `actor` is their address; `organizations` None means that they see all.
 
     Organizations are ids or names, as the claim or the settings say them.
     """
@@ -36,9 +37,9 @@ LOCAL = Person("console", "admin")  # nobody signs in where only this machine re
 
 
 def identify(claims: Claims, settings: Settings, at: datetime) -> Person:
-    """Who the claims of an ID token are at `at` (aware, UTC).
+    """Return the person whom the claims of an ID token name at `at` (aware, UTC).
 
-    Raises NotSignedIn when there are none or they have ended, Refused when they earn no role.
+    Raises NotSignedIn when there are no claims or they have ended, Refused when they give no role.
     """
     if not claims.get("is_logged_in"):
         raise NotSignedIn("Sign in to see this page")

@@ -1,4 +1,4 @@
-"""Where nobody signs in, only this machine is answered, however the server was started."""
+"""Answer this machine only where nobody signs in, however the server was started."""
 
 from ipaddress import ip_address
 
@@ -12,7 +12,7 @@ REFUSAL = PlainTextResponse(
 
 
 class LoopbackOnly:
-    """ASGI middleware that refuses what came in through another address than loopback.
+    """ASGI middleware that refuses connections to another address than loopback.
 
     `server.refuse_public` ends the process that Streamlit starts; another ASGI server has its own address.
     """
@@ -27,7 +27,7 @@ class LoopbackOnly:
 
 
 def is_loopback(reached: tuple[str, int | None] | None) -> bool:
-    """Whether a connection to that address and port comes from this machine; a socket file's port is None."""
+    """Return whether a connection to that address and port is local; a socket file's port is None."""
     if reached is None:
         return False
     address, port = reached

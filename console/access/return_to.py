@@ -26,7 +26,7 @@ class ReturnTo:
         self.origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Remember the page of a visitor who has to sign in, and return there afterwards."""
+        """Remember the requested page during the sign-in, and return there afterwards."""
         if scope["type"] != "http" or scope["path"] not in (LOGIN, CALLBACK):
             await self.app(scope, receive, send)
             return

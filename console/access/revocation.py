@@ -1,4 +1,4 @@
-"""Sign-ins that were ended, kept in PostgreSQL: every console believes their cookies no more.
+"""Ended sign-ins, stored in PostgreSQL: no console accepts their cookies any more.
 
 Streamlit's cookie alone would be good for another window, for a copy of it, and for another console
 behind the same address.
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from console.access.identity import Claims
 from console.data import database
 
-KEPT = timedelta(days=31)  # longer than Streamlit's cookie lives
+RETENTION = timedelta(days=31)  # longer than Streamlit's cookie lives
 SECONDS = 2  # until a sign-out in another console is seen here; live parts ask as often
 
 _END = text("INSERT INTO sign_outs (mark, at) VALUES (:mark, :at) ON CONFLICT (mark) DO NOTHING")
@@ -24,7 +24,7 @@ _EXPIRE = text("DELETE FROM sign_outs WHERE at < :before")
 def end(claims: Claims, at: datetime) -> None:
     """Record that the sign-in of `claims` ended at `at` (aware, UTC). Raises DatabaseUnavailable."""
     with database.unlimited() as connection:
-        connection.execute(_EXPIRE, {"before": at - KEPT})
+        connection.execute(_EXPIRE, {"before": at - RETENTION})
         connection.execute(_END, {"mark": mark_of(claims), "at": at})
     ended.clear()
 
@@ -37,6 +37,6 @@ def ended(server: str) -> frozenset[str]:
 
 
 def mark_of(claims: Claims) -> str:
-    """Return the SHA-256 of the claims of one sign-in, without what Streamlit adds to its websocket's."""
+    """Return the SHA-256 of the claims of a sign-in, without the tokens that Streamlit adds."""
     claims = {name: value for name, value in claims.items() if name != "tokens"}
     return hashlib.sha256(json.dumps(claims, sort_keys=True, default=str).encode()).hexdigest()

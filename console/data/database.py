@@ -14,9 +14,9 @@ from metering.db.transactions import transaction
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _engine(url: str, _settings: Settings) -> Engine:
-    made = open_engine(_settings, "fleetmeter console")
-    row_security.require_limit(made)
-    return made
+    new_engine = open_engine(_settings, "fleetmeter console")
+    row_security.require_limit(new_engine)
+    return new_engine
 
 
 def engine() -> Engine:

@@ -1,4 +1,4 @@
-"""Limits for pages: which month they are of, and those of one project."""
+"""Limits for pages: their month, and the limits of one project."""
 
 from console.data.cache import cached
 from console.data.queries.rows import Row
@@ -19,7 +19,7 @@ from metering.running.burn_down import LimitsQuery
 # Whether a month waits to be closed is looked up in every project's bills.
 @cached
 def behind(scope: Scope) -> bool:
-    """Whether some month before the running one is still open."""
+    """Return whether some month before the running one is still open."""
     with read_transaction_as(scope) as page:
         return bool(due_months(page.connection, page.at))
 
@@ -33,9 +33,9 @@ def titles(scope: Scope) -> dict[str, str]:
     return named | {name: escape.short(meter.title) for name, meter in own.items()}
 
 
-def read(page: ReadTransaction, late: bool, wanted: LimitsQuery) -> list[Row]:
-    """Return the limits that are `wanted`, by the plan of the running month; `late`: what `behind` said."""
-    return list(burn_down.limits(page.connection, versions(page), page.at, late, wanted))
+def read(page: ReadTransaction, late: bool, filters: LimitsQuery) -> list[Row]:
+    """Return the limits that match, by the plan of the running month; `late` is the result of `behind`."""
+    return list(burn_down.limits(page.connection, versions(page), page.at, late, filters))
 
 
 def versions(page: ReadTransaction) -> MonthVersions:

@@ -1,4 +1,4 @@
-"""The person who looks at a page: identity, role and scope, checked again by every transaction."""
+"""The person at a page: identity, role and scope, checked again by every transaction."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -26,7 +26,7 @@ def now() -> datetime:
 
 
 def current_person() -> Person:
-    """Return the person who looks at this page.
+    """Return the person at this page.
 
     Raises NotSignedIn, and Refused if the person has no role.
     """
@@ -41,7 +41,7 @@ def current_person() -> Person:
 
 
 def is_staff() -> bool:
-    """Return whether this person belongs to the platform; asks no database, which may be away."""
+    """Return whether this person belongs to the platform; without the database, which may be away."""
     settings = current_settings()
     if not settings.sign_in:
         return True
@@ -61,9 +61,9 @@ def sign_out() -> None:
 
 
 def as_current_person(make: Callable[[], T]) -> Callable[[], T]:
-    """Bind `make` to the person who looks now, for a thread in which Streamlit knows nobody.
+    """Bind `make` to the person of this page, for a thread in which Streamlit has no session.
 
-    Streamlit makes a download there when it is clicked; roles and expiry are those of that moment.
+    Streamlit makes a download there when it is clicked; roles and expiry are checked at that moment.
     """
     claims = st.user.to_dict()
 

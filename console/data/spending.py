@@ -1,7 +1,7 @@
-"""What the running month costs so far: rated beside the pages, a few projects at a time.
+"""The cost of the running month so far: rated beside the pages, a few projects at a time.
 
-Rating ten thousand projects takes seconds, which nobody who looks at a page waits for. A thread does it in
-short transactions as those who see the same, and the pages show its last result with its age.
+Rating ten thousand projects takes seconds, too long to wait for at a page. A thread does it in short
+transactions, once for each scope, and the pages show its last result with its age.
 """
 
 import threading
@@ -23,8 +23,8 @@ from metering.pricing import plans
 from metering.running import organization_spend, spend
 
 AT_ONCE = 50  # projects of one statement
-REST = 0.05  # seconds between two: whoever looks at a page meanwhile comes first
-PATIENCE = 0.25  # seconds that the first page waits: a fleet that one statement rates is rated at once
+REST = 0.05  # seconds between two statements: pages come first
+PATIENCE = 0.25  # seconds that the first page waits: enough for a fleet that one statement rates
 FRESH = timedelta(minutes=5)
 LOG = structlog.get_logger("console")
 
@@ -60,9 +60,9 @@ class Rating:
 
 
 def latest(scope: Scope, patience: float = 0.0) -> Spending | None:
-    """Return the newest result, None until the first exists; an old one is refreshed meanwhile.
+    """Return the newest result, None until the first exists; start to refresh an old one.
 
-    Whoever asks for the first waits `patience` seconds for it.
+    The first caller waits `patience` seconds for the first result.
     """
     rating = _rating_of(str(engine().url), scope)
     with rating.guard:
@@ -91,7 +91,7 @@ def note(rating: Spending) -> str:
 
 
 def forget() -> None:
-    """Rate anew when next asked: what was closed or adjusted has changed the month."""
+    """Drop the results, so that the month is rated again: a close or an adjustment has changed it."""
     _rating_of.clear()
 
 
@@ -104,8 +104,8 @@ def _rate(rating: Rating, scope: Scope) -> None:
     try:
         rating.last = _rated(scope)
     except Exception as error:  # the thread's edge; a page that cannot read says so itself
-        known = isinstance(error, FleetmeterError)
-        LOG.warning("the month could not be rated", error=str(error), exc_info=not known)
+        is_expected = isinstance(error, FleetmeterError)
+        LOG.warning("the month could not be rated", error=str(error), exc_info=not is_expected)
 
 
 def _rated(scope: Scope) -> Spending:

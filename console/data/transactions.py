@@ -1,4 +1,4 @@
-"""How a page reads and writes: one short transaction, limited to the rows that the person may see."""
+"""The transactions of pages: short, and limited to the rows that the person may see."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ class WriteTransaction:
 
 @contextmanager
 def read_transaction() -> Iterator[ReadTransaction]:
-    """Read for one page, as the person who looks at it; everything read is of the same instant.
+    """Open a transaction for one page and its person; everything read is of the same instant.
 
     Raises NotSignedIn, Refused, DatabaseUnavailable, and SchemaError if the database is not migrated.
     """
@@ -59,7 +59,7 @@ def read_transaction() -> Iterator[ReadTransaction]:
 
 @contextmanager
 def read_transaction_as(scope: Scope) -> Iterator[ReadTransaction]:
-    """Read the rows of `scope`, for results that are cached and refreshed while nobody looks.
+    """Open a transaction over the rows of `scope`, for results that are cached and refreshed later.
 
     Raises DatabaseUnavailable, SchemaError.
     """
@@ -81,7 +81,7 @@ def read_transaction_as(scope: Scope) -> Iterator[ReadTransaction]:
 
 @contextmanager
 def probe_transaction() -> Iterator[ReadTransaction]:
-    """Read for a machine, without a person. Raises DatabaseUnavailable, SchemaError."""
+    """Open a transaction for a machine, without a person. Raises DatabaseUnavailable, SchemaError."""
     with read_transaction_as(None) as page:
         yield page
 

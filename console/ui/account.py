@@ -1,4 +1,4 @@
-"""Who is looking: the way in, the way out, and the plain sentence for those with no role."""
+"""The account in the sidebar: sign-in, sign-out, and a plain sentence for people without a role."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from console.ui import escape
 
 
 def sign_in(why: str) -> None:
-    """Show the sign-in button to a visitor who is not signed in."""
+    """Show the sign-in button to a person who is not signed in."""
     with st.container(width=480):
         st.title("Fleetmeter", anchor=False)
         st.markdown(f"{escape.markdown(why, 200)}.")
@@ -24,7 +24,7 @@ def refused(why: str) -> None:
 
 
 def signed_in(who: Person) -> None:
-    """Their address and role, and the way out; nothing where nobody signs in."""
+    """Show the person's address and role, and sign-out; nothing where nobody signs in."""
     if who == LOCAL:
         return
     role = who.role if who.organizations is None else "viewer of an organization"

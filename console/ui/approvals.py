@@ -1,4 +1,4 @@
-"""What waits for the approval of a second person: who asks for what, and the decision."""
+"""Requests that wait for the approval of a second person: request, requester and decision."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from metering.errors import FleetmeterError
 
 
 def show(at: datetime) -> None:
-    """Show what waits, to staff, and to everybody but the person who asked the buttons that decide it."""
+    """Show the waiting requests to staff, with buttons to everybody but the requester."""
     person = current_person()
     if not current_settings().approval or person.organizations is not None:
         return
@@ -31,13 +31,13 @@ def show(at: datetime) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"approval-{question.id}"):
             with st.container(width="stretch"):
                 st.markdown(f"**{escape.markdown(sentence(question), 200)}**")
-                st.caption(_asked(question, at))
+                st.caption(_request_note(question, at))
             if person.has("admin") and question.asked_by != person.actor:
                 _buttons(question, at)
 
 
 def sentence(question: Approval) -> str:
-    """Say what would be done: `Credit project 7 with 12.50, about 2026-11-01`."""
+    """Return the requested action in words: `Credit 12.50 to project 7, about 2026-11-01`."""
     values = question.arguments
     if question.action == "close":
         return f"Close {question.subject} into bills"
@@ -52,7 +52,7 @@ def sentence(question: Approval) -> str:
     return f"Adjust {own_meters.label(values['meter'])} by {values['quantity']:+,} for {about}"
 
 
-def _asked(question: Approval, at: datetime) -> str:
+def _request_note(question: Approval, at: datetime) -> str:
     who = "the schedule" if question.asked_by == approvals.SCHEDULE else escape.markdown(question.asked_by)
     reason = f": {escape.markdown(question.reason, 400)}" if question.reason else ""
     return f"Asked for by {who} {format.age(question.asked_at, at)}{reason}"
@@ -72,8 +72,8 @@ def _buttons(question: Approval, at: datetime) -> None:
 
 
 def _explain(question: Approval, approve: bool) -> None:
-    done = "It is done at once, in the name of the person who asked." if approve else "Nothing is done."
-    st.markdown(f"{done} The audit log keeps both names.")
+    effect = "It is done at once, in the name of the person who asked." if approve else "Nothing is done."
+    st.markdown(f"{effect} The audit log keeps both names.")
     st.text_input("Note (optional)", key=f"approval-note-{question.id}", max_chars=500)
 
 
@@ -85,4 +85,4 @@ def _decide(question: Approval, approve: bool, at: datetime) -> None:
         notices.error(str(error))
         return
     spending.forget()
-    notices.done("Approved and done." if approve else "Refused.")
+    notices.success("Approved and done." if approve else "Refused.")

@@ -1,4 +1,4 @@
-"""Rows as a list of cards, for screens too narrow for columns: plain HTML, which traps no swipe."""
+"""Rows as a list of cards, for screens too narrow for columns: plain HTML, which a finger can scroll."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ def html(rows: Sequence[Row], columns: Sequence[Column], alt: str, unknown: str)
     return f"<ul class='fm-cards' aria-label='{escape(alt)}'>{items}{more}</ul>"
 
 
-def height(made: str) -> int:
-    """Return about how many pixels the cards of `html` take on a phone, before they are drawn."""
-    lines = sum(max(1, ceil(len(_plain(head)) / 40)) for head in _HEAD.findall(made))
-    details = sum(ceil(len(_plain(below)) / 50) for below in _BELOW.findall(made))
-    return 19 * made.count("<li>") + 24 * lines + 19 * details
+def height(markup: str) -> int:
+    """Return the approximate height in pixels of the cards of `html` on a phone, before they are drawn."""
+    lines = sum(max(1, ceil(len(_plain(head)) / 40)) for head in _HEAD.findall(markup))
+    details = sum(ceil(len(_plain(below)) / 50) for below in _BELOW.findall(markup))
+    return 19 * markup.count("<li>") + 24 * lines + 19 * details
 
 
 def _plain(markup: str) -> str:
@@ -37,16 +37,20 @@ def _plain(markup: str) -> str:
 
 
 def parts(columns: Sequence[Column]) -> tuple[Column, Column | None, list[Column]]:
-    """Return the columns of the title, the figure and the details; what is not asked for is chosen."""
+    """Return the columns of the title, the figure and the details, with a default for each."""
     offered = [column for column in columns if column.narrow != "hidden"]
     free = [column for column in offered if column.narrow is None]
     title = next((c for c in offered if c.narrow == "title"), None)
     title = title or next((c for c in free if c.kind == "name"), offered[0])
     figure = next((c for c in offered if c.narrow == "figure"), None)
     figure = figure or next((c for c in free if c.kind in NUMBERS), None)
-    asked = [c for c in offered if c.narrow == "detail"]
-    chosen = asked or [c for c in free if c.kind != "id"]
-    return title, figure, [c for c in chosen if c not in (title, figure)][: len(asked) or DETAILS]
+    detail_columns = [c for c in offered if c.narrow == "detail"]
+    candidates = detail_columns or [c for c in free if c.kind != "id"]
+    return (
+        title,
+        figure,
+        [c for c in candidates if c not in (title, figure)][: len(detail_columns) or DETAILS],
+    )
 
 
 def _card(row: Row, title: Column, figure: Column | None, details: Sequence[Column], unknown: str) -> str:

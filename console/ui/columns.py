@@ -1,4 +1,4 @@
-"""The description of a table's columns, from which the grid, the plain table and the cards are drawn."""
+"""The description of a table's columns, for the grid, the plain table and the cards."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ NUMBERS: tuple[Kind, ...] = ("count", "bytes", "money", "percent", "seconds")
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the row's key, its heading, and what kind of value it holds.
+    """A column: the row's key, its heading, and the kind of its value.
 
-    `name` is chosen by outsiders; `percent` is a fraction, 1.0 for 100 %; `state` holds a `states.State`;
-    `age` an instant shown as "3 h ago". `link` gives the address that a row's cell leads to. `narrow` is the
-    cell's place in a card on a phone; without it the first name is the title and the first number the figure.
+    `name` is chosen by outsiders; `percent` is a fraction, 1.0 for 100 %; `state` holds a
+    `states.StatusLabel`; `age` an instant shown as "3 h ago". `link` returns the address of a row's cell.
+    `narrow` is the cell's place in a card on a phone; without it the first name is the title and the first
+    number the figure.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""A question before something is done: it stays open while the page around it renews itself."""
+"""A question before an action: it stays open while the page around it renews itself."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ def button(label: str, key: str, icon: str, **options: str) -> None:
 
 
 def ask(key: str, title: str, body: Callable[[], None], yes: str, do: Callable[[], None]) -> None:
-    """If the question `key` is open, show it; on `yes`, `do` it and close."""
+    """Show the question `key` if it is open; on `yes`, call `do` and close it."""
     if st.session_state.get("question") != key:
         return
 

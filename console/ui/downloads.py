@@ -36,7 +36,7 @@ def of_export(label: str, export: Export, file_name: str, key: str) -> None:
 
 
 def offer(label: str, make: Callable[[], str | bytes], file_name: str, mime: str, key: str) -> None:
-    """Offer a file that `make` makes, for the person who looks at the page, when it is clicked."""
+    """Offer a file that `make` returns, for the person at the page, when it is clicked."""
     st.download_button(
         label,
         data=as_current_person(make),
@@ -48,23 +48,25 @@ def offer(label: str, make: Callable[[], str | bytes], file_name: str, mime: str
     )
 
 
-def checked(month: Month, totals: Sequence[Row]) -> None:
+def show_checksum(month: Month, totals: Sequence[Row]) -> None:
     """Show the CSV's rows, its total beside the screen's, and its SHA-256, computed anew.
 
     The same month is the same file wherever it is exported; a Parquet file holds the same rows, but is
     not the same bytes under another version of its writer.
     """
-    made = _csv(month)
-    rows = list(csv.DictReader(io.StringIO(made)))
+    content = _csv(month)
+    rows = list(csv.DictReader(io.StringIO(content)))
     for total in totals:
         currency = total["currency"]
-        held = sum((Decimal(row["total_charge"]) for row in rows if row["currency"] == currency), Decimal(0))
-        agrees = "equals" if held == total["total_charge"] else "DIFFERS from"
-        st.caption(
-            f"{format.many(len(rows), 'row')} · the file's total {format.money(held, currency)} {agrees} "
-            f"the total above, {format.money(total['total_charge'], currency)}"
+        file_total = sum(
+            (Decimal(row["total_charge"]) for row in rows if row["currency"] == currency), Decimal(0)
         )
-    st.caption(f"SHA-256 of the CSV: {hashlib.sha256(made.encode()).hexdigest()}")
+        agrees = "equals" if file_total == total["total_charge"] else "DIFFERS from"
+        st.caption(
+            f"{format.many(len(rows), 'row')} · the file's total {format.money(file_total, currency)} "
+            f"{agrees} the total above, {format.money(total['total_charge'], currency)}"
+        )
+    st.caption(f"SHA-256 of the CSV: {hashlib.sha256(content.encode()).hexdigest()}")
 
 
 def _csv(month: Month) -> str:
@@ -80,8 +82,8 @@ def _csv_counted(export: Export) -> tuple[str, Contents]:
 
 
 def _manifest(month: Month) -> str:
-    made, contents = _csv_counted(Export.for_month(month))
-    return manifest.as_text(f"fleetmeter-{month}.csv", contents, hashlib.sha256(made.encode()).hexdigest())
+    content, contents = _csv_counted(Export.for_month(month))
+    return manifest.as_text(f"fleetmeter-{month}.csv", contents, hashlib.sha256(content.encode()).hexdigest())
 
 
 def _parquet(month: Month) -> bytes:

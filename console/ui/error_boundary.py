@@ -1,4 +1,4 @@
-"""What a page shows instead of a traceback: one sentence, a reference, and a way to try again."""
+"""Show an error instead of a traceback: one sentence, a reference, and a button to try again."""
 
 import functools
 import secrets
@@ -20,13 +20,13 @@ from metering.errors import (
     SettingsError,
 )
 
-# What these say is for the platform's own people: it names the database's address or role.
+# Their messages are for the platform's own people: they name the database's address or role.
 OPERATIONAL = (DatabaseUnavailable, SchemaError, SettingsError, ScopeNotEnforced)
 LOG = structlog.get_logger("console")
 
 
 def render_error(error: Exception) -> bool:
-    """Show `error` as a sentence with the reference under which the log has it; True: it is shown."""
+    """Show `error` as a sentence with its reference in the log; return True: it is shown."""
     reference = secrets.token_hex(4)
     LOG.error(
         "page failed", reference=reference, exc_info=not isinstance(error, FleetmeterError), error=str(error)
@@ -52,7 +52,7 @@ def _sentence(error: Exception) -> str:
 
 
 def guarded(part: Callable[..., None]) -> Callable[..., None]:
-    """`part` of a page, showing what goes wrong in it in its place."""
+    """Return `part` of a page such that an error in it is shown in its place."""
 
     @functools.wraps(part)
     def wrapper(*arguments: Any, **options: Any) -> None:
@@ -65,9 +65,9 @@ def guarded(part: Callable[..., None]) -> Callable[..., None]:
 
 
 def optional(part: Callable[..., None]) -> Callable[..., None]:
-    """Show in one line, in its place, why a `part` is not there without which the page still answers.
+    """Return `part`, which shows one line in its place while the database is away.
 
-    What else goes wrong is shown as `guarded` does; the page's own reading says that the database is away.
+    For parts without which the page still answers. Other errors are shown as in `guarded`.
     """
 
     @functools.wraps(part)

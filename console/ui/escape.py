@@ -1,6 +1,6 @@
-"""Names that people on the platform chose: shown whole or cut short, never as markup.
+"""Escape names from users of the platform: shown in full or cut short, never as markup.
 
-Markup is Streamlit's Markdown, HTML, and the marks that turn the direction of writing around.
+Markup is Streamlit's Markdown, HTML, and the marks that reverse the direction of writing.
 """
 
 import re
@@ -16,8 +16,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 @lru_cache(maxsize=4_000)
 def short(name: str, longest: int = LONGEST) -> str:
-    """`name` on one line without control or direction marks, at most `longest` characters."""
-    start = name[: 10 * longest]  # of five thousand characters nobody sees the last
+    """Return `name` on one line without control or direction marks, cut at `longest` characters."""
+    start = name[: 10 * longest]  # of five thousand characters the last are never shown
     visible = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf") or c == "\u200d" else " " for c in start
     )
@@ -25,7 +25,7 @@ def short(name: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-# Read by Streamlit in words that are escaped already: addresses, icons and emoji, arrows.
+# Streamlit reads these in escaped text as well: addresses, icons and emoji, arrows.
 _TURNED = re.compile(
     r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=:)(?=[\w+-]+[/_\w+-]*:)|(?<=-)(?=[->])|(?<=<)(?=[-=])|(?<=[>~])(?==)",
     re.IGNORECASE,
@@ -33,34 +33,34 @@ _TURNED = re.compile(
 
 
 def cell(name: str, longest: int = LONGEST) -> str:
-    """`name` for a table, of which Streamlit makes a CSV as it is.
+    """Return `name` for a table, whose cells Streamlit writes into a CSV unchanged.
 
-    What a spreadsheet would take for a formula begins with a mark that nobody sees.
+    A text that a spreadsheet would take for a formula begins with an invisible mark.
     """
     line = short(name, longest)
     return UNSEEN + line if line.startswith(_FORMULA) else line
 
 
 def markdown(name: str, longest: int = LONGEST) -> str:
-    """`name` so that Streamlit's Markdown shows it as it is."""
+    """Return `name` escaped for Streamlit's Markdown."""
     return _MARKDOWN.sub(r"\\\1", _TURNED.sub(UNSEEN, short(name, longest)))
 
 
 def html(name: str, longest: int = LONGEST) -> str:
-    """`name` as HTML text, in its own direction of writing."""
+    """Return `name` as HTML text, in its own direction of writing."""
     return f"<bdi>{escape(short(name, longest))}</bdi>"
 
 
 def chart(name: str, longest: int = 40) -> str:
-    """`name` for a chart, whose texts Plotly reads as simple HTML."""
+    """Return `name` for a chart, whose texts Plotly reads as simple HTML."""
     return escape(short(name, longest), quote=False)
 
 
 def project(identifier: int, name: str) -> str:
-    """How a project is called in lists: its name and its id."""
+    """Return the label of a project in lists: its name and its id."""
     return f"{short(name, 60)} · {identifier}"
 
 
 def plotly(name: str, longest: int = 60) -> str:
-    """`name` for a chart, whose library reads some HTML: as it is, on one line."""
+    """Return `name` escaped for Plotly, which reads some HTML and formulas, on one line."""
     return escape(short(name, longest)).replace("$", "&#36;")

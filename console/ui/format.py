@@ -32,7 +32,7 @@ __all__ = [
 
 
 def unit_label(unit: str) -> str:
-    """Return how a column of numbers names their unit; empty for a plain count."""
+    """Return the unit's label in a column of numbers; empty for a plain count."""
     return {"count": "", "bytes": "B"}.get(unit, unit)
 
 

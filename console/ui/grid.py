@@ -1,4 +1,4 @@
-"""Rows as Streamlit's own data frame: what the browser is sent, and how it shows each kind of column."""
+"""Rows as Streamlit's own data frame: the data for the browser, and the format of each kind of column."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -25,14 +25,14 @@ TYPES: Mapping[Kind, pa.DataType] = {
 COLOURS = {
     state.label: states.FILLS[state.colour]
     for state in (*vars(states).values(), *states.COVERAGE.values())
-    if isinstance(state, states.State)
+    if isinstance(state, states.StatusLabel)
 }
 
 
 def arrow(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pa.Table:
-    """Return rows under their columns' headings, which a download has too; what is unknown stays missing.
+    """Return rows under their columns' headings, as in a download; an unknown value stays missing.
 
-    By way of pandas the same takes ten times as long. A column with links is followed by their addresses:
+    Through pandas this takes ten times as long. A column with links is followed by their addresses:
     the name stays a text, which sorts and is downloaded as such.
     """
     data: dict[str, pa.Array] = {}
@@ -60,16 +60,16 @@ def _value(value: Any, kind: Kind) -> Any:
 
 
 def height(rows: int) -> int:
-    """Return the pixels of a grid of that many rows, known before it is drawn."""
+    """Return the height in pixels of a grid of `rows` rows, before it is drawn."""
     return HEAD + ROW * min(max(rows, 1), TALLEST)
 
 
 @lru_cache(maxsize=100)
 def configs(columns: tuple[Column, ...], state_labels: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return how to show each column; `state_labels` are those in the rows."""
-    made = {column.label: _config(column, state_labels) for column in columns}
+    """Return the configuration of each column; `state_labels` are those in the rows."""
+    options = {column.label: _config(column, state_labels) for column in columns}
     link = partial(st.column_config.LinkColumn, label="", display_text="→", width=44)
-    return made | {
+    return options | {
         column.label + LINK: link(help=f"Open: {column.label.lower()}") for column in columns if column.link
     }
 
@@ -101,6 +101,6 @@ def _config(column: Column, state_labels: tuple[str, ...]) -> Any:
 
 
 def _colour(label: str) -> str:
-    """Return the colour of a state with words of its own: that of its glyph."""
-    by_glyph = {known.split(maxsplit=1)[0]: colour for known, colour in COLOURS.items()}
+    """Return the colour of a label with words of its own: the colour of its glyph."""
+    by_glyph = {state_label.split(maxsplit=1)[0]: colour for state_label, colour in COLOURS.items()}
     return by_glyph.get(label.split(maxsplit=1)[0], states.FILLS["gray"])

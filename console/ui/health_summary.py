@@ -1,4 +1,4 @@
-"""Is it all right: one line, green or what is not, each with the way to its repair."""
+"""The state of the platform: one green line, or the problems, each with a link to its repair."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,8 +19,8 @@ BUTTON, LINK = 53, 34  # pixels that stand below the sentence there
 LOOKS = {"bad": states.CRITICAL, "warning": states.WARNING}
 
 
-def verdict(problems: Sequence[Problem], at: datetime, here: str = "", well: str = WELL) -> None:
-    """Show `problems`, the worst first, as of `at`; no link to the page one is on, which is `here`."""
+def show_problems(problems: Sequence[Problem], at: datetime, here: str = "", well: str = WELL) -> None:
+    """Show `problems`, the worst first, as of `at`, without links to the current page `here`."""
     if not problems:
         st.success(well, icon=":material/check_circle:")
     else:
@@ -39,7 +39,7 @@ def _problems(problems: Sequence[Problem], at: datetime, here: str) -> None:
 
 
 def _problem(problem: Problem, place: int, at: datetime, here: str) -> None:
-    """Show one line: how bad it is, the sentence that leads to it, its age, and what to do."""
+    """Show one line: severity, a linked sentence, age, and a button or link to the repair."""
     incident = problem.incident
     words = escape.html(problem.sentence, LONGEST)
     target = links.address(problem.page, problem.query)

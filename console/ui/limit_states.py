@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.ui import format, states
-from console.ui.states import State
+from console.ui.states import StatusLabel
 
-HARD = State("▲", "red", "over a hard limit")
-SHOWN = {
+HARD = StatusLabel("▲", "red", "over a hard limit")
+LABELS = {
     "ok": states.WITHIN,
     "near": states.NEAR,
     "over": states.OVER,
@@ -16,23 +16,24 @@ SHOWN = {
 }
 
 
-def shown(row: Mapping[str, Any]) -> State:
-    """Return the state of a limit; at exactly what is included it says so, and alerts as well."""
+def label(row: Mapping[str, Any]) -> StatusLabel:
+    """Return the label of a limit's state; use of exactly the allowance has a label of its own."""
     if row["state"] == "over" and row["used"] == row["included"]:
         return states.AT_LIMIT
-    return SHOWN[row["state"]]
+    return LABELS[row["state"]]
 
 
 def words(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a row of usage against an allowance shows beside its numbers."""
+    """Return the texts of a row of usage against an allowance, beside its numbers."""
     unit = format.unit_label(row["unit"])
-    return {"shown": shown(row), "unit": unit, "kind": beyond(row), "end": reached(row)}
+    return {"shown": label(row), "unit": unit, "kind": beyond(row), "end": reached(row)}
 
 
 def beyond(row: Mapping[str, Any]) -> str:
-    """Say what happens beyond an allowance: the backend may ask about a hard limit, nothing is refused.
+    """Return the consequence of use beyond an allowance.
 
-    Also that the allowance is not all of what the plan includes, since the month is not a whole one.
+    The backend may ask about a hard limit; nothing is refused. The text also says when the allowance is in
+    proportion to a part of the month.
     """
     part = "; in proportion" if row.get("in_proportion") else ""
     if not row["hard"]:
@@ -42,7 +43,7 @@ def beyond(row: Mapping[str, Any]) -> str:
 
 
 def reached(row: Mapping[str, Any]) -> str:
-    """Say when an allowance will be exhausted, or why no day can be named. As text it sorts by the day."""
+    """Return when an allowance will be exhausted, or why no day can be named; as text it sorts by the day."""
     if row["used"] is None:
         return "unknown"
     if row["exhausted_at"] is not None:

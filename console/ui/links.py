@@ -1,6 +1,6 @@
-"""Addresses inside the console, so that whatever has a page is a link to it, in the same tab.
+"""Addresses and links inside the console, which open in the same tab.
 
-`console.js` follows these links without loading the page anew: the session and its caches stay.
+`console.js` follows these links without reloading the page: the session and its caches stay.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from metering.catalogue.periods import Month
 
 
 def address(page: str, query: Mapping[str, object] | None = None) -> str:
-    """Return the address of the page of that key; what is None in `query` is left out."""
-    given = {name: str(value) for name, value in (query or {}).items() if value is not None}
+    """Return the address of the page `page`; parameters that are None are left out."""
+    parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
     path = "/" if page == "overview" else f"/{page}"
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def project(project_id: int, meter: str | None = None) -> str:
@@ -40,20 +40,20 @@ def month(of: Month | str) -> str:
 
 
 def search(words: str) -> str:
-    """Return the address of what a search finds."""
+    """Return the address of the results of a search."""
     return address("search", {"q": words})
 
 
-def pages(page: str, shown: int, more: bool) -> str:
-    """Return the number of the page that is `shown` and links to the first and the next, as HTML.
+def pages(page: str, number: int, more: bool) -> str:
+    """Return the page's `number` and links to the first and the next page, as HTML.
 
-    The links keep what else the address says; empty where there is one page only.
+    The links keep the other parameters of the address; empty where there is one page only.
     """
     here = {name: value for name, value in st.query_params.items() if name != "page"}
-    steps = [anchor(address(page, here), "First page")] if shown > 1 else []
+    steps = [anchor(address(page, here), "First page")] if number > 1 else []
     if more:
-        steps.append(anchor(address(page, here | {"page": shown + 1}), "Next page"))
-    return f"Page {shown} · " + " · ".join(steps) if steps else ""
+        steps.append(anchor(address(page, here | {"page": number + 1}), "Next page"))
+    return f"Page {number} · " + " · ".join(steps) if steps else ""
 
 
 def anchor(target: str, inner: str) -> str:

@@ -1,4 +1,4 @@
-"""A short table to read, as HTML with links: where people arrive, a grid to sort would hold up the page."""
+"""A short table as HTML with links: on the first page, a sortable grid would delay everything else."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

@@ -21,7 +21,7 @@ def offer(
     organization: tuple[int, str] | None = None,
     project: tuple[int, str] | None = None,
 ) -> None:
-    """Offer the notes of a chart and, to operators, to write one; `last` is the day that is proposed.
+    """Offer the notes of a chart and, to operators, a form; `last` is the proposed day.
 
     `organization` and `project` are ids and names that a note can be about, beside the whole fleet.
     """
@@ -67,12 +67,12 @@ def _form(last: date, organization: tuple[int, str] | None, project: tuple[int, 
         words = st.text_input("What happened", max_chars=TEXT, key="note-text")
         if not st.form_submit_button("Save note", type="primary", key="note-save"):
             return
-    chosen: Sequence[date] = days if isinstance(days, tuple) else (days,)
-    if not chosen:
+    dates: Sequence[date] = days if isinstance(days, tuple) else (days,)
+    if not dates:
         st.error("A note needs a day.")
         return
     try:
-        annotations.write(Note(chosen[0], chosen[-1], kind, words, *about[whom]))
+        annotations.write(Note(dates[0], dates[-1], kind, words, *about[whom]))
     except FleetmeterError as error:
         st.error(str(error))
     else:

@@ -1,4 +1,4 @@
-"""Notices that outlive the run that makes them: a run that ends with st.rerun() may lose its own."""
+"""Notices that are shown in the next run: a run that ends with st.rerun() may lose its own."""
 
 from typing import NamedTuple
 
@@ -13,17 +13,17 @@ class _Notice(NamedTuple):
 
 
 def error(sentence: str) -> None:
-    """Show, in the next run, why something was not done; names in it are escaped."""
+    """Show an error in the next run; names in it are escaped."""
     _keep(_Notice(escape.markdown(sentence, 400), ":material/error:"))
 
 
-def done(sentence: str) -> None:
-    """Show, in the next run, what was done; names in it are escaped."""
+def success(sentence: str) -> None:
+    """Show a success in the next run; names in it are escaped."""
     _keep(_Notice(escape.markdown(sentence, 400), ":material/check_circle:"))
 
 
 def show() -> None:
-    """Show what the run before has left, for ten seconds."""
+    """Show the notices of the run before, for ten seconds."""
     for notice in st.session_state.pop("notices", []):
         st.toast(notice.text, icon=notice.icon, duration="long")
 

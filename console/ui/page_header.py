@@ -1,4 +1,4 @@
-"""A page's head: what it is, a search over everything, and of when its figures are, once they are read."""
+"""The head of a page: its title, a search over everything, and the instant of its figures."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,10 +18,10 @@ KEYS = "Keys: `/` searches, `r` reads the figures again, Tab and Enter reach eve
 
 
 def head(title: str, renews: bool = False) -> Callable[[datetime], None]:
-    """Show the title, the search and a refresh button; returns a function that shows the figures' instant.
+    """Show the title, the search and a refresh button; return a function that shows the figures' instant.
 
-    With `renews` the page is drawn anew each 30 s (`?every=` in the address), from what is cached;
-    `console.js` waits while somebody types or is asked something.
+    With `renews` the page is drawn again every 30 s (`?every=` in the address), from the cache;
+    `console.js` waits while somebody types or a dialog is open.
     """
     notices.show()
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
@@ -65,7 +65,7 @@ def _searched() -> None:
 def _renewed() -> None:
     address.parse("every", address.one_of(tuple(EVERY)), "one of 30, 60, 300 seconds or off")
     st.session_state.setdefault("every", "30")
-    chosen = st.selectbox(
+    interval = st.selectbox(
         "Refresh every",
         list(EVERY),
         format_func=lambda seconds: f"⟳ {EVERY[seconds]}",
@@ -73,9 +73,9 @@ def _renewed() -> None:
         label_visibility="collapsed",
         width=110,
     )
-    address.write("every", None if chosen == "30" else chosen)
-    if chosen != "off":
-        st.button("Read again", key=f"renew-{chosen}")  # not seen; console.js presses it
+    address.write("every", None if interval == "30" else interval)
+    if interval != "off":
+        st.button("Read again", key=f"renew-{interval}")  # not seen; console.js presses it
 
 
 def loading() -> AbstractContextManager[object]:
@@ -85,10 +85,10 @@ def loading() -> AbstractContextManager[object]:
 
 @st.fragment(run_every=10)
 def _stamp(at: datetime) -> None:
-    st.caption(said(at, now()))
+    st.caption(age_sentence(at, now()))
 
 
-def said(at: datetime, current: datetime) -> str:
+def age_sentence(at: datetime, current: datetime) -> str:
     """Return the sentence on the age of the figures read at `at`; amber when they are old."""
     sentence = f"Data as of {format.stamp(at)} · {format.age(at, current)}"
     return f":orange[:material/warning: {sentence}]" if current - at > OLD else sentence

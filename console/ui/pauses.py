@@ -20,13 +20,13 @@ HOURS = (1, 4, 12, 24, 48, 72)
 
 @cached
 def read(scope: Scope) -> list[Pause]:
-    """Return the pauses that are not over; nothing for an organization's viewer."""
+    """Return the current pauses; none for an organization's viewer."""
     with read_transaction_as(scope) as page:
         return queue.paused(page.connection, page.at)
 
 
 def notice(pauses: Sequence[Pause]) -> None:
-    """Name the jobs that the schedule leaves out, until when, why and by whom."""
+    """Name the paused jobs, with end, reason and person."""
     for paused in pauses:
         st.warning(sentence(paused), icon=":material/pause_circle:")
 

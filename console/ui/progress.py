@@ -1,4 +1,4 @@
-"""Runs as they go: what was asked for, how far it is, what came of it."""
+"""The progress of runs: request, progress and result."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def badge(run: Mapping[str, Any]) -> None:
 
 
 def follow(key: str) -> None:
-    """Show the runs that this page asked for under `key`, until and after they end."""
+    """Show the runs that this page requested under `key`, until and after they end."""
     run_ids = st.session_state.get(f"followed-{key}", [])
     if not run_ids:
         return
@@ -34,7 +34,7 @@ def follow(key: str) -> None:
 
 
 def started(key: str, run_ids: Sequence[int]) -> None:
-    """From now on `follow(key)` shows these runs."""
+    """Make `follow(key)` show these runs."""
     st.session_state[f"followed-{key}"] = list(run_ids)
     st.session_state.pop(f"over-{key}", None)
 
@@ -61,7 +61,7 @@ def _render(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def line(run: Mapping[str, Any]) -> None:
-    """Render one run, which links to its page: what, state, progress or result."""
+    """Render one run with a link to its page: job, state, progress or result."""
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(run)
         st.markdown(f"**[{title(run)}]({links.run(run['id'])})**", width="content")
@@ -73,15 +73,19 @@ def line(run: Mapping[str, Any]) -> None:
 
 
 def bar(run: Mapping[str, Any]) -> None:
-    """Render how far a running run is, and how long the rest takes at its pace so far."""
-    done, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
+    """Render the progress of a running run, and the time left at its pace so far."""
+    completed, total = run["progress"].get("done", 0), run["progress"].get("total", 0)
     what = escape.markdown(str(run["progress"].get("what", "working")))
-    text = f"{what} · {done:,} of {total:,}{left(done, total, run['seconds'])}" if total else "starting"
-    st.progress(min(1.0, done / total) if total else 0.0, text=text)
+    text = (
+        f"{what} · {completed:,} of {total:,}{remaining_time(completed, total, run['seconds'])}"
+        if total
+        else "starting"
+    )
+    st.progress(min(1.0, completed / total) if total else 0.0, text=text)
 
 
-def left(done: int, total: int, seconds: float | None) -> str:
-    """Return when the rest will be done, judged by the pace so far; nothing while that is unknown."""
-    if not done or not seconds or done >= total:
+def remaining_time(completed: int, total: int, seconds: float | None) -> str:
+    """Return the time left at the pace so far, in words; empty while that is unknown."""
+    if not completed or not seconds or completed >= total:
         return ""
-    return f" · about {format.duration(seconds * (total - done) / done)} left"
+    return f" · about {format.duration(seconds * (total - completed) / completed)} left"

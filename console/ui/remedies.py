@@ -1,4 +1,4 @@
-"""What can be done about an incident: a button that asks for a run, or the page on which to do it."""
+"""Remedies of incidents: a button that requests a run, or a link to the page for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from metering.catalogue.sources import SOURCE_LABELS
 from metering.config.oidc import Role
 from metering.runs import definitions
 
-# Where one looks at an incident of that kind, or mends it by hand.
+# The page on which an incident of that kind is shown, or mended by hand.
 PAGES = {
     "limit": "limits",
     "anomaly": "project",
@@ -34,14 +34,14 @@ PAGES = {
     **dict.fromkeys(("correction_not_applied", "correction_moved"), "billing"),
     **dict.fromkeys(("session_lost", "client_id_taken", "budget"), "billing"),
 }
-BY_MONTH = ("unbilled", "project_moved", "correction_moved")  # the page is asked for the month
+BY_MONTH = ("unbilled", "project_moved", "correction_moved")  # the link to the page names the month
 LABELS = {"limits": "See limits", "project": "See the project", "health": "See health"}
 LABELS |= {"snapshots": "See snapshots", "jobs": "See jobs", "billing": "See billing"}
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """A run that mends an incident: the button's label, who may ask for it, and how it is asked for."""
+    """A run that mends an incident: the button's label, the role it needs, and the request."""
 
     label: str
     explanation: str
@@ -50,9 +50,9 @@ class Remedy:
 
 
 def offer(incident: Incident, place: str, here: str = "") -> None:
-    """Show the button that mends an open incident, or a link to the page where that is done.
+    """Show the button that mends an open incident, or a link to the page for it.
 
-    `place`: the key of the progress that the page follows. No link to the page one is on, `here`.
+    `place`: the key of the progress that the page follows. No link to the current page `here`.
     """
     remedy = None if incident.resolved_at else find(incident, now())
     page = PAGES.get(incident.kind)
@@ -76,7 +76,7 @@ def _button(remedy: Remedy, incident: Incident, place: str) -> None:
 
 
 def find(incident: Incident, at: datetime) -> Remedy | None:
-    """Return the run that may mend an incident; None where a person has to do something else."""
+    """Return the run that may mend an incident; None where no run can."""
     try:
         return REMEDIES[incident.kind](incident, at)
     except KeyError:

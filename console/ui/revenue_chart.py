@@ -52,10 +52,10 @@ def _top(revenue: Revenue) -> dict[str, dict[Month, Decimal]]:
         own = series.setdefault(name, {})
         own[running] = own.get(running, Decimal(0)) + amount
     ranked = sorted(series, key=lambda name: (-sum(series[name].values(), Decimal(0)), name))
-    shown = ranked if len(ranked) <= SERIES else ranked[: SERIES - 1]
-    top = {name: series[name] for name in shown}
+    top_names = ranked if len(ranked) <= SERIES else ranked[: SERIES - 1]
+    top = {name: series[name] for name in top_names}
     rest: dict[Month, Decimal] = {}
-    for name in ranked[len(shown) :]:
+    for name in ranked[len(top_names) :]:
         for month, amount in series[name].items():
             rest[month] = rest.get(month, Decimal(0)) + amount
     return top | ({REST: rest} if rest else {})

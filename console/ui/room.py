@@ -1,4 +1,4 @@
-"""Room for what Streamlit draws late, so that what stands below does not move when it comes.
+"""Reserve height for elements that Streamlit draws late, so that the elements below do not move.
 
 Streamlit shows a low placeholder until the code of an element has arrived. `console.index` puts a style for
 each multiple of STEP into the page: as long as a container holds a placeholder, it is that high.

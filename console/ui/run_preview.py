@@ -45,7 +45,7 @@ ALERTS = (
 
 
 def render(changes: Mapping[str, Any], key: str) -> None:
-    """Render what the run would change: rows, usage and money, then by project."""
+    """Render the changes that the run would make: rows, usage and money, then by project."""
     rows = [
         {
             "what": f"{label}: {name.replace('_', ' ')}",

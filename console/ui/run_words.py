@@ -1,4 +1,4 @@
-"""A job run in words: its state, what was asked for, what came of it."""
+"""A job run in words: its state, request and result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ LOOKS = {
 
 
 def look(run: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return icon, colour and label of a run's state; the label counts what the run left out."""
+    """Return icon, colour and label of a run's state; the label counts the left out parts."""
     if run.get("dry_run") and run["state"] == "succeeded":
         return ":material/visibility:", "violet", "Preview"
     missing = left_out(run["result"] or {}, run["errors"] or ())
@@ -37,7 +37,7 @@ def title(run: Mapping[str, Any]) -> str:
 
 
 def detail(run: Mapping[str, Any]) -> str:
-    """Who asked, how long it took, what came of it, as Markdown."""
+    """Return the requester, duration and result of a run, as Markdown."""
     parts = [f"run {run['id']}", f"triggered by {escape.markdown(run['requested_by'])}"]
     if run["finished_at"] and run["seconds"] is not None:
         parts.append(f"took {format.duration(run['seconds'])}")
@@ -47,16 +47,16 @@ def detail(run: Mapping[str, Any]) -> str:
 
 
 def outcome(run: Mapping[str, Any]) -> str:
-    """Return the sentence of a run's end: its result or last error, and how many it left out."""
+    """Return the result of a run as a sentence: its summary or last error, and how many it left out."""
     errors = [
         str(error.get("error", "")) if isinstance(error, dict) else str(error) for error in run["errors"]
     ]
     if run["state"] != "succeeded":
         return errors[-1] if errors else ""
     is_preview = bool(run.get("dry_run"))
-    done = words.describe(run["result"] or {}, is_preview)
+    summary = words.describe(run["result"] or {}, is_preview)
     if is_preview:
-        return f"Preview, nothing was changed: {done}" if done else "Preview: nothing to do"
+        return f"Preview, nothing was changed: {summary}" if summary else "Preview: nothing to do"
     if errors:
-        done = "; ".join(filter(None, [done, f"{len(errors)} left out, the first: {errors[0]}"]))
-    return done or "nothing to do"
+        summary = "; ".join(filter(None, [summary, f"{len(errors)} left out, the first: {errors[0]}"]))
+    return summary or "nothing to do"

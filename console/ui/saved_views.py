@@ -14,19 +14,19 @@ from metering.errors import FleetmeterError
 
 
 def offer(page: View) -> None:
-    """Offer the views that are kept, and to keep this one: the address as it is now."""
+    """Offer the saved views, and a form to save the current address as one."""
     with st.popover("Views", icon=":material/bookmark:", key="views"):
         with read_transaction() as reading:
-            kept = saved_views.read(reading.connection, current_person().actor)
-        for view in kept:
+            views = saved_views.read(reading.connection, current_person().actor)
+        for view in views:
             _line(view)
-        if not kept:
+        if not views:
             st.caption("No view is saved yet. A view is this page's question under a name.")
         _form(page)
 
 
 def address(view: Row) -> str:
-    """Return the address of a saved view, whose query was written by a person: read and written anew."""
+    """Return the address of a saved view; its query, written by a person, is parsed and encoded again."""
     return links.address(view["page"], dict(parse_qsl(view["address"])))
 
 

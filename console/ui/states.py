@@ -1,4 +1,4 @@
-"""What glyphs and colours mean, the same on every page: one glyph, one colour, one meaning.
+"""The labels of states, the same on every page: one glyph, one colour, one meaning.
 
 Red: beyond a limit, lost or refused; amber: near a limit or incomplete; green: well; blue: in progress;
 violet: carried over or a preview; grey: nothing to measure or unknown.
@@ -32,7 +32,7 @@ TEXTS: Mapping[Colour, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class State:
+class StatusLabel:
     """A glyph, its colour and the word beside it."""
 
     glyph: str
@@ -41,45 +41,45 @@ class State:
 
     @property
     def label(self) -> str:
-        """The glyph and the word, as in cells and pills."""
+        """Return the glyph and the word, as in cells and pills."""
         return f"{self.glyph} {self.word}"
 
 
-OVER = State("▲", "red", "over")
-AT_LIMIT = State("▲", "red", "at the limit")
-NEAR = State("◐", "orange", "near")
-WITHIN = State("●", "green", "within")
-UNKNOWN = State("–", "gray", "unknown")
-CRITICAL = State("▲", "red", "critical")
-WARNING = State("◐", "orange", "warning")
-ALIVE = State("●", "green", "alive")
-GONE = State("✕", "red", "gone")
-ENDED = State("–", "gray", "ended")
-DONE = State("●", "green", "well")
-TO_DO = State("▲", "red", "to do")
-ACTIVE = State("●", "green", "active")
-EXPIRED = State("–", "gray", "expired")
-REVOKED = State("–", "gray", "revoked")
-FRESH = State("●", "green", "fresh")
-STALE = State("◐", "orange", "stale")
-NEVER_MEASURED = State("–", "gray", "never measured")
-SEALED = State("●", "green", "sealed")
-NOT_SEALED = State("○", "red", "not sealed")
-NOT_EXPECTED = State("–", "gray", "not expected")
-OLD = State("↷", "violet", "old")
+OVER = StatusLabel("▲", "red", "over")
+AT_LIMIT = StatusLabel("▲", "red", "at the limit")
+NEAR = StatusLabel("◐", "orange", "near")
+WITHIN = StatusLabel("●", "green", "within")
+UNKNOWN = StatusLabel("–", "gray", "unknown")
+CRITICAL = StatusLabel("▲", "red", "critical")
+WARNING = StatusLabel("◐", "orange", "warning")
+ALIVE = StatusLabel("●", "green", "alive")
+GONE = StatusLabel("✕", "red", "gone")
+ENDED = StatusLabel("–", "gray", "ended")
+PASSED = StatusLabel("●", "green", "well")
+TO_DO = StatusLabel("▲", "red", "to do")
+ACTIVE = StatusLabel("●", "green", "active")
+EXPIRED = StatusLabel("–", "gray", "expired")
+REVOKED = StatusLabel("–", "gray", "revoked")
+FRESH = StatusLabel("●", "green", "fresh")
+STALE = StatusLabel("◐", "orange", "stale")
+NEVER_MEASURED = StatusLabel("–", "gray", "never measured")
+SEALED = StatusLabel("●", "green", "sealed")
+NOT_SEALED = StatusLabel("○", "red", "not sealed")
+NOT_EXPECTED = StatusLabel("–", "gray", "not expected")
+OLD = StatusLabel("↷", "violet", "old")
 
 NEAR_SHARE = Decimal("0.8")  # of what is included: amber from here, red above 100 %
 
-COVERAGE: Mapping[str, State] = {
-    "measured": State("●", "green", "measured"),
-    "zero": State("0", "blue", "nothing used"),
-    "partial": State("◐", "orange", "partial"),
-    "missing": State("○", "red", "missing"),
-    "carried": State("↷", "violet", "carried"),
-    "denied": State("✕", "red", "denied"),
-    "failed": State("✕", "red", "failed"),
-    "not_started": State("–", "gray", "not started"),
-    "not_configured": State("–", "gray", "not configured"),
+COVERAGE: Mapping[str, StatusLabel] = {
+    "measured": StatusLabel("●", "green", "measured"),
+    "zero": StatusLabel("0", "blue", "nothing used"),
+    "partial": StatusLabel("◐", "orange", "partial"),
+    "missing": StatusLabel("○", "red", "missing"),
+    "carried": StatusLabel("↷", "violet", "carried"),
+    "denied": StatusLabel("✕", "red", "denied"),
+    "failed": StatusLabel("✕", "red", "failed"),
+    "not_started": StatusLabel("–", "gray", "not started"),
+    "not_configured": StatusLabel("–", "gray", "not configured"),
 }
 STATES = {name: state.label for name, state in COVERAGE.items()}
 LEGEND = (
@@ -88,8 +88,8 @@ LEGEND = (
 )
 
 
-def of_share(used: float | Decimal | None, included: float | Decimal | None) -> State:
-    """Return the state of a use against an allowance: red from 100 %, amber from 80 %."""
+def of_share(used: float | Decimal | None, included: float | Decimal | None) -> StatusLabel:
+    """Return the label of a use against an allowance: red from 100 %, amber from 80 %."""
     if used is None or included is None:
         return UNKNOWN
     if used >= included:
@@ -97,8 +97,8 @@ def of_share(used: float | Decimal | None, included: float | Decimal | None) -> 
     return NEAR if Decimal(used) >= NEAR_SHARE * Decimal(included) else WITHIN
 
 
-def html(state: State) -> str:
-    """Return the state as a coloured text for our own HTML."""
+def html(state: StatusLabel) -> str:
+    """Return the label as a coloured text for our own HTML."""
     light, dark = TEXTS[state.colour]
     return (
         f"<span style='color:light-dark({light},{dark});font-weight:600;white-space:nowrap'>"
@@ -106,6 +106,6 @@ def html(state: State) -> str:
     )
 
 
-def markdown(state: State) -> str:
-    """Return the state as a badge for Streamlit's Markdown."""
+def markdown(state: StatusLabel) -> str:
+    """Return the label as a badge for Streamlit's Markdown."""
     return f":{state.colour}-badge[{state.label}]"

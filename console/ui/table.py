@@ -21,10 +21,10 @@ def table(
     height: int | Literal["auto"] = "auto",
     placeholder: str = format.UNKNOWN,
 ) -> list[int]:
-    """Show rows; with `select`, return the numbers of those that are ticked (`one`: at most one).
+    """Show rows; with `select`, return the numbers of the ticked rows (`one`: at most one).
 
-    `key` also names the file of a download. Streamlit remembers places, not rows: once other rows stand
-    there, nothing is ticked any more. The cards of a narrow screen cannot be ticked.
+    `key` also names the file of a download. Streamlit remembers positions, not rows: once other rows are
+    there, none is ticked any more. The cards of a narrow screen cannot be ticked.
     """
     with st.container(key=f"wide-{key}"):
         frame = st.dataframe(
@@ -45,7 +45,7 @@ def table(
 
 
 def untick(key: str) -> None:
-    """Tick nothing any more in the table of that key."""
+    """Untick every row of the table of that key."""
     for name in st.session_state:
         if str(name).startswith(f"{key}-"):
             st.session_state[name] = {"selection": {"rows": [], "columns": [], "cells": []}}

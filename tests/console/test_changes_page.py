@@ -21,10 +21,10 @@ Open = Callable[..., AppTest]
 LOOKED = "coverage->'mqtt'->>'state' NOT IN ('missing', 'not_configured', 'not_started')"
 
 
-def asked_of(**address: str) -> Any:
-    asked, wrong = read(address, datetime.now(UTC).date())
+def question_of(**address: str) -> Any:
+    question, wrong = read(address, datetime.now(UTC).date())
     assert wrong == []
-    return asked
+    return question
 
 
 def plain(platform: Platform, meter: str, days: tuple[date, date]) -> dict[int, int]:
@@ -43,22 +43,22 @@ def plain(platform: Platform, meter: str, days: tuple[date, date]) -> dict[int, 
 
 @pytest.mark.parametrize("meter", ["mqtt_inbound", "mqtt_outbound_bytes"])
 def test_contributions_equal_the_rows_of_both_periods(meter: str, engine: Engine, fleet: Fleet) -> None:
-    asked = asked_of(meters=meter)
+    asked = question_of(meters=meter)
     with read_transaction_as(None) as page:
         found = reading.read(page.connection, asked, page.at).comparison
     before, after = (plain(Platform(engine), meter, days) for days in (asked.before, asked.after))
-    apart = {one.project for one in found.apart}
+    incomparable = {one.project for one in found.incomparable}
     assert found.by["project"]
     for part in found.by["project"]:
         assert part.before == before.get(part.key, 0)
         assert part.after == after.get(part.key, 0)
-    assert {part.key for part in found.by["project"]} | apart == set(before) | set(after)
+    assert {part.key for part in found.by["project"]} | incomparable == set(before) | set(after)
     for dimension in DIMENSIONS:
         assert sum(part.change for part in found.by[dimension]) == found.change
 
 
 def test_a_contribution_leads_one_step_further_and_to_its_hours(open_page: Open, fleet: Fleet) -> None:
-    asked = asked_of(by="organization", meters="mqtt_inbound")
+    asked = question_of(by="organization", meters="mqtt_inbound")
     with read_transaction_as(None) as page:
         found = reading.read(page.connection, asked, page.at)
     largest = found.comparison.by["organization"][0]
@@ -77,7 +77,7 @@ def test_a_projects_devices_and_the_other_ones_are_its_change(
 ) -> None:
     project = fleet.projects[0]
     address = {"by": "device", "meters": "mqtt_inbound", "where": f"project:{project}"}
-    asked = asked_of(**address)
+    asked = question_of(**address)
     for day, device, messages in (
         (asked.before[0], "arm", 60),
         (asked.after[0], "arm", 30),
@@ -123,7 +123,7 @@ def test_a_wrong_address_is_named(open_page: Open, fleet: Fleet) -> None:
 
 
 def test_an_organizations_people_see_their_own_change_only(engine: Engine, rivals: TwoTenants) -> None:
-    asked = asked_of(by="organization", meters="mqtt_inbound")
+    asked = question_of(by="organization", meters="mqtt_inbound")
     found = {}
     for scope in (None, (rivals.organization,)):
         with read_transaction_as(scope) as page:
@@ -135,7 +135,7 @@ def test_an_organizations_people_see_their_own_change_only(engine: Engine, rival
 
 
 def test_money_compares_closed_months_and_counts_no_open_one(engine: Engine, fleet: Fleet) -> None:
-    asked = asked_of(meters="charge", range="month")
+    asked = question_of(meters="charge", range="month")
     assert asked.after[1] < datetime.now(UTC).date().replace(day=1)
     assert asked.before[1] + timedelta(days=1) == asked.after[0]
     with read_transaction_as(None) as page:
@@ -146,5 +146,5 @@ def test_money_compares_closed_months_and_counts_no_open_one(engine: Engine, fle
         first=asked.after[0],
         currency=found.currency,
     )
-    apart = sum(one.after or 0 for one in found.comparison.apart)
-    assert found.comparison.after + apart == billed
+    incomparable = sum(one.after or 0 for one in found.comparison.incomparable)
+    assert found.comparison.after + incomparable == billed

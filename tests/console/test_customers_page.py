@@ -162,8 +162,8 @@ def test_a_hard_limit_is_not_said_to_refuse() -> None:
     row = {"used": 11, "included": 10, "hard": True, "state": "hard"}
     assert limit_states.beyond(row) == "hard limit; not enforced: still counting"
     assert limit_states.beyond(row | {"used": 10}) == "hard limit"
-    assert limit_states.shown(row).label == "▲ over a hard limit"
-    assert limit_states.shown(row | {"used": 10, "state": "over"}).label == "▲ at the limit"
+    assert limit_states.label(row).label == "▲ over a hard limit"
+    assert limit_states.label(row | {"used": 10, "state": "over"}).label == "▲ at the limit"
 
 
 def test_a_burn_down_ends_where_the_table_says(open_page: Open, fleet: Fleet, engine: Engine) -> None:

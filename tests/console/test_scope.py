@@ -61,8 +61,8 @@ CONSOLE = Path(queries.__file__).parents[2]
 AT = datetime.now(UTC)
 LAST = Day.of(AT).previous()
 
-# What the parameters of queries are called, and what a test gives them.
-GIVEN: dict[str, Any] = {
+# The arguments of queries, by the name of the parameter.
+ARGUMENTS: dict[str, Any] = {
     "at": AT,
     "first": Day(LAST.date - timedelta(days=40)),
     "last": LAST,
@@ -96,7 +96,7 @@ GIVEN: dict[str, Any] = {
     "start": LAST.start,
     "end": LAST.end,
     "spends": [],
-    "wanted": customers.Wanted(),
+    "filters": customers.CustomerFilter(),
     "months": [Month.of(AT).previous()],
     "by": "organization",
     "meter": "mqtt_inbound",
@@ -116,7 +116,7 @@ def exported_bills(connection: Connection, month: Month) -> Iterator[Any]:
 
 DOMAIN = (
     *(
-        adjustment_form.posted,
+        adjustment_form.of_month,
         gaps.blocking,
         domain_gaps.at_risk,
         expected_days.missing_days,
@@ -152,7 +152,7 @@ def every_query() -> Iterator[FunctionType]:
 
 def answer(connection: Connection, function: FunctionType, project: int) -> Any:
     """What it returns, or the sentence it refuses with; instants are left out, since they pass."""
-    given = GIVEN | {"project_id": project, "run": 1}
+    given = ARGUMENTS | {"project_id": project, "run": 1}
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
     try:

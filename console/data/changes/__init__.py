@@ -1,1 +1,1 @@
-"""Take a change of one measure between two periods apart: whose it is, and what cannot be compared."""
+"""Split the change of one measure between two periods into contributions and incomparable meters."""

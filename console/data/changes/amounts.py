@@ -1,4 +1,4 @@
-"""What each project used in a period, by its owner and tier of then, and which projects were there."""
+"""The usage of each project in a period, by its owner and tier of then, and the projects that existed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ _PRESENT = text(f"""
 
 @dataclass(frozen=True)
 class Used:
-    """What a project used in a period while it had that owner and tier.
+    """The usage of a project in a period while it had that owner and tier.
 
-    `values` are of the measures in their order, None where no day is known; `known` counts the days that are.
+    `values` and `known_days` are by measure, in order; a value without any known day is None.
     """
 
     project: int
     organization: int
     tier: str
     values: tuple[Any, ...]
-    known: tuple[int, ...]
+    known_days: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Presence:
     until: date
 
     def days(self, first: date, last: date) -> int:
-        """Return on how many days of the range the project is metered."""
+        """Return the number of days of the range on which the project is metered."""
         return max((min(self.until, last + DAY) - max(self.since, first)).days, 0)
 
 
@@ -58,9 +58,9 @@ def read(
     today: date,
     projects: Sequence[int] = (),
 ) -> list[Used]:
-    """Return what was used from `first` to `last`, UTC days, both included; `today` is the running day.
+    """Return the usage from `first` to `last`, UTC days, both included; `today` is the running day.
 
-    Counters are summed; a gauge is its level on the last day that is there for anybody.
+    Counters are summed; a gauge is its level on the last day that any project has.
     """
     parameters: dict[str, Any] = {"first": first, "last": last, "today": today, "projects": list(projects)}
     parameters["open"] = opened = _open(connection, first, last, today)
@@ -84,12 +84,13 @@ def read(
 
 
 def _used(row: Any, measures: int) -> Used:
-    known = tuple(int(row[4 + 2 * i] or 0) for i in range(measures))
+    known_days = tuple(int(row[4 + 2 * i] or 0) for i in range(measures))
     values = (row[3 + 2 * i] for i in range(measures))
     amounts = (
-        int(value) if value is not None and days else None for value, days in zip(values, known, strict=True)
+        int(value) if value is not None and days else None
+        for value, days in zip(values, known_days, strict=True)
     )
-    return Used(row[0], row[1], row[2], tuple(amounts), known)
+    return Used(row[0], row[1], row[2], tuple(amounts), known_days)
 
 
 def _open(connection: Connection, first: date, last: date, today: date) -> date | None:
@@ -107,7 +108,7 @@ def _sealed(
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the statements that read sealed days, and their parameters.
 
-    Long ranges of counters: whole months from their summaries, the days at the edges added or taken off.
+    Long ranges of counters: whole months from their summaries, the days at the edges added or subtracted.
     """
     if measures[0].kind == "gauge" or (last - first).days < LONG:
         return [sql.of_projects(measures, condition)], {}
@@ -124,9 +125,9 @@ def _sealed(
 
 def _months(measures: Sequence[Measure], condition: str) -> str:
     values = ", ".join(
-        f"CASE WHEN {known} > 0 THEN {m.summed} END AS v{i}, {known} AS k{i}"
+        f"CASE WHEN {days_column} > 0 THEN {m.summed} END AS v{i}, {days_column} AS k{i}"
         for i, m in enumerate(measures)
-        for known in ("days" if m.kind == "own" else m.known,)
+        for days_column in ("days" if m.kind == "own" else m.known,)
     )
     return f"""SELECT project_id, organization_id, tier, month AS date, {values} FROM project_months
         WHERE month = ANY(:months) AND {condition}"""
@@ -140,7 +141,7 @@ def money(
     currency: str,
     projects: Sequence[int] = (),
 ) -> list[Used]:
-    """Return what closed months that begin in the range were billed, in that currency."""
+    """Return the billed amounts of closed months that begin in the range, in that currency."""
     sums = ", ".join(f"sum({measure.charge}), count(*)" for measure in measures)
     condition = sql.where(["projects"] if projects else [])
     rows = connection.execute(
@@ -173,7 +174,7 @@ def currencies(connection: Connection, first: date, last: date) -> list[str]:
 
 
 def presence(connection: Connection, projects: Sequence[int] = ()) -> dict[int, Presence]:
-    """Return the projects that the session sees, or those of these ids, and when they are metered."""
+    """Return the projects that the session sees, or those of these ids, with their metered days."""
     rows = connection.execute(_PRESENT, {"projects": list(projects) or None})
     return {row.id: Presence(row.name or "", row.since.date(), _date(row.until)) for row in rows}
 

@@ -1,7 +1,7 @@
 """Contributions to a change: by organization, project, meter, tier and device they sum exactly to it. Pure.
 
-A project that was there and of which nothing is known in one of the periods is left out of the change and
-listed apart: unknown is not zero. One that was not there yet, or not any more, used nothing.
+A project that was metered but is unknown in one of the periods is left out of the change and listed
+separately: unknown is not zero. A project that did not exist yet, or no longer, used nothing.
 """
 
 from collections import defaultdict
@@ -14,16 +14,16 @@ from console.data.changes.amounts import Presence, Used
 from console.data.explore.question import Filters
 
 Dimension = Literal["organization", "project", "meter", "tier", "device"]
-# Those of every change; devices are told of a single project.
+# Those of every change; devices are compared for a single project only.
 DIMENSIONS: tuple[Dimension, ...] = ("organization", "project", "meter", "tier")
 Range = tuple[date, date]  # UTC days, both included
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """A group's part of the change; `is_new` and `is_gone`: it has no usage before, or none after.
+    """A group's part of the change; `is_new`: no usage before; `is_gone`: none after.
 
-    `known` are the days of both periods that are known, and how many were to be measured; 0 of money.
+    `known_days` and `expected` count the known days of both periods, and those to be measured; 0 of money.
     """
 
     key: Any
@@ -31,18 +31,18 @@ class Contribution:
     after: Any
     is_new: bool
     is_gone: bool
-    known: tuple[int, int] = (0, 0)
+    known_days: tuple[int, int] = (0, 0)
     expected: tuple[int, int] = (0, 0)
 
     @property
     def change(self) -> Any:
-        """Return what the group adds to the change, negative where it fell."""
+        """Return the group's part of the change, negative where its usage fell."""
         return self.after - self.before
 
 
 @dataclass(frozen=True)
-class Apart:
-    """A project's meter that is unknown in one period, with what is known of the other."""
+class IncomparableMeter:
+    """A project's meter that is unknown in one period, with its value in the other."""
 
     project: int
     meter: str
@@ -52,12 +52,12 @@ class Apart:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change of what can be compared, taken apart; contributions are by size of change, largest first."""
+    """The change of all comparable meters; contributions are by size of change, largest first."""
 
     before: Any
     after: Any
     by: Mapping[Dimension, Sequence[Contribution]]
-    apart: Sequence[Apart]
+    incomparable: Sequence[IncomparableMeter]
     compared: int  # projects
 
     @property
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """Return the change as a fraction of what was before, None without anything before."""
+        """Return the change as a fraction of the value before, None where that is zero."""
         return float(self.change / self.before) if self.before else None
 
 
@@ -79,13 +79,13 @@ def compare(
     filters: Filters,
     zero: Any = 0,
 ) -> Comparison:
-    """Take the change from the first to the second period apart.
+    """Split the change from the first to the second period into contributions.
 
     `used` and `ranges` are of the period before and of the one after. `zero` is of the values' type.
     """
     rows = _by_project(used)
     groups: dict[tuple[Dimension, Any], _Group] = defaultdict(lambda: _Group(zero))
-    total, apart, compared = _Group(zero), [], set()
+    total, incomparable, compared = _Group(zero), [], set()
     for project, sides in rows.items():
         there = present.get(project)
         expected = tuple(there.days(*days) if there else 0 for days in ranges)
@@ -93,11 +93,11 @@ def compare(
         for number, meter in enumerate(meters):
             if not any(own):
                 continue
-            known = tuple(sum(row.known[number] for row in side) for side in sides)
-            if any(expected[side] and not known[side] for side in (0, 1)):
-                values = [_sum(own[side], number, zero) if known[side] else None for side in (0, 1)]
-                if any(known):
-                    apart.append(Apart(project, meter, *values))
+            known_days = tuple(sum(row.known_days[number] for row in side) for side in sides)
+            if any(expected[side] and not known_days[side] for side in (0, 1)):
+                values = [_sum(own[side], number, zero) if known_days[side] else None for side in (0, 1)]
+                if any(known_days):
+                    incomparable.append(IncomparableMeter(project, meter, *values))
                 continue
             compared.add(project)
             for side in (0, 1):
@@ -109,7 +109,7 @@ def compare(
                         groups[dimension, key].add(side, row, number)  # type: ignore[index]
                     total.add(side, row, number)
     by = {name: _sorted(groups, name) for name in DIMENSIONS}
-    return Comparison(total.values[0], total.values[1], by, apart, len(compared))
+    return Comparison(total.values[0], total.values[1], by, incomparable, len(compared))
 
 
 class _Group:
@@ -117,13 +117,13 @@ class _Group:
 
     def __init__(self, zero: Any) -> None:
         self.values, self.rows = [zero, zero], [0, 0]
-        self.known, self.expected = [0, 0], [0, 0]
+        self.known_days, self.expected = [0, 0], [0, 0]
 
     def add(self, side: int, row: Used, number: int) -> None:
-        """Add what a row holds of one meter."""
+        """Add the value of one meter in a row."""
         if row.values[number] is not None:
             self.values[side] += row.values[number]
-        self.known[side] += row.known[number]
+        self.known_days[side] += row.known_days[number]
         self.rows[side] += 1
 
 
@@ -148,17 +148,17 @@ def _sum(rows: Sequence[Used], number: int, zero: Any) -> Any:
 
 
 def _sorted(groups: Mapping[tuple[Dimension, Any], _Group], name: Dimension) -> list[Contribution]:
-    made = [
+    contributions = [
         Contribution(
             key,
             group.values[0],
             group.values[1],
             is_new=not group.rows[0],
             is_gone=not group.rows[1],
-            known=(group.known[0], group.known[1]),
+            known_days=(group.known_days[0], group.known_days[1]),
             expected=(group.expected[0], group.expected[1]),
         )
         for (dimension, key), group in groups.items()
         if dimension == name and any(group.rows)
     ]
-    return sorted(made, key=lambda one: (-abs(one.change), str(one.key)))
+    return sorted(contributions, key=lambda one: (-abs(one.change), str(one.key)))

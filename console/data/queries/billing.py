@@ -71,7 +71,7 @@ def months(connection: Connection, at: datetime) -> list[Month]:
 
 
 def bills(connection: Connection, month: Month, most: int = 1_000, skipped: int = 0) -> list[Row]:
-    """`most` bills of a month after the `skipped` highest, the highest first.
+    """Return `most` bills of a month after the `skipped` highest, the highest first.
 
     Each has the charge of the month before, if there was one in its currency.
     """

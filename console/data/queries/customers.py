@@ -1,4 +1,4 @@
-"""Customers: organizations with what they pay, their projects, and projects that changed hands."""
+"""Customers: organizations with their bills, their projects, and projects that changed owner."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ _PROJECTS = text(f"""
     WHERE p.organization_id = :id ORDER BY p.is_active DESC, last.total_charge DESC NULLS LAST, p.id
     LIMIT :most""")
 
-# Whose days a bill holds where it holds those of several owners; an owner out of scope is left out.
+# The owners of the days in a bill with several owners; an owner out of scope is left out.
 _MOVED = text(f"""
     SELECT m.project_id, p.name AS project, m.year, m.month, o.id AS owner_id, o.name AS owner,
         (part->>'days')::int AS days, part->'usage' AS usage, m.organization_id = o.id AS is_billed
@@ -79,8 +79,8 @@ _MOVED = text(f"""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which customers to list: by words of a name or an id; their order and page."""
+class CustomerFilter:
+    """A filter of the list of customers: words of a name or an id, with the order and the page."""
 
     words: str = ""
     sort: Sort = "so_far"
@@ -89,15 +89,15 @@ class Wanted:
 
 
 def listing(
-    connection: Connection, month: Month, spends: Sequence[OrganizationSpend], wanted: Wanted
+    connection: Connection, month: Month, spends: Sequence[OrganizationSpend], filters: CustomerFilter
 ) -> list[Row]:
     """Return a page of organizations, with `spends` as the bill so far of the running month `month`.
 
     A row for each organization and currency; `so_far` is None where nothing was rated, `listed` the number
     of rows on all pages.
     """
-    words = wanted.words.strip()
-    order = "organization" if wanted.sort == "organization" else f"{wanted.sort} DESC"
+    words = filters.words.strip()
+    order = "organization" if filters.sort == "organization" else f"{filters.sort} DESC"
     return every(
         connection,
         text(_LISTED.format(order=order)),
@@ -105,8 +105,8 @@ def listing(
         **_columns(spends),
         words=words,
         pattern=patterns.containing(words) if words else None,
-        most=wanted.most,
-        skipped=wanted.skipped,
+        most=filters.most,
+        skipped=filters.skipped,
     )
 
 

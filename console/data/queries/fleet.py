@@ -1,4 +1,4 @@
-"""What the whole fleet did: running totals, days, the projects that used most."""
+"""The usage of the whole fleet: running totals, days, the projects that used most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ TOTALS = text(f"""
             ::bigint AS messages_ever, max(mqtt_measured_at) AS mqtt_measured_at
     FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id""")
 
-COUNTED = text(f"""
+MESSAGE_COUNT = text(f"""
     SELECT coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
@@ -55,9 +55,9 @@ TOP = text(f"""
 
 # Like for like: each ratio is of the projects that are known on both sides.
 _COMPARED_DAYS = ", ".join(
-    f"""sum({now}) FILTER (WHERE {known})::float
-        / nullif(sum({then}) FILTER (WHERE {known}), 0) - 1 AS {name}"""
-    for name, now, then, known in (
+    f"""sum({now}) FILTER (WHERE {condition})::float
+        / nullif(sum({then}) FILTER (WHERE {condition}), 0) - 1 AS {name}"""
+    for name, now, then, condition in (
         (
             "messages",
             messages_sql("d."),
@@ -109,13 +109,13 @@ def changes(connection: Connection, days: Sequence[SealedDay], last: Day, live: 
 
 
 def totals(connection: Connection) -> Row:
-    """Sum running totals; gauges are of active projects, and NULL where nothing was ever sampled."""
+    """Sum running totals; gauges are of active projects, None without any sample."""
     return one(connection, TOTALS)
 
 
-def counted(connection: Connection) -> tuple[int, datetime]:
-    """Messages counted since the beginning, which only grows, and when this was so."""
-    row = one(connection, COUNTED)
+def message_count(connection: Connection) -> tuple[int, datetime]:
+    """Return the number of messages ever counted, which only grows, and its instant."""
+    row = one(connection, MESSAGE_COUNT)
     return row["messages"], row["at"]
 
 
@@ -125,7 +125,7 @@ def trend(connection: Connection, days: Sequence[SealedDay], scope: Scope = None
     return [_day(day.date, day.projects, server, scope, connection) for day in days]
 
 
-# What is sealed does not change: a day is summed anew only when more or fewer projects have it.
+# Sealed rows do not change: a day is summed again only when more or fewer projects have it.
 @st.cache_resource(max_entries=10_000, show_spinner=False)
 def _day(date: date, projects: int, server: str, scope: Scope, _connection: Connection) -> Row:
     blank = dict.fromkeys(("messages", "inbound", "outbound", "api_calls", "storage_bytes", "active_devices"))

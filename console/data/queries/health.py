@@ -1,4 +1,4 @@
-"""Who is alive, how fresh each source is, what waits, what matched no project."""
+"""Processes, the age of each source, the queue, and messages that matched no project."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ WORKERS = text("""
     ORDER BY role, place LIMIT 50""")
 
 # A project that was deactivated is not read any more: it is not behind. Why one is, the last refresh says.
-COUNTED = """count(*) FILTER (WHERE {0}_measured_at >= CAST(:before AS timestamptz)) AS {0}_measured,
+MEASURED_COUNTS = """count(*) FILTER (WHERE {0}_measured_at >= CAST(:before AS timestamptz)) AS {0}_measured,
             max({0}_measured_at) AS {0}_newest,
             min({0}_measured_at) AS {0}_oldest,
             count(*) FILTER (WHERE {0}_measured_at < CAST(:before AS timestamptz)) AS {0}_behind"""
@@ -50,7 +50,7 @@ FRESHNESS = text(f"""
         SELECT errors FROM job_runs WHERE job >= 'hourly' AND job <= 'hourly' AND NOT dry_run
             AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1
     ), counted AS (
-        SELECT count(*) AS projects, {", ".join(COUNTED.format(source) for source in SOURCE_NAMES)}
+        SELECT count(*) AS projects, {", ".join(MEASURED_COUNTS.format(source) for source in SOURCE_NAMES)}
         FROM project_stats s JOIN projects p ON p.id = s.project_id WHERE p.is_active)
     {" UNION ALL ".join(SOURCE.format(source) for source in SOURCE_NAMES)}""")
 
@@ -85,35 +85,35 @@ DRIFT = text("""
 
 
 def drift(connection: Connection, at: datetime) -> list[Row]:
-    """For each broker that counts itself, its count of the newest hour compared beside ours."""
+    """Return, for each broker with its own count, the newest hour of both counts."""
     return every(connection, DRIFT, at=at)
 
 
 def workers(connection: Connection) -> list[Row]:
-    """Runners and counters seen in the last week, each with whether it is alive."""
+    """Return the runners and counters seen in the last day, each with whether it is alive."""
     return every(connection, WORKERS)
 
 
 def freshness(connection: Connection, before: datetime) -> list[Row]:
-    """For each source: projects measured, the newest and oldest measurement, how many are `before`, and why.
+    """Return the freshness of each source over active projects.
 
-    Of the projects that are active.
+    Projects measured, the newest and oldest measurement, how many are `before`, and why.
     """
     return every(connection, FRESHNESS, before=before)
 
 
 def queue(connection: Connection) -> Row:
-    """How deep the queue is and since when the oldest request waits."""
+    """Return the depth of the queue and the age of its oldest request."""
     return one(connection, QUEUE)
 
 
 def gaps(connection: Connection) -> list[Row]:
-    """Gaps that are neither covered nor accepted."""
+    """Return the gaps that are neither covered nor accepted."""
     return every(connection, GAPS)
 
 
 def unattributed(connection: Connection, at: datetime) -> list[dict[str, Any]]:
-    """Messages of the last 24 hours that match no project, by reason, with the newest sample topics."""
+    """Return the messages of the last 24 hours without a project, by reason, with sample topics."""
     rows = every(connection, UNATTRIBUTED, at=at)
     return [{**row, "samples": "  ".join(row["samples"] or [])} for row in rows]
 

@@ -1,4 +1,4 @@
-"""Is it all right? Everything that is not, worst first, each with the page that mends it."""
+"""Find every problem, worst first, each with the page on which it can be mended."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ PER_KIND = 3  # incidents of a kind that are named one by one
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not all right: one sentence, the page where to go, and its incident if it has one.
+    """A problem: one sentence, the page to open, and its incident if it has one.
 
-    `query` is part of that page's address. `number`: how many it stands for.
+    `query` is part of that page's address. `number`: how many problems it stands for.
     """
 
     severity: Literal["bad", "warning"]
@@ -42,7 +42,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Attention:
-    """Everything that is not all right: the problems to name, worst first, and how many there are of each.
+    """All problems: those to name, worst first, and the number of each kind.
 
     `missing`: days of the last thirty, by project. `dates`: those days. `failed`: runs. `waiting`: open
     incidents that nobody has acknowledged.
@@ -84,20 +84,20 @@ GAPS = text(f"""
 def find(
     connection: Connection, at: datetime, missing: Sequence[MissingDay], platform: bool = True
 ) -> Attention:
-    """Everything at `at` that is not all right; without `platform`, that of the projects alone.
+    """Return the problems at `at`; without `platform`, those of the projects only.
 
-    `missing` are the days of late that are not sealed. What has an incident is named by it alone.
+    `missing` are the recent days that are not sealed. A problem with an incident is named by it only.
     """
     opened = [one for one in incidents.read(connection, most=MOST) if not _is_mended(one, missing)]
     failed = runs.unmended(connection, at - timedelta(days=7)) if platform else []
     waiting = [one for one in opened if one.is_waiting]
-    known = {one.kind for one in opened}
+    open_kinds = {one.kind for one in opened}
     problems = [
         *(_of_platform(connection, at, opened) if platform else ()),
         *_jobs([run for run in failed if not _has_incident(run, opened)]),
         *_days([day for day in missing if not _covers(opened, day)]),
-        *([] if "unbilled" in known else _months(connection, at)),
-        *([] if known & {"session_lost", "client_id_taken"} else _gaps(connection)),
+        *([] if "unbilled" in open_kinds else _months(connection, at)),
+        *([] if open_kinds & {"session_lost", "client_id_taken"} else _gaps(connection)),
         *_incidents(waiting),
     ]
     dates = frozenset(day.date for day in missing)
@@ -106,7 +106,7 @@ def find(
 
 
 def _is_mended(incident: Incident, missing: Sequence[MissingDay]) -> bool:
-    """Whether the days of an incident are sealed since the runner's last look."""
+    """Return whether the days of an incident are sealed since the runner's last check."""
     return incident.kind == "snapshot_missing" and not any(
         incident.project_id in (None, day.project_id) for day in missing
     )
@@ -145,14 +145,14 @@ def _severity(incident: Incident) -> Literal["bad", "warning"]:
 
 
 def _of_platform(connection: Connection, at: datetime, opened: Sequence[Incident]) -> list[Problem]:
-    """Return what is wrong with the processes; a runner that is away is why every source is old."""
-    known = {one.kind for one in opened}
+    """Return the problems of the processes; without a runner every source is old."""
+    open_kinds = {one.kind for one in opened}
     absent = _workers(connection, at)
     failing = {one.subject for one in opened if one.kind == "source_failed"}
     return [
         *absent,
-        *([] if "counter_silent" in known else _counter(connection, at)),
-        *_sources(connection, at, failing, runs_late=bool(absent) or "job_late" in known),
+        *([] if "counter_silent" in open_kinds else _counter(connection, at)),
+        *_sources(connection, at, failing, runs_late=bool(absent) or "job_late" in open_kinds),
     ]
 
 
@@ -160,8 +160,10 @@ def _workers(connection: Connection, at: datetime) -> list[Problem]:
     row = one(connection, WORKERS)
     if row["runners"]:
         return []
-    seen = format.age(row["runner_seen_at"], at)
-    return [Problem("bad", f"No job runner is alive (last seen {seen}): start fleetmeter runner", "health")]
+    last_seen = format.age(row["runner_seen_at"], at)
+    return [
+        Problem("bad", f"No job runner is alive (last seen {last_seen}): start fleetmeter runner", "health")
+    ]
 
 
 def _counter(connection: Connection, at: datetime) -> list[Problem]:
@@ -169,9 +171,9 @@ def _counter(connection: Connection, at: datetime) -> list[Problem]:
     if not row["known"]:
         return [Problem("warning", "No MQTT counter has connected yet: start fleetmeter counter", "health")]
     if row["alive"] < row["known"]:
-        seen = format.age(row["last_seen_at"], at)
+        last_seen = format.age(row["last_seen_at"], at)
         which = "The MQTT counter is" if row["known"] == 1 else "An MQTT counter of the group is"
-        return [Problem("bad", f"{which} silent (last seen {seen})", "health")]
+        return [Problem("bad", f"{which} silent (last seen {last_seen})", "health")]
     if row["connected"] < row["known"]:
         return [Problem("bad", "The MQTT counter runs, but its broker is away", "health")]
     return []

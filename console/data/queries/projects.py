@@ -1,4 +1,4 @@
-"""One project: choosing it, its running totals, its days, hours and months."""
+"""One project: its selection, running totals, days, hours and months."""
 
 from sqlalchemy import Connection, text
 
@@ -46,7 +46,7 @@ ANOMALIES = text("""
 
 
 def anomalies(connection: Connection, project_id: int, first: Day, last: Day) -> list[Row]:
-    """Sealed days of the range on which a meter was not what was expected, and why."""
+    """Return the sealed days of the range with an unusual meter, each with its reason."""
     return every(connection, ANOMALIES, id=project_id, first=first.date, last=last.date)
 
 
@@ -56,7 +56,7 @@ def first(connection: Connection, most: int = 50) -> list[Row]:
 
 
 def find(connection: Connection, project_id: int) -> Row | None:
-    """One project, None when the platform has none of that id."""
+    """Return one project; None when the platform has none of that id."""
     if not 0 < project_id < 2**63:
         return None
     return next(iter(every(connection, ONE, id=project_id)), None)

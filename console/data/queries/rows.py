@@ -9,7 +9,7 @@ Row = Mapping[str, Any]
 
 
 def every(connection: Connection, query: TextClause, **parameters: Any) -> list[Row]:
-    """All rows of `query`."""
+    """Return all rows of `query`."""
     return [dict(row) for row in connection.execute(query, parameters).mappings()]
 
 

@@ -1,4 +1,4 @@
-"""What belongs to one run: when it was triggered and taken up, the days it sealed, the alerts about it."""
+"""The details of one run: its instants, the days it sealed, the alerts about it."""
 
 from sqlalchemy import Connection, text
 
@@ -43,5 +43,5 @@ def alerts(connection: Connection, run: int) -> list[Row]:
 
 
 def actions(connection: Connection, run: int) -> list[Row]:
-    """Return what people did about it, oldest first."""
+    """Return the actions of people on the run, oldest first."""
     return every(connection, ACTIONS, id=str(run))

@@ -1,4 +1,4 @@
-"""Job runs as pages show them: what waits, what runs, what happened."""
+"""Job runs as pages show them: queued, running and ended."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ ONE = text(f"{_RUN} WHERE r.id = :id")
 _HAS_LEFT_OUT = """r.state = 'succeeded' AND NOT r.dry_run AND (r.errors <> '[]'
     OR jsonb_path_exists(r.result, '$.blocked.*') OR jsonb_path_exists(r.result, '$.projects.*.blocked.*'))"""
 
-# What is not asked for is not in the statement, so that PostgreSQL plans each by its own index.
+# Only used filters are in the statement, so that PostgreSQL plans each by its own index.
 _FILTERS = {
     "state": "r.state = :state",
     LEFT_OUT: _HAS_LEFT_OUT,
@@ -68,7 +68,7 @@ def active(connection: Connection) -> list[Row]:
 
 
 def find(connection: Connection, run: int) -> Row | None:
-    """One run, None when there is none of that id."""
+    """Return one run; None when there is none of that id."""
     return next(iter(every(connection, ONE, id=run)), None)
 
 
@@ -96,7 +96,7 @@ def of_project(connection: Connection, project_id: int) -> list[Row]:
 
 
 def latest(connection: Connection, jobs: Sequence[str]) -> list[Row]:
-    """For each job its last run and how long, in seconds, the last twenty took."""
+    """Return the last run of each job, with the durations of its last twenty in seconds."""
     return every(connection, LATEST, jobs=list(jobs))
 
 

@@ -42,9 +42,9 @@ SUBJECTS = {
 
 
 def find(connection: Connection, words: str, most: int = 20) -> dict[str, list[Row]]:
-    """Return what matches `words` by subject, at most `most` of each; nothing for no words.
+    """Return the rows that match `words` by subject, at most `most` of each; nothing for no words.
 
-    Words are taken as they are written: a percent sign is a percent sign. Rows of others are not found.
+    Words are matched literally: a percent sign is a percent sign. Rows out of scope are not found.
     """
     if not words.strip():
         return {}

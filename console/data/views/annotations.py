@@ -56,7 +56,7 @@ def read(
 ) -> list[Row]:
     """Return the notes that touch the range: the fleet's, and those of these organizations and projects.
 
-    With neither, the notes of all. The session's scope limits what is seen.
+    With neither, the notes of all. The session's scope limits the notes.
     """
     parameters = {"organizations": list(organizations), "projects": list(projects)}
     return every(
@@ -65,7 +65,7 @@ def read(
 
 
 def write(note: Note) -> int:
-    """Keep a note; returns its id. Raises Refused without text, or for a project that is not there."""
+    """Store a note and return its id. Raises Refused without text, or for an unknown project."""
     words = " ".join(note.text.split())
     if not 0 < len(words) <= TEXT:
         raise AccessRefused(f"A note needs a text of 1 to {TEXT} characters; nothing was saved")

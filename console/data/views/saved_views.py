@@ -1,7 +1,7 @@
-"""Views of Explore and Changes under a name: mine, or of the platform's people for one another.
+"""Saved views of Explore and Changes: a person's own, or shared among the platform's people.
 
-A view is an address, without figures. An organization's people keep their own only: a name that the
-platform's people gave, and the organizations that a view filters by, may be about other customers.
+A view is an address, without figures. An organization's people see their own views only: the name of a shared
+view, and the organizations that it filters by, may be about other customers.
 """
 
 from typing import Any, Literal
@@ -36,7 +36,7 @@ def read(connection: Connection, actor: str) -> list[Row]:
 
 
 def save(name: str, page: View, address: str, shared: bool = False, pinned: bool = False) -> int:
-    """Keep `address`, the query of `page`, under `name`; the same name again replaces it; returns its id.
+    """Store `address`, the query of `page`, under `name` and return its id; replace one of that name.
 
     Raises Refused without a name, and for sharing by somebody of an organization or without role operator.
     """
@@ -56,7 +56,7 @@ def save(name: str, page: View, address: str, shared: bool = False, pinned: bool
 
 
 def pin(view: int, pinned: bool) -> None:
-    """Show the view on Overview, or not any more. Raises Refused for another person's."""
+    """Pin the view to Overview, or unpin it. Raises Refused for another person's."""
     with write_transaction("viewer") as by:
         before = _own(by.connection, view, by.actor)
         by.connection.execute(_PIN, {"id": view, "is_pinned": pinned})

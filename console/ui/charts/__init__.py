@@ -1,1 +1,1 @@
-"""Charts that are explored: Plotly, one template for light and dark, a table and an alternative text each."""
+"""Interactive charts: Plotly, one template for light and dark, each with a table and an alternative text."""

@@ -15,14 +15,14 @@ LOOKS = {"Sealed": palette.SERIES[2], "Missing": palette.SERIES[5], "Not expecte
 
 def figure(rows: Sequence[Mapping[str, Any]], revision: str) -> go.Figure:
     """Return the days of `rows` (`date`, `missing` and `sealed` projects), each a cell with its number."""
-    drawn = go.Figure(layout=layout.common(revision, 92 + 7 * CELL))
+    chart = go.Figure(layout=layout.common(revision, 92 + 7 * CELL))
     for state in LOOKS:
-        drawn.add_trace(_cells([row for row in rows if _state(row) == state], state))
-    drawn.update_xaxes(type="date", tickformat="%-d %b\n%Y", showgrid=False, fixedrange=True)
-    drawn.update_yaxes(
+        chart.add_trace(_cells([row for row in rows if _state(row) == state], state))
+    chart.update_xaxes(type="date", tickformat="%-d %b\n%Y", showgrid=False, fixedrange=True)
+    chart.update_yaxes(
         type="category", categoryorder="array", categoryarray=WEEKDAYS[::-1], showgrid=False, fixedrange=True
     )
-    return drawn
+    return chart
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], state: str) -> go.Scatter:

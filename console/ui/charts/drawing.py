@@ -1,4 +1,4 @@
-"""Show a figure, and say what was clicked or boxed in it; or make a file of it."""
+"""Show a figure and return the selection in it, or write it as a file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from console.ui.charts import layout, palette
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen in a chart: points as (trace number, x), and the range of x of a box, if any.
+    """The selection in a chart: points as (trace number, x), and the range of x of a box, if any.
 
-    x is what the trace holds, as text: `2026-11-20` or `2026-11-20 13:00`.
+    x is the value of the trace, as text: `2026-11-20` or `2026-11-20 13:00`.
     """
 
     points: tuple[tuple[int, str], ...] = ()
@@ -38,33 +38,33 @@ def show(
 ) -> Selection:
     """Show `figure`; with `select` a click or a box runs the page again and is returned.
 
-    `on_select` is called with it before the page runs. `alt` is read to those who do not see the chart.
+    `on_select` is called with it before the page runs. `alt` is the text for screen readers.
     The PNG of the mode bar is called `file_name`.
     """
 
-    def chosen_now() -> None:
+    def call_on_select() -> None:
         if on_select is not None:
             on_select(_selection(st.session_state[key]["selection"], figure))
 
     # With the theme in it, the figure is another one in the other theme, and is drawn anew there.
     figure.update_layout(meta={"theme": st.context.theme.type})
-    chosen: Any = st.plotly_chart(
+    event: Any = st.plotly_chart(
         figure,
         key=key,
         theme="streamlit",
-        on_select=chosen_now if on_select else "rerun" if select else "ignore",
+        on_select=call_on_select if on_select else "rerun" if select else "ignore",
         selection_mode=tuple(select) or ("points",),
         config=layout.CONFIG | {"toImageButtonOptions": {"format": "png", "filename": file_name, "scale": 2}},
         alt=alt,
     )
-    return _selection(chosen["selection"], figure) if select else Selection()
+    return _selection(event["selection"], figure) if select else Selection()
 
 
-def _selection(chosen: Any, figure: go.Figure) -> Selection:
-    at = [point for point in chosen["points"] if "point_index" in point]
+def _selection(selection: Any, figure: go.Figure) -> Selection:
+    at = [point for point in selection["points"] if "point_index" in point]
     points = tuple((int(point["curve_number"]), _x(point, figure)) for point in at)
     places = tuple(int(point["point_index"]) for point in at)
-    boxes = [sorted(map(str, box["x"])) for box in chosen["box"] if len(box["x"]) == 2]
+    boxes = [sorted(map(str, box["x"])) for box in selection["box"] if len(box["x"]) == 2]
     return Selection(points, (boxes[0][0], boxes[0][1]) if boxes else None, places, _name(at, figure))
 
 
@@ -74,7 +74,7 @@ def _name(points: Sequence[Any], figure: go.Figure) -> str | None:
 
 
 def _x(point: Any, figure: go.Figure) -> str:
-    """Return x as the trace holds it: the browser says the middle of the period."""
+    """Return x of the trace: the browser sends the middle of the period instead."""
     trace = figure.data[point["curve_number"]]
     return str(trace.x[point["point_index"]])
 
@@ -82,12 +82,12 @@ def _x(point: Any, figure: go.Figure) -> str:
 def html_file(figure: go.Figure, theme: str = "light") -> str:
     """Return one HTML file with the chart and the library in it: it opens without a network."""
     page = figure.to_html(config=layout.CONFIG, include_plotlyjs=False, full_html=False)
-    drawn = palette.resolve(str(page), theme)
+    chart = palette.resolve(str(page), theme)
     background = palette.theme(theme)["backgroundColor"]
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
         f"<body style='background:{background};font-family:sans-serif'>"
-        f"<script>{_library()}</script>{drawn}</body></html>"
+        f"<script>{_library()}</script>{chart}</body></html>"
     )
 
 

@@ -17,7 +17,7 @@ _HOVERS = {
     "week": "Week %V, from %a %-d %b %Y",
     "month": "%B %Y",
 }
-# With the weekday where days can be told apart, the year where they cannot.
+# With the weekday where days are distinct, the year where they are not.
 _TICKS = [
     {"dtickrange": [None, DAY - 1], "value": "%H:%M\n%a %-d %b"},
     {"dtickrange": [DAY, 7 * DAY - 1], "value": "%a %-d\n%b %Y"},
@@ -59,7 +59,7 @@ def over_time(unit: units.Unit, grain: Grain, revision: str, slider: bool = Fals
 
 
 def common(revision: str, height: int = HEIGHT) -> dict[str, Any]:
-    """Return the layout that every chart has, also those whose x is no time."""
+    """Return the layout of every chart, also of those without a time axis."""
     return {
         "height": height,
         "margin": {"l": 8, "r": 8, "t": 40, "b": 8},

@@ -1,4 +1,4 @@
-"""What lies beside the series, each a trace of its own: quality, expected band, limits, unusual moments."""
+"""The marks around the series, each a trace of its own: quality, expected band, limits, unusual moments."""
 
 import calendar
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from console.ui.charts.layout import Grain
 from console.ui.charts.traces import UNSEEN, Values
 from console.ui.charts.units import Unit
 
-FAR = 3  # times the highest value: a limit above that is shown only when asked for in the legend
+FAR = 3  # times the highest value: a limit above that is shown only after a click in the legend
 
 
 def quality(words: Mapping[Any, str], grain: Grain, name: str = "Not measured whole") -> go.Bar:
-    """Return hatched columns behind the periods in `words`, which say why in the hover.
+    """Return hatched columns behind the periods in `words`, with the reason in the hover.
 
-    A period is hatched that is not sealed, or measured in part, or whose level is carried over.
+    Hatched are periods that are not sealed, or measured in part, or whose level is carried over.
     """
     pattern = {"shape": "/", "fgcolor": palette.HATCH, "size": 7, "solidity": 0.2}
     marker = {"color": "rgba(0,0,0,0)", "line": {"width": 0}, "pattern": pattern}
@@ -27,7 +27,7 @@ def quality(words: Mapping[Any, str], grain: Grain, name: str = "Not measured wh
 
 
 def blank(x: Sequence[Any], grain: Grain) -> go.Bar:
-    """Return columns of the page's colour over unknown periods of stacked areas, which know no gaps."""
+    """Return columns of the page's colour over unknown periods of stacked areas, which cannot have gaps."""
     words = dict.fromkeys(x, "unknown")
     marker = {"color": palette.BACKGROUND, "line": {"width": 0}}
     return go.Bar(**_columns(words, grain, "y3"), name="Unknown", showlegend=False, marker=marker)
@@ -55,7 +55,7 @@ def _length(at: Any, grain: Grain) -> int:
 
 
 def band(x: Sequence[Any], low: Values, high: Values, unit: Unit, grain: Grain) -> list[go.Scatter]:
-    """Return what fills the range that was expected, and its two edges; they lie below the series."""
+    """Return the fill of the expected range and its two edges, below the series."""
     common = {"connectgaps": False, "legendgroup": "band", "zorder": -1}
     common |= {"xperiod": layout.PERIODS[grain], "xperiodalignment": "middle"}
     edge = UNSEEN | {"line": {"color": palette.OTHER, "width": 1, "dash": "dot"}, "hovertemplate": unit.value}
@@ -75,12 +75,12 @@ def band(x: Sequence[Any], low: Values, high: Values, unit: Unit, grain: Grain) 
 
 
 def _outline(x: Sequence[Any], low: Values, high: Values) -> tuple[list[Any], list[float | None]]:
-    """Return the way around each stretch in which both edges are known; None parts two stretches."""
+    """Return the outline of each stretch with both edges known; None separates two stretches."""
     around_x: list[Any] = []
     around_y: list[float | None] = []
     rows = list(zip(x, low, high, strict=True))
-    for known, group in groupby(rows, key=lambda row: row[1] is not None and row[2] is not None):
-        if known:
+    for has_both, group in groupby(rows, key=lambda row: row[1] is not None and row[2] is not None):
+        if has_both:
             stretch = list(group)
             around_x += [row[0] for row in (*stretch, *reversed(stretch))] + [None]
             around_y += [row[2] for row in stretch] + [row[1] for row in reversed(stretch)] + [None]
@@ -90,7 +90,7 @@ def _outline(x: Sequence[Any], low: Values, high: Values) -> tuple[list[Any], li
 def limit(x: Sequence[Any], value: float, highest: float, name: str, unit: Unit, grain: Grain) -> go.Scatter:
     """Return a dashed line at `value`; where it is far above, it is off until the legend is clicked.
 
-    Otherwise it would press the usage flat.
+    Otherwise the usage would be flat at the bottom.
     """
     return go.Scatter(
         x=list(x),

@@ -10,11 +10,11 @@ from console.ui.charts import layout, marks, traces, units
 from console.ui.charts.layout import Grain
 from console.ui.charts.traces import Values
 
-LONG = 60  # periods from which on a slider under the chart helps
+LONG = 60  # periods: longer series have a slider under the chart
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeterSeries:
     """A meter's values at instants or days `x`, in UTC; None where a value is unknown."""
 
     name: str
@@ -27,34 +27,34 @@ class Measured:
     limit_name: str = "Included"
     unusual: Mapping[Any, str] = field(default_factory=dict)  # a sentence for each unusual x
     quality: Mapping[Any, str] = field(default_factory=dict)  # why an x is not measured whole
-    band: tuple[Values, Values] | None = None  # the least and the most expected
+    band: tuple[Values, Values] | None = None  # the lowest and the highest expected values
 
 
-def figure(measured: Measured, revision: str) -> go.Figure:
+def figure(series: MeterSeries, revision: str) -> go.Figure:
     """Return a line for days and longer, bars for hours, and the marks (`revision`: layout.over_time)."""
-    unit, x, grain = units.of(measured.unit), measured.x, measured.grain
-    drawn = layout.over_time(unit, grain, revision, slider=len(x) > LONG)
+    unit, x, grain = units.of(series.unit), series.x, series.grain
+    chart = layout.over_time(unit, grain, revision, slider=len(x) > LONG)
     if grain == "hour":
-        drawn.add_trace(traces.bars(x, measured.values, measured.name, unit, grain, running=measured.running))
+        chart.add_trace(traces.bars(x, series.values, series.name, unit, grain, running=series.running))
     else:
-        series = traces.line(x, measured.values, measured.name, unit, grain)
-        drawn.add_traces([series, traces.running(series)] if measured.running else [series])
-    drawn.add_traces(_marks(measured, unit))
-    return drawn
+        line = traces.line(x, series.values, series.name, unit, grain)
+        chart.add_traces([line, traces.running(line)] if series.running else [line])
+    chart.add_traces(_marks(series, unit))
+    return chart
 
 
-def _marks(measured: Measured, unit: units.Unit) -> list[Any]:
-    x, grain, beside = measured.x, measured.grain, []
-    if measured.band is not None:
-        beside += marks.band(x, *measured.band, unit, grain)
-    if measured.quality:
-        beside.append(marks.quality(measured.quality, grain))
-    if measured.limit is not None:
-        highest = max((value for value in measured.values if value is not None), default=0)
-        beside.append(marks.limit(x, measured.limit, highest, measured.limit_name, unit, grain))
-    known = {at: value for at, value in zip(x, measured.values, strict=True) if value is not None}
-    there = [at for at in measured.unusual if at in known]
+def _marks(series: MeterSeries, unit: units.Unit) -> list[Any]:
+    x, grain, beside = series.x, series.grain, []
+    if series.band is not None:
+        beside += marks.band(x, *series.band, unit, grain)
+    if series.quality:
+        beside.append(marks.quality(series.quality, grain))
+    if series.limit is not None:
+        highest = max((value for value in series.values if value is not None), default=0)
+        beside.append(marks.limit(x, series.limit, highest, series.limit_name, unit, grain))
+    values = {at: value for at, value in zip(x, series.values, strict=True) if value is not None}
+    there = [at for at in series.unusual if at in values]
     if there:
-        words = [measured.unusual[at] for at in there]
-        beside.append(marks.unusual(there, [known[at] for at in there], words, grain))
+        words = [series.unusual[at] for at in there]
+        beside.append(marks.unusual(there, [values[at] for at in there], words, grain))
     return beside

@@ -1,4 +1,4 @@
-"""Marks of what happened: notes on days, written by hand, and deployments."""
+"""Marks of events: notes on days, written by hand, and deployments."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -40,12 +40,12 @@ def annotate(figure: go.Figure, notes: Sequence[Row], first: date, last: date, g
             )
 
 
-def deployments(figure: go.Figure, counted: Mapping[Any, int | None], grain: Grain) -> None:
-    """Mark the periods with deployments at the bottom, each with how many there were."""
-    known = {at: count for at, count in counted.items() if count}
-    if known:
-        words = [format.many(count, "deployment") for count in known.values()]
-        figure.add_trace(marks.events(list(known), words, "Deployments", grain, "triangle-up", BOTTOM))
+def deployments(figure: go.Figure, counts: Mapping[Any, int | None], grain: Grain) -> None:
+    """Mark the periods with deployments at the bottom, each with their number."""
+    marked = {at: count for at, count in counts.items() if count}
+    if marked:
+        words = [format.many(count, "deployment") for count in marked.values()]
+        figure.add_trace(marks.events(list(marked), words, "Deployments", grain, "triangle-up", BOTTOM))
 
 
 def _words(note: Row) -> str:

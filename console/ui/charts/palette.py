@@ -1,7 +1,7 @@
-"""The colours of charts, as Streamlit's placeholders: the browser puts in those of the theme that is on.
+"""The colours of charts, as Streamlit's placeholders: the browser replaces them by those of its theme.
 
-`.streamlit/config.toml` has the two palettes. Told apart with each form of colour blindness, and at least
-3:1 against the page and against a band; tests/unit/console/test_chart_palette.py computes both.
+`.streamlit/config.toml` has the two palettes. The colours are distinct with each form of colour blindness,
+and at least 3:1 against the page and against a band; tests/unit/console/test_chart_palette.py computes both.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ import streamlit as st
 
 import console
 
-# Streamlit replaces these ten by theme.light or theme.dark chartCategoricalColors, wherever they stand.
+# Streamlit replaces these ten by theme.light or theme.dark chartCategoricalColors, in any place.
 _PLACES = tuple(f"#{number:06d}" for number in range(1, 11))
 SERIES = _PLACES[:7]
 OTHER, MARK, HATCH = _PLACES[7:]  # the rest of a top list and what is compared with; limits; quality
@@ -26,23 +26,23 @@ CONFIG = Path(console.__file__).parent / ".streamlit" / "config.toml"
 
 
 def series(number: int) -> str:
-    """Return the colour of the series `number`, from 0; after seven they begin again (see `dash`)."""
+    """Return the colour of the series `number`, from 0; after seven they repeat (see `dash`)."""
     return SERIES[number % len(SERIES)]
 
 
 def dash(number: int) -> str:
-    """Return the line style of the series `number`: another one for each round through the colours."""
+    """Return the line style of the series `number`: a new one for each repetition of the colours."""
     return ("solid", "dash", "dot")[number // len(SERIES) % 3]
 
 
 def own(*numbers: int) -> list[str]:
-    """Return these colours of the theme that is on: Streamlit's own charts know no placeholders."""
+    """Return these colours of the current theme: Streamlit's own charts take no placeholders."""
     colours = theme(st.context.theme.type or THEMES[0])["chartCategoricalColors"]
     return [colours[number] for number in numbers]
 
 
 def resolve(figure: str, name: str = "light") -> str:
-    """Return `figure`, as JSON or HTML, with the colours of the theme `name`: a file knows no theme."""
+    """Return `figure`, as JSON or HTML, with the colours of the theme `name`: a file has no theme."""
     colours = theme(name)
     own_colours = (
         *zip(_PLACES, colours["chartCategoricalColors"], strict=True),

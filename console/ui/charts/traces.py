@@ -14,9 +14,9 @@ from console.ui.charts.units import Unit
 
 Values = Sequence[float | None]
 Trace = dict[str, Any]
-# A click chooses the first point under it that has a marker: lines have some that nobody sees.
+# A click selects the first point under it that has a marker: lines have invisible ones.
 UNSEEN = {"mode": "lines+markers", "marker": {"size": 1, "opacity": 0}}
-POINTS = 120  # of a line: more would touch one another
+POINTS = 120  # of a line: more markers would touch one another
 _FADED = {"unselected": {"marker": {"opacity": 0.45}}, "selected": {"marker": {"opacity": 1}}}
 
 
@@ -75,9 +75,9 @@ def recoloured(trace: Trace, colour: str) -> Trace:
 
 
 def running(series: Trace) -> Trace:
-    """Return what dashes the last stretch of a line: the period that is not over yet.
+    """Return a trace that dashes the last stretch of a line: the period that is not over yet.
 
-    The series keeps all its values; this trace lies on it in the colour of the page.
+    The series keeps all its values; this trace covers it in the colour of the page.
     """
     return {
         "type": "scatter",

@@ -1,11 +1,11 @@
-"""How a chart writes a unit on its axis and in its hover: counts, bytes, money, seconds and shares."""
+"""The formats of a unit on a chart's axis and in its hover: counts, bytes, money, seconds and shares."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Unit:
-    """D3's formats of the axis and of the hover, and what follows each number."""
+    """D3's formats of the axis and of the hover, and the suffix of each number."""
 
     axis: str
     hover: str
@@ -26,5 +26,5 @@ def of(unit: str, currency: str = "") -> Unit:
     """Return the formats of a meter's unit; with a currency, those of money."""
     if currency:
         return Unit("~s", ",.2f", f" {currency}")
-    known = {"count": COUNT, "bytes": BYTES, "share": SHARE}
-    return known.get(unit) or Unit("~s", ",.7~r", f" {unit}")
+    named_units = {"count": COUNT, "bytes": BYTES, "share": SHARE}
+    return named_units.get(unit) or Unit("~s", ",.7~r", f" {unit}")

@@ -1,1 +1,1 @@
-"""Render Alerts: what is wrong, since when, who looks after it."""
+"""Render Alerts: the incidents, their age, and the people who acknowledged them."""

@@ -1,4 +1,4 @@
-"""Alerts: the incidents, since when, what they cost, who acknowledged them, and what to do."""
+"""Alerts: the incidents with their age, cost, acknowledgement and remedy."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
 from console.ui import format, links, room, states
 from console.ui.page_header import head, loading
-from console.ui.states import State
+from console.ui.states import StatusLabel
 from console.ui.table import Column, table, untick
 from console.views.alerts import panel, settings
 from metering.alerts import incidents, titles
@@ -39,7 +39,7 @@ def _organization(row: Row) -> str | None:
     return None if row["organization_id"] is None else links.organization(row["organization_id"])
 
 
-SHOWN = (
+COLUMNS = (
     Column("id", "Incident", "id", narrow="hidden"),
     Column("look", "Severity", "state", narrow="detail"),
     Column("title", "What", width=560, narrow="title", link=_address),
@@ -54,7 +54,7 @@ SHOWN = (
     Column("resolved_at", "Resolved (UTC)", "instant", narrow="hidden"),
 )
 LOOKS = {"critical": states.CRITICAL, "warning": states.WARNING}
-RESOLVED = State("●", "green", "resolved")
+RESOLVED = StatusLabel("●", "green", "resolved")
 
 
 def show() -> None:
@@ -89,7 +89,7 @@ def _parse() -> None:
 
 
 def _filters() -> tuple[bool, Row]:
-    """Show the filters; return whether to include resolved ones, and the values to look for."""
+    """Show the filters; return whether to include resolved incidents, and the values."""
     with room.controls("alerts"):
         search = st.text_input("Project or organization", key="search", width=220, placeholder="Any")
         kind = _choice("Kind", "kind", KINDS, 200)
@@ -102,8 +102,8 @@ def _filters() -> tuple[bool, Row]:
     address.write("acknowledged", acknowledged)
     address.write("over", "shown" if over else None)
     looked_after = None if acknowledged is None else ACKNOWLEDGED[acknowledged]
-    chosen = {"search": words, "kind": kind, "severity": severity, "acknowledged": looked_after}
-    return over, chosen
+    filters = {"search": words, "kind": kind, "severity": severity, "acknowledged": looked_after}
+    return over, filters
 
 
 def _choice(label: str, key: str, options: Sequence[str], width: int) -> str | None:
@@ -143,7 +143,7 @@ def _summary(listed: Sequence[Incident]) -> None:
 
 
 def _table(listed: Sequence[Incident], at: datetime) -> list[Incident]:
-    """Show the incidents; return those that are ticked."""
+    """Show the incidents; return the ticked ones."""
     if st.session_state.pop("alerts-done", False):
         untick("alerts")
     if not listed:
@@ -152,7 +152,7 @@ def _table(listed: Sequence[Incident], at: datetime) -> list[Incident]:
     rows = [_row(incident, at) for incident in listed]
     alt = "Incidents, open and critical first"
     height: int | Literal["auto"] = BESIDE if st.session_state.get("incident") is not None else "auto"
-    ticked = table(rows, SHOWN, "alerts", alt, True, height, placeholder="—")
+    ticked = table(rows, COLUMNS, "alerts", alt, True, height, placeholder="—")
     return [listed[number] for number in ticked]
 
 
@@ -176,22 +176,22 @@ def _acknowledge(waiting: Sequence[Incident]) -> None:
 
 
 def _panel(listed: Sequence[Incident], ticked: Sequence[Incident], at: datetime) -> None:
-    """Show the incident that is ticked alone, or else the one that the address names."""
+    """Show the only ticked incident, or else the one in the address."""
     if len(ticked) == 1:
         st.session_state["incident"] = ticked[0].id
     elif ticked:
         st.session_state.pop("incident", None)
-    chosen = st.session_state.get("incident")
-    address.write("incident", None if chosen is None else str(chosen))
-    if chosen is None:
+    incident_id = st.session_state.get("incident")
+    address.write("incident", None if incident_id is None else str(incident_id))
+    if incident_id is None:
         return
-    incident = next((one for one in listed if one.id == chosen), None) or _find(chosen)
+    incident = next((one for one in listed if one.id == incident_id), None) or _find(incident_id)
     if incident is None:
-        address.refuse("incident", str(chosen), "an incident that there is")
+        address.refuse("incident", str(incident_id), "an incident that there is")
     else:
         panel.render(incident, at)
 
 
-def _find(chosen: int) -> Incident | None:
+def _find(incident_id: int) -> Incident | None:
     with read_transaction() as page:
-        return next(iter(incidents.read(page.connection, True, 1, id=chosen)), None)
+        return next(iter(incidents.read(page.connection, True, 1, id=incident_id)), None)

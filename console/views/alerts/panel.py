@@ -1,4 +1,4 @@
-"""One incident in full: what it is, since when, what it costs, what became of it, and what to do."""
+"""One incident in full: title, age, cost, history and remedy."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ LONGEST = 4_000  # characters of a reason: it ends with the remedy, and is not c
 
 
 def render(incident: Incident, at: datetime) -> None:
-    """Show the incident and everything that can be done about it."""
+    """Show the incident with its remedies and history."""
     with st.container(border=True, key="incident"):
         st.subheader(escape.markdown(incident.title, LONGEST), anchor=False)
         st.markdown(_facts(incident, at))
@@ -63,7 +63,7 @@ COLOURS = {"critical": ("red", "Critical"), "warning": ("orange", "Warning")}
 
 
 def _more(incident: Incident) -> list[str]:
-    """Return what a list in the detail names: projects with their reasons, owners."""
+    """Return a line for each entry of a list in the detail: projects with their reasons, owners."""
     first = incident.detail.get("first")
     if incident.kind == "unbilled" and first:
         return [f"project {row['project']}: {row['reason']}" for row in first]
@@ -83,7 +83,7 @@ def _history(incident: Incident) -> None:
 
 
 def acknowledge_button(waiting: Sequence[Incident], do: Any) -> None:
-    """Show the button that acknowledges `waiting`, with a note; nothing without the role, or without any."""
+    """Show the button that acknowledges `waiting`; nothing without the role or without any."""
     if not waiting or not has_role("operator"):
         return
     label = f"Acknowledge {format.many(len(waiting), 'incident')}"

@@ -1,4 +1,4 @@
-"""Own thresholds of customers, and budgets: what is set, and the forms of operators."""
+"""Own thresholds of customers, and budgets: their tables, and forms for operators."""
 
 from collections.abc import Sequence
 from decimal import Decimal

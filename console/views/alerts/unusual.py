@@ -1,4 +1,4 @@
-"""An unusual day beside what was expected of it and of the days around it."""
+"""An unusual day beside the expected range of it and of the days around it."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -9,7 +9,7 @@ import streamlit as st
 from console.data.transactions import read_transaction
 from console.ui import escape
 from console.ui.charts import drawing
-from console.ui.charts.meter import Measured, figure
+from console.ui.charts.meter import MeterSeries, figure
 from console.ui.table import Column, table
 from metering.alerts import expected_usage, titles
 from metering.catalogue.meters import METERS
@@ -25,16 +25,16 @@ BAND = (
 
 
 def render(project_id: int, detail: Mapping[str, Any], until: date) -> None:
-    """Show each meter of the day, and one of them around it, up to `until`, with the range of each day."""
+    """Show the unusual meters of a day, and one of them by day up to `until` with its expected range."""
     day = date.fromisoformat(detail["date"])
     parts = {part["meter"]: part for part in detail.get("meters") or [detail]}
     for part in parts.values():
         sentence = f"{titles.label(part['meter'])}: {titles.unusual(part, day)}"
         st.markdown(f"- {escape.markdown(sentence, 200)}")
-    known = [meter for meter in parts if meter in METERS]
-    if not known:
+    meters = [meter for meter in parts if meter in METERS]
+    if not meters:
         return
-    meter = st.selectbox("Compare with expected range", known, format_func=titles.label, key="unusual")
+    meter = st.selectbox("Compare with expected range", meters, format_func=titles.label, key="unusual")
     _chart(project_id, parts[meter], day, until)
 
 
@@ -43,7 +43,7 @@ def _chart(project_id: int, part: Mapping[str, Any], day: date, until: date) -> 
     first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
     with read_transaction() as page:
         days = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
-    measured = Measured(
+    series = MeterSeries(
         meter.label,
         meter.unit,
         "day",
@@ -55,7 +55,7 @@ def _chart(project_id: int, part: Mapping[str, Any], day: date, until: date) -> 
     alt = f"{meter.label} by day from {first} to {last}, and the band in which each was expected"
     chart, rows = st.tabs(["Chart", "Table"])
     with chart:
-        drawing.show(figure(measured, f"{project_id} {meter.name} {day}"), "expected", alt)
+        drawing.show(figure(series, f"{project_id} {meter.name} {day}"), "expected", alt)
     with rows:
         listed = [vars(one) for one in reversed(days)]
         table(listed, BAND, "expected-table", "Each day's usage and what was expected, newest first")

@@ -1,1 +1,1 @@
-"""Render Audit: who did what, before and after."""
+"""Render Audit: the actions of people, with the values before and after."""

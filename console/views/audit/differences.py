@@ -1,4 +1,4 @@
-"""How a thing was before and is after, cell by cell."""
+"""The values of a thing before and after, cell by cell."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ MOST = 6  # differences that a line names
 
 
 def rows(before: Thing, after: Thing) -> list[dict[str, str | None]]:
-    """Return every cell of either, with both values as text; None where the cell is not there."""
+    """Return every cell of either, with both values as text; None for an absent cell."""
     old, new = before or {}, after or {}
     return [
         {"cell": _title(name), "before": _text(old, name), "after": _text(new, name)}
@@ -21,7 +21,7 @@ def rows(before: Thing, after: Thing) -> list[dict[str, str | None]]:
 
 
 def sentences(before: Thing, after: Thing) -> list[str]:
-    """Return what changed, such as `state: queued → cancelled`; of a new thing its first cells."""
+    """Return the changed cells, such as `state: queued → cancelled`; of a new thing its first cells."""
     changed = list(_changed(before, after))
     more = [f"and {len(changed) - MOST} more"] if len(changed) > MOST else []
     return changed[:MOST] + more

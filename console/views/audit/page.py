@@ -1,4 +1,4 @@
-"""Audit: who did what, to what, when, and how the thing was before and after."""
+"""Audit: actions with person, subject, instant, and the values before and after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -64,7 +64,7 @@ def _range(at: datetime) -> tuple[date, date]:
 
 
 def _matching(first: date, last: date, names: Sequence[str]) -> Filter:
-    """Show the filters, which the address keeps, and return what they ask for."""
+    """Show the filters, write them into the address, and return them."""
     address.parse("action", address.one_of(list(names)), "an action that the log holds")
     for name in ("actor", "subject"):
         address.parse(name, str, "a text")

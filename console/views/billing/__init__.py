@@ -1,1 +1,1 @@
-"""Render Billing: what a month costs, its close and its corrections."""
+"""Render Billing: the charges of a month, its close and its corrections."""

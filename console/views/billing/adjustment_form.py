@@ -20,7 +20,7 @@ from metering.errors import FleetmeterError
 
 MONEY = "an amount of money"
 WAITS = "It waits for the approval of a second person, and is posted then."
-SHOWN = (
+COLUMNS = (
     Column("project_id", "Project", "id"),
     Column("id", "Adjustment", "id"),
     Column("usage_date", "About", "date"),
@@ -32,15 +32,15 @@ SHOWN = (
     Column("actor", "Posted by", "name"),
     Column("reverses", "Reverses", "id"),
 )
-POSTED = text("""
+ADJUSTMENTS = text("""
     SELECT project_id, id, usage_date, meter, quantity, amount, currency, reason,
         fleetmeter_staff(actor) AS actor, reverses FROM adjustments
     WHERE posted_month = :first ORDER BY id DESC LIMIT 200""")
 
 
-def posted(connection: Connection, month: Month) -> list[Row]:
+def of_month(connection: Connection, month: Month) -> list[Row]:
     """Return the adjustments posted to `month`, newest first."""
-    return every(connection, POSTED, first=month.first.date)
+    return every(connection, ADJUSTMENTS, first=month.first.date)
 
 
 def render(posted_rows: list[Row], month: Month, at: datetime) -> None:
@@ -55,7 +55,7 @@ def render(posted_rows: list[Row], month: Month, at: datetime) -> None:
         notice.success(sentence, icon=":material/check_circle:")
     if posted_rows:
         ticked = table(
-            posted_rows, SHOWN, "adjustments", "Adjustments posted to the month", running, placeholder="—"
+            posted_rows, COLUMNS, "adjustments", "Adjustments posted to the month", running, placeholder="—"
         )
         if ticked:
             _reverse(posted_rows[ticked[0]], at, notice)
@@ -68,7 +68,7 @@ def _form(at: datetime, notice: DeltaGenerator) -> None:
         left, right = st.columns(2)
         project = left.number_input("Project id", min_value=1, step=1, key="adjust-project")
         about = right.date_input("About the day", value=at.date(), format="YYYY-MM-DD", key="adjust-date")
-        what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES, *own_meters.known()), key="adjust-what")
+        what = left.selectbox("Corrects", (MONEY, *COUNTER_NAMES, *own_meters.by_name()), key="adjust-what")
         by = right.text_input("Amount (negative to credit)", key="adjust-by", placeholder="-12.50")
         reason = st.text_input("Reason", key="adjust-reason", max_chars=500)
         if st.form_submit_button("Post it", key="adjust-post") and isinstance(about, date):
@@ -82,8 +82,8 @@ def _post(project: int, about: date, what: str, by: str, reason: str, at: dateti
     except (InvalidOperation, ValueError):
         takes = "money like -12.50" if what == MONEY else "a whole number like -500"
         raise FleetmeterError(f"“By” takes {takes}") from None
-    posted = adjust(project, None if what == MONEY else what, quantity, amount, about, reason, at)
-    return WAITS if posted.waits else f"Adjustment {posted.id} is posted."
+    posting = adjust(project, None if what == MONEY else what, quantity, amount, about, reason, at)
+    return WAITS if posting.waits else f"Adjustment {posting.id} is posted."
 
 
 def _reverse(row: Row, at: datetime, notice: DeltaGenerator) -> None:
@@ -94,12 +94,12 @@ def _reverse(row: Row, at: datetime, notice: DeltaGenerator) -> None:
 
 
 def _opposite(row: Row, reason: str, at: datetime) -> str:
-    posted = reverse(row["project_id"], row["id"], reason, at)
-    return WAITS if posted.waits else f"Adjustment {posted.id} reverses {row['id']}."
+    posting = reverse(row["project_id"], row["id"], reason, at)
+    return WAITS if posting.waits else f"Adjustment {posting.id} reverses {row['id']}."
 
 
 def _do(post: Callable[[], str], at: datetime, notice: DeltaGenerator) -> None:
-    """Post, and say so in the runs of the next minute: a second press would end the one that does."""
+    """Post, and show the result for a minute: a second press ends the run of the first."""
     try:
         sentence = post()
     except FleetmeterError as error:

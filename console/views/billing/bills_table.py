@@ -1,4 +1,4 @@
-"""The bills of a month: what differs among them, the way into each, and the month's files."""
+"""The bills of a month: the columns in which they differ, a link to each, and the month's files."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ BILLS = (
     Column("lines_over", "Meters over", "count"),
     Column("notes", "Owners and readings", help="Each owner of a moved project, with days and usage"),
 )
-# Shown where a bill differs from what is usual, or has something in it.
+# A column is shown where a bill differs from the other column, or has a value.
 WHERE_THEY_DIFFER = {
     "corrected": "total_charge",
     "days_present": "days_expected",
@@ -41,7 +41,7 @@ PER_PAGE = 500
 
 
 def skipped(count: int) -> int:
-    """Return how many bills the pages before the chosen one hold."""
+    """Return the number of bills on the pages before the current one."""
     address.parse("page", _number, "a page of bills")
     pages = max(1, -(-count // PER_PAGE))
     st.session_state["page"] = min(int(st.session_state.get("page") or 1), pages)
@@ -55,7 +55,7 @@ def _number(raw: str) -> int:
 
 
 def render(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row], since: Corrected) -> None:
-    """Show a page of bills with their downloads; a ticked one is put into the address, which shows it."""
+    """Show a page of bills with their downloads; ticking a bill opens it through the address."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(format.many(count, "bill"), anchor=False, width="stretch")
         if count > PER_PAGE:
@@ -79,11 +79,11 @@ def render(bills: Sequence[Row], count: int, month: Month, totals: Sequence[Row]
         st.query_params["project"] = str(bills[number]["project_id"])
         st.rerun()
     if st.toggle("Show the file's SHA-256", key="digest"):
-        downloads.checked(month, totals)
+        downloads.show_checksum(month, totals)
 
 
 def differing(bills: Sequence[Row]) -> tuple[Column, ...]:
-    """Return the columns in which these bills differ, or that say something of one of them."""
+    """Return the columns in which these bills differ, or that have a value in one of them."""
     dull = {key for key, usual in WHERE_THEY_DIFFER.items() if all(row[key] == row[usual] for row in bills)}
     dull |= {key for key in WHERE_NOT_NOTHING if not any(row[key] for row in bills)}
     if len({row["currency"] for row in bills}) == 1:

@@ -1,4 +1,4 @@
-"""A closed month's bills as they are corrected by what was posted about it since."""
+"""A closed month's bills as corrected by later postings about that month."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MOST = 500  # projects whose month is rated again for a page
 
 @dataclass(frozen=True)
 class Corrected:
-    """The charge of each project about which something was posted since, and whether these are all."""
+    """The corrected charge of each project with later postings, and whether these are all."""
 
     charges: Mapping[int, Decimal]
     whole: bool = True
@@ -44,7 +44,7 @@ def query(scope: Scope, month: str) -> Corrected:
 
 
 def say(since: Corrected) -> None:
-    """How many bills were corrected and where that is charged; nothing while none was."""
+    """Show how many bills were corrected and where that is charged; nothing without any."""
     if since.charges:
         which = format.many(len(since.charges), "project") + ("" if since.whole else " or more")
         st.caption(

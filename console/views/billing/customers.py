@@ -1,4 +1,4 @@
-"""What each customer pays for a closed month: sums in SQL, each currency by itself."""
+"""The charge of each customer for a closed month: sums in SQL, each currency by itself."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ from metering.catalogue.periods import Month
 from metering.db.scope import Scope
 from metering.months import revenue
 
-SHOWN = (
+COLUMNS = (
     Column("organization_id", "Id", "id", narrow="hidden"),
     Column("organization", "Customer", "name", link=lambda row: links.organization(row["organization_id"])),
     Column("bills", "Bills", "count"),
@@ -38,7 +38,7 @@ def render(scope: Scope, month: Month) -> None:
     st.subheader("By customer", anchor=False)
     named = [{**row, "organization_id": int(row["key"])} for row in rows[:MOST]]
     same = all(row["as_billed"] == row["as_corrected"] for row in named)
-    columns = [column for column in SHOWN if not (same and column.key == "as_corrected")]
+    columns = [column for column in COLUMNS if not (same and column.key == "as_corrected")]
     table(named, columns, "customer-totals", "Bills of the month by customer, the greatest first")
     if len(rows) > MOST:
         st.caption(f"The {MOST:,} greatest are shown; Customers lists all.")

@@ -1,4 +1,4 @@
-"""Gaps that keep a month from closing: what they may cost, and accepting one with a reason."""
+"""Gaps that block the close of a month: their possible cost, and a form to accept one with a reason."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from metering.errors import FleetmeterError
 from metering.months import gaps
 from metering.pricing import plans
 
-ESTIMATED, SHOWN = 5, 2  # projects of a gap whose charge at risk is estimated
+MOST_ESTIMATES, MOST_CAPTIONS = 5, 2  # projects of a gap with an estimate of the charge at risk
 
 OPEN = text(f"""
     SELECT g.*,
@@ -35,7 +35,7 @@ def blocking(connection: Connection, month: Month) -> list[Row]:
 
 
 def render_blocking(open_gaps: list[Row], at: datetime) -> None:
-    """Each gap with the way over it."""
+    """Show each gap with the button that accepts it."""
     if not open_gaps:
         return
     st.subheader("Gaps that block the close", anchor=False)
@@ -50,7 +50,7 @@ def render_blocking(open_gaps: list[Row], at: datetime) -> None:
             )
             if has_role("admin"):
                 confirm_dialog.button("Accept", f"accept-{gap['id']}", ":material/gavel:")
-        for sentence in _estimates(gap, at)[:SHOWN]:
+        for sentence in _estimates(gap, at)[:MOST_CAPTIONS]:
             st.caption(sentence)
         _question(gap, at)
 
@@ -77,5 +77,5 @@ def _estimates(gap: Row, at: datetime) -> list[str]:
     with read_transaction() as page:
         return [
             str(gaps.at_risk(page.connection, project, gap["starts_at"], gap["ends_at"] or at, price_plans))
-            for project in gap["some"][:ESTIMATED]
+            for project in gap["some"][:MOST_ESTIMATES]
         ]

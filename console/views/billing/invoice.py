@@ -34,7 +34,7 @@ PRINT = """<style>@media print {
 
 
 def render(project_id: int, month: Month) -> None:
-    """Show the bill of a project's month; a month that is not closed has none, and the page says so."""
+    """Show the bill of a project's month, or that the month is not closed and has none."""
     try:
         with read_transaction() as page:
             explained = explain.explain(page.connection, project_id, month, with_hours=False)
@@ -129,7 +129,7 @@ def _sum(label: str, amount: Decimal, style: str = "") -> str:
 
 
 def _unfolded(number: int, line: InvoiceLine, project_id: int) -> None:
-    """Offer a line's days, and the hours of the chosen day; both are drawn when they are opened."""
+    """Show a line's days, and the hours of the ticked day, once the line is opened."""
     label = f"{line.title}, {line.tier}: {line.amount:,}"
     box = st.expander(escape.markdown(label, 200), key=f"line-{number}", on_change="rerun")
     if not box.open:
@@ -142,10 +142,10 @@ def _unfolded(number: int, line: InvoiceLine, project_id: int) -> None:
             for day in explained_days
         ]
         title = f"{line.title} by day; tick a day to see its hours"
-        chosen = table(days, DAYS, f"days-{number}", title, "one")
+        ticked = table(days, DAYS, f"days-{number}", title, "one")
         if line.explained.adjusted:
             st.caption(f"Adjustments of usage: {line.explained.adjusted:+,}")
-        for place in chosen[:1]:
+        for place in ticked[:1]:
             _hours(project_id, Day(explained_days[place].date), line)
 
 

@@ -1,4 +1,4 @@
-"""Billing: what a month costs, project by project."""
+"""Billing: the charges of a month, project by project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ UNBILLED = (
 
 
 @dataclass(frozen=True)
-class Read:
+class BillingData:
     """A month: sums by currency and those of the month before, meters over, what blocks, corrections.
 
     `to_settle`: sentences about corrections that are in no bill, or in another owner's.
@@ -63,23 +63,23 @@ class Read:
 
 @cached
 def read_months(scope: Scope) -> tuple[datetime, list[Month]]:
-    """When it was read, and the months to choose from."""
+    """Return the instant and the months to choose from."""
     with read_transaction_as(scope) as page:
         return page.at, billing.months(page.connection, page.at)
 
 
 @cached
-def read_month(scope: Scope, month: str, over: bool) -> Read:
-    """Everything of a month but its bills."""
+def read_month(scope: Scope, month: str, over: bool) -> BillingData:
+    """Return the data of a month without its bills."""
     one, offered = Month.parse(month), plans.load(current_settings().plans)
     with read_transaction_as(scope) as page:
-        return Read(
+        return BillingData(
             billing.totals(page.connection, one),
             billing.totals(page.connection, one.previous()),
             billing.lines(page.connection, one),
             billing.unbilled(page.connection, one, page.at),
             gaps.blocking(page.connection, one) if over else [],
-            adjustment_form.posted(page.connection, one),
+            adjustment_form.of_month(page.connection, one),
             [
                 str(each)
                 for each in (
@@ -103,7 +103,7 @@ def show() -> None:
     project = address.read("project", address.number, "the id of a project with a bill")
     with loading():
         at, months = read_months(scope)
-        month = _asked(months, at)
+        month = _month_of_address(months, at)
     if project is not None:
         as_of(at)
         invoice.render(project, month)
@@ -140,7 +140,7 @@ def show() -> None:
     adjustment_form.render(read.adjusted, month, at)
 
 
-def _asked(months: Sequence[Month], at: datetime) -> Month:
+def _month_of_address(months: Sequence[Month], at: datetime) -> Month:
     options = [str(month) for month in months]
     address.parse(
         "month", address.one_of(options), f"a month between {options[-1]} and {options[0]} with bills"
@@ -152,13 +152,13 @@ def _asked(months: Sequence[Month], at: datetime) -> Month:
 
 def _choose(months: Sequence[Month], bills: int, unbilled: Sequence[Row], at: datetime) -> None:
     with room.controls("bills"):
-        chosen = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
+        label = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
         with st.container(width="stretch"):
-            _state(Month.parse(chosen), bills, len(unbilled), at)
-        over = Month.parse(chosen).end <= at
+            _state(Month.parse(label), bills, len(unbilled), at)
+        over = Month.parse(label).end <= at
         if over and unbilled:
-            _offer_close(Month.parse(chosen), len(unbilled), at)
-    address.write("month", chosen)
+            _offer_close(Month.parse(label), len(unbilled), at)
+    address.write("month", label)
 
 
 def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:

@@ -47,8 +47,8 @@ def render(scope: Scope, running: Month) -> None:
         _choose("Revenue", GROUPS, "revenue", by)
         _choose("Amounts", AMOUNTS, "amounts", amounts)
         currency = _currency(currencies)
-    drawn = of(rows, currency, amounts, by, running, so_far)
-    revenue_chart.show(drawn, "revenue", f"Bills of the last {MONTHS} months in {currency}")
+    chart = of(rows, currency, amounts, by, running, so_far)
+    revenue_chart.show(chart, "revenue", f"Bills of the last {MONTHS} months in {currency}")
     _note(amounts, so_far)
 
 
@@ -64,16 +64,16 @@ def _currency(currencies: Sequence[str]) -> str:
     """Return the currency to show: two are never added."""
     if len(currencies) == 1:
         return currencies[0]
-    chosen = address.read("currency", address.one_of(currencies), "a currency with bills") or currencies[0]
-    changed = address.bind("currency", "currency-shown", chosen)
+    currency = address.read("currency", address.one_of(currencies), "a currency with bills") or currencies[0]
+    changed = address.bind("currency", "currency-shown", currency)
     st.selectbox("Currency", currencies, key="currency-shown", width=110, on_change=changed)
-    return chosen
+    return currency
 
 
 def of(
     rows: Sequence[Row], currency: str, amounts: str, by: str, running: Month, so_far: Spending | None
 ) -> Revenue:
-    """Return what the chart draws: sums of one currency by series and month, and the running month."""
+    """Return the data of the chart: sums of one currency by series and month, and the running month."""
     series: dict[str, dict[Month, Decimal]] = {}
     for row in rows:
         if row["currency"] == currency:

@@ -45,7 +45,7 @@ def _change(now: Decimal, before: Decimal | None) -> str | None:
 
 
 def overage(lines: Sequence[Row]) -> None:
-    """Show what was used beyond the allowances, by meter, charged and not charged."""
+    """Show the usage beyond the allowances, by meter, charged and not charged."""
     if not lines:
         return
     st.subheader("Overage by meter", anchor=False)

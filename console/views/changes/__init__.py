@@ -1,1 +1,1 @@
-"""Render Changes: what a rise or a fall consists of."""
+"""Render Changes: the contributions to a rise or a fall."""

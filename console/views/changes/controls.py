@@ -1,4 +1,4 @@
-"""The controls of Changes: each writes its part of the address, from which the page is read."""
+"""The controls of Changes: each writes its part of the address, and the page reads that."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -20,9 +20,9 @@ BY = {"organization": "Organization", "project": "Project", "meter": "Meter", "t
 VERSUS = {"previous": "Period before", "year": "A year ago"}
 
 
-def show(question: ChangeQuestion, known: Mapping[str, Measure], today: date) -> None:
-    """Show the controls with what the address says; `known` is every measure."""
-    measures = {name: measure for name, measure in known.items() if measure.adds_up}
+def show(question: ChangeQuestion, all_measures: Mapping[str, Measure], today: date) -> None:
+    """Show the controls with the values of the address; `all_measures` is every measure."""
+    measures = {name: measure for name, measure in all_measures.items() if measure.adds_up}
     state = question.state
     dimensions = dict(BY)
     if not devices.takes(state.meters, state.filters):
@@ -82,7 +82,7 @@ def show(question: ChangeQuestion, known: Mapping[str, Measure], today: date) ->
 
 def go(query: dict[str, str]) -> None:
     """Make `query` the address; in a callback, before the page is drawn."""
-    address.put(NAMES, query)
+    address.update(NAMES, query)
 
 
 def _fill(**values: Any) -> None:
@@ -102,12 +102,12 @@ def _meters() -> None:
 
 
 def _range(question: ChangeQuestion) -> None:
-    chosen = str(st.session_state[f"{KEY}range"])
+    span = str(st.session_state[f"{KEY}range"])
     _forget("range", "from", "to", "before_from", "before_to")
-    if chosen == CUSTOM:
+    if span == CUSTOM:
         st.query_params["from"], st.query_params["to"] = map(str, question.after)
-    elif chosen != USUAL:
-        st.query_params["range"] = chosen
+    elif span != USUAL:
+        st.query_params["range"] = span
 
 
 def _days() -> None:

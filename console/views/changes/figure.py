@@ -15,10 +15,10 @@ NAME = 22  # characters under a bar
 
 def build(parts: Sequence[Contribution], labels: Sequence[str], unit: units.Unit, revision: str) -> go.Figure:
     """Return a bar for each of the largest contributions and one for the rest; `labels` are of `parts`."""
-    shown, rest = parts[:MOST], parts[MOST:]
-    changes = [float(part.change) for part in shown]
+    largest, rest = parts[:MOST], parts[MOST:]
+    changes = [float(part.change) for part in largest]
     names = [_name(label, number) for number, label in enumerate(labels[:MOST])]
-    words = [_words(label, part) for label, part in zip(labels, shown, strict=False)]
+    words = [_words(label, part) for label, part in zip(labels, largest, strict=False)]
     colours = [palette.SERIES[0] if change >= 0 else palette.SERIES[5] for change in changes]
     if rest:
         changes.append(float(sum(part.change for part in rest)))
@@ -47,7 +47,7 @@ def _bars(names: Any, changes: Any, words: Any, colours: Any, unit: units.Unit) 
 
 
 def _name(label: str, number: int) -> str:
-    """Return a name for the axis, different from every other also when it is cut short."""
+    """Return a name for the axis that stays unique when it is cut short."""
     tail = label.rpartition(" · ")[2] if " · " in label else ""
     short = label if len(label) <= NAME else f"{label[: NAME - len(tail) - 2]}… {tail}"
     return escape.plotly(short or str(number + 1))

@@ -1,4 +1,4 @@
-"""Changes: two periods, one measure, and what the difference between them consists of."""
+"""Changes: two periods, one measure, and the contributions to their difference."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -20,7 +20,7 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
 from console.views.changes import controls, figure, reading
 from console.views.changes.question import NAMES, ChangeQuestion, read
-from console.views.changes.reading import Read
+from console.views.changes.reading import ChangeData
 from metering.db.scope import Scope
 
 CHART = "changes-chart"
@@ -28,8 +28,8 @@ MOST = 500  # rows of a table
 
 
 @cached
-def query(scope: Scope, question: ChangeQuestion, hour: datetime) -> Read:
-    """Return the change that is asked for. `hour` parts the answers of different hours."""
+def query(scope: Scope, question: ChangeQuestion, hour: datetime) -> ChangeData:
+    """Return the change that answers `question`; `hour` is part of the cache's key."""
     with read_transaction_as(scope) as page:
         return reading.read(page.connection, question, page.at)
 
@@ -37,11 +37,11 @@ def query(scope: Scope, question: ChangeQuestion, hour: datetime) -> Read:
 def show() -> None:
     """Show the page."""
     as_of = head("Changes")
-    at, known = now(), catalogue(own_meters.known())
-    question, wrong = read(address.part(NAMES), at.date(), known)
+    at, all_measures = now(), catalogue(own_meters.by_name())
+    question, wrong = read(address.part(NAMES), at.date(), all_measures)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
-    controls.show(question, known, at.date())
+    controls.show(question, all_measures, at.date())
     saved_views.offer("changes")
     with loading():
         change = query(current_scope(), question, at.replace(minute=0, second=0, microsecond=0))
@@ -49,10 +49,10 @@ def show() -> None:
     _totals(question, change)
     _notes(question, change, at.date())
     _parts(question, change)
-    _apart(question, change)
+    _incomparable(question, change)
 
 
-def _totals(question: ChangeQuestion, change: Read) -> None:
+def _totals(question: ChangeQuestion, change: ChangeData) -> None:
     comparison, say = change.comparison, _say(question, change)
     grid = st.grid("auto", min_column_width=220, key="changes-totals")
     grid.metric(_span(question.before), say(comparison.before), border=True)
@@ -68,7 +68,7 @@ def _totals(question: ChangeQuestion, change: Read) -> None:
     grid.metric("Change", sign + say(abs(comparison.change)), border=True)
 
 
-def _say(question: ChangeQuestion, change: Read) -> Any:
+def _say(question: ChangeQuestion, change: ChangeData) -> Any:
     if question.is_money:
         return lambda value: format.money(value, change.currency)
     return lambda value: format.quantity(value, question.measures[0].unit)
@@ -79,13 +79,13 @@ def _span(days: Range) -> str:
     return f"{first:%a %-d %b %Y}" if first == last else f"{first} to {last}"
 
 
-def _notes(question: ChangeQuestion, change: Read, today: date) -> None:
+def _notes(question: ChangeQuestion, change: ChangeData, today: date) -> None:
     projects = format.many(change.comparison.compared, "project")
     notes = [f"Compared: {projects}. A project that was not there yet, or not any more, used nothing."]
     if question.after[1] >= today and not question.is_money:
         notes.append("The running day is in the later period as far as it has come.")
     partial = sum(
-        part.known[side] < part.expected[side]
+        part.known_days[side] < part.expected[side]
         for part in change.comparison.by["project"]
         for side in (0, 1)
         if not question.is_money and question.measures[0].kind == "counter"
@@ -99,7 +99,7 @@ def _notes(question: ChangeQuestion, change: Read, today: date) -> None:
     st.caption(" ".join(notes))
 
 
-def _parts(question: ChangeQuestion, change: Read) -> None:
+def _parts(question: ChangeQuestion, change: ChangeData) -> None:
     parts = change.comparison.by[question.by]
     if not parts:
         st.info("Nothing is known of both periods. Choose another range, or look at Snapshots.")
@@ -107,14 +107,14 @@ def _parts(question: ChangeQuestion, change: Read) -> None:
     labels = [change.label(question.by, part) for part in parts]
     unit = units.of(question.measures[0].unit, change.currency)
     title = f"{question.measures[0].label}: contributions to the change by {question.by}"
-    drawn = figure.build(parts, labels, unit, str(sorted(question.query().items())))
+    chart = figure.build(parts, labels, unit, str(sorted(question.query().items())))
     drawing.show(
-        drawn,
+        chart,
         CHART,
         f"{title}, largest first. The table below has every value.",
         ("points",),
         "fleetmeter-changes",
-        lambda chosen: _clicked(question, parts, chosen),
+        lambda selection: _clicked(question, parts, selection),
     )
     if question.by != "device":
         st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
@@ -122,28 +122,28 @@ def _parts(question: ChangeQuestion, change: Read) -> None:
     table(rows, _columns(question), "changes-parts", title)
 
 
-def _clicked(question: ChangeQuestion, parts: Any, chosen: Selection) -> None:
-    place = chosen.places[0] if chosen.places else len(parts)
+def _clicked(question: ChangeQuestion, parts: Any, selection: Selection) -> None:
+    place = selection.places[0] if selection.places else len(parts)
     if place < min(len(parts), figure.MOST):
         controls.go(step(question, parts[place]))
 
 
 def step(question: ChangeQuestion, part: Contribution) -> dict[str, str]:
-    """Return the address one step further into a contribution: an organization's projects, its meters.
+    """Return the address of the next step: an organization's projects, a project's meters.
 
-    A device is the last step.
+    A device has no next step.
     """
     if question.by == "device":
         return question.query()
     if question.by == "meter":
         return question.query(meters=str(part.key), by="project")
     own = [word for word in (question.query().get("where") or "").split(",") if word]
-    kept = [word for word in own if not word.startswith(f"{question.by}:")]
+    others = [word for word in own if not word.startswith(f"{question.by}:")]
     by = "meter" if question.by == "project" else "project"
-    return question.query(where=",".join([*kept, f"{question.by}:{part.key}"]), by=by)
+    return question.query(where=",".join([*others, f"{question.by}:{part.key}"]), by=by)
 
 
-def _row(question: ChangeQuestion, change: Read, part: Contribution, label: str) -> dict[str, Any]:
+def _row(question: ChangeQuestion, change: ChangeData, part: Contribution, label: str) -> dict[str, Any]:
     whole = change.comparison.change
     return {
         "id": part.key,
@@ -164,7 +164,9 @@ def _row(question: ChangeQuestion, change: Read, part: Contribution, label: str)
 def _measured(question: ChangeQuestion, part: Contribution) -> str:
     if question.is_money or question.measures[0].kind != "counter" or question.by != "project":
         return ""
-    words = [f"{part.known[side]:,} of {part.expected[side]:,}" for side in (0, 1) if part.expected[side]]
+    words = [
+        f"{part.known_days[side]:,} of {part.expected[side]:,}" for side in (0, 1) if part.expected[side]
+    ]
     return " and ".join(words) + " days"
 
 
@@ -212,11 +214,11 @@ def _columns(question: ChangeQuestion) -> list[Column]:
     return columns
 
 
-def _apart(question: ChangeQuestion, change: Read) -> None:
-    apart = change.comparison.apart
-    if not apart:
+def _incomparable(question: ChangeQuestion, change: ChangeData) -> None:
+    incomparable = change.comparison.incomparable
+    if not incomparable:
         return
-    projects = len({one.project for one in apart})
+    projects = len({one.project for one in incomparable})
     st.subheader(f"Not compared: {format.many(projects, 'project')} unknown in one period", anchor=False)
     kind: Kind = (
         "money" if question.is_money else "bytes" if question.measures[0].unit == "bytes" else "count"
@@ -229,7 +231,7 @@ def _apart(question: ChangeQuestion, change: Read) -> None:
             "before": one.before,
             "after": one.after,
         }
-        for one in apart[:MOST]
+        for one in incomparable[:MOST]
     ]
     columns = (
         Column("label", "Project", "name", link=lambda row: links.project(row["id"])),

@@ -1,4 +1,4 @@
-"""The address of Changes: that of Explore, with the period before and how the change is taken apart."""
+"""The address of Changes: that of Explore, with the period before and the dimension of contributions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class ChangeQuestion:
-    """What the page answers: the measures of one unit, whose they are, and two periods of UTC days."""
+    """The question of the page: measures of one unit, filters, and two periods of UTC days."""
 
     state: State
     measures: tuple[Measure, ...]  # in the order of the address
@@ -33,7 +33,7 @@ class ChangeQuestion:
         return self.measures[0].kind == "money"
 
     def query(self, **changed: str | None) -> dict[str, str]:
-        """Return the parameters of this page's address with some of them changed; None leaves one out."""
+        """Return the parameters of this page's address with some of them changed; None removes one."""
         written = self.state.query() | {"by": self.by}
         written = {name: value for name, value in written.items() if name in NAMES}
         if self.is_usual_range:
@@ -53,21 +53,21 @@ class ChangeQuestion:
 
 
 def read(
-    address: Mapping[str, str], today: date, known: Mapping[str, Measure] | None = None
+    address: Mapping[str, str], today: date, all_measures: Mapping[str, Measure] | None = None
 ) -> tuple[ChangeQuestion, list[str]]:
-    """Return what an address asks for on `today` (UTC), and a sentence for each value not taken.
+    """Return the question of an address on `today` (UTC), and a sentence for each refused value.
 
-    `known` is every measure; without it those of the catalogue.
+    `all_measures` is every measure; without it those of the catalogue.
     """
-    known = known or catalogue()
+    all_measures = all_measures or catalogue()
     shared = {name: address[name] for name in NAMES if name in address and not name.startswith("before_")}
     by = shared.pop("by", "project")
     wrong: list[str] = []
     if by not in (*DIMENSIONS, "device"):
         wrong.append(refused("by", by, f"one of {', '.join(DIMENSIONS)}, device; shown is project"))
         by = "project"
-    state, refusals = parse(shared, today, known)
-    measures = _of_one_unit(state, known, wrong)
+    state, refusals = parse(shared, today, all_measures)
+    measures = _of_one_unit(state, all_measures, wrong)
     state = replace(state, meters=tuple(measure.name for measure in measures))
     if by == "device" and (why := devices.takes(state.meters, state.filters)):
         wrong.append(f"{why} Shown is project.")
@@ -86,24 +86,26 @@ def read(
     return question, [*refusals, *wrong]
 
 
-def _of_one_unit(state: State, known: Mapping[str, Measure], wrong: list[str]) -> tuple[Measure, ...]:
+def _of_one_unit(state: State, all_measures: Mapping[str, Measure], wrong: list[str]) -> tuple[Measure, ...]:
     """Return the measures whose changes add up: of one unit and kind, and of a gauge a single one."""
-    measures = [known[name] for name in state.meters if known[name].adds_up]
+    measures = [all_measures[name] for name in state.meters if all_measures[name].adds_up]
     if len(measures) < len(state.meters):
-        left = ", ".join(known[name].label for name in state.meters if not known[name].adds_up)
-        wrong.append(f"{left}: the largest quantity counts, so its change has no parts; it is left out.")
-    measures = measures or [known["mqtt_inbound"]]
+        labels = ", ".join(
+            all_measures[name].label for name in state.meters if not all_measures[name].adds_up
+        )
+        wrong.append(f"{labels}: the largest quantity counts, so its change has no parts; it is left out.")
+    measures = measures or [all_measures["mqtt_inbound"]]
     same = [m for m in measures if (m.unit, m.kind) == (measures[0].unit, measures[0].kind)]
     if measures[0].kind == "gauge" and len(same) > 1:
         same = same[:1]
     if len(same) < len(measures):
-        left = ", ".join(m.label for m in measures if m not in same)
-        wrong.append(f"A change is of one measure: {left} cannot be added to {measures[0].label}.")
+        labels = ", ".join(m.label for m in measures if m not in same)
+        wrong.append(f"A change is of one measure: {labels} cannot be added to {measures[0].label}.")
     return tuple(same)
 
 
 def _months(after: Range, today: date) -> Range:
-    """Return the closed months that the range touches; the last one closed, where it touches none."""
+    """Return the closed months that overlap the range, or the last closed one."""
     end_of_last = today.replace(day=1) - timedelta(days=1)
     last = min(after[1], end_of_last)
     first = min(after[0].replace(day=1), last.replace(day=1))

@@ -1,4 +1,4 @@
-"""Read both periods of a question and take the change apart, with names for its groups."""
+"""Read both periods of a question and its contributions, with names for the groups."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,8 @@ from console.views.changes.question import ChangeQuestion
 
 
 @dataclass(frozen=True)
-class Read:
-    """A change as of `at` (UTC), in that currency if it is money, with the names of those in it."""
+class ChangeData:
+    """A change as of `at` (UTC), in that currency if it is money, with the names of its groups."""
 
     at: datetime
     comparison: Comparison
@@ -28,7 +28,7 @@ class Read:
     left_out: tuple[str, ...] = ()  # other currencies
 
     def label(self, dimension: str, part: Contribution) -> str:
-        """Return how a group is called; names of organizations and projects end with their ids."""
+        """Return the label of a group; labels of organizations and projects end with their ids."""
         if dimension == "organization":
             return f"{escape.short(self.organizations.get(part.key, 'Organization'), 40)} · {part.key}"
         if dimension == "project":
@@ -38,12 +38,12 @@ class Read:
         return self.meters[part.key] if dimension == "meter" else str(part.key)
 
     def project(self, project: int) -> str:
-        """Return how a project is called; one that the person does not see any more has no name."""
+        """Return the label of a project; a project out of scope has no name."""
         there = self.projects.get(project)
         return escape.project(project, there.name if there else "Project")
 
 
-def read(connection: Connection, question: ChangeQuestion, at: datetime) -> Read:
+def read(connection: Connection, question: ChangeQuestion, at: datetime) -> ChangeData:
     """Answer the question at `at`, in UTC."""
     filters = question.state.filters
     present = amounts.presence(connection, filters.projects)
@@ -69,8 +69,8 @@ def read(connection: Connection, question: ChangeQuestion, at: datetime) -> Read
     if question.by == "device":
         comparison = devices.with_devices(connection, comparison, filters.projects[0], ranges)
     own = [part.key for part in comparison.by["organization"]]
-    named = {one.project for one in comparison.apart} | {part.key for part in comparison.by["project"]}
-    return Read(
+    named = {one.project for one in comparison.incomparable} | {part.key for part in comparison.by["project"]}
+    return ChangeData(
         at,
         comparison,
         names.organizations(connection, own),

@@ -1,1 +1,1 @@
-"""The page Customers: organizations, what they pay, and one organization in detail."""
+"""The page Customers: organizations, their charges, and one organization in detail."""

@@ -39,7 +39,7 @@ LIMITS = (
     Column("shown", "State", "state"),
     Column("project_id", "Id", "id", narrow="hidden"),
     Column("project", "Project", "name", link=lambda row: links.project(row["project_id"], row["meter"])),
-    *of_project.SHOWN[1:],
+    *of_project.COLUMNS[1:],
 )
 CHANGES = (
     Column("what", "What"),
@@ -51,8 +51,8 @@ CHANGES = (
 
 
 @dataclass(frozen=True)
-class Read:
-    """A customer as of `at`: its months, projects, limits near or over, what is wrong, and what changed."""
+class CustomerData:
+    """A customer as of `at`: months, projects, limits near or over, incidents, and changes."""
 
     at: datetime
     organization: Row | None
@@ -66,13 +66,13 @@ class Read:
 
 
 @cached
-def query(scope: Scope, organization_id: int) -> Read:
-    """Everything of a customer but its running month, which is rated beside the pages."""
+def query(scope: Scope, organization_id: int) -> CustomerData:
+    """Return a customer's data without the running month, which is rated beside the pages."""
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
         running, connection = Month.of(page.at), page.connection
         since = revenue.last_months(running, MONTHS)
-        return Read(
+        return CustomerData(
             page.at,
             customers.find(connection, organization_id),
             revenue.sums(connection, since, "total", organization_id),
@@ -87,11 +87,11 @@ def query(scope: Scope, organization_id: int) -> Read:
 
 def _budgets(page: ReadTransaction, organization_id: int) -> list[Budget]:
     """Return the budgets of a customer and of its projects, beside the running month."""
-    known = budgets.compared(page.connection, plans.load(current_settings().plans), page.at)
+    all_budgets = budgets.compared(page.connection, plans.load(current_settings().plans), page.at)
     own = {
         row["project_id"] for row in customers.projects(page.connection, organization_id, Month.of(page.at))
     }
-    return [one for one in known if one.organization_id == organization_id or one.project_id in own]
+    return [one for one in all_budgets if one.organization_id == organization_id or one.project_id in own]
 
 
 def render(organization_id: int, as_of: Callable[[datetime], None]) -> None:
@@ -177,10 +177,10 @@ def _trend(months: Sequence[Row], own: Sequence[Spend] | None, running: Month) -
         billed = {row["month"]: row["as_corrected"] for row in months if row["currency"] == currency}
         so_far = {"Bills": sum((one.so_far for one in some), Decimal(0))} if some else {}
         projected = organization_spend.projected_sum(some) if some else None
-        drawn = Revenue(currency, revenue.last_months(running, MONTHS), {"Bills": billed}, so_far, projected)
+        chart = Revenue(currency, revenue.last_months(running, MONTHS), {"Bills": billed}, so_far, projected)
         st.subheader(f"Bills of {MONTHS} months, {currency}", anchor=False)
         revenue_chart.show(
-            drawn, f"customer-months-{currency}", f"Bills by month in {currency}, as corrected"
+            chart, f"customer-months-{currency}", f"Bills by month in {currency}, as corrected"
         )
         st.caption("As corrected; the running month is hatched, with the projected rest outlined.")
 
@@ -205,8 +205,8 @@ def _limits(rows: Sequence[Row], organization_id: int) -> None:
     if not rows:
         st.success("No project has used 80 % of an allowance.", icon=":material/check_circle:")
         return
-    shown = [{**row, **limit_states.words(row)} for row in rows]
-    table(shown, LIMITS, "customer-limits", "Limits of this customer's projects, the most used first")
+    limit_rows = [{**row, **limit_states.words(row)} for row in rows]
+    table(limit_rows, LIMITS, "customer-limits", "Limits of this customer's projects, the most used first")
     if len(rows) == LimitsQuery().most:
         every = links.address("limits", {"organization": organization_id})
         st.html(f"The first {len(rows)} are shown: {links.anchor(every, 'all of its limits')}")

@@ -1,4 +1,4 @@
-"""What is wrong for a customer now, and its budgets beside the projected charge."""
+"""The open incidents of a customer, and its budgets beside the projected charge."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,8 +38,8 @@ def render(incidents: Sequence[Incident], budgets: Sequence[Budget]) -> None:
         st.success("No incident is open for this customer.", icon=":material/check_circle:")
     if budgets:
         st.subheader("Budgets", anchor=False)
-        shown = [_budget(budget) for budget in budgets]
-        table(shown, BUDGETS, "customer-budgets", "Budgets beside the charge of the running month")
+        budget_rows = [_budget(budget) for budget in budgets]
+        table(budget_rows, BUDGETS, "customer-budgets", "Budgets beside the charge of the running month")
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Projects that changed hands: whose days and usage a customer's bills hold."""
+"""Projects that changed owner: the days and usage of each owner in a customer's bills."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from console.data.session import current_scope
 from console.ui import links
 from console.ui.table import Column, table
 
-SHOWN = (
+COLUMNS = (
     Column("month", "Month", link=lambda row: row["address"]),
     Column("project_id", "Id", "id", narrow="hidden"),
     Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
@@ -39,4 +39,4 @@ def render(moved: Sequence[Row]) -> None:
         }
         for row in moved
     ]
-    table(rows, SHOWN, "customer-moved", "Days and usage of each owner in months with several")
+    table(rows, COLUMNS, "customer-moved", "Days and usage of each owner in months with several")

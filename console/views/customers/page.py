@@ -1,4 +1,4 @@
-"""Customers: what each organization pays now, paid last month, and where it needs a look."""
+"""Customers: the charge of each organization now and last month, its limits and incidents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from console import address
 from console.data import limits, spending
 from console.data.cache import cached
 from console.data.queries import customers
-from console.data.queries.customers import SORTS, Wanted
+from console.data.queries.customers import SORTS, CustomerFilter
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
 from console.ui import format, limit_states, links, room
 from console.ui.page_header import head, loading
-from console.ui.states import State
+from console.ui.states import StatusLabel
 from console.ui.table import Column, table
 from console.views.customers import customer
 from metering.catalogue.periods import Month
@@ -25,7 +25,7 @@ from metering.running import burn_down, organization_spend
 from metering.running.limit_states import STATES
 
 PER_PAGE = 50
-SHOWN = (
+COLUMNS = (
     Column("id", "Id", "id", narrow="hidden"),
     Column("organization", "Customer", "name", link=lambda row: links.organization(row["id"])),
     Column("shown", "Limits", "state", help="The worst state of a limit of its projects"),
@@ -42,20 +42,20 @@ SHOWN = (
 
 
 @cached
-def query(scope: Scope, wanted: Wanted, rated: datetime | None) -> tuple[datetime, list[Row]]:
-    """When it was read, and a page of customers; `rated` is when the running month was."""
+def query(scope: Scope, filters: CustomerFilter, rated: datetime | None) -> tuple[datetime, list[Row]]:
+    """Return the instant and a page of customers; `rated` is the instant of the rating."""
     late, rating = limits.behind(scope), spending.latest(scope)
     with read_transaction_as(scope) as page:
         spends = organization_spend.by_organization(rating.each) if rating else []
-        rows = customers.listing(page.connection, Month.of(page.at), spends, wanted)
+        rows = customers.listing(page.connection, Month.of(page.at), spends, filters)
         ids = [row["id"] for row in rows]
         states = burn_down.states_of(page.connection, limits.versions(page), page.at, late, ids)
         return page.at, [{**row, **_limits(states.get(row["id"], {}))} for row in rows]
 
 
-def _limits(counted: dict[str, int]) -> dict[str, State | int]:
-    worst = next((state for state in STATES if state in counted), "ok")
-    return {"shown": limit_states.SHOWN[worst], "limits": sum(counted.values())}
+def _limits(counts: dict[str, int]) -> dict[str, StatusLabel | int]:
+    worst = next((state for state in STATES if state in counts), "ok")
+    return {"shown": limit_states.LABELS[worst], "limits": sum(counts.values())}
 
 
 def show() -> None:
@@ -65,38 +65,38 @@ def show() -> None:
     if organization is not None:
         customer.render(organization, as_of)
         return
-    scope, wanted = current_scope(), _asked()
+    scope, filters = current_scope(), _filters()
     rating = spending.latest(scope, spending.PATIENCE)
     with loading():
-        at, rows = query(scope, wanted, rating.at if rating else None)
+        at, rows = query(scope, filters, rating.at if rating else None)
     as_of(at)
-    _choose(wanted)
+    _choose(filters)
     if rating is None:
         spending.await_rating()
     else:
         st.caption(spending.note(rating))
-    _list(rows, wanted)
+    _list(rows, filters)
 
 
-def _asked() -> Wanted:
+def _filters() -> CustomerFilter:
     sort = address.read("sort", _sort, f"one of {', '.join(SORTS)}")
     page = address.read("page", address.number, "a page of customers") or 1
     words = st.query_params.get("words", "")[:200]
-    return Wanted(words, sort or "so_far", PER_PAGE, (min(page, 10**6) - 1) * PER_PAGE)
+    return CustomerFilter(words, sort or "so_far", PER_PAGE, (min(page, 10**6) - 1) * PER_PAGE)
 
 
 def _sort(raw: str) -> customers.Sort:
     return cast(customers.Sort, address.one_of(tuple(SORTS))(raw))
 
 
-def _choose(wanted: Wanted) -> None:
+def _choose(filters: CustomerFilter) -> None:
     with room.controls("customers"):
         st.text_input(
             "Find",
             key="customer-words",
             placeholder="Part of a name, or an id",
             max_chars=200,
-            on_change=address.bind("words", "customer-words", wanted.words, "page"),
+            on_change=address.bind("words", "customer-words", filters.words, "page"),
         )
         st.selectbox(
             "Sort by",
@@ -104,17 +104,17 @@ def _choose(wanted: Wanted) -> None:
             format_func=lambda sort: SORTS[sort],
             key="customer-sort",
             width=180,
-            on_change=address.bind("sort", "customer-sort", wanted.sort, "page"),
+            on_change=address.bind("sort", "customer-sort", filters.sort, "page"),
         )
 
 
-def _list(rows: Sequence[Row], wanted: Wanted) -> None:
+def _list(rows: Sequence[Row], filters: CustomerFilter) -> None:
     if not rows:
-        st.info("No customer matches." if wanted.words else "The platform has no organization yet.")
+        st.info("No customer matches." if filters.words else "The platform has no organization yet.")
         return
     listed = rows[0]["listed"]
     st.subheader(format.many(listed, "customer"), anchor=False)
-    table(rows, SHOWN, "customers", "Customers in the order chosen: bills, limits and incidents")
-    more = wanted.skipped + len(rows) < listed
-    if steps := links.pages("customers", wanted.skipped // PER_PAGE + 1, more):
+    table(rows, COLUMNS, "customers", "Customers in the order chosen: bills, limits and incidents")
+    more = filters.skipped + len(rows) < listed
+    if steps := links.pages("customers", filters.skipped // PER_PAGE + 1, more):
         st.html(steps)

@@ -9,12 +9,12 @@ from console.data import spending
 from console.data.queries.rows import Row
 from console.data.spending import Spending
 from console.ui import format, limit_states, links
-from console.ui.states import State
+from console.ui.states import StatusLabel
 from console.ui.table import Column, table
 from metering.running.limit_states import STATES
 from metering.running.spend import Spend
 
-SHOWN = (
+COLUMNS = (
     Column("project_id", "Id", "id", narrow="hidden"),
     Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
     Column("shown", "Limits", "state", help="The worst state of a limit"),
@@ -41,7 +41,7 @@ def render(
     worst = _worst(limits)
     rows = [_row(row, spent.get(row["project_id"]), worst.get(row["project_id"])) for row in projects]
     same = all(row["last_currency"] in (None, row["currency"]) for row in rows)
-    columns = [column for column in SHOWN if not (same and column.key == "last_currency")]
+    columns = [column for column in COLUMNS if not (same and column.key == "last_currency")]
     table(rows, columns, "customer-projects", "Projects of this customer with their bills and limits")
     if rating is not None:
         st.caption(spending.note(rating))
@@ -54,19 +54,19 @@ def _row(row: Row, spent: Spend | None, state: str | None) -> dict[str, Any]:
         "so_far": spent.so_far if spent else None,
         "projected": spent.projected if spent else None,
         "currency": spent.currency if spent else row["currency"],
-        "shown": _shown(state),
+        "shown": _label(state),
         "active": "active" if row["is_active"] else "inactive",
     }
 
 
-def _shown(state: str | None) -> State:
-    return limit_states.SHOWN[state or "ok"]
+def _label(state: str | None) -> StatusLabel:
+    return limit_states.LABELS[state or "ok"]
 
 
 def _worst(limits: Sequence[Row]) -> dict[int, str]:
     """Return the worst state of each project's limits."""
     worst: dict[int, str] = {}
     for row in limits:
-        known = worst.get(row["project_id"], "ok")
-        worst[row["project_id"]] = min(known, row["state"], key=STATES.index)
+        current = worst.get(row["project_id"], "ok")
+        worst[row["project_id"]] = min(current, row["state"], key=STATES.index)
     return worst

@@ -117,7 +117,7 @@ def remember(state: State) -> None:
     if st.session_state.get(KEY + "address") != written:
         st.session_state[KEY + "address-before"] = shown
         st.session_state[KEY + "address"] = written
-    address.put(NAMES, written)
+    address.update(NAMES, written)
 
 
 def show(state: State, known: Mapping[str, Measure], today: date) -> None:

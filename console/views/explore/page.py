@@ -60,7 +60,7 @@ def _allowance(page: ReadTransaction, state: State, late: bool) -> tuple[float, 
 def show() -> None:
     """Show the page."""
     as_of = head("Explore")
-    at, known = now(), catalogue(own_meters.known())
+    at, known = now(), catalogue(own_meters.by_name())
     state, wrong = controls.asked(at.date(), known)
     for sentence in wrong:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")

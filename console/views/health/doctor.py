@@ -1,4 +1,4 @@
-"""What `fleetmeter doctor` says, asked for by a click: it looks at more than the database."""
+"""The findings of `fleetmeter doctor`, run by a click: it checks more than the database."""
 
 import json
 import subprocess
@@ -42,21 +42,21 @@ def render() -> None:
 
 
 def _row(finding: Mapping[str, Any]) -> dict[str, Any]:
-    return {**finding, "state": states.DONE if finding["ok"] else states.TO_DO}
+    return {**finding, "state": states.PASSED if finding["ok"] else states.TO_DO}
 
 
 def _examine() -> Sequence[Mapping[str, Any]] | str:
-    """Return the findings, or a sentence that says why there are none."""
+    """Return the findings, or a sentence with the reason for their absence."""
     # A process of its own: the console may not import the front door, and a hung check is ended.
     command = [sys.executable, "-P", "-m", "fleetmeter.cli", "doctor", "--json"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
         return f"The doctor did not come to an end within {LONGEST} s; run: fleetmeter doctor"
     try:
-        findings: list[Mapping[str, Any]] = json.loads(done.stdout)
+        findings: list[Mapping[str, Any]] = json.loads(process.stdout)
     except ValueError:
-        return f"The doctor could not begin: {done.stderr.strip()[-500:] or 'run fleetmeter doctor'}"
+        return f"The doctor could not begin: {process.stderr.strip()[-500:] or 'run fleetmeter doctor'}"
     return findings

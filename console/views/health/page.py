@@ -16,9 +16,9 @@ from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction
 from console.ui import escape, format, remedies, states
-from console.ui.health_summary import WELL_INSIDE, verdict
+from console.ui.health_summary import WELL_INSIDE, show_problems
 from console.ui.page_header import head, loading
-from console.ui.states import State
+from console.ui.states import StatusLabel
 from console.ui.table import Column, table
 from console.views.health import doctor, tokens
 from console.views.overview import page as overview
@@ -86,7 +86,7 @@ def show() -> None:
         latency = time.perf_counter() - began
     as_of(page.at)
     inside = [problem for problem in all_problems if _is_inside(problem)]
-    verdict(inside, page.at, here="health", well=WELL_INSIDE)
+    show_problems(inside, page.at, here="health", well=WELL_INSIDE)
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
     _sources(freshness, page.at)
@@ -98,7 +98,7 @@ def show() -> None:
 
 
 def _is_inside(problem: Problem) -> bool:
-    """Whether a problem is one of processes and sources, which this page shows."""
+    """Return whether a problem is about processes and sources, which this page shows."""
     kind = problem.incident.kind if problem.incident else None
     return problem.page == "health" or remedies.PAGES.get(kind or "") == "health"
 
@@ -157,13 +157,13 @@ def _sources(freshness: Sequence[Row], at: datetime) -> None:
             st.caption(f"{source}: the last refresh said: {why}")
 
 
-def _process(row: Row) -> State:
+def _process(row: Row) -> StatusLabel:
     if row["alive"]:
         return states.ALIVE
     return states.ENDED if row["is_replaced"] else states.GONE
 
 
-def _state(row: Row, at: datetime) -> State:
+def _state(row: Row, at: datetime) -> StatusLabel:
     if row["newest"] is None:
         return states.NEVER_MEASURED
     if not source_info(row["source"]).is_polled:  # it reports itself: a quiet project is not behind

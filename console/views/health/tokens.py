@@ -1,4 +1,4 @@
-"""Tokens of the HTTP API, for administrators: create one, which is shown once, list them, revoke one."""
+"""Tokens of the HTTP API, for administrators: create one, list them, revoke one."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -11,8 +11,8 @@ from console.ui import confirm_dialog, format, progress, room
 from jobs import queue
 
 STATES = {"failed": "Failed", "dead": "Dead letters"}
-SHOWN = 10
-MOST = 100  # what one look finds
+MOST_LISTED = 10
+MOST = 100  # rows that the query returns
 
 
 def render(failed: Sequence[Row]) -> None:
@@ -25,10 +25,10 @@ def render(failed: Sequence[Row]) -> None:
     with room.controls("failures"):
         matching = _filtered(failed)
         _offer(matching)
-    for run in matching[:SHOWN]:
+    for run in matching[:MOST_LISTED]:
         _line(run)
-    if len(matching) > SHOWN:
-        st.caption(f"The newest {SHOWN} of {len(matching)} are listed; the buttons above apply to all.")
+    if len(matching) > MOST_LISTED:
+        st.caption(f"The newest {MOST_LISTED} of {len(matching)} are listed; the buttons above apply to all.")
 
 
 def _filtered(failed: Sequence[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What ran: filtered by state and job, a page at a time, all of it in the address."""
+"""The history of runs: filtered by state and job, a page at a time, all in the address."""
 
 from collections.abc import Sequence
 
@@ -42,22 +42,22 @@ def render() -> None:
     address.parse("job", address.one_of(JOBS), "a job: " + ", ".join(JOBS))
     address.parse("before", address.number, "the number of a run")
     address.parse("previews", _is_hidden, "`hidden`")
-    chosen = {name: st.session_state.get(name) for name in ("state", "job", "before")}
+    filters = {name: st.session_state.get(name) for name in ("state", "job", "before")}
     with read_transaction() as page:
         previews = not st.session_state.get("previews", False)
-        listed = runs.history(page.connection, **chosen, most=PER_PAGE, previews=previews)
+        listed = runs.history(page.connection, **filters, most=PER_PAGE, previews=previews)
     _filters()
-    for name, value in chosen.items():
+    for name, value in filters.items():
         address.write(name, None if value is None else str(value))
     address.write("previews", None if previews else "hidden")
     if listed:
         rows = [_row(run) for run in listed]
         table(rows, COLUMNS, "history", "Runs, newest first, fifty a page", placeholder="—")
-    elif any(chosen.values()):
+    elif any(filters.values()):
         st.info("No matching runs. Choose another state or job, or the newest runs.")
     else:
         st.info("No job ran yet. Start `fleetmeter runner`.")
-    _pages(listed, chosen["before"])
+    _pages(listed, filters["before"])
 
 
 def _filters() -> None:

@@ -1,4 +1,4 @@
-"""One job in a line: what it is for, how its last runs went and took, when it is next, asking for it."""
+"""One job in a line: its purpose, last runs, durations, next run, and buttons to run it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from metering.config.settings import current_settings
 from metering.runs.definitions import JobDefinition
 from metering.runs.pauses import Pause
 
-# The jobs that the schedule asks for, in the order in which the page lists them.
+# The jobs of the schedule, in the order of the page.
 JOBS = {job.name: job for job in queue.DEFINITIONS if job.due}
 
 
@@ -42,7 +42,7 @@ def _state(row: Row) -> str:
 
 
 def _durations(seconds: Sequence[float]) -> None:
-    """Show how long the last run took, and the last ones as bars, newest at the right."""
+    """Show the duration of the last run, and those of the last ones as bars, newest at the right."""
     last = format.duration(seconds[-1])
     st.metric(
         "Took", last, chart_data=list(seconds) if len(seconds) > 1 else None, chart_type="bar", width=150
@@ -85,7 +85,7 @@ def _run(definition: JobDefinition, at: datetime) -> None:
         progress.started("jobs", [_ask(definition, at)])
         return
     months = ask_close(at)
-    notices.done(
+    notices.success(
         f"{', '.join(months)} waits for a second person." if months else "No month is over and open."
     )
 

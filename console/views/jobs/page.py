@@ -1,4 +1,4 @@
-"""Jobs: what runs when, asking for a run now, and what came of the last ones."""
+"""Jobs: the schedule, buttons to run a job, and the last runs."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from metering.db.scope import Scope
 
 @cached
 def catching_up(scope: Scope) -> str:
-    """Return the days and months that are behind, in a line; empty if there are none."""
+    """Return the backlog of days and months in one line; empty if there is none."""
     with read_transaction_as(scope) as page:
         return backlog.summary(backlog.plan(page.connection, page.at))
 

@@ -1,1 +1,1 @@
-"""Render Limits: who is near or beyond an allowance."""
+"""Render Limits: projects near or beyond an allowance."""

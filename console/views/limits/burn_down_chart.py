@@ -1,4 +1,4 @@
-"""The burn-down of one allowance, and the shares that a customer's projects have used of theirs."""
+"""The burn-down of one allowance, and the used shares of the allowances of a customer's projects."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,7 +50,7 @@ def _head(limit: Row, at: datetime) -> None:
 
 
 def _terms(limit: Row, at: datetime) -> str:
-    """Say what the plan includes and what it charges beyond."""
+    """Return the allowance of the plan and the price beyond it, in words."""
     version = plans.load(current_settings().plans).in_force(Month.of(at).last.date)
     allowance = version.tier(limit["tier"]).meters[limit["meter"]]
     terms = price_words.of_allowance(allowance)
@@ -109,22 +109,22 @@ def _exhausted(limit: Row) -> go.Scatter:
 
 
 def shares(limits: Sequence[Row]) -> None:
-    """Show what part of its own allowance each of a customer's projects has used: they do not add up."""
-    known = [row for row in limits if row["share"] is not None][:SHARES_SHOWN]
-    if not known:
+    """Show the used share of each project's allowance, for one customer: they do not add up."""
+    rows = [row for row in limits if row["share"] is not None][:SHARES_SHOWN]
+    if not rows:
         return
-    meter = known[0]["meter"]
-    st.subheader(f"{escape.markdown(known[0]['label'])}: part of each project's allowance", anchor=False)
-    figure = go.Figure(layout=layout.common(f"shares-{meter}", 90 + 34 * len(known)))
-    names = [f"{escape.chart(row['project'], 30)} · {row['project_id']}" for row in known]
+    meter = rows[0]["meter"]
+    st.subheader(f"{escape.markdown(rows[0]['label'])}: part of each project's allowance", anchor=False)
+    figure = go.Figure(layout=layout.common(f"shares-{meter}", 90 + 34 * len(rows)))
+    names = [f"{escape.chart(row['project'], 30)} · {row['project_id']}" for row in rows]
     colours = {"ok": palette.series(2), "near": palette.series(1), "over": palette.MARK, "hard": palette.MARK}
     figure.add_trace(
         go.Bar(
-            x=[row["share"] for row in known],
+            x=[row["share"] for row in rows],
             y=names,
             orientation="h",
             name="Used of included",
-            marker={"color": [colours[row["state"]] for row in known]},
+            marker={"color": [colours[row["state"]] for row in rows]},
             hovertemplate="%{x:.1%}<extra></extra>",
         )
     )

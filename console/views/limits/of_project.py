@@ -15,7 +15,7 @@ def burn_down(row: Mapping[str, Any]) -> str:
     return links.address("limits", {"project": row["project_id"], "meter": row["meter"]})
 
 
-SHOWN = (
+COLUMNS = (
     Column("shown", "State", "state"),
     Column("label", "Meter", link=burn_down, narrow="title"),
     Column("share", "Used of included", "percent", narrow="figure"),
@@ -33,4 +33,4 @@ def render(limits: Sequence[Row]) -> None:
         return
     st.subheader("Against the plan", anchor=False)
     rows = [{**row, **limit_states.words(row)} for row in limits]
-    table(rows, SHOWN, "project-limits", "What this project used of what its tier includes")
+    table(rows, COLUMNS, "project-limits", "What this project used of what its tier includes")

@@ -1,4 +1,4 @@
-"""Limits: the use of every allowance in the running month, and the day on which it runs out."""
+"""Limits: the use of every allowance in the running month, and its day of exhaustion."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -69,30 +69,30 @@ ORGANIZATIONS = (
 
 
 @cached
-def query(scope: Scope, wanted: LimitsQuery) -> tuple[datetime, list[Row], list[Row]]:
-    """When it was read, the limits of projects, and those of organizations."""
+def query(scope: Scope, filters: LimitsQuery) -> tuple[datetime, list[Row], list[Row]]:
+    """Return the instant, the limits of projects, and those of organizations."""
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
-        rows, only = limits.read(page, late, wanted), wanted.organization
+        rows, only = limits.read(page, late, filters), filters.organization
         versions = limits.versions(page)
-        return page.at, rows, allowances.organizations(page.connection, versions, wanted.near, 200, only)
+        return page.at, rows, allowances.organizations(page.connection, versions, filters.near, 200, only)
 
 
 def show() -> None:
     """Show the page."""
     as_of = head("Limits")
-    wanted = _asked()
+    filters = _filters()
     with loading():
-        at, rows, organizations = query(current_scope(), wanted)
+        at, rows, organizations = query(current_scope(), filters)
     as_of(at)
-    _choose(wanted)
-    _note(wanted, rows)
-    if wanted.project is not None and wanted.meter is not None and rows:
+    _choose(filters)
+    _note(filters, rows)
+    if filters.project is not None and filters.meter is not None and rows:
         burn_down_chart.render(rows[0], at)
-    elif wanted.organization is not None and wanted.meter is not None and rows:
+    elif filters.organization is not None and filters.meter is not None and rows:
         burn_down_chart.shares(rows)
-    _projects(rows[:PER_PAGE], wanted, len(rows) > PER_PAGE)
-    if organizations and wanted.project is None and wanted.skipped == 0:
+    _projects(rows[:PER_PAGE], filters, len(rows) > PER_PAGE)
+    if organizations and filters.project is None and filters.skipped == 0:
         st.subheader("Projects and users of customers", anchor=False)
         table(
             [{**row, "shown": _of_organization(row)} for row in organizations],
@@ -102,8 +102,8 @@ def show() -> None:
         )
 
 
-def _asked() -> LimitsQuery:
-    """Read the question from the address."""
+def _filters() -> LimitsQuery:
+    """Read the filters from the address."""
     project = address.read("project", address.number, "the id of a project")
     organization = address.read("organization", address.number, "the id of a customer")
     narrowed = project is not None or organization is not None
@@ -125,9 +125,9 @@ def _asked() -> LimitsQuery:
     )
 
 
-def _choose(wanted: LimitsQuery) -> None:
-    """Offer the filters and the order; what is chosen goes into the address."""
-    share = "reached" if wanted.exhausting else f"{wanted.near * 100:.0f}"
+def _choose(filters: LimitsQuery) -> None:
+    """Show the filters and the order, and write them into the address."""
+    share = "reached" if filters.exhausting else f"{filters.near * 100:.0f}"
     titles = limits.titles(current_scope())
     with room.controls("limits"):
         st.segmented_control(
@@ -143,7 +143,7 @@ def _choose(wanted: LimitsQuery) -> None:
             key="limit-words",
             placeholder="Part of a project's or customer's name",
             max_chars=200,
-            on_change=address.bind("words", "limit-words", wanted.words, "page"),
+            on_change=address.bind("words", "limit-words", filters.words, "page"),
         )
         st.selectbox(
             "Meter",
@@ -151,20 +151,20 @@ def _choose(wanted: LimitsQuery) -> None:
             format_func=lambda name: titles.get(name, "Every meter"),
             key="limit-meter",
             width=220,
-            on_change=address.bind("meter", "limit-meter", wanted.meter or "", "page"),
+            on_change=address.bind("meter", "limit-meter", filters.meter or "", "page"),
         )
-        if not wanted.exhausting:
+        if not filters.exhausting:
             st.selectbox(
                 "Sort by",
                 list(SORTS),
                 format_func=SORTS.__getitem__,
                 key="limit-sort",
                 width=160,
-                on_change=address.bind("sort", "limit-sort", wanted.sort, "page"),
+                on_change=address.bind("sort", "limit-sort", filters.sort, "page"),
             )
 
 
-def _projects(rows: Sequence[Row], wanted: LimitsQuery, more: bool) -> None:
+def _projects(rows: Sequence[Row], filters: LimitsQuery, more: bool) -> None:
     """Show a page of limits, and links to the first and the next one."""
     if not rows:
         return
@@ -175,23 +175,23 @@ def _projects(rows: Sequence[Row], wanted: LimitsQuery, more: bool) -> None:
         "limits",
         "Meters by how much of the allowance is used, in the order chosen",
     )
-    if steps := links.pages("limits", wanted.skipped // PER_PAGE + 1, more):
+    if steps := links.pages("limits", filters.skipped // PER_PAGE + 1, more):
         st.html(steps)
 
 
-def _of_organization(row: Row) -> states.State:
-    """Return the state of a customer's projects or users, which are a hard limit."""
+def _of_organization(row: Row) -> states.StatusLabel:
+    """Return the label of a customer's projects or users, which are a hard limit."""
     state = limit_state.state(row["used"], row["included"], False)
-    return limit_states.shown({**row, "state": state})
+    return limit_states.label({**row, "state": state})
 
 
-def _note(wanted: LimitsQuery, rows: Sequence[Row]) -> None:
-    """Say whose limits these are, or that there are none; and what a forecast assumes."""
-    if wanted.project is not None or wanted.organization is not None:
+def _note(filters: LimitsQuery, rows: Sequence[Row]) -> None:
+    """Show the scope of the limits, or that there are none, and the assumption of the forecast."""
+    if filters.project is not None or filters.organization is not None:
         st.html(links.anchor(links.address("limits"), "Limits of every project"))
     if not rows:
-        share = f"Nobody has used {wanted.near:.0%} of an allowance."
-        words = "No allowance will run out this month." if wanted.exhausting else share
+        share = f"Nobody has used {filters.near:.0%} of an allowance."
+        words = "No allowance will run out this month." if filters.exhausting else share
         st.success(words, icon=":material/check_circle:")
         return
     st.caption("Runs out: " + spend.ASSUMPTION + ". Red from 100 %, amber from 80 %: as alerts.")

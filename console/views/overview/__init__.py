@@ -1,1 +1,1 @@
-"""Render Overview: is everything all right, what is running, what will the month cost."""
+"""Render Overview: problems, running totals, and the cost of the month."""

@@ -1,4 +1,4 @@
-"""From a figure's change to what caused it: the address of Changes that compares the same days."""
+"""Links from a figure's change to its causes: the address of Changes that compares the same days."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -18,13 +18,13 @@ MEASURES: Mapping[str, tuple[str, str]] = {
 
 
 def address(figure: str, last: date, base: date) -> str:
-    """Return where the change of `figure` from the day `base` to the day `last` is taken apart."""
+    """Return the address that analyses the change of `figure` from the day `base` to `last`."""
     query = {"meters": MEASURES[figure][1], "by": "project", "from": last, "to": last}
     return links.address("changes", query | {"before_from": base, "before_to": base})
 
 
 def render(last: date, today: date, since_day: fleet.Changes | None, since_now: fleet.Changes | None) -> None:
-    """Show each change that the cards state as a link; `last` is the newest sealed day."""
+    """Show a link for each change on the cards; `last` is the newest sealed day."""
     parts = []
     for figure, (label, _) in MEASURES.items():
         is_live = figure in ("storage_bytes", "active_devices")

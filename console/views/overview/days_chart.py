@@ -1,4 +1,4 @@
-"""The fleet's messages by day, as Streamlit's own bars: light enough for the page where people arrive."""
+"""The fleet's messages by day, as Streamlit's own bars: light enough for the first page."""
 
 from collections.abc import Collection, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""Overview: is it all right, and what is going on."""
+"""Overview: problems, figures of the fleet, and the busiest projects."""
 
 from collections import deque
 from collections.abc import Sequence, Set
@@ -19,7 +19,7 @@ from console.data.session import current_scope
 from console.data.transactions import read_transaction, read_transaction_as
 from console.pages import link
 from console.ui import approvals, error_boundary, format, links, listing, pauses
-from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, verdict
+from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, show_problems
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.overview import causes, days_chart, pins
@@ -56,7 +56,7 @@ Sample = tuple[datetime, int]  # the database's clock, and messages counted up t
 
 @dataclass(frozen=True)
 class Overview:
-    """What the page shows, as of `at`."""
+    """The data of the page, as of `at`."""
 
     at: datetime
     attention: Attention
@@ -69,7 +69,7 @@ class Overview:
 
 @cached
 def query(scope: Scope) -> Overview:
-    """Everything the page shows."""
+    """Return the data of the page."""
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         days = completeness.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
@@ -95,7 +95,7 @@ def show() -> None:
     with loading():
         page = query(scope)
     as_of(page.at)
-    verdict(page.attention.problems, page.at, well=WELL if scope is None else WELL_OF_ORGANIZATION)
+    show_problems(page.attention.problems, page.at, well=WELL if scope is None else WELL_OF_ORGANIZATION)
     approvals.show(page.at)
     pauses.notice(pauses.read(scope))
     if not page.totals["projects"]:
@@ -122,7 +122,7 @@ def _nothing_yet() -> None:
 
 
 def _whole(trend: Sequence[Row], lacking: Set[date]) -> list[Row]:
-    """`trend` in which days that more than a few projects miss are unknown: a sum would look like a fall."""
+    """Return `trend` with days unknown that many projects lack: their sums would look like a fall."""
     enough = NEARLY_ALL * max((row["projects"] for row in trend), default=0)
     return [
         {**row, **NOT_SEALED} if row["date"] in lacking and row["projects"] < enough else row for row in trend
@@ -145,9 +145,11 @@ def _figures(page: Overview, trend: Sequence[Row]) -> None:
             "Active devices", "active_devices", trend, "count", page.since_now, totals["active_devices"], note
         )
     with grid.cell():
-        known = f"{totals['storage_known']:,} of {format.many(totals['active'], 'active project')} measured"
+        coverage = (
+            f"{totals['storage_known']:,} of {format.many(totals['active'], 'active project')} measured"
+        )
         _figure(
-            "Storage now", "storage_bytes", trend, "bytes", page.since_now, totals["storage_bytes"], known
+            "Storage now", "storage_bytes", trend, "bytes", page.since_now, totals["storage_bytes"], coverage
         )
 
 
@@ -161,7 +163,7 @@ def _figure(
     note: str | None = None,
 ) -> None:
     days = [row[name] for row in _sealed(trend)]
-    known = [day for day in days if day is not None]
+    values = [day for day in days if day is not None]
     current = value if value is not None or not days else days[-1]
     change = None if since is None else since.by_figure[name]
     st.metric(
@@ -173,13 +175,13 @@ def _figure(
         help=note,
         border=True,
         height=CARD,
-        chart_data=known if len(known) > 1 else None,
+        chart_data=values if len(values) > 1 else None,
         chart_type="area",
     )
 
 
 def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
-    """Without the last days while they are not sealed yet, as just after midnight."""
+    """Return `trend` without the last days while they are not sealed, as just after midnight."""
     last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
     return trend[: last + 1]
 
@@ -205,7 +207,7 @@ def _samples(server: str, scope: Scope) -> deque[Sample]:
 @error_boundary.optional
 def _rate() -> None:
     with read_transaction() as page:
-        messages, at = fleet.counted(page.connection)
+        messages, at = fleet.message_count(page.connection)
     samples = _samples(str(engine().url), current_scope())
     if not samples or at > samples[-1][0]:
         samples.append((at, messages))
@@ -221,7 +223,7 @@ def _rate() -> None:
 
 
 def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
-    """Messages a second over the last `window` seconds of samples; None while there is only one."""
+    """Return messages a second over the last `window` seconds; None with a single sample."""
     recent = [sample for sample in samples if (samples[-1][0] - sample[0]).total_seconds() <= window]
     seconds = (recent[-1][0] - recent[0][0]).total_seconds() if recent else 0.0
     return (recent[-1][1] - recent[0][1]) / seconds if seconds > 0.5 else None
@@ -256,7 +258,7 @@ def _money(label: str, part: str) -> None:
 
 
 def _overage(spent: spending.Spending | None, part: str) -> str | None:
-    """Return the part of a sum that moves: without the fees, which are fixed."""
+    """Return the overage of a sum in words: the part without the fixed fees."""
     sums: dict[str, Decimal] = {} if spent is None else getattr(spent, f"overage_{part}")
     words = " + ".join(format.money(amount, currency) for currency, amount in sorted(sums.items()))
     return f"of it overage {words}" if words else None
@@ -271,7 +273,7 @@ def _trend(trend: Sequence[Row], lacking: Set[date]) -> None:
             _say_incomplete(sorted(lacking))
         else:
             st.info("No day is sealed yet: the daily job seals the first one after midnight UTC.")
-    if rows.open:  # a grid is made when somebody wants it
+    if rows.open:  # a grid is made when its tab is open
         with rows:
             table(trend[::-1], DAYS, "trend-table", "Usage of the whole fleet by day, newest first")
 

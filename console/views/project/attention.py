@@ -1,4 +1,4 @@
-"""What is wrong with a project, before its figures: over an allowance, missing days, old levels, gone."""
+"""The problems of a project, before its figures: over an allowance, missing days, old levels, inactive."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -17,12 +17,12 @@ OLD = timedelta(hours=26)  # a level of an earlier day
 def render(
     project: Row, used: Sequence[Mapping[str, Any]], trend: Sequence[Row], missing: Sequence[date]
 ) -> None:
-    """Render a line for each thing that is wrong; nothing where all is well."""
-    for line in [*_left(project), *_limits(project, used), *_missing(missing), *_old(trend)]:
+    """Render a line for each problem; nothing where there is none."""
+    for line in [*_inactive(project), *_limits(project, used), *_missing(missing), *_old(trend)]:
         st.markdown(line)
 
 
-def _left(project: Row) -> Iterator[str]:
+def _inactive(project: Row) -> Iterator[str]:
     if not project["is_active"]:
         since = project["deactivated_at"]
         yield f":gray-badge[:material/pause_circle: {f'Left on {since:%d %b %Y}' if since else 'Inactive'}]"

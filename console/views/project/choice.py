@@ -1,4 +1,4 @@
-"""Which project the page shows: the one in the address, else the first one."""
+"""The project of the page: the one in the address, else the first one."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ def parse() -> None:
 
 @cached
 def offered(scope: Scope) -> list[Row]:
-    """Return the first projects, to choose from; the page's search finds every other one."""
+    """Return the first projects, to choose from; the search finds every other one."""
     with read_transaction_as(scope) as page:
         return projects.first(page.connection)
 
 
-def chosen(connection: Connection, options: Sequence[Row]) -> Row | None:
+def find(connection: Connection, options: Sequence[Row]) -> Row | None:
     """Return the project to show: that of the field, else the first one offered; None if there is none."""
     identity = st.session_state.get(KEY)
     project = projects.find(connection, identity) if identity else None
@@ -50,14 +50,14 @@ def render(options: Sequence[Row], project: Row | None) -> None:
         return
     if project is not None:
         st.session_state[KEY] = project["id"]
-    chosen = st.selectbox(
+    project_id = st.selectbox(
         "Project",
         list(labels),
         format_func=labels.__getitem__,
         key="project",
         help=f"The first {len(options)} projects. The search above finds each: by name, customer or id.",
     )
-    address.write(KEY, str(chosen))
+    address.write(KEY, str(project_id))
 
 
 def _label(row: Row) -> str:

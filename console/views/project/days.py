@@ -11,7 +11,7 @@ from console.data.queries.rows import Row
 from console.ui import escape, format, room
 from console.ui.charts import drawing
 from console.ui.charts import notes as chart_notes
-from console.ui.charts.meter import Measured, figure
+from console.ui.charts.meter import MeterSeries, figure
 from console.ui.states import LEGEND
 from console.ui.table import Column, table
 from console.views.project import hours, quality
@@ -36,7 +36,7 @@ def render(
     running: Row | None,
     notes: Sequence[Row],
 ) -> None:
-    """Render a meter by day, with its table, its unusual days and `notes`; `running` is the day of now."""
+    """Render a meter by day, with table, unusual days and `notes`; `running` is the running day."""
     with room.controls("project"):
         st.subheader("By day", anchor=False, width="stretch")
         st.session_state.setdefault("meter", "mqtt_inbound")
@@ -90,32 +90,32 @@ def _chart(
     if all(row["coverage"] is None for row in trend):
         st.info("No day of this range is sealed for this project. A day is sealed after midnight UTC.")
         return
-    shown = [*trend, running] if running is not None else trend
-    measured = Measured(
+    rows = [*trend, running] if running is not None else trend
+    series = MeterSeries(
         meter.label,
         meter.unit,
         "day",
-        [str(row["date"]) for row in shown],
-        [row[meter.name] for row in shown],
+        [str(row["date"]) for row in rows],
+        [row[meter.name] for row in rows],
         running=running is not None,
         limit=_level(meter, used),
         unusual={str(row["date"]): row["reason"] for row in unusual if row["meter"] == meter.name},
         quality=quality.words(trend, meter, partial(_expected, project=project)),
     )
-    drawn = figure(measured, f"{project['id']} {meter.name} {len(trend)}")
-    chart_notes.annotate(drawn, notes, shown[0]["date"], shown[-1]["date"], "day")
-    chart_notes.deployments(drawn, {str(row["date"]): row["deployments"] for row in shown}, "day")
+    chart = figure(series, f"{project['id']} {meter.name} {len(trend)}")
+    chart_notes.annotate(chart, notes, rows[0]["date"], rows[-1]["date"], "day")
+    chart_notes.deployments(chart, {str(row["date"]): row["deployments"] for row in rows}, "day")
     alt = f"{meter.label} by day; a gap is a missing or unknown day; a click on a day opens its hours"
-    drawing.show(drawn, "project-trend", alt, ("points",), on_select=_open_hours)
+    drawing.show(chart, "project-trend", alt, ("points",), on_select=_open_hours)
     for row in unusual:
         if row["meter"] == meter.name:
             st.caption(f":orange[:material/warning:] {row['date']}: {escape.markdown(row['reason'], 200)}")
 
 
-def _open_hours(chosen: drawing.Selection) -> None:
+def _open_hours(selection: drawing.Selection) -> None:
     """Open the hours of the day that was clicked."""
-    if chosen.x is not None:
-        st.session_state["day"] = date.fromisoformat(chosen.x[:10])
+    if selection.x is not None:
+        st.session_state["day"] = date.fromisoformat(selection.x[:10])
         st.session_state[TAB] = hours.TITLE
 
 

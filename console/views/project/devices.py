@@ -1,4 +1,4 @@
-"""Which robot: the busiest devices of a project, and what the others have together."""
+"""The busiest devices of a project, and the sum of the others."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from metering.db.scope import Scope
 from metering.ledger import devices
 from metering.ledger.devices import DevicesOfDays
 
-SHOWN = 100
+MOST = 100
 COLUMNS = (
     Column("device", "Device", "name"),
     Column("messages", "Messages, at least", "count"),
@@ -37,14 +37,14 @@ def query(scope: Scope, project_id: int, first: date, last: date) -> DevicesOfDa
 
 
 def render(scope: Scope, project_id: int, first: date, last: date) -> None:
-    """Show the devices of these days; nothing where none was followed."""
+    """Show the devices of these days; nothing where none was counted."""
     usage = query(scope, project_id, first, last)
     if not usage.devices:
         return
     st.subheader("Which robot", anchor=False)
     others = usage.rest["mqtt_inbound"] + usage.rest["mqtt_outbound"]
     total = others + sum(device.mqtt_inbound + device.mqtt_outbound for device in usage.devices)
-    rows = [_row(asdict(device), total) for device in usage.devices[:SHOWN]]
+    rows = [_row(asdict(device), total) for device in usage.devices[:MOST]]
     table(rows, COLUMNS, f"devices-of-project-{project_id}", "The busiest devices of the project")
     exact = "Every device is here, with exactly what it sent and received."
     st.caption(

@@ -1,4 +1,4 @@
-"""A project's day, hour by hour: what was counted, and how well each source was measured."""
+"""A project's day, hour by hour: its usage, and how well each source was measured."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -12,7 +12,7 @@ from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
 from console.ui import error_boundary
 from console.ui.charts import drawing
-from console.ui.charts.meter import Measured, figure
+from console.ui.charts.meter import MeterSeries, figure
 from console.ui.states import STATES
 from console.ui.table import Column, table
 from metering.catalogue.meters import METERS
@@ -33,7 +33,7 @@ MEASURED = (
 
 @error_boundary.guarded
 def render(project_id: int, first: date, last: date, name: str, is_open: bool) -> None:
-    """Render the hours of the day in the address, else of the running one; `is_open`: they are looked at."""
+    """Render the hours of the day in the address, else of the running day; `is_open`: the tab is open."""
     running = last + timedelta(days=1)
     if not first <= st.session_state.get("day", running) <= running:
         del st.session_state["day"]  # of a longer range
@@ -43,10 +43,10 @@ def render(project_id: int, first: date, last: date, name: str, is_open: bool) -
     )
     address.write("day", str(day) if is_open else None)
     with read_transaction() as page:
-        counted = projects.hours(page.connection, project_id, Day(day))
-        measured = coverage_hours.hours(page.connection, project_id, Day(day), page.at)
-    _counted(counted, day, name)
-    table(covered(measured), MEASURED, "hour-coverage", f"How well each hour of {day} was measured")
+        usage = projects.hours(page.connection, project_id, Day(day))
+        coverage = coverage_hours.hours(page.connection, project_id, Day(day), page.at)
+    _usage(usage, day, name)
+    table(covered(coverage), MEASURED, "hour-coverage", f"How well each hour of {day} was measured")
 
 
 def covered(cells: Sequence[HourCell]) -> list[Row]:
@@ -73,15 +73,15 @@ def _why(cell: HourCell) -> str:
     return f"{SOURCE_LABELS[cell.source]}: {'; '.join(reasons)}" if reasons else ""
 
 
-def _counted(hours: Sequence[Row], day: date, name: str) -> None:
+def _usage(hours: Sequence[Row], day: date, name: str) -> None:
     meter = METERS[name]
     if all(row[name] is None for row in hours):
         st.info(f"No hour of {day} has a known figure for {meter.label}.")
         return
     alt = f"{meter.label} by hour of {day}, UTC"
     at = [f"{row['hour']:%Y-%m-%d %H:%M}" for row in hours]
-    measured = Measured(meter.label, meter.unit, "hour", at, [row[name] for row in hours])
-    drawing.show(figure(measured, f"{day} {name}"), "hours", alt)
+    series = MeterSeries(meter.label, meter.unit, "hour", at, [row[name] for row in hours])
+    drawing.show(figure(series, f"{day} {name}"), "hours", alt)
     table(
         hours,
         (Column("hour", "Hour (UTC)", "instant"), Column(name, meter.label, meter.unit)),

@@ -1,10 +1,10 @@
-"""A project's running month, counted while one looks."""
+"""A project's running month, updated every two seconds."""
 
 from datetime import datetime
 
 import streamlit as st
 
-from console.data.own_meters import known
+from console.data.own_meters import by_name
 from console.data.queries import projects
 from console.data.queries.rows import Row
 from console.data.transactions import read_transaction
@@ -18,7 +18,7 @@ from metering.catalogue.sources import SOURCES, source_info
 @st.fragment(run_every=2)
 @error_boundary.guarded
 def live_totals(project_id: int, is_active: bool) -> None:
-    """Render the running totals, refreshed every few seconds; of a project that left, those until then."""
+    """Render the running totals every two seconds; of an inactive project, its last ones."""
     with read_transaction() as page:
         live = projects.live(page.connection, project_id)
     title = "Running month, live" if is_active else "Running month, until the project left"
@@ -50,7 +50,7 @@ def live_totals(project_id: int, is_active: bool) -> None:
 
 
 def _old(live: Row, gauge: Gauge, at: datetime) -> str | None:
-    """Return how long ago the level was read, where that is an earlier day; a sum is as old as its oldest."""
+    """Return the age of the level if it is of an earlier day; a sum is as old as its oldest part."""
     instants = [live[source_info(source).measured_at] for source in sources_of(gauge)]
     read = min((instant for instant in instants if instant is not None), default=None)
     if live[gauge.live] is None or read is None or at - read <= attention.OLD:
@@ -65,7 +65,7 @@ def _own(live: Row) -> None:
         return
     grid = st.grid("auto", min_column_width=165, key="own-meters")
     for name in names:
-        meter, used = own_meters.find(name, known()), live["meters"].get(name, 0)
+        meter, used = own_meters.find(name, by_name()), live["meters"].get(name, 0)
         unit = f" {meter.unit}" if meter.unit else ""
         closed = f"{format.count(live['lifetime_meters'].get(name, 0))}{unit} in closed months"
         largest = ", the largest" if meter.aggregation == "max" else ""

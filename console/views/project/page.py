@@ -1,4 +1,4 @@
-"""Project: what one project uses, now and before."""
+"""Project: the usage of one project, now and before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,10 +39,10 @@ MONTHS = (
 
 
 @dataclass(frozen=True)
-class Read:
-    """A project as of `at`: its days and what was unusual, its allowances, months and runs.
+class ProjectData:
+    """A project as of `at`: its days, unusual days, allowances, months and runs.
 
-    `running` is the day that is not over; `notes` are those of the days, of the project and its owner.
+    `running` is the running day; `notes` are about the project, its owner and the fleet in these days.
     """
 
     at: datetime
@@ -56,14 +56,14 @@ class Read:
 
 
 @cached
-def query(scope: Scope, project_id: int, span: int) -> Read:
-    """Everything the page shows of a project, over the last `span` days, but its live totals."""
+def query(scope: Scope, project_id: int, span: int) -> ProjectData:
+    """Return a project's data over the last `span` days, without its live totals."""
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         first = Day(last.date - timedelta(days=span - 1))
         project = projects.find(page.connection, project_id) or {"is_active": False, "organization_id": 0}
-        return Read(
+        return ProjectData(
             page.at,
             projects.trend(page.connection, project_id, first, last),
             projects.anomalies(page.connection, project_id, first, last),
@@ -93,7 +93,7 @@ def show() -> None:
     with loading():
         options = choice.offered(current_scope())
         with read_transaction() as page:
-            project = choice.chosen(page.connection, options)
+            project = choice.find(page.connection, options)
         figures = query(current_scope(), project["id"], span) if project else None
     as_of(figures.at if figures else page.at)
     choice.render(options, project)

@@ -1,4 +1,4 @@
-"""Which days of a project were not measured whole, for one meter, and why."""
+"""The days of a project that were not measured completely, for one meter, with the reasons."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -13,8 +13,8 @@ LACKING = ("partial", "missing", "carried", "denied", "failed")
 
 
 def words(trend: Sequence[Row], meter: Counter | Gauge, expected: Callable[[date], bool]) -> dict[str, str]:
-    """Return a sentence for each day that is not sealed, or of which `meter` was not measured whole."""
-    return {str(row["date"]): said for row in trend if (said := _day(row, meter, expected))}
+    """Return a sentence for each day that is not sealed or not measured completely for `meter`."""
+    return {str(row["date"]): sentence for row in trend if (sentence := _day(row, meter, expected))}
 
 
 def _day(row: Row, meter: Counter | Gauge, expected: Callable[[date], bool]) -> str:

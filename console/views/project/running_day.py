@@ -1,4 +1,4 @@
-"""The day that is not over yet, as far as it has come: drawn dashed after the sealed days."""
+"""The running day so far: drawn dashed after the sealed days."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -18,14 +18,14 @@ def read(connection: Connection, project_id: int, day: Day) -> Row:
 
 
 def of_hours(hours: Sequence[Row], day: date) -> Row:
-    """Return the day that these hours make so far."""
-    counted = {meter.name: _sum(hours, meter.name) for meter in COUNTERS}
-    return {"date": day, "coverage": {}, **counted, **{g.name: _last(hours, g.name) for g in GAUGES}}
+    """Return the day so far, summed from its hours."""
+    counters = {meter.name: _sum(hours, meter.name) for meter in COUNTERS}
+    return {"date": day, "coverage": {}, **counters, **{g.name: _last(hours, g.name) for g in GAUGES}}
 
 
 def _sum(hours: Sequence[Row], name: str) -> int | None:
-    known = [hour[name] for hour in hours if hour[name] is not None]
-    return sum(known) if known else None
+    values = [hour[name] for hour in hours if hour[name] is not None]
+    return sum(values) if values else None
 
 
 def _last(hours: Sequence[Row], name: str) -> Any:

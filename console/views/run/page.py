@@ -1,4 +1,4 @@
-"""Run: one job run, from who triggered it to what it changed, with the way to try it again."""
+"""Run: one job run, its trigger, steps, errors and changes, with a button to retry it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ RETRIED = ("failed", "dead", "cancelled")
 
 @dataclass(frozen=True)
 class Details:
-    """A run and what belongs to it."""
+    """A run with its instants, sealed days, alerts and actions."""
 
     run: Row
     times: Row
@@ -87,7 +87,7 @@ def _project(project_id: int | None) -> str | None:
 
 
 def _read(number: int) -> tuple[datetime, Details | None, list[Row]]:
-    """Return when it was read, and the run of that number; where there is none, the newest runs."""
+    """Return the instant and the run of that number; without one, the newest runs."""
     with read_transaction() as page:
         run = runs.find(page.connection, number)
         if run is None:
@@ -136,8 +136,8 @@ def _state(details: Details) -> None:
 
 
 def _repeats(run: Row) -> bool:
-    left = run["state"] in RETRIED or bool(run["errors"])
-    return left and has_role(queue.role(run["job"], run["dry_run"]))
+    is_unfinished = run["state"] in RETRIED or bool(run["errors"])
+    return is_unfinished and has_role(queue.role(run["job"], run["dry_run"]))
 
 
 @st.fragment(run_every=1)
@@ -162,8 +162,8 @@ def _steps(details: Details) -> None:
         ),
     ]
     if run["started_at"]:
-        taken = f"Taken up, attempt {times['attempt']}"
-        steps.append({"at": run["started_at"], "what": taken, "who": run["worker"]})
+        attempt = f"Taken up, attempt {times['attempt']}"
+        steps.append({"at": run["started_at"], "what": attempt, "who": run["worker"]})
     if run["finished_at"]:
         ended = f"{progress.look(run)[2]} after {format.duration(run['seconds'])}"
         steps.append({"at": run["finished_at"], "what": ended, "who": None})
@@ -191,8 +191,8 @@ def _errors(run: Row) -> None:
 
 
 def _error(entry: Any) -> Row:
-    told = entry if isinstance(entry, Mapping) else {"error": entry}
-    return {"project_id": None, "source": None, **told, "error": str(told.get("error", ""))}
+    detail = entry if isinstance(entry, Mapping) else {"error": entry}
+    return {"project_id": None, "source": None, **detail, "error": str(detail.get("error", ""))}
 
 
 def _changed(details: Details) -> None:

@@ -1,1 +1,1 @@
-"""Render what a search finds, over everything that has a page."""
+"""Render Search: the matches among everything that has a page."""

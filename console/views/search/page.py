@@ -52,7 +52,7 @@ MOST = 20
 
 @cached
 def query(scope: Scope, words: str) -> dict[str, list[Row]]:
-    """Return what `words` find, by subject."""
+    """Return the matches of `words`, by subject."""
     with read_transaction_as(scope) as page:
         return search.find(page.connection, words, MOST)
 

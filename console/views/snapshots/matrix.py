@@ -30,7 +30,7 @@ ICONS = {state: label.split()[0] for state, label in STATES.items()} | {
     "unsealed": "□",
 }
 GREEN, SKY, ORANGE, PURPLE, RED, GREY = "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#D55E00", "#8A95A166"
-# From worst to best; what nobody expects of a source says nothing about the others.
+# From worst to best; a source without expected data says nothing about the others.
 RANKS = (
     *("unsealed", "missing", "failed", "denied", "partial", "carried", "running", "measured", "zero"),
     *("not_started", "not_configured"),
@@ -54,7 +54,7 @@ def query(
         )
 
 
-# Read only when it is asked for.
+# Read only when the toggle is on.
 @cached
 def partial(scope: Scope, first: date, last: date, sources: Sequence[SourceName]) -> frozenset[int]:
     """Return the projects with a sealed day that was not read completely."""
@@ -91,7 +91,7 @@ def render(first: Day, last: Day, unsealed: frozenset[int]) -> None:
 
 
 def worst(cells: Sequence[Cell]) -> list[Cell]:
-    """Return of each project's day the cell of the source that was measured worst."""
+    """Return, for each project and day, the cell of the worst measured source."""
     worst_of: dict[tuple[int, date], Cell] = {}
     for cell in cells:
         key = cell.project_id, cell.date
@@ -105,7 +105,7 @@ def _rank(cell: Cell) -> int:
 
 
 def _choose() -> tuple[Sequence[SourceName], bool, bool]:
-    """Return the sources to show, whether only projects with a problem, and whether only the worst source."""
+    """Return the sources, whether to show only projects with a problem, and only the worst source."""
     options = {WORST: "The worst of each day", EVERY: "Every source"}
     options |= {str(name): label for name, label in SOURCE_LABELS.items()}
     address.parse("source", address.one_of(tuple(options)), "a source: " + ", ".join(options))
@@ -134,7 +134,7 @@ def _is_missing(raw: str) -> bool:
 
 
 def _grid(cells: Sequence[Cell], first: Day, last: Day, is_worst: bool) -> None:
-    """Draw a row for each project, or with its sources for each of them."""
+    """Draw a row for each project, or for each source of each project."""
     headings = {day.date: f"{day.date:%m-%d}" for day in reversed(list(days(first, last)))}
     whose = {cell.project_id: cell.project for cell in cells}
     named = {one: escape.cell(escape.project(one, name)) for one, name in whose.items()}

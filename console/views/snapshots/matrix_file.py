@@ -1,4 +1,4 @@
-"""The matrix as a file: every project's days, source by source, with what is known of each."""
+"""The matrix as a file: every project's days, source by source, with details of each."""
 
 import io
 import json

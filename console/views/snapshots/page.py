@@ -24,7 +24,7 @@ from metering.days import completeness
 from metering.days.expected_days import MissingDay
 from metering.db.scope import Scope
 
-LONGEST = 366  # days one look may span
+LONGEST = 366  # days of a range
 MISSING = (
     Column("project_id", "Id", "id"),
     Column("project", "Project", "name", link=lambda row: links.project(row["project_id"])),
@@ -38,7 +38,7 @@ Missing = Sequence[MissingDay]
 
 @cached
 def query(scope: Scope, first: date, last: date) -> tuple[datetime, list[MissingDay], dict[date, int]]:
-    """When it was read, the missing days, and how many projects have each day sealed."""
+    """Return the instant, the missing days, and how many projects have each day sealed."""
     with read_transaction_as(scope) as page:
         sealed = completeness.read(page.connection, Day(first), Day(last), page.at)
         missing = completeness.missing(page.connection, sealed, page.at)
@@ -47,7 +47,7 @@ def query(scope: Scope, first: date, last: date) -> tuple[datetime, list[Missing
 
 def show() -> None:
     """Show the page."""
-    first, last = _asked(now())
+    first, last = _days_of_address(now())
     as_of = head("Snapshots")
     with loading():
         at, missing, sealed = query(current_scope(), first.date, last.date)
@@ -62,7 +62,7 @@ def show() -> None:
     matrix.render(first, last, frozenset(day.project_id for day in missing))
 
 
-def _asked(at: datetime) -> tuple[Day, Day]:
+def _days_of_address(at: datetime) -> tuple[Day, Day]:
     yesterday = Day.of(at).previous()
     address.parse("from", address.day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
     address.parse("to", address.day(yesterday.date), f"a day up to {yesterday}, like {yesterday}")
@@ -107,33 +107,39 @@ def _repair(missing: Missing, at: datetime) -> None:
         return
     dates = _dates(missing)
     projects = {rows[number]["project_id"] for number in ticked}
-    chosen = [day for day in missing if day.date in dates and (not projects or day.project_id in projects)]
+    repair_days = [
+        day for day in missing if day.date in dates and (not projects or day.project_id in projects)
+    ]
     scopes: list[int | None] = sorted(projects) if projects else [None]
-    requests = [(scope, span) for scope in scopes for span in _spans(missing, chosen, scope)]
+    requests = [(scope, span) for scope in scopes for span in _spans(missing, repair_days, scope)]
     with st.container(horizontal=True, vertical_alignment="center"):
-        label = f"Backfill {format.many(len(chosen), 'missing day')}"
-        if st.button(label, type="primary", icon=":material/build:", key="backfill", disabled=not chosen):
+        label = f"Backfill {format.many(len(repair_days), 'missing day')}"
+        if st.button(
+            label, type="primary", icon=":material/build:", key="backfill", disabled=not repair_days
+        ):
             progress.started("backfill", [_ask(scope, span, at) for scope, span in requests])
-        if st.button("Preview", icon=":material/visibility:", key="preview-backfill", disabled=not chosen):
+        if st.button(
+            "Preview", icon=":material/visibility:", key="preview-backfill", disabled=not repair_days
+        ):
             progress.started("backfill", [_ask(scope, span, at, True) for scope, span in requests])
-        st.caption(_consequence(chosen, projects))
+        st.caption(_consequence(repair_days, projects))
 
 
 def _dates(missing: Missing) -> set[date]:
-    """Return the days chosen among those missing in some project; all if none is chosen."""
+    """Return the selected days among those missing in some project; all if none is selected."""
     options = sorted({day.date for day in missing})
-    chosen = [day for day in st.session_state.get("repair", []) if day in options]
-    st.session_state["repair"] = chosen
-    chosen = st.multiselect(
+    selection = [day for day in st.session_state.get("repair", []) if day in options]
+    st.session_state["repair"] = selection
+    selection = st.multiselect(
         "Days to repair", options, key="repair", placeholder="Every missing day", format_func=str
     )
-    return set(chosen or options)
+    return set(selection or options)
 
 
-def _consequence(chosen: Missing, projects: set[int]) -> str:
-    if not chosen:
+def _consequence(repair_days: Missing, projects: set[int]) -> str:
+    if not repair_days:
         return "The ticked projects miss none of these days."
-    dates = [day.date for day in chosen]
+    dates = [day.date for day in repair_days]
     whose = f"in {format.many(len(projects), 'ticked project')}" if projects else "in every project"
     return (
         f"Counts again and seals what is missing from {min(dates)} to {max(dates)} {whose}; "
@@ -141,12 +147,12 @@ def _consequence(chosen: Missing, projects: set[int]) -> str:
     )
 
 
-def _spans(missing: Missing, chosen: Missing, project_id: int | None) -> list[tuple[date, date]]:
-    """Ranges that hold every chosen missing day of the project (None: of any) and no other missing one."""
+def _spans(missing: Missing, repair_days: Missing, project_id: int | None) -> list[tuple[date, date]]:
+    """Return ranges over the days to repair of a project (None: of any), without other missing days."""
     mine = [day for day in missing if project_id in (None, day.project_id)]
-    dates_chosen = {day.date for day in chosen if project_id in (None, day.project_id)}
+    dates_chosen = {day.date for day in repair_days if project_id in (None, day.project_id)}
     runs = groupby(sorted({day.date for day in mine}), key=dates_chosen.__contains__)
-    spans = [list(dates) for picked, dates in runs if picked]
+    spans = [list(dates) for is_selected, dates in runs if is_selected]
     return [(dates[0], dates[-1]) for dates in spans]
 
 
@@ -173,10 +179,10 @@ def _by_project(missing: Missing) -> list[dict[str, Any]]:
     return rows
 
 
-def _open_day(chosen: Selection) -> None:
+def _open_day(selection: Selection) -> None:
     """Show the day that was clicked in the calendar, alone."""
-    if chosen.name is not None:
-        day = date.fromisoformat(chosen.name)
+    if selection.name is not None:
+        day = date.fromisoformat(selection.name)
         st.session_state["from"] = st.session_state["to"] = day
 
 
@@ -192,8 +198,8 @@ def _calendar(missing: Missing, sealed: Mapping[date, int], first: Day, last: Da
     chart, listing = st.tabs(["Calendar", "Table"])
     with chart:
         alt = "How many projects miss each day; the table beside it has the numbers"
-        drawn = calendar.figure(rows, f"{first}..{last}")
-        drawing.show(drawn, "calendar", alt, ("points",), on_select=_open_day)
+        calendar_figure = calendar.figure(rows, f"{first}..{last}")
+        drawing.show(calendar_figure, "calendar", alt, ("points",), on_select=_open_day)
     with listing:
         table(
             rows[::-1],

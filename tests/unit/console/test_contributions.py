@@ -14,19 +14,19 @@ METERS = ("mqtt_inbound", "mqtt_outbound")
 BEFORE, AFTER = (date(2026, 11, 1), date(2026, 11, 7)), (date(2026, 11, 8), date(2026, 11, 14))
 ALWAYS = Presence("a", date(2026, 1, 1), date.max)
 NOT_YET = Presence("b", date(2026, 11, 9), date.max)
-GONE = Presence("c", date(2026, 1, 1), date(2026, 11, 8))
+DEACTIVATED = Presence("c", date(2026, 1, 1), date(2026, 11, 8))
 
 
 @some.composite
 def used(draw: some.DrawFn) -> Used:
-    known = tuple(draw(some.integers(0, 7)) for _ in METERS)
-    values = tuple(draw(some.integers(0, 2**40)) if days else None for days in known)
+    known_days = tuple(draw(some.integers(0, 7)) for _ in METERS)
+    values = tuple(draw(some.integers(0, 2**40)) if days else None for days in known_days)
     tier = draw(some.sampled_from(("free", "pro")))
-    return Used(draw(some.integers(1, 5)), draw(some.integers(7, 9)), tier, values, known)
+    return Used(draw(some.integers(1, 5)), draw(some.integers(7, 9)), tier, values, known_days)
 
 
 PERIODS = some.lists(used(), max_size=8)
-PROJECTS = some.dictionaries(some.integers(1, 5), some.sampled_from((ALWAYS, NOT_YET, GONE)))
+PROJECTS = some.dictionaries(some.integers(1, 5), some.sampled_from((ALWAYS, NOT_YET, DEACTIVATED)))
 FILTERS = some.builds(
     Filters,
     tiers=some.sampled_from(((), ("pro",))),
@@ -39,7 +39,7 @@ def plain(
     before: list[Used], after: list[Used], present: dict[int, Presence], filters: Filters
 ) -> tuple[int, set[tuple[int, str]]]:
     """The change, and the meters of projects that are unknown in one period only, row by row."""
-    change, apart = 0, set()
+    change, incomparable = 0, set()
     for number, meter in enumerate(METERS):
         for project in {row.project for row in before + after}:
             blind = []
@@ -48,21 +48,21 @@ def plain(
                 there = present.get(project)
                 days = [first + timedelta(days=n) for n in range(7)]
                 expected = there and any(there.since <= day < there.until for day in days)
-                blind.append(bool(expected) and not any(row.known[number] for row in own))
+                blind.append(bool(expected) and not any(row.known_days[number] for row in own))
                 assert days[-1] == last
-            wanted = [
+            sides = [
                 [row for row in rows if row.project == project and matches(row, filters)]
                 for rows in (before, after)
             ]
             if any(blind):
-                known = any(row.known[number] for rows in (before, after) for row in rows
+                has_known_day = any(row.known_days[number] for rows in (before, after) for row in rows
                             if row.project == project)  # fmt: skip
-                if any(wanted) and known:
-                    apart.add((project, meter))
+                if any(sides) and has_known_day:
+                    incomparable.add((project, meter))
             else:
-                change += sum(row.values[number] or 0 for row in wanted[1])
-                change -= sum(row.values[number] or 0 for row in wanted[0])
-    return change, apart
+                change += sum(row.values[number] or 0 for row in sides[1])
+                change -= sum(row.values[number] or 0 for row in sides[0])
+    return change, incomparable
 
 
 def matches(row: Used, filters: Filters) -> bool:
@@ -78,14 +78,14 @@ def matches(row: Used, filters: Filters) -> bool:
 def test_contributions_by_every_dimension_sum_to_the_change(
     before: list[Used], after: list[Used], present: dict[int, Presence], filters: Filters
 ) -> None:
-    found = compare((before, after), present, (BEFORE, AFTER), METERS, filters)
-    change, apart = plain(before, after, present, filters)
-    assert found.change == change
-    assert {(one.project, one.meter) for one in found.apart} == apart
+    comparison = compare((before, after), present, (BEFORE, AFTER), METERS, filters)
+    change, incomparable = plain(before, after, present, filters)
+    assert comparison.change == change
+    assert {(one.project, one.meter) for one in comparison.incomparable} == incomparable
     for dimension in DIMENSIONS:
-        parts = found.by[dimension]
+        parts = comparison.by[dimension]
         assert sum(part.change for part in parts) == change, dimension
-        assert sum(part.before for part in parts) == found.before
+        assert sum(part.before for part in parts) == comparison.before
         sizes = [abs(part.change) for part in parts]
         assert sizes == sorted(sizes, reverse=True)
 
@@ -96,11 +96,11 @@ def test_an_unknown_period_is_no_zero_and_a_new_project_is_new() -> None:
 
     before = [row(1, 100), row(2, 50), row(4, 10)]
     after = [row(1, None), row(2, 80), row(3, 20)]
-    present = {1: ALWAYS, 2: ALWAYS, 3: NOT_YET, 4: GONE}
-    found = compare((before, after), present, (BEFORE, AFTER), METERS[:1], Filters())
-    assert (found.before, found.after, found.change) == (60, 100, 40)
-    assert [(one.project, one.before, one.after) for one in found.apart] == [(1, 100, None)]
-    assert [(part.key, part.change, part.is_new, part.is_gone) for part in found.by["project"]] == [
+    present = {1: ALWAYS, 2: ALWAYS, 3: NOT_YET, 4: DEACTIVATED}
+    comparison = compare((before, after), present, (BEFORE, AFTER), METERS[:1], Filters())
+    assert (comparison.before, comparison.after, comparison.change) == (60, 100, 40)
+    assert [(one.project, one.before, one.after) for one in comparison.incomparable] == [(1, 100, None)]
+    assert [(part.key, part.change, part.is_new, part.is_gone) for part in comparison.by["project"]] == [
         (2, 30, False, False),
         (3, 20, True, False),
         (4, -10, False, True),
