@@ -33,7 +33,7 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def settled() -> Iterator[None]:
+def frozen_imports() -> Iterator[None]:
     """Streamlit looks for garbage after each run of a script; not in what was loaded for good."""
     from console import layout, views
 
@@ -95,7 +95,7 @@ def rivalry(server: URL, admin: Connection, filled: tuple[str, Fleet]) -> Iterat
     name = f"rivals_{uuid.uuid4().hex[:12]}"
     admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{filled[0]}"'))
     engine = create_engine(server.set(database=name), connect_args={"options": "-c timezone=UTC"})
-    rivals = two_tenants.settle(engine, filled[1])
+    rivals = two_tenants.add_rival(engine, filled[1])
     engine.dispose()
     yield name, rivals
     admin.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
@@ -110,8 +110,8 @@ def rivals(rivalry: tuple[str, TwoTenants]) -> TwoTenants:
 def signing_in(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Turns sign-in on, with those settings of it."""
 
-    def turn_on(**given: str) -> None:
-        for name, value in (PROVIDER | given).items():
+    def turn_on(**settings: str) -> None:
+        for name, value in (PROVIDER | settings).items():
             monkeypatch.setenv(name, value)
 
     return turn_on
@@ -160,9 +160,9 @@ def guarded(
     folder = tmp_path_factory.mktemp("guarded")
     with (
         copied(server, admin, rivalry[0]) as (url, engine),
-        guarding(url, engine, folder, filled[1], rivalry[1]) as made,
+        guarding(url, engine, folder, filled[1], rivalry[1]) as console,
     ):
-        yield made
+        yield console
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ def test_an_incident_is_acknowledged_once_it_is_ticked(open_page: Open, fleet: F
         ("console", "a new disk is on its way")
     ]
     assert not page.error
-    shown = listed(page).value
-    assert shown[["Acknowledged by", "Note"]].to_numpy().tolist() == [["console", "a new disk is on its way"]]
+    table = listed(page).value
+    assert table[["Acknowledged by", "Note"]].to_numpy().tolist() == [["console", "a new disk is on its way"]]
 
 
 def test_the_incident_of_the_address_is_shown_whole_with_its_history(
@@ -97,15 +97,15 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
     platform = Platform(engine)
     alert(platform, "anomaly", "2026-11-02", json.dumps(detail), "warning", fleet.projects[0])
     page = open_page("alerts")
-    said = page.dataframe[0].value["What"].tolist()[0]
-    assert said.endswith("Log entries 90 on Mon 2 Nov, 4.5× the usual 10–20")
+    title = page.dataframe[0].value["What"].tolist()[0]
+    assert title.endswith("Log entries 90 on Mon 2 Nov, 4.5× the usual 10–20")
     tick(page, 0)
     assert page.selectbox(key="unusual").value == "logs"
     assert page.query_params["incident"] in ("1", ["1"])
 
 
 @pytest.mark.parametrize(
-    ("filters", "left"),
+    ("filters", "expected"),
     [
         ({"kind": "limit"}, ["limit"]),
         ({"severity": "critical"}, ["coverage"]),
@@ -115,7 +115,7 @@ def test_an_unusual_day_shows_what_was_expected(open_page: Open, fleet: Fleet, e
     ],
 )
 def test_the_address_filters(
-    open_page: Open, fleet: Fleet, engine: Engine, filters: dict[str, str], left: list[str]
+    open_page: Open, fleet: Fleet, engine: Engine, filters: dict[str, str], expected: list[str]
 ) -> None:
     platform = Platform(engine)
     for kind, severity in (("limit", "warning"), ("coverage", "critical"), ("drift", "warning")):
@@ -124,8 +124,8 @@ def test_the_address_filters(
     platform.sql("UPDATE alerts SET resolved_at = now() WHERE subject = 'over'")
     platform.sql("UPDATE alerts SET acknowledged_by = 'ada' WHERE kind = 'drift'")
     page = open_page("alerts", **filters)
-    shown = list(page.dataframe[0].value["Kind"]) if page.dataframe else []
-    assert shown == left
+    kinds = list(page.dataframe[0].value["Kind"]) if page.dataframe else []
+    assert kinds == expected
 
 
 def test_a_wrong_filter_of_the_address_is_named(open_page: Open, fleet: Fleet) -> None:
@@ -145,8 +145,8 @@ def test_a_preview_is_a_trial_run_that_shows_what_would_change(
     runs.run_now(configured, engine, "daily", datetime.now(UTC), dry_run=True)
     page.run()
     assert platform.scalar("SELECT count(*) FROM daily_stats") == days
-    said = " ".join(caption.value for caption in page.caption)
-    assert "The run would do exactly this" in said or "Nothing would change" in said
+    captions = " ".join(caption.value for caption in page.caption)
+    assert "The run would do exactly this" in captions or "Nothing would change" in captions
 
 
 def test_dead_letters_are_discarded_or_asked_for_again(open_page: Open, fleet: Fleet, engine: Engine) -> None:
@@ -215,12 +215,12 @@ def test_the_matrix_leaves_projects_whose_days_were_read_in_part(
         id=fleet.projects[1],
         date=yesterday,
     )
-    said = {"from": str(yesterday), "to": str(yesterday), "only": "missing"}
-    (worst,) = open_page("snapshots", **said).dataframe[-1].value[f"{yesterday:%m-%d}"]
+    query = {"from": str(yesterday), "to": str(yesterday), "only": "missing"}
+    (worst,) = open_page("snapshots", **query).dataframe[-1].value[f"{yesterday:%m-%d}"]
     assert worst == ["◐"]
-    grid = open_page("snapshots", **said, source="every").dataframe[-1].value
+    grid = open_page("snapshots", **query, source="every").dataframe[-1].value
     assert [name.endswith(f"· {fleet.projects[1]}") for name in grid["Project"]] == [True] * len(SOURCE_NAMES)
-    page = open_page("snapshots", **said, source="mqtt")
+    page = open_page("snapshots", **query, source="mqtt")
     assert "none is missing, partial or carried over" in page.info[-1].value
 
 

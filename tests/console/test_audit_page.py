@@ -68,9 +68,9 @@ def test_entries_are_listed_newest_first_and_filtered_by_the_address(logged: Eng
 
 def test_a_bad_address_is_named(logged: Engine, open_page: Open) -> None:
     page = open_page("audit", action="hack", before="x")
-    said = " ".join(warning.value for warning in page.warning)
-    assert "an action that the log holds" in said
-    assert "the number of an entry" in said
+    warnings = " ".join(warning.value for warning in page.warning)
+    assert "an action that the log holds" in warnings
+    assert "the number of an entry" in warnings
 
 
 def test_an_older_page_begins_where_the_newer_one_ended(logged: Engine, open_page: Open) -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.test_sign_in import sign_in
-from tests.support.browser_site import Site, choose, pick, press, settle, visit
+from tests.support.browser_site import Site, choose, pick, press, visit, wait_until_idle
 from tests.support.oidc_console import OPERATORS, Guarded
 from tests.support.platform import Platform
 from tests.support.until import until
@@ -27,7 +27,7 @@ def test_the_audit_log_is_filtered_turned_over_and_downloaded(page: Page, site: 
     expect(page).to_have_url(re.compile("action=cancel"))
     page.get_by_role("textbox", name="Who").fill("")
     page.keyboard.press("Enter")
-    settle(page)
+    wait_until_idle(page)
     for label in ("From", "To"):
         pick(page, label, datetime.now(UTC).date())
     page.get_by_role("textbox", name="To").fill("")
@@ -97,9 +97,9 @@ def test_a_token_is_shown_once_and_revoked(page: Page, site: Site) -> None:
     page.get_by_role("textbox", name="Name").fill("portal")
     page.keyboard.press("Tab")
     press(page, "confirm-create-token")
-    shown = page.locator("code", has_text="fleetmeter_")
-    expect(shown).to_be_visible()
-    bearer = {"Authorization": f"Bearer {shown.inner_text()}"}
+    code = page.locator("code", has_text="fleetmeter_")
+    expect(code).to_be_visible()
+    bearer = {"Authorization": f"Bearer {code.inner_text()}"}
     assert page.request.get(f"{site.address}/api/v1/projects", headers=bearer).status == 200
     visit(page, site, "health")
     expect(page.locator("code", has_text="fleetmeter_")).to_have_count(0)

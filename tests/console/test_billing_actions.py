@@ -58,8 +58,8 @@ def test_the_same_correction_from_two_tabs_is_posted_once(
     open_page: Open, fleet: Fleet, engine: Engine
 ) -> None:
     tabs = [open_page("billing", month=str(this_month())) for _ in range(2)]
-    said = [press_post(tab, fleet.projects[0], "a broken robot").success[0].value for tab in tabs]
-    assert said == ["Adjustment 1 is posted."] * 2
+    messages = [press_post(tab, fleet.projects[0], "a broken robot").success[0].value for tab in tabs]
+    assert messages == ["Adjustment 1 is posted."] * 2
     assert press_post(tabs[0], fleet.projects[0], "another one").success[0].value == "Adjustment 2 is posted."
     assert Platform(engine).scalar("SELECT count(*) FROM adjustments") == 2
     assert Platform(engine).scalar("SELECT count(*) FROM audit_log WHERE action = 'adjust'") == 2
@@ -68,9 +68,11 @@ def test_the_same_correction_from_two_tabs_is_posted_once(
 def test_a_month_shows_what_it_billed_beside_what_was_corrected_since(
     open_page: Open, fleet: Fleet, engine: Engine
 ) -> None:
-    wanted = Adjustment(fleet.projects[0], None, None, Decimal("-3.5"), fleet.closed.last.date, "oops", "me")
+    adjustment = Adjustment(
+        fleet.projects[0], None, None, Decimal("-3.5"), fleet.closed.last.date, "oops", "me"
+    )
     with transaction(engine) as connection:
-        adjustments.post(connection, wanted, plans.load(None), datetime.now(UTC))
+        adjustments.post(connection, adjustment, plans.load(None), datetime.now(UTC))
     page = open_page("billing", month=str(fleet.closed))
     bills = next(each.value for each in page.dataframe if "Project" in each.value).set_index("Id")
     difference = bills["As corrected"] - bills["As billed"]
@@ -124,8 +126,8 @@ def test_the_digest_is_of_the_file_that_is_downloaded(open_page: Open, fleet: Fl
 
     page = open_page("billing", month=str(fleet.closed))
     page.toggle(key="digest").set_value(True).run()
-    shown = next(caption.value for caption in page.caption if "SHA-256" in caption.value)
-    assert shown.endswith(hashlib.sha256(downloads._csv(fleet.closed).encode()).hexdigest())
+    caption_text = next(caption.value for caption in page.caption if "SHA-256" in caption.value)
+    assert caption_text.endswith(hashlib.sha256(downloads._csv(fleet.closed).encode()).hexdigest())
 
 
 def test_the_file_the_lines_and_the_screen_have_one_total(
@@ -135,9 +137,9 @@ def test_the_file_the_lines_and_the_screen_have_one_total(
     page.toggle(key="digest").set_value(True).run()
     platform = Platform(engine)
     total, overage = platform.rows("SELECT sum(total_charge), sum(overage_charge) FROM monthly_stats")[0]
-    said = next(caption.value for caption in page.caption if "the file's total" in caption.value)
-    assert f"the file's total {total:,} " in said
-    assert "equals" in said
+    sentence = next(caption.value for caption in page.caption if "the file's total" in caption.value)
+    assert f"the file's total {total:,} " in sentence
+    assert "equals" in sentence
     lines = next((frame.value for frame in page.dataframe if "Overage charged" in frame.value), None)
     assert float(overage) == (0 if lines is None else lines["Charge"].sum())
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import URL, Connection, text
 
 from console.pages import TITLES
-from tests.support.browser import settle
+from tests.support.browser import wait_until_idle
 from tests.support.browser_site import Site, in_turn, press, tick, visit
 from tests.support.drills import later
 from tests.support.fleet import HOSTILE, answer, serving
@@ -69,12 +69,12 @@ def test_a_question_and_an_explanation_have_no_barrier(page: Page, site: Site, s
     visit(page, site, "jobs")
     press(page, "run-daily")
     expect(page.get_by_role("dialog")).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
     assert barriers(page) == []
     visit(page, site, f"billing?month={site.fleet.closed}")
     tick(page, "bills")
     expect(page.get_by_role("region", name="Lines of the bill")).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
     assert barriers(page) == []
 
 
@@ -138,8 +138,8 @@ def test_a_job_is_asked_for_runs_and_shows_its_result(
     page.get_by_role("dialog").get_by_role("button", name="Run it").dblclick()
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_text("triggered by console").first).to_be_visible()
-    asked = "SELECT array_agg(state) FROM job_runs WHERE id > :before AND job = :job"
-    until(lambda: site.scalar(asked, before=before, job=job) == ["succeeded"])
+    run_states = "SELECT array_agg(state) FROM job_runs WHERE id > :before AND job = :job"
+    until(lambda: site.scalar(run_states, before=before, job=job) == ["succeeded"])
     expect(page.locator(".stMain").get_by_text("Succeeded").first).to_be_visible()
 
 
@@ -255,7 +255,7 @@ def test_the_keyboard_alone_leads_to_a_question_and_out_of_it(page: Page, site: 
     focus(page, "Jobs")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
     for words in ("Billing", "Refresh", "Preview", "Run now"):
         focus(page, words)
     page.keyboard.press("Enter")
@@ -308,18 +308,18 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
     name = site.engine.url.database
     try:
         admin.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
-        gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        end_connections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
         for key in TITLES:
-            admin.execute(text(gone), {"name": name})
+            admin.execute(text(end_connections), {"name": name})
             page.goto(f"{site.address}/{key}?again")
             if key == "overview":  # most of it may be kept for a moment
                 sentence = re.compile("cannot be reached|the database does not answer")
                 expect(page.get_by_text(sentence).first).to_be_visible()
-                settle(page)
+                wait_until_idle(page)
                 assert page.get_by_role("button", name="Try again").count() <= 1
                 continue
             expect(page.get_by_text("cannot be reached")).to_contain_text("Reference")
-            settle(page)
+            wait_until_idle(page)
             expect(page.get_by_role("button", name="Try again")).to_have_count(1)
     finally:
         admin.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
@@ -328,7 +328,7 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "parameter"),
     [
         ("project?project=424242", "project = 424242"),
         ("alerts?kind=<b>x</b>", "kind = <b>x</b>"),
@@ -341,9 +341,9 @@ def test_a_database_that_is_down_is_one_sentence_on_every_page_and_trying_again_
         later("jobs?state=exploded", "state = exploded"),
     ],
 )
-def test_a_wrong_value_of_the_address_is_named(page: Page, site: Site, path: str, said: str) -> None:
+def test_a_wrong_value_of_the_address_is_named(page: Page, site: Site, path: str, parameter: str) -> None:
     visit(page, site, path)
-    expect(page.get_by_text(f"The address says {said}")).to_be_visible()
+    expect(page.get_by_text(f"The address says {parameter}")).to_be_visible()
 
 
 def test_readiness_tells_when_the_database_is_away() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import PATIENCE, settle
+from tests.support.browser import PATIENCE, wait_until_idle
 from tests.support.browser_site import Site, press, visit
 from tests.support.until import until
 
@@ -30,9 +30,9 @@ def test_the_first_trace_is_the_meter_as_sealed_in_the_theme_s_colour(page: Page
         "SELECT date::text, mqtt_inbound FROM daily_stats WHERE project_id = :id",
         id=site.fleet.projects[0],
     ))  # fmt: skip
-    drawn = dict(zip(first["x"], first["y"], strict=True))
-    running = max(drawn)
-    for day, value in drawn.items():
+    values = dict(zip(first["x"], first["y"], strict=True))
+    running = max(values)
+    for day, value in values.items():
         if day != running:
             assert value == sealed.get(day), day
 
@@ -55,7 +55,7 @@ def test_a_click_on_a_day_opens_its_hours_and_is_in_the_address(page: Page, site
     page.locator(f"{CHART} .hoverlayer .legend").wait_for()
     page.mouse.click(*spot)
     page.wait_for_url(f"**day={first['x'][place]}*")
-    settle(page)
+    wait_until_idle(page)
     expect(page.get_by_role("tab", name="Hours of a day")).to_have_attribute("aria-selected", "true")
 
 
@@ -84,13 +84,13 @@ def test_a_change_is_taken_apart_another_way(page: Page, site: Site) -> None:
     visit(page, site, "changes?where=tier:pro")
     page.locator(".st-key-changes-by").get_by_text("Organization", exact=True).click()
     page.wait_for_url("**by=organization*")
-    settle(page)
+    wait_until_idle(page)
     page.get_by_role("button", name="Tier pro").click()
     page.wait_for_function("() => !location.search.includes('tier')")
-    settle(page)
+    wait_until_idle(page)
     page.locator(".st-key-changes-chart .js-plotly-plot .main-svg").first.wait_for()
-    drawn = page.locator(".st-key-changes-chart .js-plotly-plot").evaluate("chart => chart.data[0].y")
-    assert sum(drawn) != 0
+    changes = page.locator(".st-key-changes-chart .js-plotly-plot").evaluate("chart => chart.data[0].y")
+    assert sum(changes) != 0
 
 
 def test_a_view_is_saved_pinned_and_deleted(page: Page, site: Site) -> None:

@@ -118,18 +118,18 @@ def test_revenue_keeps_currencies_apart_and_leaves_months_without_bills_empty() 
     rows = [row | {"currency": "USD", "as_corrected": Decimal(11)}]
     rows += [row | {"currency": "EUR", "as_corrected": Decimal(500)}]
     rating = Spending(NOVEMBER.start, (spent,), {"USD": Decimal(3)}, {"USD": Decimal(9)}, {}, {})
-    drawn = revenue_view.of(rows, "USD", "as_corrected", "organization", NOVEMBER, rating)
-    assert drawn.series == {"Acme &lt;b&gt; · 7": {october: Decimal(11)}}
-    assert (drawn.so_far, drawn.projected) == ({"Acme · 7": Decimal(3)}, Decimal(9))
-    assert len(drawn.months) == 13
+    chart = revenue_view.of(rows, "USD", "as_corrected", "organization", NOVEMBER, rating)
+    assert chart.series == {"Acme &lt;b&gt; · 7": {october: Decimal(11)}}
+    assert (chart.so_far, chart.projected) == ({"Acme · 7": Decimal(3)}, Decimal(9))
+    assert len(chart.months) == 13
 
 
 def test_many_series_are_added_up_to_the_same_total() -> None:
     months = [NOVEMBER.previous(), NOVEMBER]
     series = {f"customer {n}": {months[0]: Decimal(n)} for n in range(20)}
-    shown = revenue_chart._top(Revenue("USD", months, series, {"customer 3": Decimal(1)}))
-    assert len(shown) == revenue_chart.SERIES
-    assert sum(sum(amounts.values()) for amounts in shown.values()) == sum(range(20)) + 1
+    series_shown = revenue_chart._top(Revenue("USD", months, series, {"customer 3": Decimal(1)}))
+    assert len(series_shown) == revenue_chart.SERIES
+    assert sum(sum(amounts.values()) for amounts in series_shown.values()) == sum(range(20)) + 1
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_notes_and_deployments_are_marks_of_the_chart(engine: Engine, fleet: Fle
         day=today,
         two=list(fleet.projects[:2]),
     )
-    for grain, where, counted in (
+    for grain, where, label in (
         ("day", "", "6 deployments"),
         ("day", f"project:{fleet.projects[0]}", "3 deployments"),
         ("week", "", None),
@@ -33,12 +33,12 @@ def test_notes_and_deployments_are_marks_of_the_chart(engine: Engine, fleet: Fle
         state, wrong = parse({"by": "project", "where": where, "as": "area", "grain": grain}, today)
         assert wrong == []
         with read_transaction_as(None) as page:
-            shown = answer.read(page.connection, state, page.at)
-        marks = {trace.name: trace for trace in figures.build(shown, "area", "r").data}
+            answered = answer.read(page.connection, state, page.at)
+        marks = {trace.name: trace for trace in figures.build(answered, "area", "r").data}
         assert list(marks["Incident"].x) == [str(day)]
         assert "The broker was down" in marks["Incident"].customdata[0]
-        if counted is None:
+        if label is None:
             assert "Deployments" not in marks
         else:
             assert list(marks["Deployments"].x) == [today]
-            assert list(marks["Deployments"].customdata) == [counted]
+            assert list(marks["Deployments"].customdata) == [label]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import settle
+from tests.support.browser import wait_until_idle
 from tests.support.browser_site import Site, choose, visit
 from tests.support.drills import later
 
@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.drill]
 DATA = """() => document.querySelector('.js-plotly-plot').data.map(trace => ({
     name: trace.name, x: Array.from(trace.x ?? []), y: Array.from(trace.y ?? [], each => each ?? null),
     type: trace.type}))"""
-LOOKED = "coalesce(coverage->'{0}'->>'state', 'missing') NOT IN ('missing', 'not_configured', 'not_started')"
+IS_MEASURED = (
+    "coalesce(coverage->'{0}'->>'state', 'missing') NOT IN ('missing', 'not_configured', 'not_started')"
+)
 SOURCES = {
     "mqtt_inbound": "mqtt",
     "mqtt_outbound_bytes": "mqtt",
@@ -39,7 +41,7 @@ PERIODS = {
 }
 
 
-def drawn(page: Page) -> list[dict[str, Any]]:
+def series_of(page: Page) -> list[dict[str, Any]]:
     """The traces of the page's first chart that are series: not marks, bands or comparisons."""
     page.wait_for_function("() => document.querySelector('.js-plotly-plot')?.data?.length > 0")
     traces: list[dict[str, Any]] = page.evaluate(DATA)
@@ -47,18 +49,18 @@ def drawn(page: Page) -> list[dict[str, Any]]:
     return [trace for trace in full if trace["name"] != "Unknown"]
 
 
-def said_by_sql(
+def sums_by_sql(
     site: Site, meter: str, by: str, grain: str, first: str, last: str
 ) -> dict[str, dict[str, int]]:
     """Sums of the sealed days by group and period, in plain SQL over daily_stats."""
     query = f"""SELECT {GROUPS[by]} AS label, {PERIODS[grain]}::text AS period, sum({meter})::bigint
         FROM daily_stats WHERE date BETWEEN CAST(:first AS date) AND CAST(:last AS date)
-            AND {LOOKED.format(SOURCES[meter])}
+            AND {IS_MEASURED.format(SOURCES[meter])}
         GROUP BY 1, 2"""
-    found: dict[str, dict[str, int]] = {}
+    sums: dict[str, dict[str, int]] = {}
     for label, period, value in site.rows(query, first=first, last=last):
-        found.setdefault(str(label), {})[str(period)] = int(str(value))
-    return found
+        sums.setdefault(str(label), {})[str(period)] = int(str(value))
+    return sums
 
 
 def downloaded(page: Page, key: str) -> Path:
@@ -91,8 +93,8 @@ def test_the_chart_and_the_files_are_what_sql_says(
     visit(
         page, site, f"explore?meters={meter}&by={by}&grain={grain}&as={look}&from={first}&to={last}&top=all"
     )
-    wanted = said_by_sql(site, meter, by, grain, first, last)
-    if not wanted:
+    sums = sums_by_sql(site, meter, by, grain, first, last)
+    if not sums:
         expect(page.get_by_text("Nothing is known of this range")).to_be_visible()
         return
     table = list(csv.reader(io.StringIO(downloaded(page, "explore-csv").read_text(encoding="utf-8"))))
@@ -100,14 +102,14 @@ def test_the_chart_and_the_files_are_what_sql_says(
         [int(row[number]) if row[number] else None for row in table[1:]]
         for number in range(1, len(table[0]) - 1)
     ]
-    values = [[wanted[label].get(period) for period in sorted(_periods(wanted))] for label in wanted]
+    values = [[sums[label].get(period) for period in sorted(_periods(sums))] for label in sums]
     assert sorted(map(str, columns)) == sorted(map(str, values))
-    if len(_periods(wanted)) > 2:
-        assert sorted(str(trace["y"]) for trace in drawn(page)) == sorted(map(str, values))
+    if len(_periods(sums)) > 2:
+        assert sorted(str(trace["y"]) for trace in series_of(page)) == sorted(map(str, values))
 
 
-def _periods(wanted: dict[str, dict[str, int]]) -> set[str]:
-    return {period for group in wanted.values() for period in group}
+def _periods(sums: dict[str, dict[str, int]]) -> set[str]:
+    return {period for group in sums.values() for period in group}
 
 
 def test_a_question_is_chosen_and_kept_in_the_address(page: Page, site: Site) -> None:
@@ -115,11 +117,11 @@ def test_a_question_is_chosen_and_kept_in_the_address(page: Page, site: Site) ->
     choose(page, "By", "Tier")
     choose(page, "As", "Stacked area")
     choose(page, "Range", "7 days")
-    wanted = {"by": "tier", "range": "7d", "as": "area"}
-    page.wait_for_url(lambda url: wanted.items() <= dict(parse_qsl(urlsplit(url).query)).items())
+    parameters = {"by": "tier", "range": "7d", "as": "area"}
+    page.wait_for_url(lambda url: parameters.items() <= dict(parse_qsl(urlsplit(url).query)).items())
     page.reload()
-    settle(page)
-    traces = drawn(page)
+    wait_until_idle(page)
+    traces = series_of(page)
     assert [trace["name"] for trace in traces] == ["starter"]
     assert len(traces[0]["x"]) == 7
 
@@ -130,7 +132,7 @@ def test_a_question_is_narrowed_to_what_is_found(page: Page, site: Site) -> None
     page.get_by_role("button", name="Filters").click()
     page.locator(".st-key-explore-words input").fill(str(project))
     page.keyboard.press("Enter")
-    settle(page)
+    wait_until_idle(page)
     page.locator(".st-key-explore-filters").get_by_role("combobox").click()
     page.get_by_role("option").filter(has_text=f"project {project}").first.click()
     page.wait_for_url(f"**where=project%3A{project}*")
@@ -138,11 +140,11 @@ def test_a_question_is_narrowed_to_what_is_found(page: Page, site: Site) -> None
 
 def test_a_click_leads_to_the_hours_and_back(page: Page, site: Site) -> None:
     visit(page, site, "explore?range=7d")
-    drawn(page)
+    series_of(page)
     page.evaluate("() => document.querySelector('.js-plotly-plot').scrollIntoView({block: 'center'})")
     page.locator(".js-plotly-plot .scatterlayer .point").nth(2).click(force=True)
     page.wait_for_url("**grain=hour*")
-    settle(page)
+    wait_until_idle(page)
     page.locator("[class*='st-key-explore-back-'] button").click()
     page.wait_for_url("**range=7d*")
 

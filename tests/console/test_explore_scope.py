@@ -29,22 +29,22 @@ def limited(engine: Engine, organizations: scope.Scope) -> Iterator[Connection]:
 
 def states() -> Iterator[State]:
     first = AT.date() - timedelta(days=45)
-    asked = (
+    meters = (
         ("mqtt_inbound", "auto"),
         ("mqtt_inbound", "hour"),
         ("storage_bytes", "month"),
         ("charge", "month"),
     )
-    for by, (meter, grain) in itertools.product(GROUPS, asked):
+    for by, (meter, grain) in itertools.product(GROUPS, meters):
         yield State(
             (meter,), by, 1, range="", first=first, last=AT.date(), grain=grain, vs="previous", look="line"
         )
 
 
-def shown(connection: Connection, state: State) -> str:
-    made = answer.read(connection, state, AT)
-    rows = answer.table_rows(made)
-    return repr(made) + files.as_csv(rows, files.columns(made))
+def output(connection: Connection, state: State) -> str:
+    result = answer.read(connection, state, AT)
+    rows = answer.table_rows(result)
+    return repr(result) + files.as_csv(rows, files.columns(result))
 
 
 def test_every_grouping_total_comparison_and_file_holds_own_rows_alone(
@@ -52,9 +52,9 @@ def test_every_grouping_total_comparison_and_file_holds_own_rows_alone(
 ) -> None:
     everyone = State(("mqtt_inbound",), "project", 50, range="30d")
     with limited(engine, None) as connection:
-        assert SECRET in shown(connection, everyone)
+        assert SECRET in output(connection, everyone)
     with limited(engine, (rivals.organization,)) as connection:
-        before = [shown(connection, state) for state in states()]
+        before = [output(connection, state) for state in states()]
     assert [one for one in before if any(secret in one for secret in (SECRET, str(ORGANIZATION)))] == []
     with engine.begin() as connection:  # whatever the rival does, nothing that is seen changes
         connection.execute(
@@ -65,7 +65,7 @@ def test_every_grouping_total_comparison_and_file_holds_own_rows_alone(
                            {"id": ORGANIZATION})  # fmt: skip
         connection.execute(text("UPDATE tier_days SET mqtt_inbound = mqtt_inbound + 999"))
     with limited(engine, (rivals.organization,)) as connection:
-        assert [shown(connection, state) for state in states()] == before
+        assert [output(connection, state) for state in states()] == before
 
 
 def test_a_filter_by_a_foreign_id_finds_nothing(engine: Engine, rivals: TwoTenants) -> None:
@@ -76,18 +76,18 @@ def test_a_filter_by_a_foreign_id_finds_nothing(engine: Engine, rivals: TwoTenan
     )
     with limited(engine, (rivals.organization,)) as connection:
         for by in ("none", "project", "organization"):
-            found = [shown(connection, State(by=by, filters=one)) for one in foreign]
-            assert len({one.replace(str(ORGANIZATION), "").replace("None", "") for one in found}) >= 1
-            assert all(SECRET not in one for one in found)
+            outputs = [output(connection, State(by=by, filters=one)) for one in foreign]
+            assert len({one.replace(str(ORGANIZATION), "").replace("None", "") for one in outputs}) >= 1
+            assert all(SECRET not in one for one in outputs)
         assert names.search(connection, SECRET) == []
         assert names.projects(connection, PROJECTS) == {}
 
 
 def test_a_distribution_counts_own_projects_alone(engine: Engine, rivals: TwoTenants) -> None:
-    asked = State(range="30d").question(AT.date(), catalogue({}))
+    question = State(range="30d").question(AT.date(), catalogue({}))
     with limited(engine, (rivals.organization,)) as connection:
-        own = distribution.read(connection, asked, AT.date())
+        own = distribution.read(connection, question, AT.date())
     with limited(engine, None) as connection:
-        every = distribution.read(connection, replace(asked, by="project"), AT.date())
+        every = distribution.read(connection, replace(question, by="project"), AT.date())
     assert own.projects == 5
     assert every.projects == 7

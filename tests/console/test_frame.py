@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
 from console.pages import TITLES
-from tests.support.browser import PATIENCE, settle
+from tests.support.browser import PATIENCE, wait_until_idle
 from tests.support.browser_site import NOTE_A_RUN, Site, press, visit
 from tests.support.fleet import FORMULA, HOSTILE
 from tests.support.until import until
@@ -38,7 +38,7 @@ def test_a_name_opens_its_page_in_the_tab_and_back_leads_here_once(page: Page, s
     expect(page.get_by_role("heading", level=1, name="Project")).to_be_visible()
     page.wait_for_url(f"**project={site.fleet.projects[HOSTILE.index(FORMULA)]}*")
     expect(page).to_have_title(re.compile(r"Project · Fleetmeter$"))
-    settle(page)
+    wait_until_idle(page)
     page.go_back()
     expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
     assert page.evaluate("() => window.same"), "the page was loaded anew"
@@ -55,7 +55,7 @@ def test_slash_searches_everything_and_a_match_opens_in_the_tab(page: Page, site
     page.keyboard.press("Backspace")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1, name="Search")).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
     page.get_by_role("region", name="Projects that match").get_by_role("link").click()
     page.wait_for_url(f"**project={site.fleet.projects[HOSTILE.index(FORMULA)]}*")
     visit(page, site, f"search?q={site.fleet.closed}")

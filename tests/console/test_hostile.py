@@ -68,9 +68,9 @@ def _spoil(site: Site, organization: int, project: int, word: str, at: datetime)
             {"at": at, "reason": word[:200], "topics": [word, f"roboticks/{word}/x"]},
         )
         open_gap(connection, "mqtt", site.fleet.closed.start, yesterday.start, word, [project])
-        wanted = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
-        adjustments.post(connection, wanted, plans.load(None), at)
-        given = {"id": project, "word": word, "date": str(yesterday), "short": word[:60]}
+        adjustment = Adjustment(project, "logs", 5, None, yesterday.date, word, word)
+        adjustments.post(connection, adjustment, plans.load(None), at)
+        parameters = {"id": project, "word": word, "date": str(yesterday), "short": word[:60]}
         connection.execute(
             text("""
                 INSERT INTO alerts (kind, severity, project_id, subject, detail, opened_at, acknowledged_by)
@@ -89,7 +89,7 @@ def _spoil(site: Site, organization: int, project: int, word: str, at: datetime)
                     jsonb_build_object('what', CAST(:word AS text), 'done', 1, 'total', 2),
                     now() + interval '1 day');
                 INSERT INTO workers (name, role, host, pid) VALUES (:word, 'runner', :word, 1)"""),
-            given,
+            parameters,
         )
 
 
@@ -158,8 +158,8 @@ def test_a_projects_page_says_its_hostile_name_as_it_is(watched: Page, hostile: 
     visit(watched, hostile, f"project?project={project}")
     heading = watched.get_by_role("heading", level=2).first
     assert " ".join(heading.inner_text().split()) == escape.short(WORDS[number])
-    shown = watched.get_by_role("combobox", name="Project").input_value()
-    assert shown.startswith(escape.short(WORDS[number], 60)[:50])
+    selection = watched.get_by_role("combobox", name="Project").input_value()
+    assert selection.startswith(escape.short(WORDS[number], 60)[:50])
     unharmed(watched)
 
 
@@ -178,18 +178,18 @@ def test_an_alert_and_its_question_say_hostile_words_as_they_are(watched: Page, 
     tick(watched, "alerts", row=-1)  # the box in the header: every row
     press(watched, "acknowledge")
     expect(watched.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
-    said = "\n".join(words_of(watched, "[role=dialog] li"))
+    texts = "\n".join(words_of(watched, "[role=dialog] li"))
     for word in WORDS[-5:]:
-        assert escape.short(word)[:50] in said, word
+        assert escape.short(word)[:50] in texts, word
     unharmed(watched)
 
 
 def test_a_failed_runs_words_are_shown_as_they_are(watched: Page, hostile: Site) -> None:
     visit(watched, hostile, "jobs")
     choose(watched, "Job that failed", "daily")
-    said = "\n".join(words_of(watched, "[class*=st-key-failed-]"))
+    texts = "\n".join(words_of(watched, "[class*=st-key-failed-]"))
     for word in WORDS[-10:]:
-        assert escape.short(word)[:70] in said, word
+        assert escape.short(word)[:70] in texts, word
     waiting = "\n".join(words_of(watched, "[class*=st-key-active-]"))
     for word in WORDS:
         assert escape.short(word)[:70] in waiting, word

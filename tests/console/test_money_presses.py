@@ -9,7 +9,7 @@ from sqlalchemy import text
 from metering.catalogue import projects
 from metering.catalogue.periods import Month
 from metering.days.seal import seal_through
-from tests.support.browser_site import Site, choose, listing, press, settle, tick, visit
+from tests.support.browser_site import Site, choose, listing, press, tick, visit, wait_until_idle
 from tests.support.gaps import open_gap
 from tests.support.platform import Platform
 from tests.support.until import until
@@ -23,13 +23,13 @@ BILLS = "SELECT count(*) FROM monthly_stats WHERE project_id = :id"
 def late(site: Site) -> int:
     """A project that a gap in the closed month keeps from its bill; its days are sealed."""
     month = site.fleet.closed
-    made = Platform(site.engine).project(created_at=month.start, name="late")
+    project = Platform(site.engine).project(created_at=month.start, name="late")
     start = month.start + timedelta(hours=30)
     with site.engine.begin() as connection:
-        projects.ensure(connection, [made], month.last.start)
-        seal_through(connection, month.last, [made], datetime.now(UTC))
-        open_gap(connection, "mqtt", start, start + timedelta(hours=2), "*it* was $lost$", [made])
-    return made
+        projects.ensure(connection, [project], month.last.start)
+        seal_through(connection, month.last, [project], datetime.now(UTC))
+        open_gap(connection, "mqtt", start, start + timedelta(hours=2), "*it* was $lost$", [project])
+    return project
 
 
 def test_a_blocked_month_is_previewed_accepted_with_a_reason_and_closed_once(
@@ -56,7 +56,7 @@ def test_a_blocked_month_is_previewed_accepted_with_a_reason_and_closed_once(
 
 
 def preview(page: Page, site: Site, late: int) -> None:
-    settle(page)
+    wait_until_idle(page)
     page.locator(".st-key-preview-close button").dblclick()
     expect(page.get_by_text("The run would do exactly this")).to_be_visible()
     page.get_by_text("The first 1 project").click()
@@ -67,17 +67,17 @@ def preview(page: Page, site: Site, late: int) -> None:
 
 
 def close(page: Page, site: Site, late: int) -> None:
-    asked = """SELECT array_agg(state) FROM job_runs WHERE job = 'monthly' AND trigger = 'console'
+    run_states = """SELECT array_agg(state) FROM job_runs WHERE job = 'monthly' AND trigger = 'console'
         AND NOT dry_run"""
-    settle(page)
+    wait_until_idle(page)
     press(page, "close")
     page.get_by_role("dialog").get_by_role("button", name="Not now").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    assert site.scalar(asked) is None
+    assert site.scalar(run_states) is None
     press(page, "close")
     page.get_by_role("dialog").get_by_role("button", name="Close it").dblclick()
     expect(page.get_by_text("sealed: none can change")).to_be_visible()
-    assert site.scalar(asked) == ["succeeded"]
+    assert site.scalar(run_states) == ["succeeded"]
     assert site.scalar(BILLS, id=late) == 1
     assert site.scalar("SELECT closed_by FROM monthly_stats WHERE project_id = :id", id=late) == "console"
     expect(page.locator(".st-key-close")).to_have_count(0)
@@ -119,7 +119,7 @@ def test_more_bills_than_a_page_holds_are_leafed_through(page: Page, site: Site)
     page.get_by_label("Page of 2").fill("2")
     page.keyboard.press("Enter")
     page.wait_for_url("**page=2*")
-    settle(page)
+    wait_until_idle(page)
     tick(page, "bills")
     least = site.scalar("SELECT min(id) FROM projects WHERE name LIKE 'copy %'")
     page.wait_for_url(f"**project={least}*")

@@ -26,7 +26,7 @@ Open = Callable[..., AppTest]
 PAGES = tuple(TITLES)
 
 
-def said_by(page: AppTest) -> str:
+def text_of(page: AppTest) -> str:
     """Everything the page says in words."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success, page.title)
     words = [element.value for kind in (*kinds, page.subheader) for element in kind]
@@ -40,7 +40,7 @@ def test_a_page_shows_without_an_error(name: str, open_page: Open, fleet: Fleet)
     assert not page.exception
     assert page.title[0].value == TITLES[name][0]
     assert not [error for error in page.error if "could not be shown" in error.value]
-    assert "Data as of" in said_by(page)
+    assert "Data as of" in text_of(page)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -88,10 +88,10 @@ def test_a_database_that_is_not_migrated_names_the_command(
 class TestOverview:
     def test_lists_what_is_not_all_right(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("overview")
-        said = said_by(page)
-        assert "No job runner is alive" in said
+        page_text = text_of(page)
+        assert "No job runner is alive" in page_text
         if fleet.missing:
-            assert f"{len(fleet.missing)} daily snapshots missing in 1 project" in said
+            assert f"{len(fleet.missing)} daily snapshots missing in 1 project" in page_text
 
     def test_is_green_when_all_is_well(self, open_page: Open, engine: Engine) -> None:
         fill(engine, quiet=True)
@@ -118,8 +118,8 @@ class TestOverview:
         expected = Platform(engine).scalar(
             "SELECT sum(mqtt_inbound)::bigint FROM daily_stats WHERE date = :day", day=yesterday
         )
-        shown = table[table["Day"] == yesterday]["Messages in"].iloc[0]
-        assert shown == expected
+        messages = table[table["Day"] == yesterday]["Messages in"].iloc[0]
+        assert messages == expected
 
     def test_a_day_that_some_projects_miss_does_not_look_like_a_fall(
         self, open_page: Open, fleet: Fleet, engine: Engine
@@ -143,9 +143,9 @@ class TestOverview:
         failed = """INSERT INTO job_runs (job, period, at, trigger, requested_by, state, finished_at)
             VALUES ('daily', '2026-01-01', now(), 'manual', 'me', :state, now())"""
         Platform(engine).sql(failed, state="failed")
-        assert "1 job run failed" in said_by(open_page("overview"))
+        assert "1 job run failed" in text_of(open_page("overview"))
         Platform(engine).sql(failed, state="succeeded")
-        assert "1 job run failed" not in said_by(open_page("overview"))
+        assert "1 job run failed" not in text_of(open_page("overview"))
 
 
 class TestProject:
@@ -176,7 +176,7 @@ class TestProject:
         )
         for day in fleet.missing:
             assert table[table["Day"] == day.date]["MQTT messages in"].isna().all()
-        assert f"{len(fleet.missing)} days missing" in said_by(page)
+        assert f"{len(fleet.missing)} days missing" in text_of(page)
 
     def test_coverage_tells_measured_from_never_started(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project", project=str(fleet.projects[-1]))
@@ -226,7 +226,7 @@ class TestProject:
         assert page.session_state["tab"] == "Hours of a day"
         assert (page.query_params["tab"], page.query_params["day"]) == ("hours", day)
         page = open_page("project", project=str(fleet.projects[0]), tab="cheese")
-        assert "tab = cheese" in said_by(page)
+        assert "tab = cheese" in text_of(page)
 
     def test_the_busiest_devices_stand_beside_the_rest(
         self, open_page: Open, fleet: Fleet, engine: Engine
@@ -240,10 +240,10 @@ class TestProject:
             day=day,
         )
         page = open_page("project", project=str(project))
-        (shown,) = [one.value for one in page.dataframe if "Device" in one.value.columns]
-        assert list(shown["Device"]) == ["arm-3"]
-        assert list(shown["Messages, at least"]) == [2]
-        assert "The rest, other devices among it" in said_by(page)
+        (devices,) = [one.value for one in page.dataframe if "Device" in one.value.columns]
+        assert list(devices["Device"]) == ["arm-3"]
+        assert list(devices["Messages, at least"]) == [2]
+        assert "The rest, other devices among it" in text_of(page)
 
     def test_choosing_puts_the_project_into_the_address(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("project")
@@ -274,7 +274,7 @@ class TestSnapshots:
         assert run.job == "backfill"
         assert run.arguments == {"from": first, "to": last}
         assert run.period == f"{first}..{last}"
-        assert "Queued" in said_by(page)
+        assert "Queued" in text_of(page)
 
     def test_two_clicks_are_one_run(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         if not fleet.missing:
@@ -336,9 +336,9 @@ class TestJobs:
         self, open_page: Open, fleet: Fleet, engine: Engine
     ) -> None:
         self._run(engine, "failed", finished=True)
-        kept = self._run(engine, "cancelled", finished=True, job="hourly")
+        cancelled = self._run(engine, "cancelled", finished=True, job="hourly")
         page = open_page("jobs", state="cancelled")
-        assert list(page.dataframe[0].value["Run"]) == [kept]
+        assert list(page.dataframe[0].value["Run"]) == [cancelled]
 
     def test_history_is_filtered_by_what_was_left_out(
         self, open_page: Open, fleet: Fleet, engine: Engine
@@ -350,13 +350,13 @@ class TestJobs:
             ("[]", blocked),
             ("[]", f'{{"projects": {{"7": {blocked}}}}}'),
         )
-        kept = [self._run(engine, "succeeded", finished=True, job="monthly") for _ in endings]
+        incomplete = [self._run(engine, "succeeded", finished=True, job="monthly") for _ in endings]
         update = """UPDATE job_runs SET errors = CAST(:errors AS jsonb), result = CAST(:result AS jsonb)
             WHERE id = :id"""
-        for run, (errors, result) in zip(kept, endings, strict=True):
+        for run, (errors, result) in zip(incomplete, endings, strict=True):
             Platform(engine).sql(update, errors=errors, result=result, id=run)
         page = open_page("jobs", state="left_out")
-        assert list(page.dataframe[0].value["Run"]) == kept[::-1]
+        assert list(page.dataframe[0].value["Run"]) == incomplete[::-1]
         assert {state.split(", ")[1] for state in page.dataframe[0].value["State"]} == {"1 left out"}
 
     def test_names_a_state_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
@@ -393,9 +393,9 @@ class TestBilling:
 
         page = open_page("billing", month=str(fleet.closed))
         rows = list(csv.DictReader(io.StringIO(downloads._csv(fleet.closed))))
-        shown = next(each.value for each in page.dataframe if "Project" in each.value)
-        assert {int(row["project_id"]) for row in rows} == set(shown["Id"])
-        assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in shown["As billed"]}
+        bills = next(each.value for each in page.dataframe if "Project" in each.value)
+        assert {int(row["project_id"]) for row in rows} == set(bills["Id"])
+        assert {row["total_charge"] for row in rows} == {f"{value:.2f}" for value in bills["As billed"]}
         assert not [row for row in rows if row["project_name"].startswith("=")]
 
     def test_an_open_month_is_closed_after_a_confirmation(
@@ -407,7 +407,7 @@ class TestBilling:
             projects.ensure(connection, [late], fleet.closed.last.start)
             seal_through(connection, fleet.closed.last, [late], datetime.now(UTC))
         page = open_page("billing", month=str(fleet.closed))
-        assert "1 project not billed yet" in said_by(page)
+        assert "1 project not billed yet" in text_of(page)
         page.button(key="close").click().run()
         page.button(key="confirm-close").click().run()
         runs = platform.rows("SELECT job, period, state FROM job_runs")
@@ -415,7 +415,7 @@ class TestBilling:
 
     def test_a_running_month_is_said_to_run(self, open_page: Open, fleet: Fleet) -> None:
         page = open_page("billing", month=str(Month.of(datetime.now(UTC))))
-        assert "Ends" in said_by(page)
+        assert "Ends" in text_of(page)
         assert not [button for button in page.button if button.key == "close"]
 
     @pytest.mark.parametrize("bad", ["2026-13", "1999-01", "soon"])
@@ -452,10 +452,10 @@ class TestHealth:
                 jsonb_build_object('source', 's3', 'project_id', 7, 'error', 's3: access denied')))"""
         )
         page = open_page("health")
-        assert "S3 could not be read for 1 project" in said_by(page)
+        assert "S3 could not be read for 1 project" in text_of(page)
         row = page.dataframe[1].value.set_index("Source").loc["S3"]
         assert (row["State"], row["Projects"]) == (["◐ 1 project behind"], len(fleet.projects) - 1)
-        assert "S3: the last refresh said: project 7: s3: access denied" in said_by(page).replace("\\", "")
+        assert "S3: the last refresh said: project 7: s3: access denied" in text_of(page).replace("\\", "")
 
     def test_lists_messages_without_a_project(self, open_page: Open, fleet: Fleet, engine: Engine) -> None:
         with engine.begin() as connection:
@@ -469,9 +469,9 @@ class TestHealth:
         with engine.begin() as connection:
             now = datetime.now(UTC)
             open_gap(connection, "mqtt", now - timedelta(hours=2), now, "broker lost the session")
-        assert "Gaps in counting" in said_by(open_page("health"))
+        assert "Gaps in counting" in text_of(open_page("health"))
         Platform(engine).sql("UPDATE gaps SET accepted_at = now(), accepted_by = 'me'")
-        assert "Gaps in counting" not in said_by(open_page("health"))
+        assert "Gaps in counting" not in text_of(open_page("health"))
 
 
 class TestLimits:
@@ -503,7 +503,7 @@ class TestLimits:
             add_mqtt(connection, {(organization, project): used}, month.start)
             seal_through(connection, Day.of(at).previous(), [project], at)
         assert "MQTT messages in" not in str(open_page("limits").dataframe)
-        assert "Nobody has used" in said_by(open_page("limits"))
+        assert "Nobody has used" in text_of(open_page("limits"))
 
     def test_names_a_share_that_is_none(self, open_page: Open, fleet: Fleet) -> None:
         assert "one of 0, 50, 80, 100" in open_page("limits", share="81").warning[0].value
@@ -538,9 +538,11 @@ def test_a_preview_is_named_as_one_and_can_be_hidden(
 def test_changes_are_of_the_projects_known_on_both_sides(platform: Platform, engine: Engine) -> None:
     """One project left and one is new since the base day: neither makes the fleet grow or shrink."""
     organization = platform.organization()
-    stayed, left, new = (platform.project(organization, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(3))
+    stayed, removed, new = (
+        platform.project(organization, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(3)
+    )
     last, base = Day(date(2026, 11, 24)), date(2026, 11, 17)
-    for day, usage in ((base, {stayed: 100, left: 900}), (last.date, {stayed: 110, new: 5_000})):
+    for day, usage in ((base, {stayed: 100, removed: 900}), (last.date, {stayed: 110, new: 5_000})):
         for project, messages in usage.items():
             platform.sql(
                 """INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, mqtt_inbound,
@@ -549,8 +551,8 @@ def test_changes_are_of_the_projects_known_on_both_sides(platform: Platform, eng
                     '{"mqtt": {"state": "measured"}, "platform_db": {"state": "measured"}}', '')""",
                 **{"project": project, "day": day, "organization": organization, "messages": messages},
             )
-    platform.sql("UPDATE projects SET is_active = false WHERE id = :id", id=left)
-    for project, stored in ((stayed, 150), (left, 900), (new, 7)):
+    platform.sql("UPDATE projects SET is_active = false WHERE id = :id", id=removed)
+    for project, stored in ((stayed, 150), (removed, 900), (new, 7)):
         platform.sql(
             """INSERT INTO project_stats
                 (project_id, open_from, updated_at, total_storage_bytes, active_devices)

@@ -25,9 +25,9 @@ from tests.support.browser_site import (
     pick,
     press,
     refresh,
-    settle,
     tick,
     visit,
+    wait_until_idle,
 )
 from tests.support.platform import Platform
 from tests.support.until import until
@@ -50,7 +50,7 @@ def test_the_navigation_leads_to_every_page(page: Page, site: Site) -> None:
     for key in (key for keys in SECTIONS.values() for key in keys):
         page.get_by_test_id("stSidebarNavLink").filter(has_text=TITLES[key][0]).click()
         expect(page.get_by_role("heading", level=1, name=TITLES[key][0], exact=True)).to_be_visible()
-        settle(page)
+        wait_until_idle(page)
         assert page.get_by_text("could not be shown").count() == 0
 
 
@@ -92,7 +92,7 @@ def test_dead_letters_are_tried_again_or_discarded(page: Page, site: Site) -> No
     visit(page, site, "jobs")
     choose(page, "Job that failed", "daily")
     page.get_by_text("Dead letters", exact=True).click()
-    settle(page)
+    wait_until_idle(page)
     press(page, "retry-all")
     again = """SELECT count(*) FROM job_runs WHERE trigger = 'retry'
         AND period IN ('2026-01-05', '2026-01-06') AND state = 'queued'"""
@@ -122,7 +122,7 @@ def test_history_is_filtered_and_leafed_through(page: Page, site: Site) -> None:
     page.wait_for_url("**state=cancelled*")
     press(page, "older")
     page.wait_for_url("**before=*")
-    settle(page)
+    wait_until_idle(page)
     press(page, "newest")
     page.wait_for_url(lambda url: "before=" not in url)
     assert "job=archive" in page.url
@@ -155,7 +155,7 @@ def test_an_alert_is_looked_after(page: Page, site: Site) -> None:
     choose(page, "Acknowledged", "no")
     page.wait_for_url("**acknowledged=no*")
     page.get_by_text("Include resolved").click()
-    settle(page)
+    wait_until_idle(page)
     tick(page, "alerts")
     page.wait_for_url("**incident=*")
     press(page, "acknowledge")
@@ -182,9 +182,9 @@ def test_an_incident_is_mended_where_it_is_listed(page: Page, site: Site) -> Non
     refresh(page)
     press(page, f"remedy-problems-{number}")
     page.get_by_role("dialog").get_by_role("button", name="Read S3 now").click()
-    asked = """SELECT project_id FROM job_runs WHERE job = 'hourly' AND requested_by = 'console'
+    newest_run = """SELECT project_id FROM job_runs WHERE job = 'hourly' AND requested_by = 'console'
         ORDER BY id DESC LIMIT 1"""
-    until(lambda: site.scalar(asked) == site.fleet.projects[0])
+    until(lambda: site.scalar(newest_run) == site.fleet.projects[0])
 
 
 def test_thresholds_and_budgets_are_set(page: Page, site: Site) -> None:
@@ -195,7 +195,7 @@ def test_thresholds_and_budgets_are_set(page: Page, site: Site) -> None:
     page.get_by_label("Percent, separated by commas").fill("50, 90")
     press(page, "set-thresholds")
     until(lambda: site.scalar("SELECT percents FROM alert_thresholds") == [50, 90])
-    settle(page)
+    wait_until_idle(page)
     page.get_by_label("Its id").fill(organization)
     page.get_by_label("Amount a month").fill("99.5")
     press(page, "set-budget")
@@ -210,7 +210,7 @@ def test_a_project_is_looked_at_by_meter_range_and_hour(page: Page, site: Site) 
     page.wait_for_url("**meter=mqtt_outbound*")
     page.get_by_text("7 days", exact=True).click()
     page.wait_for_url("**days=7*")
-    settle(page)
+    wait_until_idle(page)
     for tab in ("Table", "Coverage", "Chart", "Hours of a day"):
         page.get_by_role("tab", name=tab).click()
     yesterday = Day.of(datetime.now(UTC)).previous()
@@ -230,9 +230,9 @@ def test_the_matrix_is_leafed_through(page: Page, site: Site) -> None:
     try:
         visit(page, site, "snapshots")
         press(page, "matrix-next")
-        settle(page)
+        wait_until_idle(page)
         press(page, "matrix-first")
-        settle(page)
+        wait_until_idle(page)
         expect(page.locator(".st-key-matrix-first button")).to_be_disabled()
     finally:
         platform.sql("DELETE FROM projects WHERE name LIKE 'one of many%'")
@@ -262,7 +262,7 @@ def test_a_preview_of_a_backfill_changes_nothing(
     refresh(page)  # what another test did may still be shown for a moment
     tick(page, "missing", row=1 if site.fleet.missing else 0)
     expect(page.get_by_text("1 ticked project")).to_be_visible()
-    settle(page)  # what is drawn anew closes the list again
+    wait_until_idle(page)  # what is drawn anew closes the list again
     open_list(page, "Days to repair", page.get_by_role("option", name=str(forgotten))).click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Backfill 1 missing day")).to_be_visible()
@@ -278,7 +278,7 @@ def test_the_range_of_days_is_chosen_and_kept_in_the_address(page: Page, site: S
     visit(page, site, "snapshots")
     pick(page, "From", yesterday - timedelta(days=1))
     page.wait_for_url(f"**from={yesterday - timedelta(days=1)}*")
-    settle(page)
+    wait_until_idle(page)
     expect(page.get_by_text(f"No day is missing from {yesterday - timedelta(days=1)}")).to_be_visible()
     pick(page, "To", yesterday - timedelta(days=1))
     page.wait_for_url(f"**to={yesterday - timedelta(days=1)}*")
@@ -289,7 +289,7 @@ def test_the_range_of_days_is_chosen_and_kept_in_the_address(page: Page, site: S
     expect(calendar).to_be_visible()
     pick(page, "From", yesterday - timedelta(days=3))
     page.wait_for_url(f"**from={yesterday - timedelta(days=3)}*")
-    settle(page)
+    wait_until_idle(page)
     day = yesterday - timedelta(days=2)
     calendar.scroll_into_view_if_needed()
     place = calendar.evaluate(CELL, [str(day - timedelta(days=day.weekday())), f"{day:%a}"])
@@ -315,10 +315,10 @@ def test_the_matrix_is_narrowed_to_a_source_and_to_what_is_missing(page: Page, s
     before = matrix.evaluate(tall)
     choose(page, "Source", "S3")
     page.wait_for_url("**source=s3*")
-    settle(page)
+    wait_until_idle(page)
     page.get_by_text("Only with missing, partial or carried-over days").click()
     page.wait_for_url("**only=missing*")
-    settle(page)
+    wait_until_idle(page)
     if site.fleet.missing:
         assert matrix.evaluate(tall) < before
     else:
@@ -359,13 +359,13 @@ def test_an_unusual_day_is_chosen_and_shown_beside_what_was_expected(page: Page,
 def test_the_parquet_is_the_csv_is_the_digest_shown(page: Page, site: Site, tmp_path: Path) -> None:
     visit(page, site, f"billing?month={site.fleet.closed}")
     page.get_by_text("Show the file's SHA-256").click()
-    shown = page.get_by_text("SHA-256 of the CSV: ").inner_text().rpartition(" ")[2]
+    digest = page.get_by_text("SHA-256 of the CSV: ").inner_text().rpartition(" ")[2]
     for kind, name in (("csv", "Download CSV"), ("parquet", "Download Parquet")):
         with page.expect_download() as started:
             page.get_by_role("button", name=name).click()
         started.value.save_as(tmp_path / f"bills.{kind}")
     content = (tmp_path / "bills.csv").read_bytes()
-    assert hashlib.sha256(content).hexdigest() == shown
+    assert hashlib.sha256(content).hexdigest() == digest
     rows = list(csv.DictReader(content.decode().splitlines()))
     table = parquet.read_table(tmp_path / "bills.parquet").to_pylist()
     assert [row["project_id"] for row in rows] == [str(row["project_id"]) for row in table]
@@ -416,10 +416,10 @@ def test_revenue_is_split_and_kept_in_the_address(page: Page, site: Site) -> Non
     page.wait_for_url("**revenue=tier*")
     page.get_by_text("As billed", exact=True).first.click()
     page.wait_for_url("**amounts=as_billed*")
-    settle(page)
-    drawn = page.locator(".js-plotly-plot").first
-    expect(drawn).to_be_visible()
-    named = drawn.evaluate("plot => plot.data.map(trace => trace.name)")
+    wait_until_idle(page)
+    chart = page.locator(".js-plotly-plot").first
+    expect(chart).to_be_visible()
+    named = chart.evaluate("plot => plot.data.map(trace => trace.name)")
     assert "starter tier" in named
 
 
@@ -453,14 +453,14 @@ def test_a_limit_is_found_and_its_burn_down_names_the_day(page: Page, site: Site
     visit(page, site, f"limits?project={project}")
     choose(page, "Meter", "MQTT messages in")
     page.wait_for_url("**meter=mqtt_inbound*")
-    drawn = page.locator(".js-plotly-plot").first
-    expect(drawn).to_be_visible()
-    traces = drawn.evaluate("plot => plot.data.map(trace => [trace.name, Array.from(trace.y)])")
+    chart = page.locator(".js-plotly-plot").first
+    expect(chart).to_be_visible()
+    traces = chart.evaluate("plot => plot.data.map(trace => [trace.name, Array.from(trace.y)])")
     used = site.scalar("SELECT mqtt_inbound FROM project_stats WHERE project_id = :id", id=project)
     assert dict(traces)["Used this month"][-1] == used
     page.get_by_text("Limits of every project").click()
     page.wait_for_url(lambda url: "project=" not in url)
-    settle(page)
+    wait_until_idle(page)
     page.get_by_text("All", exact=True).click()
     page.wait_for_url("**share=0*")
     choose(page, "Sort by", "Used")
@@ -479,7 +479,7 @@ def test_a_correction_is_posted_once_and_reversed(page: Page, site: Site) -> Non
     page.get_by_label("Reason", exact=True).fill("=cmd|' /C calc'!A0")
     page.get_by_role("button", name="Post it").dblclick()
     expect(page.get_by_text("is posted")).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
     assert site.scalar("SELECT count(*) FROM adjustments") == 1
     visit(page, site, f"billing?month={Month.of(datetime.now(UTC))}")
     tick(page, "adjustments")
@@ -508,5 +508,5 @@ def test_a_correction_is_of_the_day_and_meter_that_were_chosen(page: Page, site:
     page.get_by_label("Amount (negative to credit)").fill("-500")
     press(page, "adjust-post")
     expect(page.get_by_text("is posted")).to_be_visible()
-    made = "SELECT meter, quantity, usage_date FROM adjustments WHERE reason = 'counted twice'"
-    assert site.row(made) == ("api_calls", -500, yesterday)
+    adjustment = "SELECT meter, quantity, usage_date FROM adjustments WHERE reason = 'counted twice'"
+    assert site.row(adjustment) == ("api_calls", -500, yesterday)

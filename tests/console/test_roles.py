@@ -117,21 +117,21 @@ def correction() -> dict[str, Any]:
     return what | {"about": AT.date(), "reason": "a broken robot", "at": AT}
 
 
-def act(name: str, given: dict) -> None:  # type: ignore[type-arg] # nothing but builtins is in its reach
+def act(name: str, arguments: dict) -> None:  # type: ignore[type-arg] # nothing but builtins is in its reach
     import streamlit as st
 
     from console import actions
     from metering.errors import FleetmeterError
 
     try:
-        getattr(actions, name)(**given)
+        getattr(actions, name)(**arguments)
         st.success("done")
     except FleetmeterError as error:
         st.error(str(error))
 
 
-def acting(name: str, given: dict[str, Any], who: dict[str, Any]) -> AppTest:
-    page = AppTest.from_function(act, args=(name, given), default_timeout=120)
+def acting(name: str, arguments: dict[str, Any], who: dict[str, Any]) -> AppTest:
+    page = AppTest.from_function(act, args=(name, arguments), default_timeout=120)
     page.user = who
     return page.run()
 
@@ -162,8 +162,8 @@ def platform(engine: Engine, signing_in: Callable[..., None], rivals: TwoTenants
 def test_every_action_is_here() -> None:
     public = {
         name
-        for name, found in inspect.getmembers(actions, inspect.isfunction)
-        if isinstance(found, FunctionType) and found.__module__ == actions.__name__ and name[0] != "_"
+        for name, function in inspect.getmembers(actions, inspect.isfunction)
+        if isinstance(function, FunctionType) and function.__module__ == actions.__name__ and name[0] != "_"
     }
     assert public - {"needed"} == set(ACTIONS)
 
@@ -174,14 +174,14 @@ def test_an_action_takes_its_role_and_is_logged_with_before_and_after(
     name: str, everybody: bool, platform: Platform, open_page: Open
 ) -> None:
     least, make = ACTIONS[name]
-    given = make(platform)
+    arguments = make(platform)
     before = everything(platform)
     lesser = list(PEOPLE)[: list(PEOPLE).index(least)]
     others = ("nobody", "stranger", "unverified", "expired", "customer", *lesser)
     for who in others if everybody else ("customer", lesser[-1]):
-        assert acting(name, given, claims_of(who)).error, who
+        assert acting(name, arguments, claims_of(who)).error, who
         assert everything(platform) == before, who
-    page = acting(name, given, claims_of(least))
+    page = acting(name, arguments, claims_of(least))
     assert page.success, page.error
     last = platform.rows("SELECT actor, before, after FROM audit_log ORDER BY id DESC LIMIT 1")
     actor, was, became = last[0]
@@ -209,14 +209,14 @@ def claims_of(who: str) -> dict[str, Any]:
 def test_closing_a_month_takes_an_admin_its_trial_and_its_stop_do_not(
     name: str, least: str, platform: Platform, open_page: Open
 ) -> None:
-    asked = {"job": "monthly", "period": "2026-10", "at": AT}
+    request = {"job": "monthly", "period": "2026-10", "at": AT}
     if name in ("retry", "cancel"):
-        given: dict[str, Any] = {"run": run(platform, "dead" if name == "retry" else "queued", "monthly")}
+        arguments: dict[str, Any] = {"run": run(platform, "dead" if name == "retry" else "queued", "monthly")}
     else:
-        given = asked | {"dry_run": name == "preview"}
+        arguments = request | {"dry_run": name == "preview"}
     action = "ask" if name == "preview" else name
-    assert bool(acting(action, given, claims_of("operator")).success) == (least == "operator")
-    assert acting(action, given, claims_of("admin")).success
+    assert bool(acting(action, arguments, claims_of("operator")).success) == (least == "operator")
+    assert acting(action, arguments, claims_of("admin")).success
 
 
 @pytest.mark.parametrize(

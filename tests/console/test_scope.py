@@ -137,11 +137,11 @@ DOMAIN = (
 def every_query() -> Iterator[FunctionType]:
     """Each function that pages read with, found in the modules themselves."""
     for module in pkgutil.iter_modules(queries.__path__):
-        found = import_module(f"{queries.__name__}.{module.name}")
-        for _, function in inspect.getmembers(found, inspect.isfunction):
+        queries_module = import_module(f"{queries.__name__}.{module.name}")
+        for _, function in inspect.getmembers(queries_module, inspect.isfunction):
             first = next(iter(inspect.signature(function).parameters), "")
             if (
-                function.__module__ == found.__name__
+                function.__module__ == queries_module.__name__
                 and first == "connection"
                 and function.__name__[0] != "_"
                 and module.name != "rows"
@@ -152,15 +152,15 @@ def every_query() -> Iterator[FunctionType]:
 
 def answer(connection: Connection, function: FunctionType, project: int) -> Any:
     """What it returns, or the sentence it refuses with; instants are left out, since they pass."""
-    given = ARGUMENTS | {"project_id": project, "run": 1}
+    arguments = ARGUMENTS | {"project_id": project, "run": 1}
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
     try:
-        found = function(connection, *(given[name] for name in names))
-        found = list(found) if inspect.isgenerator(found) else found
+        result = function(connection, *(arguments[name] for name in names))
+        result = list(result) if inspect.isgenerator(result) else result
     except (FleetmeterError, NoResultFound) as error:
-        found = str(error)
-    return re.sub(r"datetime\.datetime\([^()]*(\([^()]*\))?[^()]*\)", "instant", repr(found))
+        result = str(error)
+    return re.sub(r"datetime\.datetime\([^()]*(\([^()]*\))?[^()]*\)", "instant", repr(result))
 
 
 def name_of(function: FunctionType) -> str:
@@ -434,15 +434,15 @@ def test_pages_read_the_platforms_tables_through_the_scope() -> None:
     assert [path.name for path in sorted(paths) if starts.search(path.read_text())] == []
 
 
-def said_by(page: AppTest) -> str:
+def sent_for(page: AppTest) -> str:
     """Everything that is sent to the browser for the page."""
-    shown = [str(getattr(element, "proto", "")) for element in every_element(page)]
-    return "\n".join([*shown, *(table.value.to_csv() for table in page.dataframe)])
+    elements = [str(getattr(element, "proto", "")) for element in every_element(page)]
+    return "\n".join([*elements, *(table.value.to_csv() for table in page.dataframe)])
 
 
 def still(page: AppTest) -> str:
     """The same without what passes: the clock, and ages."""
-    return re.sub(r"\d\d:\d\d:\d\d|\d+ (s|min)( ago)?", "then", said_by(page))
+    return re.sub(r"\d\d:\d\d:\d\d|\d+ (s|min)( ago)?", "then", sent_for(page))
 
 
 def every_element(page: AppTest) -> Iterator[Any]:
@@ -467,8 +467,8 @@ def test_a_page_shows_nothing_of_another_organization(
     page = as_customer(name, **query)
     assert not page.exception
     assert page.title[0].value == TITLES[name][0]
-    shown = said_by(page)
-    assert [secret for secret in rivals.secrets if secret in shown] == []
+    content = sent_for(page)
+    assert [secret for secret in rivals.secrets if secret in content] == []
     assert page.sidebar.text[0].value == "bob@customer.example · viewer of an organization"
 
 
@@ -503,24 +503,24 @@ def test_what_is_foreign_in_the_address_shows_nothing(
     page: str, query: dict[str, Any], as_customer: Open, rivals: TwoTenants
 ) -> None:
     own = {"month": str(rivals.closed)} if page == "billing" else {}
-    shown = as_customer(page, **own, **{name: str(value) for name, value in query.items()})
-    assert not shown.exception
-    said = said_by(shown)
-    asked = {str(value) for value in query.values()}  # what the address says may be repeated
-    assert [secret for secret in rivals.secrets if secret in said and secret not in asked] == []
-    assert not shown.dataframe
+    opened_page = as_customer(page, **own, **{name: str(value) for name, value in query.items()})
+    assert not opened_page.exception
+    content = sent_for(opened_page)
+    requested = {str(value) for value in query.values()}  # what the address says may be repeated
+    assert [secret for secret in rivals.secrets if secret in content and secret not in requested] == []
+    assert not opened_page.dataframe
 
 
 def test_a_customers_own_people_see_their_customer_page(as_customer: Open, rivals: TwoTenants) -> None:
-    shown = as_customer("customers", organization=str(rivals.organization))
-    said = said_by(shown)
-    assert not shown.exception
-    assert "Bill so far" in said
-    assert [secret for secret in rivals.secrets if secret in said] == []
+    opened_page = as_customer("customers", organization=str(rivals.organization))
+    content = sent_for(opened_page)
+    assert not opened_page.exception
+    assert "Bill so far" in content
+    assert [secret for secret in rivals.secrets if secret in content] == []
 
 
 def test_a_foreign_project_is_not_found_by_its_name(as_customer: Open, rivals: TwoTenants) -> None:
-    assert "0 matches" in said_by(as_customer("search", q="Zyx"))
+    assert "0 matches" in sent_for(as_customer("search", q="Zyx"))
     offered = " ".join(as_customer("project").selectbox(key="project").options)
     assert [secret for secret in rivals.secrets if secret in offered] == []
 
@@ -557,7 +557,7 @@ def test_the_administrator_sees_both(
 ) -> None:
     signing_in(FLEETMETER_ADMINS="ann@fleet.example")
     page = open_page("billing", claims(), month=str(rivals.closed))
-    assert two_tenants.SECRET in said_by(page)
+    assert two_tenants.SECRET in sent_for(page)
 
 
 def test_caches_are_kept_apart_for_each_scope(
@@ -572,13 +572,13 @@ def test_caches_are_kept_apart_for_each_scope(
         theirs = open_page("overview", claims(email="bob@customer.example", org=rivals.organization))
     finally:
         del st.cache_data.clear
-    assert two_tenants.SECRET in said_by(whole)
-    assert two_tenants.SECRET not in said_by(theirs)
+    assert two_tenants.SECRET in sent_for(whole)
+    assert two_tenants.SECRET not in sent_for(theirs)
 
 
 def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
     """A parameter that begins with an underscore is no part of a key."""
-    shared = {"_engine", "_organization_ids", "ended", "_known"}  # the same for everybody
+    shared = {"_engine", "_organization_ids", "ended", "_by_name"}  # the same for everybody
     for path in CONSOLE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.FunctionDef):
@@ -588,12 +588,12 @@ def test_every_cache_of_the_console_has_the_scope_in_its_key() -> None:
             if any("cache_" in one for one in decorators):
                 assert node.name in shared or "scope" in keys, f"{path.name}: {node.name}"
             if "cached" in decorators:
-                made, where = ast.unparse(node), f"{path.name}: {node.name}"
+                code, where = ast.unparse(node), f"{path.name}: {node.name}"
                 assert keys[0] == "scope", where
-                assert "read_transaction()" not in made, (
+                assert "read_transaction()" not in code, (
                     f"{where} reads as whoever looks, not as its key says"
                 )
-                assert "read_transaction_as(scope)" in made, where
+                assert "read_transaction_as(scope)" in code, where
 
 
 def test_the_database_is_reached_as_somebody_only() -> None:
@@ -614,5 +614,5 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_a_gap_that_others_share_names_the_organizations_projects(own: Limited, rivals: TwoTenants) -> None:
     with own() as connection:
-        found = gaps.blocking(connection, Month.of(AT))
-    assert [gap["project_ids"] for gap in found] == [[rivals.project]]
+        blocking = gaps.blocking(connection, Month.of(AT))
+    assert [gap["project_ids"] for gap in blocking] == [[rivals.project]]

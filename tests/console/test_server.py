@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 from tests.support.until import until
 
 HERE = Path(server.__file__).parent
-ASKED = """
+PRINT_OPTIONS = """
 import sys
 from streamlit import config
 config._main_script_path = sys.argv[1]
@@ -32,13 +32,13 @@ for name in ("server.address", "client.showErrorDetails", "theme.light.primaryCo
 def test_another_address_than_loopback_is_refused(way: str, address: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "streamlit", "run", str(HERE / "app.py"), "--server.port=0"]
     command += [f"--server.address={address}"] if way == "option" else []
-    given = os.environ | ({"STREAMLIT_SERVER_ADDRESS": address} if way == "variable" else {})
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False, env=given
+    environment = os.environ | ({"STREAMLIT_SERVER_ADDRESS": address} if way == "variable" else {})
+    process = subprocess.run(
+        command, capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False, env=environment
     )
-    assert done.returncode != 0
-    assert "serves 127.0.0.1 only" in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+    assert process.returncode != 0
+    assert "serves 127.0.0.1 only" in process.stderr + process.stdout
+    assert "Traceback" not in process.stderr
 
 
 def test_a_file_that_says_another_address_is_not_obeyed(tmp_path: Path) -> None:
@@ -77,24 +77,24 @@ def test_only_what_came_in_through_loopback_is_answered(
 
 
 def test_an_address_set_without_sign_in_is_refused_before_anybody_is_served(tmp_path: Path) -> None:
-    found = Settings(console_address="0.0.0.0")  # noqa: S104 - what must be refused
-    done = subprocess.run(
-        server.command(0, found), capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False
+    settings = Settings(console_address="0.0.0.0")  # noqa: S104 - what must be refused
+    process = subprocess.run(
+        server.command(0, settings), capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False
     )
-    assert done.returncode != 0
-    assert "serves 127.0.0.1 only, not 0.0.0.0" in done.stderr + done.stdout
+    assert process.returncode != 0
+    assert "serves 127.0.0.1 only, not 0.0.0.0" in process.stderr + process.stdout
 
 
 def test_half_a_sign_in_is_refused_by_name_before_anybody_is_served(tmp_path: Path) -> None:
     half = {**os.environ, "FLEETMETER_OIDC_CLIENT_SECRET": "hush-hush"}
     command = server.command(0, Settings())
-    done = subprocess.run(
+    process = subprocess.run(
         command, capture_output=True, text=True, timeout=150, cwd=tmp_path, check=False, env=half
     )
-    assert done.returncode != 0
-    assert "FLEETMETER_OIDC_METADATA_URL" in done.stderr
-    assert "hush-hush" not in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+    assert process.returncode != 0
+    assert "FLEETMETER_OIDC_METADATA_URL" in process.stderr
+    assert "hush-hush" not in process.stderr + process.stdout
+    assert "Traceback" not in process.stderr
 
 
 def test_the_command_binds_to_loopback_whatever_the_files_say() -> None:
@@ -106,25 +106,25 @@ def test_the_command_binds_to_loopback_whatever_the_files_say() -> None:
 def test_streamlit_finds_the_one_configuration_from_any_folder(folder: Path) -> None:
     root = HERE.parent / ".streamlit" / "config.toml"
     assert root.resolve() == HERE / ".streamlit" / "config.toml"
-    done = subprocess.run(
-        [sys.executable, "-c", ASKED, str(HERE / "app.py")],
+    process = subprocess.run(
+        [sys.executable, "-c", PRINT_OPTIONS, str(HERE / "app.py")],
         capture_output=True,
         text=True,
         cwd=folder,
         check=True,
     )
-    assert done.stdout.split() == ["127.0.0.1", "none", "#0b62a4"]
+    assert process.stdout.split() == ["127.0.0.1", "none", "#0b62a4"]
 
 
 def test_no_file_is_named_like_a_package() -> None:
     # `streamlit run` puts this folder first on the path, where it would hide the package.
-    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    package_names = set(sys.stdlib_module_names) | set(packages_distributions())
     ours = {path.stem for path in HERE.iterdir() if path.suffix == ".py" or path.is_dir()} - {"__init__"}
-    assert ours & taken == set()
+    assert ours & package_names == set()
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "expected"),
     [
         ("plain", "plain"),
         ("a\u202eb", "a b"),
@@ -133,8 +133,8 @@ def test_no_file_is_named_like_a_package() -> None:
         ("\u200b", "(no name)"),
     ],
 )
-def test_a_name_is_shown_on_one_line_in_its_own_direction(name: str, shown: str) -> None:
-    assert escape.short(name) == shown
+def test_a_name_is_shown_on_one_line_in_its_own_direction(name: str, expected: str) -> None:
+    assert escape.short(name) == expected
 
 
 def test_a_long_name_is_cut() -> None:
@@ -147,11 +147,11 @@ def test_a_name_is_no_markup() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [(None, "unknown"), (0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (53_210_000_000, "53.2 GB")],
 )
-def test_bytes_are_decimal_and_unknown_is_a_word(value: int | None, shown: str) -> None:
-    assert format.size(value) == shown
+def test_bytes_are_decimal_and_unknown_is_a_word(value: int | None, expected: str) -> None:
+    assert format.size(value) == expected
 
 
 def test_the_rate_needs_two_samples_and_looks_at_the_last_seconds() -> None:

@@ -11,7 +11,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
-from tests.support.browser import settle
+from tests.support.browser import wait_until_idle
 from tests.support.browser_site import press, visit
 from tests.support.fleet import answer
 from tests.support.oidc_console import OPERATORS, TOKEN, Guarded
@@ -37,7 +37,7 @@ def sign_in(page: Page, guarded: Guarded, account: str, path: str = "") -> None:
     page.get_by_label("Account").fill(account)
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url(f"{guarded.address}/**")
-    settle(page)
+    wait_until_idle(page)
 
 
 def heading(page: Page, name: str) -> None:
@@ -139,11 +139,11 @@ def test_signing_out_in_one_window_ends_the_others_too(page: Page, guarded: Guar
     visit(other, guarded, "jobs")
     page.get_by_role("button", name="Sign out").click()
     still_outside(page)
-    asked = "SELECT count(*) FROM job_runs WHERE requested_by = 'otto@fleet.example' AND job = 'daily'"
-    before = guarded.scalar(asked)
+    run_count = "SELECT count(*) FROM job_runs WHERE requested_by = 'otto@fleet.example' AND job = 'daily'"
+    before = guarded.scalar(run_count)
     other.locator(".st-key-preview-daily button").click()
     expect(other.get_by_text("You have signed out; sign in again").first).to_be_visible()
-    assert guarded.scalar(asked) == before
+    assert guarded.scalar(run_count) == before
 
 
 def replay(guarded: Guarded, page: Page, cookies: str, events: Sequence[bytes]) -> None:
@@ -156,44 +156,46 @@ def replay(guarded: Guarded, page: Page, cookies: str, events: Sequence[bytes]) 
     ) as line:
         for event in events:
             line.send(event)
-            while not (said := line.recv(timeout=60)) or ForwardMsg.FromString(said).WhichOneof("type") != (
-                "script_finished"
-            ):
+            while not (message := line.recv(timeout=60)) or ForwardMsg.FromString(message).WhichOneof(
+                "type"
+            ) != ("script_finished"):
                 pass
 
 
 def test_an_old_press_sent_again_does_only_what_its_sender_may_now(page: Page, guarded: Guarded) -> None:
-    sent: list[bytes] = []
-    page.on("websocket", lambda line: line.on("framesent", lambda frame: sent.append(bytes(frame))))
+    frames: list[bytes] = []
+    page.on("websocket", lambda line: line.on("framesent", lambda frame: frames.append(bytes(frame))))
     sign_in(page, guarded, "olga", "jobs")
     heading(page, "Jobs")
     press(page, "preview-retention")
-    asked = "SELECT count(*) FROM job_runs WHERE requested_by = 'olga@fleet.example' AND job = 'retention'"
-    until(lambda: guarded.scalar(asked) == 1)
-    settle(page)
+    run_count = (
+        "SELECT count(*) FROM job_runs WHERE requested_by = 'olga@fleet.example' AND job = 'retention'"
+    )
+    until(lambda: guarded.scalar(run_count) == 1)
+    wait_until_idle(page)
     cookies = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies(guarded.address))
-    events = [frame for frame in sent if b"preview-retention" in frame]
-    assert (guarded.scalar(asked), bool(events)) == (1, True)
+    events = [frame for frame in frames if b"preview-retention" in frame]
+    assert (guarded.scalar(run_count), bool(events)) == (1, True)
     over = (
         "UPDATE job_runs SET state = 'cancelled', finished_at = now(), created_at = now() - interval '1 day'"
     )
     with guarded.engine.begin() as connection:
         connection.execute(text(over))
     replay(guarded, page, cookies, events)
-    assert guarded.scalar(asked) == 2  # as long as they may
+    assert guarded.scalar(run_count) == 2  # as long as they may
     with guarded.engine.begin() as connection:
         connection.execute(text(over))
     (guarded.log.parent / ".env").write_text(OPERATORS.replace("olga", "another"))
     replay(guarded, page, cookies, events)
     (guarded.log.parent / ".env").write_text(OPERATORS)
-    assert guarded.scalar(asked) == 2
+    assert guarded.scalar(run_count) == 2
     replay(guarded, page, "none=1", events)
-    assert guarded.scalar(asked) == 2
+    assert guarded.scalar(run_count) == 2
     page.reload()
     page.get_by_role("button", name="Sign out").click()
     still_outside(page)
     replay(guarded, page, cookies, events)
-    assert guarded.scalar(asked) == 2
+    assert guarded.scalar(run_count) == 2
 
 
 def test_who_has_no_role_is_told_whom_to_ask(page: Page, guarded: Guarded) -> None:
@@ -254,7 +256,7 @@ def return_address(page: Page, guarded: Guarded, account: str) -> str:
 def test_a_state_that_this_browser_did_not_send_is_refused(page: Page, guarded: Guarded, state: str) -> None:
     exchanged = guarded.provider.exchanged
     page.goto(re.sub(r"state=[^&]*", f"state={state}", return_address(page, guarded, "ada")))
-    settle(page)
+    wait_until_idle(page)
     still_outside(page)
     assert guarded.provider.exchanged == exchanged
 
@@ -265,11 +267,11 @@ def test_an_answer_meant_for_another_browser_is_refused(
     back = return_address(page, guarded, "ada")
     victim = browser.new_context().new_page()
     victim.goto(back)
-    settle(victim)
+    wait_until_idle(victim)
     still_outside(victim)
     victim.context.close()
     page.goto(back)
-    settle(page)
+    wait_until_idle(page)
     heading(page, "Overview")  # the same answer is good where it was asked for
 
 
@@ -280,7 +282,7 @@ def test_a_sign_in_ends_with_its_token_also_on_a_page_that_stays_open(page: Page
     heading(page, "Overview")
     expect(page.get_by_text("Your sign-in has ended; sign in again").first).to_be_visible()  # the live part
     page.reload()
-    settle(page)
+    wait_until_idle(page)
     still_outside(page)
     guarded.provider.lives = 3600.0
     sign_in(page, guarded, "ada")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import text
 
-from tests.support.browser import settle
+from tests.support.browser import wait_until_idle
 from tests.support.browser_site import Site, visit
 from tests.support.fleet import EMOJI, FORMULA, HOSTILE
 from tests.support.until import until
@@ -31,7 +31,7 @@ class Clicks:
         self.number += 1
         self.page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
         expect(self.page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible()
-        settle(self.page)
+        wait_until_idle(self.page)
 
     def press(self, name: str, within: str = "") -> None:
         self.number += 1
@@ -73,8 +73,8 @@ def repair_a_source(page: Page, site: Site, click: Clicks) -> None:
     click.open("Jobs")
     click.press("Run now", "[class*=st-key-job-hourly]")
     click.press("Run it", "[role=dialog]")
-    asked = "SELECT count(*) FROM job_runs WHERE id > :before AND job = 'hourly'"
-    until(lambda: site.scalar(asked, before=before) == 1)
+    run_count = "SELECT count(*) FROM job_runs WHERE id > :before AND job = 'hourly'"
+    until(lambda: site.scalar(run_count, before=before) == 1)
 
 
 def which_days_are_missing(page: Page, site: Site, click: Clicks) -> None:
@@ -153,7 +153,7 @@ TASKS: dict[str, Callable[[Page, Site, Clicks], None]] = {
 }
 
 
-ARRANGED = """
+ARRANGE = """
     INSERT INTO job_runs (job, period, at, trigger, requested_by, state, started_at, heartbeat_at, progress)
         VALUES ('archive', '2026-01-06', now(), 'manual', 'someone', 'running',
             now() - interval '70 seconds', now(), '{"what": "days", "done": 7, "total": 10}');
@@ -165,7 +165,7 @@ ARRANGED = """
     UPDATE project_stats SET mqtt_inbound = 970000 WHERE project_id = :formula;
     INSERT INTO audit_log (actor, action, subject, after, reason) VALUES ('finance@example.com', 'adjust',
         'project ' || :first, '{"amount": "-12.50"}', 'agreed by phone')"""
-UNDONE = """
+CLEAN_UP = """
     DELETE FROM job_runs WHERE period IN ('2026-01-06', '2026-01');
     DELETE FROM reconciliations WHERE theirs = 1000;
     UPDATE project_stats SET mqtt_inbound = :used WHERE project_id = :formula"""
@@ -177,10 +177,10 @@ def arranged(site: Site) -> Iterator[None]:
     formula = site.fleet.projects[HOSTILE.index(FORMULA)]
     used = site.scalar("SELECT mqtt_inbound FROM project_stats WHERE project_id = :id", id=formula)
     with site.engine.begin() as connection:
-        connection.execute(text(ARRANGED), {"formula": formula, "first": str(site.fleet.projects[0])})
+        connection.execute(text(ARRANGE), {"formula": formula, "first": str(site.fleet.projects[0])})
     yield
     with site.engine.begin() as connection:
-        connection.execute(text(UNDONE), {"formula": formula, "used": used})
+        connection.execute(text(CLEAN_UP), {"formula": formula, "used": used})
 
 
 @pytest.mark.usefixtures("arranged")

@@ -24,7 +24,7 @@ def platform(engine: Engine, signing_in: Callable[..., None], rivals: TwoTenants
     return Platform(engine)
 
 
-def as_person(who: dict[str, Any], call: str) -> list[str]:
+def as_person(person: dict[str, Any], call: str) -> list[str]:
     """What `call` answers when that person makes it, or the sentence with which it is refused."""
 
     def script(call: str) -> None:
@@ -47,7 +47,7 @@ def as_person(who: dict[str, Any], call: str) -> list[str]:
                 read = annotations.read(page.connection, date(2026, 1, 1), date(2026, 12, 31))
                 return [row["text"] for row in read]
 
-        names = {"views": views, "notes": notes, "saved": saved_views, "kept": annotations}
+        names = {"views": views, "notes": notes, "saved_views": saved_views, "annotations": annotations}
         try:
             answer = eval(  # noqa: S307 - a test's own words
                 call, names | {"Note": Note, "date": date}
@@ -58,21 +58,21 @@ def as_person(who: dict[str, Any], call: str) -> list[str]:
             st.text(str(error))
 
     page = AppTest.from_function(script, args=(call,), default_timeout=60)
-    page.user = who
+    page.user = person
     page.run()
     assert not page.exception
     return [element.value for element in page.text]
 
 
 def test_a_view_is_its_owners_until_an_operator_shares_it(platform: Platform) -> None:
-    as_person(ANN, "saved.save('Growth', 'explore', 'meters=api_calls')")
+    as_person(ANN, "saved_views.save('Growth', 'explore', 'meters=api_calls')")
     assert as_person(EVA, "views()") == []
-    assert "takes operator" in as_person(ANN, "saved.save('Ours', 'explore', '', shared=True)")[0]
-    as_person(BEN, "saved.save('For all', 'changes', 'meters=charge', shared=True, pinned=True)")
+    assert "takes operator" in as_person(ANN, "saved_views.save('Ours', 'explore', '', shared=True)")[0]
+    as_person(BEN, "saved_views.save('For all', 'changes', 'meters=charge', shared=True, pinned=True)")
     assert as_person(ANN, "views()") == ["Growth", "For all"]
     (foreign,) = platform.rows("SELECT id FROM saved_views WHERE name = 'For all'")
-    assert "another person's" in as_person(ANN, f"saved.delete({foreign[0]})")[0]
-    as_person(ANN, "saved.save('Growth', 'explore', 'meters=logs')")  # the same name replaces it
+    assert "another person's" in as_person(ANN, f"saved_views.delete({foreign[0]})")[0]
+    as_person(ANN, "saved_views.save('Growth', 'explore', 'meters=logs')")  # the same name replaces it
     assert platform.scalar("SELECT address FROM saved_views WHERE name = 'Growth'") == "meters=logs"
     actions = platform.rows("SELECT actor, action FROM audit_log WHERE action LIKE '%view' ORDER BY id")
     assert actions == [("ann@fleet.example", "save view"), ("ben@fleet.example", "save view"),
@@ -81,15 +81,18 @@ def test_a_view_is_its_owners_until_an_operator_shares_it(platform: Platform) ->
 
 def test_a_customer_sees_own_views_and_notes_only(platform: Platform, rivals: TwoTenants) -> None:
     bob = claims(email="bob@customer.example")
-    as_person(BEN, "saved.save('Rival grows', 'explore', '', shared=True)")
-    as_person(bob, "saved.save('Mine', 'explore', '')")
+    as_person(BEN, "saved_views.save('Rival grows', 'explore', '', shared=True)")
+    as_person(bob, "saved_views.save('Mine', 'explore', '')")
     assert as_person(bob, "views()") == ["Mine"]
     assert as_person(BEN, "views()") == ["Rival grows"]
-    assert "owner's alone" in as_person(bob, "saved.save('Mine', 'explore', '', shared=True)")[0]
+    assert "owner's alone" in as_person(bob, "saved_views.save('Mine', 'explore', '', shared=True)")[0]
     day = "date(2026, 11, 20), date(2026, 11, 20)"
     for owner in (rivals.organization, ORGANIZATION, None):
-        as_person(BEN, f"kept.write(Note({day}, 'incident', 'about {owner}', {owner}))")
+        as_person(BEN, f"annotations.write(Note({day}, 'incident', 'about {owner}', {owner}))")
     assert as_person(bob, "notes()") == [f"about {rivals.organization}"]
     assert len(as_person(BEN, "notes()")) == 3
-    assert "takes operator" in as_person(bob, f"kept.write(Note({day}, 'other', 'x'))")[0]
-    assert "no project 999999" in as_person(BEN, f"kept.write(Note({day}, 'other', 'x', None, 999999))")[0]
+    assert "takes operator" in as_person(bob, f"annotations.write(Note({day}, 'other', 'x'))")[0]
+    assert (
+        "no project 999999"
+        in as_person(BEN, f"annotations.write(Note({day}, 'other', 'x', None, 999999))")[0]
+    )

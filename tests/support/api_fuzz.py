@@ -42,17 +42,21 @@ class Fuzz:
             d=self._day(),
             r=choose((1, 2, 3, 4, 99)),
         )
-        given = {name: self._value(name) for name in self.random.sample(PARAMETERS, choose((0, 0, 1, 2, 3)))}
+        parameters = {
+            name: self._value(name) for name in self.random.sample(PARAMETERS, choose((0, 0, 1, 2, 3)))
+        }
         headers = {"Accept": choose(("*/*", "text/csv", "application/json"))}
         if self.random.random() < 0.2:
             headers["If-None-Match"] = choose(list(self.tags))
         body = self._body(path) if posts else None
-        answer = client.request("POST" if posts else "GET", path, params=given, headers=headers, json=body)
+        answer = client.request(
+            "POST" if posts else "GET", path, params=parameters, headers=headers, json=body
+        )
         received = answer.text + " ".join(f"{name}: {value}" for name, value in answer.headers.items())
         if answer.status_code == 304:
             received += self.tags[headers["If-None-Match"]]
         self._learn(answer)
-        return f"{path} {given} {body}", answer, received
+        return f"{path} {parameters} {body}", answer, received
 
     def _learn(self, answer: httpx.Response) -> None:
         if answer.status_code == 200 and (tag := answer.headers.get("etag")):
@@ -101,10 +105,10 @@ class Fuzz:
         return None
 
     def _event(self) -> dict[str, Any]:
-        known = {"specversion": "1.0", "source": "urn:fuzz", "type": "mqtt_inbound"}
+        fixed = {"specversion": "1.0", "source": "urn:fuzz", "type": "mqtt_inbound"}
         subject = {"id": str(self.random.randint(1, 9)), "subject": str(self._project())}
         late = {"time": f"{self._day()}T10:00:00Z"} if self.random.random() < 0.5 else {}
-        return known | subject | late | {"data": {"quantity": self.random.randint(-1, 5)}}
+        return fixed | subject | late | {"data": {"quantity": self.random.randint(-1, 5)}}
 
 
 def _next(answer: httpx.Response) -> str | None:
@@ -112,6 +116,6 @@ def _next(answer: httpx.Response) -> str | None:
     return body.get("next") if isinstance(body, dict) else None
 
 
-def leaks(sent: str, received: str, secrets: tuple[str, ...]) -> list[str]:
+def leaks(request: str, received: str, secrets: tuple[str, ...]) -> list[str]:
     """Return the secrets that were received and not sent."""
-    return [secret for secret in secrets if secret in received and secret not in sent]
+    return [secret for secret in secrets if secret in received and secret not in request]

@@ -41,7 +41,7 @@ def running(url: URL) -> Iterator[Site]:
         database_url=url.render_as_string(hide_password=False), api_requests_per_minute=10**9
     )
     engine = open_engine(settings)
-    tenants = two_tenants.settle(engine, fleet.fill(engine))
+    tenants = two_tenants.add_rival(engine, fleet.fill(engine))
     owners = {None: None, "own": tenants.organization, "rival": two_tenants.ORGANIZATION}
     tokens = {
         name: api_server.new_token(engine, role, owners[whose], name)

@@ -41,19 +41,19 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.actions["s3:ListBucket"] += 1
-        asked = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
+        query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         bucket = self.path.strip("/").partition("?")[0]
-        refused = self.server.refused.get(bucket) or self.server.refused.get(asked.get("prefix", ""))
-        if refused:
-            self.server.faults.append(refused)
-        prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter")
+        fault = self.server.refused.get(bucket) or self.server.refused.get(query.get("prefix", ""))
+        if fault:
+            self.server.faults.append(fault)
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
         entries: dict[str, int | None] = {}
         for key, size in sorted(self.server.objects.items()):
             if key.startswith(prefix):
-                head, found, _ = key[len(prefix) :].partition(delimiter or "\0")
-                entries |= {prefix + head + "/": None} if delimiter and found else {key: size}
-        entries = {key: size for key, size in entries.items() if key > asked.get("start-after", "")}
-        start = int(asked.get("continuation-token", 0))
+                head, delimiter_found, _ = key[len(prefix) :].partition(delimiter or "\0")
+                entries |= {prefix + head + "/": None} if delimiter and delimiter_found else {key: size}
+        entries = {key: size for key, size in entries.items() if key > query.get("start-after", "")}
+        start = int(query.get("continuation-token", 0))
         page = list(entries.items())[start : start + PAGE]
         more = start + PAGE < len(entries)
         self._send(200, _listing(page, str(start + PAGE) if more else None), "application/xml")
@@ -64,31 +64,31 @@ class Answer(BaseHTTPRequestHandler):
         self.server.actions[f"{service}:{target}"] += 1
         if service == "cloudwatch":
             return self._send(200, "{}", "application/x-amz-json-1.0")
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        images = self.server.repositories.get(asked["repositoryName"])
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        images = self.server.repositories.get(request["repositoryName"])
         if images is None:
             error = {"__type": "RepositoryNotFoundException", "message": "no such repository"}
             return self._send(400, json.dumps(error), "application/x-amz-json-1.1")
         if target == "BatchGetImage":
-            return self._send(200, json.dumps(self._indexes(asked)), "application/x-amz-json-1.1")
-        start = int(asked.get("nextToken", 0))
+            return self._send(200, json.dumps(self._indexes(request)), "application/x-amz-json-1.1")
+        start = int(request.get("nextToken", 0))
         page: dict[str, object] = {"imageDetails": images[start : start + PAGE]}
         if start + PAGE < len(images):
             page["nextToken"] = str(start + PAGE)
         return self._send(200, json.dumps(page), "application/x-amz-json-1.1")
 
-    def _indexes(self, asked: dict[str, Any]) -> dict[str, Any]:
-        wanted = [image["imageDigest"] for image in asked["imageIds"]]
-        here = [digest for digest in wanted if digest in self.server.platforms]
-        gone = [digest for digest in wanted if digest not in self.server.platforms]
+    def _indexes(self, request: dict[str, Any]) -> dict[str, Any]:
+        digests = [image["imageDigest"] for image in request["imageIds"]]
+        present = [digest for digest in digests if digest in self.server.platforms]
+        absent = [digest for digest in digests if digest not in self.server.platforms]
         return {
             "images": [
                 {"imageId": {"imageDigest": digest}, "imageManifest": json.dumps({"manifests": inside})}
-                for digest in here
+                for digest in present
                 for inside in [[{"digest": each} for each in self.server.platforms[digest]]]
             ],
             "failures": [
-                {"imageId": {"imageDigest": digest}, "failureCode": "ImageNotFound"} for digest in gone
+                {"imageId": {"imageDigest": digest}, "failureCode": "ImageNotFound"} for digest in absent
             ],
         }
 

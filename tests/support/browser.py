@@ -32,7 +32,7 @@ def chromium() -> Iterator[Browser]:
         launched.close()
 
 
-def settle(page: Page) -> None:
+def wait_until_idle(page: Page) -> None:
     """Wait until no script runs and nothing on the page is stale."""
     page.wait_for_function(
         "() => !document.querySelector('[data-testid=stStatusWidget]') &&"

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect
 from sqlalchemy import Engine, text
 
 from console.views.jobs.job import JOBS
-from tests.support.browser import settle
+from tests.support.browser import wait_until_idle
 from tests.support.drills import later
 from tests.support.fleet import Fleet
 
@@ -48,7 +48,7 @@ def visit(page: Page, site: Site, path: str = "") -> None:
     """Open a page and wait until it has been drawn to its end."""
     page.goto(f"{site.address}/{path}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    settle(page)
+    wait_until_idle(page)
 
 
 def press(page: Page, key: str) -> None:
@@ -76,20 +76,20 @@ def refresh(page: Page) -> None:
     page.evaluate(NOTE_A_RUN)
     page.get_by_role("button", name="Refresh").click()
     page.wait_for_function("() => window.began")
-    settle(page)
+    wait_until_idle(page)
 
 
 def tick(page: Page, key: str, row: int = 0) -> None:
     """Tick a row of the table of that key, which is drawn on a canvas."""
-    drawn = grid(page, key).locator(".dvn-scroller").first
-    drawn.evaluate("element => element.scrollIntoView({block: 'center'})")
-    drawn.click(position={"x": 16, "y": 52 + 35 * row})
+    canvas = grid(page, key).locator(".dvn-scroller").first
+    canvas.evaluate("element => element.scrollIntoView({block: 'center'})")
+    canvas.click(position={"x": 16, "y": 52 + 35 * row})
 
 
 def choose(page: Page, label: str, option: str) -> None:
     """Choose an option of the select box of that label."""
     open_list(page, label, page.get_by_role("option", name=option, exact=True)).click()
-    settle(page)
+    wait_until_idle(page)
 
 
 def open_list(page: Page, label: str, option: Locator) -> Locator:

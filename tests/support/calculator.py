@@ -64,8 +64,8 @@ class Project:
         days = [day for n in range(31) if (day := month + n * DAY).month == month.month]
         has_days = any(day in self.days or self.was_on(day) for day in days)
         is_open = month not in self.rated and month >= self.opened.replace(day=1) and has_days
-        posted = {"posted": month if is_open else running, "amount": step.get("amount") or Decimal(0)}
-        self.corrections.append(step | posted)
+        posting = {"posted": month if is_open else running, "amount": step.get("amount") or Decimal(0)}
+        self.corrections.append(step | posting)
         if month in self.rated and step["meter"]:
             *past, new = [c for c in self.corrections if c["meter"] and c["day"].replace(day=1) == month]
             new["amount"] = calculator.rate(self, month) - self.rated[month] - sum(c["amount"] for c in past)
@@ -121,10 +121,10 @@ class Calculator:
             if month not in project.rated:
                 project.seal(following - DAY, at, self.readings)
                 project.rated[month] = self.rate(project, month)
-                posted = [c["amount"] for c in project.corrections if c["posted"] == month]
-                if posted or any(day.replace(day=1) == month for day in project.days):
+                amounts = [c["amount"] for c in project.corrections if c["posted"] == month]
+                if amounts or any(day.replace(day=1) == month for day in project.days):
                     owner = last_known(project.owners, following - DAY)
-                    project.bills[month] = (owner, sum(posted, start=project.rated[month]))
+                    project.bills[month] = (owner, sum(amounts, start=project.rated[month]))
             month = following
 
     def rate(self, project: Project, month: date) -> Decimal:
@@ -138,12 +138,12 @@ class Calculator:
             spans.setdefault((version, tier), []).append((day, sealed["counts"]))
         about = [c for c in project.corrections if c["day"].replace(day=1) == month]
         total = Decimal("0.00")
-        for (version, name), counted in spans.items():
-            share = Fraction(len(counted), last.day) if self.prorate else Fraction(1)
+        for (version, name), span_days in spans.items():
+            share = Fraction(len(span_days), last.day) if self.prorate else Fraction(1)
             total += cents(Fraction(self.plans[version]["tiers"][name]["fee"]) * share)
             for meter, (included, price, size) in self.plans[version]["tiers"][name]["meters"].items():
-                used = sum(counts[meter] for _, counts in counted)
-                if counted[-1][0] == days[-1][0]:  # corrections count with the last day
+                used = sum(counts[meter] for _, counts in span_days)
+                if span_days[-1][0] == days[-1][0]:  # corrections count with the last day
                     used += sum(c["quantity"] for c in about if c["meter"] == meter)
                 over = max(used - -(-included * share.numerator // share.denominator), 0)
                 total += cents(Fraction(price) * -(-over // size))

@@ -24,11 +24,11 @@ def closed_october(
 ) -> list[int]:
     """Starter projects with half a million messages more than included: 29.00 + 1.00 each."""
     organization = platform.organization("starter")
-    made = [platform.project(organization, created_at=OCTOBER.start) for _ in range(projects)]
-    for project in made:
+    project_ids = [platform.project(organization, created_at=OCTOBER.start) for _ in range(projects)]
+    for project in project_ids:
         count(engine, organization, project, inbound)
-    close(engine, made)
-    return made
+    close(engine, project_ids)
+    return project_ids
 
 
 def count(engine: Engine, organization: int, project: int, inbound: int, at: datetime = MID_OCTOBER) -> None:
@@ -39,8 +39,8 @@ def count(engine: Engine, organization: int, project: int, inbound: int, at: dat
 
 def close(engine: Engine, projects: list[int], month: Month = OCTOBER) -> None:
     with transaction(engine) as connection:
-        done = close_month(connection, month, projects, plans.load(None), month.end, "operator@cli")
-    assert done.closed == len(projects)
+        result = close_month(connection, month, projects, plans.load(None), month.end, "operator@cli")
+    assert result.closed == len(projects)
 
 
 def export_month(

@@ -109,12 +109,12 @@ def serving(
     Yields its address.
     """
     port = port or free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-    given = {"DATABASE_URL": url.render_as_string(hide_password=False), **environment}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+    variables = {"DATABASE_URL": url.render_as_string(hide_password=False), **environment}
     command = server.command(port, Settings(**environment))  # type: ignore[arg-type]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=kept | given, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+            command, env=inherited | variables, stdout=output, stderr=subprocess.STDOUT, cwd=folder
         )
     address = f"http://127.0.0.1:{port}"
     try:

@@ -21,7 +21,7 @@ COLUMNS = """
         ADD lifetime_video_minutes bigint NOT NULL DEFAULT 0, ADD current_cameras bigint;
     ALTER TABLE daily_stats ADD video_minutes bigint NOT NULL DEFAULT 0, ADD camera_count bigint;
     ALTER TABLE monthly_stats ADD video_minutes bigint NOT NULL DEFAULT 0, ADD peak_camera_count bigint"""
-COUNTED = """
+USAGE = """
     UPDATE project_stats SET video_minutes = video_minutes + 70 WHERE project_id = 1;
     INSERT INTO usage_hourly (project_id, hour, video_minutes, camera_count)
         VALUES (1, '2026-10-25 06:00Z', 70, 3)"""
@@ -55,7 +55,7 @@ def seal(url: str, folder: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text(COLUMNS))
         summaries.add(connection, "video_minutes", "camera_count")
-        connection.execute(text(COUNTED))
+        connection.execute(text(USAGE))
     close(engine, [1, 2], october)
     for file_format in ("csv", "json", "parquet"):
         export_month(engine, october, folder / f"october.{file_format}", file_format)
@@ -79,11 +79,11 @@ def explore(url: str) -> None:
 
     measures = tuple(catalogue()[name] for name in ("video_minutes", "camera_count"))
     for by in ("organization", "project", "tier", "none"):
-        asked = Question(measures, by, 5, Filters(), date(2026, 10, 1), date(2026, 10, 31), "month")  # type: ignore[arg-type]
+        question = Question(measures, by, 5, Filters(), date(2026, 10, 1), date(2026, 10, 31), "month")  # type: ignore[arg-type]
         with create_engine(url).connect() as connection:
-            frame = days.read(connection, asked, date(2026, 11, 20)).frame
-        known = frame[frame["value"].notna()]
-        print(json.dumps(known.groupby("measure")["value"].sum().astype(int).to_dict()))
+            frame = days.read(connection, question, date(2026, 11, 20)).frame
+        known_rows = frame[frame["value"].notna()]
+        print(json.dumps(known_rows.groupby("measure")["value"].sum().astype(int).to_dict()))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def connected(platform: Platform) -> bool:
     return bool(platform.scalar("SELECT bool_or(connected) FROM mqtt_sessions"))
 
 
-def counted(platform: Platform) -> int:
+def message_count(platform: Platform) -> int:
     return int(
         platform.scalar("""
             SELECT coalesce((SELECT sum(mqtt_inbound + mqtt_outbound) FROM project_stats), 0)

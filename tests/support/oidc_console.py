@@ -28,16 +28,16 @@ class Guarded(Site):
 
 def people(own: int) -> dict[str, dict[str, object]]:
     """What the provider says of each account; `own` is the organization that bob is of."""
-    said: dict[str, dict[str, object]] = {
+    claims: dict[str, dict[str, object]] = {
         name: {"email": f"{name}@fleet.example", "email_verified": True}
         for name in ("vera", "otto", "olga", "ada", "eve")
     }
-    said["vera"]["email"] = "Vera@fleet.example"
-    said["otto"]["roles"] = ["crew"]
-    said["fake"] = {"email": "ada@fleet.example", "email_verified": False}
-    said["bob"] = {"email": "bob@customer.example", "email_verified": True, "org": [str(own)]}
-    said["bob"]["roles"] = ["crew"]
-    return said
+    claims["vera"]["email"] = "Vera@fleet.example"
+    claims["otto"]["roles"] = ["crew"]
+    claims["fake"] = {"email": "ada@fleet.example", "email_verified": False}
+    claims["bob"] = {"email": "bob@customer.example", "email_verified": True, "org": [str(own)]}
+    claims["bob"]["roles"] = ["crew"]
+    return claims
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def guarding(url: URL, engine: Engine, folder: Path, fleet: Fleet, rivals: TwoTe
     (folder / ".env").write_text(OPERATORS)
     with provider() as idp:
         idp.people = people(rivals.organization)
-        given = {
+        variables = {
             "FLEETMETER_DATA_DIR": str(folder),
             "FLEETMETER_OIDC_METADATA_URL": idp.metadata_url,
             "FLEETMETER_OIDC_CLIENT_ID": CLIENT,
@@ -62,5 +62,5 @@ def guarding(url: URL, engine: Engine, folder: Path, fleet: Fleet, rivals: TwoTe
             "FLEETMETER_ORGANIZATION_CLAIM": "org",
             "FLEETMETER_METRICS_TOKEN": TOKEN,
         }
-        with serving(url, port=port, log=log, folder=folder, **given) as address:
+        with serving(url, port=port, log=log, folder=folder, **variables) as address:
             yield Guarded(address, engine, fleet, idp, rivals, log)

@@ -84,17 +84,17 @@ class Provider:
         )
 
     async def authorize(self, request: Request) -> Response:
-        asked = request.query_params
-        if asked.get("client_id") != CLIENT or "openid" not in asked.get("scope", ""):
+        query = request.query_params
+        if query.get("client_id") != CLIENT or "openid" not in query.get("scope", ""):
             return Response("unknown client or scope", 400)
         if request.method == "GET":
-            return HTMLResponse(FORM.format(escape(str(asked))))
+            return HTMLResponse(FORM.format(escape(str(query))))
         account = str((await request.form())["account"])
         if account not in self.people:
-            return RedirectResponse(_with(asked, error="access_denied"), 302)
+            return RedirectResponse(_with(query, error="access_denied"), 302)
         code = secrets.token_urlsafe(16)
-        self._codes[code] = (account, dict(asked))
-        back = _with(asked, code=code)
+        self._codes[code] = (account, dict(query))
+        back = _with(query, code=code)
         if self.by_hand:
             return HTMLResponse(f'<a href="{escape(back)}">Back</a>')
         return RedirectResponse(back, 302)
@@ -104,18 +104,18 @@ class Provider:
         basic = "Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         if request.headers.get("authorization") != basic:
             return JSONResponse({"error": "invalid_client"}, 401)
-        account, asked = self._codes.pop(str(form["code"]), ("", {}))
+        account, query = self._codes.pop(str(form["code"]), ("", {}))
         digest = hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if (
             not account
-            or asked["redirect_uri"] != form["redirect_uri"]
-            or asked["code_challenge"] != challenge
+            or query["redirect_uri"] != form["redirect_uri"]
+            or query["code_challenge"] != challenge
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
         self.exchanged += 1
-        said = {"access_token": account, "token_type": "Bearer", "expires_in": 60}
-        return JSONResponse(said | {"id_token": self._id_token(account, asked)})
+        tokens = {"access_token": account, "token_type": "Bearer", "expires_in": 60}
+        return JSONResponse(tokens | {"id_token": self._id_token(account, query)})
 
     async def keys(self, _request: Request) -> Response:
         return JSONResponse({"keys": [self._key.as_dict(private=False)]})
@@ -128,17 +128,17 @@ class Provider:
         self.signed_out += 1
         return RedirectResponse(request.query_params["post_logout_redirect_uri"], 302)
 
-    def _id_token(self, account: str, asked: Mapping[str, str]) -> str:
+    def _id_token(self, account: str, query: Mapping[str, str]) -> str:
         now = time.time()
-        claims = {"iss": self.address, "aud": CLIENT, "sub": account, "nonce": asked["nonce"]}
+        claims = {"iss": self.address, "aud": CLIENT, "sub": account, "nonce": query["nonce"]}
         claims |= {"iat": int(now), "exp": int(now + self.lives)} | self.people[account] | self.spoil
         return jwt.encode(
             {"alg": "RS256", "kid": "one"}, claims, self._other if self.wrong_key else self._key
         )
 
 
-def _with(asked: Mapping[str, str], **more: str) -> str:
-    return f"{asked['redirect_uri']}?{urlencode({'state': asked['state']} | more)}"
+def _with(query: Mapping[str, str], **more: str) -> str:
+    return f"{query['redirect_uri']}?{urlencode({'state': query['state']} | more)}"
 
 
 @contextmanager
@@ -146,13 +146,13 @@ def provider() -> Iterator[Provider]:
     """The provider, serving on a free port of loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    made = Provider(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    config = uvicorn.Config(Starlette(routes=made.routes()), log_level="warning", lifespan="off")
+    oidc_provider = Provider(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    config = uvicorn.Config(Starlette(routes=oidc_provider.routes()), log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        yield made
+        yield oidc_provider
     finally:
         server.should_exit = True
         thread.join(10)

@@ -12,8 +12,8 @@ PROVIDER = {
 }
 
 
-def claims(at: datetime | None = None, **given: Any) -> dict[str, Any]:
+def claims(at: datetime | None = None, **changes: Any) -> dict[str, Any]:
     """Ann's, of a sign-in a minute before `at` (default: now) whose token lasts an hour more."""
     now = (at or datetime.now(UTC)).timestamp()
     usual = {"is_logged_in": True, "aud": "console", "email": "ann@fleet.example", "email_verified": True}
-    return usual | {"iat": now - 60, "exp": now + 3600} | given
+    return usual | {"iat": now - 60, "exp": now + 3600} | changes

@@ -58,9 +58,9 @@ class Player:
         for name in {"organization", "to"} & step.keys():
             values[name] = self.organizations[history * ORGANIZATIONS + step[name]]
         act: Callable[[Step], Step | None] = getattr(self, "_" + step["do"])
-        done = act(step | values)
-        if done is not None:
-            self.played.append(done)
+        accepted = act(step | values)
+        if accepted is not None:
+            self.played.append(accepted)
 
     def _tier(self, step: Step) -> Step:
         self.platform.sql(
@@ -76,13 +76,15 @@ class Player:
 
     def _off(self, step: Step) -> Step | None:
         at = step["at"] if step["dated"] else None
-        done = self.platform.rows("SELECT FROM projects WHERE id = :id AND is_active", id=step["project"])
+        was_active = self.platform.rows(
+            "SELECT FROM projects WHERE id = :id AND is_active", id=step["project"]
+        )
         self.platform.sql(
             "UPDATE projects SET is_active = false, deactivated_at = :at WHERE id = :id AND is_active",
             at=at,
             id=step["project"],
         )
-        return step if done else None
+        return step if was_active else None
 
     def _on(self, step: Step) -> Step:
         self.platform.sql(
@@ -116,26 +118,26 @@ class Player:
                 identity = adjustments.post(connection, correction, self.plans, step["at"])
         except AdjustmentRefused:
             return None
-        done = step | {"meter": meter, "quantity": quantity, "amount": amount, "day": day}
-        self.adjustments.append((identity, done))
-        return done
+        accepted = step | {"meter": meter, "quantity": quantity, "amount": amount, "day": day}
+        self.adjustments.append((identity, accepted))
+        return accepted
 
     def _reverse(self, step: Step) -> Step | None:
         own = [one for one in self.adjustments if one[1].get("history", 0) == step.get("history", 0)]
         if step["of"] >= len(own):
             return None
-        identity, posted = own[step["of"]]
+        identity, adjustment = own[step["of"]]
         try:
             with transaction(self.engine) as connection:
                 adjustments.reverse(
-                    connection, posted["project"], identity, "a reason", "tester", self.plans, step["at"]
+                    connection, adjustment["project"], identity, "a reason", "tester", self.plans, step["at"]
                 )
         except AdjustmentRefused:
             return None
         quantity, amount = (
-            None if posted[name] is None else -posted[name] for name in ("quantity", "amount")
+            None if adjustment[name] is None else -adjustment[name] for name in ("quantity", "amount")
         )
-        return posted | {"at": step["at"], "quantity": quantity, "amount": amount}
+        return adjustment | {"at": step["at"], "quantity": quantity, "amount": amount}
 
     def _hourly(self, step: Step) -> Step:
         self.service.update_all_projects()
@@ -168,7 +170,7 @@ class Player:
             return None
         arguments = {"from": str(first), "to": str(last)}
         with suppress(MonthClosed):
-            done = runs.run_now(self.settings, self.engine, "backfill", step["at"], arguments=arguments)
-            assert done.state == "succeeded"
+            outcome = runs.run_now(self.settings, self.engine, "backfill", step["at"], arguments=arguments)
+            assert outcome.state == "succeeded"
             return step | {"last": last}
         return None

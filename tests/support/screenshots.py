@@ -15,13 +15,13 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from console.pages import TITLES
-from tests.support.browser import chromium, settle
+from tests.support.browser import chromium, wait_until_idle
 from tests.support.fleet import answer
 from tests.support.ports import free_port
 from tests.support.until import until
 
 WIDTHS, SCHEMES = (1440, 390), ("light", "dark")
-SHOWN = (  # docs/console.md has each page; README and docs/index.md some in the other scheme
+PUBLISHED = (  # docs/console.md has each page; README and docs/index.md some in the other scheme
     *(f"{name}-{look}" for name in TITLES for look in ("light", "dark-390")),
     *("explore-dark", "project-dark", "limits-dark", "billing-dark"),
 )
@@ -34,8 +34,10 @@ def demo(folder: Path) -> Iterator[str]:
     """The demo with its history in `folder`, which is kept for the next time; yields its address."""
     port = free_port()
     command = [sys.executable, "-m", "fleetmeter.cli", "demo", "--port", str(port)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "DB_"))}
-    process = subprocess.Popen(command, env={**kept, "FLEETMETER_DATA_DIR": str(folder)})
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "DB_"))
+    }
+    process = subprocess.Popen(command, env={**environment, "FLEETMETER_DATA_DIR": str(folder)})
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(10):  # the history takes a minute or two, ten on a busy machine
@@ -68,7 +70,7 @@ def take(browser: Browser, address: str, folder: Path) -> None:
                 page = context.new_page()
                 page.goto(f"{address}/{name}")
                 page.get_by_role("heading", level=1).wait_for()
-                settle(page)
+                wait_until_idle(page)
                 page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
                 page.wait_for_timeout(1500)  # charts draw themselves after the page has come to rest
                 tail = "" if width == WIDTHS[0] else f"-{width}"
@@ -89,12 +91,12 @@ def save(picture: bytes, path: Path) -> None:
 
 def main() -> None:
     """Take them all, and renew those that are shown."""
-    folder, shown = ROOT / "build" / "screenshots", ROOT / "docs" / "screenshots"
+    folder, published = ROOT / "build" / "screenshots", ROOT / "docs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     with demo(ROOT / "build" / "screenshots-demo") as address, chromium() as browser:
         take(browser, address, folder)
-    for name in SHOWN:
-        (shown / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    for name in PUBLISHED:
+        (published / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class TwoTenants:
         return (SECRET, STAFF, *(str(number) for number in (ORGANIZATION, *PROJECTS)))
 
 
-def settle(engine: Engine, fleet: Fleet) -> TwoTenants:
+def add_rival(engine: Engine, fleet: Fleet) -> TwoTenants:
     """The second organization moves in beside `fleet`: days, a bill, and everything that goes wrong."""
     platform, at = Platform(engine), datetime.now(UTC)
     month = fleet.closed
@@ -63,8 +63,8 @@ def trouble(engine: Engine, project: int, at: datetime, shared: bool = True) -> 
     whose = SECRET if project in PROJECTS else "own"
     subject = f"{whose} {project} in trouble" + ("" if shared else " again")
     with engine.begin() as connection:
-        wanted = Adjustment(project, "logs", 5, None, at.date(), f"{whose} broke", STAFF)
-        adjustments.post(connection, wanted, plans.load(None), at)
+        adjustment = Adjustment(project, "logs", 5, None, at.date(), f"{whose} broke", STAFF)
+        adjustments.post(connection, adjustment, plans.load(None), at)
         open_gap(
             connection,
             "mqtt",

@@ -8,9 +8,10 @@ import pytest
 
 from console.ui.charts import palette
 
-LEAST, APART = 3.0, 0.1  # WCAG 2.2, 1.4.11; distance in OKLab, of which black and white are 1 apart
-# Machado, Oliveira, Fernandes 2009: what is seen without one of the three cones.
-SEEN = {
+LEAST_CONTRAST = 3.0  # WCAG 2.2, 1.4.11
+LEAST_DISTANCE = 0.1  # in OKLab, where black and white are 1 apart
+# Machado, Oliveira, Fernandes 2009: the colours that are seen without one of the three cones.
+SIGHTS = {
     "all": np.eye(3),
     "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
     "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
@@ -38,17 +39,17 @@ def oklab(light: Any) -> Any:
 def test_series_marks_and_edges_stand_out_from_the_page_and_from_a_band(theme: str) -> None:
     colours, page = palette.theme(theme)["chartCategoricalColors"], palette.theme(theme)["backgroundColor"]
     band = palette.theme(theme)["chartSequentialColors"][0]  # palette.BAND
-    assert min(contrast(colour, page) for colour in colours) >= LEAST
-    assert min(contrast(colour, band) for colour in colours) >= LEAST
+    assert min(contrast(colour, page) for colour in colours) >= LEAST_CONTRAST
+    assert min(contrast(colour, band) for colour in colours) >= LEAST_CONTRAST
 
 
-@pytest.mark.parametrize("kind", SEEN)
+@pytest.mark.parametrize("kind", SIGHTS)
 @pytest.mark.parametrize("theme", palette.THEMES)
 def test_series_are_told_apart_with_every_kind_of_sight(theme: str, kind: str) -> None:
     colours = palette.theme(theme)["chartCategoricalColors"][: len(palette.SERIES)]
-    seen = [oklab(np.clip(np.array(SEEN[kind]) @ linear(colour), 0, 1)) for colour in colours]
-    least = APART if kind != "tritanopia" else 0.8 * APART  # one person in ten thousand
-    assert min(float(np.linalg.norm(a - b)) for a, b in combinations(seen, 2)) >= least
+    colours_seen = [oklab(np.clip(np.array(SIGHTS[kind]) @ linear(colour), 0, 1)) for colour in colours]
+    least = LEAST_DISTANCE if kind != "tritanopia" else 0.8 * LEAST_DISTANCE  # one person in ten thousand
+    assert min(float(np.linalg.norm(a - b)) for a, b in combinations(colours_seen, 2)) >= least
 
 
 def test_after_seven_series_the_colours_begin_again_with_another_line() -> None:

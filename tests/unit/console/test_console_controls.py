@@ -22,8 +22,8 @@ def keys(path: Path) -> Iterator[str]:
             continue
         if node.func.attr not in CONTROLS:
             continue
-        asked = isinstance(node.func.value, ast.Name) and node.func.value.id == "confirm_dialog"
-        key = node.args[1] if asked else next((k.value for k in node.keywords if k.arg == "key"), None)
+        is_dialog = isinstance(node.func.value, ast.Name) and node.func.value.id == "confirm_dialog"
+        key = node.args[1] if is_dialog else next((k.value for k in node.keywords if k.arg == "key"), None)
         assert key is not None, f"{path.name}:{node.lineno}: a control without a key"
         if isinstance(key, ast.Constant):
             yield str(key.value)
@@ -34,18 +34,18 @@ def keys(path: Path) -> Iterator[str]:
 
 
 def test_every_control_is_listed() -> None:
-    found = {key for path in (ROOT / "console").rglob("*.py") for key in keys(path)}
-    assert len(found) > 40
-    assert [key for key in sorted(found) if f"`{key}`" not in LISTED] == []
+    control_keys = {key for path in (ROOT / "console").rglob("*.py") for key in keys(path)}
+    assert len(control_keys) > 40
+    assert [key for key in sorted(control_keys) if f"`{key}`" not in LISTED] == []
 
 
 def test_every_test_that_is_listed_exists_and_presses_in_a_browser() -> None:
     named = set(re.findall(r"`(test_\w+)`", LISTED))
-    made = {
+    browser_tests = {
         name
         for path in (ROOT / "tests" / "console").glob("test_*.py")
         if "pytest.mark.browser" in (source := path.read_text(encoding="utf-8"))
         for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)
     }
     assert len(named) > 30
-    assert named - made == set()
+    assert named - browser_tests == set()

@@ -27,8 +27,8 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def loaded(**given: str) -> Settings:
-        for name, value in (PROVIDER | given).items():
+    def loaded(**variables: str) -> Settings:
+        for name, value in (PROVIDER | variables).items():
             if value:
                 monkeypatch.setenv(name, value)
         return load_settings()
@@ -36,8 +36,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     return loaded
 
 
-def claims(**given: Any) -> dict[str, Any]:
-    return the_people.claims(AT, **given)
+def claims(**changes: Any) -> dict[str, Any]:
+    return the_people.claims(AT, **changes)
 
 
 @pytest.mark.parametrize("variable", sorted(PROVIDER))
@@ -48,7 +48,7 @@ def test_half_a_provider_is_refused_and_the_missing_half_named(load: Any, variab
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "words"),
     [
         ("FLEETMETER_OIDC_METADATA_URL", "http://login.example/x", "https"),
         ("FLEETMETER_OIDC_REDIRECT_URI", "http://fleet.example/oauth2callback", "https"),
@@ -62,8 +62,8 @@ def test_half_a_provider_is_refused_and_the_missing_half_named(load: Any, variab
         ("FLEETMETER_SIGN_IN_HOURS", "0", "greater than or equal to 1"),
     ],
 )
-def test_a_wrong_setting_is_refused_by_name(load: Any, variable: str, value: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as refusal:
+def test_a_wrong_setting_is_refused_by_name(load: Any, variable: str, value: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as refusal:
         load(**({"FLEETMETER_ADMINS": "a@b.example"} | {variable: value}))
     assert variable in str(refusal.value)
 
@@ -79,26 +79,26 @@ def test_an_address_cannot_be_narrowed_and_see_everything(load: Any) -> None:
 
 
 def test_a_listed_address_has_its_highest_role_whatever_its_case(load: Any) -> None:
-    found = load(
+    settings = load(
         FLEETMETER_OPERATORS="Ann@Fleet.example, bob@fleet.example", FLEETMETER_VIEWERS="ann@fleet.example"
     )
-    person = identity.identify(claims(email="ANN@fleet.EXAMPLE"), found, AT)
+    person = identity.identify(claims(email="ANN@fleet.EXAMPLE"), settings, AT)
     assert person == Person("ann@fleet.example", "operator")
     assert person.has("viewer")
     assert not person.has("admin")
 
 
 def test_a_letter_that_only_folds_into_another_is_another_address(load: Any) -> None:
-    found = load(FLEETMETER_ADMINS="kim@fleet.example")
+    settings = load(FLEETMETER_ADMINS="kim@fleet.example")
     with pytest.raises(AccessRefused):
-        identity.identify(claims(email="\u212aim@fleet.example"), found, AT)  # the Kelvin sign
+        identity.identify(claims(email="\u212aim@fleet.example"), settings, AT)  # the Kelvin sign
 
 
 @pytest.mark.parametrize("verified", [False, "false", None, 1.5, "yes"])
 def test_an_address_that_is_not_verified_has_no_role(load: Any, verified: Any) -> None:
-    found = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_OIDC_TRUST_EMAIL="true")
+    settings = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_OIDC_TRUST_EMAIL="true")
     with pytest.raises(AccessRefused, match="verified"):
-        identity.identify(claims(email_verified=verified), found, AT)
+        identity.identify(claims(email_verified=verified), settings, AT)
 
 
 def test_a_provider_that_does_not_say_is_believed_only_if_the_settings_say_so(load: Any) -> None:
@@ -111,7 +111,7 @@ def test_a_provider_that_does_not_say_is_believed_only_if_the_settings_say_so(lo
 
 
 @pytest.mark.parametrize(
-    ("said", "role"),
+    ("own_claims", "role"),
     [
         ({"roles": ["viewer", "admin", "cook"]}, "admin"),
         ({"roles": "operator"}, "operator"),
@@ -122,42 +122,42 @@ def test_a_provider_that_does_not_say_is_believed_only_if_the_settings_say_so(lo
         ({}, None),
     ],
 )
-def test_a_role_comes_from_a_claim(load: Any, said: dict[str, Any], role: str | None) -> None:
-    found = load(FLEETMETER_ROLE_CLAIM="roles", FLEETMETER_ACCESS_CONTACT="fleet-ops")
+def test_a_role_comes_from_a_claim(load: Any, own_claims: dict[str, Any], role: str | None) -> None:
+    settings = load(FLEETMETER_ROLE_CLAIM="roles", FLEETMETER_ACCESS_CONTACT="fleet-ops")
     if role is None:
         with pytest.raises(AccessRefused, match="ask fleet-ops for one"):
-            identity.identify(claims(**said), found, AT)
+            identity.identify(claims(**own_claims), settings, AT)
     else:
-        assert identity.identify(claims(**said), found, AT).role == role
+        assert identity.identify(claims(**own_claims), settings, AT).role == role
 
 
 def test_a_claim_may_lie_within_another_and_use_words_of_its_own(load: Any) -> None:
-    found = load(
+    settings = load(
         FLEETMETER_ROLE_CLAIM="realm_access.roles", FLEETMETER_ROLE_VALUES="fleet crew=operator,boss=admin"
     )
-    said = claims(realm_access={"roles": ["fleet crew", "admin"]})
-    assert identity.identify(said, found, AT).role == "operator"
+    own_claims = claims(realm_access={"roles": ["fleet crew", "admin"]})
+    assert identity.identify(own_claims, settings, AT).role == "operator"
 
 
 def test_an_organization_narrows_whatever_role_the_token_claims(load: Any) -> None:
-    found = load(FLEETMETER_ROLE_CLAIM="roles", FLEETMETER_ORGANIZATION_CLAIM="org")
-    person = identity.identify(claims(roles=["admin"], org=[17, "Acme"]), found, AT)
+    settings = load(FLEETMETER_ROLE_CLAIM="roles", FLEETMETER_ORGANIZATION_CLAIM="org")
+    person = identity.identify(claims(roles=["admin"], org=[17, "Acme"]), settings, AT)
     assert person == Person("ann@fleet.example", "viewer", ("17", "Acme"))
-    assert identity.identify(claims(roles=["admin"], org=[]), found, AT).organizations is None
+    assert identity.identify(claims(roles=["admin"], org=[]), settings, AT).organizations is None
 
 
 def test_an_organization_comes_from_the_settings_too_and_a_listed_address_is_not_narrowed(load: Any) -> None:
-    found = load(
+    settings = load(
         FLEETMETER_ORGANIZATION_VIEWERS="Bob@customer.example=17",
         FLEETMETER_ORGANIZATION_CLAIM="org",
         FLEETMETER_ADMINS="ann@fleet.example",
     )
-    assert identity.identify(claims(email="bob@customer.example"), found, AT).organizations == ("17",)
-    assert identity.identify(claims(org="17"), found, AT) == Person("ann@fleet.example", "admin")
+    assert identity.identify(claims(email="bob@customer.example"), settings, AT).organizations == ("17",)
+    assert identity.identify(claims(org="17"), settings, AT) == Person("ann@fleet.example", "admin")
 
 
 @pytest.mark.parametrize(
-    ("said", "hours", "ended"),
+    ("own_claims", "hours", "ended"),
     [
         ({}, "", False),
         ({"exp": AT.timestamp()}, "", True),
@@ -170,14 +170,14 @@ def test_an_organization_comes_from_the_settings_too_and_a_listed_address_is_not
     ],
 )
 def test_a_sign_in_ends_with_its_token_or_after_the_hours_set(
-    load: Any, said: dict[str, Any], hours: str, ended: bool
+    load: Any, own_claims: dict[str, Any], hours: str, ended: bool
 ) -> None:
-    found = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_SIGN_IN_HOURS=hours)
+    settings = load(FLEETMETER_ADMINS="ann@fleet.example", FLEETMETER_SIGN_IN_HOURS=hours)
     if ended:
         with pytest.raises(NotSignedIn):
-            identity.identify(claims(**said), found, AT)
+            identity.identify(claims(**own_claims), settings, AT)
     else:
-        assert identity.identify(claims(**said), found, AT).role == "admin"
+        assert identity.identify(claims(**own_claims), settings, AT).role == "admin"
 
 
 def test_a_role_taken_away_is_gone_at_once(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:

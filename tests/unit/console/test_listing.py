@@ -15,8 +15,8 @@ def test_a_name_in_a_listing_stays_a_name() -> None:
         columns = Column("name", "Name", "name"), Column("size", "Size", "bytes"), Column("n", "N", "count")
         listing.render([{"name": "<img src=x>", "size": None, "n": 1234}], columns, "a list")
 
-    shown = _html(AppTest.from_function(script).run())
-    assert "<img" not in shown
-    assert "&lt;img src=x&gt;" in shown
-    assert "unknown" in shown
-    assert ">1,234<" in shown
+    markup = _html(AppTest.from_function(script).run())
+    assert "<img" not in markup
+    assert "&lt;img src=x&gt;" in markup
+    assert "unknown" in markup
+    assert ">1,234<" in markup

@@ -51,9 +51,9 @@ def get(path: str, origin: str = FLEET, **headers: str) -> httpx.Response:
 
 def test_a_sign_in_remembers_where_it_began_and_leads_back_there() -> None:
     began = get("/auth/login", referer=f"{FLEET}/billing?month=2026-10")
-    kept = began.headers.get_list("set-cookie")[-1]
-    assert kept.startswith(f"{COOKIE}={quote('/billing?month=2026-10', safe='')}; Path=/oauth2callback;")
-    ended = get("/oauth2callback", cookie=kept.split(";")[0])
+    cookie = began.headers.get_list("set-cookie")[-1]
+    assert cookie.startswith(f"{COOKIE}={quote('/billing?month=2026-10', safe='')}; Path=/oauth2callback;")
+    ended = get("/oauth2callback", cookie=cookie.split(";")[0])
     assert ended.headers["location"] == "/billing?month=2026-10"
     assert f"{COOKIE}=; " in ended.headers.get_list("set-cookie")[-1]
 

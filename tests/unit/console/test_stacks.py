@@ -8,7 +8,7 @@ from console.views.explore import figures
 from console.views.explore.series import Series, Shown
 
 PERIODS = [date(2026, 11, 1) + timedelta(days=n) for n in range(5)]
-SHOWN = Shown(
+DATA = Shown(
     "day",
     PERIODS,
     [
@@ -21,9 +21,9 @@ SHOWN = Shown(
 
 @pytest.mark.parametrize("look", ["area", "share"])
 def test_a_stack_is_broken_where_a_series_is_unknown(look: str) -> None:
-    figure = figures.build(SHOWN, look, "r")
-    drawn = [trace.y for trace in figure.data if trace.name in "abc"]
-    assert [tuple(y) for y in drawn] == [
+    figure = figures.build(DATA, look, "r")
+    heights = [trace.y for trace in figure.data if trace.name in "abc"]
+    assert [tuple(y) for y in heights] == [
         (10, 10, None, 10, None),
         (5, 5, None, 5, None),
         (None, 2, None, 2, None),  # it begins on the second day
@@ -33,8 +33,8 @@ def test_a_stack_is_broken_where_a_series_is_unknown(look: str) -> None:
 
 
 def test_a_period_with_an_unknown_series_is_hatched_and_says_so() -> None:
-    figure = figures.build(SHOWN, "bar", "r")
+    figure = figures.build(DATA, "bar", "r")
     (hatched,) = [trace for trace in figure.data if trace.name == "Not measured whole"]
     assert list(hatched.x) == [PERIODS[0], PERIODS[2]]
     assert list(hatched.customdata) == ["2 of 3 series known", "2 of 3 series known"]
-    assert not [trace for trace in figures.build(SHOWN, "line", "r").data if trace.name == "Unknown"]
+    assert not [trace for trace in figures.build(DATA, "line", "r").data if trace.name == "Unknown"]
