@@ -12,7 +12,7 @@ from fleetmeter.embedded import broker as embedded
 from metering.config.settings import Settings
 from metering.errors import SettingsError
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -68,7 +68,7 @@ def test_a_small_window_does_not_stall(platform: Platform, start: Start, tmp_pat
         publisher = Publisher(broker)
         publisher.send(topic, 3_000)
         publisher.wait()
-        until(lambda: counted(platform) == 3_000, 25)
+        until(lambda: message_count(platform) == 3_000, 25)
         publisher.close()
 
 
@@ -81,7 +81,7 @@ def test_a_broker_of_mqtt_3_is_spoken_to_in_mqtt_3(platform: Platform, start: St
         publisher = Publisher(int(broker.url.rpartition(":")[2]))
         publisher.send(topic, 200)
         publisher.wait()
-        until(lambda: counted(platform) == 200)
+        until(lambda: message_count(platform) == 200)
         publisher.close()
     finally:
         broker.stop()
@@ -104,7 +104,7 @@ def test_tls_with_a_client_certificate(platform: Platform, start: Start, tmp_pat
         lines = "\n".join("x" * 100 for _ in range(5_000))
         publish = ["mosquitto_pub", *own, "-t", topic, "-q", "1", "-l"]
         subprocess.run(publish, input=lines.encode(), check=True)
-        until(lambda: counted(platform) == 5_000)
+        until(lambda: message_count(platform) == 5_000)
 
 
 def test_without_a_broker_to_connect_to_it_is_said(configured: Settings) -> None:

@@ -15,7 +15,7 @@ from fleetmeter.embedded import broker as embedded
 from metering.catalogue import brokers
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -69,7 +69,7 @@ def test_nothing_of_the_counters_is_touched_and_nothing_counted(
         assert "arrive" in examine(broker.url)["topic root"].message
         publisher.send(topic, 10)
         publisher.close()
-        until(lambda: counted(platform) == 20)
+        until(lambda: message_count(platform) == 20)
         running.finish()
         broker.stop()  # it saves its sessions
         log = (broker.folder / "mosquitto.log").read_text()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from metering.catalogue.periods import Hour
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -71,7 +71,7 @@ def test_messages_count_by_the_databases_clock_while_the_hosts_is_wrong(
     running = start(configured, broker, clock)
     until(lambda: connected(platform))
     publish(broker, topic, 5)
-    until(lambda: counted(platform) == 5)
+    until(lambda: message_count(platform) == 5)
     off = "SELECT CAST(figures->>'clock_difference_seconds' AS double precision) FROM workers"
     until(lambda: abs((platform.scalar(off) or 0) - error.total_seconds()) < 5)
     running.finish()
@@ -89,10 +89,10 @@ def test_a_clock_that_jumps_ahead_and_back_counts_in_the_right_hour_from_the_nex
     until(lambda: connected(platform))
     clock.error = timedelta(hours=5)
     publish(broker, topic, 1)
-    until(lambda: counted(platform) == 1)
+    until(lambda: message_count(platform) == 1)
     clock.error = timedelta()
     publish(broker, topic, 1)
-    until(lambda: counted(platform) == 2)
+    until(lambda: message_count(platform) == 2)
     running.finish()
     (right,), (wrong,) = platform.rows(HOURS)
     assert wrong - right in (timedelta(hours=5), timedelta(hours=4), timedelta(hours=6))

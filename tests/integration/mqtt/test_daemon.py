@@ -16,7 +16,7 @@ from collectors.mqtt.store import Store
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -71,7 +71,7 @@ def test_directions_bytes_and_hours_are_counted(
     publisher.send(f"{base}/telemetry", 6, qos=1, size=300)
     publisher.send(f"{base}/commands/stop", 4, qos=2, size=11)
     publisher.wait()
-    until(lambda: counted(platform) == 15)
+    until(lambda: message_count(platform) == 15)
     assert running.finish() == daemon.STOPPED
     columns = "mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes, mqtt_outbound_bytes"
     for table in ("project_stats", "usage_hourly"):
@@ -92,9 +92,9 @@ def test_what_came_while_the_daemon_was_off_is_counted_once(
         publisher.send(topic, 300)
         publisher.wait()
         running = start()
-        until(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: message_count(platform) == total)  # type: ignore[misc]
         running.finish()
-    assert counted(platform) == 900
+    assert message_count(platform) == 900
     assert platform.rows("SELECT * FROM gaps") == []
 
 
@@ -132,9 +132,9 @@ def test_retained_replays_are_not_usage_and_live_retained_publishes_are(
     until(lambda: connected(platform))
     publisher.send(topic, 2, retain=True)
     publisher.wait()
-    until(lambda: counted(platform) >= 2)
+    until(lambda: message_count(platform) >= 2)
     running.finish()
-    assert counted(platform) == 2
+    assert message_count(platform) == 2
 
 
 def test_the_broker_may_come_later_go_and_come_back(
@@ -155,7 +155,7 @@ def test_the_broker_may_come_later_go_and_come_back(
         publisher.send(topic, 100)
         publisher.wait()
         publisher.close()
-        until(lambda round_=round_: counted(platform) == 100 * round_)  # type: ignore[misc]
+        until(lambda round_=round_: message_count(platform) == 100 * round_)  # type: ignore[misc]
         broker.stop()
     assert platform.rows("SELECT * FROM gaps") == []
 
@@ -193,14 +193,14 @@ def test_a_second_daemon_replaces_the_first_which_takes_over_again(
     publisher.send(topic, 500)
     publisher.wait()
     until(lambda: platform.scalar(epoch) == 2 and connected(platform))
-    until(lambda: counted(platform) >= 1000)
+    until(lambda: message_count(platform) >= 1000)
     assert second.finish() == daemon.STOPPED
     until(lambda: platform.scalar(epoch) == 3 and connected(platform))
     publisher.send(topic, 500)
     publisher.wait()
-    until(lambda: counted(platform) >= 1500)
+    until(lambda: message_count(platform) >= 1500)
     assert first.finish() == daemon.STOPPED
-    assert counted(platform) == 1500
+    assert message_count(platform) == 1500
     assert platform.rows("SELECT * FROM gaps") == []
 
 
@@ -217,7 +217,7 @@ def test_a_shared_group_counts_each_message_once(
     publisher.send(topic, 400)
     publisher.wait()
     start(mqtt_shared_group="meters", mqtt_client_id="slot-1")
-    until(lambda: counted(platform) == 800)
+    until(lambda: message_count(platform) == 800)
 
 
 def test_the_database_may_go_and_come_back(
@@ -234,9 +234,9 @@ def test_the_database_may_go_and_come_back(
         platform.sql("""
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()""")
-        until(lambda total=total: counted(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: message_count(platform) == total)  # type: ignore[misc]
     running.finish()
-    assert counted(platform) == 600
+    assert message_count(platform) == 600
 
 
 @pytest.mark.drill
@@ -269,7 +269,7 @@ def test_memory_is_bounded_while_the_database_is_away(
     publisher.wait()
     until(lambda: len(refused) >= 4)
     away.clear()
-    until(lambda: counted(platform) == 3_000, 30)
+    until(lambda: message_count(platform) == 3_000, 30)
     assert max(sizes) < 50 + 500
 
 

@@ -17,7 +17,7 @@ from metering.proof.verify import verify
 from tests.support.closed_months import count
 from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.mqtt_daemon import Running, connected
-from tests.support.mqtt_daemon import counted as counted_messages
+from tests.support.mqtt_daemon import message_count as counted_messages
 from tests.support.platform import Platform
 from tests.support.until import until
 

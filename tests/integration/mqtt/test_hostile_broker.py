@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from collectors.mqtt import daemon
 from metering.config.settings import Settings
-from tests.support.mqtt_daemon import Running, counted
+from tests.support.mqtt_daemon import Running, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -120,10 +120,10 @@ def counted_of(
 ) -> int | None:
     """Run a daemon until it has counted so many; returns what it counted in the end."""
     running = Running(configured.model_copy(update={"mqtt_url": SecretStr(broker.url)}), plain)
-    until(lambda: counted(platform) >= messages, 60)
+    until(lambda: message_count(platform) >= messages, 60)
     assert running.finish() == daemon.STOPPED
     broker.close()
-    return counted(platform)
+    return message_count(platform)
 
 
 def test_garbage_ends_a_connection_and_nothing_else(

@@ -13,7 +13,7 @@ from collectors.mqtt import daemon, move
 from metering.config.settings import Settings
 from metering.errors import MoveFailed, UnknownCounter
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -52,7 +52,7 @@ def counted_under_the_former_default(
     running = Running(settings.model_copy(update={"mqtt_client_id": FORMER}))
     until(lambda: connected(platform))
     publish(broker, topic, 300)
-    until(lambda: counted(platform) == 300)
+    until(lambda: message_count(platform) == 300)
     running.finish()
     publish(broker, topic, 700)
 
@@ -62,7 +62,7 @@ def test_an_upgrade_loses_nothing_that_was_queued(
 ) -> None:
     counted_under_the_former_default(platform, settings, broker, topic)
     running = Running(settings)
-    until(lambda: counted(platform) == 1000)
+    until(lambda: message_count(platform) == 1000)
     running.finish()
     assert platform.rows(OPEN) == [(FORMER,)]
 
@@ -91,13 +91,13 @@ def test_a_move_counts_each_message_once_while_messages_come(
     try:
         new_id = move.run(settings, engine, FORMER, "ada@cli", lambda: datetime.now(UTC))
         until(lambda: platform.rows(OPEN) == [(new_id,)] and connected(platform))
-        until(lambda: counted(platform) > 1500)
+        until(lambda: message_count(platform) > 1500)
     finally:
         stop.set()
         thread.join()
-    until(lambda: counted(platform) >= 1000 + published[0])
+    until(lambda: message_count(platform) >= 1000 + published[0])
     running.finish()
-    assert counted(platform) == 1000 + published[0]
+    assert message_count(platform) == 1000 + published[0]
     assert new_id == platform.scalar("SELECT client_id FROM installation")
     assert platform.rows("SELECT * FROM gaps") == []
     with pytest.raises(UnknownCounter, match="retired since"):
@@ -117,10 +117,10 @@ def test_a_member_of_a_shared_group_moves_with_what_waits_for_it(
     assert move.run(successor, engine, "slot-2", "ada@cli", lambda: datetime.now(UTC)) == "slot-3"
     publish(broker, topic, 400)
     third = Running(successor)
-    until(lambda: counted(platform) >= 800)
+    until(lambda: message_count(platform) >= 800)
     for running in (members[0], third):
         running.finish()
-    assert counted(platform) == 800
+    assert message_count(platform) == 800
 
 
 @pytest.mark.drill
@@ -137,5 +137,5 @@ def test_a_move_that_cannot_mark_leaves_everything_as_it_was(
             move.run(settings, engine, FORMER, "ada@cli", lambda: datetime.now(UTC))
         assert platform.rows(OPEN) == [(FORMER,)]
         running = Running(settings)
-        until(lambda: counted(platform) == 1000)
+        until(lambda: message_count(platform) == 1000)
         running.finish()

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from collectors.mqtt import daemon, takeover
 from metering.config.settings import Settings
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected, counted
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -76,7 +76,7 @@ def test_a_daemon_that_cannot_connect_takes_nothing_from_a_healthy_one(
     publisher = Publisher(broker)
     publisher.send(topic, 100)
     publisher.close()
-    until(lambda: counted(platform) == 100)
+    until(lambda: message_count(platform) == 100)
     assert misconfigured.finish() == daemon.STOPPED
     assert platform.rows(OWNER) == [(1,)]
 
