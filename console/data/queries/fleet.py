@@ -33,15 +33,17 @@ MESSAGE_COUNT = text(f"""
     SELECT coalesce(sum({MESSAGES} + {LIFETIME_MESSAGES}), 0)
         ::bigint AS messages, clock_timestamp() AS at FROM project_stats""")
 
-_MESSAGES_KNOWN = is_measured(source_of("mqtt_inbound"))
+# The summaries hold of each counter what its source measured; it is unknown where that measured nobody.
+_MESSAGES_KNOWN = f"{source_of('mqtt_inbound')}_known > 0"
 DAY = text(f"""
-    SELECT date, count(*) AS projects,
+    SELECT date, sum(projects) AS projects,
         sum({MESSAGES}) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS messages,
         sum(mqtt_inbound) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS inbound,
         sum(mqtt_outbound) FILTER (WHERE {_MESSAGES_KNOWN})::bigint AS outbound,
-        sum(api_calls) FILTER (WHERE {is_measured(source_of("api_calls"))})::bigint AS api_calls,
-        sum(storage_bytes)::bigint AS storage_bytes, sum(active_device_count)::bigint AS active_devices
-    FROM daily_stats WHERE date = :date GROUP BY date""")
+        sum(api_calls) FILTER (WHERE {source_of("api_calls")}_known > 0)::bigint AS api_calls,
+        sum(storage_bytes) FILTER (WHERE known_storage_bytes > 0)::bigint AS storage_bytes,
+        sum(active_device_count) FILTER (WHERE known_active_device_count > 0)::bigint AS active_devices
+    FROM organization_days WHERE date = :date GROUP BY date""")
 
 TOP = text(f"""
     SELECT s.project_id, p.name AS project, p.organization_id, o.name AS organization, o.tier,
