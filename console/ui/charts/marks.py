@@ -10,31 +10,32 @@ import plotly.graph_objects as go
 
 from console.ui.charts import layout, palette
 from console.ui.charts.layout import Grain
-from console.ui.charts.traces import UNSEEN, Values
+from console.ui.charts.traces import UNSEEN, Trace, Values
 from console.ui.charts.units import Unit
 
 FAR = 3  # times the highest value: a limit above that is shown only after a click in the legend
 
 
-def quality(words: Mapping[Any, str], grain: Grain, name: str = "Not measured whole") -> go.Bar:
+def quality(words: Mapping[Any, str], grain: Grain, name: str = "Not measured whole") -> Trace:
     """Return hatched columns behind the periods in `words`, with the reason in the hover.
 
     Hatched are periods that are not sealed, or measured in part, or whose level is carried over.
     """
     pattern = {"shape": "/", "fgcolor": palette.HATCH, "size": 7, "solidity": 0.2}
     marker = {"color": "rgba(0,0,0,0)", "line": {"width": 0}, "pattern": pattern}
-    return go.Bar(**_columns(words, grain, "y2"), name=name, showlegend=True, marker=marker)
+    return _columns(words, grain, "y2") | {"name": name, "showlegend": True, "marker": marker}
 
 
-def blank(x: Sequence[Any], grain: Grain) -> go.Bar:
+def blank(x: Sequence[Any], grain: Grain) -> Trace:
     """Return columns of the page's colour over unknown periods of stacked areas, which cannot have gaps."""
     words = dict.fromkeys(x, "unknown")
     marker = {"color": palette.BACKGROUND, "line": {"width": 0}}
-    return go.Bar(**_columns(words, grain, "y3"), name="Unknown", showlegend=False, marker=marker)
+    return _columns(words, grain, "y3") | {"name": "Unknown", "showlegend": False, "marker": marker}
 
 
-def _columns(words: Mapping[Any, str], grain: Grain, axis: str) -> dict[str, Any]:
+def _columns(words: Mapping[Any, str], grain: Grain, axis: str) -> Trace:
     return {
+        "type": "bar",
         "x": list(words),
         "y": [1] * len(words),
         "customdata": list(words.values()),
@@ -127,20 +128,19 @@ def unusual(x: Sequence[Any], y: Values, words: Sequence[str], grain: Grain) -> 
     )
 
 
-def events(
-    x: Sequence[Any], words: Sequence[str], name: str, grain: Grain, symbol: str, at: float
-) -> go.Scatter:
+def events(x: Sequence[Any], words: Sequence[str], name: str, grain: Grain, symbol: str, at: float) -> Trace:
     """Return a mark for each moment of `x` at the height `at`, from 0 at the bottom to 1, with its words."""
-    return go.Scatter(
-        x=list(x),
-        y=[at] * len(x),
-        customdata=list(words),
-        name=name,
-        mode="markers",
-        showlegend=True,
-        yaxis="y3",
-        marker={"symbol": symbol, "size": 11, "color": palette.MARK},
-        hovertemplate="%{customdata}",
-        xperiod=layout.PERIODS[grain],
-        xperiodalignment="middle",
-    )
+    return {
+        "type": "scatter",
+        "x": list(x),
+        "y": [at] * len(x),
+        "customdata": list(words),
+        "name": name,
+        "mode": "markers",
+        "showlegend": True,
+        "yaxis": "y3",
+        "marker": {"symbol": symbol, "size": 11, "color": palette.MARK},
+        "hovertemplate": "%{customdata}",
+        "xperiod": layout.PERIODS[grain],
+        "xperiodalignment": "middle",
+    }

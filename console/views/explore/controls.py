@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 import streamlit as st
 
 from console import address
+from console.data.cache import cached
 from console.data.explore import names
 from console.data.explore.measures import Measure
 from console.data.explore.question import Filters
-from console.data.transactions import read_transaction
+from console.data.session import current_scope
+from console.data.transactions import read_transaction_as
 from console.ui import escape, room
 from console.views.explore import ranges
 from console.views.explore.state import (
@@ -26,6 +27,7 @@ from console.views.explore.state import (
     State,
     parse,
 )
+from metering.db.scope import Scope
 
 CUSTOM = "custom"
 TOPS = {3: "3", 5: "5", 10: "10", 20: "20", 50: "All, up to 50"}
@@ -179,17 +181,23 @@ def _show_filters(state: State) -> None:
 
 
 def _options(state: State, words: str) -> dict[names.Key, str]:
-    with read_transaction() as page:
-        matching = names.search(page.connection, words)
-        named: dict[Any, str] = {
-            ("organization", str(number)): name
-            for number, name in names.organizations(page.connection, state.filters.organizations).items()
-        } | {
-            ("project", str(number)): name
-            for number, name in names.projects(page.connection, state.filters.projects).items()
-        }
+    organizations, projects = state.filters.organizations, state.filters.projects
+    matching, named = _found(current_scope(), words, organizations, projects)
     chosen = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
     return {key: _label(key, name) for key, name in (*chosen, *matching)}
+
+
+@cached
+def _found(
+    scope: Scope, words: str, organizations: Sequence[int], projects: Sequence[int]
+) -> tuple[list[tuple[names.Key, str]], dict[names.Key, str]]:
+    """Return what matches `words`, and the names of the organizations and projects that are chosen."""
+    with read_transaction_as(scope) as page:
+        of_organizations = names.organizations(page.connection, organizations)
+        of_projects = names.projects(page.connection, projects)
+        named = {("organization", str(number)): name for number, name in of_organizations.items()}
+        named |= {("project", str(number)): name for number, name in of_projects.items()}
+        return names.search(page.connection, words), named
 
 
 def _label(key: names.Key, name: str) -> str:
