@@ -59,10 +59,10 @@ def reader(configured: Settings, engine: Engine, platform: Platform, tmp_path: P
 
 def test_every_query_of_rules_and_dashboard_finds_its_figures(reader: Prometheus) -> None:
     until(lambda: reader.query('fleetmeter_job_throttles_total{job="hourly"}') != [], 30)
-    known = set(reader.ask("label/__name__/values"))
+    metric_names = set(reader.ask("label/__name__/values"))
     for expression in [*_rules(), *_panels()]:
         names = set(re.findall(r"\b(?:fleetmeter_\w+|up)\b", expression)) - OPTIONAL
-        assert names <= known, expression
+        assert names <= metric_names, expression
         reader.query(expression.replace("$__rate_interval", "1m"))
     waiting = "ALERTS{alertname='FleetmeterDaysMissing', alertstate='pending'}"
     until(lambda: reader.query(waiting) != [], 30)
@@ -88,8 +88,10 @@ def test_an_api_that_others_may_reach_does_not_show_metrics_without_a_token(conf
 
 
 def test_readiness_needs_the_database(configured: Settings) -> None:
-    gone = configured.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
-    with api_server.served(gone) as address, httpx.Client(base_url=address, timeout=30) as client:
+    without_database = configured.model_copy(
+        update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")}
+    )
+    with api_server.served(without_database) as address, httpx.Client(base_url=address, timeout=30) as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
         assert "fleetmeter_up 0.0" in client.get("/metrics").text
@@ -99,10 +101,10 @@ def test_latency_has_the_route_and_never_what_a_client_chooses(configured: Setti
     with api_server.served(configured) as address, httpx.Client(base_url=address) as client:
         client.get("/api/v1/projects/12345678/days")
         client.get("/api/v1/somewhere/12345678")
-        shown = client.get("/metrics").text
-    assert "12345678" not in shown
-    assert 'route="none"' in shown
-    assert re.search(r'route="/projects/\{\w+\}/days"', shown)
+        metrics = client.get("/metrics").text
+    assert "12345678" not in metrics
+    assert 'route="none"' in metrics
+    assert re.search(r'route="/projects/\{\w+\}/days"', metrics)
 
 
 def _rules() -> list[str]:

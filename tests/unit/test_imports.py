@@ -113,17 +113,17 @@ def test_a_library_is_used_in_its_home_only(path: Path) -> None:
 
 def reached(module: str) -> set[str]:
     """Every module of ours that `module` imports, directly or not, now or later."""
-    seen: set[str] = set()
+    modules: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         path = file_of(name)
-        if path is None or name in seen:
+        if path is None or name in modules:
             continue
-        seen.add(name)
+        modules.add(name)
         ours = [imported for imported in imports(path) if imported.split(".")[0] in OURS]
         waiting += [part for imported in ours for part in (imported, imported.rpartition(".")[0])]
-    return seen
+    return modules
 
 
 def file_of(module: str) -> Path | None:

@@ -17,14 +17,14 @@ HOSTILE = "\x1b[2J\x1b]0;title\x07 caf\u00e9 \u202egnp.exe\u2066\r\n\x9b31m \U00
 
 @given(st.text())
 def test_nothing_that_acts_on_a_terminal_is_left(text: str) -> None:
-    for shown, allowed in ((printable(text), "\t\n"), (one_line(text), "")):
+    for escaped, allowed in ((printable(text), "\t\n"), (one_line(text), "")):
         assert not [
-            char for char in shown if unicodedata.category(char) in ("Cc", "Cs") and char not in allowed
+            char for char in escaped if unicodedata.category(char) in ("Cc", "Cs") and char not in allowed
         ]
-        assert not {unicodedata.bidirectional(char) for char in shown} & {
+        assert not {unicodedata.bidirectional(char) for char in escaped} & {
             *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"),
         }
-        shown.encode()
+        escaped.encode()
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs"))))
@@ -38,11 +38,11 @@ def test_a_console_escapes_lines_and_cells() -> None:
     table = Table("project")
     table.add_row(HOSTILE)
     console.print(table)
-    shown = Text.from_ansi(console.file.getvalue()).plain  # type: ignore[attr-defined]
-    assert "\\x1b[2J" in shown
-    assert "\\u202egnp.exe" in shown
-    assert "caf\u00e9" in shown
-    assert ":bomb: [red]" in shown
+    output = Text.from_ansi(console.file.getvalue()).plain  # type: ignore[attr-defined]
+    assert "\\x1b[2J" in output
+    assert "\\u202egnp.exe" in output
+    assert "caf\u00e9" in output
+    assert ":bomb: [red]" in output
     assert "\x1b[2J" not in console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b]0" not in console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -52,7 +52,7 @@ def seal(
     skip: Any = (),
     since: int = 0,
 ) -> None:
-    kept = [day for day in range(since, len(usage)) if day not in skip]
+    numbers = [day for day in range(since, len(usage)) if day not in skip]
     platform.sql(
         """INSERT INTO daily_stats (project_id, date, organization_id, year, month, day, mqtt_inbound, tier,
             coverage, row_hash)
@@ -61,13 +61,13 @@ def seal(
         FROM unnest(CAST(:dates AS date[]), CAST(:usage AS bigint[])) AS u (d, n)""",
         id=project,
         org=organization,
-        dates=[FIRST + timedelta(days=day) for day in kept],
-        usage=[round(usage[day]) for day in kept],
+        dates=[FIRST + timedelta(days=day) for day in numbers],
+        usage=[round(usage[day]) for day in numbers],
         coverage=coverage,
     )
 
 
-def found(platform: Platform) -> list[tuple[int, str]]:
+def anomaly_days(platform: Platform) -> list[tuple[int, str]]:
     return [
         tuple(row)
         for row in platform.rows(
@@ -94,7 +94,7 @@ def test_a_spike_and_a_collapse_are_found_and_ordinary_weeks_are_not(
     project = sealed(platform, demand)
     run(configured, engine)
     days = [str(FIRST + timedelta(days=day)) for day in (150, 171)]
-    assert found(platform) == [(project, day) for day in days]
+    assert anomaly_days(platform) == [(project, day) for day in days]
     detail = platform.rows("SELECT subject, detail FROM alerts ORDER BY id")[0]
     assert detail[0] == days[0]
     assert detail[1]["expected_low"] < detail[1]["expected_high"] < detail[1]["actual"] == round(demand[150])
@@ -108,7 +108,7 @@ def test_days_sealed_before_the_project_was_ever_counted_are_judged(
     project = sealed(platform, demand)
     platform.sql("DELETE FROM project_stats")
     run(configured, engine)
-    assert (project, str(FIRST + timedelta(days=150))) in found(platform)
+    assert (project, str(FIRST + timedelta(days=150))) in anomaly_days(platform)
 
 
 def test_judging_twice_changes_nothing(
@@ -134,7 +134,7 @@ def test_a_day_is_judged_only_from_the_days_before_it(
     for day in range(160, len(demand)):
         seal(platform, daily, organization, demand[: day + 1], since=day)
         run(configured, engine)
-    one, other = ([d for p, d in found(platform) if p == project] for project in (whole, daily))
+    one, other = ([d for p, d in anomaly_days(platform) if p == project] for project in (whole, daily))
     assert one == other != []
 
 
@@ -143,7 +143,7 @@ def test_a_new_level_is_news_for_two_days_and_rarely_while_the_longer_memory_fol
 ) -> None:
     sealed(platform, [value * (3 if day >= 150 else 1) for day, value in enumerate(demand)])
     run(configured, engine)
-    dates = [date.fromisoformat(day) for _, day in found(platform)]
+    dates = [date.fromisoformat(day) for _, day in anomaly_days(platform)]
     assert dates[:2] == [FIRST + timedelta(days=150), FIRST + timedelta(days=151)]
     assert len(dates) <= 6
     assert max(dates) < FIRST + timedelta(days=190)
@@ -162,7 +162,7 @@ def test_weekends_that_are_less_regular_than_working_days_are_no_news(
     days[150] = 14_000  # a Thursday: more than working days ever are, and no more than a Sunday
     project = sealed(platform, days)
     assert run(configured, engine) <= 3
-    assert (project, str(FIRST + timedelta(days=150))) in found(platform)
+    assert (project, str(FIRST + timedelta(days=150))) in anomaly_days(platform)
 
 
 def test_new_flat_sparse_and_unused_projects_are_quiet(
@@ -175,7 +175,7 @@ def test_new_flat_sparse_and_unused_projects_are_quiet(
     sealed(platform, [noise.randrange(0, 9) for _ in range(DAYS)])
     sealed(platform, [noise.lognormvariate(8, 1) for _ in range(20)])
     run(configured, engine)
-    assert found(platform) == []
+    assert anomaly_days(platform) == []
 
 
 def test_what_was_not_measured_is_neither_judged_nor_learnt_from(
@@ -185,7 +185,7 @@ def test_what_was_not_measured_is_neither_judged_nor_learnt_from(
     organization = platform.scalar("SELECT organization_id FROM projects WHERE id = :id", id=project)
     seal(platform, project, organization, [0.0] * 151, '{"mqtt": {"state": "partial"}}', since=150)
     run(configured, engine)
-    assert found(platform) == []
+    assert anomaly_days(platform) == []
 
 
 def test_a_day_that_was_sealed_late_is_judged_too(
@@ -194,11 +194,11 @@ def test_a_day_that_was_sealed_late_is_judged_too(
     demand[150] *= 2
     project = sealed(platform, demand, skip=(150,))
     run(configured, engine)
-    assert found(platform) == []
+    assert anomaly_days(platform) == []
     organization = platform.scalar("SELECT organization_id FROM projects WHERE id = :id", id=project)
     seal(platform, project, organization, demand[:151], since=150)
     run(configured, engine)
-    assert found(platform) == [(project, str(FIRST + timedelta(days=150)))]
+    assert anomaly_days(platform) == [(project, str(FIRST + timedelta(days=150)))]
 
 
 def test_killed_half_way_the_rest_is_judged_by_the_next_run(
@@ -208,15 +208,15 @@ def test_killed_half_way_the_rest_is_judged_by_the_next_run(
     ids = [sealed(platform, demand) for _ in range(4)]
     monkeypatch.setattr(chunks, "__defaults__", (2,))
 
-    def stop_after_the_first(_: str, done: int, __: int) -> None:
-        if done:
+    def stop_after_the_first(_: str, completed: int, __: int) -> None:
+        if completed:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         anomalies.judge(engine, ids, AT, stop_after_the_first)
-    before = len(found(platform))
+    before = len(anomaly_days(platform))
     anomalies.judge(engine, ids, AT)
-    assert before <= len(found(platform)) == 4
+    assert before <= len(anomaly_days(platform)) == 4
 
 
 def test_an_unusual_day_is_news_for_a_week(
@@ -244,7 +244,7 @@ def test_a_chart_shows_the_band_that_judged(engine: Engine, platform: Platform) 
     detail = platform.scalar("SELECT detail FROM alerts WHERE detail->>'date' = :day", day=str(day))
     with transaction(engine) as connection:
         early = expected_usage.beside(connection, project, "mqtt_inbound", Day(FIRST), Day(FIRST))
-        (found,) = expected_usage.beside(connection, project, "mqtt_inbound", day, day)
-    assert (found.low, found.high) == (detail["expected_low"], detail["expected_high"])
-    assert found.actual == detail["actual"]
+        (expectation,) = expected_usage.beside(connection, project, "mqtt_inbound", day, day)
+    assert (expectation.low, expectation.high) == (detail["expected_low"], detail["expected_high"])
+    assert expectation.actual == detail["actual"]
     assert (early[0].low, early[0].high) == (None, None)  # nothing is known of the time before

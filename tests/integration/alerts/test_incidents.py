@@ -65,9 +65,9 @@ def look(engine: Engine, offered: plans.Plans) -> Look:
     return look
 
 
-def read(engine: Engine, **chosen: Any) -> list[Incident]:
+def read(engine: Engine, **filters: Any) -> list[Incident]:
     with transaction(engine) as connection:
-        return incidents.read(connection, **chosen)
+        return incidents.read(connection, **filters)
 
 
 def use(engine: Engine, project: int, at: datetime = AT, **counts: int) -> None:
@@ -85,8 +85,8 @@ def use(engine: Engine, project: int, at: datetime = AT, **counts: int) -> None:
 def refreshed(engine: Engine, errors: list[dict[str, Any]], project: int | None = None) -> int:
     """An hourly refresh that ended with these failures."""
     with transaction(engine) as connection:
-        asked = Request("hourly", "p", datetime.now(UTC), "console", "somebody", project)
-        run_id = requests.enqueue(connection, asked)
+        request = Request("hourly", "p", datetime.now(UTC), "console", "somebody", project)
+        run_id = requests.enqueue(connection, request)
         run = lease.claim(connection, "one", run_id)
         assert run
         lease.finish(connection, run, "succeeded", {}, errors)
@@ -115,8 +115,8 @@ def test_a_limit_is_one_incident_that_escalates_and_is_no_longer_acknowledged(
     assert near.title == f"{name}: 80 % of MQTT messages in (hard limit)"
     assert passed.title == f"{name}: 498 % of MQTT messages in (hard limit, not enforced: still counting)"
     with transaction(engine) as connection:
-        told = [(one["event"], one["what"], one["note"]) for one in incidents.history(connection, passed)]
-    assert sorted(told, key=str) == [
+        events = [(one["event"], one["what"], one["note"]) for one in incidents.history(connection, passed)]
+    assert sorted(events, key=str) == [
         ("acknowledged", None, "told them"),
         ("escalated", "critical at 100 %", None),
         ("opened", "warning at 80 %", None),
@@ -175,12 +175,12 @@ def test_a_source_that_one_project_lacks_is_one_incident_until_it_is_read(
     look(now)
     refreshed(engine, [denied(one), denied(other)])
     look(now)
-    found = read(engine)
-    assert {(incident.kind, incident.project_id) for incident in found} == {
+    open_incidents = read(engine)
+    assert {(incident.kind, incident.project_id) for incident in open_incidents} == {
         ("source_failed", one),
         ("source_failed", other),
     }
-    assert {incident.title.partition(": ")[2] for incident in found} == {"S3 access denied"}
+    assert {incident.title.partition(": ")[2] for incident in open_incidents} == {"S3 access denied"}
     refreshed(engine, [], project=other)  # "read S3 now" for one project
     assert look(now) == Changes(0, 1)
     refreshed(engine, [])
@@ -252,8 +252,8 @@ def test_own_thresholds_of_a_customer_come_before_the_default(
     for project in (own, other):
         use(engine, project, logs=60, mqtt_inbound=850)
     look()
-    found = {(one.project_id, one.detail["meter"], one.detail["percent"]) for one in read(engine)}
-    assert found == {(own, "logs", 50), (other, "mqtt_inbound", 80)}
+    limits = {(one.project_id, one.detail["meter"], one.detail["percent"]) for one in read(engine)}
+    assert limits == {(own, "logs", 50), (other, "mqtt_inbound", 80)}
     with transaction(engine) as connection:
         thresholds.save(connection, organization, "logs", [], "ada")
         assert [row["percents"] for row in thresholds.own(connection)] == [[90]]
@@ -329,10 +329,10 @@ def test_whatever_happens_each_open_cause_is_one_incident_and_each_incident_has_
             use(engine, project, logs=logs)
         late += timedelta(minutes=chance.choice((0, 1, 30)))
         look(late)
-        found = read(engine, kind="limit")
+        open_limits = read(engine, kind="limit")
         causes = {(project, 100 if logs >= 100 else 80) for project, logs in used.items() if logs >= 80}
-        assert sorted((one.project_id, one.detail["percent"]) for one in found) == sorted(causes)
-        for one in found:
+        assert sorted((one.project_id, one.detail["percent"]) for one in open_limits) == sorted(causes)
+        for one in open_limits:
             steps = [entry["percent"] for entry in one.history]
             assert steps == sorted(set(steps))
             assert steps[-1] >= one.detail["percent"]

@@ -24,7 +24,7 @@ from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.platform import Platform, hours
 from tests.support.ports import free_port
 
-COUNTED = datetime(2026, 11, 24, 8, 20, tzinfo=UTC)
+COUNTED_AT = datetime(2026, 11, 24, 8, 20, tzinfo=UTC)
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 ROWS = "SELECT hour, source, theirs, ours FROM reconciliations WHERE theirs > 0 OR ours > 0 ORDER BY hour"
 
@@ -39,7 +39,7 @@ class Metrics(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        hour = COUNTED.replace(minute=0)
+        hour = COUNTED_AT.replace(minute=0)
         self.counts = {
             "eu-west-1": {hour - hours(1): 7.0, hour: 42.0},
             "us-east-1": {hour: 8.0, hour - hours(2): 1.0},
@@ -58,22 +58,22 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.requests += 1
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         region = re.findall(r"/([a-z]+-[a-z]+-[0-9])/", self.headers["Authorization"])[0]
         if self.server.throttles or region == self.server.denied:
             code = "AccessDenied" if region == self.server.denied else "ThrottlingException"
             self.server.throttles = max(0, self.server.throttles - 1)
             return self._send(400, {"__type": code, "message": "no"})
-        page = int(asked.get("NextToken", 0))
+        page = int(body.get("NextToken", 0))
         points = sorted(
             (moment, value)
             for moment, value in self.server.counts[region].items()
-            if asked["StartTime"] <= moment.timestamp() < asked["EndTime"]
+            if body["StartTime"] <= moment.timestamp() < body["EndTime"]
         )
         more = page + 1 < len(points)
         status = "PartialData" if more else self.server.last_status
         results = [
-            self._series(query, points[page : page + 1], status) for query in asked["MetricDataQueries"]
+            self._series(query, points[page : page + 1], status) for query in body["MetricDataQueries"]
         ]
         token = {"NextToken": str(page + 1)} if more else {}
         return self._send(200, {"MetricDataResults": results} | token)
@@ -81,11 +81,11 @@ class Answer(BaseHTTPRequestHandler):
     def _series(self, query: dict[str, Any], points: list[Any], status: str) -> dict[str, Any]:
         metric = query["MetricStat"]["Metric"]
         of_mqtt = metric["Dimensions"][0]["Value"] == "MQTT"
-        shown = points if of_mqtt and metric["MetricName"] in self.server.metrics else []
+        visible_points = points if of_mqtt and metric["MetricName"] in self.server.metrics else []
         return {
             "Id": query["Id"],
-            "Timestamps": [moment.timestamp() for moment, _ in shown],
-            "Values": [value for _, value in shown],
+            "Timestamps": [moment.timestamp() for moment, _ in visible_points],
+            "Values": [value for _, value in visible_points],
             "StatusCode": status,
         }
 
@@ -120,13 +120,13 @@ def settings_for(metrics: Metrics) -> Settings:
     )
 
 
-def count(engine: Engine, platform: Platform, at: datetime = COUNTED, inbound: int = 30) -> None:
+def count(engine: Engine, platform: Platform, at: datetime = COUNTED_AT, inbound: int = 30) -> None:
     """Messages of a project and 9 of none, in the hour of `at`."""
     organization = platform.organization()
     project = platform.project(organization)
     with transaction(engine) as connection:
-        known, unknown = MqttUsage(inbound, 10, 0, 0, "t"), MqttUsage(9, 0, 0, 0, "t")
-        add_mqtt(connection, {(organization, project): known, (organization, 999): unknown}, at)
+        of_project, of_nobody = MqttUsage(inbound, 10, 0, 0, "t"), MqttUsage(9, 0, 0, 0, "t")
+        add_mqtt(connection, {(organization, project): of_project, (organization, 999): of_nobody}, at)
 
 
 def test_every_page_and_region_is_compared_hour_by_hour(
@@ -137,14 +137,16 @@ def test_every_page_and_region_is_compared_hour_by_hour(
     for _ in range(2):
         outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
         assert (outcome.errors, outcome.result["theirs"], outcome.result["ours"]) == ([], 50, 49)
-    hour = COUNTED.replace(minute=0)
+    hour = COUNTED_AT.replace(minute=0)
     assert platform.rows(ROWS) == [
         (hour - hours(2), "cloudwatch", 1, 0),
         (hour - hours(1), "cloudwatch", 7, 0),
         (hour, "cloudwatch", 50, 49),
     ]
     parts = platform.scalar("SELECT parts FROM reconciliations WHERE theirs = 50")
-    assert {region: found["PublishIn.Success"] for region, found in parts.items()} == {
+    assert {
+        region: metrics_of_region["PublishIn.Success"] for region, metrics_of_region in parts.items()
+    } == {
         "eu-west-1": 42,
         "us-east-1": 8,
     }
@@ -154,7 +156,7 @@ def test_an_hour_of_which_aws_says_nothing_is_unknown_and_no_drift(
     metrics: Metrics, engine: Engine, platform: Platform
 ) -> None:
     count(engine, platform, inbound=1_000)
-    hour = COUNTED.replace(minute=0)
+    hour = COUNTED_AT.replace(minute=0)
     metrics.counts = {"eu-west-1": {hour - hours(1): 7.0}, "us-east-1": {}}
     outcome = runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     assert (outcome.errors, outcome.result["theirs"], outcome.result["ours"]) == ([], None, 1_019)
@@ -171,7 +173,9 @@ def test_throttled_deliveries_are_recorded_and_not_counted(
     metrics.metrics.add("PublishOut.Throttle")
     assert runs.run_now(settings_for(metrics), engine, "reconcile", AT).result["theirs"] == 50
     parts = platform.scalar("SELECT parts FROM reconciliations WHERE theirs = 50")
-    assert {region: found["PublishOut.Throttle"] for region, found in parts.items()} == {
+    assert {
+        region: metrics_of_region["PublishOut.Throttle"] for region, metrics_of_region in parts.items()
+    } == {
         "eu-west-1": 42,
         "us-east-1": 8,
     }
@@ -227,13 +231,13 @@ def test_a_drift_above_the_threshold_opens_an_alert(
     metrics: Metrics, engine: Engine, platform: Platform, percent: float, open_alerts: int
 ) -> None:
     count(engine, platform, inbound=1_000)
-    metrics.counts["eu-west-1"][COUNTED.replace(minute=0)] = 1_150.0
+    metrics.counts["eu-west-1"][COUNTED_AT.replace(minute=0)] = 1_150.0
     runs.run_now(settings_for(metrics), engine, "reconcile", AT)
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None), percent)
-        found = incidents.read(connection, kind="drift")
-    assert len(found) == open_alerts
-    assert all(alert.detail["percent"] == -12.0 for alert in found)
+        drifts = incidents.read(connection, kind="drift")
+    assert len(drifts) == open_alerts
+    assert all(alert.detail["percent"] == -12.0 for alert in drifts)
 
 
 def compare(engine: Engine, at: datetime, received: int, uptime: int) -> dict[str, Any]:
@@ -255,11 +259,11 @@ def test_a_stretch_in_which_the_broker_restarted_is_in_neither_count(
 ) -> None:
     compare(engine, AT - hours(1), 1_000, 50_000)
     count(engine, platform, AT)
-    found = compare(engine, AT, received, uptime)
-    assert (found["theirs"], found["ours"], found["restarts"]) == (None, 0, 1)
+    result = compare(engine, AT, received, uptime)
+    assert (result["theirs"], result["ours"], result["restarts"]) == (None, 0, 1)
     count(engine, platform, AT)
-    found = compare(engine, AT + hours(0.3), received + 49, uptime + 1_080)
-    assert (found["theirs"], found["ours"], found["restarts"]) == (49, 49, 1)
+    result = compare(engine, AT + hours(0.3), received + 49, uptime + 1_080)
+    assert (result["theirs"], result["ours"], result["restarts"]) == (49, 49, 1)
     assert platform.rows("SELECT theirs, ours FROM reconciliations") == [(49, 49)]
 
 
@@ -281,13 +285,15 @@ def counting(mosquitto: Mosquitto, engine: Engine) -> Iterator[Settings]:
     counter.join()
 
 
-def now_compared(where: Settings, engine: Engine, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """What reconcile says once it is `wanted`; daemon and broker take some moments to be there."""
+def now_compared(
+    where: Settings, engine: Engine, is_reached: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """What reconcile says once it is `is_reached`; daemon and broker take some moments to be there."""
     for _ in range(20):
-        found = runs.run_now(where, engine, "reconcile", datetime.now(UTC)).result
-        if wanted(found):
-            return found
-    raise AssertionError(found)
+        result = runs.run_now(where, engine, "reconcile", datetime.now(UTC)).result
+        if is_reached(result):
+            return result
+    raise AssertionError(result)
 
 
 @pytest.mark.drill
@@ -297,15 +303,15 @@ def test_mosquittos_counter_agrees_and_a_restart_is_noticed(
 ) -> None:
     project = platform.project()
     topic = f"roboticks/{platform.scalar('SELECT organization_id FROM projects')}/{project}/7/telemetry"
-    now_compared(counting, engine, lambda found: "first_look" in found)
+    now_compared(counting, engine, lambda result: "first_look" in result)
     device = Publisher(mosquitto)
     device.send(topic, 25)
     device.close()
-    found = now_compared(counting, engine, lambda found: found.get("theirs", 0) > 0)
-    assert (found["theirs"], found["ours"], found["restarts"]) == (25, 25, 0)
+    result = now_compared(counting, engine, lambda result: result.get("theirs", 0) > 0)
+    assert (result["theirs"], result["ours"], result["restarts"]) == (25, 25, 0)
     mosquitto.stop()
     mosquitto.start()
-    assert now_compared(counting, engine, lambda found: found.get("restarts") == 1)["theirs"] == 25
+    assert now_compared(counting, engine, lambda result: result.get("restarts") == 1)["theirs"] == 25
 
 
 @pytest.mark.mosquitto
@@ -314,7 +320,7 @@ def test_a_broker_nobody_counts_from_is_unknown(
 ) -> None:
     monkeypatch.setattr(reconcile, "CATCH_UP", 0.5)
     where = load_settings(mqtt_url=mosquitto.url)
-    assert "no counter" in now_compared(where, engine, lambda found: "no $SYS" not in str(found))["broker"]
+    assert "no counter" in now_compared(where, engine, lambda result: "no $SYS" not in str(result))["broker"]
     assert "past" in runs.run_now(where, engine, "reconcile", AT).result["broker"]
 
 

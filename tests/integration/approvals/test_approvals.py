@@ -44,7 +44,7 @@ def credit(project: int, amount: str = "-12.50", actor: str = ANN) -> Adjustment
     return Adjustment(project, None, None, Decimal(amount), date(2026, 11, 1), "goodwill", actor)
 
 
-def asked(engine: Engine, ask: Callable[..., int], *arguments: object) -> int:
+def request_approval(engine: Engine, ask: Callable[..., int], *arguments: object) -> int:
     with transaction(engine) as connection:
         return ask(connection, *arguments)
 
@@ -59,7 +59,7 @@ def decide(engine: Engine, approval: int, actor: str, approve: bool = True) -> A
 
 def test_an_adjustment_is_posted_when_another_person_approves_it(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
-    approval = asked(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
+    approval = request_approval(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
     assert platform.scalar("SELECT count(*) FROM adjustments") == 0
     decide(engine, approval, BOB)
     assert platform.rows("SELECT project_id, amount, actor, reason FROM adjustments") == [
@@ -75,7 +75,7 @@ def test_an_adjustment_is_posted_when_another_person_approves_it(engine: Engine,
 
 def test_whoever_asked_cannot_decide_and_the_database_says_so_too(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
-    approval = asked(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
+    approval = request_approval(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
     for approve in (True, False):
         with pytest.raises(ApprovalRefused, match="another person must"):
             decide(engine, approval, ANN, approve)
@@ -86,7 +86,7 @@ def test_whoever_asked_cannot_decide_and_the_database_says_so_too(engine: Engine
 
 def test_what_is_refused_is_not_done_and_is_decided_once(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
-    approval = asked(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
+    approval = request_approval(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
     decide(engine, approval, BOB, approve=False)
     with pytest.raises(ApprovalRefused, match="already refused by bob"):
         decide(engine, approval, BOB)
@@ -97,7 +97,7 @@ def test_what_is_refused_is_not_done_and_is_decided_once(engine: Engine, platfor
 
 def test_two_who_approve_at_once_post_one_adjustment(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
-    approval = asked(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
+    approval = request_approval(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT)
 
     def press(actor: str) -> bool:
         try:
@@ -115,16 +115,18 @@ def test_two_who_approve_at_once_post_one_adjustment(engine: Engine, platform: P
 def test_nobody_is_asked_about_what_would_be_refused(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
     with pytest.raises(AdjustmentRefused):
-        asked(engine, corrections.ask_adjustment, credit(project, "-0.001"), plans.load(None), AT)
+        request_approval(engine, corrections.ask_adjustment, credit(project, "-0.001"), plans.load(None), AT)
     with pytest.raises(UnknownGap):
-        asked(engine, corrections.ask_gap, 4711, "known", ANN, AT)
+        request_approval(engine, corrections.ask_gap, 4711, "known", ANN, AT)
     assert platform.scalar("SELECT count(*) FROM approvals") == 0
 
 
 def test_the_same_question_waits_once(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
     numbers = {
-        asked(engine, corrections.ask_adjustment, credit(project, actor=actor), plans.load(None), AT)
+        request_approval(
+            engine, corrections.ask_adjustment, credit(project, actor=actor), plans.load(None), AT
+        )
         for actor in (ANN, ANN, BOB)
     }
     assert len(numbers) == 1
@@ -134,9 +136,15 @@ def test_the_same_question_waits_once(engine: Engine, platform: Platform) -> Non
 
 def test_a_reversal_waits_as_well(engine: Engine, platform: Platform) -> None:
     project = platform.project(platform.organization("starter"))
-    decide(engine, asked(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT), BOB)
-    posted = platform.scalar("SELECT id FROM adjustments")
-    reversal = asked(engine, corrections.ask_reversal, project, posted, "wrong", BOB, plans.load(None), AT)
+    decide(
+        engine,
+        request_approval(engine, corrections.ask_adjustment, credit(project), plans.load(None), AT),
+        BOB,
+    )
+    adjustment_id = platform.scalar("SELECT id FROM adjustments")
+    reversal = request_approval(
+        engine, corrections.ask_reversal, project, adjustment_id, "wrong", BOB, plans.load(None), AT
+    )
     decide(engine, reversal, ANN)
     assert platform.scalar("SELECT sum(amount) FROM adjustments") == 0
 
@@ -146,7 +154,7 @@ def test_a_gap_is_accepted_when_another_person_approves_it(engine: Engine, platf
     with transaction(engine) as connection:
         open_gap(connection, "mqtt", MID_OCTOBER, MID_OCTOBER + hours(2), "session lost")
     gap = platform.scalar("SELECT id FROM gaps")
-    approval = asked(engine, corrections.ask_gap, gap, "broker replaced", ANN, AT)
+    approval = request_approval(engine, corrections.ask_gap, gap, "broker replaced", ANN, AT)
     assert platform.scalar("SELECT accepted_by FROM gaps") is None
     decide(engine, approval, BOB)
     assert platform.rows("SELECT accepted_by, accepted_reason FROM gaps") == [(ANN, "broker replaced")]
@@ -162,8 +170,8 @@ def test_a_month_closes_once_its_close_is_approved(
     assert blocked.exit_code == 1
     assert "waits for the approval of a second person" in blocked.result["blocked"]["2026-10"]
     assert platform.scalar("SELECT count(*) FROM approvals") == 0  # a name at a terminal asks nobody
-    asked(engine, approvals.ask, "close", "2026-10", approvals.SCHEDULE, AT)
-    taken_over = asked(engine, approvals.ask, "close", "2026-10", ANN, AT)
+    request_approval(engine, approvals.ask, "close", "2026-10", approvals.SCHEDULE, AT)
+    taken_over = request_approval(engine, approvals.ask, "close", "2026-10", ANN, AT)
     with pytest.raises(ApprovalRefused):
         decide(engine, taken_over, ANN)
     assert runs.run_now(two_people, engine, "monthly", AT).result["closed"] == 0
@@ -205,7 +213,9 @@ def test_the_command_line_posts_nothing_that_takes_a_second_person(
 
 def test_an_organization_sees_no_approval(engine: Engine, platform: Platform) -> None:
     organization = platform.organization("starter")
-    asked(engine, corrections.ask_adjustment, credit(platform.project(organization)), plans.load(None), AT)
+    request_approval(
+        engine, corrections.ask_adjustment, credit(platform.project(organization)), plans.load(None), AT
+    )
     with engine.begin() as connection:
         connection.execute(text("SELECT set_config('fleetmeter.organizations', '{1}', true)"))
         assert connection.scalar(text("SELECT count(*) FROM approvals")) == 0

@@ -133,9 +133,9 @@ def test_a_replacement_that_was_interrupted_is_finished(engine: Engine, platform
     s3.meta.events.register("provide-client-params.s3.PutObject", interrupt)
     with pytest.raises(KeyboardInterrupt):
         archive.archive(engine, s3, BUCKET, "", OCTOBER)
-    done = archive.archive(engine, s3, BUCKET, "", OCTOBER)
-    assert done is not None
-    assert (done.written, done.bills) == (True, 2)
+    result = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert result is not None
+    assert (result.written, result.bills) == (True, 2)
     assert len(keys(s3)) == 16
 
 
@@ -148,11 +148,11 @@ def test_an_object_that_nobody_has_read_is_kept_before_it_is_replaced(
 ) -> None:
     closed_october(engine, platform)
     s3.put_object(Bucket=BUCKET, Key="fm/2026-10/bills.csv", Body=b"somebody else's")
-    done = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
-    assert done is not None
-    (kept,) = (key for key in keys(s3) if key.startswith("fm/superseded/2026-10/"))
-    assert kept.endswith("/bills.csv")
-    assert body(s3, kept) == b"somebody else's"
+    result = archive.archive(engine, s3, BUCKET, "fm/", OCTOBER)
+    assert result is not None
+    (copy,) = (key for key in keys(s3) if key.startswith("fm/superseded/2026-10/"))
+    assert copy.endswith("/bills.csv")
+    assert body(s3, copy) == b"somebody else's"
 
 
 def test_an_object_of_an_interrupted_run_is_taken_as_it_is(
@@ -162,9 +162,9 @@ def test_an_object_of_an_interrupted_run_is_taken_as_it_is(
     archive.archive(engine, s3, BUCKET, "", OCTOBER)
     s3.delete_object(Bucket=BUCKET, Key="2026-10/manifest.json")
     stamp = s3.head_object(Bucket=BUCKET, Key="2026-10/bills.csv")["LastModified"]
-    done = archive.archive(engine, s3, BUCKET, "", OCTOBER)
-    assert done is not None
-    assert done.written
+    result = archive.archive(engine, s3, BUCKET, "", OCTOBER)
+    assert result is not None
+    assert result.written
     assert len(keys(s3)) == 8
     assert s3.head_object(Bucket=BUCKET, Key="2026-10/bills.csv")["LastModified"] == stamp
 
@@ -275,15 +275,15 @@ def test_the_job_archives_what_is_closed_once_and_says_when_nothing_is_configure
     at = datetime(2026, 11, 24, tzinfo=UTC)
     nothing = runs.run_now(configured, engine, "archive", at)
     assert (nothing.exit_code, nothing.result["archived"]) == (0, "nothing: set FLEETMETER_ARCHIVE_BUCKET")
-    found = load_settings(
+    with_bucket = load_settings(
         archive_bucket=BUCKET, aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
     )
-    seen = runs.run_now(found, engine, "archive", at, dry_run=True)
-    assert (seen.result["would_archive"], keys(s3)) == (["2026-10"], [])
-    done = runs.run_now(found, engine, "archive", at)
-    assert list(done.result["archived"]) == ["2026-10"]
+    preview = runs.run_now(with_bucket, engine, "archive", at, dry_run=True)
+    assert (preview.result["would_archive"], keys(s3)) == (["2026-10"], [])
+    outcome = runs.run_now(with_bucket, engine, "archive", at)
+    assert list(outcome.result["archived"]) == ["2026-10"]
     assert keys(s3)[0].startswith("fleetmeter/2026-10/")
-    assert runs.run_now(found, engine, "archive", at).result["archived"] == {}
+    assert runs.run_now(with_bucket, engine, "archive", at).result["archived"] == {}
     with transaction(engine) as connection:
         assert retention.archived(connection) == [OCTOBER]
 
@@ -294,12 +294,12 @@ def test_an_archive_that_is_denied_is_named_and_stays_due(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     closed_october(engine, platform)
-    found = load_settings(
+    with_bucket = load_settings(
         archive_bucket="elsewhere", aws_endpoint_url=s3.meta.endpoint_url, aws_region=("eu-west-1",)
     )
-    done = runs.run_now(found, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
-    assert done.result["archived"] == {}
-    assert done.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
+    outcome = runs.run_now(with_bucket, engine, "archive", datetime(2026, 11, 24, tzinfo=UTC))
+    assert outcome.result["archived"] == {}
+    assert outcome.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
     with transaction(engine) as connection:
         assert retention.not_archived(connection) == [OCTOBER]
 

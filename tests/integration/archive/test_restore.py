@@ -110,7 +110,7 @@ def test_what_came_back_is_verified_too(engine: Engine, platform: Platform, tmp_
     platform.sql("ALTER TABLE daily_stats DISABLE TRIGGER USER")
     platform.sql("ALTER TABLE daily_stats_2026_09 DISABLE TRIGGER USER")
     platform.sql("DELETE FROM daily_stats WHERE project_id = 1 AND date = '2026-09-10'")
-    broken = {(found.law, found.period) for found in verify(engine).discrepancies}
+    broken = {(discrepancy.law, discrepancy.period) for discrepancy in verify(engine).discrepancies}
     assert ("a closed month is as it was sealed", "2026-09") in broken
 
 

@@ -20,8 +20,8 @@ MUCH_LATER = datetime(2027, 3, 10, 12, tzinfo=UTC)
 
 
 def shorten(engine: Engine, at: datetime = MUCH_LATER, **keep: Any) -> dict[str, Any]:
-    found = load_settings(**keep)
-    return runs.run_now(found, engine, "retention", at).result
+    settings = load_settings(**keep)
+    return runs.run_now(settings, engine, "retention", at).result
 
 
 def archive_october(engine: Engine, bills: int) -> None:
@@ -39,10 +39,10 @@ def test_by_default_nothing_is_dropped(engine: Engine, platform: Platform) -> No
     closed_october(engine, platform)
     archive_october(engine, 1)
     before = counts(platform)
-    done = shorten(engine)
+    result = shorten(engine)
     tables = ("usage_hourly", "daily_stats", "job_runs", "alerts", "device_usage_daily", "usage_events")
-    assert done["removed"] == dict.fromkeys(tables, 0)
-    assert done["kept"] == {
+    assert result["removed"] == dict.fromkeys(tables, 0)
+    assert result["kept"] == {
         "usage_hourly": "all of it: FLEETMETER_KEEP_HOURS_DAYS is not set",
         "daily_stats": "all of it: FLEETMETER_KEEP_DAYS_MONTHS is not set",
     }
@@ -52,9 +52,9 @@ def test_by_default_nothing_is_dropped(engine: Engine, platform: Platform) -> No
 def test_what_is_not_archived_is_kept(engine: Engine, platform: Platform) -> None:
     closed_october(engine, platform, projects=2)
     before = counts(platform)
-    done = shorten(engine, keep_hours_days="30")
-    assert done["usage_hourly"] == {}
-    assert "set FLEETMETER_ARCHIVE_BUCKET" in done["kept"]["usage_hourly"]["2026-10"]
+    result = shorten(engine, keep_hours_days="30")
+    assert result["usage_hourly"] == {}
+    assert "set FLEETMETER_ARCHIVE_BUCKET" in result["kept"]["usage_hourly"]["2026-10"]
     archive_october(engine, 1)
     assert shorten(engine, keep_hours_days="30")["usage_hourly"] == {}, "one of the two bills is not in it"
     assert counts(platform) == before
@@ -68,14 +68,14 @@ def test_a_closed_and_archived_month_goes_and_the_books_still_balance(
     archive_october(engine, 2)
     assert shorten(engine, datetime(2026, 11, 20, tzinfo=UTC), keep_hours_days="30")["usage_hourly"] == {}
     hours, days, _ = counts(platform)
-    done = shorten(engine, keep_hours_days="30")
-    assert done["usage_hourly"] == {"2026-10": f"{hours:,} rows of 2 projects, as a partition"}
-    assert done["removed"]["usage_hourly"] == hours
+    result = shorten(engine, keep_hours_days="30")
+    assert result["usage_hourly"] == {"2026-10": f"{hours:,} rows of 2 projects, as a partition"}
+    assert result["removed"]["usage_hourly"] == hours
     assert platform.scalar("SELECT to_regclass('usage_hourly_2026_10')") is None
     assert counts(platform) == (0, 62, 2)
     assert verify(engine).sound
-    done = shorten(engine, keep_days_months="2")
-    assert done["daily_stats"] == {"2026-10": f"{days} rows of 2 projects, as a partition"}
+    result = shorten(engine, keep_days_months="2")
+    assert result["daily_stats"] == {"2026-10": f"{days} rows of 2 projects, as a partition"}
     assert counts(platform) == (0, 0, 2)
     assert verify(engine).sound
     again = shorten(engine, keep_hours_days="30", keep_days_months="2")
@@ -95,12 +95,12 @@ def test_hours_kept_longer_than_their_days_are_not_taken_for_unsealed(
 
 def test_a_tier_may_keep_longer(engine: Engine, platform: Platform) -> None:
     closed_october(engine, platform)
-    kept = platform.scalar("SELECT max(project_id) FROM monthly_stats")
+    project = platform.scalar("SELECT max(project_id) FROM monthly_stats")
     free = platform.organization("free")
     platform.sql("UPDATE organizations SET tier = 'starter' WHERE id = :id", id=free)
     archive_october(engine, 1)
     assert shorten(engine, keep_hours_days="30,starter=900")["usage_hourly"] == {}
-    assert platform.scalar("SELECT count(*) FROM usage_hourly WHERE project_id = :id", id=kept) > 0
+    assert platform.scalar("SELECT count(*) FROM usage_hourly WHERE project_id = :id", id=project) > 0
     assert shorten(engine, keep_hours_days="900,starter=30")["usage_hourly"] != {}
 
 
@@ -110,8 +110,8 @@ def test_rows_of_the_default_partition_go_in_chunks(engine: Engine, platform: Pl
     archive_october(engine, 1)
     assert platform.scalar("SELECT to_regclass('usage_hourly_2026_10')") is None
     hours, _, _ = counts(platform)
-    gone = {"2026-10": f"{hours:,} rows of 1 project, in chunks"}
-    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == gone
+    removed_rows = {"2026-10": f"{hours:,} rows of 1 project, in chunks"}
+    assert shorten(engine, keep_hours_days="30")["usage_hourly"] == removed_rows
     assert counts(platform)[0] == 0
     assert verify(engine).sound
 
@@ -137,8 +137,8 @@ def test_old_runs_and_resolved_alerts_go_and_dead_letters_stay(engine: Engine, p
         VALUES ('limit', 'warning', 'old', '2026-01-01Z', '2026-01-02Z'),
             ('limit', 'warning', 'open', '2026-01-01Z', NULL)"""
     )
-    found = shorten(engine, keep_runs_days=30)
-    assert (found["removed"]["job_runs"], found["removed"]["alerts"]) == (24_999, 1)
+    result = shorten(engine, keep_runs_days=30)
+    assert (result["removed"]["job_runs"], result["removed"]["alerts"]) == (24_999, 1)
     assert platform.rows("SELECT subject FROM alerts") == [("open",)]
 
 
@@ -154,13 +154,13 @@ def test_a_preview_drops_nothing_and_says_what_the_run_then_drops(
         FROM generate_series(1, 7) n"""
     )
     before = counts(platform)
-    found = load_settings(keep_hours_days="30", keep_days_months="2")
-    seen = runs.run_now(found, engine, "retention", MUCH_LATER, dry_run=True).result
+    settings = load_settings(keep_hours_days="30", keep_days_months="2")
+    previewed = runs.run_now(settings, engine, "retention", MUCH_LATER, dry_run=True).result
     assert counts(platform) == before
-    done = runs.run_now(found, engine, "retention", MUCH_LATER).result
-    assert {name: seen[name] for name in done} == done
-    rows = {name: -rows for name, rows in seen["preview"]["rows"].items() if rows}
-    assert rows == {name: count for name, count in done["removed"].items() if count}
+    result = runs.run_now(settings, engine, "retention", MUCH_LATER).result
+    assert {name: previewed[name] for name in result} == result
+    rows = {name: -rows for name, rows in previewed["preview"]["rows"].items() if rows}
+    assert rows == {name: count for name, count in result["removed"].items() if count}
     after = counts(platform)
     assert rows == {"usage_hourly": before[0] - after[0], "daily_stats": before[1] - after[1], "job_runs": 7}
     assert after == (0, 0, 1)
@@ -173,8 +173,8 @@ def test_of_two_tiers_in_a_partition_the_one_that_is_kept_stays(engine: Engine, 
     platform.sql("ALTER TABLE monthly_stats DISABLE TRIGGER USER")  # as if it had been closed so
     platform.sql("UPDATE monthly_stats SET tier = 'free' WHERE project_id = :id", id=free)
     archive_october(engine, 2)
-    done = shorten(engine, keep_hours_days="900,free=30", keep_days_months="24,free=2")
-    left = platform.rows("SELECT DISTINCT project_id = :id FROM usage_hourly", id=free)
-    assert left == [(False,)]
+    result = shorten(engine, keep_hours_days="900,free=30", keep_days_months="24,free=2")
+    remaining = platform.rows("SELECT DISTINCT project_id = :id FROM usage_hourly", id=free)
+    assert remaining == [(False,)]
     assert platform.rows("SELECT DISTINCT project_id = :id FROM daily_stats", id=free) == [(False,)]
-    assert done["daily_stats"]["2026-10"] == "31 rows of 1 project, in chunks"
+    assert result["daily_stats"]["2026-10"] == "31 rows of 1 project, in chunks"

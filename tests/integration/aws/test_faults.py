@@ -70,7 +70,7 @@ def test_a_fault_in_mid_listing_changes_no_number(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("403 AccessDenied", "access denied"),
         ("404 NoSuchBucket", "does not exist"),
@@ -81,12 +81,12 @@ def test_a_fault_in_mid_listing_changes_no_number(
     ],
 )
 def test_what_cannot_be_read_is_told_apart_and_stays_unknown(
-    cloud: Cloud, engine: Engine, platform: Platform, fault: str, said: str
+    cloud: Cloud, engine: Engine, platform: Platform, fault: str, message: str
 ) -> None:
     project = fill(cloud, platform)
     cloud.faults = [fault] * 5
     measured = S3.refresh(settings_for(cloud), engine, AT)
-    assert said in str(measured.failures[project])
+    assert message in str(measured.failures[project])
     assert platform.rows("SELECT 1 FROM project_stats WHERE total_s3_storage_bytes IS NOT NULL") == []
 
 
@@ -166,8 +166,8 @@ def test_where_only_prefixes_may_be_listed_each_is(cloud: Cloud, engine: Engine,
     cloud.refused = {"": "403 AccessDenied", f"{organization}/{denied}/": "403 AccessDenied"}
     measured = S3.refresh(settings_for(cloud), engine, AT)
     assert list(measured.failures) == [denied]
-    known = {project: size for project, size in sizes.items() if project != denied}
-    assert dict(platform.rows(SIZES + " LIMIT 500")) == known | {denied: None}
+    readable = {project: size for project, size in sizes.items() if project != denied}
+    assert dict(platform.rows(SIZES + " LIMIT 500")) == readable | {denied: None}
 
 
 def test_what_is_the_same_for_all_is_asked_once(cloud: Cloud, engine: Engine, platform: Platform) -> None:
@@ -191,7 +191,8 @@ def test_an_answer_that_drips_is_asked_for_again(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [("hang", "did not answer"), ("drip", "did not answer"), ("503 SlowDown", "throttled")]
+    ("fault", "message"),
+    [("hang", "did not answer"), ("drip", "did not answer"), ("503 SlowDown", "throttled")],
 )
 def test_a_place_that_answers_nobody_is_not_asked_for_every_project(
     cloud: Cloud,
@@ -199,16 +200,16 @@ def test_a_place_that_answers_nobody_is_not_asked_for_every_project(
     platform: Platform,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
-    said: str,
+    message: str,
 ) -> None:
     crowd(cloud, platform, 90)
-    if said == "did not answer":  # who throttles does answer, if late on a busy machine
+    if message == "did not answer":  # who throttles does answer, if late on a busy machine
         monkeypatch.setattr(client, "RETRIES", RETRIES.merge(Config(read_timeout=0.2)))
         monkeypatch.setattr(response_checks, "WITHIN", 0.2)
     cloud.refused = {"fleet-bucket": fault}
     measured = S3.refresh(settings_for(cloud), engine, AT)
     assert len(measured.failures) == 90
-    assert all(said in str(reason) and reason.retryable for reason in measured.failures.values())
+    assert all(message in str(reason) and reason.retryable for reason in measured.failures.values())
     assert measured.requests <= 5 * 2 * CONCURRENCY, "of 450 attempts"
 
 
@@ -219,8 +220,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def image(digest: str, size: int, *tags: str, kind: str = MANIFEST) -> Any:
-    found = {"imageDigest": digest, "imageSizeInBytes": size, "imageManifestMediaType": kind}
-    return found | ({"imageTags": list(tags)} if tags else {})
+    details = {"imageDigest": digest, "imageSizeInBytes": size, "imageManifestMediaType": kind}
+    return details | ({"imageTags": list(tags)} if tags else {})
 
 
 def multi_arch(tag: str) -> list[dict[str, Any]]:
@@ -288,12 +289,12 @@ class Killed(Exception):
     """The runner died."""
 
 
-@pytest.mark.parametrize("apart", [100, 1], ids=["prefix by prefix", "in sweeps"])
+@pytest.mark.parametrize("most_one_by_one", [100, 1], ids=["prefix by prefix", "in sweeps"])
 def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
-    cloud: Cloud, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch, apart: int
+    cloud: Cloud, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch, most_one_by_one: int
 ) -> None:
     monkeypatch.setattr(gauge_collector, "RECORD_AFTER", -1.0)
-    monkeypatch.setattr(s3_listing, "MAX_ONE_BY_ONE", apart)
+    monkeypatch.setattr(s3_listing, "MAX_ONE_BY_ONE", most_one_by_one)
     monkeypatch.setattr(s3_listing, "STRIP", 2)
     monkeypatch.setattr(client, "CONCURRENCY", 1)
     monkeypatch.setattr(circuit_breaker, "CONCURRENCY", 1)
@@ -302,9 +303,9 @@ def test_a_reading_that_was_broken_off_goes_on_where_it_stopped(
     cloud.objects = {f"{organization}/{one}/x": one for one in ids}
     reached = "SELECT array_agg(project_id ORDER BY project_id) FROM project_stats WHERE s3_measured_at = :at"
 
-    def killed(done: int, total: int) -> None:
+    def killed(completed: int, total: int) -> None:
         assert total == len(ids)
-        if done == 4:
+        if completed == 4:
             raise Killed
 
     with pytest.raises(Killed):

@@ -45,8 +45,8 @@ def read(engine: Engine, at: datetime, *parts: Sample, project: int | None = Non
 
 
 def stored(size: int, at: datetime | None = None) -> Sample:
-    found = {"s3_storage_bytes": size}
-    return found if at is None else StaleSample(found, at)
+    levels = {"s3_storage_bytes": size}
+    return levels if at is None else StaleSample(levels, at)
 
 
 def test_an_earlier_level_is_dated_by_when_it_was_and_carried_with_its_age(
@@ -56,15 +56,15 @@ def test_an_earlier_level_is_dated_by_when_it_was_and_carried_with_its_age(
     read(engine, AT, stored(7, WRITTEN))
     assert platform.rows(LIVE) == [(7, WRITTEN)]
     with transaction(engine) as connection:
-        found = coverage_hours.hours(connection, project, Day.of(AT), AT)
+        cells = coverage_hours.hours(connection, project, Day.of(AT), AT)
         seal_through(connection, Day.of(AT), projects.ids(connection), AT + timedelta(days=1))
-    last = [cell for cell in found if cell.source == "s3"][-1]
+    last = [cell for cell in cells if cell.source == "s3"][-1]
     assert (last.state, last.detail["age_hours"]) == ("carried", 12.5)
     sealed = platform.rows(
         "SELECT s3_storage_bytes, coverage->'s3' FROM daily_stats ORDER BY date DESC LIMIT 1"
     )
-    ((size, said),) = sealed
-    assert (size, said["state"], said["age_hours"]) == (7, "carried", 26)
+    ((size, coverage),) = sealed
+    assert (size, coverage["state"], coverage["age_hours"]) == (7, "carried", 26)
     assert verify(engine).sound
 
 

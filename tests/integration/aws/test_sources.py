@@ -133,11 +133,11 @@ class Pages(BaseHTTPRequestHandler):
     throttles = 0
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if Pages.throttles > 0:
             Pages.throttles -= 1
             return self._answer(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
-        start = int(asked.get("nextToken", 0))
+        start = int(body.get("nextToken", 0))
         page = {"imageDetails": self.images[start : start + 2]}
         if start + 2 < len(self.images):
             page["nextToken"] = str(start + 2)

@@ -75,9 +75,9 @@ def test_days_sealed_late_take_the_tier_of_their_own_end(engine: Engine, platfor
     change(platform, "free")
     read(engine, october(20, 10))
     seal(engine, project, OCTOBER.end + timedelta(days=20))
-    found = days_by_tier(platform)
-    assert found["pro"] == list(range(11, 20))
-    assert found["free"] == [*range(1, 11), *range(20, 32)]
+    dates = days_by_tier(platform)
+    assert dates["pro"] == list(range(11, 20))
+    assert dates["free"] == [*range(1, 11), *range(20, 32)]
 
 
 def test_a_prorated_month_that_is_sealed_at_once_is_billed_by_both_tiers(
@@ -91,8 +91,8 @@ def test_a_prorated_month_that_is_sealed_at_once_is_billed_by_both_tiers(
     read(engine, october(21, 12))
     count(engine, organization, project, 2_500, october(5))
     with transaction(engine) as connection:
-        done = close_month(connection, OCTOBER, [project], PRORATED, OCTOBER.end, "a@cli")
-    assert done.closed == 1
+        result = close_month(connection, OCTOBER, [project], PRORATED, OCTOBER.end, "a@cli")
+    assert result.closed == 1
     ((fee, exceeded),) = platform.rows("SELECT plan_fee, exceeded_limits FROM monthly_stats")
     assert fee == Decimal(110), "11 of 31 days at 310"
     assert [(line["tier"], line["days"], line["included"]) for line in exceeded] == [("free", 20, 2_000)]
@@ -274,8 +274,8 @@ def test_rows_and_messages_of_a_day_off_are_not_counted(
         count(engine, organization, project, 1, october(day, 3))
         PLATFORM_DB.refresh(configured, engine, october(day, 4))
     PLATFORM_DB.refresh(configured, engine, october(13, 4))
-    counted = platform.rows("""
+    rows = platform.rows("""
         SELECT extract(day FROM hour)::int, sum(logs)::int, sum(mqtt_inbound)::int FROM usage_hourly
         GROUP BY 1 HAVING sum(logs + mqtt_inbound) > 0""")
-    assert [tuple(row) for row in counted] == [(9, 1, 1)]
+    assert [tuple(row) for row in rows] == [(9, 1, 1)]
     assert platform.scalar("SELECT reason FROM unattributed_messages") == "project_inactive"

@@ -29,7 +29,7 @@ def seal(connection: Connection, day: date, ids: list[int]) -> None:
 
 def fleet(platform: Platform, draw: random.Random) -> dict[int, tuple[date, date]]:
     """Projects, each with its first expected day and the one after its last."""
-    found = {}
+    bounds = {}
     organization = platform.organization()
     for _ in range(12):
         since = FIRST.date + timedelta(days=draw.choice((-9, 0, 4, 30)))
@@ -37,8 +37,8 @@ def fleet(platform: Platform, draw: random.Random) -> dict[int, tuple[date, date
         project = platform.project(organization, created_at=f"{since}T10:00:00Z")
         if until < LAST.date:
             platform.deactivate(project, datetime(until.year, until.month, until.day, 9, tzinfo=UTC))
-        found[project] = since, min(until, LAST.date) + timedelta(days=1)
-    return found
+        bounds[project] = since, min(until, LAST.date) + timedelta(days=1)
+    return bounds
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -67,10 +67,10 @@ def test_as_many_projects_but_not_the_same_is_not_whole(engine: Engine, platform
     """A day sealed for a project that was switched off before hides none that is missing."""
     day = LAST.date
     here = platform.project(created_at="2026-10-01T00:00:00Z")
-    gone = platform.project(created_at="2026-10-01T00:00:00Z")
-    platform.deactivate(gone, AT - timedelta(days=5))
+    off = platform.project(created_at="2026-10-01T00:00:00Z")
+    platform.deactivate(off, AT - timedelta(days=5))
     with transaction(engine) as connection:
-        seal(connection, day, [gone])
+        seal(connection, day, [off])
         days = completeness.read(connection, LAST, LAST, AT)
         assert [(one.projects, one.is_complete) for one in days] == [(1, False)]
         assert [(one.project_id, one.date) for one in completeness.missing(connection, days, AT)] == [

@@ -79,10 +79,10 @@ def test_states_of_days_that_are_zero_carried_unsealed_and_running(
     sample(engine, project, FIRST, 0)
     seal(engine, FIRST + DAY)
     assert s3_states(engine, FIRST + 3 * DAY) == ["zero", "carried", "unsealed", "running"]
-    said = (
+    states = (
         "SELECT coverage->'s3'->>'state', (coverage->'s3'->>'age_hours')::int FROM daily_stats ORDER BY date"
     )
-    assert platform.rows(said) == [("zero", None), ("carried", 38)]
+    assert platform.rows(states) == [("zero", None), ("carried", 38)]
 
 
 def test_a_page_starts_after_the_last_one(engine: Engine, platform: Platform) -> None:
@@ -103,8 +103,8 @@ def test_each_hour_of_a_day_says_how_it_was_measured(engine: Engine, platform: P
     with transaction(engine) as connection:
         failures = {project: SourceFailure("x")}
         record_failures(connection, "s3", failures, FIRST + hours(4), parts)
-        found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(5.5))
-    cells = {(cell.hour.hour, cell.source): cell for cell in found}
+        hour_cells = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(5.5))
+    cells = {(cell.hour.hour, cell.source): cell for cell in hour_cells}
     assert [cells[hour, "s3"].state for hour in range(10, 16)] == [
         *("measured", "denied", "zero", "carried", "failed", "running")
     ]
@@ -124,8 +124,8 @@ def test_an_hour_of_the_platforms_tables_is_partial_while_one_is_missing(
     platform.sql("ALTER TABLE sessions RENAME TO elsewhere")
     PLATFORM_DB.refresh(configured, engine, FIRST + hours(3.5))
     with transaction(engine) as connection:
-        found = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(4))
-    states = [(cell.state, cell.detail.get("reason")) for cell in found if cell.source == "platform_db"]
+        cells = coverage_hours.hours(connection, project, Day.of(FIRST), FIRST + hours(4))
+    states = [(cell.state, cell.detail.get("reason")) for cell in cells if cell.source == "platform_db"]
     assert [state for state, _ in states] == ["measured", "zero", "partial", "partial", "running"]
     assert "sessions" in str(states[3][1])
     seal(engine, FIRST)

@@ -30,11 +30,11 @@ def forms(connection: Connection, table: Table, without: tuple[str, ...]) -> tup
 @pytest.mark.parametrize("coverage", [{}, DEEP, {"ecr": {"parts": {}}}])
 def test_a_day_has_the_form_of_the_function(engine: Engine, coverage: dict[str, Any]) -> None:
     day = OWN_TABLES["daily_stats"]
-    given = {"project_id": 1, "organization_id": 2, "year": 2026, "month": 10, "day": 3}
-    given |= {"tier": ODD, "coverage": coverage, "row_hash": "x", "device_count": 2**62, "logs": 7}
+    values = {"project_id": 1, "organization_id": 2, "year": 2026, "month": 10, "day": 3}
+    values |= {"tier": ODD, "coverage": coverage, "row_hash": "x", "device_count": 2**62, "logs": 7}
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(day.insert().values(**given | {"date": date(2026, 10, 3)}))
+        connection.execute(day.insert().values(**values | {"date": date(2026, 10, 3)}))
         ours, function = forms(connection, day, ("row_hash", "created_at"))
     assert ours == function
     read = json.loads(ours)

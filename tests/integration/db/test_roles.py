@@ -218,8 +218,8 @@ def test_counter_runner_and_console_run_as_the_writer(
             )
             address = server.url.rpartition(":")
             publish.single(topic, "x", qos=1, hostname="127.0.0.1", port=int(address[2]))
-            counted = "SELECT mqtt_inbound > :before FROM project_stats WHERE project_id = :id"
-            until(lambda: platform.scalar(counted, before=before, id=project))
+            query = "SELECT mqtt_inbound > :before FROM project_stats WHERE project_id = :id"
+            until(lambda: platform.scalar(query, before=before, id=project))
             until(lambda: platform.scalar("SELECT count(*) FROM job_runs WHERE state = 'succeeded'"))
             until(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
     finally:

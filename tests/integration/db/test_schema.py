@@ -169,5 +169,5 @@ def test_the_history_of_the_catalogue_begins_with_what_earlier_versions_knew(emp
         assert sorted(map(tuple, pauses)) == [(2, "2026-10-11"), (3, "2026-10-04"), (4, "2026-01-02")]
     schema.downgrade(empty, "q2345678901m")
     with empty.connect() as connection:
-        seen = connection.execute(text("SELECT seen_from::date::text, tier FROM tiers_seen"))
-        assert sorted(map(tuple, seen)) == [("2026-10-01", "free"), ("2026-10-11", "pro")]
+        readings = connection.execute(text("SELECT seen_from::date::text, tier FROM tiers_seen"))
+        assert sorted(map(tuple, readings)) == [("2026-10-01", "free"), ("2026-10-11", "pro")]

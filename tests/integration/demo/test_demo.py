@@ -71,8 +71,8 @@ def test_an_interrupted_history_goes_on_and_holds_what_the_demo_promises(
     platform.sql("ALTER TABLE audit_log DISABLE TRIGGER USER")
     platform.sql("UPDATE audit_log SET at = :at WHERE action = 'install'", at=NOW)  # as after a migration
 
-    def stop_half_way(what: str, done: int, total: int) -> None:
-        if done > total / 2:
+    def stop_half_way(what: str, completed: int, total: int) -> None:
+        if completed > total / 2:
             raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -140,6 +140,6 @@ def test_usage_is_in_proportion_to_messages_also_where_the_platform_has_pruned_i
     engine: Engine, platform: Platform
 ) -> None:
     history.make(engine, NOW, lambda *_: None, months=0)
-    kept = platform.scalar("SELECT min(created_at) FROM logs")
-    assert Day.of(kept) == Day.of(NOW - platform_rows.RETENTION)
+    oldest = platform.scalar("SELECT min(created_at) FROM logs")
+    assert Day.of(oldest) == Day.of(NOW - platform_rows.RETENTION)
     assert platform.scalar(IN_PROPORTION)

@@ -75,9 +75,9 @@ class Client:
 
     def publish(self, count: int) -> None:
         for number in range(count):
-            sent = self.mqtt.publish(f"roboticks/1/2/3/{number}", b"x", qos=1)
+            message = self.mqtt.publish(f"roboticks/1/2/3/{number}", b"x", qos=1)
             if number % 10_000 == 9_999 or number == count - 1:
-                sent.wait_for_publish(PATIENCE)
+                message.wait_for_publish(PATIENCE)
 
     def awaited(self) -> set[str]:
         assert self.complete.wait(PATIENCE), f"{len(self.received)} of {self.expected} arrived"
@@ -190,9 +190,9 @@ def test_it_ends_with_a_starter_that_was_killed(tmp_path: Path, start: Starter, 
 
 def test_a_taken_port_is_left_to_its_taker(start: Starter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
-        running = start("iotcore", port=taken)
-        assert urlsplit(running.url).port not in (taken, None)
+        port = other.getsockname()[1]
+        running = start("iotcore", port=port)
+        assert urlsplit(running.url).port not in (port, None)
         assert running.alive
 
 

@@ -49,8 +49,8 @@ def test_it_is_set_up_as_promised(own_postgres: Path) -> None:
     assert (url.username, url.database) == ("fleetmeter", "conduit")
     assert ask(url, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user") == [False]
     names = ["data_checksums", "fsync", "listen_addresses", "max_connections", "server_encoding", "TimeZone"]
-    shown = {name: ask(url, f"SHOW {name}")[0] for name in names}
-    assert list(shown.values()) == ["on", "on", "127.0.0.1", "100", "UTF8", "UTC"]
+    settings = {name: ask(url, f"SHOW {name}")[0] for name in names}
+    assert list(settings.values()) == ["on", "on", "127.0.0.1", "100", "UTF8", "UTC"]
     assert ask(url, "SELECT datcollate FROM pg_database") == ["C"] * 4
 
 

@@ -59,10 +59,10 @@ def test_programs_that_nobody_may_reach_are_copied(
     unreachable(tmp_path, monkeypatch)
     with tempfile.TemporaryDirectory(prefix="fleetmeter-") as shared:
         monkeypatch.setattr(binaries, "SHARED", Path(shared))
-        found = binaries.find(nobody)
-        assert found.folder.is_relative_to(shared)
+        programs = binaries.find(nobody)
+        assert programs.folder.is_relative_to(shared)
         postgres.ensure_running(folder)
-        assert postgres.status(folder).version == found.version
+        assert postgres.status(folder).version == programs.version
         postgres.destroy(folder)
 
 

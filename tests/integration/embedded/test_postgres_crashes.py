@@ -49,7 +49,7 @@ def commit(folder: Path) -> None:
     engine.dispose(close=False)
 
 
-def kept(folder: Path) -> object:
+def read_answer(folder: Path) -> object:
     engine = create_engine(postgres.ensure_running(folder))
     with engine.begin() as connection:
         answer = connection.execute(text("SELECT answer FROM kept")).scalar()
@@ -68,7 +68,7 @@ def test_a_killed_server_loses_nothing_committed(folder: Path) -> None:
     url = postgres.ensure_running(folder)
     commit(folder)
     killed = kill_server(folder)
-    assert kept(folder) == 42
+    assert read_answer(folder) == 42
     assert postgres.url(folder) == url
     assert postgres.status(folder).pid != killed
 
@@ -87,7 +87,7 @@ def test_a_session_that_outlives_the_killed_server_is_awaited(folder: Path) -> N
         os.kill(session, signal.SIGCONT)
         assert starter.wait(timeout=60) == 0
         connection.invalidate()
-    assert kept(folder) == 42
+    assert read_answer(folder) == 42
 
 
 @pytest.mark.drill
@@ -110,7 +110,7 @@ def test_a_starter_killed_while_the_server_comes_up_is_taken_over_from(folder: P
     starter.wait()
     assert postgres.ensure_running(folder).database == "conduit"
     commit(folder)
-    assert kept(folder) == 42
+    assert read_answer(folder) == 42
 
 
 def test_a_reused_process_id_is_neither_believed_nor_killed(
@@ -127,7 +127,7 @@ def test_a_reused_process_id_is_neither_believed_nor_killed(
     (trace.parent / f".s.PGSQL.{url.port}.lock").write_text(f"{other.pid}\n{note}")
     assert not postgres.status(folder).running
     assert not postgres.stop(folder)
-    assert kept(folder) == 42
+    assert read_answer(folder) == 42
     assert postgres.status(folder).pid != other.pid
     assert other.poll() is None
 

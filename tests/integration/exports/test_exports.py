@@ -31,11 +31,11 @@ def test_a_month_is_one_header_and_one_row_a_project(
     assert export_month(engine, OCTOBER, output) == 3
     lines = output.read_text().splitlines()
     assert lines[0] == ",".join(Export.for_month(OCTOBER).names)
-    found = list(csv.DictReader(lines))
-    assert [int(row["project_id"]) for row in found] == projects
-    assert found[0]["total_charge"] == "30.00"
-    assert found[0]["peak_device_count"] == "", "unknown is empty, not zero"
-    assert len(found[0]["day_hashes"].split()) == 31
+    rows = list(csv.DictReader(lines))
+    assert [int(row["project_id"]) for row in rows] == projects
+    assert rows[0]["total_charge"] == "30.00"
+    assert rows[0]["peak_device_count"] == "", "unknown is empty, not zero"
+    assert len(rows[0]["day_hashes"].split()) == 31
     assert list(tmp_path.iterdir()) == [output], "nothing half-written stays"
 
 
@@ -43,10 +43,10 @@ def test_the_days_of_a_month(engine: Engine, platform: Platform, tmp_path: Path)
     closed_october(engine, platform)
     output = tmp_path / "days.csv"
     assert export_days(engine, OCTOBER, output) == 31
-    found = list(csv.DictReader(output.open()))
-    assert tuple(found[0]) == Export.for_days(OCTOBER.first, OCTOBER.last).names
-    assert [row["date"] for row in found][::30] == ["2026-10-01", "2026-10-31"]
-    assert sum(int(row["mqtt_inbound"]) for row in found) == 1_500_000
+    rows = list(csv.DictReader(output.open()))
+    assert tuple(rows[0]) == Export.for_days(OCTOBER.first, OCTOBER.last).names
+    assert [row["date"] for row in rows][::30] == ["2026-10-01", "2026-10-31"]
+    assert sum(int(row["mqtt_inbound"]) for row in rows) == 1_500_000
 
 
 def test_a_close_between_the_rows_and_the_notice_changes_neither(

@@ -20,7 +20,9 @@ from tests.support.platform import Platform, hours
 NOW = datetime.now(UTC)
 YESTERDAY = Day.of(NOW).previous()
 LATER = NOW + timedelta(hours=25)
-POSTED = "SELECT project_id, meter, quantity, usage_date, kind FROM adjustments ORDER BY project_id, meter"
+ADJUSTMENTS = (
+    "SELECT project_id, meter, quantity, usage_date, kind FROM adjustments ORDER BY project_id, meter"
+)
 
 
 def project_of(platform: Platform) -> int:
@@ -57,7 +59,7 @@ def test_a_row_committed_after_the_seal_becomes_one_adjustment(
         (project, "data_transfer_bytes", 700, YESTERDAY.date, "late_rows"),
         (project, "logs", 2, YESTERDAY.date, "late_rows"),
     ]
-    assert platform.rows(POSTED) == expected
+    assert platform.rows(ADJUSTMENTS) == expected
     assert platform.rows("SELECT project_id, date, logs, row_hash FROM daily_stats ORDER BY 1, 2") == before
     assert verify(engine).sound
 
@@ -96,7 +98,7 @@ def test_a_day_is_not_recounted_before_it_is_a_day_old(
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     assert PLATFORM_DB.recount_late(engine, NOW + timedelta(hours=23)).counts == {"days": 0, "adjustments": 0}
-    assert platform.rows(POSTED) == []
+    assert platform.rows(ADJUSTMENTS) == []
 
 
 def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine, platform: Platform) -> None:
@@ -104,7 +106,7 @@ def test_rows_taken_back_are_posted_as_less(configured: Settings, engine: Engine
     platform.sql("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id DESC LIMIT 3)")
     for _ in range(2):
         PLATFORM_DB.recount_late(engine, LATER)
-    assert platform.rows(POSTED) == [(project, "logs", -3, YESTERDAY.date, "late_rows")]
+    assert platform.rows(ADJUSTMENTS) == [(project, "logs", -3, YESTERDAY.date, "late_rows")]
     assert verify(engine).sound
 
 
@@ -115,7 +117,7 @@ def test_hours_that_were_pruned_are_left_out_and_late_rows_are_not(
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9))
     platform.logs(project, YESTERDAY.start + hours(10), 2)
     PLATFORM_DB.recount_late(engine, LATER)
-    assert platform.rows(POSTED) == [(project, "logs", 2, YESTERDAY.date, "late_rows")]
+    assert platform.rows(ADJUSTMENTS) == [(project, "logs", 2, YESTERDAY.date, "late_rows")]
 
 
 def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
@@ -124,7 +126,7 @@ def test_an_hour_that_was_pruned_in_part_takes_nothing_back(
     sealed_with(configured, engine, platform, {3: 5, 9.1: 4, 9.9: 3})
     platform.sql("DELETE FROM logs WHERE created_at < :at", at=YESTERDAY.start + hours(9.5))
     PLATFORM_DB.recount_late(engine, LATER)
-    assert platform.rows(POSTED) == []
+    assert platform.rows(ADJUSTMENTS) == []
 
 
 def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
@@ -135,7 +137,7 @@ def test_what_is_taken_back_of_a_tables_first_hour_is_posted(
     seal(configured, engine, project)
     platform.sql("DELETE FROM logs WHERE id = (SELECT min(id) FROM logs)")
     PLATFORM_DB.recount_late(engine, LATER)
-    assert platform.rows(POSTED) == [(project, "logs", -1, YESTERDAY.date, "late_rows")]
+    assert platform.rows(ADJUSTMENTS) == [(project, "logs", -1, YESTERDAY.date, "late_rows")]
 
 
 def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platform: Platform) -> None:
@@ -143,9 +145,9 @@ def test_recounts_at_once_post_once(configured: Settings, engine: Engine, platfo
     seal(configured, engine, project)
     platform.logs(project, YESTERDAY.start, 2)
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda _: PLATFORM_DB.recount_late(engine, LATER).counts, range(4)))
-    assert sum(found["adjustments"] for found in done) == 1
-    assert len(platform.rows(POSTED)) == 1
+        recounts = list(pool.map(lambda _: PLATFORM_DB.recount_late(engine, LATER).counts, range(4)))
+    assert sum(counts["adjustments"] for counts in recounts) == 1
+    assert len(platform.rows(ADJUSTMENTS)) == 1
 
 
 def test_rows_that_the_platform_pruned_take_nothing_back(

@@ -88,8 +88,8 @@ def test_a_topic_of_a_former_organization_counts_for_the_project_and_is_named(
     }
     with transaction(engine) as connection:
         add_mqtt(connection, usage, AT)
-    counted = "SELECT mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes FROM "
-    assert platform.rows(counted + "project_stats") == platform.rows(counted + "usage_hourly") == [(8, 3, 80)]
+    query = "SELECT mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes FROM "
+    assert platform.rows(query + "project_stats") == platform.rows(query + "usage_hourly") == [(8, 3, 80)]
     assert platform.rows(
         "SELECT reason, messages, sample_topics FROM unattributed_messages ORDER BY reason"
     ) == [
@@ -132,10 +132,10 @@ def test_samples_of_unattributed_topics_stay_few_and_short(engine: Engine, platf
 
 
 def test_a_sample_leaves_what_was_not_sampled_as_it_was(engine: Engine, platform: Platform) -> None:
-    known, denied = platform.project(), platform.project()
+    sampled, denied = platform.project(), platform.project()
     for samples in (
-        {known: {"s3_storage_bytes": 5}, denied: {"s3_storage_bytes": 9}},
-        {known: {"s3_storage_bytes": 7}},
+        {sampled: {"s3_storage_bytes": 5}, denied: {"s3_storage_bytes": 9}},
+        {sampled: {"s3_storage_bytes": 7}},
     ):
         with transaction(engine) as connection:
             record_gauges(connection, "s3", samples, AT)
@@ -143,7 +143,7 @@ def test_a_sample_leaves_what_was_not_sampled_as_it_was(engine: Engine, platform
         "SELECT project_id, total_s3_storage_bytes, total_docker_storage_bytes, total_storage_bytes"
         " FROM project_stats ORDER BY project_id"
     )
-    assert rows == [(known, 7, None, 7), (denied, 9, None, 9)]
+    assert rows == [(sampled, 7, None, 7), (denied, 9, None, 9)]
 
 
 def test_storage_is_the_sum_of_the_known_parts(engine: Engine, platform: Platform) -> None:

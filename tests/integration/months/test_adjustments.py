@@ -24,10 +24,10 @@ NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 
 
 def post(engine: Engine, project: int, at: datetime = NOW, offered: Plans = DEFAULT, **changes: Any) -> int:
-    given: dict[str, Any] = {"meter": None, "quantity": None, "amount": None}
-    given |= {"usage_date": date(2026, 10, 15), "reason": "late rows", "actor": "a@cli"} | changes
+    fields: dict[str, Any] = {"meter": None, "quantity": None, "amount": None}
+    fields |= {"usage_date": date(2026, 10, 15), "reason": "late rows", "actor": "a@cli"} | changes
     with transaction(engine) as connection:
-        return adjustments.post(connection, Adjustment(project, **given), offered, at)
+        return adjustments.post(connection, Adjustment(project, **fields), offered, at)
 
 
 def test_a_correction_is_paid_by_the_open_month(engine: Engine, platform: Platform) -> None:

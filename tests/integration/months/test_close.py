@@ -220,12 +220,12 @@ def test_a_counter_that_stays_silent_is_accepted_for_one_month_only(
 
 
 def test_a_tier_that_no_plan_names_stops_that_project_only(engine: Engine, platform: Platform) -> None:
-    known, unknown = fleet(platform), fleet(platform, tier="platinum")
-    for key in (known, unknown):
+    priced, unpriced = fleet(platform), fleet(platform, tier="platinum")
+    for key in (priced, unpriced):
         count(engine, key, MID_OCTOBER, 1)
     result = close(engine)
     assert result.closed == 1
-    assert "platinum" in result.blocked[unknown[1]]
+    assert "platinum" in result.blocked[unpriced[1]]
 
 
 def test_peaks_are_the_highest_sealed_level(engine: Engine, platform: Platform) -> None:
@@ -357,9 +357,11 @@ def test_verify_names_what_was_tampered_with(
     close(engine)
     assert verify(engine).sound
     tamper(platform, table, statement)
-    found = verify(engine).discrepancies
-    assert law in {discrepancy.law for discrepancy in found}
-    assert {discrepancy.project_id for discrepancy in found} - {0} == {key[1]}  # 0: sums of an organization
+    discrepancies = verify(engine).discrepancies
+    assert law in {discrepancy.law for discrepancy in discrepancies}
+    assert {discrepancy.project_id for discrepancy in discrepancies} - {0} == {
+        key[1]
+    }  # 0: sums of an organization
 
 
 def test_hours_that_nobody_sealed_are_found(engine: Engine, platform: Platform) -> None:

@@ -69,8 +69,8 @@ def use(engine: Engine, platform: Platform, project: int, logs: int, month: Mont
 
 def close(engine: Engine, project: int, month: Month, plans: Plans = IN_EUROS) -> None:
     with transaction(engine) as connection:
-        done = close_month(connection, month, [project], plans, month.end, "schedule")
-    assert (done.closed, done.blocked) == (1, {})
+        result = close_month(connection, month, [project], plans, month.end, "schedule")
+    assert (result.closed, result.blocked) == (1, {})
 
 
 def correct(
@@ -92,7 +92,7 @@ def reverse(engine: Engine, project: int, identity: int) -> int:
         return adjustments.reverse(connection, project, identity, "wrong", "a@cli", IN_EUROS, IN_NOVEMBER)
 
 
-def posted(platform: Platform, project: int) -> list[tuple[Any, ...]]:
+def read_adjustments(platform: Platform, project: int) -> list[tuple[Any, ...]]:
     query = """SELECT quantity, amount::text, currency, to_char(posted_month, 'YYYY-MM') FROM adjustments
         WHERE project_id = :id ORDER BY id"""
     return [tuple(row) for row in platform.rows(query, id=project)]
@@ -115,7 +115,7 @@ def test_a_credit_is_paid_although_the_running_month_is_within_its_allowance(
 ) -> None:
     project = closed(engine, platform, logs=1_500)
     identity = correct(engine, project, -200)
-    assert posted(platform, project) == [(-200, "-2.00", "EUR", "2026-11")]
+    assert read_adjustments(platform, project) == [(-200, "-2.00", "EUR", "2026-11")]
     with engine.connect() as connection:
         assert adjustments.describe(connection, project, identity) == "-2.00 EUR on the bill of 2026-11"
         (view,) = corrected_bills.views(connection, OCTOBER, [project])
@@ -138,7 +138,11 @@ def test_corrections_are_valued_on_top_of_each_other(engine: Engine, platform: P
     first = correct(engine, project, 200)
     correct(engine, project, 300)
     reverse(engine, project, first)
-    assert [row[:2] for row in posted(platform, project)] == [(200, "0.00"), (300, "2.00"), (-200, "-2.00")]
+    assert [row[:2] for row in read_adjustments(platform, project)] == [
+        (200, "0.00"),
+        (300, "2.00"),
+        (-200, "-2.00"),
+    ]
     assert verify(engine).discrepancies == []
 
 
@@ -165,13 +169,13 @@ def test_amounts_posted_are_the_month_rated_again_minus_its_bill(
                 reverse(engine, project, identity)
             else:
                 total += quantity
-        worth = price(total) - price(logs)
-        assert sum(Decimal(row[1]) for row in posted(platform, project)) == worth
+        amount = price(total) - price(logs)
+        assert sum(Decimal(row[1]) for row in read_adjustments(platform, project)) == amount
         with engine.connect() as connection:
             (view,) = corrected_bills.views(connection, OCTOBER, [project])
         assert view["as_corrected"]["total_charge"] == Decimal(10) + price(total)
         close(engine, project, NOVEMBER, plans)
-        assert bill(platform, project, NOVEMBER)[2] == f"{worth:.2f}"
+        assert bill(platform, project, NOVEMBER)[2] == f"{amount:.2f}"
 
     holds()
     assert verify(engine).discrepancies == []
@@ -183,11 +187,11 @@ def test_a_correction_of_a_month_that_is_not_closed_is_of_that_month(
     project = platform.project(platform.organization("paid"), created_at=OCTOBER.start)
     use(engine, platform, project, 1_500, OCTOBER)
     correct(engine, project, -200)
-    assert posted(platform, project) == [(-200, None, None, "2026-10")]
+    assert read_adjustments(platform, project) == [(-200, None, None, "2026-10")]
     close(engine, project, OCTOBER)
     assert bill(platform, project, OCTOBER) == ("10.00", "3.00", "0.00", "13.00")
     reverse(engine, project, 1)
-    assert posted(platform, project)[1] == (200, "2.00", "EUR", "2026-11")
+    assert read_adjustments(platform, project)[1] == (200, "2.00", "EUR", "2026-11")
     assert verify(engine).discrepancies == []
 
 
@@ -196,8 +200,8 @@ def test_a_correction_that_was_changed_is_named(engine: Engine, platform: Platfo
     correct(engine, project, -200)
     platform.sql("ALTER TABLE adjustments DISABLE TRIGGER USER")
     platform.sql("UPDATE adjustments SET amount = -3")
-    found = [one for one in verify(engine).discrepancies if one.law == CORRECTED]
-    assert [(one.project_id, one.period, one.expected, one.found) for one in found] == [
+    discrepancies = [one for one in verify(engine).discrepancies if one.law == CORRECTED]
+    assert [(one.project_id, one.period, one.expected, one.found) for one in discrepancies] == [
         (project, "2026-10", "-2.00", "-3")
     ]
 
@@ -207,7 +211,7 @@ def test_what_is_finer_than_the_minor_unit_is_refused(engine: Engine, platform: 
     with pytest.raises(AdjustmentRefused, match=r"finer than EUR is billed in; the smallest amount is 0\.01"):
         credit(engine, project, "-0.005")
     credit(engine, project, "-0.500")
-    assert posted(platform, project) == [(None, "-0.50", "EUR", "2026-11")]
+    assert read_adjustments(platform, project) == [(None, "-0.50", "EUR", "2026-11")]
     yen = plans_in(("2026-01-01", "JPY"))
     with pytest.raises(AdjustmentRefused, match="the smallest amount is 1"):
         credit(engine, closed(engine, platform, 0, yen), "0.5", yen)
@@ -223,7 +227,7 @@ def test_a_correction_in_another_currency_is_refused(engine: Engine, platform: P
         correct(engine, project, -200, plans=changed)
     with pytest.raises(AdjustmentRefused, match="2026-10 is billed in EUR, not in USD"):
         credit(engine, project, "-5", currency="USD")
-    assert posted(platform, project) == []
+    assert read_adjustments(platform, project) == []
 
 
 def post_late(engine: Engine, project: int, quantity: int) -> int:
@@ -235,7 +239,7 @@ def post_late(engine: Engine, project: int, quantity: int) -> int:
 def test_a_late_row_is_worth_what_it_adds_to_its_month(engine: Engine, platform: Platform) -> None:
     project = closed(engine, platform, logs=1_500)
     assert post_late(engine, project, 7) == 1
-    assert posted(platform, project) == [(7, "0.07", "EUR", "2026-11")]
+    assert read_adjustments(platform, project) == [(7, "0.07", "EUR", "2026-11")]
     assert verify(engine).discrepancies == []
 
 
@@ -254,7 +258,7 @@ def test_a_late_row_in_another_currency_is_kept_and_named(engine: Engine, platfo
     project = closed(engine, platform, logs=1_500)
     changed = plans_in(("2026-01-01", "EUR"), ("2026-11-01", "USD"))
     post_late(engine, project, 700)
-    assert posted(platform, project) == [(700, "7.00", "EUR", "2026-11")]
+    assert read_adjustments(platform, project) == [(700, "7.00", "EUR", "2026-11")]
     for is_closed in (False, True):
         if is_closed:
             close(engine, project, NOVEMBER, changed)

@@ -39,8 +39,8 @@ def close(engine: Engine, project: int) -> Closed:
 
 def state(engine: Engine) -> tuple[str, str]:
     with transaction(engine) as connection:
-        (found,) = gaps.statuses(connection, OCTOBER, OCTOBER.end, plans.load(None))
-        return found.state, found.reason or f"by {found.closed_by} at {found.closed_at}"
+        (status,) = gaps.statuses(connection, OCTOBER, OCTOBER.end, plans.load(None))
+        return status.state, status.reason or f"by {status.closed_by} at {status.closed_at}"
 
 
 def test_an_accepted_gap_lets_the_month_close_and_says_who_and_why(
@@ -99,9 +99,9 @@ def test_a_blocked_close_names_what_is_at_risk_as_an_estimate(
     configured: Settings, engine: Engine, platform: Platform
 ) -> None:
     project = blind(engine, platform)
-    done = runs.run_now(configured, engine, "monthly", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
-    assert done.result["closed"] == 0
-    [sentence] = done.result["charge_at_risk"]
+    outcome = runs.run_now(configured, engine, "monthly", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
+    assert outcome.result["closed"] == 0
+    [sentence] = outcome.result["charge_at_risk"]
     assert sentence.startswith(f"project {project}: about ")
     assert "estimate" in sentence
 
@@ -118,19 +118,19 @@ def test_how_a_month_stands_is_one_query(engine: Engine, platform: Platform) -> 
     with transaction(engine) as connection:
         close_month(connection, OCTOBER, [odd], plans.load(None), OCTOBER.end, "a@cli")
         blocked = blockers.blocked(connection, OCTOBER, [project, odd, later])
-        found = {
+        statuses = {
             one.project_id: one for one in gaps.statuses(connection, OCTOBER, OCTOBER.end, plans.load(None))
         }
     rows = {row.project_id: row for row in platform.rows(ask, at=OCTOBER.end)}
     assert set(blocked) == {number for number, row in rows.items() if row.state == "blocked"}
     assert "mqtt was blind from 2026-10-15" in rows[project].reason
-    assert found[odd].state == "blocked"
-    assert "no tier 'platinum'" in (found[odd].reason or "")
+    assert statuses[odd].state == "blocked"
+    assert "no tier 'platinum'" in (statuses[odd].reason or "")
     assert later not in rows
     platform.sql("UPDATE gaps SET covered_at = now()")
     close(engine, project)
-    done = {row.project_id: row for row in platform.rows(ask, at=OCTOBER.end)}[project]
-    assert (done.state, done.reason, done.closed_by) == ("closed", None, "a@cli")
+    closed = {row.project_id: row for row in platform.rows(ask, at=OCTOBER.end)}[project]
+    assert (closed.state, closed.reason, closed.closed_by) == ("closed", None, "a@cli")
 
 
 def test_the_risk_of_a_project_without_a_price_is_unknown(engine: Engine, platform: Platform) -> None:
@@ -146,5 +146,5 @@ def test_the_risk_of_a_project_without_a_price_is_unknown(engine: Engine, platfo
         }
     )
     with engine.connect() as connection:
-        (told,) = gaps.at_risk_in(connection, OCTOBER, [project], priceless)
-    assert "no price" in told
+        (sentence,) = gaps.at_risk_in(connection, OCTOBER, [project], priceless)
+    assert "no price" in sentence

@@ -56,13 +56,13 @@ def test_the_installations_own_month_is_billed_however_late_the_first_run_is(
 ) -> None:
     platform.installed(datetime(2026, 9, 30, 23, 50, tzinfo=UTC))
     organization = platform.organization("starter")
-    lasting, ended, gone, new = (
+    lasting, ended, ended_before, new = (
         platform.project(organization, created_at=created)
         for created in ("2025-06-01Z", "2025-06-01Z", "2025-06-01Z", "2026-09-30T23:52Z")
     )
     platform.deactivate(ended, datetime(2026, 9, 20, 3, tzinfo=UTC))
-    platform.deactivate(gone, datetime(2026, 8, 20, 3, tzinfo=UTC))
-    for project, logs in ((lasting, 500), (ended, 300), (gone, 100)):
+    platform.deactivate(ended_before, datetime(2026, 8, 20, 3, tzinfo=UTC))
+    for project, logs in ((lasting, 500), (ended, 300), (ended_before, 100)):
         platform.logs(project, datetime(2026, 8, 15, 12, tzinfo=UTC), logs)
         platform.logs(project, datetime(2026, 9, 15, 12, tzinfo=UTC), logs)
     platform.logs(new, datetime(2026, 9, 30, 23, 53, tzinfo=UTC), 7)
@@ -83,8 +83,8 @@ def test_history_makes_no_bill_and_is_in_no_total(
     configured: Settings, engine: Engine, platform: Platform, project: int
 ) -> None:
     before = totals(platform)
-    done = runs.run_now(configured, engine, "backfill", INSTALLED, arguments=JULY)
-    assert done.result["days_sealed"] == 31
+    outcome = runs.run_now(configured, engine, "backfill", INSTALLED, arguments=JULY)
+    assert outcome.result["days_sealed"] == 31
     assert totals(platform) == before
     assert verify(engine).sound
     preview = runs.run_now(configured, engine, "monthly", AT, dry_run=True)
@@ -116,14 +116,14 @@ def test_history_is_in_no_limit(
 def test_history_is_billed_where_that_was_asked_for_and_nowhere_else(
     configured: Settings, engine: Engine, platform: Platform, project: int
 ) -> None:
-    asked = {**JULY, "bill": True}
-    preview = runs.run_now(configured, engine, "backfill", AT, arguments=asked, dry_run=True)
+    arguments = {**JULY, "bill": True}
+    preview = runs.run_now(configured, engine, "backfill", AT, arguments=arguments, dry_run=True)
     next_close = preview.result["preview"]["next_close"]
     assert [(bill["month"], bill["days"]) for bill in next_close["bills"]] == [
         ("2026-07", 31),
         ("2026-09", 30),
     ]
-    runs.run_now(configured, engine, "backfill", AT, arguments=asked)
+    runs.run_now(configured, engine, "backfill", AT, arguments=arguments)
     assert totals(platform)[0] == 70 + 90
     assert verify(engine).sound
     runs.run_now(configured, engine, "monthly", AT)

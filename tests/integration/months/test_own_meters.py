@@ -101,15 +101,15 @@ def test_hours_become_a_day_a_month_a_bill_and_lifetime(engine: Engine, project:
             text("SELECT meters FROM daily_stats WHERE meters <> '{}' ORDER BY date")
         ).all()
         live = connection.execute(text("SELECT meters, lifetime_meters FROM project_stats")).one()
-        shown = "\n".join(render(explain(connection, project, OCTOBER)))
+        lines = "\n".join(render(explain(connection, project, OCTOBER)))
     assert days == [{"query_seconds": 130, "robots_online": 8}, {"query_seconds": 90, "robots_online": 4}]
     assert bill.meters == {"query_seconds": 220, "robots_online": 8}
     assert str(bill.total_charge) == "76.00"
     assert live.meters == {"query_seconds": 7, "robots_online": 6}
     assert live.lifetime_meters == {"query_seconds": 220, "robots_online": 8}
-    assert "Query time" in shown
-    assert "10.00 + overage 66.00" in shown
-    assert "12:00                60" in shown
+    assert "Query time" in lines
+    assert "10.00 + overage 66.00" in lines
+    assert "12:00                60" in lines
     assert verify(engine).discrepancies == []
     close(engine, project, offered, OCTOBER.next())
     with engine.connect() as connection:
@@ -149,8 +149,8 @@ def correct(
     engine: Engine, project: int, meter: str, quantity: int, about: date, offered: Plans, at: datetime
 ) -> int:
     with transaction(engine) as connection:
-        wanted = Adjustment(project, meter, quantity, None, about, "metered twice", "ann@example.com")
-        return adjustments.post(connection, wanted, offered, at)
+        adjustment = Adjustment(project, meter, quantity, None, about, "metered twice", "ann@example.com")
+        return adjustments.post(connection, adjustment, offered, at)
 
 
 def test_corrections_of_own_meters_are_worth_what_they_say(
@@ -238,8 +238,8 @@ def test_a_meter_that_left_the_file_stays_and_keeps_its_aggregation(
 ) -> None:
     report(engine, project, MID, query_seconds=150, robots_online=6)
     changed = replace(METERS["robots_online"], aggregation="sum")
-    kept = pytest.raises(SettingsError, match="robots_online has usage with the aggregation max")
-    with kept, transaction(engine) as connection:
+    refusal = pytest.raises(SettingsError, match="robots_online has usage with the aggregation max")
+    with refusal, transaction(engine) as connection:
         own_meters.declare(connection, {"robots_online": changed}, MID)
     with transaction(engine) as connection:
         own_meters.declare(connection, {}, MID)

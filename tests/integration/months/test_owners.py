@@ -212,9 +212,9 @@ def test_an_owner_that_the_platform_deleted_blocks_the_month_by_name(
     after = OCTOBER.end + timedelta(minutes=5)
     why = f"project {project} belonged on 2026-10-31 to organization {seller}, which the platform has deleted"
     for job in ("daily", "monthly"):
-        done = runs.run_now(configured, engine, job, after)
-        assert (done.exit_code, [error["project_id"] for error in done.errors]) == (1, [project])
-        assert why in done.errors[0]["error"]
+        outcome = runs.run_now(configured, engine, job, after)
+        assert (outcome.exit_code, [error["project_id"] for error in outcome.errors]) == (1, [project])
+        assert why in outcome.errors[0]["error"]
     assert platform.rows("SELECT project_id FROM monthly_stats") == [(other,)]
     with transaction(engine) as connection:
         reasons = {

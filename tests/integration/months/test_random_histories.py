@@ -29,19 +29,19 @@ FINAL: list[Step] = [
 ]
 
 
-def check(url: URL, folder: Path, drawn: Installation) -> None:
+def check(url: URL, folder: Path, installation: Installation) -> None:
     """Play histories to the product and to the calculator; their bills agree, and every law holds."""
-    (folder / "plans.toml").write_text(histories.plan_file(drawn.plans, drawn.prorate))
+    (folder / "plans.toml").write_text(histories.plan_file(installation.plans, installation.prorate))
     address = url.render_as_string(hide_password=False)
     settings = load_settings(database_url=address, plans=folder / "plans.toml", clock_tolerance=1e12)
     engine = open_engine(settings)
     try:
-        player = Player(settings, engine, len(drawn.histories))
-        player.platform.installed(drawn.installed)
-        for step in drawn.steps() + FINAL:
+        player = Player(settings, engine, len(installation.histories))
+        player.platform.installed(installation.installed)
+        for step in installation.steps() + FINAL:
             player.play(step)
-        assert bills_of(player) == expected(player, drawn), pformat((player.played, drawn))
-        assert verify(engine).discrepancies == [], pformat((player.played, drawn))
+        assert bills_of(player) == expected(player, installation), pformat((player.played, installation))
+        assert verify(engine).discrepancies == [], pformat((player.played, installation))
     finally:
         engine.dispose()
 
@@ -51,15 +51,15 @@ def bills_of(player: Player) -> dict[tuple[int, date], tuple[int, Decimal]]:
     return {(row[0], row[1]): (row[2], Decimal(row[3])) for row in player.platform.rows(query)}
 
 
-def expected(player: Player, drawn: Installation) -> dict[tuple[int, date], tuple[int, Decimal]]:
+def expected(player: Player, installation: Installation) -> dict[tuple[int, date], tuple[int, Decimal]]:
     projects = {}
     for number, project in enumerate(player.projects):
         owner, created = histories.PROJECTS[number % len(histories.PROJECTS)]
         owner += number // len(histories.PROJECTS) * histories.ORGANIZATIONS
-        opened = max(created.date(), drawn.first_day)
+        opened = max(created.date(), installation.first_day)
         projects[project] = Project(player.organizations[owner], created.date(), opened)
     tiers = dict.fromkeys(player.organizations, histories.TIERS[0])
-    calculator = Calculator(drawn.plans, drawn.prorate, tiers, projects)
+    calculator = Calculator(installation.plans, installation.prorate, tiers, projects)
     for step in player.played:
         calculator.play(step)
     return {
@@ -86,12 +86,12 @@ def test_bills_agree_with_an_independent_calculator(
         database=None,
         phases=[Phase.generate],  # an installation takes seconds: to shrink one would take minutes
     )
-    @given(drawn=histories.installation(HISTORIES))
-    def agree(drawn: Installation) -> None:
+    @given(installation=histories.installation(HISTORIES))
+    def agree(installation: Installation) -> None:
         name = f"history_{uuid.uuid4().hex[:12]}"
         admin.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
         try:
-            check(server.set(database=name), tmp_path, drawn)
+            check(server.set(database=name), tmp_path, installation)
         finally:
             admin.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 

@@ -32,7 +32,7 @@ MONTHS = revenue.last_months(OCTOBER.previous(), 3)
 @pytest.fixture
 def bills(engine: Engine, platform: Platform) -> list[dict[str, Any]]:
     chance, (original,) = random.Random(7), closed_october(engine, platform)
-    made = []
+    rows = []
     for tier in ("free", "starter", "pro"):
         organization = platform.organization(tier)
         for number in range(4):
@@ -40,10 +40,10 @@ def bills(engine: Engine, platform: Platform) -> list[dict[str, Any]]:
             for month in MONTHS:
                 row = {"project": project, "organization": organization, "tier": tier, "original": original}
                 row |= {"year": month.year, "month": month.month, "currency": ("EUR", "USD")[number % 2]}
-                made.append(row | {"total": Decimal(chance.randint(-500, 99_999)) / 100})
+                rows.append(row | {"total": Decimal(chance.randint(-500, 99_999)) / 100})
     with engine.begin() as connection:
-        connection.execute(COPY, made)
-    return made
+        connection.execute(COPY, rows)
+    return rows
 
 
 @pytest.mark.parametrize("by", ["total", "tier", "organization", "project"])

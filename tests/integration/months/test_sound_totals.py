@@ -52,9 +52,9 @@ def insert(platform: Platform, project: int, quantity: int, month: Month) -> Non
 
 def blocked(engine: Engine, project: int, month: Month) -> str:
     with transaction(engine) as connection:
-        done = close_month(connection, month, [project], OFFERED, month.end, "a@cli")
-    assert done.closed == 0
-    return done.blocked[project]
+        result = close_month(connection, month, [project], OFFERED, month.end, "a@cli")
+    assert result.closed == 0
+    return result.blocked[project]
 
 
 def test_an_open_month_gives_back_no_more_than_was_used(engine: Engine, platform: Platform) -> None:
@@ -94,8 +94,8 @@ def test_a_bill_with_a_negative_total_is_named(engine: Engine, platform: Platfor
     close(engine, [project], OCTOBER)
     platform.sql("ALTER TABLE monthly_stats DISABLE TRIGGER USER")
     platform.sql("UPDATE monthly_stats SET mqtt_inbound = -1, meters = '{\"jobs\": -2}'")
-    found = [one for one in verify(engine).discrepancies if one.law == NEGATIVE]
-    assert [(one.project_id, one.period, one.meter, one.found) for one in found] == [
+    discrepancies = [one for one in verify(engine).discrepancies if one.law == NEGATIVE]
+    assert [(one.project_id, one.period, one.meter, one.found) for one in discrepancies] == [
         (project, "2026-10", "jobs", "-2"),
         (project, "2026-10", "mqtt_inbound", "-1"),
     ]

@@ -77,8 +77,8 @@ def test_messages_count_by_the_databases_clock_while_the_hosts_is_wrong(
     running.finish()
     [(hour,)] = platform.rows(HOURS)
     assert before <= hour <= Hour.of(datetime.now(UTC)).start
-    [(seen,)] = platform.rows("SELECT last_seen_at FROM mqtt_sessions")
-    assert abs(seen - datetime.now(UTC)) < timedelta(minutes=1)
+    [(last_seen_at,)] = platform.rows("SELECT last_seen_at FROM mqtt_sessions")
+    assert abs(last_seen_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_a_clock_that_jumps_ahead_and_back_counts_in_the_right_hour_from_the_next_message_on(

@@ -100,8 +100,8 @@ def test_verify_names_devices_that_have_more_than_their_project(
 ) -> None:
     add(engine, 5, row(owned, "arm", 10))
     platform.sql("UPDATE device_usage_daily SET mqtt_inbound = 11")
-    (found,) = verify(engine).discrepancies
-    assert (found.project_id, found.period, found.meter, found.found) == (
+    (discrepancy,) = verify(engine).discrepancies
+    assert (discrepancy.project_id, discrepancy.period, discrepancy.meter, discrepancy.found) == (
         owned[1],
         str(DAY),
         "mqtt_inbound",
@@ -129,13 +129,13 @@ def test_an_organization_sees_the_days_that_it_owned(
     engine: Engine, platform: Platform, owned: tuple[int, int]
 ) -> None:
     add(engine, 5, row(owned, "arm", 10))
-    for organization, seen in ((owned[0], 1), (owned[0] + 1, 0)):
+    for organization, visible_rows in ((owned[0], 1), (owned[0] + 1, 0)):
         with engine.begin() as connection:
             connection.execute(
                 text("SELECT set_config('fleetmeter.organizations', :ids, true)"),
                 {"ids": f"{{{organization}}}"},
             )
-            assert connection.scalar(text("SELECT count(*) FROM device_usage_daily")) == seen
+            assert connection.scalar(text("SELECT count(*) FROM device_usage_daily")) == visible_rows
 
 
 @pytest.fixture

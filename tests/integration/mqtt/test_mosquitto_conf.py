@@ -93,8 +93,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "devices.acl").write_text("".join(access))
     (tmp_path / "passwords").touch(mode=0o600)
     for user in ("fleetmeter", "platform"):
-        made = ["mosquitto_passwd", "-b", "passwords", user, "secret"]
-        subprocess.run(made, check=True, cwd=tmp_path)
+        command_line = ["mosquitto_passwd", "-b", "passwords", user, "secret"]
+        subprocess.run(command_line, check=True, cwd=tmp_path)
     here = Site(tmp_path, *free_ports())
     (tmp_path / "mosquitto.conf").write_text(moved(here))
     kind.account.own(tmp_path, *tmp_path.iterdir())

@@ -124,9 +124,9 @@ def test_a_project_whose_total_overflows_stops_no_other(
     )
     for _ in range(2):
         writer(store).flush(Batch(_of(organization, project, full), Cut((b"\0\7",), 7, 1)))
-    counted = "SELECT mqtt_inbound FROM project_stats WHERE project_id = :p"
-    assert platform.scalar(counted, p=project) == 3 * 7
-    assert platform.scalar(counted, p=full) == 7
+    query = "SELECT mqtt_inbound FROM project_stats WHERE project_id = :p"
+    assert platform.scalar(query, p=project) == 3 * 7
+    assert platform.scalar(query, p=full) == 7
     assert platform.rows("SELECT reason, messages, sample_topics FROM unattributed_messages") == [
         ("malformed_topic", 9, ["malformed"]),
         ("refused", 14, ["a/topic"]),

@@ -23,7 +23,7 @@ LARGEST = 2**63 - 1
 AT = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 SEALED = Day.of(AT).end
 NOVEMBER = Month.parse("2026-11")
-COUNTED = "SELECT project_id, logs, docker_upload_bytes FROM project_stats ORDER BY project_id"
+TOTALS = "SELECT project_id, logs, docker_upload_bytes FROM project_stats ORDER BY project_id"
 
 
 def pair(platform: Platform) -> tuple[int, int]:
@@ -69,14 +69,14 @@ def test_a_sum_that_cannot_be_counted_leaves_out_its_project_and_table_only(
     result = PLATFORM_DB.refresh(configured, engine, AT)
     assert (list(result.failures), result.problem, result.projects) == ([odd], None, 1)
     assert "data_transfers: " in str(result.failures[odd])
-    assert platform.rows(COUNTED) == [(odd, 2, 0), (sound, 2, 7)]
+    assert platform.rows(TOTALS) == [(odd, 2, 0), (sound, 2, 7)]
     measured = "SELECT platform_db_measured_at FROM project_stats ORDER BY project_id"
     assert platform.rows(measured) == [(None,), (AT,)], "unknown is not zero"
     recorded = "SELECT measured->'platform_db_failed' FROM usage_hourly WHERE measured ? 'platform_db_failed'"
     assert [row[0]["kind"] for row in platform.rows(recorded)] == ["failed"]
     platform.sql("DELETE FROM data_transfers WHERE bytes NOT IN (7)")
     assert PLATFORM_DB.refresh(configured, engine, AT + hours(1)).failures == {}
-    assert platform.rows(COUNTED) == [(odd, 2, 7), (sound, 2, 7)]
+    assert platform.rows(TOTALS) == [(odd, 2, 7), (sound, 2, 7)]
     assert verify(engine).sound
 
 
@@ -92,7 +92,7 @@ def test_a_total_that_would_not_fit_beside_the_lifetime_is_left_out(
     )
     result = PLATFORM_DB.refresh(configured, engine, AT)
     assert str(result.failures[odd]) == "data_transfers: the sum does not fit in 64 bits; correct the rows"
-    assert platform.rows(COUNTED) == [(odd, 2, 0), (sound, 2, 7)]
+    assert platform.rows(TOTALS) == [(odd, 2, 0), (sound, 2, 7)]
 
 
 def test_a_sum_that_fits_is_counted_exactly(configured: Settings, engine: Engine, platform: Platform) -> None:
@@ -101,7 +101,7 @@ def test_a_sum_that_fits_is_counted_exactly(configured: Settings, engine: Engine
     platform.transfer(project, "docker_upload", 1, AT - hours(3))
     for later in range(2):
         assert PLATFORM_DB.refresh(configured, engine, AT + hours(later)).failures == {}
-    assert platform.rows(COUNTED) == [(project, 0, LARGEST)]
+    assert platform.rows(TOTALS) == [(project, 0, LARGEST)]
 
 
 @pytest.mark.parametrize("size", [-1, LARGEST], ids=["negative", "beyond 64 bits"])
@@ -139,8 +139,8 @@ def test_a_day_read_in_part_blocks_its_month_until_it_is_recounted(
     platform.sql("DELETE FROM data_transfers WHERE bytes < 0")
     recount = PLATFORM_DB.recount_late(engine, two_days_on + hours(1))
     assert (recount.days, recount.adjustments, recount.failures) == (1, 1, {})
-    posted = "SELECT project_id, meter, quantity, usage_date FROM adjustments"
-    assert platform.rows(posted) == [(odd, "docker_upload_bytes", 7, date(2026, 11, 24))]
+    adjustments = "SELECT project_id, meter, quantity, usage_date FROM adjustments"
+    assert platform.rows(adjustments) == [(odd, "docker_upload_bytes", 7, date(2026, 11, 24))]
     PLATFORM_DB.refresh(configured, engine, NOVEMBER.end + hours(1))
     assert close(engine).blocked == {}
 
@@ -174,7 +174,7 @@ def test_a_statement_timeout_is_said_to_be_one_and_the_other_sources_are_read(
     assert any("logs: canceling statement due to statement timeout" in error for error in errors), errors
     assert outcome.result["sources"]["s3"] == "s3 is not configured"
     platform.sql(f"ALTER DATABASE {database} RESET statement_timeout")
-    assert [row[2] for row in platform.rows(COUNTED)] == [7, 7], "the other tables are counted"
+    assert [row[2] for row in platform.rows(TOTALS)] == [7, 7], "the other tables are counted"
 
 
 def test_a_source_that_fails_in_an_unexpected_way_leaves_the_others(

@@ -86,11 +86,11 @@ def test_an_hour_in_which_nothing_happened_is_measured(
 
 def test_levels_are_sampled(configured: Settings, engine: Engine, platform: Platform) -> None:
     project = platform.project()
-    for seen in (AT - hours(1), AT - hours(23), AT - hours(25), None):
+    for last_seen_at in (AT - hours(1), AT - hours(23), AT - hours(25), None):
         platform.sql(
             "INSERT INTO devices (project_id, name, last_seen_at, created_at) VALUES (:id, 'd', :seen, :at)",
             id=project,
-            seen=seen,
+            seen=last_seen_at,
             at=AT - hours(100),
         )
     platform.logs(project, AT - hours(5), 3, size_bytes=50)
@@ -184,16 +184,16 @@ def test_each_table_is_one_statement_by_its_index_however_many_projects(
     for _ in range(30):
         platform.logs(platform.project(organization, created_at=AT - hours(24)), AT - hours(1))
     PLATFORM_DB.refresh(configured, engine, AT)
-    asked: list[str] = []
+    statements: list[str] = []
 
-    def note(*given: Any) -> None:
-        asked.append(given[2])
+    def note(*arguments: Any) -> None:
+        statements.append(arguments[2])
 
     event.listen(engine, "before_cursor_execute", note)
     PLATFORM_DB.refresh(configured, engine, AT + hours(0.2))
     for table in TABLES:
-        counted = [statement for statement in asked if f"FROM {table} WHERE" in statement]
-        assert len(counted) == (2 if table == "logs" else 1), "logs: counted, and their newest bytes"
+        counts = [statement for statement in statements if f"FROM {table} WHERE" in statement]
+        assert len(counts) == (2 if table == "logs" else 1), "logs: counted, and their newest bytes"
     platform.sql(
         """INSERT INTO logs (project_id, size_bytes, created_at) SELECT min(id), 1,
             now() - n * interval '1 min' FROM projects, generate_series(1, 20000) n GROUP BY n"""

@@ -117,8 +117,8 @@ class Books(RuleBasedStateMachine):
             rows = self.platform.rows(
                 "SELECT project_id, mqtt_inbound + lifetime_mqtt_inbound FROM project_stats"
             )
-            held = dict.fromkeys(self.counted, 0) | {project: total for project, total in rows}
-            assert {project: held[project] for project in self.counted} == self.counted
+            totals = dict.fromkeys(self.counted, 0) | {project: total for project, total in rows}
+            assert {project: totals[project] for project in self.counted} == self.counted
 
 
 @pytest.mark.timeout(3600)

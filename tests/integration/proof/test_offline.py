@@ -218,17 +218,17 @@ def test_a_superusers_edit_shows_against_an_export(
 ) -> None:
     """Whoever rewrites a bill and its seal in the database breaks the seal that finance has."""
     (project,) = closed_october(engine, platform)
-    kept, _ = exported(engine, tmp_path)
+    months_file, _ = exported(engine, tmp_path)
     platform.sql(
         f"""ALTER TABLE monthly_stats DISABLE TRIGGER USER;
         UPDATE monthly_stats SET plan_fee = 0.01, total_charge = 1.01;
         UPDATE monthly_stats b SET seal = {SEAL} FROM (
             SELECT string_agg(row_hash, E'\\n' ORDER BY date) AS hashes FROM daily_stats) days"""
     )
-    told = {discrepancy.law for discrepancy in verify(engine).discrepancies}
-    assert told == {RATED}, "every hash agrees again; only the stored plan gives another fee"
-    (shown,) = (found for found in verify(engine, exported=[kept]).discrepancies if found.law != RATED)
-    assert (shown.law, shown.project_id, shown.period) == (EXPORTED, project, "2026-10")
+    laws = {discrepancy.law for discrepancy in verify(engine).discrepancies}
+    assert laws == {RATED}, "every hash agrees again; only the stored plan gives another fee"
+    (rewritten,) = (each for each in verify(engine, exported=[months_file]).discrepancies if each.law != RATED)
+    assert (rewritten.law, rewritten.project_id, rewritten.period) == (EXPORTED, project, "2026-10")
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_a_bill_that_another_rating_does_not_give_is_named(engine: Engine, platf
                 " total_charge = total_charge - 1"
             )
         )
-    found = [d for d in verify(engine).discrepancies if d.law == RATED]
-    assert [(d.meter, d.expected, d.found) for d in found] == [("overage_charge", "1.00", "0.00")]
+    discrepancies = [d for d in verify(engine).discrepancies if d.law == RATED]
+    assert [(d.meter, d.expected, d.found) for d in discrepancies] == [("overage_charge", "1.00", "0.00")]
 
 
 def test_a_plan_version_that_was_edited_is_named(engine: Engine, platform: Platform) -> None:
@@ -275,8 +275,8 @@ def test_a_plan_version_that_was_edited_is_named(engine: Engine, platform: Platf
         connection.execute(
             text("""UPDATE plan_versions SET content = jsonb_set(content, '{tiers,starter,fee}', '"1"')""")
         )
-    found = {d.meter for d in verify(engine).discrepancies if d.law == RATED}
-    assert found == {"hash", "plan_fee"}
+    names = {d.meter for d in verify(engine).discrepancies if d.law == RATED}
+    assert names == {"hash", "plan_fee"}
 
 
 def test_a_plan_version_that_is_none_any_more_is_named(engine: Engine, platform: Platform) -> None:
@@ -284,8 +284,8 @@ def test_a_plan_version_that_is_none_any_more_is_named(engine: Engine, platform:
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE plan_versions DISABLE TRIGGER USER"))
         connection.execute(text("UPDATE plan_versions SET content = '{}'"))
-    found = {d.meter for d in verify(engine).discrepancies if d.law == RATED}
-    assert found == {"content", "plan_version"}
+    names = {d.meter for d in verify(engine).discrepancies if d.law == RATED}
+    assert names == {"content", "plan_version"}
     with engine.connect() as connection, pytest.raises(PlanError, match="it was rewritten"):
         explain.explain(connection, project, OCTOBER)
 

@@ -71,17 +71,20 @@ def test_verify_names_the_value_of_a_sum_that_is_wrong(engine: Engine, platform:
     platform.sql("UPDATE organization_days SET mqtt_inbound = 31")
     platform.sql("DELETE FROM project_months WHERE project_id = :id", id=ids[1])
     platform.sql("UPDATE tier_days SET mqtt_inbound = 32, meters = '[]'")
-    found = [str(each) for each in verify(engine).discrepancies]
+    discrepancies = [str(each) for each in verify(engine).discrepancies]
     assert (
         f"days by organization = its projects' days: 2026-11-22, organization {organization}, pro,"
-        " mqtt_inbound: expected 30, found 31" in found
+        " mqtt_inbound: expected 30, found 31" in discrepancies
     )
     assert (
         "days by tier = its organizations' days: 2026-11-22, pro, mqtt_inbound: expected 31, found 32"
-        in found
+        in discrepancies
     )
-    assert "days by tier = its organizations' days: 2026-11-22, pro, meters: expected {}, found []" in found
-    assert any("project " + str(ids[1]) in line and "months by project" in line for line in found)
+    assert (
+        "days by tier = its organizations' days: 2026-11-22, pro, meters: expected {}, found []"
+        in discrepancies
+    )
+    assert any("project " + str(ids[1]) in line and "months by project" in line for line in discrepancies)
     with engine.begin() as connection:
         connection.execute(text("SELECT fleetmeter_summarize('2026-11-01', '2026-12-01')"))
     assert verify(engine).discrepancies == []
@@ -114,11 +117,11 @@ def test_an_upgrade_fills_the_sums_by_tier_with_what_is_sealed(engine: Engine, p
         FROM projects WHERE id = ANY(:ids)"""
     platform.sql(day, ids=[*ids, other])
     query = "SELECT to_jsonb(t) FROM tier_days t ORDER BY date, tier"
-    kept = [dict(row[0]) for row in platform.rows(query)]
+    rows_before = [dict(row[0]) for row in platform.rows(query)]
     schema.downgrade(engine, "pastmonths01")
     platform.sql(day.replace("11-23", "11-24"), ids=ids)  # by the trigger as it was
     schema.migrate(engine)
-    assert [dict(row[0]) for row in platform.rows(query)][:2] == kept
+    assert [dict(row[0]) for row in platform.rows(query)][:2] == rows_before
     assert [row[0] for row in platform.rows("SELECT projects FROM tier_days ORDER BY date")] == [3, 4, 3]
     assert not {each.law for each in verify(engine).discrepancies} & {*SUMMARY_LAWS}
     with engine.connect() as connection:

@@ -101,8 +101,10 @@ def test_what_a_superuser_changed_is_named(
     decided(engine, platform)
     assert verify(engine).discrepancies == []
     tampered(platform, table, statement)
-    told = [(found.law, found.period) for found in verify(engine).discrepancies]
-    assert any(broken.startswith(law) and period.startswith(where) for broken, period in told), told
+    broken_laws = [(discrepancy.law, discrepancy.period) for discrepancy in verify(engine).discrepancies]
+    assert any(broken.startswith(law) and period.startswith(where) for broken, period in broken_laws), (
+        broken_laws
+    )
 
 
 def exported(engine: Engine, folder: Path, kind: str) -> tuple[Path, Path]:
@@ -179,11 +181,15 @@ def test_a_bill_deleted_or_sealed_anew_shows_against_the_export(
     assert verify(engine, exported=[months, days]).sound
     tampered(platform, "monthly_stats", "DELETE FROM monthly_stats")
     assert verify(engine).sound
-    (found,) = verify(engine, exported=[months, days]).discrepancies
-    assert (found.project_id, found.period, found.found) == (project, "2026-10", "no such row")
+    (discrepancy,) = verify(engine, exported=[months, days]).discrepancies
+    assert (discrepancy.project_id, discrepancy.period, discrepancy.found) == (
+        project,
+        "2026-10",
+        "no such row",
+    )
     tampered(platform, "daily_stats", f"UPDATE daily_stats SET device_count = 1 WHERE day = 3; {REHASH}")
-    found = verify(engine, exported=[days]).discrepancies[-1]
-    assert (found.law, found.period, found.meter) == (EXPORTED, "2026-10-03", "row_hash")
+    discrepancy = verify(engine, exported=[days]).discrepancies[-1]
+    assert (discrepancy.law, discrepancy.period, discrepancy.meter) == (EXPORTED, "2026-10-03", "row_hash")
 
 
 @pytest.mark.parametrize(

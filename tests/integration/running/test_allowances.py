@@ -30,8 +30,8 @@ def used(engine: Engine, near: float) -> list[tuple[int, int]]:
     versions = in_month(plans.load(None), Month.of(NOVEMBER))
     with transaction(engine) as connection:
         behind = bool(due_months(connection, NOVEMBER))
-        found = allowances.projects(connection, versions, NOVEMBER, near, behind)
-    return [(row["project_id"], row["used"]) for row in found if row["meter"] == "mqtt_inbound"]
+        rows = allowances.projects(connection, versions, NOVEMBER, near, behind)
+    return [(row["project_id"], row["used"]) for row in rows if row["meter"] == "mqtt_inbound"]
 
 
 def test_a_month_that_is_not_closed_is_taken_out(engine: Engine, platform: Platform) -> None:

@@ -32,9 +32,9 @@ def offered(included: int, limit: str = "soft") -> Plans:
     return Plans.model_validate({"versions": [version]})
 
 
-def limits(engine: Engine, terms: Plans, wanted: LimitsQuery, at: datetime = AT) -> list[Any]:
+def limits(engine: Engine, terms: Plans, query: LimitsQuery, at: datetime = AT) -> list[Any]:
     with engine.connect() as connection:
-        return list(burn_down.limits(connection, in_month(terms, Month.of(at)), at, False, wanted))
+        return list(burn_down.limits(connection, in_month(terms, Month.of(at)), at, False, query))
 
 
 def of(engine: Engine, terms: Plans, project: int, at: datetime = AT) -> Any:
@@ -47,39 +47,39 @@ def project(platform: Platform) -> int:
     return platform.project(platform.organization("pro"), created_at=NOVEMBER.start)
 
 
-def simulated(counted: int, used: int, included: int, elapsed: int) -> datetime | None:
+def simulated(quantity: int, used: int, included: int, elapsed: int) -> datetime | None:
     """Count on hour by hour at the average rate, until nothing is left or the month is over."""
     at = AT
     while at < NOVEMBER.end:
         at += timedelta(hours=1)
         hours = (at - AT).total_seconds() / 3600
-        if used + counted * hours / elapsed >= included:
+        if used + quantity * hours / elapsed >= included:
             return at
     return None
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(counted=st.integers(1, 9_000), corrected=st.integers(-2_000, 2_000), included=st.integers(1, 20_000))
+@given(quantity=st.integers(1, 9_000), corrected=st.integers(-2_000, 2_000), included=st.integers(1, 20_000))
 def test_exhaustion_is_that_of_a_plain_simulation(
-    engine: Engine, platform: Platform, counted: int, corrected: int, included: int
+    engine: Engine, platform: Platform, quantity: int, corrected: int, included: int
 ) -> None:
     organization = platform.organization("pro")
     project = platform.project(organization, created_at=NOVEMBER.start)
-    count(engine, organization, project, counted, AT - timedelta(days=4))
-    corrected = max(corrected, -counted) or 1  # no more is taken off than was used
+    count(engine, organization, project, quantity, AT - timedelta(days=4))
+    corrected = max(corrected, -quantity) or 1  # no more is taken off than was used
     about = Adjustment(project, "mqtt_inbound", corrected, None, date(2026, 11, 3), "recount", "a@cli")
     terms = offered(included)
     with transaction(engine) as connection:
         adjustments.post(connection, about, terms, AT)
     row = of(engine, terms, project)
-    used = counted + corrected
+    used = quantity + corrected
     assert row["used"] == used
-    expected = None if used >= included else simulated(counted, used, included, elapsed=240)
+    expected = None if used >= included else simulated(quantity, used, included, elapsed=240)
     if expected is None:
         assert row["exhausted_at"] is None
     else:
         assert timedelta(0) <= expected - row["exhausted_at"] <= timedelta(hours=1, seconds=1)
-    assert row["projected"] == used + counted * 2  # 20 days remain after 10
+    assert row["projected"] == used + quantity * 2  # 20 days remain after 10
     assert row["state"] == limit_states.state(used, included, False)
 
 
@@ -125,8 +125,8 @@ def test_limits_are_found_sorted_and_paged(engine: Engine, platform: Platform) -
         count(engine, organization, project, used, AT - timedelta(days=1))
     terms = offered(100)
 
-    def listed(**wanted: Any) -> list[int]:
-        rows = limits(engine, terms, LimitsQuery(meter="mqtt_inbound", **wanted))
+    def listed(**selection: Any) -> list[int]:
+        rows = limits(engine, terms, LimitsQuery(meter="mqtt_inbound", **selection))
         return [ids.index(row["project_id"]) for row in rows]
 
     assert listed() == [1, 2, 0, 3]

@@ -34,8 +34,8 @@ def test_a_month_beyond_64_bits_stops_no_other_project(
         versions = in_month(plans.load(None), OCTOBER)
         assert allowances.projects(connection, versions, late, 0.0, behind=True, project_id=ordinary)
     assert spent[ordinary] == Decimal("30.00")
-    done = runs.run_now(configured, engine, "monthly", OCTOBER.end)
-    assert done.result["closed"] == 1
+    outcome = runs.run_now(configured, engine, "monthly", OCTOBER.end)
+    assert outcome.result["closed"] == 1
     assert platform.scalar("SELECT project_id FROM monthly_stats") == ordinary
     ((project, reason),) = platform.rows(
         "SELECT project_id, reason FROM fleetmeter_month_status('2026-10-01', :at) WHERE state <> 'closed'",

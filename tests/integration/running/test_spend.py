@@ -34,17 +34,17 @@ def test_the_month_so_far_and_as_it_will_be(engine: Engine, platform: Platform) 
     with transaction(engine) as connection:
         seal_through(connection, Day.of(NOVEMBER.start), [project], MIDWAY)
     count(engine, organization, project, 700_000, datetime(2026, 11, 15, 23, tzinfo=UTC))
-    (found,) = spent(engine)
+    (month,) = spent(engine)
     # 1.6 of 1 million in half a month: one package; 3.2 million in a whole one: three.
-    assert (found.so_far, found.projected) == (Decimal("30.00"), Decimal("32.00"))
+    assert (month.so_far, month.projected) == (Decimal("30.00"), Decimal("32.00"))
 
 
 def test_october_still_open_is_not_november(engine: Engine, platform: Platform) -> None:
     organization = platform.organization("starter")
     project = platform.project(organization, created_at=OCTOBER.start)
     count(engine, organization, project, 5_000_000, datetime(2026, 10, 20, tzinfo=UTC))
-    (found,) = spent(engine)
-    assert found.so_far == found.projected == Decimal("29.00")
+    (month,) = spent(engine)
+    assert month.so_far == month.projected == Decimal("29.00")
 
 
 def test_a_project_that_ended_is_not_projected_beyond_its_end(engine: Engine, platform: Platform) -> None:
@@ -52,8 +52,8 @@ def test_a_project_that_ended_is_not_projected_beyond_its_end(engine: Engine, pl
     project = platform.project(organization, created_at=NOVEMBER.start)
     count(engine, organization, project, 1_600_000, NOVEMBER.start)
     platform.deactivate(project, datetime(2026, 11, 3, 12, tzinfo=UTC))
-    (found,) = spent(engine)
-    assert found.so_far == found.projected == Decimal("30.00")
+    (month,) = spent(engine)
+    assert month.so_far == month.projected == Decimal("30.00")
 
 
 def test_who_left_is_there_with_what_is_still_billed(engine: Engine, platform: Platform) -> None:
@@ -65,13 +65,15 @@ def test_who_left_is_there_with_what_is_still_billed(engine: Engine, platform: P
     about = Adjustment(refunded, None, None, Decimal("-7.00"), OCTOBER.start.date(), "goodwill", "a@cli")
     with transaction(engine) as connection:
         adjustments.post(connection, about, plans.load(None), MIDWAY)
-    found = {one.project_id: (one.so_far, one.projected) for one in spent(engine)}
-    assert found[refunded] == (Decimal("-7.00"), None)
-    assert found[used] == (Decimal("30.00"), None)
-    assert len(found) == 2
+    charges = {one.project_id: (one.so_far, one.projected) for one in spent(engine)}
+    assert charges[refunded] == (Decimal("-7.00"), None)
+    assert charges[used] == (Decimal("30.00"), None)
+    assert len(charges) == 2
     close(engine, [refunded, used], NOVEMBER)
     query = "SELECT project_id, total_charge FROM monthly_stats WHERE month = 11"
-    assert {row[0]: row[1] for row in platform.rows(query)} == {key: value[0] for key, value in found.items()}
+    assert {row[0]: row[1] for row in platform.rows(query)} == {
+        key: value[0] for key, value in charges.items()
+    }
 
 
 def test_an_organization_is_the_sum_of_its_projects(engine: Engine, platform: Platform) -> None:
@@ -106,8 +108,8 @@ def test_adjustments_are_rounded_as_the_bill_will_be(engine: Engine, platform: P
 def test_what_was_never_counted_has_its_fee(engine: Engine, platform: Platform) -> None:
     """Made just now, before any refresh: it will be billed, so it is shown."""
     platform.project(platform.organization("starter"), created_at=MIDWAY)
-    (found,) = spent(engine, MIDWAY + timedelta(minutes=5))
-    assert (found.so_far, found.projected) == (Decimal("29.00"), None)
+    (month,) = spent(engine, MIDWAY + timedelta(minutes=5))
+    assert (month.so_far, month.projected) == (Decimal("29.00"), None)
 
 
 @pytest.mark.parametrize(
@@ -124,5 +126,5 @@ def test_the_first_and_the_last_hour_of_a_month(
     (project,) = closed_october(engine, platform)
     organization = platform.scalar("SELECT organization_id FROM projects")
     count(engine, organization, project, 1_000_000, NOVEMBER.start)
-    (found,) = spent(engine, at)
-    assert (found.so_far, found.projected) == (Decimal("29.00"), projected)
+    (month,) = spent(engine, at)
+    assert (month.so_far, month.projected) == (Decimal("29.00"), projected)

@@ -72,10 +72,12 @@ def test_what_the_schedule_asked_for_before_waits_and_a_person_may_run_it(
     pause(engine, "hourly", NOW + hours(1), NOW)
     with transaction(engine) as connection:
         assert lease.claim(connection, "worker/1") is None
-        asked = enqueue(connection, Request("hourly", "2026-11-24T11", NOW, "console", "ann@fleet.example"))
+        request_id = enqueue(
+            connection, Request("hourly", "2026-11-24T11", NOW, "console", "ann@fleet.example")
+        )
         run = lease.claim(connection, "worker/1")
     assert run is not None
-    assert (run.id, waiting) == (asked, waiting)
+    assert (run.id, waiting) == (request_id, waiting)
     assert runs.run_now(configured, engine, "hourly", NOW).state == "succeeded"
 
 

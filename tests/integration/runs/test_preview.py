@@ -43,16 +43,16 @@ def test_the_preview_of_a_close_is_what_the_close_does(
 ) -> None:
     project = a_month(engine, platform)
     before = state(platform)
-    held = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in TABLES}
-    seen = runs.run_now(configured, engine, "monthly", AT, dry_run=True)
+    row_counts = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in TABLES}
+    dry_run = runs.run_now(configured, engine, "monthly", AT, dry_run=True)
     assert state(platform) == before
-    done = runs.run_now(configured, engine, "monthly", AT)
-    preview = seen.result.pop("preview")
-    assert {**done.result, "dry_run": True} == seen.result
+    outcome = runs.run_now(configured, engine, "monthly", AT)
+    preview = dry_run.result.pop("preview")
+    assert {**outcome.result, "dry_run": True} == dry_run.result
     days, logs = platform.rows("SELECT count(*), sum(logs)::int FROM daily_stats")[0]
     total = platform.scalar("SELECT sum(total_charge) FROM monthly_stats")
     rows = {table: platform.scalar(f"SELECT count(*) FROM {table}") for table in preview["rows"]}
-    assert preview["rows"] == {table: rows[table] - held[table] for table in rows}
+    assert preview["rows"] == {table: rows[table] - row_counts[table] for table in rows}
     assert (preview["rows"]["daily_stats"], preview["rows"]["monthly_stats"]) == (days, 1)
     assert (preview["usage"]["logs"], preview["usage"]["mqtt_inbound"]) == (logs, 1_500_000) == (7, 1_500_000)
     assert {currency: Decimal(value) for currency, value in preview["money"].items()} == {"USD": total}
@@ -68,12 +68,12 @@ def test_the_preview_of_a_backfill_counts_what_the_platform_wrote_late(
     project = platform.project(created_at="2026-11-10T00:00:00Z")
     runs.run_now(configured, engine, "hourly", AT)
     platform.logs(project, datetime(2026, 11, 12, 9, tzinfo=UTC), 5)
-    asked = {"from": "2026-11-10", "to": "2026-11-12"}
+    arguments = {"from": "2026-11-10", "to": "2026-11-12"}
     before = state(platform)
-    seen = runs.run_now(configured, engine, "backfill", AT, dry_run=True, arguments=asked)
+    dry_run = runs.run_now(configured, engine, "backfill", AT, dry_run=True, arguments=arguments)
     assert state(platform) == before
-    runs.run_now(configured, engine, "backfill", AT, arguments=asked)
-    assert seen.result["preview"]["rows"]["daily_stats"] == 3
+    runs.run_now(configured, engine, "backfill", AT, arguments=arguments)
+    assert dry_run.result["preview"]["rows"]["daily_stats"] == 3
     assert platform.scalar("SELECT count(*) FROM daily_stats") == 3
 
 
@@ -94,12 +94,12 @@ def test_the_preview_of_a_refresh_says_what_would_be_counted_and_its_money(
             return sum((one.so_far for one in spend.by_project(connection, plans.load(None), AT)), Decimal(0))
 
     before, paid = state(platform), charged()
-    seen = runs.run_now(configured, engine, "hourly", AT, dry_run=True).result["preview"]
+    preview = runs.run_now(configured, engine, "hourly", AT, dry_run=True).result["preview"]
     assert (state(platform), charged()) == (before, paid)
     runs.run_now(configured, engine, "hourly", AT)
-    assert seen["usage"] == {"logs": 11, "api_calls": 300000}
-    assert {k: Decimal(v) for k, v in seen["month_to_date"].items()} == {"USD": charged() - paid}
-    assert seen["rows"]["usage_hourly"] == platform.scalar("SELECT count(*) FROM usage_hourly") > 0
+    assert preview["usage"] == {"logs": 11, "api_calls": 300000}
+    assert {k: Decimal(v) for k, v in preview["month_to_date"].items()} == {"USD": charged() - paid}
+    assert preview["rows"]["usage_hourly"] == platform.scalar("SELECT count(*) FROM usage_hourly") > 0
 
 
 def test_the_preview_of_the_judgement_names_the_alerts_it_would_open(
@@ -112,12 +112,12 @@ def test_the_preview_of_the_judgement_names_the_alerts_it_would_open(
         count(engine, organization, project, 9_000 if number == 81 else 1_000 + number % 7, day)
     runs.run_now(configured, engine, "daily", AT)
     before = state(platform)
-    seen = runs.run_now(configured, engine, "anomalies", AT, dry_run=True).result["preview"]
+    preview = runs.run_now(configured, engine, "anomalies", AT, dry_run=True).result["preview"]
     assert state(platform) == before
-    done = runs.run_now(configured, engine, "anomalies", AT)
+    outcome = runs.run_now(configured, engine, "anomalies", AT)
     opened = platform.rows("SELECT project_id, subject, detail FROM alerts ORDER BY id")
-    assert done.result["anomalies"] == seen["rows"]["alerts"] == len(opened) > 0
-    assert [(one["project_id"], one["subject"], one["detail"]) for one in seen["alerts"]] == opened
+    assert outcome.result["anomalies"] == preview["rows"]["alerts"] == len(opened) > 0
+    assert [(one["project_id"], one["subject"], one["detail"]) for one in preview["alerts"]] == opened
 
 
 def test_messages_counted_while_a_preview_runs_are_kept(
@@ -127,14 +127,14 @@ def test_messages_counted_while_a_preview_runs_are_kept(
     organization = platform.scalar("SELECT organization_id FROM projects")
     ensure_partitions(engine, AT)  # as a counter daemon does before it writes
     stop = threading.Event()
-    sent = 0
+    flushes = 0
 
     def flush() -> None:
-        nonlocal sent
+        nonlocal flushes
         while not stop.is_set():
             with transaction(engine) as connection:
                 add_mqtt(connection, {(organization, project): MqttUsage(1, 0, 1, 0, "t")}, AT)
-            sent += 1
+            flushes += 1
 
     counter = threading.Thread(target=flush)
     counter.start()
@@ -142,8 +142,8 @@ def test_messages_counted_while_a_preview_runs_are_kept(
         runs.run_now(configured, engine, "monthly", AT, dry_run=True)
     stop.set()
     counter.join()
-    assert sent > 0
-    assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 1_500_000 + sent
+    assert flushes > 0
+    assert platform.scalar("SELECT mqtt_inbound FROM project_stats") == 1_500_000 + flushes
     assert platform.scalar("SELECT count(*) FROM monthly_stats") == 0
     assert verify(engine).sound
 
@@ -154,10 +154,10 @@ def test_a_failing_preview_leaves_nothing_behind(
     a_month(engine, platform)
     platform.sql("ALTER TABLE daily_stats ADD CONSTRAINT broken CHECK (date < '2026-10-27')")
     before = state(platform)
-    seen = runs.run_now(configured, engine, "daily", AT, dry_run=True)
+    dry_run = runs.run_now(configured, engine, "daily", AT, dry_run=True)
     assert state(platform) == before
-    assert seen.errors
-    assert seen.result["preview"]["rows"]["daily_stats"] == 0
+    assert dry_run.errors
+    assert dry_run.result["preview"]["rows"]["daily_stats"] == 0
 
 
 def test_a_backfill_names_the_days_that_are_sealed_already(

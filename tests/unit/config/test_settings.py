@@ -53,8 +53,8 @@ def test_secrets_show_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@h/d")
     monkeypatch.setenv("MQTT_URL", "mqtt://u:hunter2@h")
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
-    found = load_settings()
-    assert "hunter2" not in repr(found) + str(found.database)
+    settings = load_settings()
+    assert "hunter2" not in repr(settings) + str(settings.database)
     monkeypatch.setenv("MQTT_URL", "mqtts//u:hunter2@h")
     with pytest.raises(SettingsError) as caught:
         load_settings()

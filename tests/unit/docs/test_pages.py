@@ -150,5 +150,5 @@ def test_a_picture_is_drawn_from_its_source(source: Path) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    drawn = module.draw(source.read_text(encoding="utf-8"))
-    assert source.with_suffix(".svg").read_text(encoding="utf-8") == drawn, "stale: run make docs"
+    picture = module.draw(source.read_text(encoding="utf-8"))
+    assert source.with_suffix(".svg").read_text(encoding="utf-8") == picture, "stale: run make docs"

@@ -86,7 +86,7 @@ def buffer() -> Buffer:
     return Buffer(Topics("r", ("cmd",)), Session(None))
 
 
-def counted(pending: Buffer) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+def drain(pending: Buffer) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
     totals = pending.counters.drain()
     usage = {key: used[:4] for key, used in totals.usage().items()}
     malformed = totals.malformed_topics()
@@ -108,7 +108,7 @@ def test_any_chunking_counts_what_paho_decodes(messages: list[bytes], sizes: lis
         identifier = decoded.mid.to_bytes(2, "big") if decoded.qos else b""
         expected.publish(codec.Publish(decoded.topic, identifier, False, False, len(decoded.payload)))
     assert fast.session.arrivals == expected.session.arrivals
-    assert counted(fast) == counted(expected)
+    assert drain(fast) == drain(expected)
 
 
 @given(
@@ -220,7 +220,7 @@ def test_a_packet_too_large_to_hold_is_counted_without_being_held() -> None:
         reader._decode(one[start : start + 65_536])
         most = max(most, len(reader._incomplete))
     assert most <= 4 * HEAD_BYTES
-    assert counted(pending) == ({(1, 2): (2, 0, payload + 3, 0)}, 0)
+    assert drain(pending) == ({(1, 2): (2, 0, payload + 3, 0)}, 0)
     assert pending.session.arrivals == [b"\x00\x09", b"\x00\x0a"]
 
 

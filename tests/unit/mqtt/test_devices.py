@@ -23,7 +23,7 @@ def topic(device: int, outbound: bool, project: int = 2) -> bytes:
     return b"r/1/%d/d%d%s" % (project, device, b"/cmd" if outbound else b"/state")
 
 
-def taken(busiest: BusiestDevices) -> list[DeviceFigures]:
+def take_all(busiest: BusiestDevices) -> list[DeviceFigures]:
     busiest.begin()
     rows: list[DeviceFigures] = []
     while batch := busiest.take(2):
@@ -40,13 +40,13 @@ def followed(rows: list[DeviceFigures]) -> dict[str, tuple[list[int], int]]:
     return table
 
 
-@given(batches=batches, limit=st.integers(1, 9), held=st.integers(1, 12))
+@given(batches=batches, limit=st.integers(1, 9), most_devices=st.integers(1, 12))
 def test_figures_are_lower_bounds_within_their_error(
-    batches: list[list[tuple[int, bool, int]]], limit: int, held: int
+    batches: list[list[tuple[int, bool, int]]], limit: int, most_devices: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counters, "MAX_DEVICES", held)
-        counting, busiest, sent = (
+        patch.setattr(counters, "MAX_DEVICES", most_devices)
+        counting, busiest, messages = (
             TopicCounters(TOPICS, limit),
             BusiestDevices(limit),
             Counter[tuple[str, int]](),
@@ -57,17 +57,17 @@ def test_figures_are_lower_bounds_within_their_error(
                 cell = counting[topic(device, outbound)]
                 cell[0 if number % 2 else 2] += 1
                 cell[1 if number % 2 else 3] += size
-                sent[f"d{device}", int(outbound)] += 1
-                sent[f"d{device}", int(outbound) + 2] += size
+                messages[f"d{device}", int(outbound)] += 1
+                messages[f"d{device}", int(outbound) + 2] += size
             busiest.add(counting.drain().projects, DAY)
-            rows += taken(busiest)
+            rows += take_all(busiest)
     table = followed(rows)
-    devices = {name for name, _ in sent}
+    devices = {name for name, _ in messages}
     for name, (figures, _) in table.items():
-        assert all(figures[place] <= sent[name, place] for place in range(4))
-    if len(devices) <= limit and held >= 2 * len(devices):
+        assert all(figures[place] <= messages[name, place] for place in range(4))
+    if len(devices) <= limit and most_devices >= 2 * len(devices):
         assert {name: figures for name, (figures, _) in table.items()} == {
-            name: [sent[name, place] for place in range(4)] for name in devices
+            name: [messages[name, place] for place in range(4)] for name in devices
         }
         assert not any(error for _, error in table.values())
 
@@ -76,19 +76,19 @@ def test_figures_are_lower_bounds_within_their_error(
 def test_a_device_that_is_followed_misses_at_most_its_error(
     batches: list[list[tuple[int, bool, int]]], limit: int
 ) -> None:
-    busiest, counting, sent = BusiestDevices(limit), TopicCounters(TOPICS, limit), Counter[str]()
+    busiest, counting, messages = BusiestDevices(limit), TopicCounters(TOPICS, limit), Counter[str]()
     for batch in batches:
         for device, outbound, _ in batch:
             counting[topic(device, outbound)][0] += 1
-            sent[f"d{device}"] += 1
+            messages[f"d{device}"] += 1
         busiest.add(counting.drain().projects, DAY)
     for project in busiest._projects.values():
         assert len(project.devices) <= limit
         for name, device in project.devices.items():
-            assert device.messages <= sent[name.decode()] <= device.messages + device.error
-        for name in sent.keys() - {key.decode() for key in project.devices}:
-            assert sent[name] <= project.floor
-        assert project.floor * limit <= sent.total()
+            assert device.messages <= messages[name.decode()] <= device.messages + device.error
+        for name in messages.keys() - {key.decode() for key in project.devices}:
+            assert messages[name] <= project.floor
+        assert project.floor * limit <= messages.total()
 
 
 @given(batches=batches)
@@ -120,16 +120,16 @@ def test_what_the_broker_sends_again_is_counted_for_no_device() -> None:
     counting[topic(1, False)][0] += 1
     counting[topic(1, False)][2] += 1
     counting.discard_qos1()
-    ((counted),) = counting.drain().projects.values()
-    assert counted.inbound_devices == {b"d1": [1, 0, 0, 0]}
-    assert counted.qos0().inbound_devices == {b"d1": [1, 0, 0, 0]}
+    ((usage),) = counting.drain().projects.values()
+    assert usage.inbound_devices == {b"d1": [1, 0, 0, 0]}
+    assert usage.qos0().inbound_devices == {b"d1": [1, 0, 0, 0]}
 
 
 def test_nothing_is_followed_when_it_is_switched_off() -> None:
     counting = TopicCounters(TOPICS, 0)
     counting[topic(1, False)][0] += 1
-    ((counted),) = counting.drain().projects.values()
-    assert (counted.inbound_devices, counted.messages) == ({}, 1)
+    ((usage),) = counting.drain().projects.values()
+    assert (usage.inbound_devices, usage.messages) == ({}, 1)
 
 
 def test_days_are_apart_and_a_day_that_is_over_is_forgotten_once_taken() -> None:
@@ -138,7 +138,7 @@ def test_days_are_apart_and_a_day_that_is_over_is_forgotten_once_taken() -> None
         counting[topic(1, False)][0] += 1
         busiest.add(counting.drain().projects, day)
     busiest.forget_before(NEXT_DAY)
-    assert {(row.date, row.device, row.figures[0]) for row in taken(busiest)} == {
+    assert {(row.date, row.device, row.figures[0]) for row in take_all(busiest)} == {
         (DAY, "d1", 1),
         (NEXT_DAY, "d1", 1),
     }
@@ -150,8 +150,8 @@ def test_a_million_devices_take_bounded_memory() -> None:
     counting, busiest = TopicCounters(TOPICS, 100), BusiestDevices(100)
     for number in range(150_000):
         counting[topic(number, False)][0] += 1
-    (counted,) = counting.drain().projects.values()
-    assert len(counted.inbound_devices) <= counters.MAX_DEVICES + 1
-    assert NO_DEVICE in counted.inbound_devices
-    busiest.add({(1, 2): counted}, DAY)
-    assert len(taken(busiest)) == 100
+    (usage,) = counting.drain().projects.values()
+    assert len(usage.inbound_devices) <= counters.MAX_DEVICES + 1
+    assert NO_DEVICE in usage.inbound_devices
+    busiest.add({(1, 2): usage}, DAY)
+    assert len(take_all(busiest)) == 100

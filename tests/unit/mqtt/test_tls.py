@@ -57,9 +57,9 @@ class Pair:
 
 @pytest.fixture
 def pair(certificate: Path) -> Iterator[Pair]:
-    made = Pair(certificate, certificate / "cert.pem")
-    yield made
-    made.near.close()
+    sockets = Pair(certificate, certificate / "cert.pem")
+    yield sockets
+    sockets.near.close()
 
 
 def test_records_of_any_size_come_together_in_order(pair: Pair) -> None:
@@ -86,10 +86,10 @@ def test_what_a_full_socket_refused_is_sent_later_and_once(pair: Pair) -> None:
     came: list[bytes] = []
     reading = threading.Thread(target=lambda: came.append(pair.received(65_536)))
     reading.start()
-    sent = 0
-    while sent < len(data):
+    offset = 0
+    while offset < len(data):
         try:
-            sent += pair.near.send(data[sent:])
+            offset += pair.near.send(data[offset:])
         except BlockingIOError:
             continue
     pair.near.close()

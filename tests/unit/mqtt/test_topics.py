@@ -48,10 +48,10 @@ def test_what_lies_elsewhere_is_malformed(topic: bytes) -> None:
 
 @given(st.binary(max_size=1000))
 def test_samples_are_short_printable_text(topic: bytes) -> None:
-    shown = sample(topic)
-    assert len(shown) <= 200
-    assert shown.isprintable()
-    shown.encode()
+    text = sample(topic)
+    assert len(text) <= 200
+    assert text.isprintable()
+    text.encode()
 
 
 def test_a_million_topics_take_bounded_memory() -> None:

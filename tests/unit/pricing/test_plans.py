@@ -124,9 +124,9 @@ def test_a_price_written_as_a_number_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("currency", "digits"), [("JPY", 0), ("KWD", 3), ("EUR", 2), ("CLF", 4)])
 def test_amounts_have_the_decimals_of_their_currency(currency: str, digits: int) -> None:
-    given = {"effective": "2026-01-01", "currency": currency, "tiers": {"free": {}}}
-    assert PlanVersion.model_validate(given).minor_digits == digits
-    assert PlanVersion.model_validate(given | {"minor_digits": 5}).minor_digits == 5
+    content = {"effective": "2026-01-01", "currency": currency, "tiers": {"free": {}}}
+    assert PlanVersion.model_validate(content).minor_digits == digits
+    assert PlanVersion.model_validate(content | {"minor_digits": 5}).minor_digits == 5
 
 
 def test_two_versions_of_one_day_are_refused(tmp_path: Path) -> None:

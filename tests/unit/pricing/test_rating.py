@@ -85,8 +85,8 @@ def overages(draw: st.DrawFn, models: tuple[str, ...] = ("per_unit", "package", 
         size = {"size": draw(st.integers(1, 50))} if model == "package" else {}
         return Overage.model_validate({"model": model, "price": str(draw(PRICES))} | size)
     bounds = sorted(draw(st.sets(st.integers(1, 500), max_size=4)))
-    found = [{"up_to": bound, "price": str(draw(PRICES))} for bound in (*bounds, None)]
-    return Overage.model_validate({"model": model, "steps": found})
+    steps = [{"up_to": bound, "price": str(draw(PRICES))} for bound in (*bounds, None)]
+    return Overage.model_validate({"model": model, "steps": steps})
 
 
 @given(overages(), st.integers(0, 1000), st.integers(0, 1000))
@@ -114,10 +114,10 @@ def test_volume_never_costs_less_within_a_step(terms: Overage, one: int, other: 
 
 @given(st.sampled_from([PER_UNIT, PACKAGE, GRADUATED, VOLUME]), st.integers(0, 2**63), st.integers(0, 10**6))
 def test_the_lines_and_the_fee_are_the_total(overage: dict[str, Any], logs: int, devices: int) -> None:
-    made = bill(version(overage), logs, devices)
-    assert sum(line.charge for line in made.lines) + made.plan_fee == made.total
-    assert sum(Decimal(line["charge"]) for line in made.exceeded) == made.overage_charge
-    assert all(line.charge.as_tuple().exponent == -2 for line in made.lines)
+    rated = bill(version(overage), logs, devices)
+    assert sum(line.charge for line in rated.lines) + rated.plan_fee == rated.total
+    assert sum(Decimal(line["charge"]) for line in rated.exceeded) == rated.overage_charge
+    assert all(line.charge.as_tuple().exponent == -2 for line in rated.lines)
 
 
 @given(st.sampled_from([PER_UNIT, PACKAGE, GRADUATED, VOLUME]), st.integers(0, 2**63), st.integers(0, 10**6))
@@ -140,8 +140,8 @@ def test_a_line_is_rounded_half_up() -> None:
 
 
 def test_a_currency_without_minor_units_has_whole_amounts() -> None:
-    made = bill(version(PER_UNIT, currency="JPY", minor_digits=0), logs=1000)
-    assert str(made.total) == "34"
+    rated = bill(version(PER_UNIT, currency="JPY", minor_digits=0), logs=1000)
+    assert str(rated.total) == "34"
 
 
 def test_a_gauge_never_sampled_is_unknown_and_costs_nothing() -> None:
@@ -166,9 +166,9 @@ def span(tier: str, days: int, logs: int, devices: int) -> Span:
 
 
 def test_a_tier_changed_in_mid_month_is_rated_by_its_days() -> None:
-    made = rate_spans(version(PER_UNIT), [span("free", 21, 10**6, 50), span("pro", 10, 1_033, 33)])
-    assert made.plan_fee == Decimal("10.00")
-    assert made.exceeded == [
+    rated = rate_spans(version(PER_UNIT), [span("free", 21, 10**6, 50), span("pro", 10, 1_033, 33)])
+    assert rated.plan_fee == Decimal("10.00")
+    assert rated.exceeded == [
         # 100 included in a month are 33 in 10 days, rounded up; 31 devices too many, 10 of 31 days.
         {
             "meter": "logs",
@@ -197,5 +197,5 @@ def test_every_meter_of_the_shipped_plans_rates() -> None:
     shipped = plans.load(None).versions[0]
     used = dict.fromkeys(COUNTER_NAMES, 10**15)
     for tier in shipped.tiers:
-        made = rate(shipped, tier, used, dict.fromkeys(GAUGE_NAMES, 10**15), {})
-        assert made.total >= shipped.tier(tier).fee
+        rated = rate(shipped, tier, used, dict.fromkeys(GAUGE_NAMES, 10**15), {})
+        assert rated.total >= shipped.tier(tier).fee

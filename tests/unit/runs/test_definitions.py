@@ -23,8 +23,8 @@ def test_each_job_has_a_task_and_a_rank_of_its_own() -> None:
 
 
 def test_the_schedule_asks_for_every_job_that_is_due_by_itself() -> None:
-    asked = {*due.EVERY_HOUR, *due.AFTER_THE_SEAL, "daily", "monthly"}
-    assert asked == {definition.name for definition in SCHEDULED}
+    names = {*due.EVERY_HOUR, *due.AFTER_THE_SEAL, "daily", "monthly"}
+    assert names == {definition.name for definition in SCHEDULED}
 
 
 @pytest.mark.parametrize("job", SCHEDULED, ids=lambda job: job.name)

@@ -8,7 +8,7 @@ from metering.runs import words
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "words_of_result"),
     [
         ({"days_sealed": 3, "from": "2026-11-18", "to": "2026-11-20", "already_sealed": {}}, "3 days sealed"),
         (
@@ -27,8 +27,8 @@ from metering.runs import words
         ({}, ""),
     ],
 )
-def test_a_result_is_said_in_words(result: dict[str, Any], said: str) -> None:
-    assert words.describe(result).startswith(said)
+def test_a_result_is_said_in_words(result: dict[str, Any], words_of_result: str) -> None:
+    assert words.describe(result).startswith(words_of_result)
 
 
 def test_a_preview_says_what_would_be_done() -> None:
