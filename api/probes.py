@@ -59,7 +59,7 @@ def _ready(request: Request) -> Response:
 
 
 def _figures(request: Request) -> Response:
-    body = figures.answer(_snapshot(context.of(request)))
+    body = figures.current_figures(_snapshot(context.of(request)))
     return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

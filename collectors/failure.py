@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metering.ledger.failures import SourceFailure, combined
+from metering.ledger.failures import SourceFailure, combine
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Failure(SourceFailure):
 def failure_of_places(failures: Iterable[Failure]) -> Failure:
     """Return the failure of a sum of which the places in `failures` are missing."""
     each = list(failures)
-    cause = combined(each)
+    cause = combine(each)
     return Failure(
         cause.reason,
         cause.kind,

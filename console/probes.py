@@ -68,7 +68,7 @@ def _ready() -> Response:
 
 
 def _metrics() -> Response:
-    body = figures.answer(probe_transaction())
+    body = figures.current_figures(probe_transaction())
     return Response(body + latency.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

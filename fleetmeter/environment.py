@@ -40,7 +40,7 @@ def instant(text: str | None, settings: Settings, engine: Engine) -> datetime:
 def present(settings: Settings, engine: Engine) -> datetime:
     """Return the present instant: the host's, or the database's if they differ by more than the tolerance."""
     with transaction(engine) as connection:
-        return clock.agreed(connection, now(), settings.clock_tolerance)
+        return clock.agreed_instant(connection, now(), settings.clock_tolerance)
 
 
 def require_clock(settings: Settings, engine: Engine) -> None:

@@ -113,4 +113,4 @@ class StatsUpdaterService:
         """Return the instant of a count: the database's if this host's clock is wrong."""
         if self.clock is not environment.now:
             return self.clock()
-        return clock.agreed(connection, self.clock(), self.settings.clock_tolerance)
+        return clock.agreed_instant(connection, self.clock(), self.settings.clock_tolerance)

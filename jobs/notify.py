@@ -121,7 +121,7 @@ def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 def _agreed(settings: Settings, engine: Engine) -> datetime:
     """Return the present instant; by the database's clock where this host's is wrong."""
     with transaction(engine) as connection:
-        return clock.agreed(connection, datetime.now(UTC), settings.clock_tolerance)
+        return clock.agreed_instant(connection, datetime.now(UTC), settings.clock_tolerance)
 
 
 def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:

@@ -14,7 +14,7 @@ LOCK_TIMEOUT = "15s"  # a migration that would block the platform gives up inste
 
 
 def ours(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
-    """Autogenerate and `check` compare our tables, and leave the platform's and partitions alone."""
+    """Return whether Alembic compares an item: of our tables, not of the platform's or of partitions."""
     table = item if kind == "table" else getattr(item, "table", None)
     return table is None or table.name in OWN_TABLES
 

@@ -60,7 +60,7 @@ def run(settings: Settings, engine: Engine, old_id: str, actor: str, now: Callab
     try:
         move.run()
         with transaction(engine) as connection:
-            at = clocks.agreed(connection, now(), settings.clock_tolerance)
+            at = clocks.agreed_instant(connection, now(), settings.clock_tolerance)
             sessions.move(connection, old_id, new_id, actor, at)
     except BaseException:
         move.close()

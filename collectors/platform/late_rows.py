@@ -17,7 +17,7 @@ from metering.db.transactions import chunks, session_lock
 from metering.errors import SourceUnavailable
 from metering.ledger import late_rows
 from metering.ledger.failures import database_failure
-from metering.ledger.late_rows import Sealed
+from metering.ledger.late_rows import RecountRange
 from metering.months import late_rows as late_adjustments
 
 EVER = datetime(1, 1, 2, tzinfo=UTC)  # before any seal
@@ -48,13 +48,13 @@ class Recount:
         for day in due:
             self._recount(day, ids, sealed)
         for day in gaps.keys() - set(due):
-            self._recount(day, gaps[day], Sealed(EVER, sealed.until))
+            self._recount(day, gaps[day], RecountRange(EVER, sealed.until))
         if due:
             with self.connection.begin():
                 late_rows.finish(self.connection, SOURCE, due, sealed, self.at)
         self.days = len(due) + len(gaps.keys() - set(due))
 
-    def _recount(self, day: Day, ids: list[int], sealed: Sealed) -> None:
+    def _recount(self, day: Day, ids: list[int], sealed: RecountRange) -> None:
         with self.connection.begin():
             failures = stage_range(self.connection, day.start, day.end)
             begins = self._begins(day)
@@ -80,9 +80,9 @@ class Recount:
             for project, failure in failures.items()
         }
 
-    def _begins(self, day: Day) -> dict[str, late_rows.Begins]:
+    def _begins(self, day: Day) -> dict[str, late_rows.TableStart]:
         """Return where each counter's table begins, as seen from `day`."""
-        begins: dict[str, late_rows.Begins] = {}
+        begins: dict[str, late_rows.TableStart] = {}
         for table, counts in TABLES.items():
             oldest = text(f"SELECT date_trunc('hour', min(created_at), 'UTC') FROM {table}")
             hour = self.connection.scalar(oldest)

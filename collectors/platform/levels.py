@@ -18,7 +18,7 @@ from metering.catalogue.periods import Hour
 from metering.db.engine import is_away, is_passing
 from metering.db.isolation import isolate
 from metering.db.transactions import chunks
-from metering.ledger.failures import SourceFailure, combined, database_failure, record_failures
+from metering.ledger.failures import SourceFailure, combine, database_failure, record_failures
 from metering.ledger.gauges import record_gauges
 from metering.ledger.staging import LARGEST
 
@@ -118,7 +118,7 @@ class Recording:
 
     def _fail(self, failures: dict[int, SourceFailure]) -> None:
         for chunk in chunks(sorted(failures)):
-            of_chunk = {project: combined([failures[project], *self._before(project)]) for project in chunk}
+            of_chunk = {project: combine([failures[project], *self._before(project)]) for project in chunk}
             with self.connection.begin():
                 record_failures(self.connection, SOURCE, of_chunk, self.at)
             for project, failure in of_chunk.items():

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from collectors.failure import Failure
 from metering.catalogue.sources import SourceName, quoted
 from metering.errors import SourceUnavailable
-from metering.ledger.failures import SourceFailure, combined
+from metering.ledger.failures import SourceFailure, combine
 from metering.ledger.staging import TableCount, stage
 
 SOURCE: SourceName = "platform_db"
@@ -74,7 +74,7 @@ def stage_range(connection: Connection, start: datetime, end: datetime) -> dict[
 
 def failure_of_tables(failures: Mapping[str, SourceFailure], transient: bool = False) -> Failure:
     """Return the failure of the source of which the tables in `failures` could not be read."""
-    cause = combined(replace(failure, reason=f"{table}: {failure}") for table, failure in failures.items())
+    cause = combine(replace(failure, reason=f"{table}: {failure}") for table, failure in failures.items())
     timed_out = any(failure.kind == "timeout" for failure in failures.values())
     return Failure(cause.reason, cause.kind, cause.of_project, transient=transient, later=timed_out)
 

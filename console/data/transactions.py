@@ -40,7 +40,7 @@ class WriteTransaction:
 
     def agreed(self, at: datetime) -> datetime:
         """Return `at`, now by the host's clock, or the database's clock where the two differ."""
-        return clock.agreed(self.connection, at, current_settings().clock_tolerance)
+        return clock.agreed_instant(self.connection, at, current_settings().clock_tolerance)
 
     def require_clock(self) -> None:
         """Raise ClockWrong if the host's clock and the database's differ too much to choose a period."""

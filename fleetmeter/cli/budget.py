@@ -43,7 +43,7 @@ def _listed(at: str | None, as_json: bool) -> None:
     engine = environment.engine(settings)
     now = environment.instant(at, settings, engine)
     with transaction(engine) as connection:
-        every_budget = budgets.compared(connection, plans.load(settings.plans), now)
+        every_budget = budgets.compare(connection, plans.load(settings.plans), now)
     if as_json:
         output.as_json(OUT, [asdict(budget) | {"percent": budget.percent} for budget in every_budget])
         return

@@ -52,7 +52,7 @@ def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None,
     with transaction(engine) as connection:
         noted = retention.noted_manifests(connection, month)
         if source is None:
-            source = retention.archived_at(connection, month)
+            source = retention.archive_address(connection, month)
     if not source.startswith("s3://"):
         return _checked(Path(source), month, noted)
     if to is None:

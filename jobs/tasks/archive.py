@@ -41,7 +41,7 @@ def run(context: Context) -> dict[str, Any]:
     if bucket is None:
         return {"archived": "nothing: set FLEETMETER_ARCHIVE_BUCKET"}
     with transaction(context.engine) as connection:
-        months = retention.not_archived(connection)
+        months = retention.unarchived_months(connection)
     if context.dry_run:
         return {"would_archive": [str(month) for month in months]}
     client = open_client(context.settings, "s3")

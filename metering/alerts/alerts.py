@@ -118,7 +118,7 @@ def _parameters(connection: Connection, at: datetime, plans: Plans) -> dict[str,
     parameters |= {"currency": versions.last.currency, "since_failed": at - timedelta(days=7)}
     parameters |= {"since": today.start - timedelta(days=30), "until": today.start}
     parameters |= {"thresholds": list(thresholds.DEFAULT), "budget_thresholds": list(budgets.THRESHOLDS)}
-    compared = [asdict(budget) for budget in budgets.compared(connection, plans, at)]
+    compared = [asdict(budget) for budget in budgets.compare(connection, plans, at)]
     parameters |= {"budgets": json.dumps(compared, default=str)}
     near = thresholds.least(connection)
     behind, included = bool(due_months(connection, at)), shares.of_projects(connection, versions, at)

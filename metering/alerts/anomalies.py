@@ -1,4 +1,4 @@
-"""Find anomalies: sealed days whose usage the days before them do not explain, one alert for each project's.
+"""Find anomalies: sealed days with unexpected usage, one alert for each project and day.
 
 Every sealed day is judged once, in order, each meter only from the days before it (see forecast.py). A
 day that was not measured in full is unknown: it is neither judged nor used to judge others. When a new
@@ -76,7 +76,7 @@ class Anomaly:
 
     @property
     def unit(self) -> Unit:
-        """The meter's unit."""
+        """Return the meter's unit."""
         return METERS[self.meter].unit
 
 
@@ -105,7 +105,7 @@ def judge(
             projects.ensure(connection, ids, at)
             loaded_at = connection.execute(text("SELECT now()")).scalar_one()
             days = _load(connection, ids)
-        anomalies = [] if days is None else list(unusual(days))
+        anomalies = [] if days is None else list(find_anomalies(days))
         with transaction(engine) as connection:
             advisory_lock(connection, "anomalies")
             opened += _open(connection, anomalies, at)
@@ -114,7 +114,7 @@ def judge(
     return opened
 
 
-def unusual(days: Days) -> Iterator[Anomaly]:
+def find_anomalies(days: Days) -> Iterator[Anomaly]:
     """Yield the anomalies among the days that are due, by meter and date."""
     for meter, usage in days.usage.items():
         low, high, side = _judge(usage, days.due)
@@ -164,7 +164,7 @@ def _judge(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int8]]:
     """Return bounds, and the side of them on which a day lies (-1, 0, 1).
 
-    Of the days that are due and of the STREAK days before each.
+    Covers the days that are due and the STREAK days before each.
     """
     low, high = (np.full(usage.shape, np.nan) for _ in range(2))
     past = np.concatenate([np.full((len(usage), forecast.REACH), np.nan), usage], axis=1)

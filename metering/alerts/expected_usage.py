@@ -1,4 +1,4 @@
-"""Compare a project's days with what was expected of them, by the forecast that finds anomalies."""
+"""Compare a project's days with their expected ranges, by the forecast that finds anomalies."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -35,8 +35,10 @@ class Expectation:
     high: int | None
 
 
-def beside(connection: Connection, project_id: int, meter: str, first: Day, last: Day) -> list[Expectation]:
-    """Return each day from `first` to `last`, with what the days before it let expect.
+def expectations(
+    connection: Connection, project_id: int, meter: str, first: Day, last: Day
+) -> list[Expectation]:
+    """Return each day from `first` to `last` with its expected range.
 
     Raises FleetmeterError if `meter` is not a counter.
     """

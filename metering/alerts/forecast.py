@@ -20,7 +20,7 @@ WEEKS = 8  # of the same weekday
 LEVELS = (7, 28)  # days
 SPREAD_DAYS = 84
 WIDTH = 3.75  # robust standard deviations
-LEAST_CHANGE = 0.1  # a tenth more or less is never worth an alert
+LEAST_CHANGE = 0.1  # a change of a tenth never opens an alert
 LEAST_DAYS = 28  # known days before the first judgement
 BLUNT = 0.05  # of the usual usage, added before the logarithm: near nothing is as good as nothing
 
@@ -58,10 +58,10 @@ def expected(past: Array) -> Bands:
     judged = _enough(past)
     today = np.where(judged, fits[:, :, -1], np.nan)
     bounds = (today.min(axis=0) - spread, today.mean(axis=0), today.max(axis=0) + spread)
-    return _widened(today, bounds, blunt[:, 0])
+    return _widen(today, bounds, blunt[:, 0])
 
 
-def _widened(today: Array, bounds: tuple[Array, Array, Array], blunt: Array) -> Bands:
+def _widen(today: Array, bounds: tuple[Array, Array, Array], blunt: Array) -> Bands:
     """Widen the bands to counting noise, and to LEAST_CHANGE."""
     least, middle, most = (np.maximum(np.exp(value) - blunt, 0) for value in bounds)
     low, high = (np.maximum(np.exp(value) - blunt, 0) for value in (today.min(axis=0), today.max(axis=0)))
@@ -92,7 +92,7 @@ def _same_weekday(x: Array) -> Array:
 
 
 def _level(off: Array, days: int) -> Array:
-    """Return how far the days before were off their weekday, for SPREAD_DAYS and the day itself."""
+    """Return the deviation of the days before from their weekday, for SPREAD_DAYS and the day itself."""
     before = sliding_window_view(off, days + 1, axis=1)[:, -SPREAD_DAYS - 1 :, :-1]
     return np.nan_to_num(quantile(before, 0.5))
 

@@ -1,4 +1,4 @@
-"""Read incidents for people: the alert, its sentence, what it costs and what became of it."""
+"""Read incidents for people: the alert, its sentence, its cost and its history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from metering.db.scope import own_parts
 from metering.pricing.plans import Plans
 from metering.running import spend
 
-# What an organization reads of an alert about a moved project: its own days, and no other organization.
+# The detail of an alert about a moved project for an organization: its own days, and no other organization.
 _OWN_MOVE = f"""jsonb_build_object('owners', {own_parts("a.detail->'owners'")}, 'organization_id', CASE
     WHEN (a.detail->>'organization_id')::bigint = ANY ((SELECT fleetmeter_scope())::bigint[])
     THEN a.detail->'organization_id' END)"""
@@ -31,7 +31,7 @@ LIST = f"""
     LEFT JOIN {platform.ORGANIZATIONS} o ON o.id = coalesce(a.organization_id, p.organization_id)"""
 ORDER = "ORDER BY a.resolved_at IS NOT NULL, a.severity = 'critical' DESC, a.id DESC LIMIT :most"
 
-# What is not asked for is not in the statement, so that PostgreSQL plans each by its own index.
+# Only the conditions in use are in the statement, so that PostgreSQL plans each by its own index.
 FILTERS = {
     "id": "a.id = :id",
     "kind": "a.kind = :kind",
@@ -80,7 +80,7 @@ class Incident:
 
     @property
     def title(self) -> str:
-        """Return what it is, in a sentence."""
+        """Return the incident as a sentence."""
         return titles.title(vars(self))
 
     @property
@@ -90,7 +90,7 @@ class Incident:
 
     @property
     def has_cost(self) -> bool:
-        """Return whether money is at stake; not for how many projects or users an organization has."""
+        """Return whether money is at stake; numbers of projects and users cost nothing."""
         return self.kind in AT_STAKE and not (self.kind == "limit" and "meter" not in self.detail)
 
     def as_json(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ AT_STAKE = (
 def read(
     connection: Connection, resolved: bool = False, most: int = 200, **filters: int | str | bool | None
 ) -> list[Incident]:
-    """Return the open incidents, critical and newest first; with `resolved`, resolved ones after them.
+    """Return the open incidents, critical and newest first, then the `resolved` ones on request.
 
     `filters`: values of FILTERS; None: any. `search` is a part of a name, or a project's id.
     """
@@ -121,7 +121,7 @@ def read(
 def with_costs(
     connection: Connection, plans: Plans, at: datetime, incidents: Sequence[Incident]
 ) -> list[Incident]:
-    """Return `incidents` with what each costs, as of `at`: of limits the overage of its meter so far."""
+    """Return `incidents` with their costs as of `at`: for a limit, the overage of its meter so far."""
     month = str(Month.of(at))
     ids = {
         incident.project_id
@@ -147,7 +147,7 @@ def _costing(incident: Incident, charges: Mapping[tuple[int, str], Decimal], cur
 
 
 def history(connection: Connection, incident: Incident) -> list[dict[str, Any]]:
-    """Return what became of an incident, oldest first: `at`, `event`, `what` in words, `actor`, `note`."""
+    """Return the events of an incident, oldest first: `at`, `event`, `what` in words, `actor`, `note`."""
     entries = [
         {"at": datetime.fromisoformat(entry["at"]), "event": entry["event"], "what": _what(entry)}
         for entry in incident.history

@@ -145,12 +145,12 @@ def compare_broker(
 
 def _between(samples: Sequence[Sample]) -> tuple[int | None, int, int]:
     """Return theirs, ours and restarts; a span with a restart of the broker is in neither count."""
-    spans = [(earlier, later) for earlier, later in pairwise(samples) if not _restarted(earlier, later)]
+    spans = [(earlier, later) for earlier, later in pairwise(samples) if not _has_restarted(earlier, later)]
     theirs = sum(later.received - earlier.received for earlier, later in spans) if spans else None
     our = sum(later.counted_messages - earlier.counted_messages for earlier, later in spans)
     return theirs, our, len(samples) - 1 - len(spans)
 
 
-def _restarted(earlier: Sample, later: Sample) -> bool:
+def _has_restarted(earlier: Sample, later: Sample) -> bool:
     uptime = timedelta(seconds=later.uptime_seconds)
     return later.received < earlier.received or uptime < later.at - earlier.at - UPTIME_SLACK

@@ -1,4 +1,4 @@
-"""Say what an incident is, in a sentence: the same in the console, at the command line and in messages.
+"""Describe an incident in a sentence: the same in the console, at the command line and in messages.
 
 Quantities are stored as numbers with their meter and are formatted here, where the unit is known.
 """
@@ -24,7 +24,7 @@ FAILURES = {"denied": "access denied", "timeout": "no answer"}
 def title(row: Row, names: bool = True) -> str:
     """Return the sentence of an alert; without `names` that people of the platform chose.
 
-    An alert that another version wrote, which says nothing that is known here, is called by its subject.
+    An alert of another version, whose detail is unknown here, is called by its subject.
     """
     try:
         sentence = SENTENCES[row["kind"]](row["detail"])
@@ -50,12 +50,12 @@ def words(kind: str) -> str:
 
 
 def label(meter: str) -> str:
-    """Return a meter's name for people; of one that the catalogue lacks, the name it has."""
+    """Return a meter's label; its name if the catalogue lacks it."""
     return METERS[meter].label if meter in METERS else meter.replace("_", " ")
 
 
 def unit(meter: str) -> Unit:
-    """Return a meter's unit; `count` of one that the catalogue lacks."""
+    """Return a meter's unit; `count` if the catalogue lacks the meter."""
     return METERS[meter].unit if meter in METERS else "count"
 
 
@@ -84,11 +84,11 @@ def _anomaly(detail: Detail) -> str:
     more = len(detail.get("meters", ())) - 1
     others = f"; {many(more, 'more meter')} out of range" if more > 0 else ""
     day = date.fromisoformat(detail["date"])
-    return f"{label(detail['meter'])} {unusual(detail, day)}{others}"
+    return f"{label(detail['meter'])} {describe_unusual(detail, day)}{others}"
 
 
-def unusual(part: Detail, day: date) -> str:
-    """Return how far a meter's usage of `day` is from the usual: `2.1 GB on Sun 22 Nov, 6.5× the usual …`."""
+def describe_unusual(part: Detail, day: date) -> str:
+    """Compare a meter's usage of `day` with its usual range: `2.1 GB on Sun 22 Nov, 6.5× the usual …`."""
     actual, low, high = (part[name] for name in ("actual", "expected_low", "expected_high"))
     in_unit = unit(part["meter"])
     usual = f"the usual {quantities.span(low, high, in_unit, actual)}"

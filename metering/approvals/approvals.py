@@ -1,4 +1,4 @@
-"""Approvals: what FLEETMETER_APPROVAL names is done once a second person has agreed, never the same one.
+"""Approvals: a second person agrees before an action that FLEETMETER_APPROVAL names, never the same one.
 
 Only people who are signed in to the console ask and decide: a name at a terminal proves nothing. The schedule
 asks for the close of a month that is over. The database refuses a decision by the person who asked.
@@ -72,7 +72,7 @@ def ask(
     arguments: Mapping[str, Any] | None = None,
     reason: str | None = None,
 ) -> int:
-    """Ask for approval at `at`; returns its id, that of the same question while it waits."""
+    """Ask for approval at `at`; returns its id, or that of the same request if it still waits."""
     values = {"action": action, "subject": subject, "asked_by": asked_by, "at": at, "reason": reason}
     row = connection.execute(ASK, values | {"arguments": json.dumps(arguments or {}, default=str)}).one()
     if row.is_new:
@@ -84,7 +84,7 @@ def ask(
 def decide(
     connection: Connection, approval_id: int, approve: bool, actor: str, at: datetime, note: str = ""
 ) -> Approval:
-    """Approve or refuse what waits; returns it as decided. The caller carries it out in this transaction.
+    """Approve or refuse a request; returns the approval. The caller carries it out in this transaction.
 
     Raises ApprovalRefused if there is no such approval, if it is decided already, or if `actor` asked for it.
     """
@@ -111,7 +111,7 @@ def decide(
 
 
 def waiting(connection: Connection) -> list[Approval]:
-    """Return what waits for a decision, oldest first."""
+    """Return the approvals that wait for a decision, oldest first."""
     query = text(f"SELECT {COLUMNS} FROM approvals WHERE state = 'waiting' ORDER BY id")
     return [Approval(**row) for row in connection.execute(query).mappings()]
 

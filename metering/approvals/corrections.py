@@ -1,4 +1,4 @@
-"""Corrections and gaps that wait for approval: ask for them, and carry out what was approved."""
+"""Corrections and gaps that need approval: ask for it, and carry out the approved ones."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -62,7 +62,7 @@ def ask_gap(connection: Connection, gap_id: int, reason: str, actor: str, at: da
 
 
 def carry_out(connection: Connection, approval: Approval, plans: Plans, at: datetime) -> int | None:
-    """Do what was approved, in the name of the person who asked; returns an adjustment's id.
+    """Carry out an approved action in the name of the person who asked; returns an adjustment's id.
 
     The close of a month is left to job `monthly`. Raises what the action raises: nothing is decided then.
     """
@@ -91,7 +91,7 @@ def _adjustment(approval: Approval) -> Adjustment:
 
 
 def _try(connection: Connection, action: Callable[[], object]) -> None:
-    """Do it and take it back, so that nobody is asked about what would be refused."""
+    """Try an action and roll it back, so that nobody is asked about one that would be refused."""
     with connection.begin_nested() as savepoint:
         action()
         savepoint.rollback()

@@ -1,6 +1,6 @@
 """The files of an archive: their names, their manifest, and how they are written into a folder.
 
-What comes from a bucket or a folder is data: only these names are taken, no link is followed, sizes
+Content of a bucket or a folder is data: only these names are taken, no link is followed, sizes
 have a limit, and every digest is checked.
 """
 

@@ -1,4 +1,4 @@
-"""An archived month back in the database: what is missing is inserted, what is there must be the same.
+"""Restore an archived month: insert the missing rows; rows in the database must be the same.
 
 For days that retention removed, and for a database that was lost. Hours are in no archive: a month
 that comes back to an empty database has none, and the audit log says so. Nothing is ever overwritten.
@@ -31,7 +31,7 @@ BATCH = 1_000
 
 
 @dataclass
-class Restored:
+class RestoredRows:
     """Rows that were missing and are back."""
 
     bills: int = 0
@@ -39,8 +39,10 @@ class Restored:
     adjustments: int = 0
 
 
-def restore_rows(connection: Connection, month: Month, folder: Path, actor: str, at: datetime) -> Restored:
-    """Insert the rows of the archived `month` in `folder` that are missing; again, it changes nothing.
+def restore_rows(
+    connection: Connection, month: Month, folder: Path, actor: str, at: datetime
+) -> RestoredRows:
+    """Insert the missing rows of the archived `month` in `folder`; a second time it changes nothing.
 
     The caller commits. Raises RestoreRefused if the files do not verify, if rows in the database differ
     from them, or if the month does not fit into the database; FleetmeterError if the files are not those
@@ -55,7 +57,7 @@ def restore_rows(connection: Connection, month: Month, folder: Path, actor: str,
     _refuse_unknown(connection, ids)
     _plan_versions(connection, folder)
     ensure_partition(connection, month)
-    restored = Restored()
+    restored = RestoredRows()
     restored.days = _insert(
         connection, DAYS, ("row_hash", "created_at"), export_rows.rows(folder / "days.csv")
     )
@@ -66,7 +68,7 @@ def restore_rows(connection: Connection, month: Month, folder: Path, actor: str,
         restored.bills = _insert(connection, BILLS, ("seal", "created_at"), bills)
         restore_checks.fit_in(connection, month, ids)
     restore_checks.refuse_different(connection, month, ids)
-    if restored != Restored():
+    if restored != RestoredRows():
         after = vars(restored) | {"folder": folder.name}
         audit_log.record(connection, actor, "restore", str(month), after=after)
     return restored
@@ -85,7 +87,7 @@ def _refuse_broken(month: Month, bills: list[dict[str, str]], folder: Path) -> N
 
 
 def _refuse_changed(connection: Connection, month: Month, folder: Path) -> None:
-    """Refuse files that are not those of the archive's manifest, or of one that the audit log noted."""
+    """Refuse files that are not in the archive's manifest, or in one that the audit log noted."""
     noted = retention.noted_manifests(connection, month)
     if noted or (folder / files.MANIFEST).exists():
         files.check_files(folder, files.read_manifest(folder, month, noted), files.REQUIRED)
@@ -119,7 +121,7 @@ def _plan_versions(connection: Connection, folder: Path) -> None:
         )
 
 
-def _into(table: str, key: str, hashed: str) -> str:
+def _insert_sql(table: str, key: str, hashed: str) -> str:
     """Return SQL that inserts and counts the missing rows of `:rows`; a row that differs raises."""
     return f"""
         WITH given AS (SELECT * FROM jsonb_populate_recordset(NULL::{table}, CAST(:rows AS jsonb))),
@@ -129,8 +131,8 @@ def _into(table: str, key: str, hashed: str) -> str:
             WHERE t.{hashed} <> g.{hashed}) AS differing"""
 
 
-DAYS = text(_into("daily_stats", "project_id, date", "row_hash"))
-BILLS = text(_into("monthly_stats", "project_id, year, month", "seal"))
+DAYS = text(_insert_sql("daily_stats", "project_id, date", "row_hash"))
+BILLS = text(_insert_sql("monthly_stats", "project_id, year, month", "seal"))
 
 
 def _insert(
@@ -150,7 +152,7 @@ def _insert(
 
 
 def _values(row: Mapping[str, str], unhashed: tuple[str, ...]) -> dict[str, Any]:
-    """Return the columns of the row; those that came after its form are empty, as in the database."""
+    """Return the columns of the row; columns of later forms are empty, as in the database."""
     table = OWN_TABLES["monthly_stats" if "seal" in row else "daily_stats"]
     later = forms.columns_after(cast(Sealed, table.name), form_of(row))
     return (

@@ -1,4 +1,4 @@
-"""Adjustments back from an archive: only those of its month, and only as its bills were sealed with them."""
+"""Restore adjustments from an archive: only those of its month that its bills were sealed with."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ NUMBER_AFTER = text("""
 def restore(
     connection: Connection, month: Month, folder: Path, bills: Sequence[Row], actor: str, at: datetime
 ) -> int:
-    """Insert the adjustments in `folder` that are missing; returns how many. The audit log names `actor`.
+    """Insert the missing adjustments of `folder`; returns their number. The audit log names `actor`.
 
     Those of projects without a bill in the archive are left out: no seal says that they were posted.
     Raises RestoreRefused if one is of another month, if their sums are not those that the bills were
@@ -86,7 +86,7 @@ def _refuse_other_months(month: Month, rows: Adjustments) -> None:
 def _refuse_other_sums(
     folder: Path, sealed: Mapping[int, Row], rows: Adjustments, own: Mapping[str, OwnMeter]
 ) -> None:
-    """Check that bills are their days with what was posted: usage by meter, and money."""
+    """Refuse bills that are not the sum of their days and adjustments: usage by meter, and money."""
     largest = frozenset(name for name, meter in own.items() if meter.aggregation == "max")
     usage: dict[int, dict[str, list[int]]] = {project: {} for project in sealed}
     money: dict[int, Decimal] = dict.fromkeys(sealed, Decimal(0))

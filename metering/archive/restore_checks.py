@@ -1,4 +1,4 @@
-"""A month that came back from its archive: fitted into the books, and held against its seals."""
+"""Check a restored month: fit it into the books, and compare it with its seals."""
 
 from sqlalchemy import Connection, text
 
@@ -68,7 +68,7 @@ UNSEALED_BILLS = text(f"""
 
 
 def refuse_different(connection: Connection, month: Month, ids: list[int]) -> None:
-    """Refuse rows that differ from what was sealed, restored or not."""
+    """Refuse rows that differ from their seals, restored or not."""
     bounds = month.bounds() | {"ids": ids}
     for query in (UNSEALED_DAYS, UNSEALED_BILLS):
         project = connection.scalar(query, bounds)

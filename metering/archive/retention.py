@@ -44,7 +44,7 @@ IS_ARCHIVED = text(f"""
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovedRows:
     """Rows of a month that went, or would go: of how many projects, and whether as a whole partition."""
 
     rows: int
@@ -69,13 +69,13 @@ HOURS = Table("usage_hourly", "hour", "timestamptz")
 DAYS = Table("daily_stats", "date", "date")
 
 
-def not_archived(connection: Connection) -> list[Month]:
-    """Months with bills that no archive holds yet, in order."""
+def unarchived_months(connection: Connection) -> list[Month]:
+    """Return the months with bills that no archive holds yet, in order."""
     return [Month(*row) for row in connection.execute(NOT_ARCHIVED)]
 
 
-def archived(connection: Connection) -> list[Month]:
-    """Months whose every bill is in an archive, in order."""
+def archived_months(connection: Connection) -> list[Month]:
+    """Return the months whose every bill is in an archive, in order."""
     return [Month(*row) for row in connection.execute(IS_ARCHIVED)]
 
 
@@ -90,7 +90,7 @@ def note_archived(
     audit_log.record(connection, actor, "archive", str(month), after=after)
 
 
-def archived_at(connection: Connection, month: Month) -> str:
+def archive_address(connection: Connection, month: Month) -> str:
     """Return the newest archive of `month`, as s3://bucket/prefix/. Raises PeriodError if there is none."""
     query = text("""SELECT after->>'place' FROM audit_log
         WHERE action = 'archive' AND subject = :month ORDER BY id DESC LIMIT 1""")
@@ -114,7 +114,7 @@ def shorten(
     actor: str,
     progress: Progress,
     dry_run: bool = False,
-) -> dict[str, Removed]:
+) -> dict[str, RemovedRows]:
     """Drop the rows of closed, archived months that end by `over` (tier -> instant) of the bill's tier.
 
     Returns the rows removed of each month; a `dry_run` counts them and removes nothing. Each chunk of a
@@ -123,7 +123,7 @@ def shorten(
     if not over:
         return {}
     with transaction(engine) as connection:
-        months = [month for month in archived(connection) if month.end <= max(over.values())]
+        months = [month for month in archived_months(connection) if month.end <= max(over.values())]
     removed = {}
     for number, month in enumerate(months):
         progress(f"shortening {table.name}", number, len(months))
@@ -133,19 +133,19 @@ def shorten(
 
 
 def reasons_to_keep(connection: Connection, over: Mapping[str, datetime], at: datetime) -> dict[str, str]:
-    """Return month -> why it stays, of the months that some tier no longer keeps but that may not go."""
+    """Return the months that a tier no longer keeps but that may not go: month -> reason."""
     until = max(over.values(), default=None)
     if until is None:
         return {}
     open_ = dict.fromkeys(due_months(connection, at), "it is not closed for every project")
-    reasons = dict.fromkeys(not_archived(connection), UNARCHIVED) | open_
+    reasons = dict.fromkeys(unarchived_months(connection), UNARCHIVED) | open_
     return {str(month): reasons[month] for month in sorted(reasons) if month.end <= until}
 
 
 def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict[str, int]:
     """Delete finished runs and resolved alerts older than `before`; dead letters stay.
 
-    Returns how many rows of each table were removed; a `dry_run` counts them and removes nothing.
+    Returns the number of rows removed by table; a `dry_run` counts them and removes nothing.
     """
     return {
         table: _old(engine, table, which, before) if dry_run else _forget(engine, table, which, before)
@@ -154,7 +154,7 @@ def forget_runs(engine: Engine, before: datetime, dry_run: bool = False) -> dict
 
 
 def forget_devices(engine: Engine, before: date, dry_run: bool = False) -> int:
-    """Delete the devices of days before `before`, in batches; returns how many rows.
+    """Delete the devices of days before `before`, in batches; returns the number of rows.
 
     A `dry_run` counts them and removes nothing.
     """
@@ -181,7 +181,7 @@ def _months_before(at: datetime, months: int) -> datetime:
 
 def _shorten_month(
     engine: Engine, table: Table, month: Month, over: Mapping[str, datetime], actor: str, dry_run: bool
-) -> Removed | None:
+) -> RemovedRows | None:
     with transaction(engine) as connection:
         ids = _free(connection, table, month, over)
         if not ids:
@@ -199,14 +199,14 @@ def _inside(table: Table) -> str:
     return f"t.{table.column} >= {since} AND t.{table.column} < {until}"
 
 
-def _count(connection: Connection, table: Table, month: Month, ids: list[int]) -> Removed:
+def _count(connection: Connection, table: Table, month: Month, ids: list[int]) -> RemovedRows:
     query = text(f"""
         SELECT count(*) FILTER (WHERE t.project_id = ANY(:ids)) AS rows, count(*) AS all_rows,
             bool_and(t.tableoid = to_regclass(:name)) AS in_partition
         FROM {table.name} t WHERE {_inside(table)}""")
     parameters = month.bounds() | {"ids": ids, "name": _partition(table, month)}
     row = connection.execute(query, parameters).one()
-    return Removed(row.rows, len(ids), bool(row.rows == row.all_rows and row.in_partition))
+    return RemovedRows(row.rows, len(ids), bool(row.rows == row.all_rows and row.in_partition))
 
 
 def _free(connection: Connection, table: Table, month: Month, over: Mapping[str, datetime]) -> list[int]:
@@ -233,7 +233,7 @@ def _remove(engine: Engine, table: Table, month: Month, ids: Sequence[int], acto
     """Record the rows in the audit log and remove them, or their partition, as the tables' owner."""
     parameters = {"table": table.name, "first": month.first.date, "ids": list(ids), "actor": actor}
     with transaction(engine) as connection:
-        # A partition is dropped under a lock: whoever reads must not hold up the counter behind us.
+        # A partition is dropped under a lock: a reader must not hold up the counter behind us.
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         connection.execute(
             text("SELECT fleetmeter_retention(:table, :first, CAST(:ids AS bigint[]), :actor)"), parameters

@@ -110,9 +110,9 @@ _NEW_ORGANIZATION = """o.id = ANY(SELECT organization_id FROM projects WHERE id 
 
 
 def read(connection: Connection, at: datetime) -> None:
-    """Keep what has changed in the platform's tables since the last reading, as read at `at`.
+    """Record the changes in the platform's tables since the last reading, as read at `at`.
 
-    A reading earlier than the newest one changes nothing: what is read now was not known then.
+    A reading earlier than the newest one changes nothing: its values were not known then.
     """
     parameters = {"at": utc(at)}
     if connection.scalar(_READ, parameters) is None:
@@ -123,7 +123,7 @@ def read(connection: Connection, at: datetime) -> None:
 
 
 def read_new(connection: Connection, project_ids: Sequence[int], at: datetime) -> None:
-    """Keep the first reading of those of the projects that were never read.
+    """Record the first reading of the projects that were never read.
 
     It is dated `at`, or as the newest reading of all, if that is later: this one is not older.
     """

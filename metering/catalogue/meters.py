@@ -112,7 +112,7 @@ def messages_sql(prefix: str = "") -> str:
 
 
 def is_zero(source: SourceName, row: str) -> str:
-    """Return SQL that is true where everything `source` measures is 0 or NULL in `row`.
+    """Return SQL that is true where all meters of `source` are 0 or NULL in `row`.
 
     A source of counters is judged by its counters alone, also where it samples levels too.
     """

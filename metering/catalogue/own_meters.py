@@ -131,7 +131,7 @@ _CHANGED = text("""
 
 
 def declare(connection: Connection, meters: Mapping[str, OwnMeter], at: datetime) -> None:
-    """Keep the declared `meters` in the database; those that are no longer declared stay there.
+    """Store the declared `meters` in the database; meters that are no longer declared stay there.
 
     Raises SettingsError for a meter with usage whose aggregation changed: its sealed days were added up
     in the other way.
@@ -157,12 +157,12 @@ def by_name(connection: Connection) -> dict[str, OwnMeter]:
 
 
 def find(name: str, meters: Mapping[str, OwnMeter]) -> OwnMeter:
-    """Return the meter `name`; one that was never declared here is shown by its name and added up."""
+    """Return the meter `name`; one that was never declared has its name as title, and adds up."""
     return meters.get(name) or OwnMeter(name, "", "sum", name, "")
 
 
 def quantities(cell: Any) -> dict[str, int]:
-    """Return the quantities in a row's cell of `meters`; nothing of what somebody wrote in their place."""
+    """Return the quantities in a row's cell of `meters`; other values are left out."""
     members = cell.items() if isinstance(cell, dict) else ()
     return {name: quantity for name, quantity in members if isinstance(quantity, int)}
 
@@ -170,7 +170,7 @@ def quantities(cell: Any) -> dict[str, int]:
 def value_sql(name: str, column: str = "meters") -> str:
     """Return SQL of the quantity of meter `name` in a row's JSONB `column`; 0 where nothing was reported.
 
-    Raises ValueError for what cannot be the name of a meter.
+    Raises ValueError if `name` cannot be the name of a meter.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a meter")

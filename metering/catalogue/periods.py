@@ -164,6 +164,6 @@ class Month:
 
 
 def days(first: Day, last: Day) -> Iterator[Day]:
-    """Every day from `first` to `last`, both included; none when `last` is earlier."""
+    """Return the days from `first` to `last`, both included; none when `last` is earlier."""
     for offset in range((last.date - first.date).days + 1):
         yield Day(first.date + timedelta(days=offset))

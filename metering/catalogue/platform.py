@@ -48,7 +48,7 @@ def devices(connection: Connection) -> list[Device]:
 
 
 def organization_ids(connection: Connection, words: Sequence[str]) -> tuple[int, ...]:
-    """Return the ids of organizations given by id or name; a name that several share has none."""
+    """Return the ids of organizations by id or name; a name that several share has none."""
     ids = [int(word) for word in words if word.isascii() and word.isdigit()]
     names = [word for word in words if not (word.isascii() and word.isdigit())]
     parameters = {"names": names, "ids": [number for number in ids if number < 2**63]}

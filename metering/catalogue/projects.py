@@ -48,7 +48,7 @@ FIRST_OPEN = f"""CASE WHEN {METERED_UNTIL} <= {_FIRST_MONTH} THEN :month_start
 
 
 def ids(connection: Connection, project_id: int | None = None) -> list[int]:
-    """Ids of every project the platform has, in order; or the one asked for.
+    """Return the ids of all projects, or of `project_id` alone, in order.
 
     Raises UnknownProject when the platform does not have `project_id`.
     """
@@ -58,7 +58,7 @@ def ids(connection: Connection, project_id: int | None = None) -> list[int]:
 
 
 def require(connection: Connection, project_id: int) -> int:
-    """`project_id` if the platform has it. Raises UnknownProject."""
+    """Return `project_id` if the platform has that project. Raises UnknownProject."""
     query = text(f"SELECT id FROM {platform.PROJECTS} p WHERE id = :id")
     if not 0 < project_id < 2**63 or not connection.scalar(query, {"id": project_id}):
         raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
@@ -95,7 +95,7 @@ def ensure(
 def lock(connection: Connection, project_ids: Sequence[int]) -> None:
     """Lock the projects' rows in the order of their ids: rule 12 of docs/architecture.md.
 
-    What is read next sees every flush.
+    Statements after this one see every flush.
     """
     connection.execute(
         text("""

@@ -8,12 +8,12 @@ _SCALES = ((10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"
 
 
 def count(value: int | Decimal | None) -> str:
-    """With thousands separators."""
+    """Format a number with thousands separators."""
     return UNKNOWN if value is None else f"{value:,}"
 
 
 def compact(value: float | Decimal | None) -> str:
-    """Three significant digits, such as 12.3 k."""
+    """Format a number with three significant digits, such as 12.3 k."""
     if value is None:
         return UNKNOWN
     number = float(value)
@@ -29,7 +29,7 @@ def scale(value: int | float) -> tuple[int, str]:
 
 
 def size(value: int | None) -> str:
-    """Bytes in decimal units, such as 12.3 GB."""
+    """Format bytes in decimal units, such as 12.3 GB."""
     if value is None:
         return UNKNOWN
     return f"{value:,} B" if abs(value) < 1000 else compact(value) + "B"
@@ -63,7 +63,7 @@ def money(value: Decimal | None, currency: str) -> str:
 
 
 def lasting(since: datetime, at: datetime) -> str:
-    """How long from `since` to `at`, in the largest unit that matters: `24 min`."""
+    """Format the time from `since` to `at` in its largest unit: `24 min`."""
     seconds = max(0, int((at - since).total_seconds()))
     if seconds < 90:
         return f"{seconds} s"
@@ -75,12 +75,12 @@ def lasting(since: datetime, at: datetime) -> str:
 
 
 def age(since: datetime | None, at: datetime) -> str:
-    """How long before `at`: `24 min ago`."""
+    """Format the time from `since` to `at` as an age: `24 min ago`."""
     return "never" if since is None else f"{lasting(since, at)} ago"
 
 
 def many(number: int, noun: str) -> str:
-    """`1 day`, `2 days`."""
+    """Format a count with its noun: `1 day`, `2 days`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 

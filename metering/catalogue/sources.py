@@ -27,17 +27,17 @@ class SourceInfo:
 
     @property
     def is_counter(self) -> bool:
-        """True for a source of counters: a gap in it leaves usage unbilled."""
+        """Return whether it is a source of counters, whose gaps leave usage unbilled."""
         return self.measured_by != "samples"
 
     @property
     def is_polled(self) -> bool:
-        """True for a source that the hourly job reads; the others report by themselves."""
+        """Return whether the hourly job reads it; the other sources report by themselves."""
         return self.measured_by != "sessions"
 
     @property
     def measured_at(self) -> str:
-        """The column of project_stats that holds when it was last measured."""
+        """Return the column of project_stats with the instant of its last measurement."""
         return f"{self.name}_measured_at"
 
     def is_configured(self, settings: object) -> bool:

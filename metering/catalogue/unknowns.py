@@ -1,6 +1,6 @@
 """Unknown is not zero: a counter whose source did not look is None, although its column says 0.
 
-What was counted all the same (by a backend through the library, say) is known, and stays.
+Usage that was counted all the same (by a backend through the library, say) is known, and stays.
 """
 
 from collections.abc import Iterable, Mapping

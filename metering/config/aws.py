@@ -1,8 +1,8 @@
-"""Settings of AWS: which bucket and repository lies in which region, and whose keys and tags are whose.
+"""Settings of AWS: the regions of buckets and repositories, and the keys and tags of each project.
 
 `AWS_REGION`, `S3_BUCKET` and `ECR_REPOSITORY_URI` each take a list. Buckets go with the regions in
 order, or all lie in the only region, or the only bucket in the first; a repository's address names
-its region itself. What is listed twice would be counted twice, and is refused.
+its region itself. A place that is listed twice would be counted twice, and is refused.
 """
 
 import re
@@ -110,12 +110,12 @@ class CloudSettings(BaseSettings):
 
     @property
     def buckets(self) -> tuple[Place, ...]:
-        """The buckets with their regions."""
+        """Return the buckets with their regions."""
         return _pair_with_regions(_names(self.s3_bucket), self.aws_region)
 
     @property
     def repositories(self) -> tuple[Place, ...]:
-        """The repositories with their regions; a name may hold {org_id} and {project_id}."""
+        """Return the repositories with their regions; a name may hold {org_id} and {project_id}."""
         uris = _names(self.ecr_repository_uri)
         regions = self.aws_region if len(self.aws_region) == len(uris) else self.aws_region[:1]
         places = _pair_with_regions([_repository(uri) for uri in uris], regions)

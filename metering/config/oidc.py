@@ -24,7 +24,10 @@ Addresses = Annotated[tuple[str, ...], NoDecode]
 
 
 def same(address: str) -> str:
-    """`address` as it is compared. Outside of ASCII case is kept: some letters fold into ASCII ones."""
+    """Return `address` for comparisons: in lower case if it is ASCII.
+
+    Some letters outside of ASCII have an ASCII letter as their lower case.
+    """
     address = address.strip()
     return address.lower() if address.isascii() else address
 
@@ -141,5 +144,8 @@ class SignInSettings(BaseSettings):
 
     @property
     def sign_in(self) -> bool:
-        """True when people sign in; False: whoever reaches the console, on loopback only, is its admin."""
+        """Return whether people sign in.
+
+        Without sign-in the console serves loopback only, and everybody there is an admin.
+        """
         return self.oidc_metadata_url is not None

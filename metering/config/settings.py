@@ -223,14 +223,14 @@ class Settings(SignInSettings, CloudSettings):
 
     @property
     def embedded_database(self) -> bool:
-        """True when neither DATABASE_URL nor any DB_* is set: PostgreSQL runs in the data folder."""
+        """Return whether PostgreSQL runs in the data folder: neither DATABASE_URL nor any DB_* is set."""
         return self.database_url is None and not (
             {"db_host", "db_port", "db_name", "db_user", "db_password"} & self.model_fields_set
         )
 
     @property
     def database(self) -> URL:
-        """Where PostgreSQL is; prints with the password hidden."""
+        """Return the URL of PostgreSQL; it prints with the password hidden."""
         if self.database_url is not None:
             url = make_url(self.database_url.get_secret_value())
             return url if "+" in url.drivername else url.set(drivername=DRIVER)

@@ -44,6 +44,6 @@ def _content(variable: str, path: str) -> str:
 
 
 def override(environment: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with `values` in place of what it says, in a file or directly."""
+    """Return `environment` with `values` in place of its own, in files or directly."""
     replaced = {name + SUFFIX for name in values}
     return {name: value for name, value in environment.items() if name not in replaced} | dict(values)

@@ -52,7 +52,7 @@ class SealedDay:
 
 
 def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[SealedDay]:
-    """Return a row for each day from `first` to `last`, both included, as expected at `at`."""
+    """Return the days from `first` to `last`, both included, as expected at `at`."""
     days: list[SealedDay] = []
     for since, until in _spans(first, last):
         rows = connection.execute(
@@ -62,16 +62,16 @@ def read(connection: Connection, first: Day, last: Day, at: datetime) -> list[Se
     return days
 
 
-def missing(connection: Connection, days: Sequence[SealedDay], at: datetime) -> list[MissingDay]:
+def find_missing(connection: Connection, days: Sequence[SealedDay], at: datetime) -> list[MissingDay]:
     """Return the missing days among `days`, which are in order and without gaps."""
     incomplete = [day.date for day in days if not day.is_complete]
-    missing_days: list[MissingDay] = []
+    missing: list[MissingDay] = []
     while incomplete:
         latest = incomplete[0] + timedelta(days=DAYS_PER_SEARCH - 1)
         last = max(day for day in incomplete if day <= latest)
-        missing_days += expected_days.missing_days(connection, Day(incomplete[0]), Day(last), at)
+        missing += expected_days.missing_days(connection, Day(incomplete[0]), Day(last), at)
         incomplete = [day for day in incomplete if day > last]
-    return sorted(missing_days, key=lambda day: (day.project_id, day.date))
+    return sorted(missing, key=lambda day: (day.project_id, day.date))
 
 
 def _spans(first: Day, last: Day) -> Iterator[tuple[Day, Day]]:

@@ -33,7 +33,7 @@ _EXPECTED_HOURS = """(extract(epoch FROM CAST(:end AS timestamptz) - greatest(
 
 
 _DAY_END = "least(CAST(:end AS timestamptz), CAST(:at AS timestamptz))"
-# Without its client id: organizations read this, and whoever knows the id can take the messages.
+# Without its client id: organizations read this, and a client that knows the id can take the messages.
 _AWAY = f"(SELECT 'a counter was away' FROM mqtt_sessions m WHERE {absent('m', _DAY_END)} LIMIT 1)"
 _NEVER_READ = {
     "sessions": "NOT EXISTS (SELECT FROM mqtt_sessions WHERE session_started_at < :end)",

@@ -86,7 +86,7 @@ INCOMPLETE_PROJECTS = text(f"""
 def incomplete_projects(
     connection: Connection, first: Day, last: Day, sources: Sequence[SourceName] = SOURCE_NAMES
 ) -> frozenset[int]:
-    """Return projects with a sealed day that one of `sources` read in part, not at all, or carried over."""
+    """Return projects with a sealed day that was not measured in full by one of `sources`."""
     bounds = {"first": first.date, "last": last.date, "sources": list(sources)}
     return frozenset(connection.execute(INCOMPLETE_PROJECTS, bounds).scalars())
 

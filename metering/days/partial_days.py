@@ -1,4 +1,4 @@
-"""Sealed days of which the platform's rows were read only in part: each is a gap until it is recounted.
+"""Sealed days with only a part of the platform's rows: each is a gap until it is recounted.
 
 The gap blocks the close of its month. The recount after the seal covers it; so does an operator who
 accepts it.
@@ -63,7 +63,7 @@ OPEN = text(f"""
 
 
 def record_partial_days(connection: Connection, first: Day, last: Day, project_ids: Sequence[int]) -> None:
-    """Record a gap for each sealed day from `first` to `last` of which rows were read only in part."""
+    """Record a gap for each sealed day from `first` to `last` with only a part of its rows."""
     bounds = {"first": first.date, "last": last.date, "ids": list(project_ids)}
     for source in SOURCES:
         if source.measured_by == "hours":
@@ -72,7 +72,7 @@ def record_partial_days(connection: Connection, first: Day, last: Day, project_i
 
 
 def waiting(connection: Connection, source: SourceName, sealed_until: datetime) -> dict[Day, list[int]]:
-    """Return the projects whose open gap waits for a recount, by day; of days sealed up to that instant."""
+    """Return the projects whose gaps wait for a recount, by day; of days sealed up to that instant."""
     rows = connection.execute(WAITING, {"source": source, "sealed_until": sealed_until})
     return {Day(row.date): list(row.projects) for row in rows}
 

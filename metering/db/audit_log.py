@@ -83,7 +83,7 @@ ENTRIES = text(f"""
 
 
 def entries(connection: Connection, matching: Filter, most: int, before_id: int | None = None) -> list[Entry]:
-    """Return at most `most` entries, newest first; with `before_id` only those that are older."""
+    """Return at most `most` entries, newest first; with `before_id` only older ones."""
     parameters = matching.parameters() | {"most": most, "before_id": before_id}
     return [Entry(**row) for row in connection.execute(ENTRIES, parameters).mappings()]
 

@@ -1,7 +1,7 @@
 """SQL of the canonical form of a row, from which hashes and seals are computed (docs/proof.md).
 
 The bytes of fleetmeter_canonical(to_jsonb(row)), money as text, but written out column by column, and
-level by level for JSON: calling the function for each row takes four times as long.
+level by level for JSON: a call of the function for each row takes four times as long.
 """
 
 from collections.abc import Iterable

@@ -13,12 +13,12 @@ AGREED = """CASE
 
 
 def difference(connection: Connection, at: datetime) -> timedelta:
-    """Return by how much the host's clock, `at`, is ahead of the database's; negative if behind."""
+    """Return the lead of the host's clock, `at`, over the database's; negative if behind."""
     database_at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return at - database_at
 
 
-def agreed(connection: Connection, at: datetime, tolerance: float) -> datetime:
+def agreed_instant(connection: Connection, at: datetime, tolerance: float) -> datetime:
     """Return the host's clock, `at`, or the database's if they differ by more than `tolerance` seconds."""
     ahead = difference(connection, at)
     return at if abs(ahead.total_seconds()) <= tolerance else at - ahead
@@ -45,7 +45,7 @@ def require_past(connection: Connection, at: datetime, tolerance: float) -> None
 
 
 def sentence(ahead: timedelta) -> str:
-    """Say by how much the host's clock is `ahead` of the database's, or behind."""
+    """Return a sentence about a host's clock that is `ahead` of the database's, or behind."""
     seconds = abs(ahead.total_seconds())
     if seconds < 1:
         return "this host's clock and the database's agree"

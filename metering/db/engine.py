@@ -1,4 +1,4 @@
-"""Create the engine, and tell what a database error means."""
+"""Create the engine, and interpret errors of the database."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ PASSING_STATES = {
 
 
 def open_engine(settings: Settings, application: str = "fleetmeter", ping: bool = True) -> Engine:
-    """Create an engine whose sessions are as metering.db.session says; connects later.
+    """Create an engine with the sessions of metering.db.session; it connects later.
 
     The first connection raises DatabaseRefused behind a pooler in transaction mode.
     `ping`: test pooled connections before use. Without it, callers must retry on a dropped connection.
@@ -35,7 +35,7 @@ def open_engine(settings: Settings, application: str = "fleetmeter", ping: bool 
 
 def engine_of(url: URL, application: str = "fleetmeter", **options: Any) -> Engine:
     """Create an engine for `url`; `options` are those of SQLAlchemy's create_engine."""
-    session_settings = session.requested(url)
+    session_settings = session.session_settings(url)
     engine = create_engine(
         url.difference_update_query(["options"]),
         execution_options={"session_settings": session_settings},
@@ -84,13 +84,13 @@ def denial(error: DBAPIError) -> str:
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Return whether the same may succeed later: server away, a conflict, out of a resource."""
+    """Return whether the statement may succeed later: server away, a conflict, out of a resource."""
     code = getattr(error.orig, "pgcode", None) or ""
     return is_away(error) or code[:2] in ("40", "53", "55")
 
 
 def unavailable(engine: Engine, error: DBAPIError) -> str:
-    """Return the sentence of DatabaseUnavailable: which database, what is wrong, what to do."""
+    """Return the sentence of DatabaseUnavailable: the database, the error, the remedy."""
     url, state = engine.url, PASSING_STATES.get(getattr(error.orig, "pgcode", None) or "")
     place = f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}/{url.database}"
     if state:

@@ -1,4 +1,4 @@
-"""Keep what PostgreSQL refuses for one project from stopping the others."""
+"""Keep the failure of one project in PostgreSQL from stopping the others."""
 
 from collections.abc import Callable, Sequence
 

@@ -53,7 +53,7 @@ class Planned:
         self._run = f"{_GENERIC}; {self._statement.execution}"
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Run it; `values` may hold more than it takes."""
+        """Run the statement; `values` may hold more than its parameters."""
         run = partial(connection.exec_driver_sql, execution_options={"no_parameters": True})
         self._statement.ensure(connection.connection.driver_connection, run)
         return connection.exec_driver_sql(self._run, dict(values))

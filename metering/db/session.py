@@ -1,4 +1,4 @@
-"""Set and verify what a database session must be, after connecting and not by startup options.
+"""Set and verify the settings of a database session, after connecting and not by startup options.
 
 A connection pooler refuses or drops the startup parameter `options`, so every setting is sent as a
 statement once the connection stands, and the ones that numbers depend on are read back.
@@ -28,7 +28,7 @@ SETTINGS = VERIFIED | {
 }
 
 
-def requested(url: URL) -> dict[str, str]:
+def session_settings(url: URL) -> dict[str, str]:
     """Return the session settings of a URL's `options=-c name=value`, merged with ours.
 
     Raises SettingsError for an option of another form, and for one that would make numbers wrong.

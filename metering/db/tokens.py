@@ -1,4 +1,4 @@
-"""Tokens of the HTTP API: create, list, revoke, and find out whose a request is.
+"""Tokens of the HTTP API: create, list, revoke, and identify the caller of a request.
 
 A token is `fleetmeter_<id>_<secret>`. The database holds the SHA-256 of the secret, which is random and so
 long that no salt is needed. Creating and revoking are in the audit log.
@@ -113,7 +113,7 @@ def create(
     secret = secrets.token_urlsafe(32)
     expires_at = None if days is None else at + timedelta(days=days)
     described = {"name": name, "role": role, "organization_id": organization_id, "expires_at": expires_at}
-    parameters = described | {"hash": hashed(secret), "at": at, "created_by": created_by}
+    parameters = described | {"hash": hash_secret(secret), "at": at, "created_by": created_by}
     token_id = connection.scalar(_INSERT, parameters)
     described["expires_at"] = None if expires_at is None else expires_at.isoformat()
     audit_log.record(connection, created_by, "create token", f"token {token_id}", None, described, at=at)
@@ -143,13 +143,13 @@ def note_use(connection: Connection, token_id: int, at: datetime) -> None:
 
 
 def parse(token: str) -> Credentials | None:
-    """Return the parts of a token, None if it has not the form of one."""
+    """Return the parts of a token, None for a text of another form."""
     match = _FORM.fullmatch(token)
     return None if match is None else Credentials(int(match[1]), match[2])
 
 
 def caller(connection: Connection, credentials: Credentials, at: datetime) -> Caller | None:
-    """Return whose request it is and limit the transaction to the rows that they may see.
+    """Return the caller of a request, and limit the transaction to the rows that they may see.
 
     None for a token that is unknown, expired or revoked at `at`: the transaction then sees no row. Raises
     ScopeNotEnforced if the database's role is exempt from row-level security.
@@ -159,13 +159,13 @@ def caller(connection: Connection, credentials: Credentials, at: datetime) -> Ca
 
 
 def accepted(row: Any, credentials: Credentials) -> Caller | None:
-    """Return the caller that a row of `fleetmeter_caller` describes, None unless the secret is the token's.
+    """Return the caller in a row of `fleetmeter_caller`, None unless the secret is the token's.
 
     Raises ScopeNotEnforced.
     """
     # Also without a row the work is the same: how long an answer takes tells nothing about ids.
     expected = "" if row is None else row["hash"]
-    if not compare_digest(hashed(credentials.secret), expected) or row is None:
+    if not compare_digest(hash_secret(credentials.secret), expected) or row is None:
         return None
     if not row["enforced"]:
         raise ScopeNotEnforced(
@@ -175,7 +175,7 @@ def accepted(row: Any, credentials: Credentials) -> Caller | None:
     return Caller(row["id"], row["name"], row["role"], row["organization_id"], row["last_used_at"])
 
 
-def hashed(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """Return the SHA-256 of a secret, as 64 hex digits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -196,7 +196,7 @@ def _refuse(
 
 
 def _refuse_duplicate_name(connection: Connection, name: str, at: datetime) -> None:
-    """Refuse a name that another active token has: the audit log says names. Raises TokenRefused."""
+    """Refuse the name of another active token: the audit log names tokens. Raises TokenRefused."""
     advisory_lock(connection, "tokens")  # of two that are created at once, the second finds the first
     token_id = connection.scalar(_ACTIVE_OF_NAME, {"name": name, "at": at})
     if token_id is not None:

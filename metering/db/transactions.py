@@ -21,7 +21,7 @@ LOCK_IDLE = "SET idle_session_timeout = '60s'"  # the same for a lock that outli
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One READ COMMITTED transaction. Raises DatabaseUnavailable when PostgreSQL is away."""
+    """Open a READ COMMITTED transaction. Raises DatabaseUnavailable when PostgreSQL is away."""
     with translated(engine), engine.begin() as connection:
         yield connection
 
@@ -35,17 +35,17 @@ def connected(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def read_snapshot(engine: Engine) -> Iterator[Connection]:
-    """One read-only REPEATABLE READ transaction: everything read in it is of the same instant."""
+    """Open a read-only REPEATABLE READ transaction: everything it reads is of one instant."""
     frozen = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with translated(engine), frozen.begin() as connection:
-        # It holds up nobody, and whoever reads its rows may be slow.
+        # It holds up nobody, and the reader of its rows may be slow.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield connection
 
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Raise DatabaseUnavailable or LockTimeout for what the database's errors inside mean."""
+    """Translate errors of the database inside into DatabaseUnavailable or LockTimeout."""
     try:
         yield
     except DBAPIError as error:
@@ -67,7 +67,7 @@ def translated(engine: Engine) -> Iterator[None]:
 def in_batches(engine: Engine, size: int, delete: Callable[[Connection], int]) -> int:
     """Call `delete`, which deletes at most `size` rows, in transactions of their own until none are left.
 
-    Returns how many rows went.
+    Returns the number of rows deleted.
     """
     total = 0
     while True:
@@ -79,7 +79,7 @@ def in_batches(engine: Engine, size: int, delete: Callable[[Connection], int]) -
 
 
 def advisory_lock(connection: Connection, name: str) -> None:
-    """Hold the advisory lock `name` until the transaction ends; waits for whoever holds it."""
+    """Hold the advisory lock `name` until the transaction ends; waits for its holder."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(name)})
 
 
@@ -121,6 +121,6 @@ def lock_key(name: str) -> int:
 
 
 def chunks(ids: Sequence[int], size: int = CHUNK) -> Iterator[list[int]]:
-    """`ids` in order, `size` at a time."""
+    """Yield `ids` in order, `size` at a time."""
     for start in range(0, len(ids), size):
         yield list(ids[start : start + size])

@@ -40,7 +40,7 @@ WRONG_CLOCK = text("""
 
 
 def alive(connection: Connection, role: str) -> int:
-    """Return how many processes of `role` reported within the last minute."""
+    """Return the number of processes of `role` that reported within the last minute."""
     query = text("""
         SELECT count(*) FROM workers
         WHERE role = :role AND last_seen_at > clock_timestamp() - interval '1 minute'""")

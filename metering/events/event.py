@@ -41,7 +41,7 @@ class Event:
 
 
 def parse(written: Any, own: Collection[str]) -> Event:
-    """Return the event that the attributes of a CloudEvent say. Raises EventRefused.
+    """Return the event of a CloudEvent's attributes. Raises EventRefused.
 
     `own`: the names of the declared meters of the platform's own.
     """
@@ -60,7 +60,7 @@ def parse(written: Any, own: Collection[str]) -> Event:
 
 
 def id_of(written: Any) -> str | None:
-    """Return the id of what was sent as an event, None where it is no text that an answer can hold."""
+    """Return the id of a sent event, None where an answer cannot hold it as text."""
     identity = written.get("id") if isinstance(written, Mapping) else None
     return identity if isinstance(identity, str) and not _HALF.search(identity) else None
 
@@ -98,7 +98,7 @@ def _project(subject: Any) -> int:
 
 
 def unknown_project() -> EventRefused:
-    """Return the refusal of a project that is not there, or not of the sender's organization."""
+    """Return the refusal of a project that does not exist for the sender's organization."""
     return EventRefused("unknown_project", "subject names no project that this token may report for")
 
 

@@ -49,9 +49,10 @@ def receive(
     """Count the events `written`, as CloudEvents say them, received at `at`; the caller commits.
 
     `own`: the declared meters. `adjust_late`: usage of sealed days becomes adjustments, otherwise it is
-    refused. `tolerance`: seconds by which clocks may differ. What counts something is in the audit log.
+    refused. `tolerance`: seconds by which clocks may differ. Batches that count something
+    are in the audit log.
     """
-    batch = _Batch(connection, own, sender, clock.agreed(connection, utc(at), tolerance), tolerance)
+    batch = _Batch(connection, own, sender, clock.agreed_instant(connection, utc(at), tolerance), tolerance)
     batch.read(written)
     batch.judge(adjust_late)
     batch.keep()
@@ -135,7 +136,7 @@ class _Batch:
             raise EventRefused("quantity_too_large", f"an adjustment takes at most {MOST_LATE:,}")
 
     def keep(self) -> None:
-        """Keep the events that can be counted; tell those that were before from those that are refused."""
+        """Store the keys of the events that can be counted; mark the duplicates among the events."""
         stateful = [
             entry.key for entry in self.entries if entry.refusal is not None and entry.key is not None
         ]
@@ -189,7 +190,7 @@ class _Batch:
         return sums
 
     def _take_back(self, entry: _Entry, reason: str, detail: str) -> None:
-        """Refuse an event that was kept already, and those of the batch that repeat it."""
+        """Refuse an event that was stored already, and its repetitions in the batch."""
         if entry.key is not None:
             usage_events.take_back(self.connection, [entry.key])
         for other in self.entries:
@@ -207,9 +208,9 @@ class _Batch:
             elif entry.refusal is None:
                 receipt.accepted += 1
             else:
-                receipt.refused.append(_described(entry.written, entry.refusal))
+                receipt.refused.append(_describe_refusal(entry.written, entry.refusal))
         return receipt
 
 
-def _described(written: Any, refusal: EventRefused) -> dict[str, Any]:
+def _describe_refusal(written: Any, refusal: EventRefused) -> dict[str, Any]:
     return {"id": id_of(written), "reason": refusal.reason, "detail": refusal.detail}

@@ -1,4 +1,4 @@
-"""What decides whether usage of a project may be reported: its owner, its creation, its pauses."""
+"""Decide whether usage of a project may be reported: by its owner, its creation, its pauses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ VISIBLE = "(CAST(:organization AS bigint) IS NULL OR p.organization_id = :organi
 
 @dataclass(frozen=True)
 class ReportedProject:
-    """What decides about an event: when the project was metered and by whom owned."""
+    """The facts that decide about an event: when the project was metered, and its owners."""
 
     metered_from: datetime
     metered_until: datetime | None
@@ -73,7 +73,7 @@ REPORTABLE = text(f"SELECT p.id FROM projects p WHERE p.id = ANY(:ids) AND {VISI
 def lock(
     connection: Connection, project_ids: Sequence[int], sender: Sender, at: datetime
 ) -> dict[int, ReportedProject]:
-    """Lock those of the projects that `sender` may report for, in the order of their ids; return them."""
+    """Lock and return the projects that `sender` may report for, in the order of their ids."""
     parameters = {"ids": sorted(project_ids), "organization": sender.organization_id}
     locked = _lock(connection, parameters) if project_ids else {}
     if len(locked) < len(project_ids):

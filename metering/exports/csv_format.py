@@ -10,7 +10,7 @@ from itertools import chain
 from typing import IO, Any
 
 from metering.errors import FleetmeterError
-from metering.exports.csv_guard import guarded, original
+from metering.exports.csv_guard import guard, remove_guard
 
 SEPARATORS = {",": ",", ";": ";", "tab": "\t", "|": "|"}
 
@@ -51,7 +51,7 @@ def write(lines: Iterable[Iterable[Any]], names: Sequence[str], stream: IO[str],
 def _cell(value: Any, style: Style) -> str:
     text = text_of(value)
     if isinstance(value, str | list | dict):
-        return '"' + guarded(text).replace('"', '""') + '"'
+        return '"' + guard(text).replace('"', '""') + '"'
     return text.replace(".", style.decimal) if isinstance(value, Decimal) else text
 
 
@@ -70,7 +70,7 @@ def text_of(value: Any) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Return JSON as its text, with keys in order; everything else as it is."""
+    """Return JSON as text, with keys in order; other values as they are."""
     if isinstance(value, list | dict):
         return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False, default=text_of)
     return value
@@ -118,7 +118,7 @@ def read(stream: IO[str]) -> Iterator[dict[str, str]]:
             continue
         if len(cells) != len(names):
             raise ValueError(f"row {number} does not have the cells of the header")
-        yield dict(zip(names, map(original, cells), strict=True))
+        yield dict(zip(names, map(remove_guard, cells), strict=True))
 
 
 def _trimmed(cells: list[str]) -> list[str]:

@@ -15,11 +15,11 @@ _UNGUARDED = re.compile(f"(?:{_START}(?=[{_SIGNS}\t\r\n])|{_AFTER}(?=[{_SIGNS}])
 _GUARDED = re.compile(f"({_START})'(?=[{_SIGNS}\t\r\n])|({_AFTER})'(?=[{_SIGNS}])")
 
 
-def guarded(value: str) -> str:
+def guard(value: str) -> str:
     """Return the text with an apostrophe before each sign that a spreadsheet would execute."""
     return _UNGUARDED.sub(lambda match: f"{match[0]}'", value)
 
 
-def original(cell: str) -> str:
-    """Return the text that `guarded` was given."""
+def remove_guard(cell: str) -> str:
+    """Return the text before `guard` added apostrophes."""
     return _GUARDED.sub(lambda match: match[1] or match[2] or "", cell)

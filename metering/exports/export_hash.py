@@ -58,10 +58,10 @@ def _value(kind: Kind, cell: str) -> Any:
 
 
 def row_hash(row: Row) -> str:
-    """Return the hash that the cells of an exported day give."""
+    """Return the hash of an exported day, from its cells."""
     return sha256(canonical(sealed(row)))
 
 
 def seal(row: Row) -> str:
-    """Return the seal that the cells of an exported bill give."""
+    """Return the seal of an exported bill, from its cells."""
     return sha256("\n".join([row["previous_seal"], *row["day_hashes"].split(), canonical(sealed(row))]))

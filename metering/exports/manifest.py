@@ -1,4 +1,4 @@
-"""Manifests: what an exported file holds, kept beside it, so that a row that was removed is noticed.
+"""Manifests: the contents of an exported file, stored beside it, so that a removed row is noticed.
 
 `bills.csv` has `bills.csv.manifest.json`: its rows, its totals by currency, the sum of its rows' seals,
 and its SHA-256 (docs/proof.md). The files of an archive share one `manifest.json`.
@@ -24,7 +24,7 @@ _AMOUNT = ("total_charge", "amount")
 
 @dataclass
 class Contents:
-    """The rows of a file counted: how many, their money by currency, and the sum of their seals.
+    """The contents of a file: the number of rows, their money by currency, and the sum of their seals.
 
     The sum is modulo 2^256 and so the same in any order of the rows.
     """
@@ -57,7 +57,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a file held when it was written; `contents` is None in archives that did not note them."""
+    """The contents of a file when it was written; `contents` is None in archives that did not note them."""
 
     sha256: str | None
     contents: Contents | None
@@ -87,9 +87,9 @@ class Manifest:
             return cls(noted["files"][path.name], None if contents is None else _contents(contents))
 
     def differences(self, path: Path, contents: Contents) -> Iterator[str]:
-        """Yield a sentence for each way in which `path`, which holds `contents`, is another file.
+        """Yield a sentence for each difference of the file `path`, with those `contents`, from the manifest.
 
-        A file that was saved again with the same rows is not.
+        A file that was saved again with the same rows does not differ.
         """
         if self.contents is None:
             if sha256(path) != self.sha256:

@@ -21,13 +21,13 @@ KINDS: dict[str, Kind] = {
 
 
 def as_exported(row: Row) -> dict[str, str]:
-    """Return the row with every cell in the spelling that its hashes were computed from.
+    """Return the row with its cells spelled as its hashes need them.
 
     Money gets the decimals with which the seal is right, or two if none are.
     """
     if row.get("export_hash") == export_hash(row):
         return dict(row)
-    cells = {name: _spelled(name, cell, row) for name, cell in row.items()}
+    cells = {name: _respell(name, cell, row) for name, cell in row.items()}
     if "seal" not in row:
         return cells
     with suppress(*WRONG):
@@ -37,7 +37,7 @@ def as_exported(row: Row) -> dict[str, str]:
     return cells
 
 
-def _spelled(name: str, cell: str, row: Row) -> str:
+def _respell(name: str, cell: str, row: Row) -> str:
     spell = _SPELL.get(KINDS.get(name, "text"))
     if spell is None or not cell:
         return cell

@@ -28,7 +28,7 @@ def write(
     output: Path | None = None,
     style: Style = PLAIN,
 ) -> Contents:
-    """Write `export` to `output`, or as CSV or JSON to standard output; returns what the file holds.
+    """Write `export` to `output`, or as CSV or JSON to standard output; returns the contents.
 
     Raises FleetmeterError if the format is unknown or the file cannot be written.
     """

@@ -1,7 +1,7 @@
 """The busiest devices of a project's day: written by the counter daemons, read beside the ledger's count.
 
-Each figure is a lower bound, so the figures of a day never exceed what the ledger counted: what would is
-left out, and counts for the rest. That happens to messages that the ledger did not take for the project.
+Each figure is a lower bound. The figures of a day never exceed the ledger's: a figure that would is left
+out, and counts for the rest. That happens to messages that the ledger did not take for the project.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ ADD = text(f"""
     ON CONFLICT (project_id, date, device) DO UPDATE SET
         {columns("{0} = t.{0} + excluded.{0}", MQTT_COUNTERS)},
         error = greatest(t.error, excluded.error)""")
-# What one daemon followed and another did not may be more than `limit` devices.
+# The devices that two daemons followed may be more than `limit`.
 TRIM = text("""
     DELETE FROM device_usage_daily d USING (
         SELECT project_id, date, device, row_number() OVER (
@@ -84,8 +84,8 @@ class DeviceUsage:
 class DevicesOfDays:
     """The busiest devices of a project in some days, the busiest first, and the rest.
 
-    `rest` has what the ledger counted and no device has, by counter, never negative: other devices, and what
-    a counter daemon forgot when it was killed.
+    `rest` is the ledger's count without these devices, by counter, never negative: other devices, and the
+    messages that a counter daemon forgot when it was killed.
     """
 
     devices: list[DeviceUsage]
@@ -95,7 +95,7 @@ class DevicesOfDays:
 def add(connection: Connection, rows: Sequence[Any], limit: int) -> None:
     """Add figures to the rows of devices (`DeviceFigures` of the counter daemon); keep the busiest `limit`.
 
-    Two daemons must not both find room for what fits once, so one waits for the other.
+    Two daemons must not both find room for a figure that fits once, so one waits for the other.
     """
     advisory_lock(connection, "devices")
     values: dict[str, Any] = {
@@ -124,13 +124,13 @@ def of_days(connection: Connection, project_id: int, first: date, last: date) ->
 
 
 def forget(connection: Connection, before: date) -> int:
-    """Delete a batch of rows of days before `before`; returns how many, 0 when none is left."""
+    """Delete a batch of rows of days before `before`; returns the number, 0 when none remains."""
     statement = text("""DELETE FROM device_usage_daily WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM device_usage_daily WHERE date < :before LIMIT :most))""")
     return connection.execute(statement, {"before": before, "most": DELETED}).rowcount
 
 
 def count_before(connection: Connection, before: date) -> int:
-    """Return how many rows of days before `before` there are."""
+    """Return the number of rows of days before `before`."""
     query = text("SELECT count(*) FROM device_usage_daily WHERE date < :before")
     return connection.scalar(query, {"before": before}) or 0

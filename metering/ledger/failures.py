@@ -45,7 +45,7 @@ class SourceFailure:
         return self.reason
 
 
-def combined(failures: Iterable[SourceFailure]) -> SourceFailure:
+def combine(failures: Iterable[SourceFailure]) -> SourceFailure:
     """Return the failure of a source of which several parts failed, the same in any order of them."""
     each = list(failures)
     distinct = {(RANK.index(failure.kind), failure.reason) for failure in each}
@@ -55,7 +55,7 @@ def combined(failures: Iterable[SourceFailure]) -> SourceFailure:
 
 
 def database_failure(error: DBAPIError) -> SourceFailure:
-    """Return the failure that PostgreSQL's refusal of a statement means."""
+    """Return the failure of a source for an error of PostgreSQL."""
     code = getattr(error.orig, "pgcode", None) or ""
     kind = KIND_OF_SQLSTATE.get(code, "failed")
     advice = "; raise statement_timeout for this role" if kind == "timeout" else ""

@@ -24,7 +24,7 @@ ACTOR = "fleetmeter"
 
 
 @dataclass(frozen=True)
-class Sealed:
+class RecountRange:
     """The days of a recount: those sealed after `after`, up to and including `until`."""
 
     after: datetime
@@ -40,22 +40,22 @@ class LateRows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Begins:
+class TableStart:
     """The hour of the oldest row of a counter's table, and whether there were older rows."""
 
     hour: datetime
     pruned: bool
 
 
-def waiting(connection: Connection, source: SourceName, at: datetime) -> Sealed:
+def waiting(connection: Connection, source: SourceName, at: datetime) -> RecountRange:
     """Return the seals that are a day old at `at` and younger than those of the last recount."""
     query = text("""
         SELECT coalesce(max(CAST(after->>'sealed_until' AS timestamptz)), '0001-01-01Z')
         FROM audit_log WHERE action = 'recount' AND subject = :source""")
-    return Sealed(connection.execute(query, {"source": source}).scalar_one(), utc(at) - WAIT)
+    return RecountRange(connection.execute(query, {"source": source}).scalar_one(), utc(at) - WAIT)
 
 
-def due(connection: Connection, sealed: Sealed) -> list[Day]:
+def due(connection: Connection, sealed: RecountRange) -> list[Day]:
     """Return the days to recount, in order."""
     query = text("""
         SELECT DISTINCT date FROM daily_stats
@@ -64,15 +64,15 @@ def due(connection: Connection, sealed: Sealed) -> list[Day]:
     return [Day(date) for date in dates]
 
 
-def begins(connection: Connection, counter: str, day: Day, hour: datetime | None) -> Begins:
-    """Return where a table begins, as seen from `day`; `hour` is that of its oldest row, None if empty."""
+def begins(connection: Connection, counter: str, day: Day, hour: datetime | None) -> TableStart:
+    """Return the beginning of a table, as seen from `day`; `hour` of its oldest row is None if empty."""
     if hour is None or not day.start <= hour < day.end:
-        return Begins(hour or day.end, pruned=False)
+        return TableStart(hour or day.end, pruned=False)
     older = text(f"""
         SELECT EXISTS (SELECT FROM usage_hourly
             WHERE hour >= CAST(:hour AS timestamptz) - interval '1 day' AND hour < :hour
             AND {counter} > 0)""")
-    return Begins(hour, bool(connection.scalar(older, {"hour": hour})))
+    return TableStart(hour, bool(connection.scalar(older, {"hour": hour})))
 
 
 def find(
@@ -80,10 +80,10 @@ def find(
     source: SourceName,
     day: Day,
     project_ids: Sequence[int],
-    sealed: Sealed,
-    begins: Mapping[str, Begins],
+    sealed: RecountRange,
+    begins: Mapping[str, TableStart],
 ) -> list[LateRows]:
-    """Return by how much the staged counts of `day` differ from its seal, by project and meter.
+    """Return the differences of the staged counts of `day` from its seal, by project and meter.
 
     Takes the projects' mutexes. A day whose late rows were posted before gives none.
     """
@@ -128,7 +128,7 @@ _DIFFERENCES = """
 
 
 def finish(
-    connection: Connection, source: SourceName, days: Sequence[Day], sealed: Sealed, at: datetime
+    connection: Connection, source: SourceName, days: Sequence[Day], sealed: RecountRange, at: datetime
 ) -> None:
     """Record that these days were recounted, so that none of them is recounted again."""
     after = {"days": [str(day) for day in days], "sealed_until": sealed.until.isoformat()}

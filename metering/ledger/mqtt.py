@@ -16,7 +16,7 @@ MQTT_COUNTERS = counters_of("mqtt")  # in the order of MqttUsage
 MAX_SAMPLES = 5  # sample topics for each hour and reason
 SAMPLE_LENGTH = 200
 # Topics that name an organization which owned the project before. Their messages count for the project; the
-# row in unattributed_messages has 0 messages, and samples of the topics for whoever corrects the devices.
+# row in unattributed_messages has 0 messages, and samples of the topics for the correction of the devices.
 FORMER_ORGANIZATION = "former_organization"
 
 

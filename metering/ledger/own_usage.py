@@ -34,7 +34,7 @@ class Usage(NamedTuple):
 
 @dataclass
 class Standing:
-    """What a project has: `open_from`, the first hour that may change, and per meter its totals.
+    """The state of a project: `open_from`, the first hour that may change, and the total of each meter.
 
     A total is the open months' and the lifetime's together: both have to fit in a bigint when a month closes.
     """
@@ -53,14 +53,14 @@ class Standing:
         return True
 
 
-# Of `project_stats s`, what `standing` takes.
+# The columns of `project_stats s` for `standing`.
 STANDING = f"""s.open_from, nullif(s.meters, '{{}}') AS meters,
     nullif(s.lifetime_meters, '{{}}') AS lifetime_meters,
     {columns("s.{0}::numeric + s.lifetime_{0} AS {0}", REPORTABLE)}"""
 
 
 def standing(row: Mapping[Any, Any]) -> Standing:
-    """Return what a row with the columns of STANDING says."""
+    """Return the standing in a row with the columns of STANDING."""
     return Standing(row["open_from"], _totals(row))
 
 

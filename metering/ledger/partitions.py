@@ -27,7 +27,7 @@ def ensure_partition(connection: Connection, month: Month) -> bool:
 
 
 def ensure_partition_once(connection: Connection, month: Month) -> None:
-    """As `ensure_partition`, but look for a month once on each connection, for frequent writers.
+    """Make the partitions of `month`, and look for them once on each connection: for frequent writers.
 
     A look takes 0.5 ms of the 20 that a batch of reported usage takes.
     """

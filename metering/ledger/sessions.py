@@ -21,7 +21,7 @@ def absent(session: str, until: str) -> str:
     """Return SQL that is true if a counter's session was not read until `until`, and is still expected to be.
 
     `session` names a row of mqtt_sessions. Every member of a shared group has a share of the messages, so
-    one that is away leaves a hole, whatever the others have read.
+    one that is away leaves a hole, even if the others have read all theirs.
     """
     return f"""({session}.session_started_at < {until} AND {session}.retired_at IS NULL
         AND coalesce({session}.last_seen_at, {session}.session_started_at) < {until} - interval '1 minute')"""
@@ -96,7 +96,7 @@ def close_takeover(connection: Connection, client_id: str, at: datetime) -> None
 
 
 def retire(connection: Connection, client_id: str, reason: str, actor: str, at: datetime) -> None:
-    """Give a session up: what the broker still holds for it is not waited for any more.
+    """Give a session up: do not wait for its messages at the broker any more.
 
     The time since it was last read becomes a gap that `actor` accepts with `reason`. Raises UnknownCounter
     if there is no such session, it is retired already, or it is being read.

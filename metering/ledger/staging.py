@@ -31,7 +31,7 @@ class TableCount(NamedTuple):
 
 @dataclass(frozen=True)
 class StageFailures:
-    """What could not be counted: a table of every project, or a table of one project."""
+    """Tables that could not be counted: of every project, or of one project."""
 
     tables: dict[str, SourceFailure]
     projects: dict[int, dict[str, SourceFailure]]
@@ -45,7 +45,7 @@ def stage(
 ) -> StageFailures:
     """Count `source` into a table of this session, one statement for each of its tables.
 
-    Returns why something could not be counted; everything else is counted nevertheless. Hold the
+    Returns the tables that could not be counted; the others are counted nevertheless. Hold the
     advisory lock of the source from before this until the last `apply_staged`, or an older count may
     be applied over a newer one.
     """
@@ -96,7 +96,7 @@ def _stage_table(
 def _take_unusable(
     connection: Connection, names: tuple[str, ...], tables: list[str]
 ) -> dict[int, dict[str, SourceFailure]]:
-    """Remove what cannot be counted in `tables` from the staged rows; return why, by project and table."""
+    """Remove unusable counts of `tables` from the staged rows; return the reasons by project and table."""
     sums = columns("sum({0})", names)
     rows = connection.execute(
         text(f"""

@@ -18,7 +18,7 @@ AT_ONCE = 10_000  # forgotten in one transaction
 
 
 class EventKey(NamedTuple):
-    """What tells an event from every other one; `source` with its sender's organization, if it has one."""
+    """The identity of an event; `source` begins with the sender's organization, if it has one."""
 
     source: str
     id: str
@@ -52,7 +52,7 @@ OLD = text("SELECT count(*) FROM usage_events WHERE received_at < :before")
 def keep(
     connection: Connection, keys: Sequence[EventKey], project_ids: Sequence[int], at: datetime
 ) -> set[EventKey]:
-    """Keep the events `keys`, each of the project at its place, received at `at`; return the new ones."""
+    """Store the events `keys`, each of the project at its place, received at `at`; return the new ones."""
     if not keys:
         return set()
     parameters = _arrays(keys) | {"projects": list(project_ids), "at": at}
@@ -60,20 +60,20 @@ def keep(
 
 
 def duplicates(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
-    """Return those of the events that were counted before."""
+    """Return the events that were counted before."""
     if not keys:
         return set()
     return {EventKey(*row) for row in connection.execute(DUPLICATES, _arrays(keys))}
 
 
 def take_back(connection: Connection, keys: Sequence[EventKey]) -> None:
-    """Forget events that this transaction kept and cannot count."""
+    """Delete events that this transaction stored and cannot count."""
     if keys:
         connection.execute(TAKE_BACK, _arrays(keys))
 
 
 def forget(engine: Engine, at: datetime, dry_run: bool = False) -> int:
-    """Delete the events that are older than KEPT at `at`, some in each transaction; return how many.
+    """Delete the events that are older than RETENTION at `at`, some in each transaction; return how many.
 
     A `dry_run` counts them and deletes nothing.
     """

@@ -1,4 +1,4 @@
-"""A billed month rated again with corrections of its usage: what a correction about it is worth.
+"""Rate a billed month again with corrections of its usage: the worth of a correction about it.
 
 The worth of a correction is the month's charge with it minus the charge without it, both on top of the
 corrections posted before. So the amounts posted always equal the month rated again minus the bill.
@@ -135,8 +135,8 @@ CORRECTED = f"""
     ORDER BY 1, 2, 3"""
 
 
-def differing(connection: Connection, kept_from: str) -> Iterator[tuple[int, str, str, str, str]]:
-    """Yield each month whose corrections are not worth what rating it again gives.
+def differences(connection: Connection, kept_from: str) -> Iterator[tuple[int, str, str, str, str]]:
+    """Yield the months whose corrections differ from rating the month again.
 
     As project, period, what, expected, found. `kept_from`: SQL of the date from which days are kept.
     """

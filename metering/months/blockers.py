@@ -1,4 +1,4 @@
-"""Say what keeps a month from closing: a counter source that was running, went blind, and still is.
+"""Find what keeps a month from closing: a counter source that was running, went blind, and still is.
 
 A source that is not configured or has not started is no gap, and gauges are carried over. A gap blocks the
 projects it concerns until it is covered or an operator accepts it.
@@ -32,7 +32,7 @@ COVER = text(f"""
             AND s.platform_db_measured_at < least(g.ends_at, {METERED_UNTIL})) END""")
 
 # The broker keeps a counter's session while its daemon is away, so the messages are late, not lost. Each
-# member of a shared group has its own share of them: one that is away is missed, whoever else counts.
+# member of a shared group has its own share of them: one that is away is missed, even if others count.
 MQTT_SILENT = text(f"""
     INSERT INTO gaps (source, starts_at, ends_at, kind, client_id, reason)
     SELECT 'mqtt', greatest(coalesce(m.last_seen_at, m.session_started_at), :start), :end, '{SILENT}',
@@ -66,7 +66,7 @@ TIERS = text(f"""
 
 
 def update_gaps(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> None:
-    """Cover the gaps whose source has been read again, and record those that are blind at the end."""
+    """Cover the gaps whose source was read again; record sources that are blind at the month's end."""
     advisory_lock(connection, "gaps")
     connection.execute(COVER, {"at": at})
     connection.execute(MQTT_SILENT, month.bounds())
@@ -75,7 +75,7 @@ def update_gaps(connection: Connection, month: Month, project_ids: Sequence[int]
 
 
 def blocked(connection: Connection, month: Month, project_ids: Sequence[int]) -> dict[int, str]:
-    """Return why `month` cannot close yet: project id -> reason, of the blocked projects only."""
+    """Return the projects whose `month` cannot close yet: project id -> reason."""
     rows = connection.execute(BLOCKED, month.bounds() | {"ids": list(project_ids)})
     return {row.project_id: row.reason for row in rows}
 

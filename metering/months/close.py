@@ -39,8 +39,8 @@ SEAL = f"""encode(sha256(convert_to(
 
 
 @dataclass
-class Closed:
-    """What a close did: bills made, days sealed on the way, and why some projects are blocked."""
+class CloseResult:
+    """The result of a close: bills made, days sealed on the way, and the reasons of blocked projects."""
 
     closed: int = 0
     sealed: int = 0
@@ -72,7 +72,7 @@ CLOSE = text(f"""
             ELSE fleetmeter_meters(ARRAY[s.lifetime_meters, closed.meters]) END
     FROM closed JOIN days USING (project_id) WHERE s.project_id = closed.project_id""")
 
-# The largest of a month cannot be subtracted: what remains is the largest of the hours that are still open.
+# The largest of a month cannot be subtracted: the largest of the hours that are still open remains.
 STILL_LARGEST = text(f"""
     UPDATE project_stats s SET meters = fleetmeter_meters(ARRAY[s.meters, o.meters]) FROM (
         SELECT u.project_id, fleetmeter_meters(array_agg(u.meters), 'max') AS meters FROM usage_hourly u
@@ -92,14 +92,14 @@ def close_month(
     plans: Plans,
     at: datetime,
     closed_by: str,
-) -> Closed:
+) -> CloseResult:
     """Close `month` for those projects that nothing blocks; a second close changes nothing.
 
     First seals the month's missing days. The locks of the seal are held until the caller commits,
     so a message counted meanwhile waits and survives. Raises PeriodError while the month runs.
     """
     refuse_running(month, at)
-    result = Closed(sealed=seal_missing(connection, month, project_ids, at))
+    result = CloseResult(sealed=seal_missing(connection, month, project_ids, at))
     blockers.update_gaps(connection, month, project_ids, at)
     result.blocked = blockers.blocked(connection, month, project_ids)
     free = [project for project in project_ids if project not in result.blocked]
@@ -165,7 +165,7 @@ def _bill(
 
 
 def _add_owners(connection: Connection, month: Month, bills: list[dict[str, Any]]) -> None:
-    """Name the owners in the bills whose days were not all those of the organization that is billed."""
+    """Name the owners in bills with days of other organizations than the billed one."""
     divided = [bill["project_id"] for bill in bills if bill.pop("is_divided")]
     by_project = owners(connection, month, divided) if divided else {}
     for bill in bills:

@@ -37,7 +37,7 @@ SINCE = text("""
     ORDER BY x.project_id LIMIT :most""")
 
 
-def since(connection: Connection, month: Month, most: int = 500) -> list[int]:
+def corrected_projects(connection: Connection, month: Month, most: int = 500) -> list[int]:
     """Return the projects billed in `month` that have corrections in later months, by id; at most `most`."""
     return list(connection.execute(SINCE, month.bounds() | {"most": most}).scalars())
 

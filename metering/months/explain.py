@@ -1,4 +1,4 @@
-"""A charge walked down: bill -> line -> plan version -> days -> hours, with source and coverage."""
+"""Explain a charge: bill -> line -> plan version -> days -> hours, with source and coverage."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -60,7 +60,7 @@ class Explanation:
 
 
 def explain(connection: Connection, project_id: int, month: Month, with_hours: bool = True) -> Explanation:
-    """Explain a closed month; without hours those of a day are read by `hours_of`.
+    """Explain a closed month; without hours, `hours_of` reads those of a day.
 
     Raises UnknownProject, and PeriodError while the month is not closed.
     """
@@ -72,7 +72,7 @@ def explain(connection: Connection, project_id: int, month: Month, with_hours: b
             f"{month} is not closed for project {project_id}; there is no charge to explain yet"
         )
     bill = dict(row)
-    bill["owners"] = bill.pop("own_owners")  # of others an organization sees nothing
+    bill["owners"] = bill.pop("own_owners")  # an organization sees no other owner
     versions = month_versions.of_bill(bill, stored_versions.load(connection, [bill]))
     days = [dict(row) for row in connection.execute(DAYS, bounds).mappings()]
     hours = [dict(row) for row in connection.execute(HOURS, bounds).mappings()] if with_hours else []
@@ -172,7 +172,7 @@ def _coverage(meter: str, day: dict[str, Any]) -> dict[str, Any]:
 
 
 def arithmetic(line: Line) -> str:
-    """How the charge was reckoned, written out."""
+    """Write out the calculation of the charge."""
     if line.used is None:
         return "never sampled: unknown, nothing charged"
     used, included = _number(line.used), f"{line.included:,}"

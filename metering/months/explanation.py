@@ -1,4 +1,4 @@
-"""An explained charge as it is shown: as text, as JSON."""
+"""Render an explained charge: as text, as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +70,7 @@ def render(explanation: Explanation, only_charged: bool = True) -> Iterator[str]
 
 
 def notes(explanation: Explanation) -> Iterator[str]:
-    """Say what a reader of the bill should know: its tier and days, who closed it, owners, a difference."""
+    """Return notes about the bill: its tier and days, who closed it, owners, a difference."""
     bill = explanation.bill
     yield (
         f"{invoice.tier(bill['tier'])}, plan effective {explanation.versions.last.effective}; "
@@ -97,7 +97,7 @@ def proof(explanation: Explanation) -> Iterator[str]:
 
 
 def adjustment(row: dict[str, Any], explanation: Explanation) -> str:
-    """Say what an adjustment adds to a bill, about which day, by whom and why."""
+    """Describe an adjustment: its amount, its day, its actor and reason."""
     currency, amounts = explanation.bill["currency"], []
     if row["meter"]:
         amounts.append(f"{row['quantity']:+,} {invoice.title(row['meter'], explanation)}")
@@ -109,7 +109,7 @@ def adjustment(row: dict[str, Any], explanation: Explanation) -> str:
 
 
 def gap_note(gap: dict[str, Any]) -> str:
-    """Say when a counter source was blind, and how that was settled."""
+    """Describe a gap: when a counter source was blind, and whether it is covered or accepted."""
     until = f"{gap['ends_at']:%Y-%m-%d %H:%M}" if gap["ends_at"] else "the end"
     settled = "covered since" if gap["covered_at"] else "still open"
     if gap["accepted_by"]:
@@ -138,7 +138,7 @@ def _render_days(explained: ExplainedLine) -> Iterator[str]:
 
 
 def measured(coverage: dict[str, Any]) -> str:
-    """Say how well each source of a day was measured."""
+    """Describe how well each source of a day was measured."""
     return ", ".join(f"{SOURCE_LABELS.get(name, name)} {_state(state)}" for name, state in coverage.items())
 
 

@@ -1,4 +1,4 @@
-"""Gaps an operator accepts, the charge at risk in them, and how each month stands."""
+"""Accept gaps, estimate the charge at risk in them, and read the status of each month."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ NEIGHBOURS = 7  # days on either side of the gap that an estimate is made from
 
 
 def accept(connection: Connection, gap_id: int, reason: str, actor: str, at: datetime) -> None:
-    """Let months close over a gap, saying why and who. Raises UnknownGap; accepting twice is refused."""
+    """Accept a gap, so that months can close over it. Raises UnknownGap, also if it is accepted already."""
     if not reason.strip():
         raise UnknownGap(f"accepting gap {gap_id} needs a reason; say why its usage may be left out")
     row = connection.execute(
@@ -67,10 +67,10 @@ class MonthStatus:
 def statuses(
     connection: Connection, month: Month, at: datetime, plans: Plans, project_id: int | None = None
 ) -> list[MonthStatus]:
-    """Return how `month` stands at `at` for every project with usage or days in it, by id; or for one.
+    """Return the status of `month` at `at`, by project id, of projects with usage or days; or of one.
 
-    As fleetmeter_month_status in SQL says; a tier that is in no plan blocks here, too, and so does a total
-    that no bill can hold.
+    It is that of fleetmeter_month_status in SQL. Two more reasons block here: a tier that is in no plan,
+    and a total that no bill can hold.
     """
     rows = connection.execute(
         text("SELECT * FROM fleetmeter_month_status(:month, :at, :projects)"),
@@ -84,7 +84,7 @@ def statuses(
     over = [one.project_id for one in statuses if one.state in ("open", "blocked") and month.end <= at]
     for reasons in (
         blockers.unpriced(connection, month, over, plans),
-        sound_totals.unsound(connection, month, over, at),
+        sound_totals.unsound_totals(connection, month, over, at),
     ):
         statuses = [_blocked_too(one, reasons.get(one.project_id)) for one in statuses]
     return statuses
@@ -114,7 +114,7 @@ MONTH_SO_FAR = text(f"""
 
 @dataclass(frozen=True)
 class Risk:
-    """An estimate of what a gap leaves unbilled: usage a day of the neighbouring days × gap length."""
+    """An estimate of the unbilled usage of a gap: usage a day of the neighbouring days × gap length."""
 
     project_id: int
     neighbouring_days: int
@@ -164,6 +164,6 @@ OPEN_OF = text(f"""
 def at_risk_in(
     connection: Connection, month: Month, project_ids: Sequence[int], plans: Plans, most: int = 20
 ) -> list[str]:
-    """Return a sentence for each of the first `most` open gaps of `month`: the charge left unbilled."""
+    """Return sentences about the charge at risk in the first `most` open gaps of `month`."""
     gaps = connection.execute(OPEN_OF, month.bounds() | {"ids": list(project_ids), "most": most}).all()
     return [str(at_risk(connection, row.id, row.starts_at, row.ends_at, plans)) for row in gaps]

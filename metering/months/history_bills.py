@@ -40,7 +40,7 @@ COUNT = text(f"""
 def request(
     connection: Connection, project_ids: Sequence[int], first: Day, last: Day, actor: str, at: datetime
 ) -> int:
-    """Ask for bills of the months of history with sealed days from `first` to `last`; return how many.
+    """Request bills for the months of history with sealed days from `first` to `last`; return their number.
 
     A month that was asked for before is not asked for again.
     """

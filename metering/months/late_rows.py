@@ -1,4 +1,4 @@
-"""Late rows as adjustments: of the day's own month while it is open, else of the money they are worth.
+"""Post late rows as adjustments: of the day's own month while it is open, else of their worth in money.
 
 Where the running month has another currency than the closed one, they are kept with their worth and not
 applied: `unapplied` names them.
@@ -59,7 +59,7 @@ class Cause:
 def post(
     connection: Connection, day: Day, late: Sequence[LateRows], at: datetime, cause: Cause | None = None
 ) -> set[tuple[int, str]]:
-    """Post usage of `day` that came after its seal; return the (project, meter) of the adjustments made.
+    """Post usage of `day` that came after its seal; return project and meter of each adjustment.
 
     The projects' mutexes are held. A month that is history has no bill, and so no adjustment.
     """

@@ -1,7 +1,7 @@
-"""Corrections that another organization pays than the one that was billed for the month they are about.
+"""Corrections that are paid by another organization than the one billed for their month.
 
-A correction is on the project's next bill, whoever owns the project then. Where it was moved since, the two
-owners are named, so that finance can settle it between them. An organization is not told of another one.
+A correction is on the project's next bill, which the owner at that time pays. Where the project was moved
+since, both owners are named, so that finance can divide the amount. An organization sees no other one.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class OtherOwner:
 
     @property
     def bills(self) -> str:
-        """Return in words whose bill it is, and whose month."""
+        """Describe whose bill it is, and whose month."""
         return (
             f"the bill of {self.month}, which goes to organization {self.billed_to}; {self.about} was that "
             f"of organization {self.used_by}"
@@ -73,7 +73,7 @@ class OtherOwner:
 def of_month(
     connection: Connection, month: Month, project_ids: Sequence[int] | None = None
 ) -> list[OtherOwner]:
-    """Return the corrections about `month`, or posted to it, that another owner pays; by project."""
+    """Return the corrections about `month`, or posted to it, that another owner pays, by project."""
     only = None if project_ids is None else list(project_ids)
     rows = connection.execute(_OF_MONTH, {"first": month.first.date, "projects": only})
     return [OtherOwner(**row) for row in rows.mappings()]

@@ -1,4 +1,4 @@
-"""Usage of the platform's own meters in a month: its days together with what was posted about them."""
+"""Usage of the platform's own meters in a month: its days together with their adjustments."""
 
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.own_meters import LARGEST_NAMES

@@ -1,4 +1,4 @@
-"""Owners of a month: whose days they were, where a project was moved from one organization to another."""
+"""Owners of a month: the days of each, where a project was moved from one organization to another."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def owners(connection: Connection, month: Month, project_ids: Sequence[int]) -> 
 
 
 def describe(owners: Iterable[Mapping[str, Any]]) -> str:
-    """Return the owners of a month in words, with their days and usage; nothing for no owners."""
+    """Describe the owners of a month, with their days and usage; nothing for no owners."""
     return "; ".join(
         f"organization {owner['organization_id']}: {owner['days']} days"
         + "".join(f", {quantity:,} {_label(meter)}" for meter, quantity in owner["usage"].items())
@@ -42,14 +42,14 @@ def describe(owners: Iterable[Mapping[str, Any]]) -> str:
 
 
 def notes(owners: Iterable[Mapping[str, Any]], later_readings: Sequence[str]) -> str:
-    """Return in words what a bill says about its owners and readings; nothing in the usual case."""
+    """Describe a bill's owners and late readings; nothing in the usual case."""
     named = describe(owners)
     sentences = (f"Owners: {named}" if named else "", describe_later(later_readings).capitalize())
     return ". ".join(sentence for sentence in sentences if sentence)
 
 
 def describe_later(readings: Sequence[str]) -> str:
-    """Return in words that owner or tier were read after the month's end; nothing for no readings."""
+    """Describe readings of owner or tier after the month's end; nothing for no readings."""
     if not readings:
         return ""
     verb = "is a later reading" if len(readings) == 1 else "are later readings"

@@ -1,4 +1,4 @@
-"""A month under several tiers or plan versions: the usage of each, from the tier that every day carries."""
+"""Usage of a month by tier and plan version, from the tier of each day."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
 from metering.pricing.rating import Span
 
-# Of daily_stats: what a gauge's month is billed on. Days on which it was not known do not count.
+# Columns over daily_stats: the levels on which a gauge is billed. Days without a known level do not count.
 PEAKS = columns("max({0}) AS peak_{0}", GAUGE_NAMES)
 AVERAGES = columns("round(avg({0}), 4) AS avg_{0}", GAUGE_NAMES)
 MERGED = merged_sql().replace("{}", "{{}}")  # for a statement that is formatted
@@ -87,7 +87,7 @@ def span_of(
 
 
 def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[Span]:
-    """Return the spans with what `totals` has more than their days added to the last one."""
+    """Return the spans with the adjustments in `totals` added to the last one."""
     *earlier, last = spans
     own_totals = quantities(totals["meters"])
     every = {name: totals[name] for name in COUNTER_NAMES} | own_totals
@@ -97,5 +97,5 @@ def with_adjustments(spans: Sequence[Span], totals: Mapping[str, Any]) -> list[S
 
 
 def _is_raised(name: str, level: int, spans: Sequence[Span]) -> bool:
-    """Whether an adjustment made a meter with max larger than it was on any day."""
+    """Return whether an adjustment made a meter with max larger than on any day."""
     return name in spans[-1].largest and all((span.peaks.get(name) or 0) < level for span in spans)

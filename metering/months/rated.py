@@ -1,4 +1,4 @@
-"""A month's totals as a bill: the one calculation of the close, of the running month, and of the proofs."""
+"""Rate a month's totals: the one calculation of the close, of the running month, and of the proofs."""
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal

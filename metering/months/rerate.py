@@ -1,4 +1,4 @@
-"""Rating every closed month again, by the plan version that it was rated by: the bills must be the same."""
+"""Rate every closed month again by its own plan version: the bills must be the same."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,8 +33,8 @@ BILLS = text(f"""
     WHERE m.project_id = ANY(:ids) AND (m.year, m.month) = (:year, :month) ORDER BY m.project_id""")
 
 
-def differing(connection: Connection, kept_from: str) -> Iterator[Difference]:
-    """Yield the differences of another rating, a chunk of projects of a month at a time.
+def differences(connection: Connection, kept_from: str) -> Iterator[Difference]:
+    """Yield the differences of a second rating, a chunk of projects of a month at a time.
 
     `kept_from`: SQL of the date from which days are kept; earlier months cannot be rated again, unless
     their days were restored.
@@ -85,7 +85,7 @@ def _of_bill(
 
 
 def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]]:
-    """Where the monthly_stats row `row` is not `bill`: column, what `bill` has, what the row has."""
+    """Yield the differences of a monthly_stats `row` from `bill`: column, bill's value, row's value."""
     again = {
         "exceeded_limits": bill.exceeded,
         "overage_charge": bill.overage_charge,
@@ -97,5 +97,5 @@ def of_bill(row: Mapping[str, Any], bill: Bill) -> Iterator[tuple[str, Any, Any]
 
 
 def _unordered(value: Any) -> Any:
-    """Lines in any order: before they had the catalogue's they had the plan file's, which is lost."""
+    """Return the lines in an order of their own: the order of an old plan file is lost."""
     return sorted(map(canonical, value)) if isinstance(value, list) else value

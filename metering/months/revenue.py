@@ -1,6 +1,6 @@
 """Bills added up by month, tier and organization, each currency by itself; and what changed between months.
 
-As corrected means what `corrected_bills` says: a bill with the amounts posted about its month to later ones.
+"As corrected" is a bill with the amounts posted about its month to later ones (`corrected_bills`).
 The bills of those later months hold the same amounts, so that months as corrected do not add up to a year.
 """
 
@@ -61,7 +61,7 @@ _CHANGES = text("""
     GROUP BY part.key, m.currency""")
 
 
-def sums(
+def sum_bills(
     connection: Connection, months: Sequence[Month], by: By = "total", organization_id: int | None = None
 ) -> list[Row]:
     """Return the bills of `months` added up: a row for each month, key of `by`, and currency.
@@ -80,7 +80,7 @@ def sums(
 
 
 def changes(connection: Connection, organization_id: int, month: Month) -> list[Row]:
-    """Return what an organization's bills of a month have more or less than those of the month before.
+    """Compare an organization's bills of a month with those of the month before.
 
     A row for each `key` (`plan_fee`, a meter whose overage is charged, `adjustments`) and currency, with its
     `amount`, the amount `before` and the `change`; the greatest change first.

@@ -49,7 +49,7 @@ _USED = f"""
             WHERE m.project_id = x.project_id AND {first_of_month("m")} = x.posted_month)), 0) AS ever
     FROM adjustments x WHERE x.project_id = :project AND x.meter = :meter AND x.amount IS NULL"""
 
-# Those that have corrections which are billed like usage: without one a total cannot be negative.
+# Projects with corrections that are billed like usage: without one a total cannot be negative.
 _CORRECTED = text("""
     SELECT DISTINCT project_id FROM adjustments
     WHERE project_id = ANY(:ids) AND posted_month = :first AND quantity IS NOT NULL AND amount IS NULL""")
@@ -61,7 +61,7 @@ def has_days(connection: Connection, project_id: int, month: Month) -> bool:
 
 
 def refuse_without_days(connection: Connection, project_id: int, month: Month) -> None:
-    """Refuse a quantity about a `month` in which the project was off throughout: its worth would be nothing.
+    """Refuse a quantity about a `month` in which the project was off throughout: it would be worth nothing.
 
     Raises AdjustmentRefused.
     """
@@ -73,7 +73,7 @@ def refuse_without_days(connection: Connection, project_id: int, month: Month) -
 
 
 def refuse_open(connection: Connection, project_id: int, month: Month, meter: str, quantity: int) -> None:
-    """Refuse a quantity by which a total of an open `month`, or of all months, is none.
+    """Refuse a quantity that makes a total of an open `month`, or of all months, impossible.
 
     Raises AdjustmentRefused.
     """
@@ -85,7 +85,7 @@ def refuse_open(connection: Connection, project_id: int, month: Month, meter: st
 
 
 def refuse(project_id: int, month: Month, meter: str, used: int, quantity: int) -> None:
-    """Refuse a quantity by which the `used` of `month` is below 0, or more than can be counted.
+    """Refuse a quantity that makes the `used` of `month` negative or too large.
 
     Raises AdjustmentRefused.
     """
@@ -99,7 +99,7 @@ def refuse(project_id: int, month: Month, meter: str, used: int, quantity: int) 
 
 
 def why_unsound(row: Mapping[str, Any]) -> str | None:
-    """Return why no bill can hold a row of `totals`, as a sentence; None if one can."""
+    """Return the reason why no bill can hold a row of `totals`; None if one can."""
     used = {name: row[name] for name in COUNTER_NAMES} | quantities(row["meters"])
     day_totals = {name: row[f"counted_{name}"] for name in COUNTER_NAMES} | quantities(row["counted_meters"])
     for meter, quantity in used.items():
@@ -111,8 +111,10 @@ def why_unsound(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def unsound(connection: Connection, month: Month, project_ids: Sequence[int], at: datetime) -> dict[int, str]:
-    """Return the projects whose `month`, which is not closed, no bill can hold: project id -> reason."""
+def unsound_totals(
+    connection: Connection, month: Month, project_ids: Sequence[int], at: datetime
+) -> dict[int, str]:
+    """Return the projects with totals of an open `month` that no bill can hold: project id -> reason."""
     corrected = list(connection.scalars(_CORRECTED, {"ids": list(project_ids), "first": month.first.date}))
     if not corrected:
         return {}

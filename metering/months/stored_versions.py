@@ -1,4 +1,4 @@
-"""The plan versions that rated closed months, as they were stored then."""
+"""The stored plan versions that rated closed months."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

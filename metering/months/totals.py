@@ -1,4 +1,4 @@
-"""Totals of a month: what the close rates, a row for each project that has days or corrections to bill."""
+"""Totals of a month for the close to rate: a row for each project with days or corrections to bill."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -61,7 +61,7 @@ def totals(
     days: str = "daily_stats",
     at: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the totals of those projects that have something to bill in `month` and no bill for it, by id.
+    """Return the totals of projects that have something to bill in `month` and no bill for it, by id.
 
     Counters with the adjustments of the month's own days, `counted_` without them, `peak_` and `avg_` of
     each gauge, `meters` and `counted_meters` of the platform's own, `largest_meters` (those with max), owner

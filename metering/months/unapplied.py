@@ -1,4 +1,4 @@
-"""Corrections that no bill takes: their currency is not that of the bill of the month they were posted to."""
+"""Corrections that no bill takes: their currency is not that of the month they were posted to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ CORRECTIONS = text(f"""
 
 
 @dataclass(frozen=True)
-class Unapplied:
+class UnappliedCorrection:
     """A correction that is kept with its worth and is in no bill."""
 
     project_id: int
@@ -49,13 +49,13 @@ class Unapplied:
 
 def of_month(
     connection: Connection, month: Month, plans: Plans, project_ids: Sequence[int] | None = None
-) -> list[Unapplied]:
+) -> list[UnappliedCorrection]:
     """Return the corrections about `month`, or posted to it, that are in no bill."""
     parameters: dict[str, Any] = {"first": month.first.date, "last": month.last.date}
     parameters |= {"projects": None if project_ids is None else list(project_ids)}
     rows = connection.execute(CORRECTIONS, parameters).mappings()
     corrections = [
-        Unapplied(**{**row, "billed_in": row["billed_in"] or _currency(row, plans)}) for row in rows
+        UnappliedCorrection(**{**row, "billed_in": row["billed_in"] or _currency(row, plans)}) for row in rows
     ]
     return [one for one in corrections if one.currency != one.billed_in]
 

@@ -43,7 +43,7 @@ LOCK = text("LOCK TABLE budgets IN SHARE ROW EXCLUSIVE MODE")
 
 @dataclass(frozen=True)
 class Budget:
-    """A budget beside what the running month costs, both in money.
+    """A budget beside the cost of the running month, both in money.
 
     `organization_id` or `project_id`, never both. `billed_in`: the currency of the month. `so_far` and
     `projected` are in that currency; None: unknown.
@@ -62,7 +62,7 @@ class Budget:
 
     @property
     def percent(self) -> int | None:
-        """Return the share of the budget that the month is projected to take, in percent, rounded down.
+        """Return the projected charge in percent of the budget, rounded down.
 
         None where the two cannot be compared.
         """
@@ -71,7 +71,7 @@ class Budget:
         return int(self.projected * 100 // self.amount)
 
 
-def compared(connection: Connection, plans: Plans, at: datetime) -> list[Budget]:
+def compare(connection: Connection, plans: Plans, at: datetime) -> list[Budget]:
     """Return every budget beside the month that runs at `at` (aware, UTC)."""
     rows = [dict(row) for row in connection.execute(LIST).mappings()]
     if not rows:
@@ -83,10 +83,10 @@ def compared(connection: Connection, plans: Plans, at: datetime) -> list[Budget]
     ids = list(connection.execute(OWN, scope).scalars())
     spends = spend.of_projects(connection, plans, at, ids)
     billed_in = plans.in_force(Month.of(at).last.date).currency
-    return [_compared(row, billed_in, spends) for row in rows]
+    return [_compare(row, billed_in, spends) for row in rows]
 
 
-def _compared(row: dict[str, Any], billed_in: str, spends: Sequence[Spend]) -> Budget:
+def _compare(row: dict[str, Any], billed_in: str, spends: Sequence[Spend]) -> Budget:
     name = "project_id" if row["project_id"] is not None else "organization_id"
     own = [one for one in spends if getattr(one, name) == row[name]]
     so_far = sum((one.so_far for one in own), Decimal(0)) if own else None

@@ -1,4 +1,4 @@
-"""The charge models: overage -> what it costs, part by part. Pure and exact.
+"""The charge models: the charge for overage, part by part. Pure and exact.
 
 The semantics are those of the field's billing systems (docs/plans.md works one example of each).
 A charge is the sum of its parts, so that an explanation cannot differ from a bill.
@@ -29,7 +29,7 @@ class Part:
             return self.quantity * self.price + self.fee
 
 
-def charged(terms: Overage, units: Decimal) -> Decimal:
+def charge_for(terms: Overage, units: Decimal) -> Decimal:
     """Return the charge for `units` of overage, not rounded; 0 for 0 units."""
     with localcontext(prec=DIGITS):
         return sum((part.charge for part in parts(terms, units)), start=ZERO)

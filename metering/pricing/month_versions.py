@@ -21,17 +21,17 @@ class MonthVersions:
 
     @property
     def last(self) -> PlanVersion:
-        """The version at the month's end, which gives the bill its currency."""
+        """Return the version at the month's end, which gives the bill its currency."""
         return self.parts[-1][1]
 
     @property
     def key(self) -> tuple[tuple[date, str], ...]:
-        """What tells these versions from others: their first days and hashes."""
+        """Return a key of these versions: their first days and hashes."""
         return tuple((first, version.hash) for first, version in self.parts)
 
     @property
     def starts(self) -> list[date]:
-        """The first day of each version but the first one."""
+        """Return the first day of each version but the first one."""
         return [first for first, _ in self.parts[1:]]
 
     def on(self, day: date) -> PlanVersion:

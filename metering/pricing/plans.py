@@ -1,4 +1,4 @@
-"""The plans: versions with an effective date, tiers, what each includes and what more costs.
+"""The plans: versions with an effective date, tiers, their allowances and prices.
 
 `FLEETMETER_PLANS` names a TOML like the one that ships, metering/pricing/plans.toml; docs/plans.md explains
 every key. Amounts of money are Decimal from the file on; a float would not be exact.
@@ -79,7 +79,7 @@ class PlanVersion(Terms):
     def from_content(cls, content: Mapping[str, Any]) -> "PlanVersion":
         """Return the version of a stored `content()`, so that a month can be rated again years later.
 
-        It may name meters of the platform's own that are declared no more. Raises PlanError for what is none.
+        It may name own meters that are no longer declared. Raises PlanError if it is no plan version.
         """
         try:
             return cls.model_validate(content, context={"own": None})
@@ -92,7 +92,7 @@ class PlanVersion(Terms):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON of the content (docs/proof.md)."""
+        """Return the SHA-256 of the canonical JSON of the content (docs/proof.md)."""
         canonical = json.dumps(self.content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -127,7 +127,7 @@ class Plans(Terms):
 
 
 def load(path: Path | None, own: Collection[str] | None = None) -> Plans:
-    """Load the plans of a TOML file, the shipped ones for None. Raises PlanError, which says where.
+    """Load the plans of a TOML file, the shipped ones for None. Raises PlanError with the place.
 
     `own`: the meters of the platform's own that they may name; left out, those that FLEETMETER_METERS
     declares. Raises SettingsError if that file is wrong.
@@ -144,7 +144,7 @@ def load(path: Path | None, own: Collection[str] | None = None) -> Plans:
     try:
         return Plans.model_validate(written, context={"own": _declared(path) if own is None else own})
     except ValidationError as error:
-        problems = [_sentence(written, problem) for problem in _own(error.errors())]
+        problems = [_sentence(written, problem) for problem in _causes(error.errors())]
         more = f" (and {len(problems) - NAMED} more)" if problems[NAMED:] else ""
         listed = "; ".join(problems[:NAMED])
         raise PlanError(f"the plans in {path} are wrong: {listed}{more}") from error
@@ -163,8 +163,11 @@ IN_WORDS = {
 }
 
 
-def _own(problems: list[Any]) -> list[Any]:
-    """Without those that only say that what holds a mistake is empty without it."""
+def _causes(problems: list[Any]) -> list[Any]:
+    """Return the mistakes without those that only follow from another one.
+
+    A section whose only entry is wrong is reported as empty, too.
+    """
     places = [problem["loc"] for problem in problems]
     return [
         problem
@@ -178,7 +181,7 @@ def _inside(place: Sequence[Any], outer: Sequence[Any]) -> bool:
 
 
 def _sentence(written: dict[str, Any], problem: Any) -> str:
-    """Where, in the words of the file: version by its date, tier, meter, key; then what is wrong."""
+    """Return the place of a mistake (version by its date, tier, meter, key), and the mistake."""
     named = {"versions": "version", "tiers": "tier", "meters": "meter"}
     where, keys, path = [], [], list(problem["loc"])
     while path:

@@ -1,4 +1,4 @@
-"""What a tier includes of a meter, and how what exceeds it is charged (docs/plans.md)."""
+"""The allowance of a meter in a tier, and the price of overage (docs/plans.md)."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -33,7 +33,7 @@ class Step(Terms):
 
 
 class Overage(Terms):
-    """How what exceeds the allowance is charged.
+    """How overage is charged.
 
     per_unit: `price` each. package: `price` for each started `size`. graduated: each step's units
     at that step's price. volume: all units at the price of the step the total falls in. A step's
@@ -66,7 +66,7 @@ class Overage(Terms):
 
 
 class Allowance(Terms):
-    """What a tier includes of a meter; without `overage` nothing more is charged.
+    """The allowance of a meter in a tier; without `overage` nothing more is charged.
 
     `limit` hard: LimitService refuses more; soft: more is allowed, and charged. `basis` is how a
     gauge's month is measured: by its peak, or by the average of its sealed days.

@@ -1,4 +1,4 @@
-"""Price terms in words, as an invoice and the Limits page say them."""
+"""Describe price terms in words, for an invoice and the Limits page."""
 
 from itertools import pairwise
 
@@ -6,12 +6,12 @@ from metering.pricing.price_terms import Allowance, Overage, Step
 
 
 def of_allowance(allowance: Allowance) -> str:
-    """Return what is charged beyond an allowance."""
+    """Return the price of overage beyond an allowance, in words."""
     return "not charged" if allowance.overage is None else of_overage(allowance.overage)
 
 
 def of_overage(terms: Overage) -> str:
-    """Return the terms of what is beyond an allowance; prices are in the plan's currency."""
+    """Return the terms of overage in words; prices are in the plan's currency."""
     if terms.model == "per_unit":
         return f"{terms.price:f} each"
     if terms.model == "package":

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from metering.catalogue.meters import COUNTER_NAMES, METERS
-from metering.pricing.charge_models import DIGITS, ZERO, charged
+from metering.pricing.charge_models import DIGITS, ZERO, charge_for
 from metering.pricing.plans import PlanVersion
 from metering.pricing.price_terms import Allowance
 
@@ -32,7 +32,7 @@ class Span:
     largest: frozenset[str] = frozenset()
 
     def is_counted(self, meter: str) -> bool:
-        """Return whether `meter` adds up over days; otherwise it is a level, or the largest of the days."""
+        """Return whether `meter` adds up over days; other meters are levels, or the largest of the days."""
         return meter in COUNTER_NAMES or (meter not in METERS and meter not in self.largest)
 
     def used(self, meter: str, basis: str) -> Decimal | None:
@@ -66,11 +66,11 @@ class Line:
 
     @property
     def is_largest(self) -> bool:
-        """Return whether it is a meter of the platform's own of which the largest quantity counts."""
+        """Return whether it is an own meter of which the largest quantity counts."""
         return not self.is_counted and self.meter not in METERS
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON: quantities without exponents, money as a string."""
+        """Return plain JSON: quantities without exponents, money as a string."""
         line = {
             "meter": self.meter,
             "used": plain(self.used),
@@ -104,7 +104,7 @@ class Bill:
 
     @property
     def exceeded(self) -> list[dict[str, Any]]:
-        """The lines beyond their allowance, as monthly_stats.exceeded_limits keeps them."""
+        """Return the lines beyond their allowance, as monthly_stats.exceeded_limits keeps them."""
         return [line.as_json() for line in self.lines if line.overage > 0]
 
 
@@ -148,7 +148,7 @@ def _place(item: tuple[str, Allowance]) -> tuple[int, str]:
 
 
 def included(allowance: Allowance, meter: str, span: Span) -> int:
-    """Return what a span includes of `meter`: of a counter in proportion to its days, rounded up.
+    """Return the allowance of `meter` in a span: for a counter in proportion to its days, rounded up.
 
     A gauge is a level, the same on one day as over a month: its allowance is not in proportion.
     """
@@ -160,7 +160,7 @@ def _line(meter: str, allowance: Allowance, used: Decimal | None, span: Span, un
     # The price of a gauge is in proportion, its allowance is not; of a counter it is the other way round.
     is_counted, within = span.is_counted(meter), included(allowance, meter, span)
     overage = max((used or ZERO) - within, ZERO)
-    charge = charged(allowance.overage, overage) if allowance.overage else ZERO
+    charge = charge_for(allowance.overage, overage) if allowance.overage else ZERO
     share = charge if is_counted else charge * span.days / span.of
     part = (span.days, span.of, span.version, is_counted)
     return Line(meter, used, within, overage, _round(share, unit), span.tier, allowance, *part)
@@ -171,7 +171,7 @@ def _round(amount: Decimal, unit: Decimal) -> Decimal:
 
 
 def plain(quantity: Decimal | None) -> int | str | None:
-    """Return a quantity as in JSON: an integer where it is one, else a string of plain decimals."""
+    """Return a quantity for JSON: an integer where it is one, else a string of plain decimals."""
     if quantity is None:
         return None
     whole = quantity.to_integral_value()

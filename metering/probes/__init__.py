@@ -1,1 +1,1 @@
-"""Answer machines that ask about a process: is it alive, is it ready, what are its figures."""
+"""Answer probes of a process: whether it is alive and ready, and its figures."""

@@ -1,4 +1,4 @@
-"""Who may read the metrics of a process."""
+"""Decide who may read the metrics of a process."""
 
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ REFUSAL = "metrics take `Authorization: Bearer` with FLEETMETER_METRICS_TOKEN\n"
 
 
 def trusted(authorization: str, settings: Settings, address: str = "127.0.0.1") -> bool:
-    """Return whether that header opens the metrics of a server that listens on `address`.
+    """Return whether that header gives access to the metrics of a server on `address`.
 
     Without a token they are open on loopback, where nobody signs in.
     """

@@ -46,7 +46,7 @@ _BY_SOURCE = [
         f"('fleetmeter_source_age_seconds', '{s.name}', extract(epoch FROM :at - {s.name}_at))"
         for s in SOURCES
     ),
-    *(  # of a source that never measured anything, nobody expects it
+    *(  # a source that never measured anything has no age
         f"('fleetmeter_projects_measured', '{s.name}', CASE WHEN {s.name}_at IS NOT NULL THEN {s.name}_n END)"
         for s in POLLED_SOURCES
     ),
@@ -84,12 +84,12 @@ class Snapshot(Protocol):
 
 
 def require_tables(connection: Connection) -> None:
-    """Read one of our tables. Raises what the database does where it is not there."""
+    """Read one of our tables. Raises the database's error if it does not exist."""
     connection.execute(text("SELECT FROM project_stats LIMIT 1"))
 
 
-def answer(transaction: AbstractContextManager[Snapshot]) -> bytes:
-    """Return the figures of now in Prometheus' text format; where they cannot be read, that they cannot."""
+def current_figures(transaction: AbstractContextManager[Snapshot]) -> bytes:
+    """Return the current figures in Prometheus' text format; fleetmeter_up 0 if they cannot be read."""
     try:
         with transaction as reading:
             return read(reading.connection, reading.at)
@@ -110,7 +110,7 @@ def read(connection: Connection, at: datetime) -> bytes:
 def _missing_days(connection: Connection, at: datetime) -> int:
     yesterday = at.date() - timedelta(days=1)
     days = completeness.read(connection, Day(yesterday - timedelta(days=DAYS - 1)), Day(yesterday), at)
-    return len(completeness.missing(connection, days, at))
+    return len(completeness.find_missing(connection, days, at))
 
 
 def _exposition(figures: Sequence[Figure]) -> bytes:

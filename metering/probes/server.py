@@ -1,7 +1,7 @@
 """Serve /healthz, /readyz and /metrics of a process without pages, on a thread of its own.
 
-`/healthz` says whether the process still works, `/readyz` whether it does what it is there for. Both answer
-503 with the reason otherwise. The process puts its figures where `Probes` reads them when somebody asks.
+`/healthz` tells whether the process still works, `/readyz` whether it does its work. Both answer 503 with
+the reason otherwise. The process stores its figures where `Probes` reads them for a request.
 """
 
 import threading
@@ -27,13 +27,13 @@ class Probes(Protocol):
     """What a process answers; each method is called from threads of the server."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the figures of now."""
+        """Return the current figures."""
 
     def not_live(self) -> str | None:
-        """Return why the process has to be restarted, None if it works."""
+        """Return the reason to restart the process, None if it works."""
 
     def not_ready(self) -> str | None:
-        """Return why the process does not do its work now, None if it does."""
+        """Return the reason why the process does not do its work, None if it does."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def serving(probes: Probes, settings: Settings, port: int | None) -> Iterator[No
         yield
         return
     require_closed(settings)
-    server = _listen(probes, settings, port)
+    server = _open_server(probes, settings, port)
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
     try:
         yield
@@ -55,7 +55,7 @@ def serving(probes: Probes, settings: Settings, port: int | None) -> Iterator[No
         server.server_close()
 
 
-def _listen(probes: Probes, settings: Settings, port: int) -> ThreadingHTTPServer:
+def _open_server(probes: Probes, settings: Settings, port: int) -> ThreadingHTTPServer:
     class Server(ThreadingHTTPServer):
         address_family = AF_INET6 if ":" in settings.metrics_address else AF_INET
         daemon_threads = True

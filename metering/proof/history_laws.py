@@ -92,7 +92,7 @@ _EXPECTED = f"""
 
 
 def _unlisted(months: str, what: str) -> str:
-    """Return SQL of those of the `months` of projects that their status leaves out."""
+    """Return SQL of the project `months` without a status."""
     return f"""
         WITH wanted AS MATERIALIZED ({months})
         SELECT u.project_id, to_char(u.month, 'YYYY-MM'), '{what}', 'listed', 'not listed'

@@ -1,4 +1,4 @@
-"""The laws of the books, each a query of what breaks it: project, period, what, expected, found."""
+"""The laws of the books, each a query of its discrepancies: project, period, what, expected, found."""
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns, counters_of
 from metering.catalogue.month_sql import first_of_month, month_name, month_of_hour
@@ -137,7 +137,7 @@ OWN_LIFETIME = _own(f"""
         SELECT project_id, {merged_sql()} AS meters FROM monthly_stats GROUP BY project_id) e
         USING (project_id)""")
 
-# What was counted before the watermark and never sealed would never be billed.
+# Usage before the watermark that was never sealed would never be billed.
 # Hours that no seal will take: those of a month that is open are a missing day's, which the close seals.
 STRANDED_HOURS = f"""
     SELECT u.project_id, u.hour::text, 'hours', 'sealed', 'not sealed'
@@ -196,7 +196,7 @@ BILLED_ADJUSTMENTS = f"""
         GROUP BY b.project_id, b.year, b.month) c
     WHERE expected <> found"""
 
-# Whoever changes a decision must change the audit log too. Late rows were once posted without a trace
+# A change of a decision takes a change of the audit log too. Late rows were once posted without a trace
 # in it: of these only what the log has is compared.
 DECISIONS = """
     SELECT coalesce(a.project_id, l.project_id), 'adjustment ' || coalesce(a.id, l.id), 'decision',

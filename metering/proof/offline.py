@@ -18,7 +18,7 @@ from metering.exports.export_hash import WRONG, Row
 from metering.exports.export_rows import ExportedFile
 from metering.exports.manifest import Contents, Manifest
 from metering.printable import printable
-from metering.proof.row_checks import broken
+from metering.proof.row_checks import check_row
 
 
 class ExportedBill(NamedTuple):
@@ -39,7 +39,7 @@ class ExportedDay(NamedTuple):
 
 @dataclass
 class ExportCheck:
-    """The rows of exported files, and what is wrong with them.
+    """The rows of exported files, and the results of their checks.
 
     `bills` are by project, year and month, `days` by project and date. `discrepancies` has a sentence for
     each check that failed, `notes` one for each that could not be made.
@@ -63,7 +63,7 @@ def examine(paths: Iterable[Path]) -> ExportCheck:
     examination = ExportCheck()
     for path in (file for each in paths for file in _files(each)):
         _examine_file(path, examination)
-    examination.discrepancies += [*_broken_chain(examination), *_other_days(examination)]
+    examination.discrepancies += [*_check_chain(examination), *_check_days(examination)]
     return examination
 
 
@@ -84,7 +84,7 @@ def _examine_file(path: Path, examination: ExportCheck) -> None:
                 raise ValueError("the same row stands twice in this file")
             keys.add(key)
             contents.add(row)
-            examination.discrepancies.extend(broken(row))
+            examination.discrepancies.extend(check_row(row))
         except WRONG as error:
             examination.discrepancies.append(f"{path.name}, row {number}: it was rewritten ({error})")
     manifest = Manifest.beside(path)
@@ -97,7 +97,7 @@ def _examine_file(path: Path, examination: ExportCheck) -> None:
 
 
 def _register(row: Row, examination: ExportCheck) -> tuple[int, ...] | tuple[int, str]:
-    """Note the hashes of the row; returns its key. Raises ValueError if it differs from an earlier one."""
+    """Register the hashes of the row; returns its key. Raises ValueError if an earlier row differs."""
     project, cells = int(row["project_id"]), hash(tuple(row.items()))
     year, month = int(row["year"]), int(row["month"])
     if "seal" in row:
@@ -112,7 +112,7 @@ def _register(row: Row, examination: ExportCheck) -> tuple[int, ...] | tuple[int
     return project, row["date"]
 
 
-def _broken_chain(examination: ExportCheck) -> Iterator[str]:
+def _check_chain(examination: ExportCheck) -> Iterator[str]:
     for (project, year, month), bill in examination.bills.items():
         before = examination.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
         if before and before.seal != bill.previous_seal:
@@ -120,8 +120,8 @@ def _broken_chain(examination: ExportCheck) -> Iterator[str]:
             yield f"{where}: it does not follow the month before (previous_seal)"
 
 
-def _other_days(examination: ExportCheck) -> Iterator[str]:
-    """Yield a sentence for each bill whose days are in the files and are not the days it was made of."""
+def _check_days(examination: ExportCheck) -> Iterator[str]:
+    """Yield a sentence for each bill that was not made of the days in the files."""
     hashes: dict[tuple[int, int, int], list[str]] = {}
     for (project, name), day in sorted(examination.days.items()):
         when = date.fromisoformat(name)

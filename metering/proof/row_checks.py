@@ -8,16 +8,16 @@ from metering.exports.columns import MONEY
 from metering.exports.export_hash import WRONG, Row, export_hash, row_hash, seal
 
 
-def broken(row: Row) -> Iterator[str]:
+def check_row(row: Row) -> Iterator[str]:
     """Yield a sentence, with project and period, for each hash or sum of the row that does not hold.
 
     Raises one of WRONG if the row does not name its project and period.
     """
     if "seal" in row:
         where = f"project {int(row['project_id'])}, {row['year']}-{int(row['month']):02d}"
-        kind, check = "month", _broken_bill
+        kind, check = "month", _check_bill
     else:
-        where, kind, check = f"project {int(row['project_id'])}, {row['date']}", "day", _broken_day
+        where, kind, check = f"project {int(row['project_id'])}, {row['date']}", "day", _check_day
     sealed_otherwise = False
     try:
         for sentence in check(where, row):
@@ -29,12 +29,12 @@ def broken(row: Row) -> Iterator[str]:
     yield from _rewritten(where, row, sealed_otherwise)
 
 
-def _broken_day(where: str, row: Row) -> Iterator[str]:
+def _check_day(where: str, row: Row) -> Iterator[str]:
     if row_hash(row) != row["row_hash"]:
         yield f"{where}: the day is not as it was sealed (row_hash)"
 
 
-def _broken_bill(where: str, row: Row) -> Iterator[str]:
+def _check_bill(where: str, row: Row) -> Iterator[str]:
     if seal(row) != row["seal"]:
         yield f"{where}: the month is not as it was sealed (seal)"
     fee, overage, adjusted, total = (Decimal(row[name]) for name in MONEY)

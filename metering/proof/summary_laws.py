@@ -1,10 +1,10 @@
-"""The laws of the summaries: what they hold is what the sealed days add up to."""
+"""The laws of the summaries: they are the sums of the sealed days."""
 
 from metering.catalogue.meters import COUNTER_NAMES, COUNTERS, GAUGE_NAMES, columns
 from metering.catalogue.month_sql import month_of_day
 from metering.catalogue.sources import COUNTER_SOURCES, GAUGE_SOURCES, quoted
 
-_MOST = 2**63 - 1  # what a sum is kept as that is larger
+_MOST = 2**63 - 1  # a larger sum is stored as this
 _BLIND = quoted(("missing", "not_configured", "not_started"))
 _EARLIER = quoted(("carried", "denied", "failed"))
 

@@ -1,7 +1,7 @@
 """The laws, checked: `fleetmeter verify`. Everything is read in one snapshot, set by set.
 
-Each law is a query that returns what breaks it: project, period, what was expected, what stands
-there. Missing days are not its business: `fleetmeter missing` lists those.
+Each law is a query of its discrepancies: project, period, the expected value, the value in the database.
+Missing days break no law: `fleetmeter missing` lists them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -72,21 +72,21 @@ def verify(
         for completed, (law, (query, table)) in enumerate(LAWS.items()):
             report_progress(law, completed, len(LAWS) + 1)
             report.checked[law] = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
-            report.discrepancies.extend(_broken(connection, law, query))
+            report.discrepancies.extend(_discrepancies(connection, law, query))
         report_progress(RATED, len(LAWS), len(LAWS) + 1)
         report.checked[RATED] = report.checked["a bill adds up"]
-        again = rerate.differing(connection, kept_from("daily_stats"))
+        again = rerate.differences(connection, kept_from("daily_stats"))
         report.discrepancies.extend(Discrepancy(RATED, *difference) for difference in again)
         query = f"SELECT count(*) FROM adjustments WHERE {billed_month.VALUED}"
         report.checked[CORRECTED] = connection.scalar(text(query)) or 0
-        corrected = billed_month.differing(connection, kept_from("daily_stats"))
+        corrected = billed_month.differences(connection, kept_from("daily_stats"))
         report.discrepancies.extend(Discrepancy(CORRECTED, *difference) for difference in corrected)
         if exported:
-            _against(connection, exported, report)
+            _compare_exports(connection, exported, report)
     return report
 
 
-def _broken(connection: Connection, law: str, query: str) -> Iterator[Discrepancy]:
+def _discrepancies(connection: Connection, law: str, query: str) -> Iterator[Discrepancy]:
     for row in connection.execute(text(f"{query} ORDER BY 1, 2, 3")):
         yield Discrepancy(law, *row)
 
@@ -105,7 +105,7 @@ STORED_SEALS = STORED.format(
 STORED_DAYS = STORED.format(name="row_hash", table="daily_stats", key="k.date = e.period::date")
 
 
-def _against(connection: Connection, exported: Sequence[Path], report: Report) -> None:
+def _compare_exports(connection: Connection, exported: Sequence[Path], report: Report) -> None:
     """Detect rows that a superuser rewrote together with their hashes, by comparing with exports."""
     examination = offline.examine(exported)
     discrepancies = [

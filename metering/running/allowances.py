@@ -1,4 +1,4 @@
-"""Usage of the running month against what the tier includes, for every project in one statement."""
+"""Compare usage of the running month with the tiers' allowances, for every project in one statement."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from metering.running.shares import Shares
 
 Row = Mapping[str, Any]
 
-# What project_stats still holds of months before the running one, while the last is not closed.
+# Usage in project_stats of months before the running one, while the last is not closed.
 _EARLIER = f"""
     SELECT {columns("sum(d.{0}) AS {0}")}, {merged_sql("d.meters")} AS meters
     FROM daily_stats d WHERE :behind AND d.project_id = s.project_id AND d.date < :first
@@ -151,7 +151,7 @@ def _whole(row: dict[str, Any]) -> Row:
 
 
 def _chunks(connection: Connection) -> Iterable[tuple[int, int]]:
-    """Ranges of ids, each above the first and up to the second, that hold AT_ONCE projects or less."""
+    """Return ranges of ids `(first, second]` with at most AT_ONCE projects each."""
     ends = list(connection.execute(CHUNKS, {"at_once": AT_ONCE}).scalars())
     return pairwise([0, *ends])
 
@@ -173,7 +173,7 @@ def parameters(
 ) -> dict[str, Any]:
     """Return the parameters of OF_PROJECTS and OF_ORGANIZATIONS, of one meter or of each.
 
-    `included`: what `shares.of_projects` gives.
+    `included`: the result of `shares.of_projects`.
     """
     return {
         "prorated": bool(included),
@@ -197,7 +197,10 @@ def organizations(
     most: int = 200,
     organization_id: int | None = None,
 ) -> list[Row]:
-    """Return organizations whose projects or users reach that share of their tier's; or only that one."""
+    """Return the organizations whose projects or users reach that share of their tier's limit.
+
+    `organization_id`: only that one.
+    """
     parameters = {"tiers": json.dumps(_tiers(versions.last)), "near": near, "most": most}
     only = None if organization_id is None else [organization_id]
     rows = connection.execute(ORGANIZATIONS, parameters | {"organizations": only}).mappings()

@@ -28,7 +28,7 @@ Sort = Literal["share", "used", "included", "project", "organization", "meter", 
 _STATE = STATE.format(used="near.used", included="near.included", hard="near.hard")
 _ADDS_UP = f"(near.meter NOT IN {quoted(GAUGE_NAMES)} AND near.meter <> ALL ({LARGEST_NAMES}))"
 
-# What can be used further, until the month ends; a gauge that stays at its level is never exhausted.
+# Allowances that can be exhausted before the month ends; a gauge stays at its level.
 _HOURS_LEFT = projection.HOURS_TO.format(
     counted=f"CASE WHEN {_ADDS_UP} THEN near.used - near.corrected END",
     more="(near.included - near.used)",
@@ -65,7 +65,7 @@ _KEYS: Mapping[Sort, str] = {
 
 @dataclass(frozen=True)
 class LimitsQuery:
-    """Which limits to read: by id, meter, words of a name, state or least share; their order and page.
+    """A selection of limits: by id, meter, words of a name, state or least share; their order and page.
 
     `exhausting`: those that will be exhausted before the month ends and are not yet, the first one first.
     """
@@ -94,8 +94,8 @@ def limits(
 
     `used` and `share` are None where usage is unknown; `projected` is the usage at the month's end, None
     where nothing is projected; `exhausted_at` is None there, where the allowance lasts the month, and
-    where it is used up; `adds_up`: use of the month, not a level; `in_proportion`: not all of what the plan
-    includes. `behind`: see `allowances.projects`.
+    where it is used up; `adds_up`: use of the month, not a level; `in_proportion`: a part of the plan's
+    allowance. `behind`: see `allowances.projects`.
     """
     only = None if query.project is None else [query.project]
     included = shares.of_projects(connection, versions, at, only)
@@ -118,7 +118,7 @@ def states_of(
     behind: bool,
     organization_ids: Sequence[int],
 ) -> dict[int, dict[str, int]]:
-    """Return how many limits of each organization's projects are hard, over or near, by state."""
+    """Count the hard, over and near limits of each organization's projects, by state."""
     near = float(Decimal(NEAR) / 100)
     included = shares.of_projects(connection, versions, at)
     parameters = allowances.parameters(versions, at, near, behind, included)
@@ -130,7 +130,7 @@ def states_of(
 
 
 def _statement(query: LimitsQuery) -> str:
-    """Return the query; metered hours are looked up for one page, unless they decide which page it is."""
+    """Return the query; metered hours are looked up for one page, unless the order depends on them."""
     order, page = _order(query), "LIMIT :most OFFSET :skipped"
     if query.exhausting:
         dated = _WITH_HOURS.format(rows=_MATCHES, hours=_HOURS_OF_ALL)

@@ -1,4 +1,4 @@
-"""Checks of limits on a caller's own connection: what LimitService answers, for every meter at once.
+"""Check limits on a caller's own connection: the answers of LimitService, for every meter at once.
 
 A counter whose source was never measured is unknown here, and not 0.
 """
@@ -58,7 +58,7 @@ def of_project(
     meters: Sequence[str] | None = None,
     amount: int = 1,
 ) -> list[Check]:
-    """Return whether `amount` more of each of `meters` is allowed; left out, of every meter.
+    """Check `amount` more of each of `meters`, of every meter by default.
 
     Raises UnknownProject, PlanError.
     """
@@ -69,7 +69,7 @@ def of_project(
 
 
 def is_prorated(plans: Plans, at: datetime) -> bool:
-    """Return whether an answer needs more than the row of `statement`: what the month includes in part."""
+    """Return whether an answer also needs the month's shares of the allowances (`shares`)."""
     return plans.in_force(Month.of(at).last.date).prorate
 
 
@@ -88,7 +88,7 @@ def answer(
     amount: int,
     included: Shares = NONE,
 ) -> list[Check]:
-    """Return the checks that a row of `statement` gives; `included`: see `shares`.
+    """Return the checks of a row of `statement`; `included`: see `shares`.
 
     Raises UnknownProject, PlanError.
     """
@@ -102,7 +102,7 @@ def answer(
 def of_organization(
     connection: Connection, plans: Plans, organization_id: int, at: datetime, amount: int = 1
 ) -> list[Check]:
-    """Return whether `amount` more projects, and users, are allowed.
+    """Check `amount` more projects, and users.
 
     Raises UnknownOrganization, PlanError.
     """

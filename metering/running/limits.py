@@ -86,33 +86,33 @@ class LimitService:
         self.clock = clock
 
     def check_project_limit(self, org: Any) -> Limit:
-        """One more project."""
+        """Check one more project."""
         tier, used = self._organization(org, PROJECTS)
         return answer("projects", used, tier.projects, 1, hard=True)
 
     def check_user_limit(self, org: Any, count: int) -> Limit:
-        """`count` more users."""
+        """Check `count` more users."""
         tier, used = self._organization(org, USERS)
         return answer("users", used, tier.users, count, hard=True)
 
     def check_device_limit(self, org: Any, project: Any) -> Limit:
-        """One more device."""
+        """Check one more device."""
         return self._level(org, project, "device_count", 1)
 
     def check_storage_limit(self, org: Any, project: Any, bytes: int) -> Limit:
-        """`bytes` more of storage."""
+        """Check `bytes` more of storage."""
         return self._level(org, project, "storage_bytes", bytes)
 
     def check_ecr_image_limit(self, org: Any, project: Any) -> Limit:
-        """One more container image."""
+        """Check one more container image."""
         return self._level(org, project, "ecr_image_count", 1)
 
     def check_mqtt_inbound_limit(self, org: Any, project: Any) -> Limit:
-        """One more message from a device."""
+        """Check one more message from a device."""
         return self._counter(org, project, "mqtt_inbound")
 
     def check_mqtt_outbound_limit(self, org: Any, project: Any) -> Limit:
-        """One more message to a device."""
+        """Check one more message to a device."""
         return self._counter(org, project, "mqtt_outbound")
 
     def _level(self, org: Any, project: Any, meter: str, amount: int) -> Limit:
@@ -169,7 +169,7 @@ class LimitService:
 
 
 def of_allowance(meter: str, used: int | None, allowance: Allowance, amount: int, part: int | None) -> Limit:
-    """Return the answer by what a tier includes; `part`: in proportion, None for all of it."""
+    """Return the answer by a tier's allowance; `part`: in proportion, None for all of it."""
     hard = allowance.limit == "hard"
     if part is None or part == allowance.included:
         return answer(meter, used, allowance.included, amount, hard)
@@ -197,7 +197,7 @@ def answer(meter: str, used: int | None, limit: int | None, amount: int, hard: b
         return Limit(True, used, None, None, f"{meter}: {usage}, no limit; this request {amount:,}")
     if used is None:
         # Refusing what was never measured would lock out every new project; only a request that
-        # cannot fit whatever was used is refused.
+        # cannot fit at any usage is refused.
         reason = f"{meter}: usage unknown, never measured, limit {limit:,}; this request {amount:,}"
         return Limit(amount <= limit or not hard, None, limit, None, reason)
     fits = used + amount <= limit

@@ -1,4 +1,4 @@
-"""The use of one meter in the running month, day by day: what a burn-down chart draws."""
+"""The use of one meter in the running month, day by day, for a burn-down chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class UsedDay:
 def by_day(connection: Connection, project_id: int, meter: str, at: datetime) -> list[UsedDay]:
     """Return the days of the month of `at`, up to and with the running one, in order.
 
-    Of a gauge the quantity is the level at the day's end. Raises ValueError for what is no meter's name.
+    Of a gauge the quantity is the level at the day's end. Raises ValueError for a name that no meter has.
     """
     month, source = Month.of(at), METERS[meter].source if meter in METERS else None
     parameters: dict[str, Any] = month.bounds() | {
@@ -63,7 +63,7 @@ def by_day(connection: Connection, project_id: int, meter: str, at: datetime) ->
 def cumulative(used: Sequence[UsedDay], adds_up: bool) -> list[int | None]:
     """Return the use of the month at the end of each day; of a meter that does not add up, its level.
 
-    None at the end of a day that is not known; later days go on with what is known.
+    None at the end of an unknown day; later days add to the known ones.
     """
     if not adds_up:
         return [day.quantity for day in used]

@@ -1,4 +1,4 @@
-"""Project a running month to its end: the one assumption of spend, of limits and of what they show.
+"""Project a running month to its end: one assumption for spend and limits.
 
 Usage goes on at its average rate so far; a gauge stays at its level. Rates are per metered hour: the hours
 of days on which the project was off are left out.

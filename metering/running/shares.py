@@ -1,4 +1,4 @@
-"""What the running month includes of a counter where the plan prorates: the share that the close will use.
+"""Allowances of the running month where the plan prorates: the shares that the close will use.
 
 A project that is metered for a part of the month has that part of its allowance. Where tier or prices
 changed in the month, each part rates its own usage: what was used before is then added to the share of the
@@ -46,7 +46,7 @@ def of_projects(
     at: datetime,
     ids: Sequence[int] | None = None,
 ) -> Shares:
-    """Return what the month of `at` includes where that may not be all of what the plan says.
+    """Return the allowances of the month of `at` that may be less than the plan's.
 
     Of the projects `ids`, or of every one. Without proration there is none.
     """

@@ -71,7 +71,7 @@ def _ask_for_bills(context: Context, first: Day, last: Day) -> int:
 
 
 def fill(context: Context, rows: RowSource, first: Day, last: Day, since: str = METERED_FROM) -> int:
-    """Recount and seal missing days before each project's `open_from`; return how many.
+    """Recount and seal missing days before each project's `open_from`; return their number.
 
     `since`: SQL of the instant from which a project of `projects p` is expected to have days.
     """

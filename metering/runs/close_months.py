@@ -26,7 +26,7 @@ WAITS = "it waits for the approval of a second person: Billing in the console (F
 
 @dataclass
 class _Closing:
-    """What a run has closed, and what blocked the rest."""
+    """The bills that a run has closed, and what blocked the rest."""
 
     context: Context
     plans: Plans
@@ -70,7 +70,10 @@ def run(context: Context, rows: RowSource) -> dict[str, Any]:
 
 
 def _may_close(context: Context, month: Month) -> bool:
-    """Whether `month` may close; the schedule asks for the approval that it lacks. A dry run needs none."""
+    """Return whether `month` may close; ask for a missing approval where the schedule closes it.
+
+    A dry run needs no approval.
+    """
     if "close" not in context.settings.approval or context.dry_run:
         return True
     with transaction(context.engine) as connection:

@@ -77,7 +77,7 @@ class Context:
         """Do `work` for a chunk in one transaction; if that fails, project by project.
 
         Otherwise one project with broken data would stop every other of its chunk. Returns the sum of
-        what `work` returned.
+        the results.
         """
         try:
             with transaction(self.engine) as connection:

@@ -1,7 +1,7 @@
 """Dry-run a job: the run itself, in one transaction that is rolled back, so that they cannot differ.
 
-What a job commits becomes a savepoint: its later steps see what its earlier ones wrote, nobody else
-does, and at the end it is rolled back. The rows it touched stay locked meanwhile: counting waits for
+Each commit of a job becomes a savepoint: its later steps see the rows of its earlier ones, nobody else
+does, and at the end all is rolled back. The rows it touched stay locked meanwhile: counting waits for
 them, loses nothing, and catches up.
 """
 

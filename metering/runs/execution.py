@@ -1,4 +1,4 @@
-"""Execute one claimed run and write down how it ended."""
+"""Execute one claimed run and record its outcome."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def execute(
     progress: Advance | None = None,
     leave: threading.Event | None = None,
 ) -> Outcome:
-    """Do what `run` asks and write down how it ended.
+    """Execute `run` and record its outcome.
 
     Once `leave` is set, the current chunk is finished and the rest is left to another worker. A
     failure of the job is part of the outcome; only a manual run raises its FleetmeterError.
@@ -58,7 +58,7 @@ def execute(
 
 
 def _context(settings: Settings, engine: Engine, run: Run, advance: Advance) -> Context:
-    where = engine if run.dry_run else _fenced(engine, run)  # what is rolled back cannot land
+    where = engine if run.dry_run else _fenced(engine, run)  # a rollback writes nothing
     return Context(
         settings=settings,
         engine=where,
@@ -126,7 +126,7 @@ def _require_past(engine: Engine, run: Run, settings: Settings) -> None:
 def _retry(
     connection: Connection, run: Run, result: dict[str, Any], errors: list[Any], passing: list[Any]
 ) -> str:
-    """Queue again what failed for a passing reason: throttling, a lost connection, a conflict."""
+    """Queue the run again after a passing failure: throttling, a lost connection, a conflict."""
     arguments = {**run.arguments, **requests.left_out(passing)}
     wait = backoff.seconds(run.failed_attempts + 1)
     return lease.retry_later(connection, run, errors, wait, arguments, result)
@@ -157,7 +157,7 @@ def _preview(engine: Engine, tasks: Tasks, run: Run, context: Context) -> dict[s
     ensure_partitions(engine, run.at)  # making one inside would lock the ledger until the end
     with dry_run(engine) as context.engine:
         with transaction(context.engine) as connection:
-            before = preview.measure(connection, available, run.at)
+            before = preview.read_figures(connection, available, run.at)
         result = _work(tasks, run, context)
         with transaction(context.engine) as connection:
             changes = preview.changes(connection, before, available, run.at)
@@ -168,7 +168,7 @@ def _preview(engine: Engine, tasks: Tasks, run: Run, context: Context) -> dict[s
 
 
 def _next_close(tasks: Tasks, context: Context) -> dict[str, Any]:
-    """Return what the next close bills once the backfill is done, by trying it in the same dry run."""
+    """Return the bills of the next close after the backfill, by closing in the same dry run."""
     tasks["monthly"](replace(context, arguments={}, errors=[]))
     with transaction(context.engine) as connection:
         return preview.bills(connection)

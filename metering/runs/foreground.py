@@ -34,7 +34,7 @@ def run_now(
     `read_at`: the present instant, which dates what is read, if the `at` of the request may be
     another one. Once `leave` is set, the current chunk is finished and the rest is left to a runner.
     Interrupted, the run is cancelled. Raises UnknownProject for a project that does not exist, and
-    whatever the job's definition refuses (PeriodError, MonthClosed).
+    the errors of the job's definition (PeriodError, MonthClosed).
     """
     run_id = _enqueue(engine, request)
     run = _claim(engine, run_id, leave)

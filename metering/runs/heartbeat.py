@@ -60,7 +60,7 @@ class Heartbeat:
 
     @property
     def renewing(self) -> bool:
-        """Whether the lease is still renewed."""
+        """Return whether the lease is still renewed."""
         return self._thread.is_alive()
 
     def advance(self, what: str, completed: int, total: int) -> None:

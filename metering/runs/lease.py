@@ -1,7 +1,7 @@
 """The lease of a running job: claim, renew, finish, give back. All by the database's clock.
 
-A run whose heartbeat is older than the lease is claimed again. What its former worker still writes
-does not land, since `attempt` has moved on.
+A run whose heartbeat is older than the lease is claimed again. Its former worker writes nothing
+any more, since `attempt` is a higher number.
 """
 
 import json
@@ -32,7 +32,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Request):
-    """A claimed request: the attempt that this worker makes, and what earlier ones left.
+    """A claimed request: the attempt of this worker, and the results of earlier ones.
 
     `read_at`: the present instant, which dates what the run reads; None where `at` is the present.
     """
@@ -48,7 +48,7 @@ class Run(Request):
 
 
 def worker_name() -> str:
-    """Return a name that no other process has had."""
+    """Return a unique name for this process."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
@@ -114,7 +114,7 @@ def heartbeat(connection: Connection, run: Run, progress: Mapping[str, Any] | No
 def hold(connection: Connection, run: Run) -> None:
     """Keep the run with this worker until the transaction ends. Raises LeaseLost.
 
-    What a worker writes meanwhile cannot land after another one has taken the run over. Only a claim
+    The worker cannot write rows after another one has taken the run over. Only a claim
     waits for it: neither a heartbeat nor a cancellation does.
     """
     query = """SELECT FROM job_runs WHERE id = :id AND attempt = :attempt AND worker = :worker

@@ -1,4 +1,4 @@
-"""How a run ended, for people, programs and exit codes."""
+"""The outcome of a run, for people, programs and exit codes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ LISTED = 20  # failures named one by one
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     `state`: succeeded, partial (some projects or sources were left out), failed, dead, cancelled; or
     queued or running, if another worker has the run. `errors`: one for each failure, with `project_id`
@@ -37,12 +37,12 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 if everything that was asked for is done, else 1."""
+        """Return 0 if the run did everything that it was asked for, else 1."""
         return 0 if self.state == "succeeded" else 1
 
     @property
     def sentence(self) -> str:
-        """What happened, on one line and, for failures, a line each."""
+        """Return the outcome on one line, and a line for each failure."""
         summary = words.describe(self.result, bool(self.result.get("dry_run")))
         head = f"{self.job} {self.period} {label(self.state, self.result, self.errors)}"
         head += f": {summary}" if summary else ""
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def left_out(result: Mapping[str, Any], errors: Sequence[Any]) -> int:
-    """Return how many projects and sources a run left out: failures, and months that are blocked."""
+    """Count the projects and sources that a run left out: failures, and blocked months."""
     parts = [result, *result.get("projects", {}).values()]
     return len(errors) + sum(len(part.get("blocked") or ()) for part in parts)
 

@@ -98,7 +98,7 @@ def jobs(pauses: Iterable[Pause]) -> frozenset[str]:
 
 
 def sentence(pause: Pause) -> str:
-    """Say what is paused, until when, why and by whom."""
+    """Describe the pauses: job, end, reason and actor."""
     return (
         f"{pause.job} is paused until {pause.until:%Y-%m-%d %H:%M} UTC by {pause.paused_by}: {pause.reason}"
     )

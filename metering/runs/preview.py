@@ -50,8 +50,8 @@ LEDGER_TOTALS = text(
 )
 
 
-def measure(connection: Connection, available: Plans, at: datetime) -> dict[str, Any]:
-    """How things stand before the run: usage counted, and the running month's charge by currency."""
+def read_figures(connection: Connection, available: Plans, at: datetime) -> dict[str, Any]:
+    """Return the figures before the run: usage, rows, and the running month's charge by currency."""
     charges: dict[str, Decimal] = {}
     for project in spend.by_project(connection, available, at):
         charges[project.currency] = charges.get(project.currency, Decimal(0)) + project.so_far
@@ -64,12 +64,12 @@ def measure(connection: Connection, available: Plans, at: datetime) -> dict[str,
 
 
 def changes(connection: Connection, before: dict[str, Any], available: Plans, at: datetime) -> dict[str, Any]:
-    """Return what the run would change since `before`; call it before its transaction is rolled back.
+    """Return the changes of the run since `before`; call it before the rollback.
 
     `usage`: of the days it would seal; when it seals none, what it would count anew. `money`: the
     bills it would make. `month_to_date`: by how much the running month's charge would change.
     """
-    after = measure(connection, available, at)
+    after = read_figures(connection, available, at)
     sealed = dict(connection.execute(SEALED).mappings().one())
     bills = connection.execute(BILLED).all()
     days, own = sealed.pop("rows"), sealed.pop("meters")

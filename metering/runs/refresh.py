@@ -43,7 +43,7 @@ def count_rows(context: Context, rows: RowSource) -> None:
 
 
 def record_failures(context: Context, reading: SourceResult) -> None:
-    """Record what was not read: the source as a whole, or each project."""
+    """Record the failures of a reading: of the source as a whole, or of each project."""
     failures: list[tuple[int | None, Failure]] = list(reading.failures.items())
     if reading.problem:
         failures.insert(0, (None, reading.problem))

@@ -74,7 +74,7 @@ INCOMPLETE = text("""
 
 
 def enqueue(connection: Connection, request: Request) -> int | None:
-    """Ask for a run; return its id, or the id of the same run if it is queued or running already.
+    """Request a run; return its id, or the id of the same run if it is queued or running already.
 
     Returns None if this scheduled run has been made before.
     """
@@ -92,7 +92,7 @@ def wake_runners(connection: Connection) -> None:
 
 
 def recent(connection: Connection, request: Request, within: timedelta) -> int | None:
-    """Return the run that the same person asked for in the same words at most `within` ago."""
+    """Return the run of an equal request by the same person at most `within` ago."""
     run_id = connection.scalar(RECENT, request.parameters() | {"within": within})
     return None if run_id is None else int(run_id)
 
@@ -108,7 +108,7 @@ def is_active(connection: Connection, jobs: Sequence[str]) -> bool:
 
 
 def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
-    """Ask again for what a run left undone; return the new run's id.
+    """Request a run's unfinished work again; return the new run's id.
 
     A run that failed as a whole or was cancelled is requested as it was. For one that left projects
     out, dead letters included, only those are requested (argument `projects`); argument `of` is the
@@ -127,7 +127,7 @@ def retry(connection: Connection, run_id: int, requested_by: str) -> int | None:
 
 
 def left_out(errors: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return arguments of a run that repeats only what `errors` name: `projects`, `sources`.
+    """Return the arguments of a run that repeats only the `projects` and `sources` of `errors`.
 
     Empty if an error belongs to no single project or source, or if the projects are too many.
     """

@@ -24,12 +24,12 @@ class Failure(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return what kind of failure it is."""
+        """Return the kind of the failure."""
         ...
 
     @property
     def retryable(self) -> bool:
-        """Return whether the same may succeed later."""
+        """Return whether a later attempt may succeed."""
         ...
 
 
@@ -53,17 +53,17 @@ class SourceResult(Protocol):
 
     @property
     def problem(self) -> Failure | None:
-        """Return why the source as a whole was not read."""
+        """Return the failure of the source as a whole."""
         ...
 
     @property
     def failures(self) -> Mapping[int, Failure]:
-        """Return why single projects were not read."""
+        """Return the failures of single projects."""
         ...
 
     @property
     def throttles(self) -> int:
-        """Return how many answers were throttles."""
+        """Return the number of throttled requests."""
         ...
 
 
@@ -101,7 +101,7 @@ class Source(Protocol):
         attempt at `at` was interrupted; projects that it has read are left out. `read_at`: the present
         instant, which dates what is as it is now, if `at` is an earlier one.
 
-        Raises DatabaseUnavailable, and whatever `progress` raises.
+        Raises DatabaseUnavailable, and the errors of `progress`.
         """
         ...
 
@@ -114,12 +114,12 @@ class Recount(Protocol):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return what was done, by name."""
+        """Return the counts by name."""
         ...
 
     @property
     def failures(self) -> Mapping[int, Failure]:
-        """Return why single projects were left out."""
+        """Return the failures of single projects."""
         ...
 
 

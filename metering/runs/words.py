@@ -1,4 +1,4 @@
-"""Say in words what a run did: the result that its job returned, in the console and at a terminal."""
+"""Describe the result of a run in words, for the console and a terminal."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -14,7 +14,7 @@ UNSAID = ("preview", "dry_run", "from", "to", "through", "hour", "months")
 
 
 def describe(result: Result, preview: bool = False) -> str:
-    """Return the result in words; of a `preview`, what the run would do. Empty: it did nothing."""
+    """Describe a result, or the changes of a `preview`; empty if the run did nothing."""
     parts = [_part(name, value, preview) for name, value in result.items() if name not in UNSAID]
     return "; ".join(part for part in parts if part)
 
@@ -31,7 +31,7 @@ def _part(name: str, value: Any, preview: bool) -> str:
 
 
 def _sources(value: Result) -> str:
-    """`s3: 22 projects measured` is said as `S3: 22 projects measured`."""
+    """Return the sources' results with labels: `s3: 22 projects` becomes `S3: 22 projects`."""
     return "; ".join(
         f"{SOURCE_LABELS.get(name, name)}: {str(sentence).removeprefix(f'{name}: ')}"
         for name, sentence in value.items()
@@ -39,7 +39,7 @@ def _sources(value: Result) -> str:
 
 
 def _already_sealed(value: Mapping[str, int]) -> str:
-    """Return days that were sealed before, in one range where each is of as many projects."""
+    """Describe days that were sealed before; as one range if their numbers of projects are equal."""
     days = sorted(date.fromisoformat(day) for day in value)
     counts = set(value.values())
     if len(counts) == 1 and (days[-1] - days[0]).days == len(days) - 1:

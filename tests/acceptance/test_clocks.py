@@ -207,6 +207,6 @@ def test_the_library_refuses_jobs_and_counts_by_the_databases_clock(
 def test_the_agreed_instant_is_the_hosts_within_the_tolerance(engine: Engine) -> None:
     with transaction(engine) as connection:
         at = datetime.now(UTC) + timedelta(hours=1)
-        assert clock.agreed(connection, at, 4_000) == at
-        agreed = clock.agreed(connection, at, 60)
+        assert clock.agreed_instant(connection, at, 4_000) == at
+        agreed = clock.agreed_instant(connection, at, 60)
         assert abs((agreed - datetime.now(UTC)).total_seconds()) < 5

@@ -122,11 +122,11 @@ DOMAIN = (
         expected_days.missing_days,
         coverage_matrix.matrix,
     ),
-    *(limits_of_every_project, revenue.sums, month_use.by_day),
+    *(limits_of_every_project, revenue.sum_bills, month_use.by_day),
     *(allowances.projects, allowances.organizations, incidents.read, due_months),
     *(
         completeness.read,
-        completeness.missing,
+        completeness.find_missing,
         spend.by_project,
         exported_bills,
         explain.explain,

@@ -43,7 +43,7 @@ def render() -> None:
         with read_transaction() as page:
             offered = plans.load(current_settings().plans)
             own = thresholds.own(page.connection)
-            every_budget = budgets.compared(page.connection, offered, page.at)
+            every_budget = budgets.compare(page.connection, offered, page.at)
             currency = offered.in_force(Month.of(page.at).last.date).currency
         _thresholds(own)
         _budgets(every_budget, currency)

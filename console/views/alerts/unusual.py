@@ -29,7 +29,7 @@ def render(project_id: int, detail: Mapping[str, Any], until: date) -> None:
     day = date.fromisoformat(detail["date"])
     parts = {part["meter"]: part for part in detail.get("meters") or [detail]}
     for part in parts.values():
-        sentence = f"{titles.label(part['meter'])}: {titles.unusual(part, day)}"
+        sentence = f"{titles.label(part['meter'])}: {titles.describe_unusual(part, day)}"
         st.markdown(f"- {escape.markdown(sentence, 200)}")
     meters = [meter for meter in parts if meter in METERS]
     if not meters:
@@ -42,14 +42,14 @@ def _chart(project_id: int, part: Mapping[str, Any], day: date, until: date) -> 
     meter = METERS[part["meter"]]
     first, last = day - timedelta(days=BEFORE), min(day + timedelta(days=AFTER), until)
     with read_transaction() as page:
-        days = expected_usage.beside(page.connection, project_id, meter.name, Day(first), Day(last))
+        days = expected_usage.expectations(page.connection, project_id, meter.name, Day(first), Day(last))
     series = MeterSeries(
         meter.label,
         meter.unit,
         "day",
         [str(one.date) for one in days],
         [one.actual for one in days],
-        unusual={str(day): titles.unusual(part, day)},
+        unusual={str(day): titles.describe_unusual(part, day)},
         band=([one.low for one in days], [one.high for one in days]),
     )
     alt = f"{meter.label} by day from {first} to {last}, and the band in which each was expected"

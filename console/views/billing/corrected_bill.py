@@ -37,7 +37,7 @@ def query(scope: Scope, month: str) -> Corrected:
     """Return the corrections of a month, of the first MOST projects."""
     one = Month.parse(month)
     with read_transaction_as(scope) as page:
-        changed = corrected_bills.since(page.connection, one, MOST)
+        changed = corrected_bills.corrected_projects(page.connection, one, MOST)
         views = corrected_bills.views(page.connection, one, changed) if changed else []
     charges = {view["project_id"]: view["as_corrected"]["total_charge"] for view in views}
     return Corrected(charges, len(changed) < MOST)

@@ -29,7 +29,7 @@ MOST = 1_000
 def query(scope: Scope, month: str) -> list[Row]:
     """Return the sums of the month's bills by organization and currency, the greatest first."""
     with read_transaction_as(scope) as page:
-        return revenue.sums(page.connection, [Month.parse(month)], "organization")
+        return revenue.sum_bills(page.connection, [Month.parse(month)], "organization")
 
 
 def render(scope: Scope, month: Month) -> None:

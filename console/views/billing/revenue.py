@@ -30,7 +30,7 @@ def query(scope: Scope, running: str, by: str) -> list[Row]:
     """Return the sums of the last months by that key, without the running month's few early bills."""
     with read_transaction_as(scope) as page:
         months = revenue.last_months(Month.parse(running), MONTHS)
-        return revenue.sums(page.connection, months, cast(Any, by))
+        return revenue.sum_bills(page.connection, months, cast(Any, by))
 
 
 def render(scope: Scope, running: Month) -> None:

@@ -75,7 +75,7 @@ def query(scope: Scope, organization_id: int) -> CustomerData:
         return CustomerData(
             page.at,
             customers.find(connection, organization_id),
-            revenue.sums(connection, since, "total", organization_id),
+            revenue.sum_bills(connection, since, "total", organization_id),
             customers.projects(connection, organization_id, running),
             limits.read(page, late, LimitsQuery(near=0.8, organization=organization_id)),
             incident_list.read(connection, organization_id=organization_id),
@@ -87,7 +87,7 @@ def query(scope: Scope, organization_id: int) -> CustomerData:
 
 def _budgets(page: ReadTransaction, organization_id: int) -> list[Budget]:
     """Return the budgets of a customer and of its projects, beside the running month."""
-    all_budgets = budgets.compared(page.connection, plans.load(current_settings().plans), page.at)
+    all_budgets = budgets.compare(page.connection, plans.load(current_settings().plans), page.at)
     own = {
         row["project_id"] for row in customers.projects(page.connection, organization_id, Month.of(page.at))
     }

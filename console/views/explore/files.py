@@ -15,7 +15,7 @@ from console.ui import escape, format
 from console.ui.charts import drawing
 from console.views.explore.series import Series, Shown
 from console.views.explore.state import State, labels
-from metering.exports.csv_guard import guarded
+from metering.exports.csv_guard import guard
 
 
 def title(state: State, known: Mapping[str, Measure], first: Any, last: Any) -> str:
@@ -53,7 +53,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]], shown_columns: Sequence[tuple[str,
     """Return the rows as CSV: numbers as they are, an empty cell for what is unknown."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow([guarded(heading) for _, heading in shown_columns])
+    writer.writerow([guard(heading) for _, heading in shown_columns])
     writer.writerows([[_cell(row[key]) for key, _ in shown_columns] for row in rows])
     return stream.getvalue()
 
@@ -61,7 +61,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]], shown_columns: Sequence[tuple[str,
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
-    return guarded(value) if isinstance(value, str) else value
+    return guard(value) if isinstance(value, str) else value
 
 
 def offer(file_name: str, made_csv: Callable[[], str], figure: go.Figure | None, at: datetime) -> None:

@@ -73,7 +73,7 @@ def query(scope: Scope) -> Overview:
     with read_transaction_as(scope) as page:
         last = Day.of(page.at).previous()
         days = completeness.read(page.connection, Day(last.date - timedelta(days=29)), last, page.at)
-        missing = completeness.missing(page.connection, days, page.at)
+        missing = completeness.find_missing(page.connection, days, page.at)
         return Overview(
             page.at,
             problems.find(page.connection, page.at, missing, platform=scope is None),

@@ -41,7 +41,7 @@ def query(scope: Scope, first: date, last: date) -> tuple[datetime, list[Missing
     """Return the instant, the missing days, and how many projects have each day sealed."""
     with read_transaction_as(scope) as page:
         sealed = completeness.read(page.connection, Day(first), Day(last), page.at)
-        missing = completeness.missing(page.connection, sealed, page.at)
+        missing = completeness.find_missing(page.connection, sealed, page.at)
         return page.at, missing, {day.date: day.projects for day in sealed if day.projects}
 
 

@@ -243,8 +243,8 @@ def test_a_chart_shows_the_band_that_judged(engine: Engine, platform: Platform) 
     day = Day(FIRST + timedelta(days=190))
     detail = platform.scalar("SELECT detail FROM alerts WHERE detail->>'date' = :day", day=str(day))
     with transaction(engine) as connection:
-        early = expected_usage.beside(connection, project, "mqtt_inbound", Day(FIRST), Day(FIRST))
-        (expectation,) = expected_usage.beside(connection, project, "mqtt_inbound", day, day)
+        early = expected_usage.expectations(connection, project, "mqtt_inbound", Day(FIRST), Day(FIRST))
+        (expectation,) = expected_usage.expectations(connection, project, "mqtt_inbound", day, day)
     assert (expectation.low, expectation.high) == (detail["expected_low"], detail["expected_high"])
     assert expectation.actual == detail["actual"]
     assert (early[0].low, early[0].high) == (None, None)  # nothing is known of the time before

@@ -274,7 +274,7 @@ def test_a_budget_escalates_with_the_projected_charge(
     )
     with transaction(engine) as connection:
         budgets.save(connection, offered, AT, Decimal(19), "EUR", "ada", organization)
-        (budget,) = budgets.compared(connection, offered, AT)
+        (budget,) = budgets.compare(connection, offered, AT)
         with pytest.raises(BudgetRefused, match="billed in EUR"):
             budgets.save(connection, offered, AT, Decimal(9), "USD", "ada", project_id=project)
     assert (budget.projected, budget.percent) == (Decimal("10.00"), 52)

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, text
 from fleetmeter import schema
 from metering.archive import retention
 from metering.archive.files import MANIFEST, write_files
-from metering.archive.restore import Restored, restore_rows
+from metering.archive.restore import RestoredRows, restore_rows
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError, RestoreRefused
@@ -63,7 +63,7 @@ def archived(engine: Engine, folder: Path, month: Month) -> Path:
     return place
 
 
-def restore(engine: Engine, month: Month, folder: Path) -> Restored:
+def restore(engine: Engine, month: Month, folder: Path) -> RestoredRows:
     with transaction(engine) as connection:
         return restore_rows(connection, month, folder, "a@cli", NOW)
 
@@ -92,13 +92,13 @@ def test_days_that_retention_removed_come_back_as_they_were(
     folder = archived(engine, tmp_path, SEPTEMBER)
     forgotten(engine, SEPTEMBER)
     assert len(contents(engine, "daily_stats")) == 62
-    assert restore(engine, SEPTEMBER, folder) == Restored(days=60)
+    assert restore(engine, SEPTEMBER, folder) == RestoredRows(days=60)
     assert contents(engine, "daily_stats") == before
     assert verify(engine).discrepancies == []
     with engine.connect() as connection:
         assert explain.explain(connection, project, SEPTEMBER).agrees
     noted = platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'restore'")
-    assert restore(engine, SEPTEMBER, folder) == Restored(), "again, it changes nothing"
+    assert restore(engine, SEPTEMBER, folder) == RestoredRows(), "again, it changes nothing"
     assert platform.scalar("SELECT count(*) FROM audit_log WHERE action = 'restore'") == noted
 
 
@@ -130,8 +130,8 @@ def test_a_lost_database_gets_its_months_back_in_order(
             )
     with pytest.raises(RestoreRefused, match="follows a month that is not there"):
         restore(another, OCTOBER, folders[OCTOBER])
-    assert restore(another, SEPTEMBER, folders[SEPTEMBER]) == Restored(bills=2, days=60)
-    assert restore(another, OCTOBER, folders[OCTOBER]) == Restored(bills=2, days=62, adjustments=2)
+    assert restore(another, SEPTEMBER, folders[SEPTEMBER]) == RestoredRows(bills=2, days=60)
+    assert restore(another, OCTOBER, folders[OCTOBER]) == RestoredRows(bills=2, days=62, adjustments=2)
     for table in TABLES:
         assert contents(another, table) == contents(engine, table), table
     assert verify(another).discrepancies == []
@@ -217,7 +217,7 @@ def test_adjustments_come_back_and_the_log_names_the_restorer(
     folder = archived(engine, tmp_path, OCTOBER)
     before = contents(engine, "adjustments")
     lost(engine, platform, OCTOBER)
-    assert restore(engine, OCTOBER, folder) == Restored(adjustments=2)
+    assert restore(engine, OCTOBER, folder) == RestoredRows(adjustments=2)
     assert contents(engine, "adjustments") == before
     logged = platform.rows("SELECT actor, after->>'actor', at FROM audit_log WHERE action = 'adjust'")
     assert [tuple(row) for row in logged] == [("a@cli", "b@cli", NOW)] * 2
@@ -254,7 +254,7 @@ def test_a_folder_whose_manifest_was_not_noted_is_refused(
     noted = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     with transaction(engine) as connection:
         retention.note_archived(connection, OCTOBER, 2, "s3://b/2026-10/", "test", noted)
-    assert restore(engine, OCTOBER, folder) == Restored()
+    assert restore(engine, OCTOBER, folder) == RestoredRows()
     (folder / "plans.json").write_text((folder / "plans.json").read_text() + " ")
     with pytest.raises(FleetmeterError, match=r"plans\.json is not what was archived"):
         restore(engine, OCTOBER, folder)

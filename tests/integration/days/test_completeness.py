@@ -53,7 +53,7 @@ def test_what_is_missing_is_what_the_plain_way_finds(engine: Engine, platform: P
             seal(connection, day, [one for one in whose if (one, number) not in holes])
         plain = expected_days.missing_days(connection, FIRST, LAST, AT)
         days = completeness.read(connection, FIRST, LAST, AT)
-        assert completeness.missing(connection, days, AT) == plain
+        assert completeness.find_missing(connection, days, AT) == plain
         counts = dict(connection.execute(text("SELECT date, count(*) FROM daily_stats GROUP BY date")).all())
     assert [day.date for day in days] == [FIRST.date + timedelta(days=number) for number in range(51)]
     assert {day.date: day.projects for day in days if day.projects} == {
@@ -73,6 +73,6 @@ def test_as_many_projects_but_not_the_same_is_not_whole(engine: Engine, platform
         seal(connection, day, [off])
         days = completeness.read(connection, LAST, LAST, AT)
         assert [(one.projects, one.is_complete) for one in days] == [(1, False)]
-        assert [(one.project_id, one.date) for one in completeness.missing(connection, days, AT)] == [
+        assert [(one.project_id, one.date) for one in completeness.find_missing(connection, days, AT)] == [
             (here, day)
         ]

@@ -19,7 +19,7 @@ from metering.ledger import sessions
 from metering.ledger.gauges import record_gauges
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import gaps
-from metering.months.close import Closed, close_month
+from metering.months.close import CloseResult, close_month
 from metering.months.due import due_months
 from metering.pricing import plans
 from metering.proof.verify import verify
@@ -36,7 +36,7 @@ def count(engine: Engine, key: tuple[int, int], at: datetime, inbound: int) -> N
         add_mqtt(connection, {key: MqttUsage(inbound, 0, 0, 0, "topic")}, at)
 
 
-def close(engine: Engine, month: Month = OCTOBER, at: datetime | None = None) -> Closed:
+def close(engine: Engine, month: Month = OCTOBER, at: datetime | None = None) -> CloseResult:
     with transaction(engine) as connection:
         ids = projects.ids(connection)
         at = at or month.end

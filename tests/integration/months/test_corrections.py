@@ -250,7 +250,7 @@ def test_a_late_row_found_by_a_run_dated_back_is_on_the_first_open_month(
     project = closed(engine, platform, logs=1_500)
     close(engine, project, NOVEMBER)
     assert post_late(engine, project, 7) == 1
-    assert posted(platform, project) == [(7, "0.07", "EUR", "2026-12")]
+    assert read_adjustments(platform, project) == [(7, "0.07", "EUR", "2026-12")]
     assert verify(engine).discrepancies == []
 
 

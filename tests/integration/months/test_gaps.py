@@ -10,7 +10,7 @@ from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import UnknownGap
 from metering.months import blockers, gaps
-from metering.months.close import Closed, close_month
+from metering.months.close import CloseResult, close_month
 from metering.pricing import plans
 from tests.support import runs
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, count
@@ -32,7 +32,7 @@ def blind(engine: Engine, platform: Platform) -> int:
     return project
 
 
-def close(engine: Engine, project: int) -> Closed:
+def close(engine: Engine, project: int) -> CloseResult:
     with transaction(engine) as connection:
         return close_month(connection, OCTOBER, [project], plans.load(None), OCTOBER.end, "a@cli")
 

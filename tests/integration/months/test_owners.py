@@ -173,7 +173,7 @@ def test_days_of_a_former_owner_are_not_missing_for_the_next_one(
             scope.limit(connection, owner)
             days = expected_days.missing_days(connection, OCTOBER.first, last, at)
             sealed = completeness.read(connection, OCTOBER.first, last, at)
-            assert completeness.missing(connection, sealed, at) == days
+            assert completeness.find_missing(connection, sealed, at) == days
             cells = coverage_matrix.matrix(connection, OCTOBER.first, last, at)
             assert {cell.date for cell in cells if cell.state == "unsealed"} == {day.date for day in days}
         missing[owner] = [(day.project_id, day.date) for day in days]

@@ -53,8 +53,8 @@ def test_sums_are_those_of_a_plain_loop(engine: Engine, bills: list[dict[str, An
         key = "" if by == "total" else str(bill[by])
         expected[Month(bill["year"], bill["month"]), key, bill["currency"]] += bill["total"]
     with engine.connect() as connection:
-        rows = revenue.sums(connection, MONTHS, by)
-        one = revenue.sums(connection, MONTHS, by, bills[0]["organization"])
+        rows = revenue.sum_bills(connection, MONTHS, by)
+        one = revenue.sum_bills(connection, MONTHS, by, bills[0]["organization"])
     assert {(row["month"], row["key"], row["currency"]): row["as_billed"] for row in rows} == expected
     own = sum(bill["total"] for bill in bills if bill["organization"] == bills[0]["organization"])
     assert sum(row["as_billed"] for row in one) == own
@@ -71,7 +71,7 @@ def test_as_corrected_is_what_the_corrected_bills_say(engine: Engine, platform: 
         ):
             adjustments.post(connection, correction, offered, at)
         views = corrected_bills.views(connection, OCTOBER)
-        (total,) = revenue.sums(connection, [OCTOBER])
+        (total,) = revenue.sum_bills(connection, [OCTOBER])
     assert total["as_billed"] == sum(view["as_billed"]["total_charge"] for view in views)
     assert total["as_corrected"] == sum(view["as_corrected"]["total_charge"] for view in views)
     assert total["as_corrected"] != total["as_billed"]

@@ -13,7 +13,7 @@ from metering.config.settings import Settings
 from metering.days import coverage_hours
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.months.close import Closed, close_month
+from metering.months.close import CloseResult, close_month
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.platform import Platform, hours
@@ -54,7 +54,7 @@ def seal(engine: Engine, last: datetime = AT) -> None:
         seal_through(connection, Day.of(last), projects.ids(connection), Day.of(last).end)
 
 
-def close(engine: Engine) -> Closed:
+def close(engine: Engine) -> CloseResult:
     with transaction(engine) as connection:
         ids = projects.ids(connection)
         return close_month(connection, NOVEMBER, ids, plans.load(None), NOVEMBER.end, "test")

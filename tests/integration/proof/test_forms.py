@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
-from metering.archive.restore import Restored, restore_rows
+from metering.archive.restore import RestoredRows, restore_rows
 from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
@@ -179,7 +179,7 @@ def test_an_old_archive_is_restored(upgraded: Engine, tmp_path: Path) -> None:
     shutil.copytree(FORM_1 / "archive", folder)
     with transaction(upgraded) as connection:
         restored = restore_rows(connection, SEPTEMBER, folder, "a@cli", datetime(2026, 11, 24, tzinfo=UTC))
-    assert restored == Restored(days=44)
+    assert restored == RestoredRows(days=44)
     assert platform.rows("SELECT * FROM daily_stats ORDER BY project_id, date") == before
     assert verify(upgraded).discrepancies == []
 

@@ -227,7 +227,9 @@ def test_a_superusers_edit_shows_against_an_export(
     )
     laws = {discrepancy.law for discrepancy in verify(engine).discrepancies}
     assert laws == {RATED}, "every hash agrees again; only the stored plan gives another fee"
-    (rewritten,) = (each for each in verify(engine, exported=[months_file]).discrepancies if each.law != RATED)
+    (rewritten,) = (
+        each for each in verify(engine, exported=[months_file]).discrepancies if each.law != RATED
+    )
     assert (rewritten.law, rewritten.project_id, rewritten.period) == (EXPORTED, project, "2026-10")
 
 

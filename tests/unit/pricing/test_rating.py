@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.pricing import plans
-from metering.pricing.charge_models import charged
+from metering.pricing.charge_models import charge_for
 from metering.pricing.plans import PlanVersion
 from metering.pricing.price_terms import Overage
 from metering.pricing.rating import Bill, Span, rate, rate_spans
@@ -50,7 +50,7 @@ LAGO_TIERS = steps((100, "1"), (200, "0.50"), (None, "0.10"))
     ],
 )
 def test_the_published_examples_come_out(terms: dict[str, Any], units: int, charge: str) -> None:
-    assert charged(Overage.model_validate(terms), Decimal(units)) == Decimal(charge)
+    assert charge_for(Overage.model_validate(terms), Decimal(units)) == Decimal(charge)
 
 
 DEVICES = {"included": 2, "overage": {"model": "per_unit", "price": "1.00"}}
@@ -91,7 +91,7 @@ def overages(draw: st.DrawFn, models: tuple[str, ...] = ("per_unit", "package", 
 
 @given(overages(), st.integers(0, 1000), st.integers(0, 1000))
 def test_more_usage_never_costs_less(terms: Overage, units: int, more: int) -> None:
-    assert charged(terms, Decimal(units)) <= charged(terms, Decimal(units + more))
+    assert charge_for(terms, Decimal(units)) <= charge_for(terms, Decimal(units + more))
 
 
 @given(overages(("graduated",)))
@@ -100,8 +100,8 @@ def test_graduated_is_continuous_at_its_bounds(terms: Overage) -> None:
     for step, following in zip(terms.steps, terms.steps[1:], strict=False):
         assert step.up_to is not None
         bound = Decimal(step.up_to)
-        assert charged(terms, bound) - charged(terms, bound - 1) == step.price
-        assert charged(terms, bound + 1) - charged(terms, bound) == following.price
+        assert charge_for(terms, bound) - charge_for(terms, bound - 1) == step.price
+        assert charge_for(terms, bound + 1) - charge_for(terms, bound) == following.price
 
 
 @given(overages(("volume",)), st.integers(0, 1000), st.integers(0, 1000))
@@ -109,7 +109,7 @@ def test_volume_never_costs_less_within_a_step(terms: Overage, one: int, other: 
     few, many = sorted((one, other))
     bounds = [step.up_to for step in terms.steps if step.up_to is not None]
     if not any(few <= bound < many for bound in bounds):
-        assert charged(terms, Decimal(few)) <= charged(terms, Decimal(many))
+        assert charge_for(terms, Decimal(few)) <= charge_for(terms, Decimal(many))
 
 
 @given(st.sampled_from([PER_UNIT, PACKAGE, GRADUATED, VOLUME]), st.integers(0, 2**63), st.integers(0, 10**6))
