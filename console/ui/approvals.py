@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from console.actions import decide
+from console.billing_actions import decide
 from console.data import own_meters, spending
 from console.data.session import current_person
 from console.data.transactions import read_transaction

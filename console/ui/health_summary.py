@@ -6,7 +6,7 @@ from math import ceil
 
 import streamlit as st
 
-from console.data.queries.problems import Problem
+from console.data.queries.problem import Problem
 from console.pages import TITLES, link
 from console.ui import escape, format, links, progress, remedies, room, states
 

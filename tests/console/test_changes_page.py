@@ -10,8 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from console.data.changes.contributions import DIMENSIONS
 from console.data.transactions import read_transaction_as
-from console.views.changes import page as changes
-from console.views.changes import reading
+from console.views.changes import contributions_table, reading
 from console.views.changes.question import read
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
@@ -62,7 +61,7 @@ def test_a_contribution_leads_one_step_further_and_to_its_hours(open_page: Open,
     with read_transaction_as(None) as page:
         change = reading.read(page.connection, question, page.at)
     largest = change.comparison.by["organization"][0]
-    query = changes.step(question, largest)
+    query = contributions_table.step(question, largest)
     assert query["where"] == f"organization:{largest.key}"
     assert query["by"] == "project"
     opened_page = open_page("changes", **query)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
-from console import actions
+from console import actions, billing_actions
 from console.access import revocation
 from console.pages import TITLES
 from metering.catalogue.periods import Month
@@ -120,11 +120,11 @@ def correction() -> dict[str, Any]:
 def act(name: str, arguments: dict) -> None:  # type: ignore[type-arg] # nothing but builtins is in its reach
     import streamlit as st
 
-    from console import actions
+    from console import actions, billing_actions
     from metering.errors import FleetmeterError
 
     try:
-        getattr(actions, name)(**arguments)
+        getattr(billing_actions if hasattr(billing_actions, name) else actions, name)(**arguments)
         st.success("done")
     except FleetmeterError as error:
         st.error(str(error))
@@ -162,8 +162,9 @@ def platform(engine: Engine, signing_in: Callable[..., None], rivals: TwoTenants
 def test_every_action_is_here() -> None:
     public = {
         name
-        for name, function in inspect.getmembers(actions, inspect.isfunction)
-        if isinstance(function, FunctionType) and function.__module__ == actions.__name__ and name[0] != "_"
+        for module in (actions, billing_actions)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__ and name[0] != "_"
     }
     assert public - {"needed"} == set(ACTIONS)
 

@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, Any] = {
     "day": LAST,
     "days": [SealedDay(LAST.date - timedelta(days=before), 1, False) for before in range(40, -1, -1)],
     "missing": [],
+    "opened": [],
     "since": AT - timedelta(days=30),
     "words": "",
     "most": 500,

@@ -12,7 +12,7 @@ import pytest
 from console import server
 from console.access.loopback_only import is_loopback
 from console.ui import escape, format
-from console.views.overview.page import per_second
+from console.views.overview.rate_card import per_second
 from metering.config.settings import Settings
 from tests.support.fleet import answer
 from tests.support.ports import free_port

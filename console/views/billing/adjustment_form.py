@@ -8,7 +8,7 @@ import streamlit as st
 from sqlalchemy import Connection, text
 from streamlit.delta_generator import DeltaGenerator
 
-from console.actions import adjust, reverse
+from console.billing_actions import adjust, reverse
 from console.data import own_meters, spending
 from console.data.queries.rows import Row, every
 from console.data.session import has_role

@@ -5,7 +5,7 @@ from datetime import datetime
 import streamlit as st
 from sqlalchemy import Connection, text
 
-from console.actions import accept_gap
+from console.billing_actions import accept_gap
 from console.data.queries.rows import Row, every
 from console.data.session import has_role
 from console.data.transactions import read_transaction

@@ -1,20 +1,18 @@
 """Billing: the charges of a month, project by project."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import streamlit as st
 
 from console import address
-from console.actions import ask
 from console.data import spending
 from console.data.cache import cached
 from console.data.queries import billing
 from console.data.queries.rows import Row
-from console.data.session import current_scope, has_role
+from console.data.session import current_scope
 from console.data.transactions import read_transaction_as
-from console.ui import approvals, confirm_dialog, error_boundary, escape, format, links, progress, room
+from console.ui import approvals, error_boundary, escape, format, links, progress
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.billing import (
@@ -24,6 +22,7 @@ from console.views.billing import (
     customers,
     gaps,
     invoice,
+    month_choice,
     revenue,
     totals,
     upcoming,
@@ -103,7 +102,7 @@ def show() -> None:
     project = address.read("project", address.number, "the id of a project with a bill")
     with loading():
         at, months = read_months(scope)
-        month = _month_of_address(months, at)
+        month = month_choice.of_address(months, at)
     if project is not None:
         as_of(at)
         invoice.render(project, month)
@@ -114,7 +113,7 @@ def show() -> None:
         bills = read_bills(scope, str(month), bills_table.skipped(count))
         since = corrected_bill.query(scope, str(month)) if bills else corrected_bill.NONE
     as_of(at)
-    _choose(months, count, read.unbilled, at)
+    month_choice.render(months, count, read.unbilled, at)
     approvals.show(at)
     progress.follow("billing")
     if bills:
@@ -138,59 +137,6 @@ def show() -> None:
     for sentence in read.to_settle:
         st.warning(escape.markdown(sentence, 400), icon=":material/currency_exchange:")
     adjustment_form.render(read.adjusted, month, at)
-
-
-def _month_of_address(months: Sequence[Month], at: datetime) -> Month:
-    options = [str(month) for month in months]
-    address.parse(
-        "month", address.one_of(options), f"a month between {options[-1]} and {options[0]} with bills"
-    )
-    if st.session_state.get("month") not in options:
-        st.session_state["month"] = str(Month.of(at).previous())
-    return Month.parse(st.session_state["month"])
-
-
-def _choose(months: Sequence[Month], bills: int, unbilled: Sequence[Row], at: datetime) -> None:
-    with room.controls("bills"):
-        label = st.selectbox("Month", [str(month) for month in months], key="month", width=170)
-        with st.container(width="stretch"):
-            _state(Month.parse(label), bills, len(unbilled), at)
-        over = Month.parse(label).end <= at
-        if over and unbilled:
-            _offer_close(Month.parse(label), len(unbilled), at)
-    address.write("month", label)
-
-
-def _state(month: Month, bills: int, unbilled: int, at: datetime) -> None:
-    if month.end > at:
-        st.badge("Running", icon=":material/lock_open:", color="blue")
-        st.caption(f"Ends {month.end:%Y-%m-%d} 00:00 UTC and is closed then.")
-    elif unbilled:
-        st.badge("Open", icon=":material/lock_open:", color="orange")
-        st.caption(f"{format.many(bills, 'bill')}; {format.many(unbilled, 'project')} not billed yet.")
-    else:
-        st.badge("Closed", icon=":material/lock:", color="green")
-        st.caption(f"{format.many(bills, 'bill')}, sealed: none can change.")
-
-
-def _offer_close(month: Month, unbilled: int, at: datetime) -> None:
-    def explain() -> None:
-        st.markdown(
-            f"Seals the missing days of **{month}** and bills {format.many(unbilled, 'project')}; "
-            "an earlier month that is still open comes first. "
-            "A bill cannot be changed afterwards: corrections go into the running month."
-        )
-        st.caption("A project with an open gap is left out, and the run says why, until it is closed.")
-
-    def close() -> None:
-        progress.started("billing", [ask("monthly", str(month), at)])
-
-    if has_role("operator") and st.button("Preview", icon=":material/visibility:", key="preview-close"):
-        progress.started("billing", [ask("monthly", str(month), at, dry_run=True)])
-    if not has_role("admin"):
-        return
-    confirm_dialog.button("Close the month", "close", ":material/lock:")
-    confirm_dialog.ask("close", f"Close {month}?", explain, "Close it", close)
 
 
 def _spend(scope: Scope) -> None:

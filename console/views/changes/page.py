@@ -1,6 +1,5 @@
 """Changes: two periods, one measure, and the contributions to their difference."""
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -9,7 +8,7 @@ import streamlit as st
 from console import address
 from console.data import own_meters
 from console.data.cache import cached
-from console.data.changes.contributions import Contribution, Range
+from console.data.changes.contributions import Range
 from console.data.explore.measures import catalogue
 from console.data.session import current_scope, now
 from console.data.transactions import read_transaction_as
@@ -18,13 +17,12 @@ from console.ui.charts import drawing, units
 from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
-from console.views.changes import controls, figure, reading
+from console.views.changes import contributions_table, controls, figure, reading
 from console.views.changes.question import NAMES, ChangeQuestion, read
 from console.views.changes.reading import ChangeData
 from metering.db.scope import Scope
 
 CHART = "changes-chart"
-MOST = 500  # rows of a table
 
 
 @cached
@@ -118,100 +116,13 @@ def _parts(question: ChangeQuestion, change: ChangeData) -> None:
     )
     if question.by != "device":
         st.caption("A click on a bar, or on a name below, goes one step further into what caused it.")
-    rows = [_row(question, change, part, label) for part, label in zip(parts[:MOST], labels, strict=False)]
-    table(rows, _columns(question), "changes-parts", title)
+    contributions_table.render(question, change, labels, title)
 
 
 def _clicked(question: ChangeQuestion, parts: Any, selection: Selection) -> None:
     place = selection.places[0] if selection.places else len(parts)
     if place < min(len(parts), figure.MOST):
-        controls.go(step(question, parts[place]))
-
-
-def step(question: ChangeQuestion, part: Contribution) -> dict[str, str]:
-    """Return the address of the next step: an organization's projects, a project's meters.
-
-    A device has no next step.
-    """
-    if question.by == "device":
-        return question.query()
-    if question.by == "meter":
-        return question.query(meters=str(part.key), by="project")
-    own = [word for word in (question.query().get("where") or "").split(",") if word]
-    others = [word for word in own if not word.startswith(f"{question.by}:")]
-    by = "meter" if question.by == "project" else "project"
-    return question.query(where=",".join([*others, f"{question.by}:{part.key}"]), by=by)
-
-
-def _row(question: ChangeQuestion, change: ChangeData, part: Contribution, label: str) -> dict[str, Any]:
-    whole = change.comparison.change
-    return {
-        "id": part.key,
-        "label": label,
-        "before": part.before,
-        "after": part.after,
-        "change": part.change,
-        "share": float(part.change / whole) if whole else None,
-        "state": "new" if part.is_new else "gone" if part.is_gone else "",
-        "measured": _measured(question, part),
-        "open": "Days",
-        "hours": "Hours",
-        "step": links.address("changes", step(question, part)),
-        "where": _where(question, part),
-    }
-
-
-def _measured(question: ChangeQuestion, part: Contribution) -> str:
-    if question.is_money or question.measures[0].kind != "counter" or question.by != "project":
-        return ""
-    words = [
-        f"{part.known_days[side]:,} of {part.expected[side]:,}" for side in (0, 1) if part.expected[side]
-    ]
-    return " and ".join(words) + " days"
-
-
-def _where(question: ChangeQuestion, part: Contribution) -> str:
-    own = question.query().get("where", "")
-    return (
-        own
-        if question.by in ("meter", "device")
-        else ",".join(filter(None, [own, f"{question.by}:{part.key}"]))
-    )
-
-
-def _columns(question: ChangeQuestion) -> list[Column]:
-    kind: Kind = (
-        "money" if question.is_money else "bytes" if question.measures[0].unit == "bytes" else "count"
-    )
-
-    def explored(grain: str) -> Any:
-        return lambda row: f"/explore?{question.explored(row['where'], grain)}"
-
-    def project(row: Mapping[str, Any]) -> str:
-        return links.project(row["id"], question.state.meters[0])
-
-    is_last = question.by == "device"
-    columns = [
-        Column(
-            "label",
-            question.by.capitalize(),
-            "name",
-            link=None if is_last else lambda row: row["step"],
-            narrow="title",
-        ),
-        Column("change", "Change", kind, narrow="figure"),
-        Column("share", "Of the change", "percent"),
-        Column("before", "Before", kind),
-        Column("after", "After", kind),
-        Column("state", "New or gone"),
-        Column("open", "Chart", link=explored("day")),
-    ]
-    if not question.is_money:
-        columns.append(Column("hours", "Hours", link=explored("hour")))
-    if question.by == "project":
-        columns.append(Column("id", "Page", "id", link=project))
-        columns.append(Column("measured", "Measured"))
-    return columns
+        controls.go(contributions_table.step(question, parts[place]))
 
 
 def _incomparable(question: ChangeQuestion, change: ChangeData) -> None:
@@ -231,7 +142,7 @@ def _incomparable(question: ChangeQuestion, change: ChangeData) -> None:
             "before": one.before,
             "after": one.after,
         }
-        for one in incomparable[:MOST]
+        for one in incomparable[: contributions_table.MOST]
     ]
     columns = (
         Column("label", "Project", "name", link=lambda row: links.project(row["id"])),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import streamlit as st
 
@@ -14,11 +13,10 @@ from console.data.queries import customers
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import ReadTransaction, read_transaction_as
-from console.ui import downloads, escape, format, limit_states, links, revenue_chart
+from console.ui import downloads, escape, limit_states, links
 from console.ui.page_header import loading
-from console.ui.revenue_chart import Revenue
 from console.ui.table import Column, table
-from console.views.customers import incidents, moved, projects
+from console.views.customers import bill_figures, incidents, moved, projects
 from console.views.limits import of_project
 from metering.alerts import incidents as incident_list
 from metering.alerts.incidents import Incident
@@ -30,11 +28,8 @@ from metering.months import revenue
 from metering.organizations import budgets
 from metering.organizations.budgets import Budget
 from metering.pricing import plans
-from metering.running import organization_spend
 from metering.running.burn_down import LimitsQuery
-from metering.running.spend import Spend
 
-MONTHS = 13
 LIMITS = (
     Column("shown", "State", "state"),
     Column("project_id", "Id", "id", narrow="hidden"),
@@ -71,7 +66,7 @@ def query(scope: Scope, organization_id: int) -> CustomerData:
     late = limits.behind(scope)
     with read_transaction_as(scope) as page:
         running, connection = Month.of(page.at), page.connection
-        since = revenue.last_months(running, MONTHS)
+        since = revenue.last_months(running, bill_figures.MONTHS)
         return CustomerData(
             page.at,
             customers.find(connection, organization_id),
@@ -109,8 +104,8 @@ def render(organization_id: int, as_of: Callable[[datetime], None]) -> None:
     _title(read.organization)
     if rating is None:
         spending.await_rating()
-    _figures(own, read.months, running)
-    _trend(read.months, own, running)
+    bill_figures.render(own, read.months, running)
+    bill_figures.trend(read.months, own, running)
     _changes(read.changes, running.previous())
     projects.render(read.projects, own, read.limits, rating)
     _limits(read.limits, organization_id)
@@ -137,52 +132,6 @@ def _title(organization: Row) -> None:
         f"<div>{escape.html(organization['tier'].capitalize())} tier · customer {number} · since"
         f" {organization['created_at']:%Y-%m-%d} · {' · '.join(steps)}</div>"
     )
-
-
-def _figures(own: Sequence[Spend] | None, months: Sequence[Row], running: Month) -> None:
-    """Show each currency's bill so far, projection, and last month; two are never added."""
-    last = {row["currency"]: row for row in months if row["month"] == running.previous()}
-    before = {row["currency"]: row for row in months if row["month"] == running.previous().previous()}
-    by_currency: dict[str, list[Spend]] = {}
-    for one in own or ():
-        by_currency.setdefault(one.currency, []).append(one)
-    for currency in sorted({*last, *by_currency}):
-        some = by_currency.get(currency, [])
-        with st.container(horizontal=True, key=f"customer-figures-{currency}"):
-            so_far = sum((one.so_far for one in some), Decimal(0)) if some else None
-            st.metric("Bill so far", format.money(so_far, currency), border=True)
-            st.metric(
-                "Projected",
-                format.money(organization_spend.projected_sum(some) if some else None, currency),
-                border=True,
-            )
-            _last(last.get(currency), before.get(currency), currency, running.previous())
-
-
-def _last(row: Row | None, before: Row | None, currency: str, month: Month) -> None:
-    if row is None:
-        return
-    change = None
-    if before is not None:
-        change = f"{row['as_billed'] - before['as_billed']:+,} against the month before"
-    label, amount = f"Bill of {month}", format.money(row["as_billed"], currency)
-    st.metric(label, amount, change, delta_color="off", delta_arrow="off", border=True)
-    st.metric("As corrected", format.money(row["as_corrected"], currency), border=True)
-
-
-def _trend(months: Sequence[Row], own: Sequence[Spend] | None, running: Month) -> None:
-    currencies = sorted({row["currency"] for row in months} | {one.currency for one in own or ()})
-    for currency in currencies:
-        some = [one for one in own or () if one.currency == currency]
-        billed = {row["month"]: row["as_corrected"] for row in months if row["currency"] == currency}
-        so_far = {"Bills": sum((one.so_far for one in some), Decimal(0))} if some else {}
-        projected = organization_spend.projected_sum(some) if some else None
-        chart = Revenue(currency, revenue.last_months(running, MONTHS), {"Bills": billed}, so_far, projected)
-        st.subheader(f"Bills of {MONTHS} months, {currency}", anchor=False)
-        revenue_chart.show(
-            chart, f"customer-months-{currency}", f"Bills by month in {currency}, as corrected"
-        )
-        st.caption("As corrected; the running month is hatched, with the projected rest outlined.")
 
 
 def _changes(changes: Sequence[Row], month: Month) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from importlib import metadata
@@ -11,19 +10,20 @@ import streamlit as st
 from sqlalchemy import text
 
 from console.data.queries import health
-from console.data.queries.problems import STALE, Problem
+from console.data.queries.problem import Problem
+from console.data.queries.process_problems import STALE
 from console.data.queries.rows import Row
 from console.data.session import current_scope
 from console.data.transactions import read_transaction
-from console.ui import escape, format, remedies, states
+from console.ui import format, remedies, states
 from console.ui.health_summary import WELL_INSIDE, show_problems
 from console.ui.page_header import head, loading
 from console.ui.states import StatusLabel
 from console.ui.table import Column, table
-from console.views.health import doctor, tokens
+from console.views.health import doctor, sources, tokens
 from console.views.overview import page as overview
 from metering.catalogue import brokers
-from metering.catalogue.sources import SOURCE_LABELS, source_info
+from metering.catalogue.sources import SOURCE_LABELS
 
 WORKERS = (
     Column("state", "State", "state"),
@@ -33,14 +33,6 @@ WORKERS = (
     Column("pid", "Process", "id"),
     Column("last_seen_at", "Last seen (UTC)", "instant"),
     Column("started_at", "Since (UTC)", "instant"),
-)
-FRESHNESS = (
-    Column("state", "State", "state"),
-    Column("label", "Source"),
-    Column("measured", "Measured in 2 h", "count"),
-    Column("projects", "Projects", "count"),
-    Column("newest", "Newest (UTC)", "instant"),
-    Column("oldest", "Oldest (UTC)", "instant"),
 )
 GAPS = (
     Column("id", "Gap", "id"),
@@ -89,7 +81,7 @@ def show() -> None:
     show_problems(inside, page.at, here="health", well=WELL_INSIDE)
     _figures(queue, server, latency, page.at)
     _workers(workers, page.at)
-    _sources(freshness, page.at)
+    sources.render(freshness, page.at)
     _drift(drift)
     _gaps(gaps)
     _unattributed(unattributed)
@@ -139,40 +131,10 @@ def _workers(workers: Sequence[Row], at: datetime) -> None:
         st.warning(f"MQTT {brokers.APPROXIMATE}")
 
 
-def _sources(freshness: Sequence[Row], at: datetime) -> None:
-    st.subheader("Sources", anchor=False)
-    rows = [
-        {
-            **row,
-            "label": SOURCE_LABELS[row["source"]],
-            "state": _state(row, at),
-        }
-        for row in freshness
-    ]
-    alt = "Each source with how many projects it measured and when"
-    table(rows, FRESHNESS, "freshness", alt, placeholder="—")
-    for row in freshness:  # whole, where a cell would cut it
-        if row["why"]:
-            source, why = SOURCE_LABELS[row["source"]], escape.markdown(row["why"])
-            st.caption(f"{source}: the last refresh said: {why}")
-
-
 def _process(row: Row) -> StatusLabel:
     if row["alive"]:
         return states.ALIVE
     return states.ENDED if row["is_replaced"] else states.GONE
-
-
-def _state(row: Row, at: datetime) -> StatusLabel:
-    if row["newest"] is None:
-        return states.NEVER_MEASURED
-    if not source_info(row["source"]).is_polled:  # it reports itself: a quiet project is not behind
-        return states.FRESH
-    if at - row["newest"] > STALE:
-        return states.STALE
-    if row["behind"]:
-        return replace(states.STALE, word=f"{format.many(row['behind'], 'project')} behind")
-    return states.FRESH
 
 
 def _drift(drift: Sequence[Row]) -> None:

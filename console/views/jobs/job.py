@@ -5,7 +5,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from console.actions import ask, ask_close
+from console.actions import ask
+from console.billing_actions import ask_close
 from console.data.queries.rows import Row
 from console.data.session import has_role
 from console.ui import confirm_dialog, format, notices, pauses, progress

@@ -1,28 +1,25 @@
 """Overview: problems, figures of the fleet, and the busiest projects."""
 
-from collections import deque
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import streamlit as st
 
 from console.data import spending
 from console.data.cache import cached
-from console.data.database import engine
 from console.data.queries import fleet, problems
 from console.data.queries.problems import Attention
 from console.data.queries.rows import Row
 from console.data.session import current_scope
-from console.data.transactions import read_transaction, read_transaction_as
+from console.data.transactions import read_transaction_as
 from console.pages import link
 from console.ui import approvals, error_boundary, format, links, listing, pauses
 from console.ui.health_summary import WELL, WELL_OF_ORGANIZATION, show_problems
 from console.ui.page_header import head, loading
 from console.ui.table import Column, table
-from console.views.overview import causes, days_chart, pins
+from console.views.overview import causes, days_chart, figure_cards, pins
 from metering.catalogue.periods import Day
 from metering.days import completeness
 from metering.days.completeness import SealedDay
@@ -50,8 +47,7 @@ DAYS = (
 NEARLY_ALL = 0.99  # of the projects
 FIGURES = ("messages", "api_calls", "storage_bytes", "active_devices")
 NOT_SEALED: Row = {"projects": 0, **dict.fromkeys(FIGURES)}
-CARD, CHECK = 192, 128  # pixels: figures with and without a chart are of one height
-Sample = tuple[datetime, int]  # the database's clock, and messages counted up to then
+CHECK = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,8 @@ def show() -> None:
     if not page.totals["projects"]:
         _nothing_yet()
         return
-    _figures(page, _whole(page.trend, page.attention.dates))
+    trend = _whole(page.trend, page.attention.dates)
+    figure_cards.render(page.totals, trend, page.since_day, page.since_now)
     newest = next((row["date"] for row in reversed(page.trend) if row["projects"]), page.at.date())
     causes.render(newest, page.at.date(), page.since_day, page.since_now)
     pins.render()
@@ -129,63 +126,6 @@ def _whole(trend: Sequence[Row], lacking: Set[date]) -> list[Row]:
     ]
 
 
-def _figures(page: Overview, trend: Sequence[Row]) -> None:
-    totals = page.totals
-    grid = st.grid("auto", min_column_width=160, row_height=CARD, key="figures")
-    with grid.cell():
-        _rate()
-    with grid.cell():
-        _figure("Messages, last sealed day", "messages", trend, "count", page.since_day)
-    with grid.cell():
-        _figure("API calls, last sealed day", "api_calls", trend, "count", page.since_day)
-    with grid.cell():
-        devices = totals["devices"]
-        note = None if devices is None else f"of {format.many(devices, 'device')} of active projects"
-        _figure(
-            "Active devices", "active_devices", trend, "count", page.since_now, totals["active_devices"], note
-        )
-    with grid.cell():
-        coverage = (
-            f"{totals['storage_known']:,} of {format.many(totals['active'], 'active project')} measured"
-        )
-        _figure(
-            "Storage now", "storage_bytes", trend, "bytes", page.since_now, totals["storage_bytes"], coverage
-        )
-
-
-def _figure(
-    label: str,
-    name: str,
-    trend: Sequence[Row],
-    unit: str,
-    since: fleet.Changes | None,
-    value: int | None = None,
-    note: str | None = None,
-) -> None:
-    days = [row[name] for row in _sealed(trend)]
-    values = [day for day in days if day is not None]
-    current = value if value is not None or not days else days[-1]
-    change = None if since is None else since.by_figure[name]
-    st.metric(
-        label,
-        format.size(current) if unit == "bytes" else format.compact(current),
-        None if change is None else f"{change:+.1%}",
-        delta_color="off",
-        delta_description=f"vs {since.base:%a %d %b}" if since and change is not None else None,
-        help=note,
-        border=True,
-        height=CARD,
-        chart_data=values if len(values) > 1 else None,
-        chart_type="area",
-    )
-
-
-def _sealed(trend: Sequence[Row]) -> Sequence[Row]:
-    """Return `trend` without the last days while they are not sealed, as just after midnight."""
-    last = max((number for number, row in enumerate(trend) if row["projects"]), default=-1)
-    return trend[: last + 1]
-
-
 def _checks(attention: Attention, scope: Scope) -> None:
     grid = st.grid("auto", min_column_width=160, row_height=CHECK, key="checks")
     money = st.fragment(_money, run_every=60 if spending.latest(scope, spending.PATIENCE) else 2)
@@ -196,42 +136,6 @@ def _checks(attention: Attention, scope: Scope) -> None:
     if scope is None:
         grid.metric("Failed runs, last 7 days", format.count(attention.failed), border=True, height="stretch")
     grid.metric("Incidents not acknowledged", format.count(attention.waiting), border=True, height="stretch")
-
-
-@st.cache_resource(show_spinner=False, max_entries=1_000)
-def _samples(server: str, scope: Scope) -> deque[Sample]:
-    return deque(maxlen=60)
-
-
-@st.fragment(run_every=2)
-@error_boundary.optional
-def _rate() -> None:
-    with read_transaction() as page:
-        messages, at = fleet.message_count(page.connection)
-    samples = _samples(str(engine().url), current_scope())
-    if not samples or at > samples[-1][0]:
-        samples.append((at, messages))
-    rate = per_second(list(samples))
-    st.metric(
-        "Messages per second",
-        "measuring…" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:,.1f}",
-        help="Counted by the MQTT daemon and written to the ledger, over the last ten seconds",
-        border=True,
-        height=CARD,
-        chart_data=_rates(list(samples)) if len(samples) > 3 else None,
-    )
-
-
-def per_second(samples: Sequence[Sample], window: float = 10.0) -> float | None:
-    """Return messages a second over the last `window` seconds; None with a single sample."""
-    recent = [sample for sample in samples if (samples[-1][0] - sample[0]).total_seconds() <= window]
-    seconds = (recent[-1][0] - recent[0][0]).total_seconds() if recent else 0.0
-    return (recent[-1][1] - recent[0][1]) / seconds if seconds > 0.5 else None
-
-
-def _rates(samples: Sequence[Sample]) -> list[float]:
-    pairs = pairwise(samples)
-    return [(b[1] - a[1]) / max((b[0] - a[0]).total_seconds(), 0.1) for a, b in pairs]
 
 
 @error_boundary.optional

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import streamlit as st
 from sqlalchemy import Connection
@@ -15,16 +14,12 @@ from console.data.queries.rows import Row
 from console.data.session import has_role
 from console.data.transactions import read_transaction
 from console.pages import link
-from console.ui import error_boundary, escape, format, links, listing, progress, run_preview
+from console.ui import error_boundary, escape, links, listing, progress, run_preview
 from console.ui.page_header import head, loading
 from console.ui.table import Column
+from console.views.run import steps
 from jobs import queue
 
-STEPS = (
-    Column("at", "When (UTC)", "instant", narrow="figure"),
-    Column("what", "Step", narrow="title"),
-    Column("who", "By", "name", narrow="detail"),
-)
 ERRORS = (
     Column("error", "Left out or failed", narrow="title"),
     Column("project_id", "Project", "id", narrow="detail", link=lambda row: _project(row["project_id"])),
@@ -76,7 +71,7 @@ def show() -> None:
     _state(details)
     if details.run["state"] in ("queued", "running"):
         _watch(details.run["id"])
-    _steps(details)
+    steps.render(details.run, details.times, details.actions)
     _errors(details.run)
     _changed(details)
     link("jobs", f"Every run of {details.run['job']}", job=str(details.run["job"]))
@@ -151,28 +146,6 @@ def _watch(number: int) -> None:
         st.rerun()
 
 
-def _steps(details: Details) -> None:
-    run, times = details.run, details.times
-    steps: list[Mapping[str, Any]] = [
-        {"at": run["created_at"], "what": f"Triggered for {run['period']}", "who": run["requested_by"]},
-        *(
-            {"at": action["at"], "what": action["action"].capitalize(), "who": action["actor"]}
-            for action in details.actions
-            if action["action"] not in ("request", "preview")
-        ),
-    ]
-    if run["started_at"]:
-        attempt = f"Taken up, attempt {times['attempt']}"
-        steps.append({"at": run["started_at"], "what": attempt, "who": run["worker"]})
-    if run["finished_at"]:
-        ended = f"{progress.look(run)[2]} after {format.duration(run['seconds'])}"
-        steps.append({"at": run["finished_at"], "what": ended, "who": None})
-    elif run["state"] == "queued":
-        steps.append({"at": times["next_attempt_at"], "what": "Next attempt, not before", "who": None})
-    st.subheader("Steps", anchor=False)
-    listing.render(sorted(steps, key=lambda step: step["at"]), STEPS, "Steps of this run", "—")
-
-
 def _errors(run: Row) -> None:
     if not run["errors"]:
         return
@@ -188,11 +161,6 @@ def _errors(run: Row) -> None:
         for entry in run["errors"]
     ]
     listing.render(rows, ERRORS, "What this run could not do", placeholder="—")
-
-
-def _error(entry: Any) -> Row:
-    detail = entry if isinstance(entry, Mapping) else {"error": entry}
-    return {"project_id": None, "source": None, **detail, "error": str(detail.get("error", ""))}
 
 
 def _changed(details: Details) -> None:
