@@ -17,9 +17,9 @@ from api import context, idempotency
 from api.context import Context
 from api.problems import Problem, unauthenticated
 from metering.config.oidc import Role
+from metering.db import callers
 from metering.db import scope as row_security
-from metering.db import tokens
-from metering.db.tokens import Caller, Credentials
+from metering.db.callers import Caller, Credentials
 from metering.db.transactions import read_snapshot, transaction
 from metering.errors import DatabaseUnavailable
 
@@ -39,7 +39,7 @@ class Access:
 def credentials(request: Request) -> Credentials:
     """Return the token that a request carries, not checked yet. Raises Problem 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    token_parts = tokens.parse(token.strip()) if scheme.lower() == "bearer" else None
+    token_parts = callers.parse(token.strip()) if scheme.lower() == "bearer" else None
     if token_parts is None:
         raise unauthenticated()
     return token_parts
@@ -70,7 +70,7 @@ def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: 
     server, token_parts = context.of(request), credentials(request)
     at = server.now()
     with read_snapshot(server.engine) as connection:
-        caller = admitted(request, tokens.caller(connection, token_parts, at), role)
+        caller = admitted(request, callers.caller(connection, token_parts, at), role)
         if timeout is not None:
             connection.execute(text(f"SET LOCAL statement_timeout = '{timeout}'"))
         return answer(Access(connection, caller, at, server))
@@ -85,7 +85,7 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
     server, token_parts = context.of(request), credentials(request)
     at = server.now()
     with transaction(server.engine) as connection:
-        caller = admitted(request, tokens.caller(connection, token_parts, at), role, charge=False)
+        caller = admitted(request, callers.caller(connection, token_parts, at), role, charge=False)
         access = Access(connection, caller, at, server)
         row_security.limit(connection, None)
         return idempotency.once(request, connection, caller, lambda: effect(access))

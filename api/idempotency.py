@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api import cloud_events
 from api.problems import Problem
-from metering.db.tokens import Caller
+from metering.db.callers import Caller
 
 HEADER = "idempotency-key"
 LONGEST_KEY = 255

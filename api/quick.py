@@ -15,7 +15,7 @@ from starlette.requests import Request
 from api import context
 from api.access import admitted, credentials
 from metering.config.oidc import Role
-from metering.db import tokens
+from metering.db import callers
 from metering.db.prepared import Prepared
 from metering.errors import DatabaseUnavailable
 
@@ -49,7 +49,7 @@ class Query:
             row = self._prepared.one(engine, values)
         except DatabaseUnavailable:  # a connection that died in the pool, say
             row = self._prepared.one(engine, values)
-        admitted(request, tokens.accepted(_caller(row["caller"]), token_parts), role)
+        admitted(request, callers.accepted(_caller(row["caller"]), token_parts), role)
         return Answer(row if row[self.key] is not None else None, at)
 
 

@@ -9,7 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from metering.db import scope as row_security
 from metering.db import tokens
-from metering.db.tokens import USED_AGAIN, Caller
+from metering.db.callers import Caller
+from metering.db.tokens import USED_AGAIN
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError
 

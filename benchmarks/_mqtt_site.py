@@ -17,7 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import environment, schema
 from metering.catalogue.meters import messages_sql
-from metering.config.settings import DRIVER
+from metering.config.database import DRIVER
 
 PAYLOAD = bytes(64)
 PROJECTS, DEVICES = 24, 25

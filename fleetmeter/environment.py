@@ -10,7 +10,8 @@ from fleetmeter import schema
 from fleetmeter.demo import running
 from fleetmeter.embedded import postgres
 from metering.catalogue import own_meters, periods
-from metering.config.settings import DRIVER, Settings, load_settings
+from metering.config.database import DRIVER
+from metering.config.settings import Settings, load_settings
 from metering.db import clock
 from metering.db.engine import open_engine
 from metering.db.transactions import transaction

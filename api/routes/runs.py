@@ -20,7 +20,7 @@ from jobs import queue
 from metering.catalogue import projects
 from metering.catalogue.periods import parse_instant
 from metering.db import audit_log, clock
-from metering.db.tokens import Caller
+from metering.db.callers import Caller
 
 router = APIRouter(tags=["Runs"], route_class=ApiRoute)
 NAMES = (

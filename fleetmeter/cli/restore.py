@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from fleetmeter import environment
 from fleetmeter.cli import terminal
 from fleetmeter.cli.corrections import actor
-from metering.archive import files, retention
+from metering.archive import files, records
 from metering.archive.restore import restore_rows
 from metering.catalogue import own_meters
 from metering.catalogue.periods import Month
@@ -50,9 +50,9 @@ def restore(
 
 def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
     with transaction(engine) as connection:
-        noted = retention.noted_manifests(connection, month)
+        noted = records.noted_manifests(connection, month)
         if source is None:
-            source = retention.archive_address(connection, month)
+            source = records.archive_address(connection, month)
     if not source.startswith("s3://"):
         return _checked(Path(source), month, noted)
     if to is None:

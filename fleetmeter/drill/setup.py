@@ -12,7 +12,8 @@ from collectors.mqtt import endpoint
 from collectors.mqtt.endpoint import Endpoint
 from fleetmeter import environment, schema
 from fleetmeter.embedded import broker as embedded
-from metering.config.settings import DRIVER, Settings
+from metering.config.database import DRIVER
+from metering.config.settings import Settings
 from metering.errors import FleetmeterError
 
 PROJECTS = 20

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from collectors.aws.client import open_client
 from jobs.tasks.archive_bucket import ArchiveBucket
-from metering.archive import files, retention
+from metering.archive import files, records
 from metering.archive.files import MANIFEST, NAMES, ArchiveManifest
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
@@ -41,7 +41,7 @@ def run(context: Context) -> dict[str, Any]:
     if bucket is None:
         return {"archived": "nothing: set FLEETMETER_ARCHIVE_BUCKET"}
     with transaction(context.engine) as connection:
-        months = retention.unarchived_months(connection)
+        months = records.unarchived_months(connection)
     if context.dry_run:
         return {"would_archive": [str(month) for month in months]}
     client = open_client(context.settings, "s3")
@@ -56,7 +56,7 @@ def run(context: Context) -> dict[str, Any]:
         if archived is not None:
             place = places[str(month)] = f"s3://{bucket}/{archived.prefix}"
             with transaction(context.engine) as connection:
-                retention.note_archived(
+                records.note_archived(
                     connection, month, archived.bills, place, context.requested_by, archived.manifest
                 )
     return {"archived": places}

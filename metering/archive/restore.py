@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Table, text
 
-from metering.archive import files, restore_adjustments, restore_checks, retention
+from metering.archive import files, records, restore_adjustments, restore_checks
 from metering.catalogue import forms, projects
 from metering.catalogue.forms import Sealed
 from metering.catalogue.periods import Month
@@ -88,7 +88,7 @@ def _refuse_broken(month: Month, bills: list[dict[str, str]], folder: Path) -> N
 
 def _refuse_changed(connection: Connection, month: Month, folder: Path) -> None:
     """Refuse files that are not in the archive's manifest, or in one that the audit log noted."""
-    noted = retention.noted_manifests(connection, month)
+    noted = records.noted_manifests(connection, month)
     if noted or (folder / files.MANIFEST).exists():
         files.check_files(folder, files.read_manifest(folder, month, noted), files.REQUIRED)
 

@@ -118,3 +118,13 @@ def is_zero(source: SourceName, row: str) -> str:
     """
     names = counters_of(source) or tuple(gauge.name for gauge in gauges_of(source))
     return columns(f"coalesce({row}.{{0}}, 0) = 0", names, " AND ")
+
+
+def label_of(meter: str) -> str:
+    """Return a meter's label; its name if the catalogue lacks it."""
+    return METERS[meter].label if meter in METERS else meter.replace("_", " ")
+
+
+def unit_of(meter: str) -> Unit:
+    """Return a meter's unit; `count` if the catalogue lacks the meter."""
+    return METERS[meter].unit if meter in METERS else "count"

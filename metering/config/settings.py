@@ -9,7 +9,6 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -19,16 +18,15 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from metering.config.aws import CloudSettings
+from metering.config.database import DatabaseSettings
+from metering.config.mqtt import MqttSettings
 from metering.config.oidc import SignInSettings
 from metering.config.value_files import ValueFiles
 from metering.errors import SettingsError
 
 Approvable = Literal["adjustment", "gap", "close"]
-DRIVER = "postgresql+psycopg2"  # SQLAlchemy 2.1 would take plain postgresql:// for psycopg 3
 
 
 def default_data_dir() -> Path:
@@ -38,7 +36,7 @@ def default_data_dir() -> Path:
     return Path("~/.local/share/fleetmeter").expanduser()
 
 
-class Settings(SignInSettings, CloudSettings):
+class Settings(DatabaseSettings, MqttSettings, SignInSettings, CloudSettings):
     """Every setting of every process; the names in upper case are the environment's."""
 
     model_config = SettingsConfigDict(
@@ -65,29 +63,6 @@ class Settings(SignInSettings, CloudSettings):
             if isinstance(source, EnvSettingsSource):
                 sources += [ValueFiles(settings_cls, source), source]
         return tuple(sources)
-
-    database_url: SecretStr | None = None
-    db_host: str | None = None
-    db_port: int = Field(default=5432, ge=1, le=65535)
-    db_name: str = "conduit"
-    db_user: str = "conduit"
-    db_password: SecretStr = SecretStr("conduit")
-    db_pool_size: int = Field(default=5, ge=1, le=100, alias="FLEETMETER_DB_POOL_SIZE")
-
-    mqtt_url: SecretStr | None = None
-    mqtt_topic_root: str = "roboticks"
-    mqtt_outbound_levels: Annotated[tuple[str, ...], NoDecode] = (
-        "commands",
-        "cmd",
-        "config",
-        "ota",
-    )
-    mqtt_client_id: str | None = None
-    mqtt_shared_group: str | None = None
-    mqtt_reader: Literal["fast", "plain"] = "fast"  # plain: paho's own reader, slower and as exact
-    mqtt_ca_file: Path | None = None
-    mqtt_cert_file: Path | None = None
-    mqtt_key_file: Path | None = None
 
     alert_urls: SecretStr | None = Field(default=None, alias="FLEETMETER_ALERT_URLS")
     alert_sns_topic_arn: str | None = Field(
@@ -130,13 +105,6 @@ class Settings(SignInSettings, CloudSettings):
     meters: Path | None = Field(default=None, alias="FLEETMETER_METERS")
     data_dir: Path = Field(default_factory=default_data_dir, alias="FLEETMETER_DATA_DIR")
 
-    @field_validator("mqtt_outbound_levels", mode="before")
-    @classmethod
-    def _split_list(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
     @field_validator("approval", mode="before")
     @classmethod
     def _actions(cls, value: Any) -> Any:
@@ -161,57 +129,6 @@ class Settings(SignInSettings, CloudSettings):
             raise ValueError("takes a number like 400, with tiers of their own like 400,free=90")
         return keep
 
-    @field_validator("database_url")
-    @classmethod
-    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        takes = "takes postgresql://user:password@host:5432/name"
-        try:
-            url = make_url(value.get_secret_value())
-        except (ArgumentError, ValueError):
-            raise ValueError(takes) from None  # its message may hold a part of the password
-        if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
-            raise ValueError(takes)
-        if "@" in f"{url.host}{url.database}":
-            raise ValueError(f"{takes}; write an @ in the password as %40")
-        return value
-
-    @field_validator("mqtt_url")
-    @classmethod
-    def _is_mqtt(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        takes = "takes mqtt://user:password@host:1883 or mqtts://host:8883"
-        try:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-        except ValueError as error:
-            raise ValueError(takes) from error
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ValueError(takes)
-        return value
-
-    @field_validator("mqtt_topic_root")
-    @classmethod
-    def _is_topic_root(cls, value: str) -> str:
-        if not value.strip("/") or set(value) & set("+#\0") or value != value.strip("/"):
-            raise ValueError("takes topic levels without wildcards or outer slashes, like roboticks")
-        return value
-
-    @field_validator("mqtt_shared_group")
-    @classmethod
-    def _is_share_name(cls, value: str | None) -> str | None:
-        if value is not None and set(value) & set("/+#\0"):
-            raise ValueError("takes one name for the whole group, without / + and #, like meters")
-        return value
-
-    @model_validator(mode="after")
-    def _key_goes_with_certificate(self) -> "Settings":
-        if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
-            raise ValueError("MQTT_CERT_FILE and MQTT_KEY_FILE go together; set both or neither")
-        return self
-
     @model_validator(mode="after")
     def _approval_needs_sign_in(self) -> "Settings":
         if self.approval and not self.sign_in:
@@ -220,28 +137,6 @@ class Settings(SignInSettings, CloudSettings):
                 "set FLEETMETER_OIDC_* (docs/sign-in.md), or leave FLEETMETER_APPROVAL out"
             )
         return self
-
-    @property
-    def embedded_database(self) -> bool:
-        """Return whether PostgreSQL runs in the data folder: neither DATABASE_URL nor any DB_* is set."""
-        return self.database_url is None and not (
-            {"db_host", "db_port", "db_name", "db_user", "db_password"} & self.model_fields_set
-        )
-
-    @property
-    def database(self) -> URL:
-        """Return the URL of PostgreSQL; it prints with the password hidden."""
-        if self.database_url is not None:
-            url = make_url(self.database_url.get_secret_value())
-            return url if "+" in url.drivername else url.set(drivername=DRIVER)
-        return URL.create(
-            DRIVER,
-            username=self.db_user,
-            password=self.db_password.get_secret_value(),
-            host=self.db_host or "localhost",
-            port=self.db_port,
-            database=self.db_name,
-        )
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from metering.db.transactions import read_snapshot
 from metering.months import billed_month, rerate
 from metering.proof import offline
-from metering.proof.laws import LAWS, kept_from
+from metering.proof.laws import LAWS
+from metering.proof.retained import kept_from
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from metering.catalogue.projects import BILLED_UNTIL, IS_BILLED
 from metering.months.own_quantities import ADJUSTMENTS
 from metering.pricing.month_versions import MonthVersions
 from metering.pricing.plans import PlanVersion
-from metering.running import shares
+from metering.running import organization_limits, shares
 from metering.running.shares import Shares
 
 Row = Mapping[str, Any]
@@ -105,22 +105,6 @@ CHUNKS = text("""
         SELECT project_id, (row_number() OVER (ORDER BY project_id) - 1) / :at_once AS chunk
         FROM project_stats) s GROUP BY chunk ORDER BY chunk""")
 
-OF_ORGANIZATIONS = f"""
-    SELECT o.id, o.name AS organization, o.tier, counted.what, counted.used, counted.included,
-        counted.used / nullif(counted.included, 0)::float AS share
-    FROM {platform.ORGANIZATIONS} o
-    JOIN jsonb_to_recordset(CAST(:tiers AS jsonb)) AS t (tier text, projects bigint, users bigint)
-        ON t.tier = o.tier
-    CROSS JOIN LATERAL (VALUES
-        ('Projects', (SELECT count(*) FROM {platform.PROJECTS} p
-            WHERE p.organization_id = o.id AND p.is_active), t.projects),
-        ('Users', (SELECT count(*) FROM {platform.USERS} u WHERE u.organization_id = o.id), t.users)
-    ) AS counted (what, used, included)
-    WHERE (CAST(:organizations AS bigint[]) IS NULL OR o.id = ANY(:organizations))
-        AND counted.included IS NOT NULL AND counted.used >= counted.included * CAST(:near AS float)"""
-
-ORGANIZATIONS = text(f"{OF_ORGANIZATIONS} ORDER BY share DESC NULLS LAST, o.id LIMIT :most")
-
 
 def projects(
     connection: Connection,
@@ -178,7 +162,7 @@ def parameters(
     return {
         "prorated": bool(included),
         "shares": json.dumps({f"{key[0]} {key[2]} {key[1]}": units for key, units in included.items()}),
-        "tiers": json.dumps(_tiers(versions.last)),
+        "tiers": json.dumps(organization_limits.tiers(versions.last)),
         "allowances": json.dumps(_allowances(versions.last, meter)),
         "first": Month.of(at).first.date,
         "near": near,
@@ -188,29 +172,6 @@ def parameters(
         "above": 0,
         "up_to": 2**63 - 1,
     }
-
-
-def organizations(
-    connection: Connection,
-    versions: MonthVersions,
-    near: float,
-    most: int = 200,
-    organization_id: int | None = None,
-) -> list[Row]:
-    """Return the organizations whose projects or users reach that share of their tier's limit.
-
-    `organization_id`: only that one.
-    """
-    parameters = {"tiers": json.dumps(_tiers(versions.last)), "near": near, "most": most}
-    only = None if organization_id is None else [organization_id]
-    rows = connection.execute(ORGANIZATIONS, parameters | {"organizations": only}).mappings()
-    return [dict(row) for row in rows]
-
-
-def _tiers(version: PlanVersion) -> list[dict[str, Any]]:
-    return [
-        {"tier": name, "projects": tier.projects, "users": tier.users} for name, tier in version.tiers.items()
-    ]
 
 
 def _allowances(version: PlanVersion, only: str | None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from metering.catalogue.periods import Month, utc
 from metering.errors import PlanError, UnknownProject
 from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans, Tier
-from metering.running import limits, shares
+from metering.running import limits, shares, usage_in_month
 from metering.running.limits import Limit
 from metering.running.shares import Shares
 
@@ -134,11 +134,11 @@ def sql(meters: tuple[str, ...]) -> str:
 
 def _used(name: str) -> str:
     if name not in METERS:
-        return limits.OWN_IN_MONTH.format(meter=name)
+        return usage_in_month.OWN_IN_MONTH.format(meter=name)
     meter = METERS[name]
     if not isinstance(meter, Counter):
         return f"s.{meter.live}"
-    in_month = limits.IN_MONTH.format(meter=name)
+    in_month = usage_in_month.IN_MONTH.format(meter=name)
     # OFFSET 0: computed once, and not put into both places.
     return f"""(SELECT CASE WHEN s.{meter.source}_measured_at IS NULL THEN nullif(used, 0) ELSE used END
         FROM (SELECT {in_month} AS used OFFSET 0) counted)"""

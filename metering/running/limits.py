@@ -10,14 +10,13 @@ from sqlalchemy import Engine, TextClause, text
 
 from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Month, utc
-from metering.catalogue.projects import BILLED_UNTIL
 from metering.db.transactions import connected
 from metering.errors import DatabaseUnavailable, PlanError, UnknownProject
-from metering.months.own_quantities import ADJUSTMENTS
 from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans, Tier
 from metering.pricing.price_terms import Allowance
 from metering.running import shares
+from metering.running.usage_in_month import IN_MONTH
 
 
 @dataclass(frozen=True)
@@ -42,29 +41,6 @@ OF_PROJECT = """
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = :project AND o.id = :org"""
-
-# Usage of a counter in the running month, with the corrections of its own days. That is what project_stats
-# has, unless it still holds the month before, which is not closed yet: then it is the running month's
-# sealed days and its hours since. Those are few, since a month is usually closed in the first minutes of
-# the next one. Bounds are written out: PostgreSQL then plans for the partitions of this month alone.
-IN_MONTH = f"""CASE
-    WHEN s.project_id IS NULL THEN NULL
-    WHEN p.created_at >= :start OR :first <= {BILLED_UNTIL.format(project=":project")} THEN s.{{meter}}
-    ELSE coalesce((SELECT sum(d.{{meter}}) FROM daily_stats d
-            WHERE d.project_id = :project AND d.date >= :first AND d.date < :after), 0)
-        + coalesce((SELECT sum(u.{{meter}}) FROM usage_hourly u WHERE u.project_id = :project
-            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from), 0) END
-    + coalesce((SELECT sum(x.quantity) FROM adjustments x WHERE x.project_id = :project
-        AND x.posted_month = :first AND x.meter = '{{meter}}' AND x.amount IS NULL), 0)"""
-
-# Likewise of a meter of the platform's own, in its aggregation; 0 without events.
-OWN_IN_MONTH = f"""CASE WHEN s.project_id IS NOT NULL THEN coalesce((fleetmeter_meters(ARRAY(
-        SELECT d.meters FROM daily_stats d WHERE d.project_id = :project
-            AND d.date >= :first AND d.date < :after AND d.meters <> '{{{{}}}}'
-        UNION ALL SELECT u.meters FROM usage_hourly u WHERE u.project_id = :project
-            AND u.hour >= :start AND u.hour < :end AND u.hour >= s.open_from AND u.meters <> '{{{{}}}}')
-    || coalesce((SELECT {ADJUSTMENTS} FROM adjustments x WHERE x.project_id = :project
-        AND x.posted_month = :first), '{{{{}}}}'))->>'{{meter}}')::numeric, 0) END"""
 
 
 class LimitService:

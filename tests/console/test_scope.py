@@ -47,7 +47,7 @@ from metering.months import gaps as domain_gaps
 from metering.months.due import due_months
 from metering.pricing import plans
 from metering.pricing.month_versions import MonthVersions, in_month
-from metering.running import allowances, burn_down, month_use, spend
+from metering.running import allowances, burn_down, month_use, organization_limits, spend
 from tests.support import two_tenants
 from tests.support.fleet import live
 from tests.support.people import claims
@@ -124,7 +124,7 @@ DOMAIN = (
         coverage_matrix.matrix,
     ),
     *(limits_of_every_project, revenue.sum_bills, month_use.by_day),
-    *(allowances.projects, allowances.organizations, incidents.read, due_months),
+    *(allowances.projects, organization_limits.organizations, incidents.read, due_months),
     *(
         completeness.read,
         completeness.find_missing,

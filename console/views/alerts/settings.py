@@ -11,8 +11,8 @@ from console.data.session import has_role, now
 from console.data.transactions import read_transaction
 from console.ui import escape, format, links
 from console.ui.table import Column, table
-from metering.alerts import thresholds, titles
-from metering.catalogue.meters import METERS
+from metering.alerts import thresholds
+from metering.catalogue.meters import METERS, label_of
 from metering.catalogue.periods import Month
 from metering.config.settings import current_settings
 from metering.errors import BudgetRefused, UnknownProject
@@ -56,7 +56,7 @@ def _thresholds(own: Sequence[dict[str, Any]]) -> None:
         rows = [
             row
             | {
-                "meter": titles.label(row["meter"]) if row["meter"] else "Every meter",
+                "meter": label_of(row["meter"]) if row["meter"] else "Every meter",
                 "percents": ", ".join(f"{percent} %" for percent in row["percents"]),
             }
             for row in own
@@ -75,7 +75,7 @@ def _threshold_form() -> None:
             meters,
             index=None,
             placeholder="Every meter",
-            format_func=titles.label,
+            format_func=label_of,
             key="threshold-meter",
         )
         percents = st.text_input("Percent, separated by commas", key="percents", placeholder="80, 100")

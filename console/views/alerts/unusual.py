@@ -11,8 +11,8 @@ from console.ui import escape
 from console.ui.charts import drawing
 from console.ui.charts.meter import MeterSeries, figure
 from console.ui.table import Column, table
-from metering.alerts import expected_usage, titles
-from metering.catalogue.meters import METERS
+from metering.alerts import expected_usage, sentences
+from metering.catalogue.meters import METERS, label_of
 from metering.catalogue.periods import Day
 
 BEFORE, AFTER = 35, 7  # days around an unusual one
@@ -29,12 +29,12 @@ def render(project_id: int, detail: Mapping[str, Any], until: date) -> None:
     day = date.fromisoformat(detail["date"])
     parts = {part["meter"]: part for part in detail.get("meters") or [detail]}
     for part in parts.values():
-        sentence = f"{titles.label(part['meter'])}: {titles.describe_unusual(part, day)}"
+        sentence = f"{label_of(part['meter'])}: {sentences.describe_unusual(part, day)}"
         st.markdown(f"- {escape.markdown(sentence, 200)}")
     meters = [meter for meter in parts if meter in METERS]
     if not meters:
         return
-    meter = st.selectbox("Compare with expected range", meters, format_func=titles.label, key="unusual")
+    meter = st.selectbox("Compare with expected range", meters, format_func=label_of, key="unusual")
     _chart(project_id, parts[meter], day, until)
 
 
@@ -49,7 +49,7 @@ def _chart(project_id: int, part: Mapping[str, Any], day: date, until: date) -> 
         "day",
         [str(one.date) for one in days],
         [one.actual for one in days],
-        unusual={str(day): titles.describe_unusual(part, day)},
+        unusual={str(day): sentences.describe_unusual(part, day)},
         band=([one.low for one in days], [one.high for one in days]),
     )
     alt = f"{meter.label} by day from {first} to {last}, and the band in which each was expected"

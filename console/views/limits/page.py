@@ -17,8 +17,8 @@ from console.ui.page_header import head, loading
 from console.ui.table import Column, table
 from console.views.limits import burn_down_chart, of_project
 from metering.db.scope import Scope
-from metering.running import allowances, spend
 from metering.running import limit_states as limit_state
+from metering.running import organization_limits, spend
 from metering.running.burn_down import LimitsQuery
 
 SHARES = {"0": "All", "50": "From 50 %", "80": "From 80 %", "100": "Over", "reached": "Runs out this month"}
@@ -75,7 +75,8 @@ def query(scope: Scope, filters: LimitsQuery) -> tuple[datetime, list[Row], list
     with read_transaction_as(scope) as page:
         rows, only = limits.read(page, late, filters), filters.organization
         versions = limits.versions(page)
-        return page.at, rows, allowances.organizations(page.connection, versions, filters.near, 200, only)
+        organizations = organization_limits.organizations(page.connection, versions, filters.near, 200, only)
+        return page.at, rows, organizations
 
 
 def show() -> None:

@@ -1,6 +1,6 @@
 """Rules about allowances and budgets of the running month: one incident for each, which escalates."""
 
-from metering.running import allowances
+from metering.running import allowances, organization_limits
 
 # The highest own threshold that is reached of `near`; NULL where none is. Own ones of a meter come before
 # those of every meter, and these before the default.
@@ -25,7 +25,7 @@ LIMIT = f"""
         format('%s of organization %s %s', lower(what), id, CAST(:month AS text)),
         jsonb_build_object('organization_id', id, 'organization', organization, 'what', lower(what),
             'month', CAST(:month AS text), 'percent', reached.percent, 'used', used, 'included', included)
-    FROM ({allowances.OF_ORGANIZATIONS}) AS near {_OF_ORGANIZATION}
+    FROM ({organization_limits.OF_ORGANIZATIONS}) AS near {_OF_ORGANIZATION}
     WHERE used > 0 AND reached.percent IS NOT NULL"""
 
 # `:budgets`: what metering/organizations/budgets.py compares, as JSON. One in another currency than the

@@ -5,7 +5,7 @@ Platform tables carry `info={"owner": "platform"}`.
 
 from sqlalchemy import Table
 
-from metering.db.tables import access, history, ledger, operations, platform, sealed, summaries, views
+from metering.db.tables import access, alerts, history, ledger, operations, platform, sealed, summaries, views
 from metering.db.tables.base import METADATA
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OWN_TABLES",
     "PLATFORM_TABLES",
     "access",
+    "alerts",
     "history",
     "ledger",
     "operations",

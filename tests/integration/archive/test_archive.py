@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from jobs.tasks import archive
-from metering.archive import files, retention
+from metering.archive import files, records
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError, PeriodError, SourceUnavailable
@@ -285,7 +285,7 @@ def test_the_job_archives_what_is_closed_once_and_says_when_nothing_is_configure
     assert keys(s3)[0].startswith("fleetmeter/2026-10/")
     assert runs.run_now(with_bucket, engine, "archive", at).result["archived"] == {}
     with transaction(engine) as connection:
-        assert retention.archived_months(connection) == [OCTOBER]
+        assert records.archived_months(connection) == [OCTOBER]
 
 
 def test_an_archive_that_is_denied_is_named_and_stays_due(
@@ -301,7 +301,7 @@ def test_an_archive_that_is_denied_is_named_and_stays_due(
     assert outcome.result["archived"] == {}
     assert outcome.errors[0]["error"].startswith("2026-10: s3://elsewhere/")
     with transaction(engine) as connection:
-        assert retention.unarchived_months(connection) == [OCTOBER]
+        assert records.unarchived_months(connection) == [OCTOBER]
 
 
 def test_an_archived_month_comes_back_as_files_that_verify(

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
-from metering.archive import retention
+from metering.archive import records, retention
 from metering.archive.files import MANIFEST, write_files
 from metering.archive.restore import RestoredRows, restore_rows
 from metering.catalogue.periods import Month
@@ -79,7 +79,7 @@ def forgotten(engine: Engine, month: Month) -> None:
     """What retention does to an archived month."""
     over = {"": NOW}
     with transaction(engine) as connection:
-        retention.note_archived(connection, month, 2, "s3://b/p/", "test")
+        records.note_archived(connection, month, 2, "s3://b/p/", "test")
     for table in (retention.HOURS, retention.DAYS):
         retention.shorten(engine, table, over, "test", lambda *_: None)
 
@@ -253,7 +253,7 @@ def test_a_folder_whose_manifest_was_not_noted_is_refused(
     folder = archived(engine, tmp_path, OCTOBER)
     noted = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     with transaction(engine) as connection:
-        retention.note_archived(connection, OCTOBER, 2, "s3://b/2026-10/", "test", noted)
+        records.note_archived(connection, OCTOBER, 2, "s3://b/2026-10/", "test", noted)
     assert restore(engine, OCTOBER, folder) == RestoredRows()
     (folder / "plans.json").write_text((folder / "plans.json").read_text() + " ")
     with pytest.raises(FleetmeterError, match=r"plans\.json is not what was archived"):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from metering.archive import retention
+from metering.archive import records
 from metering.config.settings import Settings, load_settings
 from metering.db.transactions import transaction
 from metering.ledger.partitions import ensure_partitions
@@ -26,7 +26,7 @@ def shorten(engine: Engine, at: datetime = MUCH_LATER, **keep: Any) -> dict[str,
 
 def archive_october(engine: Engine, bills: int) -> None:
     with transaction(engine) as connection:
-        retention.note_archived(connection, OCTOBER, bills, "s3://bucket/place", "somebody")
+        records.note_archived(connection, OCTOBER, bills, "s3://bucket/place", "somebody")
 
 
 def counts(platform: Platform) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from metering.db import tokens
+from metering.db import callers, tokens
 from metering.db.transactions import transaction
 from metering.errors import TokenRefused
 
@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 27, 10, tzinfo=UTC)
 
 def create(engine: Engine, name: str, at: datetime = AT) -> int:
     with transaction(engine) as connection:
-        token = tokens.parse(tokens.create(connection, name, "viewer", None, 1, "tests", at))
+        token = callers.parse(tokens.create(connection, name, "viewer", None, 1, "tests", at))
     assert token is not None
     return token.id
 

@@ -12,7 +12,8 @@ from metering.catalogue.own_meters import LARGEST, OwnMeter
 from metering.catalogue.periods import Day, Month, days
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
-from metering.events.receive import Receipt, receive
+from metering.events.batch import Receipt
+from metering.events.receive import receive
 from metering.events.reported_project import Sender
 from metering.months.close import close_month
 from metering.pricing import plans
