@@ -48,7 +48,7 @@ class Adjustment:
 
     @property
     def about(self) -> Month:
-        """The month that it is about."""
+        """Return the month that it is about."""
         return Month.of(Day(self.usage_date).start)
 
 
@@ -68,10 +68,10 @@ def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datet
     _refuse_closed(connection, adjustment, Month.of(utc(at)))
     if adjustment.reverses is not None:
         _refuse_second_reversal(connection, adjustment)
-    posted, month = _placed(connection, adjustment, plans, Month.of(utc(at)))
-    _refuse_total(connection, posted, month, own)
-    identity = _insert(connection, posted, month, at)
-    _log(connection, posted, identity, month, at)
+    correction, month = _assign_month(connection, adjustment, plans, Month.of(utc(at)))
+    _refuse_total(connection, correction, month, own)
+    identity = _insert(connection, correction, month, at)
+    _log(connection, correction, identity, month, at)
     return identity
 
 
@@ -104,7 +104,7 @@ def reverse(
 
 
 def describe(connection: Connection, project_id: int, adjustment_id: int) -> str:
-    """Return in words what a posted adjustment changes: which bill, and by how much money if it is known."""
+    """Describe the change by a posted adjustment: the bill, and the amount if it is known."""
     query = text("""SELECT amount, currency, to_char(posted_month, 'YYYY-MM') AS month,
         to_char(usage_date, 'YYYY-MM') AS about FROM adjustments WHERE project_id = :project AND id = :id""")
     row = connection.execute(query, {"project": project_id, "id": adjustment_id}).one()
@@ -165,20 +165,20 @@ def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Mont
 
 def _refuse_second_reversal(connection: Connection, adjustment: Adjustment) -> None:
     query = text("SELECT id FROM adjustments WHERE project_id = :project AND reverses = :id")
-    done = connection.scalar(query, {"project": adjustment.project_id, "id": adjustment.reverses})
-    if done is not None:
-        raise AdjustmentRefused(f"adjustment {adjustment.reverses} is already reversed by {done}")
+    reversal_id = connection.scalar(query, {"project": adjustment.project_id, "id": adjustment.reverses})
+    if reversal_id is not None:
+        raise AdjustmentRefused(f"adjustment {adjustment.reverses} is already reversed by {reversal_id}")
 
 
-def _placed(
+def _assign_month(
     connection: Connection, adjustment: Adjustment, plans: Plans, running: Month
 ) -> tuple[Adjustment, Month]:
-    """Return the adjustment as it is posted, with its worth and currency, and the month that bills it."""
+    """Return the adjustment with its amount and currency, and the month that bills it."""
     about = adjustment.about
     billed = billed_month.load(connection, about, [adjustment.project_id]).get(adjustment.project_id)
     if billed is not None:
         _refuse_without_days(connection, adjustment)
-        return _of_closed(adjustment, billed, plans.in_force(running.last.date)), running
+        return _value_about_closed(adjustment, billed, plans.in_force(running.last.date)), running
     will_be_billed = _will_be_billed(connection, adjustment)
     if adjustment.meter is not None:
         if not will_be_billed:
@@ -202,7 +202,7 @@ def _refuse_without_days(connection: Connection, adjustment: Adjustment) -> None
 def _refuse_total(
     connection: Connection, adjustment: Adjustment, month: Month, own: Mapping[str, OwnMeter]
 ) -> None:
-    """Refuse what makes a total of `month`, which bills the quantity, negative or too large."""
+    """Refuse a quantity that makes a total of `month`, which bills it, negative or too large."""
     meter, quantity = adjustment.meter, adjustment.quantity
     if meter is None or quantity is None or adjustment.amount is not None:
         return
@@ -220,7 +220,7 @@ def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
     return bool(connection.scalar(query, {"project": adjustment.project_id, "first": first}))
 
 
-def _of_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion) -> Adjustment:
+def _value_about_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion) -> Adjustment:
     if billed.currency != running.currency:
         raise AdjustmentRefused(
             f"{billed.month} was billed in {billed.currency} and the running month is in {running.currency}: "

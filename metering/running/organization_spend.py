@@ -45,8 +45,8 @@ def projected_sum(spends: Iterable[Spend]) -> Decimal | None:
 
     None if no project has a projection.
     """
-    known = list(spends)
-    if all(one.projected is None for one in known):
+    project_spends = list(spends)
+    if all(one.projected is None for one in project_spends):
         return None
-    amounts = (one.so_far if one.projected is None else one.projected for one in known)
+    amounts = (one.so_far if one.projected is None else one.projected for one in project_spends)
     return sum(amounts, Decimal(0))

@@ -131,7 +131,7 @@ def unpriced(
     organization_id: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the active projects that `by_project` leaves out, with the tier that is in no plan."""
-    known = list(plans.in_force(Month.of(at).last.date).tiers)
+    tiers = list(plans.in_force(Month.of(at).last.date).tiers)
     rows = connection.execute(
         text(f"""
             SELECT p.id AS project_id, o.tier
@@ -140,7 +140,7 @@ def unpriced(
                 AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
                 AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)
             ORDER BY p.id"""),
-        {"known": known, "project": project_id, "organization": organization_id},
+        {"known": tiers, "project": project_id, "organization": organization_id},
     )
     return [dict(row) for row in rows.mappings()]
 
@@ -155,9 +155,9 @@ def _projects(
     ids: Sequence[int] | None = None,
 ) -> dict[int, dict[str, Any]]:
     """Return the projects that are metered in the month of `at`, by id: name, hours elapsed and remaining."""
-    chosen: dict[str, Any] = {"project": project_id, "organization": organization_id, "after": after}
-    chosen |= {"most": most, "ids": None if ids is None else list(ids)}
-    parameters = Month.of(at).bounds() | {"at": at, "today": Day.of(at).date} | chosen
+    selection: dict[str, Any] = {"project": project_id, "organization": organization_id, "after": after}
+    selection |= {"most": most, "ids": None if ids is None else list(ids)}
+    parameters = Month.of(at).bounds() | {"at": at, "today": Day.of(at).date} | selection
     rows = connection.execute(PROJECTS, parameters).mappings()
     return {row["project_id"]: dict(row) for row in rows}
 
