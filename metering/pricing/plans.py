@@ -164,10 +164,7 @@ IN_WORDS = {
 
 
 def _causes(problems: list[Any]) -> list[Any]:
-    """Return the mistakes without those that only follow from another one.
-
-    A section whose only entry is wrong is reported as empty, too.
-    """
+    """Return the mistakes, without the emptiness of sections that hold another one."""
     places = [problem["loc"] for problem in problems]
     return [
         problem

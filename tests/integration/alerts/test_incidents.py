@@ -137,8 +137,8 @@ def test_acknowledgements_of_an_alert_are_found_by_its_id(
             connection, "eve", "acknowledge", "in other words", None, named, "of the next version"
         )
         alerts.acknowledge(connection, incident.id, "ada", "told them")
-        told = [one["note"] for one in incidents.history(connection, incident) if one["actor"]]
-    assert told == ["of version 0.1", "of the next version", "told them"]
+        notes = [one["note"] for one in incidents.history(connection, incident) if one["actor"]]
+    assert notes == ["of version 0.1", "of the next version", "told them"]
 
 
 def test_a_level_that_rises_and_falls_escalates_once(engine: Engine, platform: Platform, look: Look) -> None:

@@ -250,8 +250,10 @@ def test_a_backfill_names_the_deleted_owner_of_a_day(
     platform.sql("UPDATE project_stats SET open_from = :at", at=OCTOBER.end)
     platform.sql("DELETE FROM organizations WHERE id = :id", id=seller)
     arguments = {"from": "2026-10-30", "to": "2026-10-31"}
-    done = runs.run_now(configured, engine, "backfill", OCTOBER.end + timedelta(hours=2), arguments=arguments)
-    assert [error["error"].split(", which")[0] for error in done.errors] == [
+    outcome = runs.run_now(
+        configured, engine, "backfill", OCTOBER.end + timedelta(hours=2), arguments=arguments
+    )
+    assert [error["error"].split(", which")[0] for error in outcome.errors] == [
         f"project {project} belonged on 2026-10-{day} to organization {seller}" for day in (30, 31)
     ]
     sealed = "SELECT project_id, count(*)::int FROM daily_stats GROUP BY 1"
