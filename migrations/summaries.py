@@ -56,6 +56,15 @@ def add(connection: Connection, *names: str) -> None:
     _make(connection, tables, set(connection.scalars(COLUMNS)))
 
 
+def remove(connection: Connection, *names: str) -> None:
+    """Remove the columns of these meters: the way back from `add`."""
+    tables = _tables(connection)
+    for table in tables:
+        for column in (column for name in names for column in (name, f"known_{name}")):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}"))
+    _make(connection, tables, set(connection.scalars(COLUMNS)))
+
+
 def _tables(connection: Connection) -> list[str]:
     """Return the tables of summaries in the order in which whoever seals writes them."""
     by_tier = ["tier_days"] if connection.scalar(BY_TIER) else []

@@ -1,8 +1,9 @@
-"""Fleetmeter with a counter and a gauge more, of form 3: `python -m tests.support.more_meters …`.
+"""Fleetmeter with a counter and a gauge more: `python -m tests.support.more_meters FORM …`.
 
-`seal URL FOLDER` adds their columns, counts them, seals and closes October and exports it to FOLDER;
-`verify URL FILE,FILE ...` prints a JSON array: the discrepancies of the database, then those of each
-group of files. `explore URL` prints what Explore says of both in October, by organization.
+FORM is the number of their form. `seal URL FOLDER` adds their columns, counts them, seals and closes
+October and exports it to FOLDER; `verify URL FILE,FILE ...` prints a JSON array: the discrepancies of the
+database, then those of each group of files. `explore URL` prints what Explore says of both in October, by
+organization.
 """
 
 import importlib.util
@@ -13,8 +14,8 @@ from types import ModuleType
 
 from sqlalchemy import create_engine, text
 
-COUNTER = 'Counter("video_minutes", "count", "platform_db", "Video minutes", since=3),'
-GAUGE = 'Gauge("camera_count", "current_cameras", "count", "platform_db", "Cameras", since=3),'
+COUNTER = 'Counter("video_minutes", "count", "platform_db", "Video minutes", since={form}),'
+GAUGE = 'Gauge("camera_count", "current_cameras", "count", "platform_db", "Cameras", since={form}),'
 COLUMNS = """
     ALTER TABLE usage_hourly ADD video_minutes bigint NOT NULL DEFAULT 0, ADD camera_count bigint;
     ALTER TABLE project_stats ADD video_minutes bigint NOT NULL DEFAULT 0,
@@ -27,7 +28,7 @@ USAGE = """
         VALUES (1, '2026-10-25 06:00Z', 70, 3)"""
 
 
-def extend_catalogue() -> ModuleType:
+def extend_catalogue(form: str) -> ModuleType:
     """Import the catalogue's own source with two meters more, before anything else imports it."""
     spec = importlib.util.find_spec("metering.catalogue.meters")
     assert spec is not None
@@ -38,7 +39,7 @@ def extend_catalogue() -> ModuleType:
         ("GAUGES: tuple[Gauge, ...] = (", GAUGE),
     ):
         assert start in source
-        source = source.replace(start, f"{start}\n    {line}")
+        source = source.replace(start, f"{start}\n    {line.format(form=form)}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     exec(compile(source, spec.origin, "exec"), module.__dict__)  # noqa: S102 - our own file
@@ -87,8 +88,8 @@ def explore(url: str) -> None:
 
 
 if __name__ == "__main__":
-    extend_catalogue()
-    command, url, *arguments = sys.argv[1:]
+    form, command, url, *arguments = sys.argv[1:]
+    extend_catalogue(form)
     if command == "seal":
         seal(url, Path(arguments[0]))
     elif command == "explore":

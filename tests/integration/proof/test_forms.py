@@ -19,6 +19,7 @@ from sqlalchemy import URL, Engine, create_engine, text
 
 from fleetmeter import schema
 from metering.archive.restore import RestoredRows, restore_rows
+from metering.catalogue import forms
 from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[3]
 FORM_1 = ROOT / "tests" / "data" / "form_1"
 SEPTEMBER = Month(2026, 9)
 KINDS = ("csv", "json", "parquet")
+NEXT_FORM = forms.NEWEST + 1  # of the meters that are added here
 REVISION = "p1234567890l"  # the schema of commit 934929c
 
 
@@ -54,7 +56,7 @@ def upgraded(empty_url: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def extended(upgraded: Engine, tmp_path: Path) -> Engine:
-    """October sealed in form 1 up to the 15th, in form 2 up to the 20th, then in form 3."""
+    """October sealed in form 1 up to the 15th, in the newest up to the 20th, then in one with more meters."""
     with transaction(upgraded) as connection:
         seal_through(connection, Day(date(2026, 10, 20)), [1, 2], datetime(2026, 10, 21, tzinfo=UTC))
     more_meters("seal", upgraded, str(tmp_path))
@@ -63,7 +65,7 @@ def extended(upgraded: Engine, tmp_path: Path) -> Engine:
 
 def more_meters(command: str, engine: Engine, *arguments: str) -> str:
     url = engine.url.render_as_string(hide_password=False)
-    line = [sys.executable, "-m", "tests.support.more_meters", command, url, *arguments]
+    line = [sys.executable, "-m", "tests.support.more_meters", str(NEXT_FORM), command, url, *arguments]
     return subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
@@ -82,7 +84,7 @@ CHANGED_DAYS = {
     "'2026-10-18'": "form = 1",
     "'2026-10-19'": "form = 9",
     "'2026-10-25'": "camera_count = 9",
-    "'2026-10-26'": "form = 2",
+    "'2026-10-26'": f"form = {forms.NEWEST}",
 }
 CHANGED_BILLS = {
     "(1, 9)": "peak_camera_count = 1",
@@ -104,12 +106,12 @@ def test_days_and_bills_of_every_form_verify_after_a_meter_was_added(
     extended: Engine, tmp_path: Path
 ) -> None:
     days = Platform(extended).rows("SELECT form, count(*) FROM daily_stats GROUP BY form ORDER BY form")
-    assert [tuple(row) for row in days] == [(1, 21 + 30 + 2 * 15), (2, 10), (3, 22)]
+    assert [tuple(row) for row in days] == [(1, 21 + 30 + 2 * 15), (forms.NEWEST, 10), (NEXT_FORM, 22)]
     bills = Platform(extended).rows(
         "SELECT month, form, video_minutes, peak_camera_count FROM monthly_stats"
         " WHERE project_id = 1 ORDER BY month"
     )
-    assert [tuple(row) for row in bills] == [(9, 1, 0, None), (10, 3, 70, 3)]
+    assert [tuple(row) for row in bills] == [(9, 1, 0, None), (10, NEXT_FORM, 70, 3)]
     groups = [(tmp_path / f"october.{kind}", tmp_path / "october-days.csv") for kind in KINDS]
     groups += [(FORM_1 / f"bills.{kind}", FORM_1 / "days.csv") for kind in KINDS]
     assert discrepancies(extended, *groups) == [[]] * 7
@@ -166,7 +168,9 @@ def test_a_changed_cell_of_a_file_is_named(extended: Engine, tmp_path: Path) -> 
 
 def test_a_file_of_a_newer_form_is_one_sentence(extended: Engine, tmp_path: Path) -> None:
     broken = offline.verify([tmp_path / "october.csv"])[1]
-    assert any("form 3 is not known to this version of Fleetmeter" in sentence for sentence in broken)
+    assert any(
+        f"form {NEXT_FORM} is not known to this version of Fleetmeter" in sentence for sentence in broken
+    )
 
 
 def test_an_old_archive_is_restored(upgraded: Engine, tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_functions_made_anew_keep_the_same_sums(engine: Engine, platform: Platfo
     assert verify(engine).discrepancies == []
 
 
+def test_days_are_sealed_without_a_meter_that_was_removed(engine: Engine, platform: Platform) -> None:
+    _, ids = sealed(engine, platform)
+    with transaction(engine) as connection:
+        summaries.remove(connection, "logs", "device_count")  # the way back of a meter's revision
+        seal_through(connection, Day.parse("2026-11-23"), ids, Day.parse("2026-11-23").end)
+    left = """SELECT table_name || '.' || column_name FROM information_schema.columns
+        WHERE table_name IN ('organization_days', 'tier_days', 'project_months')
+        AND column_name IN ('logs', 'device_count', 'known_device_count')"""
+    assert platform.rows(left) == []
+    assert platform.scalar("SELECT sum(days) FROM project_months") == 2 * len(ids)
+
+
 def test_verify_names_the_value_of_a_sum_that_is_wrong(engine: Engine, platform: Platform) -> None:
     organization, ids = sealed(engine, platform)
     platform.sql("UPDATE organization_days SET mqtt_inbound = 31")
