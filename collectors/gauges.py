@@ -11,6 +11,7 @@ from collectors.aws.client import RequestCount
 from collectors.gauge_collector import GaugeCollector, Project, Reader
 from collectors.result import CollectionResult, Progress
 from collectors.sampled_at import sampled_at
+from metering.catalogue import platform
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import SourceName, source_info
 from metering.config.aws import Place
@@ -21,7 +22,7 @@ Readers = AbstractContextManager[dict[Place, Reader]]
 
 METERED = f"""
     SELECT p.id, p.organization_id, s.{{0}}_measured_at >= :at AS done
-    FROM projects p LEFT JOIN project_stats s ON s.project_id = p.id
+    FROM {platform.PROJECTS} p LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.created_at <= :at AND {METERED_UNTIL} > :at
         AND (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
     ORDER BY p.id"""

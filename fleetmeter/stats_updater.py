@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from collectors.sources import PLATFORM_DB, SOURCES
 from fleetmeter import environment
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.config.settings import Settings
 from metering.db import clock
 from metering.db.transactions import transaction
@@ -98,7 +98,8 @@ class StatsUpdaterService:
         with transaction(self.engine) as connection:
             projects.require(connection, project_id)
             organization = connection.scalar(
-                text("SELECT organization_id FROM projects WHERE id = :id"), {"id": project_id}
+                text(f"SELECT organization_id FROM {platform.PROJECTS} projects WHERE id = :id"),
+                {"id": project_id},
             )
             usage = MqttUsage(inbound, outbound, 0, 0, "library")
             add_mqtt(connection, {(int(organization or 0), project_id): usage}, at)

@@ -23,7 +23,7 @@ router = APIRouter(tags=["Projects"], route_class=ApiRoute)
 NAMES = ("id", "name", "organization_id", "tier", "is_active")
 
 _COLUMNS = "p.id, p.name, p.organization_id, o.tier, p.is_active"
-_FROM = f"{platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id"
+_FROM = f"{platform.PROJECTS} p JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id"
 _LIVE = ", ".join(
     [
         *("s.project_id", "s.meters", "s.lifetime_meters", "s.open_from", "s.updated_at"),

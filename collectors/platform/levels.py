@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from collectors.failure import Failure
 from collectors.platform.tables import SOURCE
 from collectors.result import CollectionResult
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.catalogue.periods import Hour
 from metering.db.engine import is_away, is_passing
 from metering.db.isolation import isolate
@@ -42,7 +42,7 @@ SUM_ALL = f"""
 KEEP_SUMS = f"""
     INSERT INTO log_levels (project_id, bytes, until)
     SELECT project_id, CASE WHEN unusable = 0 AND bytes <= {LARGEST} THEN bytes END, :until FROM summed_logs
-    WHERE project_id IN (SELECT id FROM projects)"""
+    WHERE project_id IN (SELECT id FROM {platform.PROJECTS} projects)"""
 
 # NULL where the sum is not known, or does not fit.
 LOGS = text(f"""
@@ -129,7 +129,11 @@ class Recording:
 
 
 def _existing(connection: Connection, at: datetime) -> list[int]:
-    return list(connection.scalars(text("SELECT id FROM projects WHERE created_at <= :at"), {"at": at}))
+    return list(
+        connection.scalars(
+            text(f"SELECT id FROM {platform.PROJECTS} projects WHERE created_at <= :at"), {"at": at}
+        )
+    )
 
 
 def _devices(connection: Connection, at: datetime) -> Levels:

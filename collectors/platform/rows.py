@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collectors.platform.tables import SELECTS, SOURCE, TABLES, UNUSABLE, failure_of_tables
 from collectors.result import CollectionResult, Progress
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.catalogue.periods import Hour
 from metering.catalogue.projects import METERED_UNTIL
 from metering.db.isolation import isolate
@@ -23,7 +23,7 @@ REMAINING_PROJECTS = text("""
 FIRST_HOUR = text(f"""
     SELECT min(greatest(s.open_from,
         date_trunc('hour', s.platform_db_measured_at - CAST(:margin AS interval), 'UTC')))
-    FROM project_stats s JOIN projects p ON p.id = s.project_id
+    FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
     WHERE s.project_id = ANY(:ids) AND s.open_from < least(CAST(:at AS timestamptz), {METERED_UNTIL})""")
 OUT_OF_RANGE = "22003"  # a value does not fit in its type
 EVER = timedelta(days=36_500)

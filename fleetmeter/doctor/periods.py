@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from fleetmeter import status as overview
 from fleetmeter.doctor.finding import Finding
+from metering.catalogue import platform
 from metering.catalogue.quantities import many
 from metering.config.settings import Settings
 from metering.pricing import plans
@@ -15,7 +16,7 @@ from metering.pricing import plans
 def snapshots(connection: Connection, settings: Settings, at: datetime) -> Iterator[Finding]:
     """Check whether days are missing."""
     count = overview.missing(connection, at)
-    projects = connection.scalar(text("SELECT count(*) FROM projects WHERE is_active"))
+    projects = connection.scalar(text(f"SELECT count(*) FROM {platform.PROJECTS} projects WHERE is_active"))
     if not projects:
         yield Finding("projects", False, "the platform has no active project", "nothing to meter yet")
     yield Finding(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from collectors.platform.tables import missing_indexes
 from fleetmeter.doctor.finding import Finding
-from metering.catalogue import quantities
+from metering.catalogue import platform, quantities
 from metering.catalogue.projects import METERED_UNTIL
 from metering.catalogue.sources import POLLED_SOURCES, SourceInfo
 from metering.config.settings import Settings
@@ -27,14 +27,14 @@ def hourly(connection: Connection, settings: Settings, at: datetime) -> Iterator
 
 
 # The projects that are on, and which of them a source has not read for two hours, the oldest first.
-STALE = """
+STALE = f"""
     SELECT count(*) AS projects, count(*) FILTER (WHERE stale) AS stale,
         (array_agg(id ORDER BY measured_at NULLS FIRST, id) FILTER (WHERE stale))[1:3] AS ids,
         min(measured_at) FILTER (WHERE stale) AS oldest, max(measured_at) AS newest
-    FROM (SELECT p.id, s.{column} AS measured_at,
-            coalesce(s.{column} < CAST(:at AS timestamptz) - interval '2 hours', true) AS stale
-        FROM projects p LEFT JOIN project_stats s ON s.project_id = p.id
-        WHERE {until} > :at AND p.created_at <= CAST(:at AS timestamptz) - interval '2 hours') AS active"""
+    FROM (SELECT p.id, s.{{column}} AS measured_at,
+            coalesce(s.{{column}} < CAST(:at AS timestamptz) - interval '2 hours', true) AS stale
+        FROM {platform.PROJECTS} p LEFT JOIN project_stats s ON s.project_id = p.id
+        WHERE {{until}} > :at AND p.created_at <= CAST(:at AS timestamptz) - interval '2 hours') AS active"""
 
 
 def _source(connection: Connection, source: SourceInfo, at: datetime) -> Finding:

@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_UNTIL
 from metering.months.due import due_months
 
 FIRST_OPEN_DAY = text(f"""
-    SELECT min(s.open_from) FROM project_stats s JOIN projects p ON p.id = s.project_id
+    SELECT min(s.open_from) FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
     WHERE s.open_from < least(CAST(:today AS timestamptz), {METERED_UNTIL})""")
 
 # The last run of each period, if there is one.

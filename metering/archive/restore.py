@@ -15,7 +15,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Table, text
 
 from metering.archive import files, records, restore_adjustments, restore_checks
-from metering.catalogue import forms, projects
+from metering.catalogue import forms, platform, projects
 from metering.catalogue.forms import Sealed
 from metering.catalogue.periods import Month
 from metering.db import audit_log
@@ -94,9 +94,9 @@ def _refuse_changed(connection: Connection, month: Month, folder: Path) -> None:
 
 
 def _refuse_unknown(connection: Connection, ids: list[int]) -> None:
-    query = text("""
+    query = text(f"""
         SELECT id FROM unnest(CAST(:ids AS bigint[])) AS given (id)
-        WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = given.id) ORDER BY id LIMIT 5""")
+        WHERE NOT EXISTS (SELECT FROM {platform.PROJECTS} p WHERE p.id = given.id) ORDER BY id LIMIT 5""")
     unknown = connection.scalars(query, {"ids": ids}).all()
     if unknown:
         named = ", ".join(map(str, unknown))

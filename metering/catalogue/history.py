@@ -15,6 +15,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.periods import Day, utc
 
 # The organization that owned project `p` at the end `{end}` of a period.
@@ -26,8 +27,9 @@ OWNER_AT = """coalesce(
 
 # Joins to projects `p` the organization `o`, `id` and today's `tier`, that owned it at the end `{end}` of a
 # period: also one that the platform has deleted since, whose tier is then the one that was read.
-OWNER_OF_PERIOD = f"""CROSS JOIN LATERAL (SELECT owner.id, organizations.tier
-    FROM (SELECT {OWNER_AT} AS id) owner LEFT JOIN organizations ON organizations.id = owner.id) o"""
+OWNER_OF_PERIOD = f"""CROSS JOIN LATERAL (SELECT owner.id, present.tier
+    FROM (SELECT {OWNER_AT} AS id) owner
+    LEFT JOIN {platform.ORGANIZATIONS} present ON present.id = owner.id) o"""
 
 # The tier of organization `o` at the end `{end}` of a period.
 TIER_AT = """coalesce(
@@ -68,44 +70,44 @@ _READ = text("""
     WHERE :at >= (SELECT coalesce(max(at), '-infinity') FROM catalogue_readings)
     ON CONFLICT (at) DO UPDATE SET at = excluded.at RETURNING at""")
 
-_TIERS = """
+_TIERS = f"""
     INSERT INTO organization_tiers (organization_id, read_from, tier)
-    SELECT o.id, :at, o.tier FROM organizations o LEFT JOIN LATERAL (
+    SELECT o.id, :at, o.tier FROM {platform.ORGANIZATIONS} o LEFT JOIN LATERAL (
         SELECT tier FROM organization_tiers t WHERE t.organization_id = o.id
         ORDER BY t.read_from DESC LIMIT 1) last ON true
-    WHERE o.tier IS NOT NULL AND o.tier IS DISTINCT FROM last.tier AND {which}
+    WHERE o.tier IS NOT NULL AND o.tier IS DISTINCT FROM last.tier AND {{which}}
     ORDER BY o.id ON CONFLICT DO NOTHING"""
 
-_OWNERS = """
+_OWNERS = f"""
     INSERT INTO project_owners (project_id, read_from, organization_id)
-    SELECT p.id, :at, p.organization_id FROM projects p LEFT JOIN LATERAL (
+    SELECT p.id, :at, p.organization_id FROM {platform.PROJECTS} p LEFT JOIN LATERAL (
         SELECT organization_id FROM project_owners w WHERE w.project_id = p.id
         ORDER BY w.read_from DESC LIMIT 1) last ON true
-    WHERE p.organization_id IS DISTINCT FROM last.organization_id AND {which}
+    WHERE p.organization_id IS DISTINCT FROM last.organization_id AND {{which}}
     ORDER BY p.id ON CONFLICT DO NOTHING"""
 
 # Before the owners of this reading are kept: a project without an owner is read for the first time.
-_PAUSES = """
+_PAUSES = f"""
     INSERT INTO project_pauses (project_id, starts_at, off_from, deactivated_at)
     SELECT p.id, pause.starts_at, ((pause.starts_at AT TIME ZONE 'UTC') + interval '1 day'
         - interval '1 microsecond')::date, p.deactivated_at
-    FROM projects p CROSS JOIN LATERAL (SELECT greatest(
+    FROM {platform.PROJECTS} p CROSS JOIN LATERAL (SELECT greatest(
         CASE WHEN isfinite(p.deactivated_at) THEN p.deactivated_at ELSE :at END,
         (SELECT max(r.at) FROM catalogue_readings r WHERE r.at < :at AND EXISTS (
             SELECT FROM project_owners w WHERE w.project_id = p.id AND w.read_from <= r.at))
         ) AS starts_at) pause
-    WHERE NOT p.is_active AND {which} AND NOT EXISTS (
+    WHERE NOT p.is_active AND {{which}} AND NOT EXISTS (
         SELECT FROM project_pauses x WHERE x.project_id = p.id AND x.ends_at IS NULL)
     ORDER BY p.id ON CONFLICT DO NOTHING"""
 
-_RESUMED = text("""
+_RESUMED = text(f"""
     UPDATE project_pauses x SET ends_at = :at,
         off_until = greatest(x.off_from, (CAST(:at AS timestamptz) AT TIME ZONE 'UTC')::date)
-    FROM projects p WHERE p.id = x.project_id AND p.is_active AND x.ends_at IS NULL""")
+    FROM {platform.PROJECTS} p WHERE p.id = x.project_id AND p.is_active AND x.ends_at IS NULL""")
 
 _NEW_PROJECT = """p.id = ANY(:ids) AND NOT EXISTS (
     SELECT FROM project_owners known WHERE known.project_id = p.id)"""
-_NEW_ORGANIZATION = """o.id = ANY(SELECT organization_id FROM projects WHERE id = ANY(:ids))
+_NEW_ORGANIZATION = f"""o.id = ANY(SELECT organization_id FROM {platform.PROJECTS} p WHERE p.id = ANY(:ids))
     AND NOT EXISTS (SELECT FROM organization_tiers known WHERE known.organization_id = o.id)"""
 
 
@@ -139,7 +141,7 @@ def read_new(connection: Connection, project_ids: Sequence[int], at: datetime) -
 
 def owner_at(connection: Connection, project_id: int, end: datetime) -> int | None:
     """Return the organization that owned a project at the end of a period; None for an unknown project."""
-    query = text(f"SELECT {OWNER_AT.format(end=':end')} FROM projects p WHERE p.id = :id")
+    query = text(f"SELECT {OWNER_AT.format(end=':end')} FROM {platform.PROJECTS} p WHERE p.id = :id")
     owner: int | None = connection.scalar(query, {"id": project_id, "end": utc(end)})
     return owner
 
@@ -154,5 +156,7 @@ def owners(connection: Connection, project_id: int) -> list[tuple[datetime, int]
 
 def was_off(connection: Connection, project_id: int, day: Day) -> bool:
     """Return whether a project was off on `day` from beginning to end, as far as that was read."""
-    query = text(f"SELECT {OFF_ON.format(date='CAST(:date AS date)')} FROM projects p WHERE p.id = :id")
+    query = text(
+        f"SELECT {OFF_ON.format(date='CAST(:date AS date)')} FROM {platform.PROJECTS} p WHERE p.id = :id"
+    )
     return bool(connection.scalar(query, {"id": project_id, "date": day.date}))

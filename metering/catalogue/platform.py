@@ -1,7 +1,8 @@
-"""The platform's tables, for SQL that may run for an organization: only the rows of the session's scope.
+"""Read the platform's organizations, projects and users: only the rows of the session's scope.
 
-The tables belong to the platform and carry no policies of ours. Each fragment below goes into FROM in the
-place of the table and reads the setting that `metering.db.scope` sets.
+The tables belong to the platform and carry no policies of ours, so that no other module names them. Each
+fragment below goes into FROM or JOIN in the place of the table and reads the setting that
+`metering.db.scope` sets for the caller; jobs set none and see every row.
 """
 
 from collections.abc import Sequence

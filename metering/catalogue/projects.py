@@ -54,7 +54,9 @@ def ids(connection: Connection, project_id: int | None = None) -> list[int]:
     """
     if project_id is not None:
         return [require(connection, project_id)]
-    return list(connection.execute(text("SELECT id FROM projects ORDER BY id")).scalars())
+    return list(
+        connection.execute(text(f"SELECT id FROM {platform.PROJECTS} projects ORDER BY id")).scalars()
+    )
 
 
 def require(connection: Connection, project_id: int) -> int:
@@ -67,7 +69,7 @@ def require(connection: Connection, project_id: int) -> int:
 
 def is_metered(connection: Connection, project_id: int, at: datetime) -> bool:
     """Return whether usage of the project at `at` is counted for it."""
-    query = text(f"SELECT {METERED_UNTIL} > :at FROM projects p WHERE p.id = :id")
+    query = text(f"SELECT {METERED_UNTIL} > :at FROM {platform.PROJECTS} p WHERE p.id = :id")
     return bool(connection.scalar(query, {"id": project_id, "at": at}))
 
 
@@ -83,7 +85,7 @@ def ensure(
     connection.execute(
         text(f"""
             INSERT INTO project_stats (project_id, open_from, updated_at)
-            SELECT p.id, {FIRST_OPEN}, :at FROM projects p
+            SELECT p.id, {FIRST_OPEN}, :at FROM {platform.PROJECTS} p
             WHERE p.id = ANY(:ids) AND p.created_at <= :at
                 AND {METERED_UNTIL} > coalesce(CAST(:since AS timestamptz), {_FIRST_MONTH})
             ORDER BY p.id

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import OWNER_AT
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
@@ -13,17 +14,18 @@ from metering.errors import UnknownOrganization
 _OF_OPEN_DAYS = text(f"""
     SELECT w.project_id, w.organization_id,
         date_trunc('day', least(CAST(:end AS timestamptz), w.owned_until), 'UTC')::date - 1 AS date
-    FROM project_owners w JOIN project_stats s USING (project_id) JOIN projects p ON p.id = s.project_id
+    FROM project_owners w JOIN project_stats s USING (project_id)
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id
     WHERE w.project_id = ANY(:ids) AND date_trunc('day',
             least(CAST(:end AS timestamptz), w.owned_until), 'UTC') > greatest(w.owned_from, s.open_from)
         AND {METERED_UNTIL} > greatest(w.owned_from, s.open_from)
-        AND NOT EXISTS (SELECT FROM organizations o WHERE o.id = w.organization_id)
+        AND NOT EXISTS (SELECT FROM {platform.ORGANIZATIONS} o WHERE o.id = w.organization_id)
     ORDER BY w.project_id, w.read_from LIMIT 1""")
 
 _OF_DAY = text(f"""
     SELECT p.id AS project_id, owner.id AS organization_id, CAST(:date AS date) AS date
-    FROM projects p CROSS JOIN LATERAL (SELECT {OWNER_AT.format(end=":end")} AS id) owner
-    WHERE p.id = ANY(:ids) AND NOT EXISTS (SELECT FROM organizations o WHERE o.id = owner.id)""")
+    FROM {platform.PROJECTS} p CROSS JOIN LATERAL (SELECT {OWNER_AT.format(end=":end")} AS id) owner
+    WHERE p.id = ANY(:ids) AND NOT EXISTS (SELECT FROM {platform.ORGANIZATIONS} o WHERE o.id = owner.id)""")
 
 
 def refuse_open_days(connection: Connection, last: Day, project_ids: Sequence[int]) -> None:

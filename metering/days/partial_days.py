@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day
 from metering.catalogue.projects import METERED_UNTIL
@@ -23,7 +24,7 @@ RECORD = f"""
     INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
     SELECT '{{0}}', hours.starts_at, hours.ends_at, 'partial_day', 'the day was sealed with a part of it',
         array_agg(d.project_id ORDER BY d.project_id)
-    FROM daily_stats d JOIN projects p ON p.id = d.project_id
+    FROM daily_stats d JOIN {platform.PROJECTS} p ON p.id = d.project_id
     CROSS JOIN LATERAL (
         SELECT min(h.hour) AS starts_at, max(h.hour) + interval '1 hour' AS ends_at
         FROM generate_series(greatest({_DAY_START}, date_trunc('hour', p.created_at, 'UTC')),

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import history, projects
+from metering.catalogue import history, platform, projects
 from metering.catalogue.forms import NEWEST
 from metering.catalogue.history import OFF_ON, OWNER_OF_PERIOD, TIER_AT
 from metering.catalogue.meters import SAMPLED_GAUGES, STORAGE_PARTS, columns
@@ -48,7 +48,7 @@ SEAL = Planned(f"""
                 {columns("coalesce(h.{0}, previous.{0}) AS {0}", SAMPLED)},
                 {OF_DAY} AS coverage, h.meters
             FROM project_stats s
-            JOIN projects p ON p.id = s.project_id
+            JOIN {platform.PROJECTS} p ON p.id = s.project_id
             {OWNER_OF_PERIOD.format(end=":end")}
             CROSS JOIN LATERAL (
                 SELECT {columns("sum({0})", joiner=" + ")} AS used, {columns("sum({0})::bigint AS {0}")},

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.db.prepared import Planned
 from metering.events.event import EventRefused, unknown_project
@@ -56,7 +56,7 @@ LOCK = Planned(f"""
     SELECT s.project_id, {METERED_FROM} AS metered_from, CASE WHEN isfinite(u.metered_until)
             THEN u.metered_until END AS metered_until, pauses.off_from, pauses.off_until, w.owned_from,
         {STANDING}
-    FROM project_stats s JOIN projects p ON p.id = s.project_id
+    FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
     CROSS JOIN LATERAL (SELECT {METERED_UNTIL} AS metered_until) u
     CROSS JOIN LATERAL (
         SELECT array_agg(x.off_from ORDER BY x.off_from) AS off_from,
@@ -67,7 +67,7 @@ LOCK = Planned(f"""
         WHERE CAST(:organization AS bigint) IS NOT NULL AND w.project_id = p.id) w
     WHERE s.project_id = ANY(:ids) AND {VISIBLE}
     ORDER BY s.project_id FOR NO KEY UPDATE OF s""")
-REPORTABLE = text(f"SELECT p.id FROM projects p WHERE p.id = ANY(:ids) AND {VISIBLE}")
+REPORTABLE = text(f"SELECT p.id FROM {platform.PROJECTS} p WHERE p.id = ANY(:ids) AND {VISIBLE}")
 
 
 def lock(

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
+from metering.catalogue import platform
 from metering.catalogue.month_sql import is_in_month
 from metering.catalogue.periods import Day, Month
 from metering.db.audit_log import MATCHES, Filter
@@ -109,8 +110,8 @@ class Export:
         sql = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
         sql |= {"export_hash": "NULL", **self.computed}
         cells = ", ".join(f"{sql.get(name, f't.{name}')} AS {name}" for name in self.names)
-        return f"""SELECT {cells} FROM {self.source.name} t JOIN projects p ON p.id = t.project_id
-            JOIN organizations o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
+        return f"""SELECT {cells} FROM {self.source.name} t JOIN {platform.PROJECTS} p ON p.id = t.project_id
+            JOIN {platform.ORGANIZATIONS} o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
 
     def rows(self, connection: Connection) -> Iterator[tuple[Any, ...]]:
         """Yield the rows, with values in the order of `columns`, as they come from the server."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import EVER_OWNED
 from metering.catalogue.meters import columns
 from metering.db.transactions import advisory_lock
@@ -27,7 +28,7 @@ ADD = text(f"""
             CAST(:devices AS text[]), {columns("CAST(:{0} AS bigint[])", MQTT_COUNTERS)},
             CAST(:errors AS bigint[]))
             AS g (organization_id, project_id, date, device, {columns("{0}", MQTT_COUNTERS)}, error)
-        JOIN projects p ON p.id = g.project_id
+        JOIN {platform.PROJECTS} p ON p.id = g.project_id
         WHERE {EVER_OWNED.format(organization="g.organization_id")}
         GROUP BY g.project_id, g.date, g.device
     ), fitting AS (

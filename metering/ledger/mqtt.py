@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError
 
+from metering.catalogue import platform
 from metering.catalogue.history import EVER_OWNED
 from metering.catalogue.meters import columns, counters_of, messages_sql
 from metering.catalogue.periods import Hour, Month
@@ -49,7 +50,7 @@ ADD_MQTT = text(f"""
             WHEN p.id IS NULL THEN 'unknown_project'
             WHEN NOT {EVER_OWNED.format(organization="g.organization_id")} THEN 'organization_mismatch'
             WHEN {METERED_UNTIL} <= :at THEN 'project_inactive' END AS reason
-        FROM usage g LEFT JOIN projects p ON p.id = g.project_id
+        FROM usage g LEFT JOIN {platform.PROJECTS} p ON p.id = g.project_id
     ), accepted AS (
         SELECT project_id, {columns("sum({0})::bigint AS {0}", MQTT_COUNTERS)}, min(first_open) AS first_open
         FROM judged WHERE reason IS NULL GROUP BY project_id

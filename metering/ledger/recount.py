@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.meters import columns, counters_of
 from metering.catalogue.periods import Day, Month
@@ -39,7 +39,7 @@ def apply_staged(
     projects.lock(connection, project_ids)
     target = f"""
         SELECT s.project_id, hour.hour FROM project_stats s
-        JOIN projects p ON p.id = s.project_id
+        JOIN {platform.PROJECTS} p ON p.id = s.project_id
         CROSS JOIN LATERAL generate_series(
             greatest(:start, s.open_from), least(:end, {METERED_UNTIL}) - interval '1 hour',
             interval '1 hour') AS hour (hour)
@@ -59,7 +59,7 @@ def fill_sealed_day(
     The caller holds the projects' locks and seals that day in this transaction.
     """
     target = f"""
-        SELECT p.id AS project_id, hour.hour FROM projects p
+        SELECT p.id AS project_id, hour.hour FROM {platform.PROJECTS} p
         CROSS JOIN LATERAL generate_series(
             CAST(:start AS timestamptz), least(CAST(:end AS timestamptz), {METERED_UNTIL})
                 - interval '1 hour', interval '1 hour') AS hour (hour)

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import own_meters, projects
+from metering.catalogue import own_meters, platform, projects
 from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import OwnMeter
@@ -153,7 +153,7 @@ def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Mont
     project_id = adjustment.project_id
     query = text(f"""
         SELECT (SELECT max({first_of_month()}) FROM monthly_stats m WHERE m.project_id = p.id),
-            {METERED_FROM} FROM projects p WHERE p.id = :project""")
+            {METERED_FROM} FROM {platform.PROJECTS} p WHERE p.id = :project""")
     last, since = connection.execute(query, {"project": project_id}).one()
     if adjustment.usage_date < since.date():
         raise AdjustmentRefused(

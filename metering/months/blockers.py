@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import OWNER_OF_PERIOD, TIER_AT
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import METERED_UNTIL
@@ -27,7 +28,7 @@ COVER = text(f"""
         WHEN 'mqtt' THEN EXISTS (SELECT FROM mqtt_sessions m
             WHERE m.client_id = coalesce(g.client_id, m.client_id)
             AND m.session_started_at <= g.starts_at AND m.last_seen_at >= g.ends_at)
-        ELSE NOT EXISTS (SELECT FROM project_stats s JOIN projects p ON p.id = s.project_id
+        ELSE NOT EXISTS (SELECT FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
             WHERE s.project_id = ANY(g.project_ids)
             AND s.platform_db_measured_at < least(g.ends_at, {METERED_UNTIL})) END""")
 
@@ -47,7 +48,7 @@ PLATFORM_SILENT = text(f"""
     INSERT INTO gaps (source, starts_at, ends_at, kind, reason, project_ids)
     SELECT 'platform_db', greatest(s.platform_db_measured_at, :start), :end, '{SILENT}', 'not read since',
         array_agg(p.id)
-    FROM projects p JOIN project_stats s ON s.project_id = p.id
+    FROM {platform.PROJECTS} p JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = ANY(:ids) AND s.platform_db_measured_at < {_UNTIL} AND NOT EXISTS (
         SELECT FROM gaps g WHERE (g.source, g.kind, g.ends_at) = ('platform_db', '{SILENT}', :end)
         AND p.id = ANY(g.project_ids))
@@ -59,7 +60,7 @@ BLOCKED = text("""
 # The tiers that rate a month: the one at its end, with proration those of its days.
 TIERS = text(f"""
     SELECT p.id, {TIER_AT.format(end=":end")} AS tier, CAST(:last AS date) AS day
-    FROM projects p {OWNER_OF_PERIOD.format(end=":end")}
+    FROM {platform.PROJECTS} p {OWNER_OF_PERIOD.format(end=":end")}
     WHERE NOT :prorate AND p.id = ANY(:ids)
     UNION ALL SELECT project_id, tier, date FROM daily_stats
     WHERE :prorate AND project_id = ANY(:ids) AND date BETWEEN :first AND :last ORDER BY 1, 3""")

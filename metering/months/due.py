@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.month_sql import month_of_day, month_of_hour
 from metering.catalogue.periods import Month
 from metering.catalogue.projects import BILLED_UNTIL, INSTALLED_FIRST, METERED_UNTIL
@@ -16,7 +17,7 @@ FIRST = text(f"""
         SELECT * FROM project_stats s WHERE NOT EXISTS (
             SELECT FROM monthly_stats m WHERE m.project_id = s.project_id
             AND (m.year, m.month) = (:year, :month)) OFFSET 0) s
-    JOIN projects p ON p.id = s.project_id
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id
     CROSS JOIN LATERAL (SELECT coalesce({BILLED_UNTIL.format(project="p.id")}, '-infinity') AS until) billed
     CROSS JOIN LATERAL (SELECT least(
         (SELECT {month_of_day("min(d.date)")} FROM daily_stats d WHERE d.project_id = p.id

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import own_meters, projects
+from metering.catalogue import own_meters, platform, projects
 from metering.catalogue.meters import METERS, STORAGE_PARTS
 from metering.catalogue.own_meters import LARGEST_NAMES, OwnMeter
 from metering.catalogue.periods import Day, Month
@@ -97,7 +97,7 @@ def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> d
 
 BILL = text(f"""
     SELECT m.*, p.name AS project, {own_parts("m.owners")} AS own_owners FROM monthly_stats m
-    JOIN projects p ON p.id = m.project_id
+    JOIN {platform.PROJECTS} p ON p.id = m.project_id
     WHERE m.project_id = :project AND m.year = :year AND m.month = :month""")
 DAYS = text("""
     SELECT * FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last

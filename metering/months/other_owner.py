@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import OWNER_AT
 from metering.catalogue.month_sql import first_of_month, midnight, month_of_day, next_month
 from metering.catalogue.periods import Month
@@ -26,7 +27,7 @@ MOVED = f"""
     FROM (
         SELECT x.*, {_BILLED.format("x.about")} AS used_by, {_BILLED.format("x.posted_month")} AS billed_to
         FROM (SELECT *, {month_of_day("usage_date::timestamp")} AS about FROM adjustments) x
-        JOIN projects p ON p.id = x.project_id
+        JOIN {platform.PROJECTS} p ON p.id = x.project_id
         WHERE x.posted_month > x.usage_date AND fleetmeter_unscoped() AND {{chosen}}) x
     WHERE x.used_by <> x.billed_to GROUP BY 1, 2, 3, 4, 5"""
 

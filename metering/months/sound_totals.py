@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from metering.catalogue import own_meters
+from metering.catalogue import own_meters, platform
 from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.month_sql import first_of_month
@@ -33,7 +33,7 @@ HAS_DAYS = text(f"""
         days.until - days.first - {DAYS_OFF.format(first="days.first", until="days.until")} > 0
         OR EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date BETWEEN :first AND :last)
         OR EXISTS (SELECT FROM {_UNSEALED} AND (greatest({columns("u.{0}")}) > 0 OR u.meters <> '{{}}')))
-    FROM projects p CROSS JOIN LATERAL (
+    FROM {platform.PROJECTS} p CROSS JOIN LATERAL (
         SELECT greatest(CAST(:start AS timestamptz), {EXPECTED_FROM})::date AS first,
             least(CAST(:end AS timestamptz), {METERED_UNTIL})::date AS until) days
     WHERE p.id = :project""")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from metering.catalogue import platform
 from metering.catalogue.history import DAYS_OFF, OWNER_OF_PERIOD, READ_LATER, TIER_AT
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES, columns
 from metering.catalogue.own_meters import LARGEST_NAMES
@@ -28,7 +29,7 @@ _TOTALS = f"""
         coalesce(a.amount, 0) AS adjustment_charge, coalesce(previous.seal, '') AS previous_seal,
         greatest(days.days_present, 0, expected.until - expected.first
             - {DAYS_OFF.format(first="expected.first", until="expected.until")}) AS days_expected
-    FROM projects p {OWNER_OF_PERIOD.format(end=":end")}
+    FROM {platform.PROJECTS} p {OWNER_OF_PERIOD.format(end=":end")}
     CROSS JOIN LATERAL (SELECT greatest(CAST(:start AS timestamptz), {EXPECTED_FROM})::date AS first,
         least(CAST(:end AS timestamptz), {METERED_UNTIL})::date AS until) expected
     LEFT JOIN (

@@ -4,6 +4,7 @@ A law of the readings looks at rows of form 2 and later, since older ones follow
 periods with a reading before their end: a database that was restored has no others.
 """
 
+from metering.catalogue import platform
 from metering.catalogue.history import DAYS_OFF
 from metering.catalogue.meters import columns
 from metering.catalogue.month_sql import (
@@ -85,7 +86,7 @@ _EXPECTED = f"""
         SELECT p.id AS project_id, month, least(month + interval '1 month',
                 greatest(month, {METERED_FROM}, date_trunc('day', {INSTALLED_AT}, 'UTC')))::date AS first,
             least(month + interval '1 month', s.open_from, {METERED_UNTIL})::date AS until
-        FROM projects p JOIN project_stats s ON s.project_id = p.id
+        FROM {platform.PROJECTS} p JOIN project_stats s ON s.project_id = p.id
         CROSS JOIN LATERAL generate_series({INSTALLED_MONTH}, s.open_from, interval '1 month') month) e
     CROSS JOIN LATERAL (SELECT e.project_id AS id) p
     WHERE e.until - e.first > {DAYS_OFF.format(first="e.first", until="e.until")}"""

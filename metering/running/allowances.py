@@ -81,7 +81,8 @@ OF_PROJECTS = f"""
             AND (CAST(:organizations AS bigint[]) IS NULL OR s.project_id IN (
                 SELECT id FROM {platform.PROJECTS} own WHERE organization_id = ANY(:organizations)))
         OFFSET 0) s
-    JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id
+    JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
     JOIN jsonb_to_recordset(CAST(:allowances AS jsonb))
         AS allowed (tier text, meter text, included bigint, hard boolean) ON allowed.tier = o.tier
     CROSS JOIN LATERAL (

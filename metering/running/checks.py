@@ -127,7 +127,7 @@ def sql(meters: tuple[str, ...]) -> str:
     used = ", ".join(f"{_used(meter)} AS {meter}" for meter in meters)
     return f"""
         SELECT o.tier, {used} FROM {platform.PROJECTS} p
-        JOIN organizations o ON o.id = p.organization_id
+        JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
         LEFT JOIN project_stats s ON s.project_id = p.id
         WHERE p.id = :project"""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, TextClause, text
 
+from metering.catalogue import platform
 from metering.catalogue.meters import METERS
 from metering.catalogue.periods import Month, utc
 from metering.db.transactions import connected
@@ -33,12 +34,12 @@ class Limit:
     reason: str
 
 
-PROJECTS = "(SELECT count(*) FROM projects p WHERE p.organization_id = o.id AND p.is_active)"
-USERS = "(SELECT count(*) FROM users u WHERE u.organization_id = o.id)"
-OF_ORGANIZATION = "SELECT o.tier, {used} FROM organizations o WHERE o.id = :org"
-OF_PROJECT = """
-    SELECT o.tier, {used} AS used FROM projects p
-    JOIN organizations o ON o.id = p.organization_id
+PROJECTS = f"(SELECT count(*) FROM {platform.PROJECTS} p WHERE p.organization_id = o.id AND p.is_active)"
+USERS = f"(SELECT count(*) FROM {platform.USERS} u WHERE u.organization_id = o.id)"
+OF_ORGANIZATION = f"SELECT o.tier, {{used}} FROM {platform.ORGANIZATIONS} o WHERE o.id = :org"
+OF_PROJECT = f"""
+    SELECT o.tier, {{used}} AS used FROM {platform.PROJECTS} p
+    JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
     LEFT JOIN project_stats s ON s.project_id = p.id
     WHERE p.id = :project AND o.id = :org"""
 

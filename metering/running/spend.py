@@ -135,7 +135,7 @@ def unpriced(
     rows = connection.execute(
         text(f"""
             SELECT p.id AS project_id, o.tier
-            FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id
+            FROM {platform.PROJECTS} p JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
             WHERE p.is_active AND NOT o.tier = ANY(:known)
                 AND (CAST(:project AS bigint) IS NULL OR p.id = :project)
                 AND (CAST(:organization AS bigint) IS NULL OR p.organization_id = :organization)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from metering.catalogue import projects
+from metering.catalogue import platform, projects
 from metering.catalogue.history import OFF_ON
 from metering.catalogue.periods import Day, Month, days
 from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
@@ -26,10 +26,10 @@ from metering.runs import backfill_range, refresh
 from metering.runs.context import Context
 from metering.runs.sources import RowSource
 
-MISSING = """
-    SELECT p.id FROM projects p JOIN project_stats s ON s.project_id = p.id
+MISSING = f"""
+    SELECT p.id FROM {platform.PROJECTS} p JOIN project_stats s ON s.project_id = p.id
     WHERE (CAST(:project_id AS bigint) IS NULL OR p.id = :project_id)
-        AND s.open_from >= :end AND {since} < :end AND {until} > :start AND NOT {off}
+        AND s.open_from >= :end AND {{since}} < :end AND {{until}} > :start AND NOT {{off}}
         AND NOT EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date = :date)
     ORDER BY p.id"""
 SEALED = text("""
@@ -101,7 +101,7 @@ def _stage(connection: Connection, context: Context, rows: RowSource, day: Day, 
 def _earliest(connection: Connection) -> Day | None:
     """Return the first day of any project: a range may begin in another age."""
     with connection.begin():
-        first = connection.scalar(text(f"SELECT min({METERED_FROM}) FROM projects p"))
+        first = connection.scalar(text(f"SELECT min({METERED_FROM}) FROM {platform.PROJECTS} p"))
     return None if first is None else Day.of(first)
 
 

@@ -37,7 +37,7 @@ from metering.days import completeness, coverage_matrix, expected_days
 from metering.days.completeness import SealedDay
 from metering.db import scope
 from metering.db.engine import open_engine
-from metering.db.tables import OWN_TABLES, PLATFORM_TABLES
+from metering.db.tables import OWN_TABLES
 from metering.db.transactions import read_snapshot
 from metering.errors import FleetmeterError, ScopeNotEnforced
 from metering.exports.export import Export
@@ -425,14 +425,6 @@ def test_an_organization_is_named_by_its_id_or_by_a_name_that_only_it_has(engine
         assert platform.organization_ids(connection, ["Once"]) == (three,)
         assert platform.organization_ids(connection, ["Twice", "never", "9" * 30]) == ()
         assert platform.organization_ids(connection, [str(two), "Once", str(one)]) == (one, two, three)
-
-
-def test_pages_read_the_platforms_tables_through_the_scope() -> None:
-    """A join to rows of ours is limited by them; a query that starts from the platform's is not."""
-    paths = {*CONSOLE.rglob("*.py"), *(Path(inspect.getfile(function)) for function in DOMAIN)}
-    starts = re.compile(rf"\bFROM (public\.)?({'|'.join(PLATFORM_TABLES)})\b")
-    paths -= {Path(inspect.getfile(due_months))}  # closes months too, for every project
-    assert [path.name for path in sorted(paths) if starts.search(path.read_text())] == []
 
 
 def sent_for(page: AppTest) -> str:

@@ -71,7 +71,7 @@ def _hours(question: Question) -> str:
         LEFT JOIN daily_stats d ON d.project_id = u.project_id AND d.date >= :first AND d.date <= :last
             AND d.date = (u.hour AT TIME ZONE 'UTC')::date
         LEFT JOIN {platform.PROJECTS} p ON p.id = u.project_id
-        LEFT JOIN organizations o ON o.id = coalesce(d.organization_id, p.organization_id)
+        LEFT JOIN {platform.ORGANIZATIONS} o ON o.id = coalesce(d.organization_id, p.organization_id)
         WHERE u.hour >= CAST(:first AS timestamptz)
             AND u.hour < CAST(:last AS timestamptz) + interval '1 day'
             AND (CAST(:projects AS bigint[]) IS NULL OR u.project_id = ANY(:projects))) hours

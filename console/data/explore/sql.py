@@ -122,7 +122,7 @@ def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
     return f"""SELECT * FROM (
         SELECT s.project_id, day.date, p.organization_id, o.tier, 1 AS rows, {values}
         FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id
-        JOIN organizations o ON o.id = p.organization_id
+        JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
         CROSS JOIN (SELECT n::date AS date FROM generate_series(
             CAST(:open AS timestamp), CAST(:last AS timestamp), interval '1 day') n) day
         LEFT JOIN (SELECT u.project_id, {_OPEN_DATE} AS date, count(*) AS hours{sums}

@@ -27,7 +27,8 @@ BILLS = text(f"""
         before.total_charge AS charge_before, {measured_columns("m")}
     FROM (SELECT * FROM monthly_stats WHERE (year, month) = (:year, :month)
         ORDER BY total_charge DESC, project_id LIMIT :most OFFSET :skipped) m
-    LEFT JOIN {platform.PROJECTS} p ON p.id = m.project_id JOIN organizations o ON o.id = m.organization_id
+    LEFT JOIN {platform.PROJECTS} p ON p.id = m.project_id
+    JOIN {platform.ORGANIZATIONS} o ON o.id = m.organization_id
     LEFT JOIN monthly_stats before ON before.project_id = m.project_id
         AND (before.year, before.month) = (:year_before, :month_before) AND before.currency = m.currency
     ORDER BY m.total_charge DESC, m.project_id""")
@@ -54,7 +55,8 @@ UNBILLED = text(f"""
         coalesce(o.name, 'Organization ' || s.organization_id) AS organization, s.state, s.reason,
         days.days_present, days.messages, days.api_calls
     FROM fleetmeter_month_status(:first, :at) s
-    JOIN {platform.PROJECTS} p ON p.id = s.project_id LEFT JOIN organizations o ON o.id = s.organization_id
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id
+    LEFT JOIN {platform.ORGANIZATIONS} o ON o.id = s.organization_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS days_present, sum({messages_sql()})::bigint AS messages,
             sum(api_calls)::bigint AS api_calls

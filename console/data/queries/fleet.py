@@ -51,7 +51,8 @@ TOP = text(f"""
         CASE WHEN s.platform_db_measured_at IS NOT NULL THEN s.api_calls END AS api_calls,
         s.total_storage_bytes AS storage_bytes, s.active_devices
     FROM (SELECT * FROM project_stats ORDER BY {MESSAGES} DESC, project_id LIMIT :most) s
-    JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
+    JOIN {platform.PROJECTS} p ON p.id = s.project_id
+    JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id
     ORDER BY messages DESC, s.project_id""")
 
 

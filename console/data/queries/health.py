@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every, one
+from metering.catalogue import platform
 from metering.catalogue.sources import SOURCE_NAMES
 
 # A counter is its session; its process is in `workers` under a name made of the client id. A process that was
@@ -51,7 +52,7 @@ FRESHNESS = text(f"""
             AND finished_at IS NOT NULL ORDER BY job DESC, id DESC LIMIT 1
     ), counted AS (
         SELECT count(*) AS projects, {", ".join(MEASURED_COUNTS.format(source) for source in SOURCE_NAMES)}
-        FROM project_stats s JOIN projects p ON p.id = s.project_id WHERE p.is_active)
+        FROM project_stats s JOIN {platform.PROJECTS} p ON p.id = s.project_id WHERE p.is_active)
     {" UNION ALL ".join(SOURCE.format(source) for source in SOURCE_NAMES)}""")
 
 QUEUE = text("""

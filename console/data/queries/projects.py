@@ -11,7 +11,7 @@ from metering.catalogue.unknowns import measured_columns
 from metering.days.expected_days import EXPECTED_FROM, OWNED_FROM
 
 _LISTED = f"""SELECT p.id, p.name, o.name AS organization, p.is_active FROM {platform.PROJECTS} p
-    JOIN organizations o ON o.id = p.organization_id"""
+    JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id"""
 FIRST = text(f"""
     ({_LISTED} WHERE p.is_active ORDER BY p.id LIMIT :most) UNION ALL
     ({_LISTED} WHERE NOT p.is_active ORDER BY p.id LIMIT :most) LIMIT :most""")
@@ -20,7 +20,8 @@ ONE = text(f"""
     SELECT p.id, p.name, p.organization_id, o.name AS organization, o.tier, p.is_active, p.created_at,
         p.deactivated_at, greatest({EXPECTED_FROM}, {OWNED_FROM}) AS expected_from,
         {METERED_UNTIL} AS metered_until
-    FROM {platform.PROJECTS} p JOIN organizations o ON o.id = p.organization_id WHERE p.id = :id""")
+    FROM {platform.PROJECTS} p
+    JOIN {platform.ORGANIZATIONS} o ON o.id = p.organization_id WHERE p.id = :id""")
 
 LIVE = text("SELECT * FROM project_stats WHERE project_id = :id")
 

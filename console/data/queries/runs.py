@@ -7,16 +7,17 @@ from sqlalchemy import Connection, text
 
 from console.data.queries.rows import Row, every
 from metering.alerts.rules import MENDED
+from metering.catalogue import platform
 
 LEFT_OUT = "left_out"  # succeeded, but projects, sources or months were left out
 STATES = ("queued", "running", "succeeded", LEFT_OUT, "failed", "cancelled", "dead")
 
-_RUN = """
+_RUN = f"""
     SELECT r.id, r.job, r.period, r.state, r.trigger, r.requested_by, r.dry_run, r.attempt,
         r.project_id, p.name AS project, r.progress, r.result, r.errors, r.throttles, r.worker,
         r.created_at, r.started_at, r.finished_at,
         extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::float AS seconds
-    FROM job_runs r LEFT JOIN projects p ON p.id = r.project_id"""
+    FROM job_runs r LEFT JOIN {platform.PROJECTS} p ON p.id = r.project_id"""
 
 ACTIVE = text(f"{_RUN} WHERE r.state IN ('queued', 'running') ORDER BY r.id LIMIT 50")
 ONE = text(f"{_RUN} WHERE r.id = :id")
