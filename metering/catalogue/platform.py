@@ -20,6 +20,9 @@ _VISIBLE = (
 ORGANIZATIONS = f"(SELECT id, name, tier, created_at FROM organizations WHERE {_VISIBLE.format(column='id')})"
 PROJECTS = f"""(SELECT id, organization_id, name, is_active, created_at, deactivated_at FROM projects
     WHERE {_VISIBLE.format(column="organization_id")})"""
+# Those too that the caller owned before: joined to days, bills and corrections of that time.
+FORMER_PROJECTS = f"""(SELECT id, organization_id, name, is_active, created_at, deactivated_at FROM projects
+    WHERE {_VISIBLE.format(column="organization_id")} OR id IN (SELECT project_id FROM project_owners))"""
 USERS = f"""(SELECT id, organization_id, created_at FROM users
     WHERE {_VISIBLE.format(column="organization_id")})"""
 

@@ -59,9 +59,9 @@ def ids(connection: Connection, project_id: int | None = None) -> list[int]:
     )
 
 
-def require(connection: Connection, project_id: int) -> int:
-    """Return `project_id` if the platform has that project. Raises UnknownProject."""
-    query = text(f"SELECT id FROM {platform.PROJECTS} p WHERE id = :id")
+def require(connection: Connection, project_id: int, visible: str = platform.PROJECTS) -> int:
+    """Return `project_id` if it is one of the `visible` projects. Raises UnknownProject."""
+    query = text(f"SELECT id FROM {visible} p WHERE id = :id")
     if not 0 < project_id < 2**63 or not connection.scalar(query, {"id": project_id}):
         raise UnknownProject(f"there is no project {project_id}; see the platform's projects table")
     return project_id

@@ -110,7 +110,8 @@ class Export:
         sql = {"organization_id": owner, "organization_name": "o.name", "project_name": "p.name"}
         sql |= {"export_hash": "NULL", **self.computed}
         cells = ", ".join(f"{sql.get(name, f't.{name}')} AS {name}" for name in self.names)
-        return f"""SELECT {cells} FROM {self.source.name} t JOIN {platform.PROJECTS} p ON p.id = t.project_id
+        return f"""SELECT {cells} FROM {self.source.name} t
+            JOIN {platform.FORMER_PROJECTS} p ON p.id = t.project_id
             JOIN {platform.ORGANIZATIONS} o ON o.id = {owner} WHERE {self.where} ORDER BY {self.order}"""
 
     def rows(self, connection: Connection) -> Iterator[tuple[Any, ...]]:

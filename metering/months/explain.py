@@ -64,7 +64,7 @@ def explain(connection: Connection, project_id: int, month: Month, with_hours: b
 
     Raises UnknownProject, and PeriodError while the month is not closed.
     """
-    projects.require(connection, project_id)
+    projects.require(connection, project_id, platform.FORMER_PROJECTS)
     bounds = month.bounds() | {"project": project_id}
     row = connection.execute(BILL, bounds).mappings().one_or_none()
     if row is None:
@@ -97,7 +97,7 @@ def hours_of(connection: Connection, project_id: int, day: Day, meter: str) -> d
 
 BILL = text(f"""
     SELECT m.*, p.name AS project, {own_parts("m.owners")} AS own_owners FROM monthly_stats m
-    JOIN {platform.PROJECTS} p ON p.id = m.project_id
+    JOIN {platform.FORMER_PROJECTS} p ON p.id = m.project_id
     WHERE m.project_id = :project AND m.year = :year AND m.month = :month""")
 DAYS = text("""
     SELECT * FROM daily_stats WHERE project_id = :project AND date BETWEEN :first AND :last

@@ -329,6 +329,33 @@ def test_a_moved_project_shows_each_owner_its_own_days(engine: Engine, rivals: T
             assert connection.scalar(query, {"id": PROJECTS[0]}) > 0
 
 
+def test_a_former_owner_keeps_the_bills_of_its_time(engine: Engine, rivals: TwoTenants) -> None:
+    """With the name of the project, which is another organization's now."""
+
+    def bill() -> tuple[list[Any], str]:
+        with limited(engine, (rivals.organization,)) as connection:
+            rows = list(Export.for_month(rivals.closed).rows(connection))
+            return rows, str(explain.explain(connection, rivals.project, rivals.closed))
+
+    before = bill()
+    database = Platform(engine)
+    for owner, read_from in ((rivals.organization, rivals.closed.start), (two_tenants.ORGANIZATION, AT)):
+        database.sql(
+            """INSERT INTO project_owners (project_id, read_from, organization_id)
+                VALUES (:id, :at, :owner) ON CONFLICT DO NOTHING""",
+            id=rivals.project,
+            at=read_from,
+            owner=owner,
+        )
+    database.sql(
+        "UPDATE projects SET organization_id = :id WHERE id = :project",
+        id=two_tenants.ORGANIZATION,
+        project=rivals.project,
+    )
+    assert before[0]
+    assert bill() == before
+
+
 def test_a_moved_project_shows_each_owner_its_own_hours(engine: Engine, rivals: TwoTenants) -> None:
     """The hour in which a reading found the new owner is the new owner's, as the day is."""
     moved = Day.of(AT).start - timedelta(hours=2)
