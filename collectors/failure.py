@@ -22,7 +22,7 @@ class Failure(SourceFailure):
 
     @property
     def retryable(self) -> bool:
-        """True when a later attempt of the job may succeed without anybody's help."""
+        """Return whether a later attempt may succeed without any change."""
         return self.transient or self.later
 
 

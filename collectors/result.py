@@ -40,7 +40,7 @@ class CollectionResult:
 
     @property
     def sentence(self) -> str:
-        """The result on one line, for people."""
+        """Return the result as one line for people."""
         if not self.configured:
             return f"{self.source} is not configured"
         if self.problem:

@@ -39,9 +39,9 @@ def server(superuser: URL) -> URL:
 @pytest.fixture(scope="session")
 def superuser() -> Iterator[URL]:
     """The server as its superuser."""
-    given = os.environ.get("TEST_POSTGRES_URL")
-    if given:
-        yield make_url(given)
+    server_url = os.environ.get("TEST_POSTGRES_URL")
+    if server_url:
+        yield make_url(server_url)
         return
     from fleetmeter.embedded import postgres
 

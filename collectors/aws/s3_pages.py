@@ -37,7 +37,7 @@ class Page:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The objects' keys, in order."""
+        """Return the keys of the objects, in order."""
         return [unquote_plus(key.decode()) if isinstance(key, bytes) else key for key in self.raw_keys]
 
 

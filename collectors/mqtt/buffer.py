@@ -72,10 +72,10 @@ class Buffer:
 
     @property
     def backlog(self) -> int:
-        """Messages at QoS 1 that arrived and were not handed over."""
+        """Return how many messages at QoS 1 were not handed over yet."""
         return len(self.session.arrivals) + sum(len(batch.cut.packet_ids) for batch in self._batches)
 
     @property
     def has_batches(self) -> bool:
-        """True when a batch is cut and not handed over."""
+        """Return whether a batch is cut and not handed over."""
         return bool(self._batches)

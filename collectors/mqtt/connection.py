@@ -111,7 +111,7 @@ class BrokerConnection:
 
     @property
     def socket(self) -> socket.socket | TlsStream | None:
-        """The socket, None once the connection is over."""
+        """Return the socket; None once the connection is over."""
         return cast("socket.socket | TlsStream | None", self._client.socket())
 
     @property

@@ -168,7 +168,7 @@ class TopicCounters(dict[bytes, Counters]):
 
     @property
     def full(self) -> bool:
-        """True when counts must be drained before more projects are counted."""
+        """Return whether counts must be drained before new projects come."""
         return len(self._projects) >= MAX_PROJECTS
 
     def drain(self) -> Totals:

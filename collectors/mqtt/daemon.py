@@ -85,7 +85,7 @@ class Daemon:
         plain: bool,
         clock: HostClock,
     ) -> None:
-        """Both endpoints are the same broker; TLS of `counting_broker` suits the reader that counts."""
+        """Keep two endpoints of one broker; TLS of `counting_broker` suits the reader that counts."""
         self._settings = settings
         self._broker = broker
         self._counting_broker = counting_broker

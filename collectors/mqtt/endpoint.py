@@ -31,7 +31,7 @@ class Endpoint:
 
     @property
     def approximate(self) -> bool:
-        """True if this broker does not keep MQTT's rules, so that counts are approximate."""
+        """Return whether counts are approximate: the broker breaks MQTT's rules."""
         return brokers.is_approximate(self.host)
 
 

@@ -24,7 +24,7 @@ class FlushPolicy:
 
     @property
     def small_window(self) -> bool:
-        """True when the broker's window is so small that the broker soon waits for us."""
+        """Return whether the broker soon waits for us: its window is small."""
         return self.cut_at < CUT
 
     def due(self, now: float, unsaved_bytes: int, silent_seconds: float) -> bool:

@@ -76,7 +76,7 @@ class Loop:
 
     @property
     def idle(self) -> bool:
-        """True when no batch waits for the database."""
+        """Return whether no batch waits for the database."""
         return not (self.buffer.has_batches or self.writer.busy)
 
     def close(self) -> None:
@@ -169,7 +169,7 @@ class Loop:
 
     @property
     def connected(self) -> bool:
-        """True while the subscription stands."""
+        """Return whether the subscription stands."""
         return self.connection is not None and self.connection.alive and self.connection.subscribed
 
     def _figures(self, rate: float) -> dict[str, Any]:

@@ -142,12 +142,15 @@ class Session:
 
     @property
     def acknowledged(self) -> int:
-        """Ids acknowledged on this connection: what the answer to a PINGREQ sent now confirms."""
+        """Return how many ids were acknowledged on this connection.
+
+        The answer to a PINGREQ that is sent now confirms them.
+        """
         return self._acknowledged
 
     @property
     def unconfirmed(self) -> int:
-        """Ids counted on this connection that the broker may not know as acknowledged."""
+        """Return how many counted ids the broker may not know as acknowledged."""
         return self._acknowledged - self._confirmed + self._committing
 
     def confirmed(self, acknowledged: int) -> None:

@@ -70,7 +70,7 @@ class CounterState:
 
     @property
     def lag(self) -> float:
-        """Seconds since the last commit, or since something waits; 0 when nothing waits."""
+        """Return the seconds since messages wait or the last commit; 0 if none wait."""
         since = self.waiting_since
         return 0.0 if since is None else max(0.0, time.monotonic() - max(since, self.committed_at))
 

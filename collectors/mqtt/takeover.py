@@ -19,7 +19,7 @@ class TakeoverDetector:
 
     @property
     def detected(self) -> bool:
-        """True when another client uses the client id."""
+        """Return whether another client uses the client id."""
         return self._short >= MAX_SHORT
 
     def connection_ended(self, connected_at: float, now: float, by_broker: bool) -> None:

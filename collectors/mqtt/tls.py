@@ -25,7 +25,7 @@ class GatheringContext:
     def wrap_socket(
         self, sock: socket.socket, server_hostname: str | None = None, **_options: Any
     ) -> "TlsStream":
-        """Like `ssl.SSLContext.wrap_socket`, without the handshake."""
+        """Wrap `sock` as `ssl.SSLContext.wrap_socket` does, without the handshake."""
         return TlsStream(self._context, sock, server_hostname)
 
 

@@ -71,7 +71,7 @@ class Writer:
 
     @property
     def busy(self) -> bool:
-        """True while a task waits, runs, or has not been collected."""
+        """Return whether a task waits, runs, or is not collected."""
         return self._pending > 0
 
     def submit(self, task: Callable[[], Any], callback: Callable[[Any], None]) -> None:

@@ -35,7 +35,7 @@ class Recount:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The numbers, for the result of a run."""
+        """Return the numbers of days and adjustments, for a run's result."""
         return {"days": self.days, "adjustments": self.adjustments}
 
     def run(self) -> None:

@@ -46,7 +46,7 @@ class Span:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the statements of this module: project ids, and the rows of each table."""
+        """Return the statements' parameters: project ids, and the rows of each table."""
         share = (self.until - self.day.start) / timedelta(days=1)
         ids = [project.id for project in PROJECTS if self.messages[project.id] > 0]
         rows = {

@@ -122,7 +122,7 @@ class _Drill:
         self._try_one()
 
     def break_things(self, seconds: float) -> None:
-        """One fault every second or two, messages all the time."""
+        """Cause a fault every second or two, and publish all the time."""
         faults = [self.kill, self.cut, self.disconnect_database, self.take_over, self.restart]
         if len(self._members) > 1:
             faults.append(self.leave)

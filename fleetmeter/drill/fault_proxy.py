@@ -60,7 +60,7 @@ class FaultProxy:
                 self._forward(near, far)
 
     def _forward(self, near: socket.socket, far: socket.socket) -> None:
-        """Both ways on one thread: OpenSSL does not take two of them for one connection."""
+        """Forward both ways on one thread: OpenSSL allows no second for one connection."""
         while True:
             has_buffered = isinstance(far, ssl.SSLSocket) and far.pending()
             for source in [far] if has_buffered else select.select([near, far], [], [])[0]:

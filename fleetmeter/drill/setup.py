@@ -20,7 +20,7 @@ PROJECTS = 20
 
 
 def fill(engine: Engine) -> list[str]:
-    """Projects to count for; returns topics below the root, a few of which name none."""
+    """Create projects; return topics below the root, some of unknown projects."""
     schema.migrate(engine)
     with engine.begin() as connection:
         organization = connection.scalar(

@@ -23,7 +23,7 @@ class Account:
 
     @property
     def is_other(self) -> bool:
-        """True when it is not the account of this process."""
+        """Return whether this is another account than this process's."""
         return self.uid != os.geteuid()
 
     @property

@@ -30,7 +30,7 @@ class Programs:
 
     @property
     def major(self) -> str:
-        """The version that a cluster's files belong to."""
+        """Return the major version, which a cluster's files belong to."""
         return self.version.split(".")[0]
 
     def path(self, program: str) -> str:

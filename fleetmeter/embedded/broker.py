@@ -36,7 +36,7 @@ class Broker:
 
     @property
     def alive(self) -> bool:
-        """False once it ended, by `stop` or by itself."""
+        """Return whether it runs: False after `stop`, or once it ended by itself."""
         return self._watchdog.poll() is None
 
     def stop(self) -> None:
@@ -64,7 +64,7 @@ def start(data_dir: Path, port: int = 1883, prefer: str | None = None) -> Broker
 
 @contextmanager
 def _alone(home: Path) -> Iterator[int]:
-    """Two brokers would write over each other's state; the running one holds this lock."""
+    """Hold the broker's lock: two brokers would write over each other's state."""
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711)
     try:

@@ -74,7 +74,7 @@ class Kind:
 
     @property
     def config_file(self) -> Path:
-        """Where its configuration goes."""
+        """Return the path of its configuration file."""
         return self.folder / self.command[-1]
 
     def config(self, port: int) -> str:
@@ -83,7 +83,7 @@ class Kind:
 
 
 def mosquitto(home: Path) -> Kind | None:
-    """mosquitto, where it is installed."""
+    """Return mosquitto; None where it is not installed."""
     program = shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), *_SBIN]))
     if program is None:
         return None
@@ -98,7 +98,7 @@ def mosquitto(home: Path) -> Kind | None:
 
 
 def iotcore(home: Path) -> Kind | None:
-    """iotcore, where the extra `demo` is installed; it runs as the user of that installation."""
+    """Return iotcore, which runs as its installation's user; None without the extra `demo`."""
     if find_spec("iotcore") is None:
         return None
     owner = Account("the same user", os.geteuid(), os.getegid())

@@ -27,47 +27,50 @@ class Cluster:
 
     @property
     def home(self) -> Path:
-        """Everything of ours; its content is private, its name is not."""
+        """Return the folder of the cluster, whose content only its owner reads."""
         return self.data_dir / "postgres"
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's own data directory; it exists only when it is complete."""
+        """Return PostgreSQL's data directory; it exists only when it is complete."""
         return self.home / "cluster"
 
     @property
     def log(self) -> Path:
-        """What the server says; the one before is kept as `server.log.1`."""
+        """Return the path of the server's log; the previous one is `server.log.1`."""
         return self.home / "server.log"
 
     @property
     def lock(self) -> Path:
-        """Held by whoever sets up, starts or stops the server."""
+        """Return the lock of a process that creates, starts or stops the server."""
         return self.home / "lock"
 
     @property
     def life(self) -> Path:
-        """Held by the server's processes, and so a proof of life that no process id can give."""
+        """Return the lock that the server's processes hold while they run.
+
+        It proves that they run; a process id does not, because it may be reused.
+        """
         return self.home / "life"
 
     @property
     def port(self) -> Path:
-        """Notes the port, so that the server is where it was when it starts again."""
+        """Return the file of the port, which the next start uses again."""
         return self.home / "port"
 
     @property
     def is_set_up(self) -> bool:
-        """True once the server was started; before that it has no port."""
+        """Return whether the server was ever started: it has a port from then on."""
         return self.data.exists() and self.port.exists()
 
     @property
     def url(self) -> URL:
-        """The database as its ordinary owner. Raises PostgresError if the server was never set up."""
+        """Return the URL of the database's owner. Raises PostgresError without a cluster."""
         return self.superuser_url.set(username=OWNER)
 
     @property
     def superuser_url(self) -> URL:
-        """The database as the cluster's superuser; the password is the owner's too. Raises PostgresError."""
+        """Return the URL of the superuser, with the owner's password. Raises as `url`."""
         password, port = files.read(self.home / "password"), files.read(self.port)
         if not password or not port.isdigit():
             raise PostgresError(
@@ -77,7 +80,7 @@ class Cluster:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, as PostgreSQL noted it; true only while the server answers."""
+        """Return the server's process id, valid only while the server answers."""
         first = files.read(self.data / "postmaster.pid").partition("\n")[0]
         return int(first) if first.isdigit() else None
 

@@ -263,11 +263,11 @@ def test_a_gap_is_accepted_and_a_correction_posted(fleetmeter: Terminal, platfor
     assert "no gap 9" in one_sentence(fleetmeter("accept-gap", "9", "--reason", "x"))
     assert fleetmeter("run", "monthly", "--at", "2026-11-01T00:06Z").returncode == 0
     assert platform.scalar("SELECT count(*) FROM monthly_stats") == 1
-    posted = fleetmeter(
+    result = fleetmeter(
         *("adjust", "--project", str(project), "--meter", "logs", "--quantity", "-3"),
         *("--date", "2026-10-07", "--reason", "counted twice"),
     )
-    assert posted.returncode == 0, posted.stderr
+    assert result.returncode == 0, result.stderr
     assert platform.rows("SELECT meter, quantity, reason FROM adjustments") == [("logs", -3, "counted twice")]
     wrong = fleetmeter(
         *("adjust", "--project", str(project), "--amount", "a lot", "--date", "2026-10-07", "--reason", "x")
@@ -303,11 +303,11 @@ def test_spend_says_what_the_month_costs_so_far_and_by_which_assumption(
 ) -> None:
     project = platform.project(platform.organization("starter"), created_at="2026-11-01T00:00:00Z")
     assert fleetmeter("run", "hourly", "--at", "2026-11-20T10:00:00Z").returncode == 0
-    found = fleetmeter.json("spend", "--at", "2026-11-20T10:00:00Z")
-    assert isinstance(found, dict)
-    assert [one["project_id"] for one in found["projects"]] == [project]
-    assert found["projects"][0]["so_far"] == found["organizations"][0]["so_far"] == "29.00"
-    assert "at its average rate so far" in found["assumption"]
+    report = fleetmeter.json("spend", "--at", "2026-11-20T10:00:00Z")
+    assert isinstance(report, dict)
+    assert [one["project_id"] for one in report["projects"]] == [project]
+    assert report["projects"][0]["so_far"] == report["organizations"][0]["so_far"] == "29.00"
+    assert "at its average rate so far" in report["assumption"]
     assert "projected 29.00" in fleetmeter("spend", "--at", "2026-11-20T10:00:00Z").stdout
     assert fleetmeter("spend", "--project", "99").returncode == 2
 
@@ -317,8 +317,8 @@ def test_results_are_on_standard_output_and_the_log_is_not(fleetmeter: Terminal,
     platform.sql("ALTER TABLE logs RENAME TO elsewhere")
     for job in ("hourly", "retention"):
         for more in ((), ("--dry-run",)):
-            done = fleetmeter("run", job, "--json", *more)
-            assert json.loads(done.stdout)["job"] == job, done.stderr
+            result = fleetmeter("run", job, "--json", *more)
+            assert json.loads(result.stdout)["job"] == job, result.stderr
     command = [sys.executable, "-m", "fleetmeter.cli", "runner"]
     with subprocess.Popen(
         command, env=fleetmeter.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -380,12 +380,12 @@ def test_names_and_reasons_cannot_act_on_the_terminal(fleetmeter: Terminal, plat
     for command in reading + refused:
         result = fleetmeter(*command)
         assert result.returncode == (command in refused), result.stderr
-        shown = result.stdout + result.stderr
-        assert not set("\x1b\x07\r\u202e") & set(shown), command
-        lines = [line for line in shown.splitlines() if line.startswith((forged, "fleetmeter: every"))]
+        output = result.stdout + result.stderr
+        assert not set("\x1b\x07\r\u202e") & set(output), command
+        lines = [line for line in output.splitlines() if line.startswith((forged, "fleetmeter: every"))]
         assert lines == [], command
-    shown = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-02").stdout
-    assert "\\x1b[2J" in shown
-    assert "[red]" in shown
+    output = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-02").stdout
+    assert "\\x1b[2J" in output
+    assert "[red]" in output
     listed = fleetmeter("missing", "--from", "2026-10-01", "--to", "2026-10-01", "--json").stdout
     assert json.dumps(hostile) in listed

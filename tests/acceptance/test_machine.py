@@ -51,9 +51,9 @@ def fleetmeter(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 def test_a_command_that_only_reads_starts_no_server(tmp_path: Path, command: tuple[str, ...]) -> None:
     result = fleetmeter(tmp_path, *command)
     assert result.returncode == 1
-    said = result.stdout + result.stderr
-    assert f"no database is set and none runs in {tmp_path}" in said
-    assert "fleetmeter up" in said
+    output = result.stdout + result.stderr
+    assert f"no database is set and none runs in {tmp_path}" in output
+    assert "fleetmeter up" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,10 +66,10 @@ def test_a_reading_command_names_a_demo_that_runs_and_how_to_talk_to_it(tmp_path
         printed = fleetmeter(tmp_path / "data", "demo", "--env").stdout
         again = fleetmeter(tmp_path / "data", "demo")
     assert "a demo runs in" in again.stderr
-    shown = subprocess.run(
+    shell = subprocess.run(
         ["/bin/sh", "-c", f'{printed}printf %s "$DATABASE_URL"'], capture_output=True, text=True, check=True
     )
-    assert shown.stdout == "postgresql://u:p'w@127.0.0.1:1/x"
+    assert shell.stdout == "postgresql://u:p'w@127.0.0.1:1/x"
     assert all(noted.folder != demo for noted in running.demos())
 
 

@@ -30,7 +30,7 @@ START = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
 BEFORE_MIDNIGHT = datetime(2026, 12, 31, 23, 59, 55, tzinfo=UTC)
 PROJECTS = 40
 SCRIPT = Path(__file__).parents[1] / "support" / "shifted_clock.py"
-HELD = """SELECT worker FROM job_runs WHERE state = 'running' AND job IN ('daily', 'monthly')
+WORKER_AT_WORK = """SELECT worker FROM job_runs WHERE state = 'running' AND job IN ('daily', 'monthly')
     AND heartbeat_at > clock_timestamp() - interval '3 seconds' ORDER BY id LIMIT 1"""
 
 
@@ -90,7 +90,7 @@ class Site:
 
     def holder(self) -> int:
         """The process that holds a seal or a close."""
-        worker: str = self.until(lambda: self.platform.scalar(HELD))
+        worker: str = self.until(lambda: self.platform.scalar(WORKER_AT_WORK))
         return int(worker.split("/")[1])
 
     def finish(self) -> None:
@@ -98,9 +98,9 @@ class Site:
         sampled = "SELECT 1 FROM job_runs WHERE job = 'hourly' AND period LIKE '2026-12-31T23%' AND {}"
         self.until(lambda: self.platform.scalar(sampled.format("state = 'succeeded'")))
         self.set_clock(BEFORE_MIDNIGHT)
-        done = f"""SELECT (SELECT count(*) FROM monthly_stats) = {PROJECTS} AND NOT EXISTS (
+        all_ended = f"""SELECT (SELECT count(*) FROM monthly_stats) = {PROJECTS} AND NOT EXISTS (
             SELECT FROM job_runs WHERE state IN ('queued', 'running'))"""
-        self.until(lambda: self.platform.scalar(done))
+        self.until(lambda: self.platform.scalar(all_ended))
 
     def books(self) -> list[Any]:
         rows = self.platform.rows
@@ -159,10 +159,10 @@ def undisturbed(own_postgres: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def site(own_postgres: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
-    made = created(own_postgres, tmp_path, f"drill_{abs(hash(request.node.name))}")
-    yield made
-    made.stop()
-    made.engine.dispose()
+    site = created(own_postgres, tmp_path, f"drill_{abs(hash(request.node.name))}")
+    yield site
+    site.stop()
+    site.engine.dispose()
 
 
 def agree(site: Site, undisturbed: list[Any]) -> None:
@@ -180,7 +180,7 @@ def test_killed_again_and_again_another_goes_on_within_30_seconds(
     for _ in range(3):
         os.kill(site.holder(), signal.SIGKILL)
         killed = time.monotonic()
-        site.until(lambda: not site.platform.scalar(f"SELECT EXISTS ({HELD})"))
+        site.until(lambda: not site.platform.scalar(f"SELECT EXISTS ({WORKER_AT_WORK})"))
         site.start()
         site.holder()
         waits.append(time.monotonic() - killed)

@@ -40,26 +40,26 @@ def killed_again_and_again(url: URL, port: int, meters: Path, kills: int) -> Ite
 
     The event is set after the last kill.
     """
-    over, done = threading.Event(), threading.Event()
-    given = {"DATABASE_URL": url.render_as_string(hide_password=False), "FLEETMETER_METERS": str(meters)}
-    given |= {"FLEETMETER_API_REQUESTS_PER_MINUTE": "1000000", "PYTHONPATH": str(ROOT)}
+    over, stop = threading.Event(), threading.Event()
+    variables = {"DATABASE_URL": url.render_as_string(hide_password=False), "FLEETMETER_METERS": str(meters)}
+    variables |= {"FLEETMETER_API_REQUESTS_PER_MINUTE": "1000000", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "fleetmeter.cli", "api", "--port", str(port)]
     chance = random.Random(5)
 
     def start() -> "subprocess.Popen[bytes]":
-        server = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.DEVNULL, cwd=ROOT)
+        server = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL, cwd=ROOT)
         until(lambda: answers(port) or server.poll() is not None, pause=0.05)
         return server
 
     def run() -> None:
         server = start()
         for _ in range(kills):
-            done.wait(chance.uniform(0.05, 0.6))
+            stop.wait(chance.uniform(0.05, 0.6))
             server.send_signal(signal.SIGKILL)
             server.wait()
             server = start()
         over.set()
-        done.wait()
+        stop.wait()
         server.terminate()
         server.wait(20)
 
@@ -68,7 +68,7 @@ def killed_again_and_again(url: URL, port: int, meters: Path, kills: int) -> Ite
     try:
         yield over
     finally:
-        done.set()
+        stop.set()
         thread.join(120)
 
 
@@ -105,7 +105,7 @@ def test_every_event_counts_once_whenever_the_server_is_killed(
         with api_server.client(f"http://127.0.0.1:{port}", token) as connection:
             while number < 10 or not over.is_set():
                 events, times = batch(projects, client, number), 0
-                while not _sent(connection, events):
+                while not _send(connection, events):
                     times += 1
                     over.wait(0.05)
                 repeated.append(times)
@@ -116,25 +116,25 @@ def test_every_event_counts_once_whenever_the_server_is_killed(
         until(lambda: answers(port), pause=0.05)
         with ThreadPoolExecutor(CLIENTS) as pool:
             batches = list(pool.map(lambda client: send(client, over), range(CLIENTS)))
-    sent = [
+    events = [
         e for client, count in enumerate(batches) for n in range(count) for e in batch(projects, client, n)
     ]
     expected: dict[int, dict[str, int]] = {project: {} for project in projects}
-    for event in sent:
+    for event in events:
         cell, name, quantity = expected[int(event["subject"])], event["type"], event["data"]["quantity"]
         cell[name] = (
             max(cell.get(name, 0), quantity) if name == "robots_online" else cell.get(name, 0) + quantity
         )
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT project_id, meters FROM project_stats")).all()
-        kept = connection.scalar(text("SELECT count(*) FROM usage_events"))
-    print(f"{KILLS} kills, {len(sent):,} events, {sum(repeated):,} batches repeated")
+        stored_events = connection.scalar(text("SELECT count(*) FROM usage_events"))
+    print(f"{KILLS} kills, {len(events):,} events, {sum(repeated):,} batches repeated")
     assert {row.project_id: row.meters for row in rows} == expected
-    assert kept == len(sent)
+    assert stored_events == len(events)
     assert verify(engine).discrepancies == []
 
 
-def _sent(client: httpx.Client, events: list[dict[str, Any]]) -> bool:
+def _send(client: httpx.Client, events: list[dict[str, Any]]) -> bool:
     with suppress(httpx.HTTPError):
         answer = client.post("/usage", json=events)
         if answer.status_code == 200:

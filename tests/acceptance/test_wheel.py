@@ -98,7 +98,7 @@ def test_every_method_of_both_services_works(
     organization = platform.organization()
     project = platform.project(organization)
     (backend / "app.py").write_text(CALLS.format(project=project, organization=organization))
-    done = subprocess.run(
+    process = subprocess.run(
         [installed / "python", "app.py"],
         cwd=backend,
         env=environment,
@@ -106,7 +106,7 @@ def test_every_method_of_both_services_works(
         text=True,
         check=False,
     )
-    assert done.stdout.strip().endswith("every method was called"), done.stderr
+    assert process.stdout.strip().endswith("every method was called"), process.stderr
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_console_starts_and_answers_its_probe(console: int) -> None:
 
 @pytest.mark.mosquitto
 def test_a_drill_runs(installed: Path, backend: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [installed / "fleetmeter", "drill", "--minutes", "0.1"],
         cwd=backend,
         env=environment,
@@ -134,4 +134,4 @@ def test_a_drill_runs(installed: Path, backend: Path, environment: dict[str, str
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr

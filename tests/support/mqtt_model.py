@@ -78,7 +78,7 @@ class Broker:
 class Database:
     epoch: int = 0
     last: int | None = None
-    counted: Counter[int] = field(default_factory=Counter)
+    counts: Counter[int] = field(default_factory=Counter)
 
     def claim(self) -> tuple[int, int | None]:
         self.epoch += 1
@@ -96,7 +96,7 @@ class Daemon:
         self.connection: Connection | None = None
         self.may_connect = self.answered = self.fenced = False
         self.committing: Batch | None = None
-        self.done: Batch | None = None
+        self.committed: Batch | None = None
         self.unreliable: set[int] = set()  # received at QoS 0, not committed
 
     def check_epoch(self) -> None:
@@ -144,7 +144,7 @@ class Daemon:
         self.buffer.cut()
 
     def hand_over(self) -> None:
-        if not (self.committing or self.done or self.fenced):
+        if not (self.committing or self.committed or self.fenced):
             self.committing = self.buffer.next_batch()
 
     def commit(self) -> None:
@@ -156,13 +156,13 @@ class Daemon:
             return
         self.database.last = self.committing.cut.last
         self._count(self.committing)
-        self.done, self.committing = self.committing, None
+        self.committed, self.committing = self.committing, None
 
     def acknowledge(self) -> None:
-        if self.done is None:
+        if self.committed is None:
             return
-        packet_ids = self.session.committed(self.done.cut)
-        self.done = None
+        packet_ids = self.session.committed(self.committed.cut)
+        self.committed = None
         if packet_ids and self.connection and self.answered and self.connection.open:
             up = self.connection.up
             up.extend(("puback", int.from_bytes(packet_id, "big")) for packet_id in packet_ids)
@@ -171,7 +171,7 @@ class Daemon:
     def _count(self, batch: Batch) -> None:
         for (_, project), counters in batch.totals.projects.items():
             message = project - 1
-            self.database.counted[message] += counters.messages
+            self.database.counts[message] += counters.messages
             if counters.inbound[0]:
                 self.unreliable.discard(message)
 
@@ -181,7 +181,7 @@ class Daemon:
         self.fenced = True
         batches = [self.buffer.uncommitted(), *([self.committing.totals] if self.committing else [])]
         for (_, project), counters in merge(batches).qos0().projects.items():
-            self.database.counted[project - 1] += counters.messages
+            self.database.counts[project - 1] += counters.messages
             self.unreliable.discard(project - 1)
         self.committing = None
 

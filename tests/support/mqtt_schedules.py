@@ -133,7 +133,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_counted_twice(self) -> None:
-        assert not self.database.counted or max(self.database.counted.values()) == 1
+        assert not self.database.counts or max(self.database.counts.values()) == 1
         for daemon in self.daemons:
             self.received |= daemon.unreliable
 
@@ -153,8 +153,8 @@ class ExactlyOnce(RuleBasedStateMachine):
                 self.lost |= daemon.unreliable
         process_until_quiet(self.broker, newest)
         self.nothing_is_counted_twice()
-        assert [m for m in self.reliable if not self.database.counted[m]] == []
-        assert [m for m in self.received - self.lost if not self.database.counted[m]] == []
+        assert [m for m in self.reliable if not self.database.counts[m]] == []
+        assert [m for m in self.received - self.lost if not self.database.counts[m]] == []
 
 
 def schedules(count: int) -> settings:

@@ -60,9 +60,9 @@ def test_what_a_request_is_answered_with_is_described(site: Site) -> None:
     client.post(f"/runs/{run['id']}/cancel")
     receipt = client.post("/usage", json=[{"id": "1"}]).json()
     adjustment = {"project_id": project, "amount": "1.00", "reason": "described"}
-    posted = client.post("/adjustments", json=adjustment | {"usage_date": str(site.tenants.closed.last)})
+    answer = client.post("/adjustments", json=adjustment | {"usage_date": str(site.tenants.closed.last)})
     assert set(run) == described(site, "/runs", "post", "202")["body"]
-    assert set(posted.json()) == described(site, "/adjustments", "post", "201")["body"]
+    assert set(answer.json()) == described(site, "/adjustments", "post", "201")["body"]
     schema = described(site, "/usage", "post")
     assert set(receipt) == schema["body"]
     refusal = description(site)["components"]["schemas"]["RefusedEvent"]["properties"]

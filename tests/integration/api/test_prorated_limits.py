@@ -34,8 +34,8 @@ def test_a_check_and_the_list_are_in_proportion(
         api_server.served(configured.model_copy(update={"plans": file})) as url,
         api_server.client(url, api_server.new_token(engine, "viewer", None)) as client,
     ):
-        asked = {"check": "mqtt_inbound", "project": project}
-        one = client.get("/limits/check", params=asked).raise_for_status().json()
+        query = {"check": "mqtt_inbound", "project": project}
+        one = client.get("/limits/check", params=query).raise_for_status().json()
         items = client.get(f"/projects/{project}/limits").raise_for_status().json()["items"]
     (listed,) = [item for item in items if item["meter"] == checks.OF_PROJECT["mqtt_inbound"]]
     assert one["included"] == listed["included"] == -(-31_000 * days // of)

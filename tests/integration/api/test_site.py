@@ -129,10 +129,10 @@ def test_a_check_takes_what_it_asks_about(site: Site) -> None:
 
 def test_a_run_is_asked_for_once_and_cancelled(site: Site) -> None:
     client, own = site.clients["admin"], site.clients["own admin"]
-    asked = client.post("/runs", json={"job": "anomalies", "dry_run": True})
-    assert asked.status_code == 202
-    run = asked.json()
-    assert asked.headers["location"] == f"/api/v1/runs/{run['id']}"
+    accepted = client.post("/runs", json={"job": "anomalies", "dry_run": True})
+    assert accepted.status_code == 202
+    run = accepted.json()
+    assert accepted.headers["location"] == f"/api/v1/runs/{run['id']}"
     assert (run["state"], run["requested_by"]) == ("queued", "admin")
     assert client.post("/runs", json={"job": "anomalies", "dry_run": True}).json()["id"] == run["id"]
     assert own.post(f"/runs/{run['id']}/cancel").status_code == 404
@@ -180,10 +180,10 @@ def test_a_correction_is_posted_once_for_its_key(site: Site) -> None:
     }
     key = {"Idempotency-Key": "order-1"}
     with ThreadPoolExecutor(4) as threads:
-        posted = list(threads.map(lambda _: client.post("/adjustments", json=body, headers=key), range(4)))
-    assert [answer.status_code for answer in posted] == [201] * 4
-    assert len({answer.json()["id"] for answer in posted}) == 1
-    assert sorted(answer.headers.get("idempotency-replayed", "") for answer in posted) == ["", *["true"] * 3]
+        answers = list(threads.map(lambda _: client.post("/adjustments", json=body, headers=key), range(4)))
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sorted(answer.headers.get("idempotency-replayed", "") for answer in answers) == ["", *["true"] * 3]
     other = client.post("/adjustments", json=body | {"amount": "-2.00"}, headers=key)
     assert other.status_code == 409
     listed = [one for one in every(client, "/adjustments", project_id=project) if one["reason"] == "goodwill"]
@@ -257,10 +257,10 @@ def look(site: Site, requests: int) -> None:
     statuses: dict[int, int] = {}
     for number in range(requests):
         name = names[number % len(names)]
-        sent, answer, received = fuzz.request(site.clients[name])
+        request, answer, received = fuzz.request(site.clients[name])
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
-        assert answer.status_code < 500, (sent, answer.text)
+        assert answer.status_code < 500, (request, answer.text)
         hidden = site.tenants.hidden_from(name.partition(" ")[0])
-        assert leaks(sent, received, hidden) == [], (name, sent)
+        assert leaks(request, received, hidden) == [], (name, request)
     assert statuses[200] > requests / 10
     print(f"{requests:,} requests by {len(names)} tokens, by status: {dict(sorted(statuses.items()))}")

@@ -171,9 +171,9 @@ def test_late_usage_counts_until_its_day_is_sealed_and_then_adjusts(
         day = connection.scalar(
             text("SELECT meters FROM daily_stats WHERE date = :day"), {"day": yesterday.date()}
         )
-        posted = connection.execute(text("SELECT kind, meter, quantity, amount FROM adjustments")).all()
+        adjustments = connection.execute(text("SELECT kind, meter, quantity, amount FROM adjustments")).all()
     assert day == {"query_seconds": 5}
-    assert posted == [("late_usage", "query_seconds", 10, None)]
+    assert adjustments == [("late_usage", "query_seconds", 10, None)]
     assert verify(engine).discrepancies == []
 
 
@@ -217,9 +217,9 @@ def test_a_value_that_no_column_holds_is_refused_for_its_event_only(
 ) -> None:
     poisoned = json.dumps(event(project, "bad"))[:-1] + f", {written}}}"
     body = f"[{poisoned}, {json.dumps(event(project, 'good', 7))}]"
-    sent = client.post("/usage", content=body, headers={"Content-Type": "application/json"})
-    assert sent.status_code == 200, sent.text
-    answer = sent.json()
+    response = client.post("/usage", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200, response.text
+    answer = response.json()
     assert (answer["accepted"], [why for _, why in reasons(answer)]) == (1, [reason])
     assert meters(engine, project) == {"query_seconds": 7}
 

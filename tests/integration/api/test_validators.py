@@ -16,8 +16,8 @@ def test_only_an_etag_says_that_nothing_has_changed(site: Site, path: str) -> No
     first = client.get(url).raise_for_status()
     since = first.headers.get("last-modified", format_datetime(site.tenants.closed.start, usegmt=True))
     assert client.get(url, headers={"If-Modified-Since": since}).status_code == 200
-    known = client.get(url, headers={"If-None-Match": first.headers["etag"]})
-    assert (known.status_code, known.content) == (304, b"")
+    unchanged = client.get(url, headers={"If-None-Match": first.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert "Accept-Encoding" in first.headers["vary"]
     assert client.get(url, headers={"Accept": "image/png"}).status_code == 406
 

@@ -71,7 +71,7 @@ def books(platform: Platform) -> list[Any]:
     ]
 
 
-def left(platform: Platform) -> int:
+def remaining_runs(platform: Platform) -> int:
     return int(platform.scalar("SELECT count(*) FROM job_runs WHERE state IN ('queued', 'running')") or 0)
 
 
@@ -101,7 +101,7 @@ def worker(url: URL) -> Any:
 
 def undisturbed(engine: Engine, platform: Platform, url: URL) -> list[Any]:
     ask_for_everything(engine)
-    while left(platform):
+    while remaining_runs(platform):
         worker(url).join(120)
     return books(platform)
 
@@ -109,7 +109,7 @@ def undisturbed(engine: Engine, platform: Platform, url: URL) -> list[Any]:
 def storm(platform: Platform, url: URL, seed: int, most: int, longest: float) -> int:
     """Kill a worker within `longest` seconds, again and again, until everything is done all the same."""
     chance, kills = random.Random(seed), 0
-    while left(platform):
+    while remaining_runs(platform):
         process = worker(url)
         process.join(chance.uniform(0.02, longest) if kills < most else 120)
         if process.is_alive() and chance.random() < 0.3:
@@ -175,8 +175,8 @@ def test_a_runner_told_to_stop_finishes_its_chunk_and_leaves_the_rest(
     assert run is not None
     leave = threading.Event()
 
-    def after_the_first_chunk(what: str, done: int, _: int) -> None:
-        if what == "sealing" and done == 3:
+    def after_the_first_chunk(what: str, finished: int, _: int) -> None:
+        if what == "sealing" and finished == 3:
             leave.set()
 
     left_it = runs.execute(configured, engine, run, after_the_first_chunk, leave)
@@ -221,13 +221,13 @@ def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
-        held = [name for (name,) in platform.rows("SELECT worker FROM job_runs WHERE state = 'running'")]
-        while left(platform):
+        frozen = [name for (name,) in platform.rows("SELECT worker FROM job_runs WHERE state = 'running'")]
+        while remaining_runs(platform):
             # Its lease is spent, and only its own: the others are slow at most.
             platform.sql(
                 """UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '1 minute'
                 WHERE state = 'running' AND worker = ANY(:held)""",
-                held=held,
+                held=frozen,
             )
             worker(url).join(60)
             assert time.monotonic() - started < 150, "the frozen one holds up the others"

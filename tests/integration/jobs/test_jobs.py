@@ -59,11 +59,11 @@ def test_a_scheduled_run_is_made_once_ever(engine: Engine) -> None:
 def test_two_workers_never_hold_the_same_run(engine: Engine) -> None:
     for number in range(6):
         ask(engine, period=str(number))
-    held: list[int] = []
+    claimed_ids: list[int] = []
 
     def work(name: str) -> None:
         while (run := claim(engine, name)) is not None:
-            held.append(run.id)
+            claimed_ids.append(run.id)
             with transaction(engine) as connection:
                 lease.finish(connection, run, "succeeded", {}, [])
 
@@ -72,10 +72,10 @@ def test_two_workers_never_hold_the_same_run(engine: Engine) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert len(held) == len(set(held))
+    assert len(claimed_ids) == len(set(claimed_ids))
     while (run := claim(engine)) is not None:
-        held.append(run.id)
-    assert len(set(held)) == 6
+        claimed_ids.append(run.id)
+    assert len(set(claimed_ids)) == 6
 
 
 def test_a_dead_workers_run_is_taken_over_and_its_late_words_do_not_land(
@@ -169,14 +169,14 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
 ) -> None:
     denied, throttled, whole = (platform.project(created_at=AT - hours(24)) for _ in range(3))
     reasons = {denied: Failure("denied"), throttled: Failure("throttled", transient=True)}
-    asked: list[int | None] = []
+    requested_projects: list[int | None] = []
 
     def refresh(source: GaugeSource, _: Any, __: Any, ___: Any, project: int | None, *____: Any) -> Any:
         if source.name != "s3":
             return CollectionResult(source.name, configured=False)
-        asked.append(project)
-        found = reasons if project is None else {p: why for p, why in reasons.items() if p == project}
-        return CollectionResult("s3", failures=found, projects=3 - len(found), throttles=2)
+        requested_projects.append(project)
+        failures = reasons if project is None else {p: why for p, why in reasons.items() if p == project}
+        return CollectionResult("s3", failures=failures, projects=3 - len(failures), throttles=2)
 
     monkeypatch.setattr(GaugeSource, "refresh", refresh)
     run_id = ask(engine, trigger="schedule")
@@ -188,7 +188,7 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
         assert ended.state == ("dead" if attempt == lease.ATTEMPTS - 1 else "queued")
         assert ended.throttles == 2
     assert platform.scalar("SELECT throttles FROM job_runs") == 2 * lease.ATTEMPTS
-    assert asked == [None] + [throttled] * (lease.ATTEMPTS - 1)
+    assert requested_projects == [None] + [throttled] * (lease.ATTEMPTS - 1)
     named = platform.scalar("SELECT jsonb_path_query_array(errors, '$[*].project_id') FROM job_runs")
     assert named == [denied, throttled]
     reasons.clear()
@@ -201,8 +201,8 @@ def test_what_may_pass_is_tried_again_alone_and_ends_as_a_dead_letter_that_names
     assert run is not None
     assert (run.arguments["projects"], run.arguments["sources"]) == ([denied, throttled], ["s3"])
     assert runs.execute(configured, engine, run).errors == []
-    assert asked[-2:] == [denied, throttled]
-    assert whole not in asked
+    assert requested_projects[-2:] == [denied, throttled]
+    assert whole not in requested_projects
     with transaction(engine) as connection:
         alerts.refresh(connection, AT, plans.load(None))
     assert platform.rows(dead) == [("hourly p", [denied, throttled], False)]
@@ -243,15 +243,15 @@ def test_what_is_behind_is_a_plan_that_anybody_may_see(engine: Engine, platform:
         assert {row["state"] for row in backlog.plan(connection, at)} == {"not asked for"}
         due.enqueue_due(connection, at)
         lease.claim(connection, "one", runs.enqueue(connection, "daily", "2026-10-30", at, "console", "x"))
-        found = backlog.plan(connection, at)
-    assert [(row["period"], row["state"]) for row in found] == [
+        plan = backlog.plan(connection, at)
+    assert [(row["period"], row["state"]) for row in plan] == [
         ("2026-10-30", "running"),
         ("2026-10-31", "queued"),
         ("2026-11-01", "queued"),
         ("2026-10", "queued"),
     ]
     days = "3 days to seal (2026-10-30 to 2026-11-01), then 1 month to close (2026-10)"
-    assert backlog.summary(found) == days
+    assert backlog.summary(plan) == days
 
 
 def test_nothing_of_a_run_lands_once_it_was_taken_over(
@@ -312,8 +312,8 @@ def running(configured: Settings, engine: Engine) -> Iterator[None]:
 def fail_in(engine: Engine, thread: str, statement: str = "") -> None:
     """Let the threads of that name fail in a way that nobody foresaw when they send `statement`."""
 
-    def fail(_connection: Any, _cursor: Any, sent: str, *_more: Any) -> None:
-        if threading.current_thread().name.startswith(thread) and statement in sent:
+    def fail(_connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
+        if threading.current_thread().name.startswith(thread) and statement in sql:
             raise UnicodeError("not foreseen")
 
     event.listen(engine, "before_cursor_execute", fail)
@@ -379,9 +379,9 @@ def test_a_runner_works_off_what_is_due_and_what_is_asked(
         until(lambda: platform.scalar("SELECT count(*) FROM workers WHERE role = 'runner'"))
         until(lambda: (platform.scalar("SELECT count(*) FROM daily_stats") or 0) >= 2, 60)
         assert platform.scalar("SELECT sum(logs)::int FROM daily_stats") == 3
-        asked = ask(engine, "hourly", "asked")
-        done = "SELECT state = 'succeeded' FROM job_runs WHERE id = :id"
-        until(lambda: platform.scalar(done, id=asked), 60)
+        run_id = ask(engine, "hourly", "asked")
+        succeeded = "SELECT state = 'succeeded' FROM job_runs WHERE id = :id"
+        until(lambda: platform.scalar(succeeded, id=run_id), 60)
     assert verify(engine).sound
 
 
@@ -420,8 +420,8 @@ def test_a_dry_run_changes_nothing_and_counts_what_would(
     platform.project(created_at=AT - hours(24))
     preview = runs.run_now(configured, engine, "daily", AT, dry_run=True)
     assert platform.scalar("SELECT count(*) FROM daily_stats") == 0
-    done = runs.run_now(configured, engine, "daily", AT)
-    assert preview.result["days_sealed"] == done.result["days_sealed"] == 1
+    outcome = runs.run_now(configured, engine, "daily", AT)
+    assert preview.result["days_sealed"] == outcome.result["days_sealed"] == 1
 
 
 def test_a_backfill_refuses_a_closed_month_and_the_future(
@@ -501,9 +501,9 @@ def test_a_request_starts_at_once_beside_a_long_run_and_shows_its_progress(
 ) -> None:
     over = threading.Event()
 
-    def endless(*given: Any) -> CollectionResult:
-        for done in range(1, 10_000):
-            given[5](done, 10_000)
+    def endless(*arguments: Any) -> CollectionResult:
+        for finished in range(1, 10_000):
+            arguments[5](finished, 10_000)
             if over.wait(0.01):
                 break
         return CollectionResult("s3")
@@ -515,11 +515,11 @@ def test_a_request_starts_at_once_beside_a_long_run_and_shows_its_progress(
             WHERE state IN ('queued', 'running')"""
         until(lambda: platform.scalar(alone))
         try:
-            asked = [ask(engine, job, "asked") for job in ("anomalies", "archive")]
-            until(lambda: all(platform.scalar(started, id=one) is not None for one in asked))
+            run_ids = [ask(engine, job, "asked") for job in ("anomalies", "archive")]
+            until(lambda: all(platform.scalar(started, id=one) is not None for one in run_ids))
         finally:
             over.set()
-    assert min(platform.scalar(started, id=one) for one in asked) < 1
+    assert min(platform.scalar(started, id=one) for one in run_ids) < 1
 
 
 def test_a_refresh_that_comes_late_samples_the_hour_in_which_it_runs(
@@ -527,8 +527,8 @@ def test_a_refresh_that_comes_late_samples_the_hour_in_which_it_runs(
 ) -> None:
     read: list[datetime] = []
 
-    def refresh(*given: Any) -> CollectionResult:
-        read.append(given[3])
+    def refresh(*arguments: Any) -> CollectionResult:
+        read.append(arguments[3])
         return CollectionResult("s3")
 
     monkeypatch.setattr(GaugeSource, "refresh", refresh)

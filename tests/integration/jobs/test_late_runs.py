@@ -103,9 +103,9 @@ def test_a_job_in_time_keeps_its_instant_and_a_chosen_one_is_kept(engine: Engine
     with transaction(engine) as connection:
         lease.finish(connection, run, "succeeded", {}, [])
         runs.enqueue(connection, "daily", "2026-01-30", CHANGE, "api", "somebody")
-    asked = claim(engine, "one")
-    assert asked is not None
-    assert (runner.timely(asked, much_later).at, runner.timely(asked, much_later).read_at) == (
+    run = claim(engine, "one")
+    assert run is not None
+    assert (runner.timely(run, much_later).at, runner.timely(run, much_later).read_at) == (
         CHANGE,
         much_later,
     )

@@ -105,10 +105,10 @@ def test_a_channel_that_fails_is_tried_again_and_delays_no_other(
     alert(platform, "hourly")
     assert list(notify.deliver(engine, channels)) == [channels[0].name]
     assert len(receiver.messages) == 1
-    [(attempt, error, sent)] = platform.rows(
+    [(attempt, error, sent_at)] = platform.rows(
         "SELECT attempt, error, sent_at FROM alert_notices WHERE channel = :name", name=channels[0].name
     )
-    assert (attempt, sent) == (1, None)
+    assert (attempt, sent_at) == (1, None)
     assert "did not take the message" in error
     broken.status = 200
     platform.sql("UPDATE alert_notices SET next_attempt_at = now() WHERE sent_at IS NULL")
@@ -137,8 +137,8 @@ def test_two_runners_tell_it_once(engine: Engine, platform: Platform, receiver: 
         runner.start()
     for runner in runners:
         runner.join()
-    told = "\n".join(message["message"] for message in receiver.messages).splitlines()
-    assert len(told) == len(set(told)) == 20
+    lines = "\n".join(message["message"] for message in receiver.messages).splitlines()
+    assert len(lines) == len(set(lines)) == 20
 
 
 def test_what_was_over_before_anybody_heard_of_it_is_no_news(
@@ -183,8 +183,8 @@ def test_sns_gets_the_message(
     arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     alert(platform, "hourly")
-    found = load_settings(alert_sns_topic_arn=topic, aws_endpoint_url=endpoint)
-    assert notify.deliver(engine, notify.channels(found)) == {}
+    settings = load_settings(alert_sns_topic_arn=topic, aws_endpoint_url=endpoint)
+    assert notify.deliver(engine, notify.channels(settings)) == {}
     [message] = queues.receive_message(QueueUrl=queue)["Messages"]
     body = json.loads(message["Body"])
     assert (body["Subject"], body["Message"]) == (

@@ -17,7 +17,6 @@ from metering.proof.verify import verify
 from tests.support.closed_months import count
 from tests.support.mqtt_broker import Mosquitto, Publisher
 from tests.support.mqtt_daemon import Running, connected
-from tests.support.mqtt_daemon import message_count as counted_messages
 from tests.support.platform import Platform
 from tests.support.until import until
 
@@ -172,7 +171,7 @@ def test_a_daemon_writes_what_each_device_sent_and_goes_on_after_a_restart(
         publisher.send(f"roboticks/{organization}/{project}/leg/state", 3, qos=0, size=1)
         publisher.send(f"roboticks/{organization + 1}/{project}/intruder/state", 2, qos=1, size=1)
         publisher.wait()
-        until(lambda total=total: counted_messages(platform) == total)  # type: ignore[misc]
+        until(lambda total=total: message_count(platform) == total)  # type: ignore[misc]
         running.finish()
     publisher.close()
     columns = "device, mqtt_inbound, mqtt_outbound, mqtt_inbound_bytes, mqtt_outbound_bytes, error"
@@ -192,7 +191,7 @@ def test_nothing_is_written_when_it_is_switched_off(
     until(lambda: connected(platform))
     publisher.send(f"roboticks/{organization}/{project}/arm/state", 5, qos=1, size=7)
     publisher.wait()
-    until(lambda: counted_messages(platform) == 5)
+    until(lambda: message_count(platform) == 5)
     running.finish()
     publisher.close()
     assert platform.scalar("SELECT count(*) FROM device_usage_daily") == 0

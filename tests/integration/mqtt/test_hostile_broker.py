@@ -115,7 +115,7 @@ def topic(platform: Platform) -> bytes:
     return f"roboticks/{organization}/{platform.project(organization)}/robot/state".encode()
 
 
-def counted_of(
+def count_of(
     platform: Platform, configured: Settings, plain: bool, broker: Hostile, messages: int
 ) -> int | None:
     """Run a daemon until it has counted so many; returns what it counted in the end."""
@@ -133,7 +133,7 @@ def test_garbage_ends_a_connection_and_nothing_else(
     scripts = [(GRANTED, [topic], publish(topic) + garbage) for garbage in [*GARBAGE.values(), b""]]
     broker = Hostile(*scripts)
     expected = 2 * len(scripts)
-    assert counted_of(platform, configured, plain, broker, expected) == expected
+    assert count_of(platform, configured, plain, broker, expected) == expected
     assert broker.connections == len(scripts)
     assert platform.rows("SELECT * FROM gaps") == []
 
@@ -142,7 +142,7 @@ def test_a_subscription_that_is_refused_is_tried_again(
     platform: Platform, configured: Settings, topic: bytes, plain: bool
 ) -> None:
     broker = Hostile((REFUSED, [], b""), (GRANTED, [topic], b""))
-    assert counted_of(platform, configured, plain, broker, 1) == 1
+    assert count_of(platform, configured, plain, broker, 1) == 1
 
 
 def test_a_topic_that_is_not_text_is_counted_in_its_place(
@@ -150,6 +150,6 @@ def test_a_topic_that_is_not_text_is_counted_in_its_place(
 ) -> None:
     """A new connection would not help: it would come again on each."""
     broker = Hostile((GRANTED, [b"roboticks/1/1/\xff\xfe", topic], b""))
-    assert counted_of(platform, configured, plain, broker, 2) == 2
+    assert count_of(platform, configured, plain, broker, 2) == 2
     assert platform.rows("SELECT reason, messages FROM unattributed_messages") == [("malformed_topic", 1)]
     assert broker.connections == 1

@@ -45,7 +45,7 @@ def publish(broker: Mosquitto, topic: str, count: int) -> None:
     publisher.close()
 
 
-def counted_under_the_former_default(
+def count_under_the_former_default(
     platform: Platform, settings: Settings, broker: Mosquitto, topic: str
 ) -> None:
     """An installation as it was before client ids were its own, with 700 messages waiting for it."""
@@ -60,7 +60,7 @@ def counted_under_the_former_default(
 def test_an_upgrade_loses_nothing_that_was_queued(
     platform: Platform, settings: Settings, broker: Mosquitto, topic: str
 ) -> None:
-    counted_under_the_former_default(platform, settings, broker, topic)
+    count_under_the_former_default(platform, settings, broker, topic)
     running = Running(settings)
     until(lambda: message_count(platform) == 1000)
     running.finish()
@@ -76,7 +76,7 @@ def test_a_move_counts_each_message_once_while_messages_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(daemon, "STANDBY_POLL", 0.1)
-    counted_under_the_former_default(platform, settings, broker, topic)
+    count_under_the_former_default(platform, settings, broker, topic)
     running = Running(settings)
     until(lambda: connected(platform))
     published, stop = [0], threading.Event()
@@ -132,7 +132,7 @@ def test_a_move_that_cannot_mark_leaves_everything_as_it_was(
     rules.chmod(0o644)
     with Mosquitto(tmp_path, more=f"acl_file {rules}") as broker:
         settings = configured.model_copy(update={"mqtt_url": SecretStr(broker.url)})
-        counted_under_the_former_default(platform, settings, broker, topic)
+        count_under_the_former_default(platform, settings, broker, topic)
         with pytest.raises(MoveFailed, match="fleetmeter-doctor/#"):
             move.run(settings, engine, FORMER, "ada@cli", lambda: datetime.now(UTC))
         assert platform.rows(OPEN) == [(FORMER,)]

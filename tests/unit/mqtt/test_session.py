@@ -36,10 +36,10 @@ def test_a_full_window_that_nobody_acknowledged_is_not_committed_at_once(
     broker.send()
     daemon.read(IDS)
     commit_all(daemon)
-    assert 30 <= sum(database.counted.values()) < DEDUP_HORIZON
+    assert 30 <= sum(database.counts.values()) < DEDUP_HORIZON
     successor = Daemon(database)
     process_until_quiet(broker, successor)
-    assert database.counted == dict.fromkeys(range(IDS), 1)
+    assert database.counts == dict.fromkeys(range(IDS), 1)
 
 
 def test_a_message_that_comes_twice_on_one_connection_counts_once() -> None:
