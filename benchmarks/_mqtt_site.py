@@ -1,4 +1,4 @@
-"""Where the MQTT benchmarks take place: a mosquitto, a database, a blaster, and what CPU costs."""
+"""The site of the MQTT benchmarks: a mosquitto, a database, and consumers of their messages."""
 
 import os
 import shutil
@@ -6,9 +6,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,8 @@ from fleetmeter import environment, schema
 from metering.catalogue.meters import messages_sql
 from metering.config.database import DRIVER
 
-PAYLOAD = bytes(64)
 PROJECTS, DEVICES = 24, 25
 ROOT = "bench"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 CONFIGURATION = """
 user root
@@ -101,63 +98,6 @@ def site(projects: int = PROJECTS) -> Iterator[Site]:
             finally:
                 broker.kill()
                 broker.wait()
-
-
-class Blaster:
-    """A publisher that costs little: packets made beforehand, acknowledgements only counted."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        name = f"blaster-{os.getpid()}-{id(self)}".encode()
-        body = b"\0\4MQTT\4\2\0\0" + len(name).to_bytes(2, "big") + name
-        self._socket.sendall(bytes([0x10, len(body)]) + body)
-        assert self._socket.recv(4)[:1] == b"\x20"
-
-    def send(self, topics: Sequence[bytes], count: int, qos: int, rate: float | None = None) -> None:
-        """`count` messages, cycling through `topics`; returns when the broker has accepted them."""
-        acknowledged = threading.Thread(target=self._drain, args=(4 * count if qos else 0,))
-        acknowledged.start()
-        packets = [_publish(topic, qos) for topic in topics]
-        began, published = time.monotonic(), 0
-        while published < count:
-            size = min(2000 if rate is None else max(1, int(rate / 100)), count - published)
-            self._socket.sendall(
-                b"".join(packets[n % len(packets)] for n in range(published, published + size))
-            )
-            published += size
-            if rate:
-                time.sleep(max(0.0, began + published / rate - time.monotonic()))
-        acknowledged.join()
-        if not qos:
-            self._socket.sendall(b"\xc0\0")
-            assert self._socket.recv(2) == b"\xd0\0"
-
-    def close(self) -> None:
-        self._socket.sendall(b"\xe0\0")
-        self._socket.close()
-
-    def _drain(self, size: int) -> None:
-        while size:
-            size -= len(self._socket.recv(min(size, 65_536)))
-
-
-def _publish(topic: bytes, qos: int) -> bytes:
-    """Return a packet with packet id 1: the broker answers before it reads the next one."""
-    body = len(topic).to_bytes(2, "big") + topic + b"\0\1"[: 2 * qos] + PAYLOAD
-    size = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 | 128, len(body) // 128])
-    return bytes([0x30 | qos << 1]) + size + body
-
-
-def cpu(pid: int) -> float:
-    """Seconds of CPU, user and system, that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextmanager

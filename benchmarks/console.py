@@ -6,16 +6,12 @@ FLEETMETER_BENCH_PROJECTS, _RUNS and _FOLDER choose another size and where the d
 import itertools
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,9 +20,8 @@ from rich.table import Table
 
 from benchmarks import _console_browser as browsing
 from benchmarks import _console_fleet
+from benchmarks._console_server import memory, serving
 from benchmarks._console_session import ConsoleSession
-from console import server
-from metering.config.settings import load_settings
 
 OUT = rich.console.Console(highlight=False, width=120)
 PROJECTS = int(os.environ.get("FLEETMETER_BENCH_PROJECTS", "10000"))
@@ -54,7 +49,7 @@ def main() -> None:
             "FLEETMETER_DATA_DIR": scratch,
             "FLEETMETER_BENCH_STATEMENTS": str(notes),
         }
-        with _serving(variables) as console, _serving({}) as hello:
+        with serving(variables) as console, serving({}) as hello:
             for row in itertools.chain(
                 statements(console, notes),
                 arriving(console, hello),
@@ -180,59 +175,16 @@ def sessions(variables: dict[str, str], first: int = 30, more: int = 100) -> Ite
 
     A server of its own: one that has worked has room that was used before, and would seem to need none.
     """
-    with _serving(variables) as address, ExitStack() as stack:
+    with serving(variables) as address, ExitStack() as stack:
         for number in range(first + more):
             if number == first:
-                before = _memory(address)
+                before = memory(address)
             session = stack.enter_context(closing(ConsoleSession(address)))
             session.show("")
             session.tick()
-        each = (_memory(address) - before) / more
+        each = (memory(address) - before) / more
     yield f"memory of a session, {more} beside {first}", f"{each / 1e6:.2f} MB", "1 MB"
 
 
 def _p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20)[18]
-
-
-_PIDS: dict[str, int] = {}
-
-
-def _memory(address: str) -> int:
-    pages = int(Path(f"/proc/{_PIDS[address]}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-@contextmanager
-def _serving(variables: dict[str, str]) -> Iterator[str]:
-    """The console over a database, or without one the hello page, as `streamlit run` serves it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = server.command(port, load_settings())
-    if variables:
-        command[1 : command.index("run")] = ["-m", "benchmarks._timed"]
-    else:
-        command[command.index("run") + 1] = str(Path(__file__).with_name("_hello.py"))
-    process = subprocess.Popen(
-        command, env=os.environ | variables, stdout=subprocess.DEVNULL, stderr=sys.stderr
-    )
-    address = f"http://127.0.0.1:{port}"
-    _PIDS[address] = process.pid
-    try:
-        _await(f"{address}/_stcore/health", process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _await(address: str, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()  # noqa: S310 - our own server
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the server under test ended")

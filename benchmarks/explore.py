@@ -16,8 +16,9 @@ from sqlalchemy import create_engine, text
 
 from benchmarks import _console_browser as browsing
 from benchmarks import _console_fleet
+from benchmarks._console_server import serving
 from benchmarks._console_session import ConsoleSession
-from benchmarks.console import FOLDER, OUT, PROJECTS, RUNS, Row, _p95, _serving
+from benchmarks.console import FOLDER, OUT, PROJECTS, RUNS, Row, _p95
 
 ROUNDS = int(os.environ.get("FLEETMETER_BENCH_ROUNDS", "2"))
 METERS = ("mqtt_inbound", "mqtt_outbound_bytes", "api_calls", "logs", "data_transfer_bytes")
@@ -45,7 +46,7 @@ def main() -> None:
             "FLEETMETER_DATA_DIR": scratch,
             "FLEETMETER_BENCH_STATEMENTS": f"{scratch}/statements",
         }
-        with _serving(variables) as console, _serving({}) as hello:
+        with serving(variables) as console, serving({}) as hello:
             for row in itertools.chain(arriving(console, hello), changing(console)):
                 OUT.print("  ", *row, style="dim")
                 table.add_row(*row)

@@ -19,7 +19,9 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._mqtt_site import Blaster, Site, consumer, cpu, go, site
+from benchmarks._mqtt_publisher import FastPublisher
+from benchmarks._mqtt_site import Site, consumer, go, site
+from benchmarks._process import cpu
 from collectors.mqtt.reader import DECODER
 
 OUT = Console(highlight=False, width=120)
@@ -160,6 +162,6 @@ def _publish_to(
 
 
 def _publish(where: Site, traffic: str, count: int, qos: int) -> None:
-    blaster = Blaster(where.port)
-    blaster.send(where.topics, count, qos, PACE if traffic.startswith("20k/s") else None)
-    blaster.close()
+    publisher = FastPublisher(where.port)
+    publisher.send(where.topics, count, qos, PACE if traffic.startswith("20k/s") else None)
+    publisher.close()

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from benchmarks._mqtt_site import Blaster, Site, consumer, cpu, go, resident_mb, site
+from benchmarks._mqtt_publisher import FastPublisher
+from benchmarks._mqtt_site import Site, consumer, go, site
+from benchmarks._process import cpu, resident_mb
 
 OUT = Console(highlight=False, width=120)
 MESSAGES = int(os.environ.get("FLEETMETER_BENCH_MESSAGES", "10000000"))
@@ -38,7 +40,7 @@ def freshness() -> list[tuple[str, str, str]]:
         _connect(where, process)
         others = threading.Thread(target=_send, args=(where, where.topics[1:20], 60_000, 0, 1000))
         others.start()
-        probe, seconds = Blaster(where.port), []
+        probe, seconds = FastPublisher(where.port), []
         identifier = int(where.topics[0].split(b"/")[2])
         with where.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             for number in range(1, 101):
@@ -90,10 +92,10 @@ def many_topics() -> list[tuple[str, str, str]]:
     with site() as where, consumer(where, "fast", "bench") as process:
         _connect(where, process)
         prefix = where.topics[0].rpartition(b"/robot-")[0]
-        blaster = Blaster(where.port)
+        publisher = FastPublisher(where.port)
         for start in range(0, 1_000_000, 50_000):
             topics = [prefix + b"/robot-%d/telemetry" % n for n in range(start, start + 50_000)]
-            blaster.send(topics, 50_000, 0)
+            publisher.send(topics, 50_000, 0)
         where.await_counted(1_000_000)
         used = resident_mb(process.pid)
     return [("memory after a million distinct topics", f"{used:.0f} MB", "150 MB")]
@@ -130,6 +132,6 @@ def _connect(where: Site, process: object) -> None:
 
 
 def _send(where: Site, topics: list[bytes], count: int, qos: int, rate: float | None = None) -> None:
-    blaster = Blaster(where.port)
-    blaster.send(topics, count, qos, rate)
-    blaster.close()
+    publisher = FastPublisher(where.port)
+    publisher.send(topics, count, qos, rate)
+    publisher.close()

@@ -5,28 +5,24 @@ without a transaction open, and marked; a runner killed in between leads to a se
 to none. Nothing here touches a job, so that no channel can hold one up.
 """
 
-import hashlib
-import logging
-import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import apprise
 import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from collectors.aws import sns
+from jobs import alert_channels
+from jobs.alert_channels import Channel
 from metering import backoff
 from metering.alerts import alerts, titles
 from metering.config.settings import Settings
 from metering.db import clock
 from metering.db.engine import describe_error
 from metering.db.transactions import transaction
-from metering.errors import DeliveryFailed, FleetmeterError, SettingsError
+from metering.errors import DeliveryFailed, FleetmeterError
 from metering.pricing import plans
 
 LOOK = 30  # seconds between two looks at what is wrong
@@ -35,8 +31,6 @@ NAMED = 20
 EVENTS = ("opened", "escalated", "resolved")
 
 log = structlog.get_logger()
-# Its own log would print addresses, and they hold passwords.
-logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 # An escalation is news only after the opening was told; a later one takes the place of one that still waits.
 ENQUEUE = text("""
@@ -89,26 +83,9 @@ FAILED = text("""
     WHERE channel = :channel AND sent_at IS NULL AND alert_id = ANY(:ids)""")
 
 
-@dataclass(frozen=True)
-class Channel:
-    """Where messages go. `name` is stored and shown: the kind and a digest, nothing of the secret."""
-
-    name: str
-    send: Callable[[str, str], None]
-
-
-def channels(settings: Settings) -> list[Channel]:
-    """Return the configured channels. Raises SettingsError for an address of an unknown service."""
-    configured = [_apprise(place, address) for place, address in enumerate(_addresses(settings), 1)]
-    if settings.alert_sns_topic_arn:
-        arn = settings.alert_sns_topic_arn
-        configured.append(Channel(_name("sns", arn), lambda *message: sns.publish(settings, arn, *message)))
-    return configured
-
-
 def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Check what is wrong and tell the channels, until `stop`."""
-    configured = channels(settings)
+    configured = alert_channels.configured(settings)
     while not stop.is_set():
         try:
             look(settings, engine, _agreed(settings, engine))
@@ -188,32 +165,3 @@ def message(notices: Sequence[Any]) -> tuple[str, str]:
 def _line(notice: Any) -> str:
     states = {"resolved": "resolved", "escalated": f"escalated, {notice['severity']}"}
     return f"[{states.get(notice['event'], notice['severity'])}] {titles.title(notice, names=False)}"
-
-
-def _addresses(settings: Settings) -> list[str]:
-    return settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
-
-
-def _apprise(place: int, address: str) -> Channel:
-    target = apprise.Apprise.instantiate(address, suppress_exceptions=True)
-    scheme = re.match(r"[a-zA-Z0-9]*", address)
-    kind = scheme[0] if scheme else ""
-    if target is None:
-        raise SettingsError(
-            f"FLEETMETER_ALERT_URLS: address {place} ({kind}:…) is none that apprise knows; takes "
-            "addresses like mailtos://…, slack://…, json://…, separated by spaces"
-        )
-
-    def send(title: str, body: str) -> None:
-        try:
-            is_accepted = target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
-        except Exception as error:  # what a plugin of apprise raises ends no runner
-            raise DeliveryFailed(f"{kind} failed: {type(error).__name__}") from error
-        if not is_accepted:
-            raise DeliveryFailed(f"{kind} did not take the message; check its address and the network")
-
-    return Channel(_name(kind, address), send)
-
-
-def _name(kind: str, address: str) -> str:
-    return f"{kind}:{hashlib.sha256(address.encode()).hexdigest()[:8]}"

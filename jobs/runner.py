@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from jobs import due, notify
+from jobs import alert_channels, due, notify
 from jobs.listener import Listener
 from jobs.registry import TASKS
 from jobs.state import RunnerState
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
     """Work until `stop`; wait, and log it once, while the database is away."""
-    notify.channels(settings)  # refuses a wrong address before any work
+    alert_channels.configured(settings)  # refuses a wrong address before any work
     state = RunnerState()
     with serving(state, settings, settings.runner_metrics_port):
         _run(settings, engine, stop, state)

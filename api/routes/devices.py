@@ -10,7 +10,8 @@ from api import answers
 from api.access import Access, read
 from api.parameters import OnDay, ProjectId
 from api.requests import ApiRoute
-from api.schemas import DeviceShape, listing
+from api.schemas import listing
+from api.usage_schemas import DeviceShape
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
 from metering.ledger import devices

@@ -23,7 +23,8 @@ from api.parameters import (
     ToInstant,
 )
 from api.requests import ApiRoute
-from api.schemas import DayShape, HourShape, MonthShape, listing
+from api.schemas import listing
+from api.usage_schemas import DayShape, HourShape, MonthShape
 from metering.catalogue import projects, unknowns
 from metering.catalogue.meters import COUNTER_NAMES, GAUGE_NAMES
 from metering.catalogue.periods import Day, Month

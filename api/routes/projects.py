@@ -13,7 +13,8 @@ from api.access import Access, read
 from api.parameters import PAGE, Cursor, Limit, OfOrganization, ProjectId
 from api.quick import Query as Quick
 from api.requests import ApiRoute
-from api.schemas import LiveProjectShape, ProjectShape, listing
+from api.schemas import listing
+from api.usage_schemas import LiveProjectShape, ProjectShape
 from metering.catalogue import platform, unknowns
 from metering.catalogue.meters import COUNTER_NAMES, GAUGES
 from metering.catalogue.sources import SOURCE_NAMES

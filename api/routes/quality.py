@@ -13,7 +13,8 @@ from api.access import Access, read
 from api.pages import Rows
 from api.parameters import PAGE, Cursor, FromDay, Limit, OfProject, PathDay, ProjectId, ToDay
 from api.requests import ApiRoute
-from api.schemas import CoverageCell, MissingShape, listing
+from api.schemas import listing
+from api.usage_schemas import CoverageCell, MissingShape
 from metering.catalogue import projects
 from metering.catalogue.periods import Day
 from metering.days import coverage_hours, expected_days

@@ -1,25 +1,22 @@
 """Runs of jobs: the latest, asking for one, cancelling and repeating one."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import answers, cursors, pages
+from api import answers, cursors, pages, run_requests
 from api.access import Access, read, require_role, visible, write
 from api.pages import Rows
-from api.parameters import DATE, LARGEST_ID, PAGE, Cursor, Id, Limit, OfProject, RunId
+from api.parameters import LARGEST_ID, PAGE, Cursor, Limit, OfProject, RunId
 from api.problems import Problem
 from api.requests import ApiRoute
 from api.schemas import RunShape, listing
 from jobs import queue
 from metering.catalogue import projects
-from metering.catalogue.periods import parse_instant
-from metering.db import audit_log, clock
+from metering.db import audit_log
 from metering.db.callers import Caller
 
 router = APIRouter(tags=["Runs"], route_class=ApiRoute)
@@ -34,39 +31,15 @@ LIST = text(f"""
         AND (CAST(:job AS text) IS NULL OR job = :job)
         AND (CAST(:state AS text) IS NULL OR state = :state)
     ORDER BY id DESC LIMIT :most""")
-JOBS = "|".join(queue.BY_NAME)
 STATES = "queued|running|succeeded|failed|cancelled|dead"
 Body = dict[str, Any]
-
-
-class NewRun(BaseModel):
-    """A request for a job; what it works on follows from `at`."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"job": "daily", "at": "2026-11-24T00:05:00Z", "dry_run": True}]},
-    )
-
-    job: Annotated[str, Field(pattern=f"^(?:{JOBS})$", description=f"One of {JOBS.replace('|', ', ')}.")]
-    at: Annotated[
-        str | None,
-        Field(max_length=40, description="Taken as now.", json_schema_extra={"format": "date-time"}),
-    ] = None
-    project_id: Id | None = None
-    dry_run: Annotated[bool, Field(strict=True)] = False
-    first: Annotated[
-        str | None, Field(alias="from", pattern=DATE, description="For backfill: the first day.")
-    ] = None
-    last: Annotated[
-        str | None, Field(alias="to", pattern=DATE, description="For backfill: the last day.")
-    ] = None
 
 
 @router.get("/runs", response_model=listing(RunShape), summary="The latest runs")
 def runs(
     request: Request,
     project_id: OfProject = None,
-    job: Annotated[str | None, Query(pattern=f"^(?:{JOBS})$")] = None,
+    job: Annotated[str | None, Query(pattern=f"^(?:{run_requests.JOBS})$")] = None,
     state: Annotated[str | None, Query(pattern=f"^(?:{STATES})$")] = None,
     limit: Limit = PAGE,
     cursor: Cursor = None,
@@ -91,13 +64,13 @@ def run(request: Request, run_id: RunId) -> Response:
 
 
 @router.post("/runs", status_code=202, response_model=RunShape, summary="Ask for a run")
-def ask(request: Request, body: NewRun) -> Response:
+def ask(request: Request, body: run_requests.NewRun) -> Response:
     """Queue a job for a runner; while the same run waits or works, the answer is that one."""
-    _refuse_range(body)
+    run_requests.refuse_range(body)
 
     def effect(access: Access) -> Response:
-        _may_ask(access, body)
-        run_id = queue.enqueue(access.connection, _request(access, body))
+        run_requests.require_permission(access, body)
+        run_id = queue.enqueue(access.connection, run_requests.request(access, body))
         row = _of(access, run_id)
         if row["requested_by"] == access.caller.name and row["state"] == "queued":
             action = "preview" if body.dry_run else "request"
@@ -137,41 +110,6 @@ def retry(request: Request, run_id: RunId) -> Response:
         return _accepted(access, row)
 
     return write(request, effect, "operator")
-
-
-def _refuse_range(body: NewRun) -> None:
-    """Raise Problem 422 for days of a job that takes none, and for a backfill without both."""
-    range_days = [day for day in (body.first, body.last) if day is not None]
-    if body.job == "backfill" and len(range_days) < 2:
-        raise Problem(422, "a backfill takes `from` and `to`, its first and last day", "period-error")
-    if body.job != "backfill" and range_days:
-        raise Problem(422, f"`from` and `to` are for backfill; what {body.job} works on follows from `at`")
-
-
-def _may_ask(access: Access, body: NewRun) -> None:
-    """Refuse what the token's organization does not own. Raises Problem 403, UnknownProject."""
-    project_id = body.project_id
-    if project_id is not None:
-        visible(access, lambda: projects.require(access.connection, project_id))
-    elif access.caller.organization_id is not None:
-        raise Problem(403, "a token of an organization asks for runs of its own projects: name `project_id`")
-
-
-def _request(access: Access, body: NewRun) -> Any:
-    clock.require(access.connection, access.at, access.server.settings.clock_tolerance)
-    at = access.at if body.at is None else _past(body.at, access.at)
-    arguments = {"from": body.first, "to": body.last} if body.job == "backfill" else {}
-    name, dry_run = access.caller.name, body.dry_run
-    run_request = queue.request(body.job, at, "api", name, body.project_id, dry_run, arguments)
-    queue.find(body.job).check(access.connection, run_request)
-    return run_request
-
-
-def _past(written: str, now: datetime) -> datetime:
-    at = parse_instant(written)
-    if at > now:
-        raise Problem(422, f"`at` is in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}", "period-error")
-    return at
 
 
 def _find(access: Access, run_id: int) -> Body:

@@ -4,9 +4,10 @@ from collections import deque
 from typing import NamedTuple
 
 from collectors.mqtt.codec import Publish
-from collectors.mqtt.counters import QOS0, QOS1, TopicCounters, Totals, merge
+from collectors.mqtt.counters import TopicCounters
 from collectors.mqtt.session import Cut, Session
 from collectors.mqtt.topics import Topics
+from collectors.mqtt.totals import QOS0, QOS1, Totals, merge
 
 
 class Batch(NamedTuple):

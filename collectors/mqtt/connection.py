@@ -1,10 +1,4 @@
-"""One connection to the broker, on paho: the only module that knows paho's private parts.
-
-paho does CONNECT, TLS, authentication, keepalive, SUBSCRIBE and every packet but PUBLISH. Private
-names used here, pinned by the version range in pyproject.toml and by tests/unit/mqtt/test_connection.py:
-`_in_packet`, `_packet_handle`, `_packet_queue`, `_loop_rc_handle`, `_send_pingreq`,
-`_handle_pingresp`, `_ping_t`, `_last_msg_out`, `_last_bytes_received`, and a message's `_topic`.
-"""
+"""One connection to the broker: paho does CONNECT, TLS, authentication, keepalive and SUBSCRIBE."""
 
 import socket
 import time
@@ -13,44 +7,19 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from collectors.mqtt.codec import Malformed, Publish
 from collectors.mqtt.endpoint import Endpoint
+from collectors.mqtt.paho_client import KEEPALIVE, PahoClient, topic_of
 from collectors.mqtt.session import RECEIVE_MAXIMUM
 from collectors.mqtt.tls import TlsStream
 
-KEEPALIVE = 30  # seconds
 NEVER = 0xFFFFFFFF  # MQTT 5 session expiry: the broker keeps the session for good
 CLOSED = 128  # paho's reason for a connection that the other side has closed
 UNSUPPORTED_VERSION = 132  # MQTT 5 reason code; paho maps 3.1.1's code 1 to it
-
-
-class _Client(paho.Client):
-    """paho's client, telling which PINGREQ a PINGRESP answers."""
-
-    def __init__(self, connection: "BrokerConnection", client_id: str, v5: bool) -> None:
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if v5 else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        self._connection = connection
-
-    def _send_pingreq(self) -> MQTTErrorCode:
-        self._connection.pings.append(self._connection.acks_sent)
-        return super()._send_pingreq()
-
-    def _handle_pingresp(self) -> MQTTErrorCode:
-        if self._connection.pings:
-            self._connection.on_confirmed(self._connection.pings.popleft())
-        return super()._handle_pingresp()
 
 
 class BrokerConnection:
@@ -76,9 +45,9 @@ class BrokerConnection:
         """
         self.v5 = v5
         self._on_connected = on_connected
-        self.on_confirmed = on_confirmed
-        self.pings: deque[int] = deque()
-        self.acks_sent = 0
+        self._on_confirmed = on_confirmed
+        self._pings: deque[int] = deque()  # of each PINGREQ without an answer: PUBACKs sent before it
+        self._acks_sent = 0
         self.session_present: bool | None = None
         self.failure: str | None = None
         self.retry_with_v311 = False
@@ -86,7 +55,7 @@ class BrokerConnection:
         self.unsubscribed = False
         self.connected_at = 0.0  # monotonic seconds, of the broker's CONNACK
         self.ended_by_broker = False
-        self._client = _Client(self, broker.client_id, v5)
+        self._client = PahoClient(broker.client_id, v5, self._on_ping, self._on_pong)
         self._client.username_pw_set(broker.username, broker.password)
         if broker.tls:
             self._client.tls_set_context(broker.tls)
@@ -149,41 +118,22 @@ class BrokerConnection:
         """Send these PUBACKs, and a PINGREQ whose answer confirms them."""
         if not self.alive:
             return
-        self._client._packet_queue(0x40, pubacks, 0, 0)
-        self.acks_sent += count
+        self._client.send_pubacks(pubacks)
+        self._acks_sent += count
         if self.alive:
-            self._client._send_pingreq()
+            self._client.send_ping()
 
     def note_received(self) -> None:
         """Restart the keepalive: bytes were read without paho."""
-        self._client._last_bytes_received = time.monotonic()
+        self._client.note_received()
 
     def keep_alive_while_paused(self) -> None:
         """Ping while nothing is read, and expect no answers: they wait behind unread messages."""
-        self.note_received()
-        if time.monotonic() - self._client._last_msg_out > KEEPALIVE / 2:
-            self._client._send_pingreq()
-            self._client._ping_t = 0.0
-            self._client._last_msg_out = time.monotonic()
+        self._client.keep_alive_while_paused()
 
     def handle_packet(self, header: int, body: bytes) -> None:
         """Let paho handle a packet that is not a PUBLISH. Raises Malformed."""
-        self._client._in_packet = {
-            "command": header,
-            "have_remaining": 1,
-            "remaining_count": [],
-            "remaining_mult": 1,
-            "remaining_length": len(body),
-            "packet": bytearray(body),
-            "to_process": 0,
-            "pos": 0,
-        }
-        try:
-            code = self._client._packet_handle()
-        except Exception as error:  # paho raises a dozen kinds for bytes that make no sense
-            raise Malformed(f"packet type {header >> 4}: {error}") from error
-        if code:
-            self._client._loop_rc_handle(code)
+        self._client.handle_packet(header, body)
         self._disconnect_if_failed()
 
     def read_with_paho(self, publish: Callable[[Publish], None]) -> None:
@@ -193,7 +143,7 @@ class BrokerConnection:
             if self.session_present is None or message.qos > 1 or (message.qos and not message.mid):
                 raise Malformed("a PUBLISH before CONNACK, at QoS 2, or with packet id 0")
             packet_id = message.mid.to_bytes(2, "big") if message.qos else b""
-            publish(Publish(message._topic, packet_id, message.dup, message.retain, len(message.payload)))
+            publish(Publish(topic_of(message), packet_id, message.dup, message.retain, len(message.payload)))
 
         self._client.on_message = on_message
         try:
@@ -215,12 +165,19 @@ class BrokerConnection:
             self.ended_by_broker = by_broker
             self.retry_with_v311 = self.session_present is None
             self.failure = reason
-        self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+        self._client.end()
 
     def close(self) -> None:
         """Disconnect; the broker keeps the session."""
         self._client.disconnect()
         self.failure = self.failure or "closed"
+
+    def _on_ping(self) -> None:
+        self._pings.append(self._acks_sent)
+
+    def _on_pong(self) -> None:
+        if self._pings:
+            self._on_confirmed(self._pings.popleft())
 
     def _on_connect(
         self, _client: Any, _data: Any, flags: Any, reason: Any, properties: Properties | None

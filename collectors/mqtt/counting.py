@@ -10,16 +10,17 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.mqtt.buffer import Buffer
+from collectors.mqtt.claims import Fenced
 from collectors.mqtt.connection import BrokerConnection
-from collectors.mqtt.counters import merge
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.loop import Loop
 from collectors.mqtt.reader import DECODER, FastReader, PlainReader
 from collectors.mqtt.session import Session
 from collectors.mqtt.state import CounterState
-from collectors.mqtt.store import Fenced, Store
+from collectors.mqtt.store import Store
 from collectors.mqtt.takeover import TakeoverDetector
 from collectors.mqtt.topics import Topics
+from collectors.mqtt.totals import merge
 from collectors.mqtt.writer import HostClock
 from metering import backoff
 from metering.config.settings import Settings
@@ -161,7 +162,9 @@ class Counting:
         self, connection: BrokerConnection | None, session_present: bool, gap: bool
     ) -> None:
         """Subscribe: messages of a new session may come once its start is committed."""
-        LOG.info("connected", broker=self._broker.name, session="present" if session_present else "new")
+        LOG.info(
+            "broker.connected", broker=self._broker.name, session="present" if session_present else "new"
+        )
         if gap:
             self._state.gaps += 1
             LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")

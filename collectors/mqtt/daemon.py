@@ -15,13 +15,13 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors.mqtt import admission, client_ids, endpoint
-from collectors.mqtt import store as stores
+from collectors.mqtt import admission, claims, client_ids, endpoint
 from collectors.mqtt.admission import Admission
+from collectors.mqtt.claims import Claim, Clock
 from collectors.mqtt.counting import STOPPED, Counting
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.state import CounterState
-from collectors.mqtt.store import Claim, Clock, Store
+from collectors.mqtt.store import Store
 from collectors.mqtt.writer import HostClock
 from metering import backoff
 from metering.config.settings import Settings
@@ -136,7 +136,7 @@ class Daemon:
     def _claim(self, broker: Endpoint, session_present: bool, stop: threading.Event) -> Claim | None:
         clock = Clock(self._clock(), self._settings.clock_tolerance)
         group = self._settings.mqtt_shared_group
-        claimed = self._retry(lambda: stores.claim(self._engine, broker, group, session_present, clock), stop)
+        claimed = self._retry(lambda: claims.claim(self._engine, broker, group, session_present, clock), stop)
         if claimed is None:
             return None
         claim, lost = claimed
@@ -151,7 +151,7 @@ class Daemon:
         LOG.info("standing by", client_id=former.client_id)
         last_seen, changed_at = None, time.monotonic()
         while not stop.wait(STANDBY_POLL):
-            owner = self._retry(lambda: stores.owner(self._engine, former.client_id), stop)
+            owner = self._retry(lambda: claims.owner(self._engine, former.client_id), stop)
             if owner is None or owner.has_left or self._retry(self._client_id, stop) != former.client_id:
                 return
             # Compared with itself, not with a clock: the owner's host may have another time.

@@ -15,7 +15,7 @@ from heapq import nlargest
 from operator import itemgetter
 
 from collectors.mqtt.codec import Counters
-from collectors.mqtt.counters import NO_DEVICE, QOS0, QOS1, ProjectCounters, ProjectKey
+from collectors.mqtt.totals import NO_DEVICE, QOS0, QOS1, ProjectCounters, ProjectKey
 
 Cells = tuple[Counters | None, Counters | None]  # of a device: inbound, outbound
 _Key = tuple[date, ProjectKey]

@@ -19,15 +19,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from collectors.mqtt import admission, cleanup, client_ids, codec, endpoint
-from collectors.mqtt import store as stores
+from collectors.mqtt import admission, claims, cleanup, client_ids, codec, endpoint
 from collectors.mqtt.buffer import Buffer
+from collectors.mqtt.claims import Clock
 from collectors.mqtt.codec import Publish
 from collectors.mqtt.connection import BrokerConnection
 from collectors.mqtt.diagnostics.probe_client import ConnectionRefused, ProbeClient
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.session import CUT, Session
-from collectors.mqtt.store import Clock, Store
+from collectors.mqtt.store import Store
 from collectors.mqtt.topics import Topics
 from metering.config.settings import Settings
 from metering.db import clock as clocks
@@ -54,7 +54,7 @@ def run(settings: Settings, engine: Engine, old_id: str, actor: str, now: Callab
     if answer.session_present is None:
         raise MoveFailed(f"{old.name} does not let us in as {old_id}: {answer.reason}")
     clock = Clock(now(), settings.clock_tolerance)
-    claim, _ = stores.claim(engine, old, member.shared_group, answer.session_present, clock)
+    claim, _ = claims.claim(engine, old, member.shared_group, answer.session_present, clock)
     cleanup.remove_session(settings, new_id)  # of an earlier attempt
     move = _Move(settings, Store(engine, claim), old, new, member.shared_group, answer.v5, now)
     try:
@@ -65,10 +65,10 @@ def run(settings: Settings, engine: Engine, old_id: str, actor: str, now: Callab
     except BaseException:
         move.close()
         cleanup.remove_session(settings, new_id)
-        stores.remove_worker(engine, old_id)
+        claims.remove_worker(engine, old_id)
         raise
     move.close()
-    stores.remove_worker(engine, old_id)
+    claims.remove_worker(engine, old_id)
     cleanup.remove_session(settings, old_id)
     return new_id
 

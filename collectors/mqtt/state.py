@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from collectors.mqtt.counters import QOS0, QOS1, Totals
+from collectors.mqtt.totals import QOS0, QOS1, Totals
 
 HUNG_SECONDS = 120.0  # without a turn of a thread: longer than any pause between two attempts
 

@@ -14,9 +14,10 @@ import structlog
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from collectors.mqtt.buffer import Batch
+from collectors.mqtt.claims import Clock
 from collectors.mqtt.device_writer import DeviceWriter
 from collectors.mqtt.state import CounterState
-from collectors.mqtt.store import Clock, Store
+from collectors.mqtt.store import Store
 from metering import backoff
 from metering.catalogue.periods import Month
 from metering.db.engine import error_line

@@ -97,9 +97,9 @@ def set_thresholds(
 @app.command("test")
 def test() -> None:
     """Send a message to every channel; exit 1 if one does not take it."""
-    from jobs import notify  # noqa: PLC0415 - boto3 is slow to import
+    from jobs import alert_channels  # noqa: PLC0415 - boto3 is slow to import
 
-    channels = notify.channels(environment.load())
+    channels = alert_channels.configured(environment.load())
     failed = False
     for channel in channels:
         try:

@@ -9,55 +9,25 @@ import os
 import random
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from rich.table import Table
 from sqlalchemy import URL, create_engine, text
 
 from collectors.mqtt.endpoint import Endpoint
-from fleetmeter.cli import terminal
-from fleetmeter.drill import setup
+from fleetmeter.drill import publisher, setup
 from fleetmeter.drill.fault_proxy import LOOPBACK, FaultProxy
 from fleetmeter.drill.members import Member
+from fleetmeter.drill.publisher import Publisher
+from fleetmeter.drill.result import DrillResult
 from metering.catalogue.meters import messages_sql
 from metering.config.settings import Settings
 from metering.errors import FleetmeterError
 
-OUT = terminal.stdout()
 PER_TURN = 100  # messages between two looks at the clock
-MAX_UNCONFIRMED = 5_000
 FIRST_MESSAGE_TIMEOUT = 20.0  # seconds that the first message gets
 COUNT_TIMEOUT = 60.0  # seconds that counting gets after the last fault
 APPLICATION = "fleetmeter counter"
-LOST = (
-    "Messages that the broker had accepted never came. It may drop what waits for a client that is away "
-    "(mosquitto: max_queued_messages, 1000 by default); deploy/mosquitto.conf has what it needs."
-)
-TWICE = (
-    "Messages came twice. A broker that sends again under new packet ids cannot be counted exactly; "
-    "collectors/mqtt/session.py says what exactness rests on."
-)
-
-
-@dataclass
-class DrillResult:
-    """Messages the broker accepted, messages counted, and what was done to the daemons meanwhile."""
-
-    seed: int
-    daemons: int = 1
-    published: int = 0
-    counted: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def difference(self) -> int:
-        """Return messages counted less messages published."""
-        return self.counted - self.published
 
 
 def run(settings: Settings, minutes: float, seed: int, daemons: int = 1) -> int:
@@ -71,19 +41,8 @@ def run(settings: Settings, minutes: float, seed: int, daemons: int = 1) -> int:
         setup.database(settings) as database,
     ):
         result = exercise(database, broker, minutes * 60, seed, daemons)
-    show(result)
-    if result.difference:
-        OUT.print(LOST if result.difference < 0 else TWICE)
+    result.show()
     return 0 if result.difference == 0 else 1
-
-
-def show(result: DrillResult) -> None:
-    """Print the figures as a table."""
-    table = Table("seed", "daemons", "faults", "published", "counted", "difference")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.faults.items()))
-    figures = (result.published, result.counted, result.difference)
-    table.add_row(str(result.seed), str(result.daemons), kinds, *(f"{figure:,}" for figure in figures))
-    OUT.print(table)
 
 
 def exercise(database: URL, broker: Endpoint, seconds: float, seed: int, daemons: int = 1) -> DrillResult:
@@ -116,9 +75,7 @@ class _Drill:
         names = [f"{self._name}-{number}" for number in range(1, daemons + 1)]
         self._members = [Member(name, environment, self._log) for name in names]
         self._await_subscriptions()
-        self._publisher = self._client(self._name + "-publisher")
-        self._publisher.loop_start()
-        self._unconfirmed: list[paho.MQTTMessageInfo] = []
+        self._publisher = Publisher(broker, self._name + "-publisher")
         self._try_one()
 
     def break_things(self, seconds: float) -> None:
@@ -164,26 +121,23 @@ class _Drill:
         """Wait, without more faults, until everything that the broker accepted is counted."""
         for member in self._members:
             member.come_back()
-        self._await_acceptance()
+        self._publisher.await_acceptance()
         until = time.monotonic() + COUNT_TIMEOUT
-        while self._count() < self._result.published and time.monotonic() < until:
+        while self._count() < self._publisher.published and time.monotonic() < until:
             self._revive()
             time.sleep(0.5)
         time.sleep(2)  # whatever is counted twice comes now
-        self._result.counted = self._count()
+        self._result.published, self._result.counted = self._publisher.published, self._count()
         return self._result
 
     def close(self) -> None:
         """Stop everything and have the broker forget the session."""
         for member in self._members:
             member.close()
-        self._publisher.loop_stop()
+        self._publisher.close()
         for member in self._members:
             with contextlib.suppress(OSError):
-                client = self._client(member.client_id)
-                client.loop_start()
-                client.disconnect()
-                client.loop_stop()
+                publisher.forget_session(self._broker, member.client_id)
         self._proxy.close()
         self._engine.dispose()
         self._log.close()
@@ -191,9 +145,8 @@ class _Drill:
     def _try_one(self) -> None:
         """Refuse a broker whose access list drops these topics: it would do so silently."""
         topic = f"{self._root}/{self._topics[0]}"
-        self._unconfirmed.append(self._publisher.publish(topic, b"", qos=1))
-        self._result.published = 1
-        self._await_acceptance()
+        self._publisher.publish(topic, b"", 1)
+        self._publisher.await_acceptance()
         until = time.monotonic() + FIRST_MESSAGE_TIMEOUT
         while self._count() < 1:
             if time.monotonic() > until:
@@ -208,19 +161,9 @@ class _Drill:
         for _ in range(PER_TURN):
             topic = f"{self._root}/{self._random.choice(self._topics)}"
             payload = bytes(self._random.randrange(100))
-            info = self._publisher.publish(topic, payload, qos=self._random.choice((1, 1, 1, 2)))
-            self._unconfirmed.append(info)
-        self._result.published += PER_TURN
+            self._publisher.publish(topic, payload, self._random.choice((1, 1, 1, 2)))
         time.sleep(PER_TURN / 5_000)
-        if len(self._unconfirmed) > MAX_UNCONFIRMED:
-            self._await_acceptance()
-
-    def _await_acceptance(self) -> None:
-        for info in self._unconfirmed:
-            info.wait_for_publish(30)
-            if not info.is_published():
-                raise FleetmeterError("the broker stopped accepting messages; the drill proves nothing")
-        self._unconfirmed.clear()
+        self._publisher.limit_unconfirmed()
 
     def _count(self) -> int:
         query = text(f"""SELECT coalesce((SELECT sum({messages_sql()}) FROM usage_hourly), 0)
@@ -245,15 +188,6 @@ class _Drill:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
         raise FleetmeterError(f"the counter does not reach the broker; its last line: {lines[-1]}")
-
-    def _client(self, client_id: str) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
-        client.max_inflight_messages_set(1000)
-        client.username_pw_set(self._broker.username, self._broker.password)
-        if self._broker.tls:
-            client.tls_set_context(self._broker.tls)
-        client.connect(self._broker.host, self._broker.port)
-        return client
 
 
 def _login(broker: Endpoint) -> str:

@@ -27,7 +27,7 @@ def test_nothing_is_lost_or_counted_twice(empty_url: URL, tmp_path: Path, seed: 
         result = drill.exercise(
             empty_url, endpoint.from_settings(Settings(mqtt_url=SecretStr(broker.url))), SECONDS, seed
         )
-    drill.show(result)
+    result.show()
     assert result.published > 1000
     assert len(result.faults) >= 4
     assert result.difference == 0
@@ -42,7 +42,7 @@ def test_a_shared_group_whose_members_leave_and_come_back(
     with Mosquitto(tmp_path, window=65_534) as broker:
         to = endpoint.from_settings(Settings(mqtt_url=SecretStr(broker.url)))
         result = drill.exercise(empty_url, to, SECONDS, seed=10 + daemons, daemons=daemons)
-    drill.show(result)
+    result.show()
     assert result.published > 1000
     assert result.faults["leave"] > 0
     assert result.difference == 0
@@ -71,7 +71,7 @@ def test_on_a_broker_of_ones_own_with_tls_and_a_password(empty_url: URL, tmp_pat
         url = f"mqtts://counter:p%40ss%3A%2Fword@localhost:{broker.port}"
         to = endpoint.from_settings(Settings(mqtt_url=SecretStr(url), mqtt_ca_file=cert))
         result = drill.exercise(empty_url, to, SECONDS / 2, seed=4)
-    drill.show(result)
+    result.show()
     assert result.published > 1000
     assert result.difference == 0
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from collectors.mqtt import session as protocol
 from collectors.mqtt.buffer import Batch, Buffer
 from collectors.mqtt.codec import Publish
-from collectors.mqtt.counters import merge
 from collectors.mqtt.session import Session
 from collectors.mqtt.topics import Topics
+from collectors.mqtt.totals import merge
 
 CUT = 10  # ids; well below the reach, as in the daemon
 

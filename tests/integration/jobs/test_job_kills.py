@@ -221,13 +221,13 @@ def test_a_frozen_runner_holds_up_nobody_and_its_late_writes_do_not_land(
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
-        frozen = [name for (name,) in platform.rows("SELECT worker FROM job_runs WHERE state = 'running'")]
+        names = [name for (name,) in platform.rows("SELECT worker FROM job_runs WHERE state = 'running'")]
         while remaining_runs(platform):
             # Its lease is spent, and only its own: the others are slow at most.
             platform.sql(
                 """UPDATE job_runs SET heartbeat_at = heartbeat_at - interval '1 minute'
                 WHERE state = 'running' AND worker = ANY(:held)""",
-                held=frozen,
+                held=names,
             )
             worker(url).join(60)
             assert time.monotonic() - started < 150, "the frozen one holds up the others"

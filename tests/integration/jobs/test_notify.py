@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from jobs import notify
+from jobs import alert_channels, notify
 from metering.config.settings import Settings, load_settings
 from metering.errors import SettingsError
 from tests.support.platform import Platform
@@ -54,8 +54,8 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.shutdown()
 
 
-def to(*receivers: Receiver) -> list[notify.Channel]:
-    return notify.channels(load_settings(alert_urls=" ".join(one.address for one in receivers)))
+def to(*receivers: Receiver) -> list[alert_channels.Channel]:
+    return alert_channels.configured(load_settings(alert_urls=" ".join(one.address for one in receivers)))
 
 
 def alert(platform: Platform, subject: str, severity: str = "warning") -> None:
@@ -158,7 +158,7 @@ def test_a_wrong_address_is_refused_by_its_place_and_without_its_secret(
     configured: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        notify.channels(load_settings(alert_urls="json://ok nothing://me:secret@somewhere"))
+        alert_channels.configured(load_settings(alert_urls="json://ok nothing://me:secret@somewhere"))
     assert "FLEETMETER_ALERT_URLS: address 2" in str(refused.value)
     assert "secret" not in str(refused.value) + "".join(capfd.readouterr())
 
@@ -184,7 +184,7 @@ def test_sns_gets_the_message(
     topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     alert(platform, "hourly")
     settings = load_settings(alert_sns_topic_arn=topic, aws_endpoint_url=endpoint)
-    assert notify.deliver(engine, notify.channels(settings)) == {}
+    assert notify.deliver(engine, alert_channels.configured(settings)) == {}
     [message] = queues.receive_message(QueueUrl=queue)["Messages"]
     body = json.loads(message["Body"])
     assert (body["Subject"], body["Message"]) == (

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from collectors.mqtt import counters, daemon, reader
-from collectors.mqtt.counters import Totals
 from collectors.mqtt.store import Store
+from collectors.mqtt.totals import Totals
 from metering.config.settings import Settings
 from metering.errors import DatabaseUnavailable
 from tests.support.mqtt_broker import Mosquitto, Publisher

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from collectors.mqtt import store as stores
+from collectors.mqtt import claims
 from collectors.mqtt.buffer import Batch
-from collectors.mqtt.counters import ProjectCounters, Totals
+from collectors.mqtt.claims import Claim, Clock, Fenced
 from collectors.mqtt.endpoint import Endpoint
 from collectors.mqtt.session import Cut
-from collectors.mqtt.store import Claim, Clock, Fenced, Store
+from collectors.mqtt.store import Store
+from collectors.mqtt.totals import ProjectCounters, Totals
 from collectors.mqtt.writer import Writer
 from metering.errors import DatabaseUnavailable
 from tests.support.platform import Platform
@@ -40,7 +41,7 @@ def now() -> Clock:
 
 
 def claim(engine: Engine, session_present: bool = True) -> Claim:
-    return stores.claim(engine, BROKER, None, session_present, now())[0]
+    return claims.claim(engine, BROKER, None, session_present, now())[0]
 
 
 def writer(store: Store) -> Writer:

@@ -1,4 +1,4 @@
-"""The parts of paho that are not public are there and do what the module `connection` relies on."""
+"""The parts of paho that are not public are there and do what the module `paho_client` relies on."""
 
 import inspect
 

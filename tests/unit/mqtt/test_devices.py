@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.mqtt import counters
-from collectors.mqtt.counters import NO_DEVICE, TopicCounters, merge
+from collectors.mqtt.counters import TopicCounters
 from collectors.mqtt.devices import BusiestDevices, DeviceFigures
 from collectors.mqtt.topics import Topics
+from collectors.mqtt.totals import NO_DEVICE, merge
 
 DAY, NEXT_DAY = date(2026, 11, 24), date(2026, 11, 25)
 TOPICS = Topics("r", ("cmd",))
