@@ -78,9 +78,9 @@ class _Exchange:
         """Return what the client is told; what only whoever runs the server should read is logged."""
         answer = problems.of_error(error)
         if answer is None:
-            LOG.error("request failed", request_id=self.id, path=self.scope["path"], exc_info=error)
+            LOG.error("request.failed", request_id=self.id, path=self.scope["path"], exc_info=error)
         elif answer.status >= 500:
-            LOG.warning("request not answered", request_id=self.id, error=describe_error(error))
+            LOG.warning("request.refused", request_id=self.id, reason=describe_error(error))
         return answer or problems.failure()
 
     async def answer(self, problem: Problem) -> None:
@@ -93,7 +93,7 @@ class _Exchange:
         latency.observe(self.scope["method"], route, self.status, seconds)
         caller: Any = self.scope["state"].get("caller")
         LOG.info(
-            "request",
+            "request.answered",
             request_id=self.id,
             method=self.scope["method"],
             path=self.scope["path"],

@@ -38,4 +38,4 @@ def _write(engine: Engine, token_id: int, at: datetime) -> None:
             row_security.limit(connection, None)
             tokens.note_use(connection, token_id, at)
     except (FleetmeterError, SQLAlchemyError) as error:
-        LOG.warning("the use of a token was not noted", token_id=token_id, error=str(error))
+        LOG.warning("token_use.lost", token_id=token_id, reason=str(error))

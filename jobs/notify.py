@@ -30,7 +30,7 @@ BATCH = 100  # notices in a message; it names the first of them and counts the r
 NAMED = 20
 EVENTS = ("opened", "escalated", "resolved")
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runner")
 
 # An escalation is news only after the opening was told; a later one takes the place of one that still waits.
 ENQUEUE = text("""
@@ -91,7 +91,7 @@ def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
             look(settings, engine, _agreed(settings, engine))
             deliver(engine, configured)
         except (FleetmeterError, DBAPIError) as error:
-            log.warning("alerts wait", problem=describe_error(error))
+            LOG.warning("alerts.delayed", reason=describe_error(error))
         stop.wait(LOOK)
 
 
@@ -117,7 +117,7 @@ def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:
                 pass
         except DeliveryFailed as error:
             failures[channel.name] = str(error)
-            log.warning("alerts not delivered", channel=channel.name, problem=str(error))
+            LOG.warning("delivery.failed", channel=channel.name, reason=str(error))
     return failures
 
 

@@ -35,7 +35,7 @@ WORKERS = 3  # threads, each with a run of another job: a long one keeps no requ
 HEARTBEAT = 5  # seconds
 POLL = 3  # seconds between two looks at the queue when nobody is notified
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runner")
 
 
 def run(settings: Settings, engine: Engine, stop: threading.Event) -> None:
@@ -147,10 +147,10 @@ class OutageGuard:
     def _report(self, error: Exception) -> None:
         self.problem = describe_error(error)
         if type(error) is not self._kind:
-            log.warning("the runner waits", thread=self._thread, problem=self.problem)
+            LOG.warning("runner.paused", thread=self._thread, reason=self.problem)
         self._kind = type(error)
 
     def _over(self) -> None:
         if self.problem is not None:
-            log.info("the runner goes on", thread=self._thread)
+            LOG.info("runner.resumed", thread=self._thread)
         self.problem = self._kind = None

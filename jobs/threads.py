@@ -14,7 +14,7 @@ from metering.db.engine import describe_error
 
 PATIENCE = 15.0  # seconds that the other threads get to finish what they do
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runner")
 
 
 class Threads:
@@ -46,7 +46,7 @@ class Threads:
             work(*arguments)
         except BaseException as error:
             name = threading.current_thread().name
-            log.critical("a thread failed", thread=name, problem=describe_error(error), exc_info=error)
+            LOG.critical("thread.failed", thread=name, reason=describe_error(error), exc_info=error)
             self._error = self._error or error
             self._until = time.monotonic() + PATIENCE
             self._stop.set()

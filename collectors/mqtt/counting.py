@@ -66,7 +66,7 @@ class Counting:
     def run(self, stop: threading.Event) -> int | None:
         """Count until `stop` is set; returns the exit code, None if another daemon has taken over."""
         LOG.info(
-            "counter starts",
+            "counter.started",
             broker=self._broker.name,
             client_id=self._broker.client_id,
             subscribes=self._filter,
@@ -77,11 +77,11 @@ class Counting:
             self._keep_connected(stop)
             return self._finish()
         except Fenced as error:
-            LOG.warning(str(error))
+            LOG.warning("counter.replaced", client_id=self._broker.client_id, reason=str(error))
             self._save_qos0()
             return None
         except Exception as error:
-            LOG.critical("counter ends", reason=f"{type(error).__name__}: {error}")
+            LOG.critical("counter.failed", reason=f"{type(error).__name__}: {error}")
             raise
         finally:
             self._state.end_counting("stopped, or another daemon counts")
@@ -95,7 +95,7 @@ class Counting:
             self._serve(connection, stop)
             if stop.is_set():
                 return
-            LOG.warning("not connected; trying again", broker=self._broker.name, reason=connection.failure)
+            LOG.warning("broker.disconnected", broker=self._broker.name, reason=connection.failure)
             attempt = 1 if connection.session_present is not None else attempt + 1
             v5 = not (v5 and connection.retry_with_v311)
             self._until(stop.is_set, backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
@@ -126,10 +126,7 @@ class Counting:
             self._takeover_recorded = True
             self._state.gaps += 1
             since = timedelta(seconds=now - (self._takeover.since or now))
-            LOG.critical(
-                "another client uses our client id and receives our messages; the gap is recorded",
-                client_id=self._broker.client_id,
-            )
+            LOG.critical("client_id.shared", client_id=self._broker.client_id)
             self._write(lambda: self._store.open_takeover_gap(since, self._loop.writer.now()))
 
     def _end_takeover_if_calm(self, connection: BrokerConnection) -> None:
@@ -137,7 +134,7 @@ class Counting:
             connection.connected_at, time.monotonic()
         ):
             self._takeover_recorded = False
-            LOG.info("the client id is ours alone again", client_id=self._broker.client_id)
+            LOG.info("client_id.recovered", client_id=self._broker.client_id)
             self._write(lambda: self._store.close_takeover_gap(self._loop.writer.now()))
 
     def _write(self, operation: Callable[[], None]) -> None:
@@ -167,7 +164,7 @@ class Counting:
         )
         if gap:
             self._state.gaps += 1
-            LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")
+            LOG.error("session.lost", client_id=self._broker.client_id)
         self._lost_at = None
         if connection and connection.alive:
             connection.subscribe(self._filter)
@@ -186,11 +183,11 @@ class Counting:
             loop.cut()
         self._until(lambda: loop.idle, STOP_TIMEOUT, reading=False)
         if not loop.idle:
-            LOG.error("stopped without the database; messages at QoS 0 since then are lost")
+            LOG.error("counter.stopped", saved=False)
             return UNSAVED
         self._loop.writer.devices.finish()  # the writing thread is idle now
         self._store.release()
-        LOG.info("counter stopped; everything received is counted")
+        LOG.info("counter.stopped", saved=True)
         return STOPPED
 
     def _save_qos0(self) -> None:
@@ -201,4 +198,4 @@ class Counting:
         try:
             self._store.commit_fenced(totals, self._loop.writer.now())
         except (DatabaseUnavailable, SQLAlchemyError) as error:
-            LOG.error("messages at QoS 0 are lost", messages=totals.messages, reason=str(error))
+            LOG.error("messages.lost", messages=totals.messages, reason=str(error))

@@ -128,7 +128,7 @@ class Daemon:
             if answer.session_present is not None:
                 return answer
             if not stop.is_set():
-                LOG.warning("not connected; trying again", broker=broker.name, reason=answer.reason)
+                LOG.warning("broker.disconnected", broker=broker.name, reason=answer.reason)
                 stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
             attempt += 1
         return None
@@ -142,13 +142,13 @@ class Daemon:
         claim, lost = claimed
         if lost:
             self.state.gaps += 1
-            LOG.error("the broker lost the session; the gap is recorded and blocks the month's close")
+            LOG.error("session.lost", client_id=broker.client_id)
         return claim
 
     def _stand_by(self, former: Claim, stop: threading.Event) -> None:
         """Wait until the daemon that took over has left, or has not been connected for a while."""
         self.state.end_counting("standing by while another daemon counts")
-        LOG.info("standing by", client_id=former.client_id)
+        LOG.info("standby.started", client_id=former.client_id)
         last_seen, changed_at = None, time.monotonic()
         while not stop.wait(STANDBY_POLL):
             owner = self._retry(lambda: claims.owner(self._engine, former.client_id), stop)
@@ -158,7 +158,7 @@ class Daemon:
             if owner.last_seen_at != last_seen:
                 last_seen, changed_at = owner.last_seen_at, time.monotonic()
             elif time.monotonic() - changed_at > OWNER_GONE:
-                LOG.warning("the counter that took over is gone", client_id=former.client_id)
+                LOG.warning("standby.ended", client_id=former.client_id)
                 return
 
     def _retry(self, operation: Callable[[], T], stop: threading.Event) -> T | None:
@@ -169,7 +169,7 @@ class Daemon:
             try:
                 return operation()
             except (DatabaseUnavailable, SQLAlchemyError) as error:
-                LOG.warning("waiting for the database", reason=error_line(error))
+                LOG.warning("database.failed", reason=error_line(error))
                 stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE))
                 attempt += 1
         return None

@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors.mqtt.counters import Totals
 from collectors.mqtt.devices import BusiestDevices
+from collectors.mqtt.totals import Totals
 from metering.db.engine import error_line
 from metering.db.transactions import transaction
 from metering.errors import DatabaseUnavailable
@@ -65,4 +65,4 @@ class DeviceWriter:
             with transaction(self._engine) as connection:
                 devices.add(connection, rows, self._limit)
         except (DatabaseUnavailable, SQLAlchemyError) as error:
-            LOG.warning("figures of devices are lost", devices=len(rows), reason=error_line(error))
+            LOG.warning("device_figures.lost", devices=len(rows), reason=error_line(error))

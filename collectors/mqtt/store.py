@@ -156,4 +156,4 @@ def _write(connection: Connection, totals: Totals, at: datetime) -> None:
 
 def _write_isolated(connection: Connection, totals: Totals, at: datetime) -> None:
     refused = add_mqtt_isolated(connection, totals.usage(), at, totals.malformed_topics())
-    LOG.error("PostgreSQL refuses the counts of some projects; they are unattributed", projects=refused[:20])
+    LOG.error("counts.refused", projects=refused[:20])

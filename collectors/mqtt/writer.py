@@ -150,14 +150,14 @@ class Writer:
         self._state.writing_fails = True
         if self._away_since is None:
             self._away_since = time.monotonic()
-            LOG.warning("cannot write; counting goes on in memory", reason=error_line(error))
+            LOG.warning("writing.paused", reason=error_line(error))
         if self._stop.wait(backoff.seconds(attempt, FIRST_PAUSE, MAX_PAUSE)):
             raise Abandoned
 
     def _log_recovery(self) -> None:
         self._state.writing_fails = False
         if self._away_since is not None:
-            LOG.info("writing again", away_seconds=round(time.monotonic() - self._away_since))
+            LOG.info("writing.resumed", away_seconds=round(time.monotonic() - self._away_since))
             self._away_since = None
 
     def _ensure_partitions(self) -> None:

@@ -110,7 +110,7 @@ def _rate(rating: Rating, scope: Scope) -> None:
         rating.last = _rated(scope)
     except Exception as error:  # the thread's edge; a page that cannot read says so itself
         is_expected = isinstance(error, FleetmeterError)
-        LOG.warning("the month could not be rated", error=str(error), exc_info=not is_expected)
+        LOG.warning("rating.failed", reason=str(error), exc_info=not is_expected)
 
 
 def _rated(scope: Scope) -> Spending:

@@ -29,7 +29,7 @@ def render_error(error: Exception) -> bool:
     """Show `error` as a sentence with its reference in the log; return True: it is shown."""
     reference = secrets.token_hex(4)
     LOG.error(
-        "page failed", reference=reference, exc_info=not isinstance(error, FleetmeterError), error=str(error)
+        "page.failed", reference=reference, exc_info=not isinstance(error, FleetmeterError), reason=str(error)
     )
     st.error(f"{escape.markdown(_sentence(error), 600)} Reference {reference}.", icon=":material/error:")
     st.button("Try again", icon=":material/refresh:", key=f"again-{reference}", on_click=st.cache_data.clear)

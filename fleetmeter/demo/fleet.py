@@ -33,7 +33,7 @@ BEHIND = 0.02  # the share of a moved project's messages on topics that name its
 UPSTREAM = ("telemetry/pose", "telemetry/battery", "status", "events")
 DOWNSTREAM = ("commands/move", "config/map", "ota/progress")
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("demo")
 
 
 def run(configured: Settings, engine: Engine, stop: threading.Event) -> None:
@@ -139,7 +139,7 @@ def _insert_rows(engine: Engine, stop: threading.Event) -> None:
             away = False
         except (DatabaseUnavailable, DBAPIError) as error:
             if not away:
-                log.warning("the simulated platform waits", problem=error_line(error))
+                LOG.warning("simulation.paused", reason=error_line(error))
             away = True
 
 

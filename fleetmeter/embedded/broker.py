@@ -22,7 +22,7 @@ from fleetmeter.embedded.errors import BrokerError, complaint, explained
 
 _PATIENCE = 10.0  # seconds, for the one before to end and for the new one to listen
 
-log = structlog.get_logger(__name__)
+LOG = structlog.get_logger("broker")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def start(data_dir: Path, port: int = 1883, prefer: str | None = None) -> Broker
             try:
                 return _start(kind, home, port, life)
             except BrokerError as error:
-                log.warning("broker_does_not_start", broker=kind.name, reason=str(error))
+                LOG.warning("broker.failed", broker=kind.name, reason=str(error))
         return _start(last, home, port, life)
 
 

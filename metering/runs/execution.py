@@ -28,7 +28,7 @@ from metering.runs.outcome import Outcome, label
 Task = Callable[[Context], dict[str, Any]]  # does a job's work and returns its result
 Tasks = Mapping[str, Task]  # by the name of the job
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runs")
 
 
 def execute(
@@ -112,7 +112,7 @@ def _finish(engine: Engine, tasks: Tasks, run: Run, context: Context) -> Outcome
             state = "succeeded"
             lease.finish(connection, run, state, result, errors)
     ended = {"run": run.id, "job": run.job, "period": run.period, "state": label(state, result, errors)}
-    (log.warning if errors else log.info)("run finished", **ended, failures=len(errors))
+    (LOG.warning if errors else LOG.info)("run.finished", **ended, failures=len(errors))
     return _outcome(run, state, result, errors)
 
 
@@ -187,7 +187,7 @@ def _failed(engine: Engine, run: Run, error: Exception, throttles: int) -> Outco
             lease.finish(connection, run, state, {}, failures)
     trace = None if isinstance(error, (FleetmeterError, DBAPIError)) else error
     about = {"run": run.id, "job": run.job, "period": run.period, "state": state, "reason": reason}
-    log.warning("run failed", **about, exc_info=trace)
+    LOG.warning("run.failed", **about, exc_info=trace)
     if isinstance(error, FleetmeterError) and run.trigger == "manual":
         raise error
     return _outcome(run, state, {}, failures)

@@ -19,7 +19,7 @@ from metering.runs.lease import LeaseLost, Run
 RENEW = 5.0  # seconds between two heartbeats
 LOOK = 0.5  # seconds after which new progress is stored
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runs")
 
 Advance = Callable[[str, int, int], None]  # what is being done, how many are done, how many in all
 
@@ -80,8 +80,8 @@ class Heartbeat:
             self._renew()
         except Exception as error:
             self._error = error
-            problem = describe_error(error)
-            log.critical("a thread failed", thread=self._thread.name, problem=problem, exc_info=error)
+            reason = describe_error(error)
+            LOG.critical("thread.failed", thread=self._thread.name, reason=reason, exc_info=error)
 
     def _renew(self) -> None:
         stored: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from metering.runs.heartbeat import ShutdownRequested
 from metering.runs.lease import LeaseLost
 from metering.runs.sources import Failure, RowSource, Source, SourceResult
 
-log = structlog.get_logger()
+LOG = structlog.get_logger("runs")
 
 
 def run(context: Context, sources: Iterable[Source]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _read_isolated(context: Context, source: Source) -> str:
         sentence = f"{source.name}: {describe_error(error)}"
         passing = database_error is not None and is_passing(database_error)
         context.fail(None, sentence, passing, source.name)
-        log.warning("source failed", source=source.name, exc_info=None if database_error else error)
+        LOG.warning("source.failed", source=source.name, exc_info=None if database_error else error)
         return sentence
     context.throttles += reading.throttles
     record_failures(context, reading)

@@ -325,7 +325,7 @@ def test_results_are_on_standard_output_and_the_log_is_not(fleetmeter: Terminal,
     ) as runner:
         assert runner.stderr is not None
         assert runner.stdout is not None
-        assert "run finished" in runner.stderr.readline()
+        assert "run.finished" in runner.stderr.readline()
         runner.terminate()
         assert runner.stdout.read() == ""
 

@@ -18,6 +18,6 @@ def test_a_failure_of_the_api_leaves_no_token_in_the_log(url: URL, engine: Engin
     ):
         assert client.get("/adjustments").status_code == 500
     written = log.read_text()
-    assert "request failed" in written
+    assert "request.failed" in written
     assert "Traceback" in written
     assert token.rpartition("_")[2] not in written

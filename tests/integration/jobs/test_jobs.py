@@ -335,7 +335,7 @@ def test_an_unforeseen_error_of_any_thread_ends_the_runner(
     limit.cancel()
     first = next(entry for entry in logs if entry["log_level"] == "critical")
     assert first["thread"].startswith(thread)
-    assert first["problem"] == "UnicodeError: not foreseen"
+    assert first["reason"] == "UnicodeError: not foreseen"
 
 
 def test_a_run_whose_lease_nobody_renews_goes_on_no_longer(engine: Engine) -> None:
@@ -358,9 +358,9 @@ def test_a_bug_ends_the_runner_and_a_refusal_of_the_database_does_not() -> None:
         assert not guard.run(refuse, DatabaseUnavailable("away"))
         assert guard.problem == "away"
         assert guard.run(lambda: True)
-    waits = [entry.get("problem") for entry in logs if entry["event"] == "the runner waits"]
+    waits = [entry.get("reason") for entry in logs if entry["event"] == "runner.paused"]
     assert waits == ["locked", "away"]
-    assert logs[-1]["event"] == "the runner goes on"
+    assert logs[-1]["event"] == "runner.resumed"
     with pytest.raises(KeyError):
         guard.run(lambda: {}["x"])
 

@@ -16,7 +16,7 @@ from metering.ledger import devices
 from metering.proof.verify import verify
 from tests.support.closed_months import count
 from tests.support.mqtt_broker import Mosquitto, Publisher
-from tests.support.mqtt_daemon import Running, connected
+from tests.support.mqtt_daemon import Running, connected, message_count
 from tests.support.platform import Platform
 from tests.support.until import until
 
