@@ -53,7 +53,7 @@ def check(request: Request, role: Role = "viewer") -> None:
 def read(
     request: Request, answer: Callable[[Access], T], role: Role = "viewer", timeout: str | None = None
 ) -> T:
-    """Return what `answer` reads as the token that asks; everything in it is of the same instant.
+    """Return the result of `answer` for the request's token, read at one instant.
 
     `timeout` is PostgreSQL's for each statement; None: that of the session (`context`).
 
@@ -77,7 +77,7 @@ def _read(request: Request, answer: Callable[[Access], T], role: Role, timeout: 
 
 
 def write(request: Request, effect: Callable[[Access], Response], role: Role) -> Response:
-    """Return what `effect` answers, after its transaction; with an Idempotency-Key at most once.
+    """Return the response of `effect` after its commit; an Idempotency-Key runs it once.
 
     The transaction writes the rows of every organization: `effect` checks what the token may touch, with
     `visible`. Raises as `read`, and Problem 409 for a key that was used for another request.
@@ -92,7 +92,7 @@ def write(request: Request, effect: Callable[[Access], Response], role: Role) ->
 
 
 def visible(access: Access, look: Callable[[], T]) -> T:
-    """Return what `look` reads of a writing transaction with the eyes of the token's organization."""
+    """Return the result of `look`, limited to the rows of the token's organization."""
     row_security.limit(access.connection, access.caller.scope)
     try:
         return look()

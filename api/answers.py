@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 def one(request: Request, body: Row, aside: Sequence[str] = (), forms: Sequence[str] = FORMS) -> Response:
-    """Return one resource as JSON, or as a CSV of one row; what changes by itself, `aside`, is in no ETag.
+    """Return one resource as JSON, or as a CSV of one row; the ETag leaves out `aside`.
 
     Raises Problem 406 where none of `forms` is accepted.
     """
@@ -121,8 +121,8 @@ def _tagged(body: Row, aside: Sequence[str]) -> bytes:
 
 
 def headers_for(digest: str) -> dict[str, str]:
-    """Return the headers with which a cache may keep what has that digest."""
-    # Weak: the same for the compressed answer, and over what does not change by itself.
+    """Return the headers by which a cache keeps the body with that digest."""
+    # Weak: the compressed answer has the same tag, and members that change by themselves do not count.
     return {"ETag": f'W/"{digest}"', "Cache-Control": "private, no-cache", "Vary": VARY}
 
 
@@ -138,7 +138,7 @@ def _answer(request: Request, content: bytes, kind: str, tagged: bytes) -> Respo
 
 
 def is_known(request: Request, headers: Mapping[str, str]) -> bool:
-    """Return whether the client has this answer: by its ETag only, no column says when an answer changed."""
+    """Return whether the client has this answer, by its ETag: no column says when an answer changed."""
     header = request.headers.get("if-none-match", "")
     tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
     return "*" in tags or headers["ETag"].removeprefix("W/") in tags

@@ -1,4 +1,4 @@
-"""The application: every address under /api/v1, with problem details for whatever goes wrong."""
+"""The application: every address under /api/v1, with problem details for every error."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -80,12 +80,12 @@ async def _reference(request: Request) -> Response:
 
 
 async def _invalid(_request: Request, error: Any) -> Response:
-    wrong = [
+    errors = [
         {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
         for problem in error.errors()
     ]
-    first = wrong[0]
-    return problems.response(Problem(422, f"{first['where']}: {first['what']}", wrong=wrong))
+    first = errors[0]
+    return problems.response(Problem(422, f"{first['where']}: {first['what']}", errors=errors))
 
 
 async def _http(request: Request, error: Any) -> Response:

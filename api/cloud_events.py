@@ -52,7 +52,7 @@ def _binary(headers: Headers, body: bytes) -> dict[str, Any]:
 
 
 def _decoded(value: str) -> str:
-    """Return a header's value as it was meant: without the quotes of a quoted string, percent-decoded."""
+    """Return a header's value without the quotes of a quoted string, percent-decoded."""
     value = value.strip()
     if len(value) > 1 and value.startswith('"') and value.endswith('"'):
         value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
@@ -82,17 +82,17 @@ def _parsed(body: bytes) -> Any:
         raise Problem(400, f"the body is not JSON in UTF-8: {error}") from error
 
 
-def _decimal(written: str) -> Decimal | float:
+def _decimal(number: str) -> Decimal | float:
     """Return a number without loss; a float where its exponent is beyond Decimal, which no event takes."""
     try:
-        return Decimal(written)
+        return Decimal(number)
     except InvalidOperation:
-        return float(written)
+        return float(number)
 
 
-def _integer(written: str) -> int | Decimal:
+def _integer(digits: str) -> int | Decimal:
     """Return an integer of any length: Python takes at most some thousand digits as an int."""
-    return int(written) if len(written) <= LONGEST_INTEGER else Decimal(written)
+    return int(digits) if len(digits) <= LONGEST_INTEGER else Decimal(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:

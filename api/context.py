@@ -1,4 +1,4 @@
-"""What every request of one server shares: its settings, its engine, the plans on offer."""
+"""The context that every request of one server shares: settings, engine, plans on offer."""
 
 import threading
 from datetime import UTC, datetime

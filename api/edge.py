@@ -38,7 +38,7 @@ class Edge:
         except Problem as problem:
             await exchange.answer(problem)
         except ClientDisconnect:
-            pass  # nobody is left to answer
+            pass  # the client has gone
         except Exception as error:
             await exchange.answer(exchange.problem(error))
         finally:
@@ -75,7 +75,7 @@ class _Exchange:
         await self._send(message)
 
     def problem(self, error: Exception) -> Problem:
-        """Return what the client is told; what only whoever runs the server should read is logged."""
+        """Return the problem for the client; log the details, which only the operator should read."""
         answer = problems.of_error(error)
         if answer is None:
             LOG.error("request.failed", request_id=self.id, path=self.scope["path"], exc_info=error)

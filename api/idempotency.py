@@ -84,7 +84,7 @@ def _replayed(connection: Connection, names: dict[str, object]) -> Response:
 
 
 def _digest(request: Request) -> str:
-    """Return the digest of what a request asks for; an event in binary mode is in its headers."""
+    """Return the digest of a request; headers belong to it, as an event in binary mode is in them."""
     headers = sorted(
         (name, value)
         for name, value in request.headers.items()

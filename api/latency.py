@@ -1,4 +1,4 @@
-"""How long answers took, by route: what Prometheus reads of the API, alone or in the console's server."""
+"""The duration of answers by route, for Prometheus: of the API alone or in the console's server."""
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
@@ -15,7 +15,7 @@ SECONDS = Histogram(
 
 
 def observe(method: str, route: str | None, status: int, seconds: float) -> None:
-    """Note one answer; what has no route or an unknown method shares a label, since clients choose it."""
+    """Note one answer; unknown routes and methods share a label, since clients choose them."""
     SECONDS.labels(method if method in METHODS else "other", route or "none", str(status)).observe(seconds)
 
 

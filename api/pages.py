@@ -21,7 +21,7 @@ def answer(
     names: Sequence[str],
     role: Role = "viewer",
 ) -> Response:
-    """Return a page of at most `limit` rows; `rows` reads as many as it is told, in the order of `key`.
+    """Return a page of at most `limit` rows, which `rows` reads in the order of `key`.
 
     `names` are the columns of a CSV; in JSON a row has all its members.
     """

@@ -11,7 +11,7 @@ from api.problems import Problem
 from metering.catalogue.periods import Day, Month, parse_instant
 
 LARGEST_ID = 2**63 - 1
-PAGE, MOST = 100, 1_000  # rows of a page: where nobody says otherwise, and at most
+PAGE, MOST = 100, 1_000  # rows of a page: by default, and at most
 LONGEST_RANGE = 3_660  # days
 
 _YEAR, _MONTH = "(?:19[7-9][0-9]|[2-8][0-9]{3})", "(?:0[1-9]|1[0-2])"
@@ -22,7 +22,7 @@ _AS_EITHER = {"anyOf": [{"type": "string", "format": name} for name in ("date", 
 
 
 def _whole(value: object) -> object:
-    """Return 7.0 as 7, which it is in JSON; everything else as it is."""
+    """Return 7.0 as 7, which it is in JSON; return any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -104,14 +104,14 @@ def instants(first: str | None, last: str | None, at: datetime) -> tuple[datetim
     return start, end
 
 
-def month(written: str) -> Month:
+def month(month_text: str) -> Month:
     """Return the month. Raises PeriodError."""
-    return Month.parse(written)
+    return Month.parse(month_text)
 
 
-def _end(written: str) -> datetime:
-    end = parse_instant(written)
-    return end + timedelta(days=1) if len(written) <= len("2026-11-24") else end
+def _end(instant_text: str) -> datetime:
+    end = parse_instant(instant_text)
+    return end + timedelta(days=1) if len(instant_text) <= len("2026-11-24") else end
 
 
 def _refuse_range(start: datetime, end: datetime) -> None:

@@ -54,11 +54,11 @@ class Problem(Exception):
         detail: str,
         kind: str | None = None,
         headers: Mapping[str, str] | None = None,
-        wrong: Sequence[Mapping[str, str]] | None = None,
+        errors: Sequence[Mapping[str, str]] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.kind = status, detail, kind
-        self.headers, self.wrong = dict(headers or {}), wrong
+        self.headers, self.errors = dict(headers or {}), errors
 
 
 def response(problem: Problem) -> Response:
@@ -67,19 +67,19 @@ def response(problem: Problem) -> Response:
     kind = problem.kind or title.lower().replace(" ", "-")
     body: dict[str, Any] = {"type": f"urn:fleetmeter:problem:{kind}", "title": title}
     body |= {"status": problem.status, "detail": problem.detail}
-    if problem.wrong is not None:
-        body["errors"] = problem.wrong
+    if problem.errors is not None:
+        body["errors"] = problem.errors
     headers = {"Cache-Control": "no-store"} | problem.headers
     return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
 def unauthenticated(detail: str = "this address takes `Authorization: Bearer` with a valid token") -> Problem:
-    """Return the problem of a request without a token, or with one that does not count."""
+    """Return the problem of a request without a valid token."""
     return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="fleetmeter"'})
 
 
 def of_error(error: Exception) -> Problem | None:
-    """Return what `error` means to the client, None where it is a failure of ours that nobody foresaw."""
+    """Return the problem that `error` is to the client; None for an error that nobody foresaw."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, FleetmeterError):
@@ -95,7 +95,7 @@ def _of_domain(error: FleetmeterError) -> Problem:
     status = next((status for kinds, status in STATUS if isinstance(error, kinds)), 422)
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     if status == 503:
-        # Its sentence names hosts and roles, for whoever runs the server: they find it in the log.
+        # Its sentence names hosts and roles, for the operator of the server, who finds it in the log.
         return _busy("the server cannot answer now; try again, and tell whoever runs it", name)
     return Problem(status, str(error), name)
 

@@ -53,10 +53,10 @@ class Query:
         return Answer(row if row[self.key] is not None else None, at)
 
 
-def _caller(written: str | None) -> dict[str, Any] | None:
+def _caller(row_text: str | None) -> dict[str, Any] | None:
     """Return a row of `fleetmeter_caller` from its JSON."""
-    if not written:
+    if not row_text:
         return None
-    caller: dict[str, Any] = json.loads(written)
+    caller: dict[str, Any] = json.loads(row_text)
     used = caller["last_used_at"]
     return caller | {"last_used_at": None if used is None else datetime.fromisoformat(used)}

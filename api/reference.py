@@ -56,8 +56,8 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
     for status, answer in operation["responses"].items():
         example = answer.get("content", {}).get("application/json", {}).get("example")
         if example is not None:
-            written = dumps(example, indent=1, ensure_ascii=False)
-            yield f"<p>Answers {escape(status)}:</p><pre>{escape(written)}</pre>"
+            example_text = dumps(example, indent=1, ensure_ascii=False)
+            yield f"<p>Answers {escape(status)}:</p><pre>{escape(example_text)}</pre>"
     for kind, body in operation.get("requestBody", {}).get("content", {}).items():
         shape = str(body.get("schema", {}).get("$ref", "")).rpartition("/")[2]
         yield f"<p>Takes {escape(kind)} <code>{escape(shape)}</code></p>"

@@ -89,11 +89,11 @@ def refuse_unknown(request: Request, parameter_names: set[str]) -> None:
     A misspelt filter would otherwise answer with rows that nobody asked for.
     """
     names = [name for name, _ in request.query_params.multi_items()]
-    wrong = [name for name in names if name not in parameter_names or names.count(name) > 1]
-    if wrong:
+    refused_names = [name for name in names if name not in parameter_names or names.count(name) > 1]
+    if refused_names:
         takes = ", ".join(sorted(parameter_names)) or "no parameters"
-        twice = "is there twice" if wrong[0] in parameter_names else "is not known"
-        raise Problem(422, f"the parameter {wrong[0]!r} {twice}; this address takes {takes}")
+        problem = "is there twice" if refused_names[0] in parameter_names else "is not known"
+        raise Problem(422, f"the parameter {refused_names[0]!r} {problem}; this address takes {takes}")
 
 
 def parsed(body: bytes) -> Any:
@@ -110,10 +110,10 @@ def parsed(body: bytes) -> Any:
     return value
 
 
-def _integer(written: str) -> int:
-    if len(written) > LONGEST_INTEGER:
-        raise ValueError(f"an integer has at most {LONGEST_INTEGER} digits here, one has {len(written):,}")
-    return int(written)
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_INTEGER:
+        raise ValueError(f"an integer has at most {LONGEST_INTEGER} digits here, one has {len(digits):,}")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The body of a request for a run, what it may ask for, and the request that goes into the queue."""
+"""Requests for runs: the body of the HTTP request, its checks, and the request for the queue."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,7 +18,7 @@ JOBS = "|".join(queue.BY_NAME)
 
 
 class NewRun(BaseModel):
-    """A request for a job; what it works on follows from `at`."""
+    """A request for a job; its period follows from `at`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -69,8 +69,8 @@ def request(access: Access, body: NewRun) -> Request:
     return run_request
 
 
-def _past(written: str, now: datetime) -> datetime:
-    at = parse_instant(written)
+def _past(instant_text: str, now: datetime) -> datetime:
+    at = parse_instant(instant_text)
     if at > now:
         raise Problem(422, f"`at` is in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}", "period-error")
     return at

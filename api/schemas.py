@@ -13,7 +13,7 @@ class Shape(BaseModel):
 
 
 class ProblemShape(Shape):
-    """What is wrong with a request (RFC 9457)."""
+    """The problem with a request (RFC 9457)."""
 
     type: str = Field(description="A fixed name of the kind of problem.")
     title: str
@@ -52,13 +52,13 @@ class LimitShape(Shape):
 
 
 class CheckShape(LimitShape):
-    """Whether as much as was asked for is allowed."""
+    """Whether the requested amount is allowed."""
 
     check: str = Field(description="What was asked for.", examples=["storage"])
 
 
 class SpendShape(Shape):
-    """What the running month of a project costs so far, and at its end."""
+    """The cost of a project's running month so far, and at its end."""
 
     project_id: int
     project: str

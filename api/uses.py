@@ -24,7 +24,7 @@ class Uses:
         self._noted: dict[int, datetime] = {}
 
     def note(self, engine: Engine, caller: Caller, at: datetime) -> None:
-        """Record the use of a token at `at` (UTC), unless that was done within the last minute."""
+        """Record the use of a token at `at` (UTC), at most once a minute."""
         latest = self._noted.get(caller.id, caller.last_used_at)
         if latest is not None and at - latest < USED_AGAIN:
             return

@@ -24,7 +24,7 @@ def memory(address: str) -> int:
 
 @contextmanager
 def serving(variables: dict[str, str]) -> Iterator[str]:
-    """Serve the console, or without `variables` the hello page; yields its address.
+    """Serve the console, or without `variables` the hello page; yield its address.
 
     `variables`: the environment, which names the database.
     """

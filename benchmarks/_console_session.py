@@ -19,7 +19,7 @@ class ConsoleSession:
         self._fragments: set[str] = set()
 
     def show(self, page: str, query: str = "") -> float:
-        """Open or renew a page; returns the seconds until its script has ended."""
+        """Open or renew a page; return the seconds until its script has ended."""
         self._fragments.clear()
         request = BackMsg()
         request.rerun_script.page_name = page
@@ -27,7 +27,7 @@ class ConsoleSession:
         return self._ask(request)
 
     def tick(self) -> float:
-        """Renew the parts of the page that renew themselves; returns the seconds of all of them."""
+        """Renew the parts of the page that renew themselves; return the seconds of all of them."""
         return sum(self._renew(fragment) for fragment in list(self._fragments))
 
     def close(self) -> None:

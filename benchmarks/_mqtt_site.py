@@ -101,15 +101,17 @@ def site(projects: int = PROJECTS) -> Iterator[Site]:
 
 
 @contextmanager
-def consumer(where: Site, kind: str, client_id: str, tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def consumer(
+    bench_site: Site, kind: str, client_id: str, tls: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a consumer with its imports done; it connects once its standard input is closed."""
-    scheme, port = ("mqtts", where.tls_port) if tls else ("mqtt", where.port)
+    scheme, port = ("mqtts", bench_site.tls_port) if tls else ("mqtt", bench_site.port)
     variables = {
-        "DATABASE_URL": where.database.render_as_string(hide_password=False),
+        "DATABASE_URL": bench_site.database.render_as_string(hide_password=False),
         "MQTT_URL": f"{scheme}://localhost:{port}" if tls else f"{scheme}://127.0.0.1:{port}",
         "MQTT_TOPIC_ROOT": ROOT,
         "MQTT_CLIENT_ID": client_id,
-        "MQTT_CA_FILE": str(where.ca) if tls else "",
+        "MQTT_CA_FILE": str(bench_site.ca) if tls else "",
     }
     command = [sys.executable, "-m", "benchmarks._mqtt_consumer", kind]
     process = subprocess.Popen(
@@ -117,7 +119,7 @@ def consumer(where: Site, kind: str, client_id: str, tls: bool = False) -> Itera
         env={**os.environ, **variables},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=(where.folder / "consumer.log").open("ab"),
+        stderr=(bench_site.folder / "consumer.log").open("ab"),
     )
     assert process.stdin
     assert process.stdout

@@ -62,7 +62,7 @@ def fill(engine: Engine) -> str:
 
 @contextmanager
 def server(command: list[str], url: str, port: int) -> Iterator[int]:
-    """Run a server; yields its port once it answers."""
+    """Run a server; yield its port once it answers."""
     environment = {**os.environ, "DATABASE_URL": url, "FLEETMETER_API_REQUESTS_PER_MINUTE": "1000000000"}
     with tempfile.TemporaryFile() as log:  # as a service writes its log, and not to a terminal
         process = subprocess.Popen([sys.executable, "-P", "-m", *command], env=environment, stderr=log)

@@ -32,7 +32,7 @@ PAGES = (
     ("health", ""), ("jobs", ""), ("jobs", "state=failed"), ("billing", ""),
     ("billing", f"page={PROJECTS // 500}"),
 )  # fmt: skip
-TTL = 16  # seconds after which the console reads anew what it kept
+TTL = 16  # seconds after which the console reads its cached values again
 WALK = ("jobs", "limits", "alerts", "billing", "snapshots", "project", "health", "overview")
 Row = tuple[str, str, str]
 
@@ -73,15 +73,17 @@ def statements(address: str, notes: Path) -> Iterator[Row]:
     for page, query in PAGES:
         notes.write_text("")
         session = ConsoleSession(address)
-        took = session.show(page, query)
+        seconds = session.show(page, query)
         session.tick()
         session.close()
         _await_quiet(notes)
-        ran = [json.loads(line) for line in notes.read_text().splitlines()]
-        slow, rows = max(ran, key=lambda one: one["ms"]), max(one["rows"] for one in ran)
-        figures = f"{slow['ms']:.0f} ms of {len(ran)}, page {took * 1000:.0f} ms, {rows:,} rows at most"
+        timings = [json.loads(line) for line in notes.read_text().splitlines()]
+        slow, rows = max(timings, key=lambda one: one["ms"]), max(one["rows"] for one in timings)
+        figures = (
+            f"{slow['ms']:.0f} ms of {len(timings)}, page {seconds * 1000:.0f} ms, {rows:,} rows at most"
+        )
         yield f"slowest statement, {page or 'overview'} {query}", figures, "100 ms"
-        for one in sorted(ran, key=lambda one: -one["ms"]):
+        for one in sorted(timings, key=lambda one: -one["ms"]):
             if one["ms"] > 100:
                 OUT.print(f"    {one['ms']:.0f} ms {one['statement'][:300]}", style="dim", markup=False)
 
@@ -141,9 +143,11 @@ def rerunning(address: str) -> Iterator[Row]:
         page + query: [session.show(page, query) * 1000 for _ in range(12)][2:] for page, query in PAGES
     }
     session.close()
-    every = [took for page in by_page.values() for took in page]
+    every = [seconds for page in by_page.values() for seconds in page]
     yield "server time per rerun, p50", f"{statistics.median(every):.0f} ms", "60 ms"
-    parts = ", ".join(f"{page or 'overview'} {statistics.median(took):.0f}" for page, took in by_page.items())
+    parts = ", ".join(
+        f"{page or 'overview'} {statistics.median(seconds):.0f}" for page, seconds in by_page.items()
+    )
     yield "  by page, ms", parts, ""
 
 

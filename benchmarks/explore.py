@@ -23,7 +23,7 @@ from benchmarks.console import FOLDER, OUT, PROJECTS, RUNS, Row, _p95
 ROUNDS = int(os.environ.get("FLEETMETER_BENCH_ROUNDS", "2"))
 METERS = ("mqtt_inbound", "mqtt_outbound_bytes", "api_calls", "logs", "data_transfer_bytes")
 WHOLE = f"{browsing.ENDED} && document.querySelector('.js-plotly-plot .scatterlayer .js-line') !== null"
-# Range, by what, and the bound of the 95th percentile in milliseconds.
+# Range, group, and the bound of the 95th percentile in milliseconds.
 QUESTIONS = (
     ("13 months", "organization", 400),
     ("13 months", "tier", 400),

@@ -59,8 +59,8 @@ Ask = Callable[[int, int], object]
 def ready(folder: Path) -> str:
     """The URL of that folder's database; it is filled where it is empty."""
     url = _database.start(folder)
-    where = load_settings(database_url=url.render_as_string(hide_password=False))
-    engine = open_engine(where)
+    settings = load_settings(database_url=url.render_as_string(hide_password=False))
+    engine = open_engine(settings)
     schema.migrate(engine)
     with engine.begin() as connection:
         if not connection.scalar(text("SELECT EXISTS (SELECT FROM project_stats)")):
@@ -108,19 +108,19 @@ def checks(service: LimitService) -> dict[str, Ask]:
 
 def main() -> None:
     """Percentiles of each check, in milliseconds, and p99 against the bound."""
-    where = load_settings(database_url=ready(FOLDER.resolve()))
-    service = LimitService(environment.engine(where, ping=False), plans.load(None), lambda: AT)
+    settings = load_settings(database_url=ready(FOLDER.resolve()))
+    service = LimitService(environment.engine(settings, ping=False), plans.load(None), lambda: AT)
     with service.engine.connect() as connection:
         pairs = [tuple(row) for row in connection.execute(text("SELECT organization_id, id FROM projects"))]
     sample = random.Random(1).sample(pairs, CHECKS)
     table = Table("check", "p50 ms", "p95", "p99", "slowest", f"p99 under {BOUND:g}")
-    rows = checks(service) | {"mqtt_inbound by the ORM": by_orm(environment.engine(where))}
+    rows = checks(service) | {"mqtt_inbound by the ORM": by_orm(environment.engine(settings))}
     medians = {}
     for name, ask in rows.items():
-        took = timed(ask, sample)
-        medians[name] = statistics.median(took)
-        cuts = statistics.quantiles(took, n=100)
-        figures = [f"{value:.2f}" for value in (medians[name], cuts[94], cuts[98], max(took))]
+        milliseconds = timed(ask, sample)
+        medians[name] = statistics.median(milliseconds)
+        cuts = statistics.quantiles(milliseconds, n=100)
+        figures = [f"{value:.2f}" for value in (medians[name], cuts[94], cuts[98], max(milliseconds))]
         table.add_row(name, *figures, "yes" if cuts[98] < BOUND else "NO")
     OUT.print(table)
     ratio = medians["mqtt_inbound"] / medians["mqtt_inbound by the ORM"]
@@ -131,9 +131,9 @@ def timed(ask: Ask, sample: Sequence[Any]) -> list[float]:
     """Milliseconds of each, on a warm connection."""
     for org, project in sample[:100]:
         ask(org, project)
-    took = []
+    milliseconds = []
     for org, project in sample:
         began = time.perf_counter()
         ask(org, project)
-        took.append((time.perf_counter() - began) * 1000)
-    return took
+        milliseconds.append((time.perf_counter() - began) * 1000)
+    return milliseconds

@@ -93,75 +93,75 @@ def _cells(figures: Figures, base: Figures) -> tuple[str, ...]:
 
 
 def _measure(kind: str, traffic: str, qos: int, tls: bool) -> Figures:
-    with site() as where:
+    with site() as bench_site:
         measure: Callable[..., Figures] = _sub if kind == "mosquitto_sub" else _counter
-        return measure(where, kind, traffic, qos, tls)
+        return measure(bench_site, kind, traffic, qos, tls)
 
 
-def _counter(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
+def _counter(bench_site: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
     count = COUNTS.get(traffic, BLAST)
     if traffic == AWAY:
-        with consumer(where, kind, "bench") as process:  # makes the session, and leaves
-            _connect(where, process)
-        _publish(where, traffic, count, qos)
-    with consumer(where, kind, "bench", tls) as process:
+        with consumer(bench_site, kind, "bench") as process:  # makes the session, and leaves
+            _connect(bench_site, process)
+        _publish(bench_site, traffic, count, qos)
+    with consumer(bench_site, kind, "bench", tls) as process:
         if traffic != AWAY:
-            _connect(where, process)
-        before, began, broker = cpu(process.pid), time.monotonic(), cpu(where.broker_pid)
+            _connect(bench_site, process)
+        before, began, broker = cpu(process.pid), time.monotonic(), cpu(bench_site.broker_pid)
         if traffic == AWAY:
             go(process)
         else:
-            began, broker = _publish_to(process, where, traffic, count, qos)
-        where.await_counted(count)
+            began, broker = _publish_to(process, bench_site, traffic, count, qos)
+        bench_site.await_counted(count)
         elapsed = time.monotonic() - began
-        broker = cpu(where.broker_pid) - broker
+        broker = cpu(bench_site.broker_pid) - broker
         return Figures((cpu(process.pid) - before) / count * 1e6, count / elapsed, broker / count * 1e6)
 
 
-def _sub(where: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
+def _sub(bench_site: Site, kind: str, traffic: str, qos: int, tls: bool) -> Figures:
     count = COUNTS.get(traffic, BLAST)
-    port = where.tls_port if tls else where.port
+    port = bench_site.tls_port if tls else bench_site.port
     command = [kind, "-h", "localhost", "-p", str(port), "-t", "bench/#", "-q", "1", "-c", "-i", "sub"]
-    command += ["-C", str(count), *(["--cafile", str(where.ca)] if tls else [])]
+    command += ["-C", str(count), *(["--cafile", str(bench_site.ca)] if tls else [])]
     if traffic == AWAY:
         subprocess.run([*command, "-E"], check=True)
-        _publish(where, traffic, count, qos)
-    with (where.folder / "received").open("wb") as received:
-        began, broker = time.monotonic(), cpu(where.broker_pid)
+        _publish(bench_site, traffic, count, qos)
+    with (bench_site.folder / "received").open("wb") as received:
+        began, broker = time.monotonic(), cpu(bench_site.broker_pid)
         process = subprocess.Popen(command, stdout=received)
         if traffic != AWAY:
             time.sleep(1)
-            began, broker = _publish_to(process, where, traffic, count, qos)
+            began, broker = _publish_to(process, bench_site, traffic, count, qos)
         _, status, used = os.wait4(process.pid, 0)
         elapsed = time.monotonic() - began
-        broker = cpu(where.broker_pid) - broker
+        broker = cpu(bench_site.broker_pid) - broker
     assert status == 0
-    assert (where.folder / "received").read_bytes().count(b"\n") == count
+    assert (bench_site.folder / "received").read_bytes().count(b"\n") == count
     return Figures((used.ru_utime + used.ru_stime) / count * 1e6, count / elapsed, broker / count * 1e6)
 
 
-def _connect(where: Site, process: "subprocess.Popen[bytes]") -> None:
+def _connect(bench_site: Site, process: "subprocess.Popen[bytes]") -> None:
     go(process)
-    where.await_connected("bench")
+    bench_site.await_connected("bench")
     time.sleep(0.5)
 
 
 def _publish_to(
-    process: "subprocess.Popen[bytes]", where: Site, traffic: str, count: int, qos: int
+    process: "subprocess.Popen[bytes]", bench_site: Site, traffic: str, count: int, qos: int
 ) -> tuple[float, float]:
-    """Publish to a connected consumer; returns the instant, and the broker's CPU, to measure from."""
+    """Publish to a connected consumer; return the instant, and the broker's CPU, to measure from."""
     if traffic != PAUSED:
-        began = time.monotonic(), cpu(where.broker_pid)
-        _publish(where, traffic, count, qos)
+        began = time.monotonic(), cpu(bench_site.broker_pid)
+        _publish(bench_site, traffic, count, qos)
         return began
     process.send_signal(signal.SIGSTOP)
-    _publish(where, traffic, count, qos)
-    began = time.monotonic(), cpu(where.broker_pid)
+    _publish(bench_site, traffic, count, qos)
+    began = time.monotonic(), cpu(bench_site.broker_pid)
     process.send_signal(signal.SIGCONT)
     return began
 
 
-def _publish(where: Site, traffic: str, count: int, qos: int) -> None:
-    publisher = FastPublisher(where.port)
-    publisher.send(where.topics, count, qos, PACE if traffic.startswith("20k/s") else None)
+def _publish(bench_site: Site, traffic: str, count: int, qos: int) -> None:
+    publisher = FastPublisher(bench_site.port)
+    publisher.send(bench_site.topics, count, qos, PACE if traffic.startswith("20k/s") else None)
     publisher.close()

@@ -36,16 +36,16 @@ def main() -> None:
 def freshness() -> list[tuple[str, str, str]]:
     """Publish to visible in project_stats, one message at a time over 1,000 others a second."""
     query = text("SELECT coalesce(sum(mqtt_inbound), 0) FROM project_stats WHERE project_id = :id")
-    with site() as where, consumer(where, "fast", "bench") as process:
-        _connect(where, process)
-        others = threading.Thread(target=_send, args=(where, where.topics[1:20], 60_000, 0, 1000))
+    with site() as bench_site, consumer(bench_site, "fast", "bench") as process:
+        _connect(bench_site, process)
+        others = threading.Thread(target=_send, args=(bench_site, bench_site.topics[1:20], 60_000, 0, 1000))
         others.start()
-        probe, seconds = FastPublisher(where.port), []
-        identifier = int(where.topics[0].split(b"/")[2])
-        with where.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        probe, seconds = FastPublisher(bench_site.port), []
+        identifier = int(bench_site.topics[0].split(b"/")[2])
+        with bench_site.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             for number in range(1, 101):
                 began = time.monotonic()
-                probe.send(where.topics[:1], 1, 1)
+                probe.send(bench_site.topics[:1], 1, 1)
                 while connection.scalar(query, {"id": identifier}) < number:
                     time.sleep(0.005)
                 seconds.append(time.monotonic() - began)
@@ -60,12 +60,12 @@ def freshness() -> list[tuple[str, str, str]]:
 
 def idle() -> list[tuple[str, str, str]]:
     """Measure a core's share at 10 messages a second."""
-    with site() as where, consumer(where, "fast", "bench") as process:
-        _connect(where, process)
+    with site() as bench_site, consumer(bench_site, "fast", "bench") as process:
+        _connect(bench_site, process)
         time.sleep(1)
         before = cpu(process.pid)
-        _send(where, where.topics, 300, 1, 10)
-        where.await_counted(300)
+        _send(bench_site, bench_site.topics, 300, 1, 10)
+        bench_site.await_counted(300)
         share = (cpu(process.pid) - before) / 30
     return [("CPU at 10 messages/s, commits included", f"{share:.2%}", "1 % of a core")]
 
@@ -73,12 +73,12 @@ def idle() -> list[tuple[str, str, str]]:
 def many_messages() -> list[tuple[str, str, str]]:
     """Resident memory after each tenth of the messages."""
     tenth = MESSAGES // 10
-    with site() as where, consumer(where, "fast", "bench") as process:
-        _connect(where, process)
+    with site() as bench_site, consumer(bench_site, "fast", "bench") as process:
+        _connect(bench_site, process)
         memory = []
         for number in range(1, 11):
-            _send(where, where.topics, tenth, 0)
-            where.await_counted(number * tenth, 600)
+            _send(bench_site, bench_site.topics, tenth, 0)
+            bench_site.await_counted(number * tenth, 600)
             memory.append(resident_mb(process.pid))
     steps = " ".join(f"{used:.0f}" for used in memory)
     return [
@@ -89,24 +89,24 @@ def many_messages() -> list[tuple[str, str, str]]:
 
 def many_topics() -> list[tuple[str, str, str]]:
     """Measure memory at a million topics, each used once."""
-    with site() as where, consumer(where, "fast", "bench") as process:
-        _connect(where, process)
-        prefix = where.topics[0].rpartition(b"/robot-")[0]
-        publisher = FastPublisher(where.port)
+    with site() as bench_site, consumer(bench_site, "fast", "bench") as process:
+        _connect(bench_site, process)
+        prefix = bench_site.topics[0].rpartition(b"/robot-")[0]
+        publisher = FastPublisher(bench_site.port)
         for start in range(0, 1_000_000, 50_000):
             topics = [prefix + b"/robot-%d/telemetry" % n for n in range(start, start + 50_000)]
             publisher.send(topics, 50_000, 0)
-        where.await_counted(1_000_000)
+        bench_site.await_counted(1_000_000)
         used = resident_mb(process.pid)
     return [("memory after a million distinct topics", f"{used:.0f} MB", "150 MB")]
 
 
 def many_projects() -> list[tuple[str, str, str]]:
     """Each flush writes 10,000 projects; the reader goes on meanwhile."""
-    with site(MANY) as where, consumer(where, "watched", "bench") as process:
-        _connect(where, process)
-        _send(where, where.topics, 400_000, 0, 20_000)
-        where.await_counted(400_000)
+    with site(MANY) as bench_site, consumer(bench_site, "watched", "bench") as process:
+        _connect(bench_site, process)
+        _send(bench_site, bench_site.topics, 400_000, 0, 20_000)
+        bench_site.await_counted(400_000)
         process.terminate()
         assert process.stdout
         noted = json.loads(process.stdout.read().splitlines()[-1])  # before it: the log
@@ -125,13 +125,13 @@ def many_projects() -> list[tuple[str, str, str]]:
     ]
 
 
-def _connect(where: Site, process: object) -> None:
+def _connect(bench_site: Site, process: object) -> None:
     go(process)  # type: ignore[arg-type]
-    where.await_connected("bench")
+    bench_site.await_connected("bench")
     time.sleep(0.3)
 
 
-def _send(where: Site, topics: list[bytes], count: int, qos: int, rate: float | None = None) -> None:
-    publisher = FastPublisher(where.port)
+def _send(bench_site: Site, topics: list[bytes], count: int, qos: int, rate: float | None = None) -> None:
+    publisher = FastPublisher(bench_site.port)
     publisher.send(topics, count, qos, rate)
     publisher.close()

@@ -40,7 +40,7 @@ DOLLARS_PER_CALL = 0.005 / 1_000  # LIST, us-east-1
 
 class Bucket(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or what follows the head would wait for its acknowledgement
+    disable_nagle_algorithm = True  # or the body would wait for the acknowledgement of the head
     late = 0.0
     keys: list[str] = []  # noqa: RUF012 - set once, before serving
 
@@ -91,7 +91,7 @@ def main() -> None:
         program = _aws(Path(folder))
         ways: dict[str, Way] = {"plain boto3": _plain, "fleetmeter": _ours}
         if program:
-            ways["aws s3 ls --recursive --summarize"] = lambda where, tally: _command(program, where)
+            ways["aws s3 ls --recursive --summarize"] = lambda settings, tally: _command(program, settings)
         _large(ways)
     _many()
 
@@ -138,9 +138,9 @@ def _measure(late: float, keys: list[str], way: "Way") -> tuple[int, float]:
     server = context.Process(target=serve, args=(late, keys, theirs), daemon=True)
     server.start()
     tally = RequestCount()
-    where = load_settings(aws_endpoint_url=f"http://127.0.0.1:{ours.recv()}", aws_region=("eu-west-1",))
+    settings = load_settings(aws_endpoint_url=f"http://127.0.0.1:{ours.recv()}", aws_region=("eu-west-1",))
     began = time.monotonic()
-    assert way(where, tally) == len(keys)
+    assert way(settings, tally) == len(keys)
     elapsed = time.monotonic() - began
     server.terminate()
     return tally.requests, elapsed
@@ -149,8 +149,8 @@ def _measure(late: float, keys: list[str], way: "Way") -> tuple[int, float]:
 Way = Callable[[Settings, RequestCount], int]
 
 
-def _client(where: Settings, tally: RequestCount) -> Any:
-    client = boto3.client("s3", endpoint_url=where.aws_endpoint_url, region_name="eu-west-1")
+def _client(settings: Settings, tally: RequestCount) -> Any:
+    client = boto3.client("s3", endpoint_url=settings.aws_endpoint_url, region_name="eu-west-1")
     tally.watch(client)
     return client
 
@@ -160,31 +160,31 @@ def _listed(client: Any, prefix: str) -> int:
     return sum(item["Size"] for page in pages for item in page.get("Contents", ()))
 
 
-def _plain(where: Settings, tally: RequestCount) -> int:
-    return _listed(_client(where, tally), "1/1/")
+def _plain(settings: Settings, tally: RequestCount) -> int:
+    return _listed(_client(settings, tally), "1/1/")
 
 
-def _by_prefix(where: Settings, tally: RequestCount) -> int:
-    return _read(where, tally, PROJECTS, at_once=s3_listing.MAX_ONE_BY_ONE)
+def _by_prefix(settings: Settings, tally: RequestCount) -> int:
+    return _read(settings, tally, PROJECTS, at_once=s3_listing.MAX_ONE_BY_ONE)
 
 
-def _ours(where: Settings, tally: RequestCount) -> int:
-    return _read(where, tally, 1)
+def _ours(settings: Settings, tally: RequestCount) -> int:
+    return _read(settings, tally, 1)
 
 
-def _sweep(where: Settings, tally: RequestCount) -> int:
-    return _read(where, tally, PROJECTS)
+def _sweep(settings: Settings, tally: RequestCount) -> int:
+    return _read(settings, tally, PROJECTS)
 
 
-def _read(where: Settings, tally: RequestCount, projects: int, at_once: int = PROJECTS) -> int:
+def _read(settings: Settings, tally: RequestCount, projects: int, at_once: int = PROJECTS) -> int:
     ids = [(project, 1) for project in range(1, projects + 1)]
-    with s3_listing.open_reader(where, Place("bucket", "eu-west-1"), tally) as read:
+    with s3_listing.open_reader(settings, Place("bucket", "eu-west-1"), tally) as read:
         some = (ids[start : start + at_once] for start in range(0, projects, at_once))
         return sum(part["s3_storage_bytes"] for few in some for part in read(few) if isinstance(part, dict))
 
 
-def _command(program: str, where: Settings) -> int:
+def _command(program: str, settings: Settings) -> int:
     listing = [program, "s3", "ls", "s3://bucket/1/1/", "--recursive", "--summarize"]
-    more = ["--endpoint-url", str(where.aws_endpoint_url), "--region", "eu-west-1"]
+    more = ["--endpoint-url", str(settings.aws_endpoint_url), "--region", "eu-west-1"]
     output = subprocess.run([*listing, *more], check=True, capture_output=True, text=True).stdout
     return int(output.rpartition("Total Size:")[2])

@@ -29,13 +29,13 @@ class CircuitBreaker:
     timeouts: int = 0
 
     def start_pass(self) -> None:
-        """Begin another pass: what failed for a transient reason may be read again."""
+        """Begin another pass: read again after transient failures."""
         self.consecutive = 0
         if self.tripped_by and self.tripped_by.transient:
             self.tripped_by = None
 
     def call(self, read: Callable[[], Answer], name: str | None = None) -> Answer | Failure:
-        """Return what `read` returns, or why it failed or was not called.
+        """Return the result of `read`, or the failure if it failed or was not called.
 
         `name`: of what is read, where each project has a repository of its own in this place.
         """

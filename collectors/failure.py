@@ -8,7 +8,7 @@ from metering.ledger.failures import SourceFailure, combine
 
 @dataclass(frozen=True)
 class Failure(SourceFailure):
-    """Why something was not read.
+    """The reason why something was not read.
 
     `transient`: the same read may succeed within a minute. `later`: it may within some minutes.
     `whole_place`: everything else in that bucket or repository fails for the same reason.
@@ -27,7 +27,7 @@ class Failure(SourceFailure):
 
 
 def failure_of_places(failures: Iterable[Failure]) -> Failure:
-    """Return the failure of a sum of which the places in `failures` are missing."""
+    """Return the failure of a sum that lacks the places in `failures`."""
     each = list(failures)
     cause = combine(each)
     return Failure(

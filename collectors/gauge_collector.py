@@ -26,7 +26,7 @@ from metering.ledger.staging import LARGEST
 
 BATCH = 200  # projects recorded in one transaction
 RECORD_AFTER = 2.0  # seconds after which fewer are recorded: a killed runner loses no more than that
-PAUSES = (5.0, 15.0, 45.0)  # seconds before each further pass over what failed for a transient reason
+PAUSES = (5.0, 15.0, 45.0)  # seconds before each further pass over transient failures
 
 Project = tuple[int, int]  # project id, organization id
 Levels = dict[str, int]  # gauge -> level
@@ -60,7 +60,7 @@ class GaugeCollector:
     recorded_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> CollectionResult:
-        """Read and record every project's levels; return what was measured and what failed."""
+        """Read and record every project's levels; return the counts and failures."""
         self._pass(self.projects)
         for pause in PAUSES:
             if not self.transient:

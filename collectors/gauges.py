@@ -73,7 +73,7 @@ class GaugeSource:
 def metered_projects(
     engine: Engine, source: SourceName, at: datetime, project_id: int | None, resume: bool
 ) -> tuple[list[Project], int]:
-    """Return the projects to read at `at`, and how many are left out because they have been read.
+    """Return the projects to read at `at`, and how many were read already.
 
     Only a reading that is resumed leaves some out.
     """

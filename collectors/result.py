@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]  # projects done, projects in all; raises 
 
 @dataclass
 class CollectionResult:
-    """What one reading of one source measured, and why the rest was not measured.
+    """The measured projects of one reading of one source, and why others failed.
 
     A project that was not read keeps its last known value.
 

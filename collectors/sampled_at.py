@@ -6,5 +6,5 @@ from metering.catalogue.periods import Hour
 
 
 def sampled_at(at: datetime, read_at: datetime | None) -> datetime:
-    """Return the instant a level is of: `read_at`, where it is read in a later hour than that of `at`."""
+    """Return the instant of a level: `read_at` if that is in a later hour than `at`, else `at`."""
     return at if read_at is None or Hour.of(read_at) <= Hour.of(at) else read_at

@@ -1,4 +1,4 @@
-"""Fleetmeter: usage metering and billing. What the platform's backend imports."""
+"""Fleetmeter: usage metering and billing. The platform's backend imports this package."""
 
 from typing import TYPE_CHECKING, Any
 

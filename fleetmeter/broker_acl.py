@@ -1,4 +1,4 @@
-"""Write the access list of mosquitto's device listener: what each device may publish and read.
+"""Write the access list of mosquitto's device listener: the topics of each device.
 
 A device publishes below its own project and id, and on inbound levels only: the levels before the device say
 who is billed, an outbound level would change the direction. It reads its own outbound levels.
@@ -22,7 +22,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 LEVEL = re.compile(r"[^\s/+#$\x00-\x1f\x7f][^/+#\x00-\x1f\x7f]*")
 
 HEADER = """\
-# The device listener of mosquitto: who may do what there. What no line allows is refused.
+# The device listener of mosquitto: the topics of each user. A topic without a line is refused.
 # Written by `fleetmeter broker-acl`; write it again when devices or projects change, and reload mosquitto.
 # A user is the common name of a device's certificate: the device's {name_of}.
 """

@@ -1,4 +1,4 @@
-"""What a command runs in: the settings, a database (the embedded one if none is set), its schema."""
+"""The environment of a command: settings, a database (embedded if none is set), its schema."""
 
 from contextlib import suppress
 from datetime import UTC, datetime

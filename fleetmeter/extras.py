@@ -1,4 +1,4 @@
-"""The optional parts of an installation: what each extra of the package brings."""
+"""The optional parts of an installation: the extras of the package."""
 
 from importlib.util import find_spec
 

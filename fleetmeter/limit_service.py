@@ -12,7 +12,7 @@ from metering.running import limits
 
 
 class LimitService(limits.LimitService):
-    """Answer what is allowed, by the settings of the environment.
+    """Check limits, by the settings of the environment.
 
     Without arguments it takes database and plans from the settings. It only reads, and starts no server.
     """

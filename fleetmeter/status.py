@@ -39,8 +39,8 @@ UNATTRIBUTED = """
     WHERE hour > CAST(:at AS timestamptz) - interval '24 hours' GROUP BY reason ORDER BY 2 DESC"""
 
 
-def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
-    """Return everything that `status` prints, as JSON-able values; `at` is now."""
+def read(engine: Engine, at: datetime, price_plans: Plans) -> dict[str, Any]:
+    """Return the values that `status` prints, ready for JSON; `at` is now."""
     with transaction(engine) as connection:
         return {
             "at": at,
@@ -56,7 +56,7 @@ def read(engine: Engine, at: datetime, offered: Plans) -> dict[str, Any]:
             "approvals": [asdict(approval) for approval in approvals.waiting(connection)],
             "catch_up": backlog.plan(connection, at),
             "missing_days_last_30": missing(connection, at),
-            "months": months(connection, at, offered),
+            "months": months(connection, at, price_plans),
             "open_gaps": _rows(
                 connection,
                 "SELECT * FROM gaps WHERE covered_at IS NULL"
@@ -81,12 +81,12 @@ def sources(connection: Connection) -> dict[str, dict[str, Any]]:
     return {source: _rows(connection, SOURCE.format(source))[0] for source in SOURCE_NAMES}
 
 
-def months(connection: Connection, at: datetime, offered: Plans) -> dict[str, Any]:
+def months(connection: Connection, at: datetime, price_plans: Plans) -> dict[str, Any]:
     """Return the months that are over and open, each with the projects that block it and why."""
     ids = projects.ids(connection)
     return {
         str(month): {
-            "blocked": blockers.unpriced(connection, month, ids, offered)
+            "blocked": blockers.unpriced(connection, month, ids, price_plans)
             | blockers.blocked(connection, month, ids)
         }
         for month in due_months(connection, at)

@@ -26,7 +26,7 @@ from metering.errors import FleetmeterError
 OUT = terminal.stderr()
 LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
 STABLE = 60.0  # seconds after which its end is not counted as one more failure in a row
-GRACE = 15.0  # seconds a process gets to finish what it does
+GRACE = 15.0  # seconds that a process gets to finish its work
 
 
 @dataclass
@@ -138,7 +138,7 @@ class EmbeddedServices:
             OUT.print(f"broker: {self.broker.name} on {self.mqtt_url}")
 
     def keep(self) -> None:
-        """Start again what was killed; report what cannot be started, and try again later."""
+        """Restart processes that ended; report one that cannot start, and try again later."""
         try:
             if self.embedded:
                 postgres.ensure_running(self.data_dir)

@@ -18,7 +18,7 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 @dataclass(frozen=True)
 class Channel:
-    """Where messages go. `name` is stored and shown: the kind and a digest, nothing of the secret."""
+    """A destination of messages. `name` is stored and shown: the kind and a digest, no secret."""
 
     name: str
     send: Callable[[str, str], None]
@@ -50,7 +50,7 @@ def _apprise(place: int, address: str) -> Channel:
     def send(title: str, body: str) -> None:
         try:
             is_accepted = target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
-        except Exception as error:  # what a plugin of apprise raises ends no runner
+        except Exception as error:  # an error of apprise's plugin ends no runner
             raise DeliveryFailed(f"{kind} failed: {type(error).__name__}") from error
         if not is_accepted:
             raise DeliveryFailed(f"{kind} did not take the message; check its address and the network")

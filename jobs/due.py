@@ -1,4 +1,4 @@
-"""Ask for what is due, by the database: every hour once, every open day in order, every open month."""
+"""Request due runs by the database: every hour once, every open day in order, every open month."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ AFTER_THE_SEAL = ("anomalies", "archive", "retention")  # once a day, while no s
 
 
 def enqueue_due(connection: Connection, at: datetime) -> None:
-    """Ask for everything that is due at `at` and was not asked for yet, but for the jobs that are paused."""
+    """Request every run that is due at `at` and not requested yet, except of paused jobs."""
     paused = pauses.jobs(pauses.current(connection, at))
     for request in _due(connection, at):
         if request.job not in paused:
@@ -27,7 +27,7 @@ def enqueue_due(connection: Connection, at: datetime) -> None:
 
 
 def _due(connection: Connection, at: datetime) -> Iterator[Request]:
-    """Yield what is due, in order; each is asked for before the next one is looked for."""
+    """Yield due requests in order; each is queued before the next is looked for."""
     for job in EVERY_HOUR:
         yield _request(job, at)
     for day in backlog.open_days(connection, at):

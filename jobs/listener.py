@@ -22,7 +22,7 @@ class Listener:
         self.connection: Connection | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Wait until somebody asks for a run, `seconds` have passed, or `stop` is set."""
+        """Wait until a run is requested, `seconds` have passed, or `stop` is set."""
         fresh = self.connection is None
         driver = self._listening()
         if fresh and driver is not None:
@@ -52,7 +52,7 @@ class Listener:
             return None
 
     def _notified(self, driver: Any) -> bool:
-        """Return whether somebody asked, or the connection is lost."""
+        """Return whether a run was requested, or the connection is lost."""
         try:
             if not select.select([driver], [], [], TICK)[0]:
                 return False

@@ -25,7 +25,7 @@ from metering.db.transactions import transaction
 from metering.errors import DeliveryFailed, FleetmeterError
 from metering.pricing import plans
 
-LOOK = 30  # seconds between two looks at what is wrong
+LOOK = 30  # seconds between two refreshes of the alerts
 BATCH = 100  # notices in a message; it names the first of them and counts the rest
 NAMED = 20
 EVENTS = ("opened", "escalated", "resolved")
@@ -84,7 +84,7 @@ FAILED = text("""
 
 
 def watch(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Check what is wrong and tell the channels, until `stop`."""
+    """Refresh alerts and send them to the channels, until `stop`."""
     configured = alert_channels.configured(settings)
     while not stop.is_set():
         try:
@@ -102,14 +102,14 @@ def _agreed(settings: Settings, engine: Engine) -> datetime:
 
 
 def look(settings: Settings, engine: Engine, at: datetime) -> alerts.Changes:
-    """Open and resolve alerts by what is true at `at`."""
+    """Open and resolve alerts by the state at `at`."""
     available = plans.load(settings.plans)
     with transaction(engine) as connection:
         return alerts.refresh(connection, at, available, settings.drift_percent, settings.clock_tolerance)
 
 
 def deliver(engine: Engine, to: Sequence[Channel]) -> dict[str, str]:
-    """Send each channel what waits for it; return the failures by channel, whose notices wait on."""
+    """Send each channel its waiting notices; return the failures by channel."""
     failures = {}
     for channel in to:
         try:
@@ -153,7 +153,7 @@ def _mark(
 
 
 def message(notices: Sequence[Any]) -> tuple[str, str]:
-    """Return title and text: a sentence for each incident, without names that the platform's people chose."""
+    """Return title and text: a sentence for each incident, without names that people chose."""
     counts = {event: sum(notice["event"] == event for notice in notices) for event in EVENTS}
     title = "Fleetmeter: " + ", ".join(f"{count} {event}" for event, count in counts.items() if count)
     lines = [_line(notice) for notice in notices[:NAMED]]

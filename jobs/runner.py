@@ -33,7 +33,7 @@ from metering.runs.lease import Run
 
 WORKERS = 3  # threads, each with a run of another job: a long one keeps no request waiting
 HEARTBEAT = 5  # seconds
-POLL = 3  # seconds between two looks at the queue when nobody is notified
+POLL = 3  # seconds between two looks at the queue without a notification
 
 LOG = structlog.get_logger("runner")
 

@@ -1,4 +1,4 @@
-"""What a runner tells machines: its threads write here, the probes read here.
+"""The state of a runner for its probes: its threads write here.
 
 Labels are the jobs of the registry and the states of a run, so their number is fixed.
 """

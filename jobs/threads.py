@@ -12,7 +12,7 @@ import structlog
 
 from metering.db.engine import describe_error
 
-PATIENCE = 15.0  # seconds that the other threads get to finish what they do
+PATIENCE = 15.0  # seconds that the other threads get to finish their work
 
 LOG = structlog.get_logger("runner")
 
@@ -27,7 +27,7 @@ class Threads:
         self._until = math.inf  # monotonic seconds
 
     def start(self, name: str, work: Callable[..., object], *arguments: object, awaited: bool = True) -> None:
-        """Call `work` on a thread; only one that is `awaited` holds up the end of the process."""
+        """Call `work` on a thread; the process waits for it at its end only if it is `awaited`."""
         thread = threading.Thread(target=self._work, args=(work, arguments), name=name, daemon=True)
         if awaited:
             self._awaited.append(thread)

@@ -120,7 +120,7 @@ def _post(access: Access, body: NewAdjustment) -> int:
     clock.require(connection, access.at, access.server.settings.clock_tolerance)
     actor = access.caller.name
     if body.reverses is not None:
-        _alone(body)
+        _refuse_other_fields(body)
         opposite = (body.project_id, body.reverses, body.reason, actor, plans, access.at)
         return adjustments.reverse(connection, *opposite)
     if body.usage_date is None:
@@ -133,7 +133,7 @@ def _post(access: Access, body: NewAdjustment) -> int:
     return adjustments.post(connection, adjustment, plans, access.at)
 
 
-def _alone(body: NewAdjustment) -> None:
-    others: dict[str, Any] = body.model_dump(include={"usage_date", "meter", "quantity", "amount"})
-    if any(value is not None for value in others.values()):
+def _refuse_other_fields(body: NewAdjustment) -> None:
+    fields: dict[str, Any] = body.model_dump(include={"usage_date", "meter", "quantity", "amount"})
+    if any(value is not None for value in fields.values()):
         raise Problem(422, "`reverses` posts the opposite of that one; it takes a reason only")

@@ -86,10 +86,10 @@ def check(
 
 def _amount(check: str, size: int | None, count: int | None) -> int:
     """Return how much more is asked for. Raises Problem 422 for a parameter that the check does not take."""
-    wrong, value = ("count", count) if check == "storage" else ("bytes", size)
+    parameter, value = ("count", count) if check == "storage" else ("bytes", size)
     if value is not None:
         takes = "bytes" if check == "storage" else "count"
-        raise Problem(422, f"the check {check} takes `{takes}`, not `{wrong}`")
+        raise Problem(422, f"the check {check} takes `{takes}`, not `{parameter}`")
     amount = size if check == "storage" else count
     return 1 if amount is None else amount
 

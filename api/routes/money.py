@@ -82,8 +82,8 @@ def _page(access: Access, after: int, most: int, project_id: int | None, organiz
     rows: Rows = []
     last: int | None = after
     while last is not None and len(rows) < most:
-        some, last = spend.page(connection, plans, at, last, most - len(rows))
-        rows += [vars(one) for one in some]
+        page, last = spend.page(connection, plans, at, last, most - len(rows))
+        rows += [vars(one) for one in page]
     return rows
 
 

@@ -102,10 +102,10 @@ def retry(request: Request, run_id: RunId) -> Response:
     def effect(access: Access) -> Response:
         before = visible(access, lambda: _find(access, run_id))
         require_role(access.caller, queue.role(before["job"], before["dry_run"]))
-        again = queue.retry(access.connection, run_id, access.caller.name)
-        if again is None:
+        new_run_id = queue.retry(access.connection, run_id, access.caller.name)
+        if new_run_id is None:
             raise Problem(409, f"run {run_id} left nothing undone: it is {before['state']}", "nothing-to-do")
-        row = _of(access, again)
+        row = _of(access, new_run_id)
         _note(access, "retry", f"run {run_id}", before, row)
         return _accepted(access, row)
 
@@ -128,13 +128,12 @@ def _accepted(access: Access, row: Body) -> Response:
 
 
 def _note(access: Access, action: str, subject: str, before: Body | None, after: Body) -> None:
-    noted = None if before is None else _noted(before)
-    audit_log.record(
-        access.connection, access.caller.name, action, subject, noted, _noted(after), at=access.at
-    )
+    values_before = None if before is None else _audit_values(before)
+    actor, values_after = access.caller.name, _audit_values(after)
+    audit_log.record(access.connection, actor, action, subject, values_before, values_after, at=access.at)
 
 
-def _noted(row: Body) -> Body:
+def _audit_values(row: Body) -> Body:
     return {"run": row["id"]} | {name: row[name] for name in NOTED}
 
 

@@ -28,7 +28,7 @@ class RefusedEvent(Shape):
 
 
 class Receipt(Shape):
-    """What became of the events of a request."""
+    """The results of the events of a request."""
 
     accepted: int = Field(description="Events counted by this request.")
     duplicates: int = Field(description="Events that were counted before, by their `source` and `id`.")

@@ -31,7 +31,7 @@ RATES = {"s3": 200.0, "ecr": 10.0, "cloudwatch": 5.0}
 
 @contextmanager
 def threads() -> Iterator[Executor]:
-    """Yield threads to read with; reads that have not begun are cancelled when the block is left."""
+    """Yield threads to read with; the end of the block cancels reads that have not begun."""
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         try:
             yield pool

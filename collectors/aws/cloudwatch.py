@@ -17,8 +17,8 @@ from metering.config.settings import Settings
 from metering.errors import SourceUnavailable
 
 ACCEPTED = "PublishIn.Success"
-# PublishOut counts deliveries to subscribers, us among them, which is not what we count. It is recorded
-# together with what AWS refused, because both explain a drift: a throttled delivery may never reach us.
+# PublishOut counts deliveries to subscribers, us among them; we count messages. It is recorded
+# with the refused ones, because both explain a drift: a throttled delivery may never reach us.
 METRICS = (
     ACCEPTED,
     *("PublishIn.Throttle", "PublishIn.ClientError", "PublishIn.ServerError", "PublishIn.AuthError"),
@@ -36,7 +36,7 @@ def is_configured(settings: Settings) -> bool:
 
 
 def read(settings: Settings, hours: Sequence[Hour], requests: RequestCount) -> HourlyCounts:
-    """Return AWS IoT's figures of `hours`, which follow each other, in each region of AWS_REGION.
+    """Return AWS IoT's figures of consecutive `hours` in each region of AWS_REGION.
 
     An hour of which AWS says nothing is empty. Raises SourceUnavailable when one region fails, because
     a sum without it would be too small and look like messages counted twice.
@@ -55,7 +55,7 @@ def read(settings: Settings, hours: Sequence[Hour], requests: RequestCount) -> H
 
 
 def accepted(regions: Mapping[str, Mapping[str, int]]) -> int | None:
-    """Return the messages that AWS accepted in an hour, None where it says nothing of that hour."""
+    """Return the messages that AWS accepted in an hour; None where it has no figure."""
     if not any(regions.values()):
         return None
     return sum(metrics.get(ACCEPTED, 0) for metrics in regions.values())

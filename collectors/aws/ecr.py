@@ -64,14 +64,14 @@ class Registry:
     def read_own(self, projects: Sequence[Project]) -> Iterable[Sample]:
         """Count every image of each project's own repository, tagged or not."""
         self.breaker.start_pass()
-        return self.pool.map(self._own, projects)
+        return self.pool.map(self._read_repository, projects)
 
-    def _own(self, project: Project) -> Sample:
+    def _read_repository(self, project: Project) -> Sample:
         name = self.breaker.place.name.format(org_id=project[1], project_id=project[0])
         return self.breaker.call(lambda: self._read(name).all(), name)
 
     def read_shared(self, projects: Sequence[Project]) -> Iterable[Sample]:
-        """Count for each project the images of which a tag has its prefix."""
+        """Count each project's images: those that have a tag with its prefix."""
         self.breaker.start_pass()
         images = self.breaker.call(lambda: self._read(self.breaker.place.name))
         if isinstance(images, Failure):

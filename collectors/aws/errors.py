@@ -1,4 +1,4 @@
-"""Tell an operator what an error of AWS means: what happened, to which place, what to do."""
+"""Describe an error of AWS to an operator: what happened, at which place, what to do."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -88,7 +88,7 @@ EVERYWHERE = {EXPIRED, UNKNOWN, ELSEWHERE, ADVICE["NoSuchBucket"], ADVICE["Reque
 
 
 def to_failure(error: Exception, place: Place, variable: str, of_one_project: bool = False) -> Failure:
-    """Return what went wrong at `place`, which the setting `variable` names.
+    """Return the failure at `place`, which the setting `variable` names.
 
     `of_one_project`: the place is a project's own. The reason never holds a request id or a credential.
     """

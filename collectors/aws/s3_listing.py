@@ -61,7 +61,7 @@ class Listing:
     parts: Executor
 
     def read(self, projects: Sequence[Project]) -> Iterable[Sample]:
-        """Return the bytes of each project; soonest where they are in the order of their prefixes."""
+        """Return the bytes of each project; fastest when they are in the order of their prefixes."""
         self.breaker.start_pass()
         prefixes = [self.template.format(org_id=org, project_id=project) for project, org in projects]
         if len(projects) <= MAX_ONE_BY_ONE:
@@ -175,5 +175,5 @@ class Strip:
 
 
 def _end(prefix: str) -> str:
-    """Return the first text that sorts after everything that begins with `prefix`."""
+    """Return the first text that sorts after every text with `prefix`."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,4 +1,4 @@
-"""Alerts through Amazon SNS, for whoever subscribes to the topic."""
+"""Alerts through Amazon SNS, for the subscribers of the topic."""
 
 from collectors.aws import errors
 from collectors.aws.client import open_client

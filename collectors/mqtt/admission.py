@@ -27,11 +27,12 @@ class Admission(NamedTuple):
 
 def ask(broker: Endpoint, stop: threading.Event) -> Admission:
     """Connect and disconnect, with MQTT 5 or else 3.1.1; gives up when `stop` is set."""
-    answer = _ask(broker, stop, v5=True)
-    return answer if answer.session_present is not None or answer.v5 else _ask(broker, stop, v5=False)
+    answer = _connect_once(broker, stop, v5=True)
+    is_final = answer.session_present is not None or answer.v5
+    return answer if is_final else _connect_once(broker, stop, v5=False)
 
 
-def _ask(broker: Endpoint, stop: threading.Event, v5: bool) -> Admission:
+def _connect_once(broker: Endpoint, stop: threading.Event, v5: bool) -> Admission:
     connection = BrokerConnection(broker, v5, lambda _present: None, lambda _count: None, receive_maximum=1)
     until = time.monotonic() + CONNECT_TIMEOUT
     while connection.alive and connection.session_present is None and not stop.is_set():

@@ -1,4 +1,4 @@
-"""Hold what has arrived and is not committed: counts and packet ids, in batches of one commit each."""
+"""Hold counts and packet ids that are not committed, in batches of one commit each."""
 
 from collections import deque
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class Buffer:
         self.session.connected(session_present)
 
     def cut(self) -> None:
-        """End a batch here: what arrives from now on belongs to the next one."""
+        """End a batch here: later messages belong to the next one."""
         drained = self.counters.drain()
         totals = merge([self._carried_over, drained]) if self._carried_over else drained
         batch = Batch(totals, self.session.cut())
@@ -67,7 +67,7 @@ class Buffer:
         return batch
 
     def uncommitted(self) -> Totals:
-        """Return everything that was never handed over; for a daemon that ends without a commit."""
+        """Return the counts that were never handed over, for a daemon that ends without a commit."""
         self.cut()
         return merge([self._carried_over, *(batch.totals for batch in self._batches)])
 

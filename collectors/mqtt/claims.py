@@ -82,7 +82,7 @@ class Owner(NamedTuple):
 
 
 def owner(engine: Engine, client_id: str) -> Owner | None:
-    """Return the owner of the session `client_id`, None if nobody has ever claimed it."""
+    """Return the owner of the session `client_id`; None if it was never claimed."""
     query = text("""
         SELECT m.epoch, m.last_seen_at, w.name IS NULL FROM mqtt_sessions m
         LEFT JOIN workers w ON w.name = :worker WHERE m.client_id = :client""")
@@ -92,7 +92,7 @@ def owner(engine: Engine, client_id: str) -> Owner | None:
 
 
 def remove_worker(engine: Engine, client_id: str) -> None:
-    """Note that nobody counts under `client_id`, so that a daemon that stands by takes over at once."""
+    """Note that no daemon counts under `client_id`: a daemon that stands by takes over at once."""
     with transaction(engine) as connection:
         workers.leave(connection, worker_name(client_id))
 

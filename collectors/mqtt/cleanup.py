@@ -8,7 +8,7 @@ from metering.config.settings import Settings
 
 
 def remove_session(settings: Settings, client_id: str) -> bool:
-    """Have the broker of MQTT_URL forget `client_id`; returns whether it did."""
+    """Have the broker of MQTT_URL forget `client_id`; return whether it did."""
     if settings.mqtt_url is None:
         return False
     for v5 in (True, False):

@@ -94,7 +94,7 @@ class BrokerConnection:
         return self._client.want_write()
 
     def send_output(self) -> None:
-        """Send what is queued, as far as the socket takes it."""
+        """Send queued bytes, as many as the socket takes."""
         self._client.loop_write()
 
     def check_keepalive(self) -> None:
@@ -128,7 +128,7 @@ class BrokerConnection:
         self._client.note_received()
 
     def keep_alive_while_paused(self) -> None:
-        """Ping while nothing is read, and expect no answers: they wait behind unread messages."""
+        """Ping while reading is paused; expect no answers, which wait behind unread messages."""
         self._client.keep_alive_while_paused()
 
     def handle_packet(self, header: int, body: bytes) -> None:

@@ -18,7 +18,7 @@ MAX_DEVICES = 100_000  # counters of devices held between two commits; about 20 
 
 
 class _Entry(NamedTuple):
-    """What the messages of a topic are added to; `devices` None where no device is followed."""
+    """The counters that a topic's messages are added to; `devices` None: no device is followed."""
 
     total: Counters
     devices: dict[bytes, Counters] | None
@@ -83,7 +83,7 @@ class TopicCounters(dict[bytes, Counters]):
         return len(self._projects) >= MAX_PROJECTS
 
     def drain(self) -> Totals:
-        """Return everything counted since the last call, and start again at zero."""
+        """Return the counts since the last call, and start again at zero."""
         self._add_up()
         projects = {key: counters.take() for key, counters in self._projects.items() if counters.messages}
         totals = Totals(projects, self._malformed[:], self._samples)

@@ -64,7 +64,7 @@ class Counting:
         self._lost_at: float | None = None  # monotonic seconds
 
     def run(self, stop: threading.Event) -> int | None:
-        """Count until `stop` is set; returns the exit code, None if another daemon has taken over."""
+        """Count until `stop` is set; return the exit code, None if another daemon took over."""
         LOG.info(
             "counter.started",
             broker=self._broker.name,
@@ -175,7 +175,7 @@ class Counting:
             self._loop.step(reading)
 
     def _finish(self) -> int:
-        """Commit what was received, wait for the broker's confirmation, leave."""
+        """Commit received messages, wait for the broker's confirmation, leave."""
         loop, session, connection = self._loop, self._session, self._loop.connection
         loop.cut()
         if connection and connection.alive:

@@ -52,7 +52,7 @@ def run(
     plain: bool = False,
     clock: HostClock = _now,
 ) -> int:
-    """Count until `stop` is set; returns the exit code. `plain` has paho read and decode.
+    """Count until `stop` is set; return the exit code. `plain`: paho reads and decodes.
 
     Waits for an absent broker or database. Raises SettingsError if MQTT_URL is missing or its certificates
     cannot be read.
@@ -95,7 +95,7 @@ class Daemon:
         self.state = CounterState()
 
     def run_once(self, stop: threading.Event) -> int | None:
-        """Connect, claim, count; returns the exit code, None if another daemon took over meanwhile."""
+        """Connect, claim, count; return the exit code, None if another daemon took over meanwhile."""
         client_id = self._retry(self._client_id, stop)
         if client_id is None:
             return STOPPED

@@ -41,7 +41,7 @@ class _Project:
 
 @dataclass(frozen=True)
 class DeviceFigures:
-    """What to add to a device's row; `error` replaces the former one.
+    """The amounts to add to a device's row; `error` replaces the former one.
 
     `figures`: messages in and out and their bytes, since the last time.
     """
@@ -76,12 +76,12 @@ class BusiestDevices:
             _add(project, counters, self._limit)
 
     def begin(self) -> bool:
-        """Begin to take what has changed by now; returns whether anything has."""
+        """Begin to take the figures that changed; return whether any did."""
         self._waiting, self._changed = [*self._waiting, *self._changed], set()
         return bool(self._waiting)
 
     def take(self, most: int) -> list[DeviceFigures]:
-        """Return figures of whole projects, at least `most` while there are so many; forget them here.
+        """Return and forget figures of whole projects: at least `most`, or all that remain.
 
         Whoever writes them tries once: what is lost on the way counts for no device.
         """

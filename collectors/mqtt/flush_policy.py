@@ -11,7 +11,7 @@ INTERVAL = 1.0  # seconds between two commits
 STALL_SECONDS = 0.3  # seconds without a message that look like a full window
 MIN_WINDOW = 10  # messages; fewer are just little traffic
 BURST_BYTES = 1_000_000  # bytes since the last commit that justify a commit of their own …
-BURST_OVER_SECONDS = 0.03  # … once nothing has come for so many seconds
+BURST_OVER_SECONDS = 0.03  # … once no byte has come for this many seconds
 
 
 class FlushPolicy:

@@ -17,7 +17,7 @@ from collectors.mqtt.writer import HostClock, Writer
 
 HEARTBEAT_SECONDS = 5.0
 STATE_SECONDS = 1.0  # between two notes of the state for the probes
-SMALL_WINDOW_SECONDS = 0.005  # between two reads of what a small window lets through
+SMALL_WINDOW_SECONDS = 0.005  # between two reads under a small window
 
 
 class Loop:
@@ -51,7 +51,7 @@ class Loop:
         self.connection, self._reader = connection, reader
 
     def step(self, reading: bool = True) -> None:
-        """Wait for an event, then do what follows from it.
+        """Wait for an event, then handle it.
 
         Raises Fenced if another daemon has taken over, and any exception of the writing thread.
         """
@@ -68,7 +68,7 @@ class Loop:
         self._note_state()
 
     def cut(self) -> None:
-        """Have everything that was read committed next."""
+        """Have all read messages committed next."""
         now = time.monotonic()
         self.flush_policy.flush_started(now, len(self.buffer.session.arrivals), now - self._last_received)
         self.buffer.cut()
@@ -80,7 +80,7 @@ class Loop:
         return not (self.buffer.has_batches or self.writer.busy)
 
     def close(self) -> None:
-        """Stop writing and close what is open."""
+        """Stop writing; close the connection and the sockets."""
         self.writer.close()
         if self.connection:
             self.connection.close()

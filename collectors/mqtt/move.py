@@ -182,7 +182,7 @@ class _Move:
             self._buffer.publish(message)
 
     def _publish_new(self, message: Publish) -> None:
-        """Acknowledge what the old session counts; what follows the marker comes again to the next daemon."""
+        """Acknowledge messages before the marker; the next daemon receives the later ones again."""
         if self._new_passed or self._group:
             return
         if message.packet_id:
@@ -193,7 +193,7 @@ class _Move:
         self._new_confirmed = count
 
     def _commit(self) -> None:
-        """Commit and acknowledge what the old session has received."""
+        """Commit and acknowledge the messages of the old session."""
         self._committed_at = time.monotonic()
         self._buffer.cut()
         while batch := self._buffer.next_batch():

@@ -1,4 +1,4 @@
-"""paho's client, with what its public interface lacks: the only module that uses paho's private parts.
+"""paho's client with functions that its public interface lacks; no other module uses private parts.
 
 Their names are pinned by the version range in pyproject.toml and by tests/unit/mqtt/test_connection.py:
 `_in_packet`, `_packet_handle`, `_packet_queue`, `_loop_rc_handle`, `_send_pingreq`,

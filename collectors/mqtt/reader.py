@@ -35,7 +35,7 @@ class Reader(Protocol):
     timeout: float
 
     def receive(self) -> int:
-        """Read and count what has arrived; returns the bytes read. Errors end the connection."""
+        """Read and count messages; return the bytes read. Errors end the connection."""
 
 
 class PlainReader:

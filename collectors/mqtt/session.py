@@ -154,13 +154,13 @@ class Session:
         return self._acknowledged - self._confirmed + self._committing
 
     def confirmed(self, acknowledged: int) -> None:
-        """Note the answer to a PINGREQ that was sent after so many acknowledgements."""
+        """Note the answer to a PINGREQ that was sent after `acknowledged` acknowledgements."""
         while self._cuts and self._confirmed + len(self._cuts[0].packet_ids) <= acknowledged:
             self._confirmed += len(self._cuts.popleft().packet_ids)
         self._known_ids_valid = False
 
     def _process_arrivals(self) -> None:
-        """Account for what the reader appended: first deliveries, which end a resend."""
+        """Account for the ids that the reader appended: first deliveries, which end a resend."""
         if len(self.arrivals) > self._processed:
             self._newest = int.from_bytes(self.arrivals[-1], "big")
             self._resent_from = 0

@@ -1,4 +1,4 @@
-"""What a counter daemon tells machines: it writes here between messages, the probes read here.
+"""The state of a counter daemon for its probes: it writes here between messages.
 
 The reading thread notes itself once a second and after each commit, the writing thread before each attempt,
 so nothing is added to the cost of a message. Figures start at zero with the process.
@@ -41,7 +41,7 @@ class CounterState:
         self.stage, self.counting, self.writing_fails = "connecting to the broker", True, False
 
     def end_counting(self, stage: str) -> None:
-        """Note that no thread reads or writes; `stage` says what the daemon does instead."""
+        """Note that no thread reads or writes; `stage` says what the daemon does now."""
         self.turned_at = time.monotonic()
         self.stage, self.counting, self.connected = stage, False, False
         self.in_flight, self.waiting_since, self.writing_fails = 0, None, False

@@ -1,4 +1,4 @@
-"""What a daemon writes under its claim: counts, the id of the last one, its heartbeat, gaps."""
+"""The statements of a daemon under its claim: counts and the last packet id, heartbeat, gaps."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ class Store:
         clock: Clock,
         isolated: bool = False,
     ) -> datetime:
-        """Write counts and the id of the last one in one transaction; returns their instant.
+        """Write counts and the last packet id in one transaction; return their instant.
 
         `flush` numbers the flushes of this daemon: `was_committed` recognises one by it. `isolated`: leave
         out projects whose counts PostgreSQL refuses. Raises DataError if it refuses some otherwise.
@@ -71,7 +71,7 @@ class Store:
         return False
 
     def commit_fenced(self, totals: Totals, clock: Clock) -> None:
-        """Write the counts at QoS 0 of a fenced daemon: no broker sends them again to anybody."""
+        """Write the counts at QoS 0 of a fenced daemon: no broker sends those messages again."""
         with transaction(self.engine) as connection:
             at = connection.scalar(text(f"SELECT {AGREED}"), clock.parameters())
             _write(connection, totals.qos0(), at or clock.at)
@@ -84,7 +84,7 @@ class Store:
                 raise self._fenced()
 
     def record_connection(self, session_present: bool, blind: timedelta | None, clock: Clock) -> bool:
-        """Record the broker's answer; returns whether a gap was opened.
+        """Record the broker's answer; return whether a gap was opened.
 
         Without `session_present` the broker starts a new session, and everything since the connection was
         lost, `blind` ago, is lost too.

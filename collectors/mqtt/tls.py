@@ -1,4 +1,4 @@
-"""TLS over a socket, read in large chunks: what paho needs of an SSLContext and an SSLSocket.
+"""TLS over a socket, read in large chunks, with the methods of SSLContext and SSLSocket that paho needs.
 
 A broker writes a record for each packet. An SSLSocket makes two system calls for each record; here
 one fetches thousands, which are decrypted from memory. It costs a third.
@@ -36,9 +36,9 @@ class TlsStream:
         self._socket = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        # SSLObject's own read is a call in Python around this one: a fifth of what a small record costs.
+        # SSLObject's own read is a Python call around this one, and costs a fifth of a small record.
         self._read = getattr(self._tls, "_sslobj", self._tls).read
-        self._ask = LARGEST_RECORD
+        self._record_size = LARGEST_RECORD
         self._unsent = b""
         self._promised = 0  # bytes of the caller's that are encrypted and not yet reported as sent
 
@@ -52,14 +52,14 @@ class TlsStream:
                 self._incoming.write(self._fetch(HANDSHAKE_READ))
             except ssl.SSLError:
                 with contextlib.suppress(OSError):
-                    self._socket.sendall(self._outgoing.read())  # tells the broker what is wrong
+                    self._socket.sendall(self._outgoing.read())  # tells the broker the reason
                 raise
             else:
                 self._socket.sendall(self._outgoing.read())
                 return
 
     def recv(self, size: int) -> bytes:
-        """Return everything that `size` bytes from the network decrypt to; b"" at the end. Raises OSError.
+        """Return the decrypted bytes of `size` bytes from the network; b"" at the end. Raises OSError.
 
         Raises BlockingIOError when that is nothing yet.
         """
@@ -71,17 +71,17 @@ class TlsStream:
         # No loop of ours: it would cost as much as reading a record does. What was read before the
         # error stays in the list. An empty one: the broker says goodbye, and the socket ends after it.
         with contextlib.suppress(ssl.SSLWantReadError):
-            records.extend(iter(partial(self._read, self._ask), b""))
+            records.extend(iter(partial(self._read, self._record_size), b""))
         with contextlib.suppress(BlockingIOError):
-            self._push()  # what TLS itself has to say, such as new keys
+            self._push()  # messages of TLS itself, such as new keys
         if not records:
             raise BlockingIOError
         data = b"".join(records)
-        self._ask = SMALL_RECORD if len(data) < len(records) * SMALL_RECORD // 2 else LARGEST_RECORD
+        self._record_size = SMALL_RECORD if len(data) < len(records) * SMALL_RECORD // 2 else LARGEST_RECORD
         return data
 
     def send(self, data: bytes) -> int:
-        """Encrypt and send `data`; returns how much of it is gone.
+        """Encrypt and send `data`; return how much of it is gone.
 
         Raises BlockingIOError when the socket is full: call again later, with the same data, as
         OpenSSL demands it too.

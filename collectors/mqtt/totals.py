@@ -96,10 +96,10 @@ class Totals:
         return MalformedTopics(messages, self.samples) if messages else None
 
 
-def merge(several: Iterable[Totals]) -> Totals:
+def merge(batches: Iterable[Totals]) -> Totals:
     """Add several totals into new ones; the inputs stay as they are."""
     merged = Totals()
-    for totals in several:
+    for totals in batches:
         for key, counters in totals.projects.items():
             earlier = merged.projects.get(key)
             merged.projects[key] = _add(earlier, counters) if earlier else counters

@@ -60,11 +60,11 @@ class Recount:
             begins = self._begins(day)
         failures = {project: failure for project, failure in failures.items() if project in set(ids)}
 
-        def post(some: list[int]) -> None:
+        def post(project_ids: list[int]) -> None:
             with self.connection.begin():
-                late = late_rows.find(self.connection, SOURCE, day, some, sealed, begins)
+                late = late_rows.find(self.connection, SOURCE, day, project_ids, sealed, begins)
                 adjustment_count = len(late_adjustments.post(self.connection, day, late, self.at))
-                partial_days.cover(self.connection, SOURCE, day, some, self.at)
+                partial_days.cover(self.connection, SOURCE, day, project_ids, self.at)
             self.adjustments += adjustment_count
 
         def refused(project: int, error: DBAPIError) -> None:

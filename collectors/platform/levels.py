@@ -109,10 +109,10 @@ class Recording:
         self._fail(dict.fromkeys(unknown, UNKNOWN_LOGS))
 
     def _record(self, ids: list[int], samples: Levels, complete: bool) -> None:
-        def record(some: list[int]) -> None:
-            of_some = {project: samples[project] for project in some}
+        def record(project_ids: list[int]) -> None:
+            levels_by_project = {project: samples[project] for project in project_ids}
             with self.connection.begin():
-                record_gauges(self.connection, SOURCE, of_some, self.at, complete=complete)
+                record_gauges(self.connection, SOURCE, levels_by_project, self.at, complete=complete)
 
         isolate(ids, record, lambda project, error: self._fail({project: database_failure(error)}))
 

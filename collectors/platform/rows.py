@@ -64,8 +64,8 @@ class RowCount:
         for chunk in chunks(ids):
             self._apply(chunk, start)
             if self.progress:
-                done = self.result.before + self.result.projects + len(self.result.failures)
-                self.progress(done, self.result.before + len(ids))
+                finished = self.result.before + self.result.projects + len(self.result.failures)
+                self.progress(finished, self.result.before + len(ids))
         return self.failures.tables
 
     def _projects(self) -> list[int]:
@@ -89,17 +89,17 @@ class RowCount:
         self._write([project for project in ids if project not in single], start, tables)
 
     def _write(self, ids: list[int], start: datetime, failures: dict[str, SourceFailure]) -> None:
-        """Write what was counted of `ids`, without the tables in `failures`."""
+        """Write the counts of `ids`, without the tables in `failures`."""
         end = Hour.of(self.at).end
         uncounted = {counter for table in failures for counter in TABLES[table]}
 
-        def write(some: list[int]) -> None:
+        def write(project_ids: list[int]) -> None:
             with self.connection.begin():
-                apply_staged(self.connection, SOURCE, some, start, end, self.at, uncounted)
+                apply_staged(self.connection, SOURCE, project_ids, start, end, self.at, uncounted)
                 if failures:
                     failure = failure_of_tables(failures)
-                    record_failures(self.connection, SOURCE, dict.fromkeys(some, failure), self.at)
-            self._note(some, failures)
+                    record_failures(self.connection, SOURCE, dict.fromkeys(project_ids, failure), self.at)
+            self._note(project_ids, failures)
 
         def refused(project: int, error: DBAPIError) -> None:
             # Only a sum can be refused: the other tables are counted without it.

@@ -78,11 +78,13 @@ def set_budget(
     engine = environment.engine(settings)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
-        offered = plans.load(settings.plans)
+        price_plans = plans.load(settings.plans)
         money = _money(amount)
-        budgets.save(connection, offered, now, money, currency, corrections.actor(), organization, project)
-    whose = f"project {project}" if project is not None else f"organization {organization}"
-    OUT.print_line(f"the budget of {whose} is {quantities.money(money, currency)} a month")
+        budgets.save(
+            connection, price_plans, now, money, currency, corrections.actor(), organization, project
+        )
+    owner = f"project {project}" if project is not None else f"organization {organization}"
+    OUT.print_line(f"the budget of {owner} is {quantities.money(money, currency)} a month")
 
 
 @app.command("remove")
@@ -90,8 +92,8 @@ def remove(organization: Organization = None, project: Project = None) -> None:
     """Take away the budget of an organization or a project."""
     with transaction(environment.engine(environment.load_or_start())) as connection:
         budgets.remove(connection, corrections.actor(), organization, project)
-    whose = f"project {project}" if project is not None else f"organization {organization}"
-    OUT.print_line(f"{whose} has no budget any more")
+    owner = f"project {project}" if project is not None else f"organization {organization}"
+    OUT.print_line(f"{owner} has no budget any more")
 
 
 def _money(amount: str) -> Decimal:

@@ -1,4 +1,4 @@
-"""`accept-gap` and `adjust`: what an operator decides about the books, with a reason and a name."""
+"""`accept-gap` and `adjust`: an operator's decisions about the books, with a reason and a name."""
 
 import os
 from datetime import date as date_
@@ -51,7 +51,7 @@ def adjust(
     """Post a correction: a quantity of a meter, or an amount of money in the currency of its month."""
     settings = environment.load_or_start()
     approvals.refuse(settings, "adjustment")
-    engine, offered = environment.engine(settings), plans.load(settings.plans)
+    engine, price_plans = environment.engine(settings), plans.load(settings.plans)
     now = environment.present(settings, engine)
     with transaction(engine) as connection:
         if reverse is not None:
@@ -59,11 +59,13 @@ def adjust(
                 raise AdjustmentRefused(
                     "--reverse posts the opposite of that adjustment; it takes a reason only"
                 )
-            adjustment_id = adjustments.reverse(connection, project, reverse, reason, actor(), offered, now)
+            adjustment_id = adjustments.reverse(
+                connection, project, reverse, reason, actor(), price_plans, now
+            )
         else:
             about, money = _about(date), _money(amount)
             adjustment = Adjustment(project, meter, quantity, money, about, reason, actor(), kind=_kind(kind))
-            adjustment_id = adjustments.post(connection, adjustment, offered, now)
+            adjustment_id = adjustments.post(connection, adjustment, price_plans, now)
         description = adjustments.describe(connection, project, adjustment_id)
     OUT.print_line(f"adjustment {adjustment_id} is posted: {description}")
 

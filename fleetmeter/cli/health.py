@@ -1,4 +1,4 @@
-"""`status` and `doctor`: how the processes are, and what is wrong."""
+"""`status` and `doctor`: the state of the processes, and problems."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -26,7 +26,7 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def progress(err: Console) -> Iterator[Advance]:
-    """Yield a function that draws a bar: what is being done, how many are done, how many in all."""
+    """Yield a function that draws a progress bar: a label, how many are finished, how many in all."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

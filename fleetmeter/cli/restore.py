@@ -50,11 +50,11 @@ def restore(
 
 def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None, to: Path | None) -> Path:
     with transaction(engine) as connection:
-        noted = records.noted_manifests(connection, month)
+        digests = records.noted_manifests(connection, month)
         if source is None:
             source = records.archive_address(connection, month)
     if not source.startswith("s3://"):
-        return _checked(Path(source), month, noted)
+        return _checked(Path(source), month, digests)
     if to is None:
         raise RestoreRefused("name the folder that gets the files: --to FOLDER")
     if to.is_symlink():
@@ -65,14 +65,14 @@ def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None,
     bucket, _, place = source.removeprefix("s3://").rstrip("/").partition("/")
     to.mkdir(parents=True, exist_ok=True)
     place = f"{place}/" if place else ""
-    checked = archive.restore(open_client(settings, "s3"), bucket, place, to, month, noted)
+    checked = archive.restore(open_client(settings, "s3"), bucket, place, to, month, digests)
     OUT.print_line(f"{month} from {source}: {checked['bills']:,} bills and {checked['days']:,} days verify")
     return to
 
 
-def _checked(folder: Path, month: Month, noted: list[str]) -> Path:
+def _checked(folder: Path, month: Month, digests: list[str]) -> Path:
     """Return the folder of an archive that is there already, once its files are checked."""
-    files.check_files(folder, files.read_manifest(folder, month, noted), files.REQUIRED)
+    files.check_files(folder, files.read_manifest(folder, month, digests), files.REQUIRED)
     examination = offline.examine([folder])
     if examination.discrepancies:
         raise RestoreRefused(f"the archive in {folder} does not verify: {examination.discrepancies[0]}")

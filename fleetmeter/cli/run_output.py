@@ -1,4 +1,4 @@
-"""Print runs: what one did or would do, and lists of them."""
+"""Print runs: the result or preview of one, and lists of them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from metering.runs.pauses import Pause
 
 
 def outcome(out: Console, result: Outcome, json_format: bool) -> None:
-    """Print what a run did, or would do."""
+    """Print the result of a run, or its preview."""
     if json_format:
         output.as_json(out, dataclasses.asdict(result))
         return
@@ -73,7 +73,7 @@ def history(out: Console, runs: Sequence[Mapping[str, Any]], json_format: bool) 
 
 
 def _state(row: Mapping[str, Any]) -> str:
-    """Return a run's state in words: what it left out, its progress, attempts and the next one."""
+    """Return a run's state in words: omissions, progress, attempts and the next attempt."""
     state, progress = label(row["state"], row["result"], row["errors"]), row["progress"] or {}
     if row["state"] == "running" and progress.get("total"):
         state += f", {progress['what']} {progress['done']:,} of {progress['total']:,}"
@@ -87,6 +87,6 @@ def _state(row: Mapping[str, Any]) -> str:
 
 
 def paused(out: Console, current: Sequence[Pause]) -> None:
-    """Print what the schedule leaves out, a line for each job."""
+    """Print the jobs that the schedule leaves out, a line each."""
     for pause in current:
         out.print(pauses.sentence(pause), markup=False, soft_wrap=True)

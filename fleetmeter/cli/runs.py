@@ -111,10 +111,10 @@ def discard(run_id: int) -> None:
 def retry(run_id: int) -> None:
     """Ask again for a run that failed, died or was cancelled, or for the projects it left out."""
     with transaction(environment.engine(environment.load())) as connection:
-        again = requests.retry(connection, run_id, corrections.actor())
-    if again is None:
+        new_run_id = requests.retry(connection, run_id, corrections.actor())
+    if new_run_id is None:
         raise FleetmeterError(f"run {run_id} left nothing undone; see: fleetmeter jobs")
-    OUT.print(f"run {again} repeats it")
+    OUT.print(f"run {new_run_id} repeats it")
 
 
 @jobs.command()

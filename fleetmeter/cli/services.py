@@ -63,7 +63,7 @@ def counter(metrics_port: MetricsPort = None) -> None:
         settings = settings.model_copy(update={"counter_metrics_port": metrics_port})
     engine = environment.patient_engine(settings, "fleetmeter counter")
     plain = settings.mqtt_reader == "plain"
-    gc.freeze()  # what is imported stays; looking through it again and again costs a tenth of the CPU
+    gc.freeze()  # imported objects stay; collecting them again and again costs a tenth of the CPU
     raise typer.Exit(daemon.run(settings, engine, stop_on_signals(), plain=plain))
 
 

@@ -1,4 +1,4 @@
-"""`spend`: what the running month costs so far, and what it will cost if it goes on like this."""
+"""`spend`: the cost of the running month so far, and projected to its end."""
 
 from decimal import Decimal
 from typing import Any

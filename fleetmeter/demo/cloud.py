@@ -42,10 +42,10 @@ def scaling(application: Any) -> Application:
     def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
         if "list-type=2" not in environment.get("QUERY_STRING", ""):
             return application(environment, start)  # type: ignore[no-any-return]
-        begun: list[Any] = []
-        body = b"".join(application(environment, lambda *arguments: begun.extend(arguments)))
+        response_start: list[Any] = []
+        body = b"".join(application(environment, lambda *arguments: response_start.extend(arguments)))
         larger = re.sub(rb"<Size>(\d+)</Size>", _larger, body)
-        status, headers = begun[:2]
+        status, headers = response_start[:2]
         other_headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
         start(status, [*other_headers, ("Content-Length", str(len(larger)))])
         return [larger]
@@ -71,7 +71,7 @@ def denying(application: Any, prefix: str) -> Application:
 
 
 def start() -> dict[str, str]:
-    """Serve in a daemon thread; returns the environment that points Fleetmeter at it."""
+    """Serve in a daemon thread; return the environment that points Fleetmeter at it."""
     denied = next(project for project in PROJECTS if project.id == world.DENIED)
     aws = scaling(DomainDispatcherApplication(create_backend_app))
     application = denying(aws, f"{_prefix(denied)}/")

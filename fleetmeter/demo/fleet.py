@@ -37,7 +37,7 @@ LOG = structlog.get_logger("demo")
 
 
 def run(configured: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Publish and insert until `stop`; a broker or a database that is away is waited for."""
+    """Publish and insert until `stop`; wait for a broker or database that is away."""
     clients = [_client(configured, number) for number in range(CONNECTIONS)]
     with transaction(engine) as connection:
         owners = world.owners(connection)

@@ -37,7 +37,7 @@ INSTALLED = text("""
     SELECT CAST(:start AS timestamptz), 'demo', 'install', 'fleetmeter', '{}'
     WHERE NOT EXISTS (SELECT FROM audit_log WHERE action = 'install' AND at <= :start)""")
 
-# When the demo was first started: what is special about a day does not move with later starts.
+# When the demo was first started: the special days do not move with later starts.
 FIRST_SEEN = text("""
     WITH first AS (
         INSERT INTO audit_log (at, actor, action, subject)
@@ -61,9 +61,9 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
         first_start = connection.execute(FIRST_SEEN, {"now": now}).scalar_one()
         first = _next_day(connection, start)
     missing_days = list(days(first, Day.of(now)))
-    begun = (Day.of(now).date - Day.of(start).date).days + 1
-    for number, day in enumerate(missing_days, begun - len(missing_days)):
-        advance(f"history {day}", number, begun)
+    day_count = (Day.of(now).date - Day.of(start).date).days + 1
+    for number, day in enumerate(missing_days, day_count - len(missing_days)):
+        advance(f"history {day}", number, day_count)
         ensure_partitions(engine, day.start)
         with transaction(engine) as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
@@ -71,7 +71,7 @@ def make(engine: Engine, now: datetime, advance: Advance, months: int = 13) -> N
             _live(connection, day, now, first_start)
             if day.end <= first_start and Month.of(day.end) != Month.of(day.start):
                 _close(connection, Month.of(day.start), day.end)
-    advance("history", begun, begun)
+    advance("history", day_count, day_count)
 
 
 def _next_day(connection: Connection, start: datetime) -> Day:
@@ -86,7 +86,7 @@ def _next_day(connection: Connection, start: datetime) -> Day:
 
 
 def _live(connection: Connection, day: Day, now: datetime, first_start: datetime) -> None:
-    """Insert everything that happens on `day`, and seal it if it is over; `first_start`: of the demo."""
+    """Insert the usage of `day`, and seal it if it is over; `first_start`: of the demo."""
     until = min(day.end, now)
     stories.tell(connection, day, first_start, plans.load(world.PLANS))
     _messages(connection, day, until, first_start)
@@ -119,7 +119,7 @@ def _close(connection: Connection, month: Month, at: datetime) -> None:
 
 
 def activity(project: Project, day: Day, first_start: datetime) -> float:
-    """Return how busy a project is on a day: weeks, growth, noise, the spike; 1.0 is today's mean."""
+    """Return a project's activity on a day (weeks, growth, noise, the spike); 1.0 is today's mean."""
     if project.id == world.INACTIVE and day.start > world.inactive_from(first_start):
         return 0.0
     noise = random.Random(f"{project.id} {day}").uniform(0.9, 1.1)

@@ -42,7 +42,7 @@ def folder(data_dir: Path) -> Path:
 
 @contextmanager
 def only(demo: Path) -> Iterator[None]:
-    """Be the only demo in the folder `demo`, and forget the note at the end. Raises DemoRuns."""
+    """Hold the folder `demo` as its only demo; remove the note at the end. Raises DemoRuns."""
     demo.parent.mkdir(parents=True, exist_ok=True)
     try:
         with locks.exclusive(_lock(demo), patience=0):
@@ -67,8 +67,8 @@ def demos() -> list[Demo]:
     """Return the demos of this user that run now, by folder."""
     contents = filter(None, map(files.read, _notes().glob("*.json")))  # one may have ended meanwhile
     notes = sorted(map(json.loads, contents), key=lambda note: str(note["folder"]))
-    noted = [Demo(Path(note["folder"]), note["environment"]) for note in notes]
-    return [demo for demo in noted if locks.is_held(_lock(demo.folder))]
+    known_demos = [Demo(Path(note["folder"]), note["environment"]) for note in notes]
+    return [demo for demo in known_demos if locks.is_held(_lock(demo.folder))]
 
 
 def exports(data_dir: Path) -> str:

@@ -29,7 +29,7 @@ FIRST_PORT, PORTS = 8501, 100  # of the console, where the command names none
 
 
 def run(reset: bool, port: int | None, stop: threading.Event) -> None:
-    """Make what is missing of the history, then run until `stop`; at the end stop PostgreSQL as well.
+    """Insert the missing history, then run until `stop`; at the end stop PostgreSQL as well.
 
     Raises SettingsError if a database is set, DemoRuns if a demo runs on the same data already.
     """
@@ -45,7 +45,7 @@ def run(reset: bool, port: int | None, stop: threading.Event) -> None:
             postgres.destroy(folder)
             shutil.rmtree(folder, ignore_errors=True)
         try:
-            _run(_own(settings, folder), port or _free_port(), stop)
+            _run(_settings_of(settings, folder), port or _free_port(), stop)
         finally:
             postgres.stop(folder)
 
@@ -74,7 +74,7 @@ def _run(settings: Settings, port: int, stop: threading.Event) -> None:
     supervisor.run(settings, True, port, [fleet], stop, own, announce, at_end)
 
 
-def _own(settings: Settings, folder: Path) -> Settings:
+def _settings_of(settings: Settings, folder: Path) -> Settings:
     url = postgres.ensure_running(folder).render_as_string(hide_password=False)
     return settings.model_copy(update={"data_dir": folder, "database_url": SecretStr(url)})
 

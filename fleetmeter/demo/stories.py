@@ -1,4 +1,4 @@
-"""What happened to the simulated customers: one changed its tier, one was corrected, one project moved.
+"""The simulated customers' stories: one changed its tier, one was corrected, one project moved.
 
 Each story is told on its day of the history, through the platform's tables and a reading of them, or
 through the function that a person's command calls.

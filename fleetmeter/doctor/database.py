@@ -17,7 +17,7 @@ _SERVER = text("""
 
 
 def database(settings: Settings) -> tuple[Settings, list[Finding]]:
-    """Check what everything else rests on; return the settings with a database, and the findings."""
+    """Check settings and database, which every other check needs; return both with the findings."""
     checked = "database"
     try:
         if settings.embedded_database:

@@ -38,7 +38,7 @@ STALE = f"""
 
 
 def _source(connection: Connection, source: SourceInfo, at: datetime) -> Finding:
-    """Judge a source by every project that is on: one that is denied does not hide behind the others."""
+    """Judge a source by every active project: one denied project is reported, too."""
     query = text(STALE.format(column=source.measured_at, until=METERED_UNTIL))
     row = connection.execute(query, {"at": at}).one()
     result = f"{row.projects - row.stale:,} of {row.projects:,} projects"
@@ -54,7 +54,7 @@ def _source(connection: Connection, source: SourceInfo, at: datetime) -> Finding
 
 
 def _why(connection: Connection, source: SourceInfo) -> tuple[str, str]:
-    """Return what the last refresh says of a source: in a word, and its reason ("" where it says none)."""
+    """Return a source's state after the last refresh in a word, and its reason ("" if none)."""
     run = listing.last(connection, "hourly")
     errors = [one for one in (run["errors"] or [] if run else []) if one.get("source") == source.name]
     if not errors:

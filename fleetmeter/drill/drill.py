@@ -31,7 +31,7 @@ APPLICATION = "fleetmeter counter"
 
 
 def run(settings: Settings, minutes: float, seed: int, daemons: int = 1) -> int:
-    """Drill for `minutes`; prints the table and returns 0 if nothing was lost or counted twice.
+    """Drill for `minutes`; print the table, return 0 if no message was lost or counted twice.
 
     More than one of `daemons` form a shared group, whose members leave and come back.
     """
@@ -118,7 +118,7 @@ class _Drill:
             )
 
     def await_counts(self) -> DrillResult:
-        """Wait, without more faults, until everything that the broker accepted is counted."""
+        """Wait, without more faults, until every accepted message is counted."""
         for member in self._members:
             member.come_back()
         self._publisher.await_acceptance()
@@ -126,12 +126,12 @@ class _Drill:
         while self._count() < self._publisher.published and time.monotonic() < until:
             self._revive()
             time.sleep(0.5)
-        time.sleep(2)  # whatever is counted twice comes now
+        time.sleep(2)  # a message that is counted twice comes now
         self._result.published, self._result.counted = self._publisher.published, self._count()
         return self._result
 
     def close(self) -> None:
-        """Stop everything and have the broker forget the session."""
+        """Stop members and publisher; have the broker forget the sessions."""
         for member in self._members:
             member.close()
         self._publisher.close()

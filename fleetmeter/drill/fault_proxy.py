@@ -31,7 +31,7 @@ class FaultProxy:
         return int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
-        """End every connection at once; what is under way is lost."""
+        """End every connection at once; bytes under way are lost."""
         while self._pairs:
             for end in self._pairs.pop():
                 with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The result of a drill: what was published and counted, and what was done to the daemons meanwhile."""
+"""The result of a drill: messages published and counted, and the faults meanwhile."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ TWICE = (
 
 @dataclass
 class DrillResult:
-    """Messages the broker accepted, messages counted, and what was done to the daemons meanwhile."""
+    """Messages that the broker accepted, messages that were counted, and faults by kind."""
 
     seed: int
     daemons: int = 1
@@ -34,7 +34,7 @@ class DrillResult:
         return self.counted - self.published
 
     def show(self) -> None:
-        """Print the figures as a table, and what a difference means."""
+        """Print the figures as a table, and the meaning of a difference."""
         table = Table("seed", "daemons", "faults", "published", "counted", "difference")
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         figures = (self.published, self.counted, self.difference)

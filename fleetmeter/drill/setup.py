@@ -47,7 +47,7 @@ def broker(settings: Settings, folder: Path) -> Iterator[Endpoint]:
     if settings.mqtt_url is not None:
         yield _endpoint(settings)
         return
-    # Other brokers that can be embedded send again under new ids, which nobody can count exactly.
+    # Other embeddable brokers send again under new ids, which cannot be counted exactly.
     own = embedded.start(folder, prefer="mosquitto")
     try:
         yield _endpoint(settings.model_copy(update={"mqtt_url": SecretStr(own.url)}))

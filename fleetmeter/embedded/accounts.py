@@ -28,7 +28,7 @@ class Account:
 
     @property
     def popen(self) -> dict[str, Any]:
-        """Arguments of subprocess: this account, and nothing of the caller's environment."""
+        """Return arguments of subprocess: this account, without the caller's environment."""
         options: dict[str, Any] = {"env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}}
         if self.is_other:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}

@@ -40,7 +40,7 @@ class Broker:
         return self._watchdog.poll() is None
 
     def stop(self) -> None:
-        """Let it save what it holds, and end it. May be called twice."""
+        """Let it save its state, and end it. May be called twice."""
         _end(self._watchdog)
 
 

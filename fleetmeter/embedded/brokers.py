@@ -1,4 +1,4 @@
-"""The brokers that can be embedded: what they are called, how they are configured and run."""
+"""The brokers that can be embedded: their names, configuration and commands."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from fleetmeter.extras import install_hint
 
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")  # often not on an ordinary user's PATH
 
-# Queues that nobody fills: on one machine a backlog is worth its memory, a dropped message is lost.
+# Queues that never fill: on one machine a backlog is worth its memory, a dropped message is lost.
 # Neither number is 0 ("no limit"). A queue of 0 makes Debian's 2.0.11 disconnect whoever was refused
 # one message; and beyond 65,535 unacknowledged messages in flight two of them bear the same packet
 # id, and an acknowledgement ends the wrong one.
@@ -38,7 +38,7 @@ log_type warning
 log_type notice
 """
 
-# A commit log of 1 GB instead of a queue for each session: what is older is dropped.
+# A commit log of 1 GB instead of a queue for each session: older messages are dropped.
 # It speaks MQTT 3.1.1; its MQTT 5 would need a port of its own.
 IOTCORE = """\
 id = 0

@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded servers."""
+"""The errors of the embedded servers."""
 
 import errno
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ def write(path: Path, content: str) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Bring what was renamed into `folder` to the disk."""
+    """Write the names in `folder` to the disk, after a rename."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

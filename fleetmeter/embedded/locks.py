@@ -12,7 +12,7 @@ POLL = 0.02  # seconds between two looks
 
 @contextmanager
 def exclusive(path: Path, patience: float) -> Iterator[int]:
-    """Hold the lock `path`; yields its file descriptor, which a child may inherit to hold it too.
+    """Hold the lock `path`; yield its file descriptor, which a child may inherit to hold it too.
 
     Raises TimeoutError when somebody else still holds it after `patience` seconds.
     """

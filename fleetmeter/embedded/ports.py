@@ -27,9 +27,9 @@ def choose_port(note: Path) -> int:
 
     Raises OSError when none is free.
     """
-    noted = files.read(note)
-    if noted.isdigit() and is_free(int(noted)):
-        return int(noted)
+    port_text = files.read(note)
+    if port_text.isdigit() and is_free(int(port_text)):
+        return int(port_text)
     candidates = (secrets.choice(_RANGE) for _ in range(200))
     port = next((port for port in candidates if is_free(port)), None)
     if port is None:

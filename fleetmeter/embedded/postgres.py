@@ -24,7 +24,7 @@ ACCOUNTS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 @dataclass(frozen=True)
 class Status:
-    """What `fleetmeter db status` shows; `url` has its password hidden."""
+    """The fields of `fleetmeter db status`; `url` has its password hidden."""
 
     running: bool
     url: str | None

@@ -16,7 +16,7 @@ from fleetmeter.embedded.binaries import Programs
 from fleetmeter.embedded.cluster import NAME, OWNER, Cluster
 from fleetmeter.embedded.errors import PostgresError, complaint
 
-PATIENCE = 120.0  # seconds; recovery after a crash replays what was written since the checkpoint
+PATIENCE = 120.0  # seconds; recovery after a crash replays the writes since the checkpoint
 _LAUNCHES = 3
 _REFUSED = "password authentication failed"
 _SETTINGS = (
@@ -86,7 +86,7 @@ def _require_hope(cluster: Cluster, refusal: str, deadline: float) -> None:
 
 
 def ensure_database(cluster: Cluster) -> None:
-    """Create our database and its ordinary owner, who gets everything in it, where they are missing."""
+    """Create our database and its ordinary owner, who owns every object in it, if missing."""
     _create_database(cluster)
     with closing(connect(cluster)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('fleetmeter owner'))")
@@ -174,7 +174,7 @@ def _launch(cluster: Cluster, account: Account, programs: Programs) -> None:
 
 
 def _clear_traces(cluster: Cluster) -> None:
-    """Remove what a dead server left: a process with its old id is another one today."""
+    """Remove a dead server's files: its process id may belong to another process now."""
     for trace in (cluster.data / "postmaster.pid", *cluster.data.glob(".s.PGSQL.*")):
         trace.unlink(missing_ok=True)
 

@@ -63,7 +63,7 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month) -> Archived | None:
-    """Archive `month`, read it back and verify it; None when nothing of it is closed.
+    """Archive `month`, read it back and verify it; None when no project has closed it.
 
     `client` is a boto3 S3 client, `prefix` ends with a slash or is empty. Raises SourceUnavailable
     when S3 refuses, FleetmeterError when the archive that is read back is not the one that was written.
@@ -75,14 +75,14 @@ def archive(engine: Engine, client: Any, bucket: str, prefix: str, month: Month)
     store, place = ArchiveBucket(client, bucket), f"{prefix}{month}/"
     with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
         current, built, restored = (_folder(Path(name), part) for part in ("current", "built", "restored"))
-        there = _manifest_at(store, place, month, current)
-        written = there is None or there.identity != identity
-        if written:
-            etags = _supersede(store, prefix, there, current) if there else {}
-            aside = f"{prefix}superseded/{month}/"
-            _upload(store, place, files.write_files(engine, month, built), etags, aside)
+        stored_manifest = _manifest_at(store, place, month, current)
+        is_written = stored_manifest is None or stored_manifest.identity != identity
+        if is_written:
+            etags = _supersede(store, prefix, stored_manifest, current) if stored_manifest else {}
+            superseded = f"{prefix}superseded/{month}/"
+            _upload(store, place, files.write_files(engine, month, built), etags, superseded)
         restore(client, bucket, place, restored)
-        return Archived(place, bills, sha256(restored / MANIFEST), written)
+        return Archived(place, bills, sha256(restored / MANIFEST), is_written)
 
 
 def restore(
@@ -124,30 +124,31 @@ def _manifest_at(store: ArchiveBucket, place: str, month: Month, folder: Path) -
     return files.read_manifest(folder, month)
 
 
-def _supersede(store: ArchiveBucket, prefix: str, there: ArchiveManifest, folder: Path) -> dict[str, str]:
-    """Copy the archive below superseded/; returns the ETag of each of its files that is in the copy.
+def _supersede(store: ArchiveBucket, prefix: str, manifest: ArchiveManifest, folder: Path) -> dict[str, str]:
+    """Copy the archive below superseded/; return the ETag of each of its files that is in the copy.
 
     Once its copy is complete, it may be replaced in part by a run that was interrupted.
     """
-    place = f"{prefix}{there.month}/"
-    copy = f"{prefix}superseded/{there.month}/{there.identity or there.digest[:16]}/"
+    place = f"{prefix}{manifest.month}/"
+    copy = f"{prefix}superseded/{manifest.month}/{manifest.identity or manifest.digest[:16]}/"
     names = (*NAMES, MANIFEST)
     if store.etag(copy + MANIFEST) is not None:
-        copied = {**there.files, MANIFEST: there.digest}
+        copied = {**manifest.files, MANIFEST: manifest.digest}
         etags = {name: store.get(place, name, folder) for name in names if store.etag(place + name)}
         return {name: etag for name, etag in etags.items() if sha256(folder / name) == copied.get(name)}
     etags = {name: store.get(place, name, folder) for name in names}
-    files.check_files(folder, there)
+    files.check_files(folder, manifest)
     _upload(store, copy, [folder / name for name in names], {}, None)
     return etags
 
 
 def _upload(
-    store: ArchiveBucket, place: str, paths: list[Path], etags: dict[str, str], aside: str | None
+    store: ArchiveBucket, place: str, paths: list[Path], etags: dict[str, str], superseded: str | None
 ) -> None:
     """Upload the files as new objects, or over those with the ETags.
 
-    Another object in the place of one is kept below `aside`, and refused without it. Raises FleetmeterError.
+    Another object in the place of one is copied below `superseded`, and refused without it.
+    Raises FleetmeterError.
     """
     for path in paths:
         etag = etags.get(path.name)
@@ -155,10 +156,10 @@ def _upload(
             continue
         if etag is not None:
             raise _written_meanwhile(store, place + path.name)
-        _replace(store, place, path, aside)
+        _replace(store, place, path, superseded)
 
 
-def _replace(store: ArchiveBucket, place: str, path: Path, aside: str | None) -> None:
+def _replace(store: ArchiveBucket, place: str, path: Path, superseded: str | None) -> None:
     """Replace an object that was not read yet: an interrupted run left it, or it is somebody else's."""
     with tempfile.TemporaryDirectory(prefix="fleetmeter-archive-") as name:
         downloaded = Path(name) / path.name
@@ -166,12 +167,12 @@ def _replace(store: ArchiveBucket, place: str, path: Path, aside: str | None) ->
         digest = sha256(downloaded)
         if digest == sha256(path):
             return
-        if aside is None:
+        if superseded is None:
             raise FleetmeterError(
                 f"s3://{store.bucket}/{place}{path.name} is not the copy of the archive that belongs there; "
                 "move it away, then run: fleetmeter run archive"
             )
-        _upload(store, f"{aside}{digest[:16]}/", [downloaded], {}, None)
+        _upload(store, f"{superseded}{digest[:16]}/", [downloaded], {}, None)
     if not store.put(place + path.name, path, etag):
         raise _written_meanwhile(store, place + path.name)
 

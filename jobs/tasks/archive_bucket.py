@@ -1,4 +1,4 @@
-"""The bucket of the archives: objects read with a limit, and written only over what was seen."""
+"""The bucket of the archives: objects read with a limit, and replaced only as they were read."""
 
 import base64
 from pathlib import Path
@@ -35,7 +35,7 @@ class ArchiveBucket:
             raise self._refused(key, "cannot be read", error) from error
 
     def get(self, place: str, name: str, folder: Path) -> str:
-        """Download the file `name` of the archive at `place` into `folder`; returns its ETag.
+        """Download the file `name` of the archive at `place` into `folder`; return its ETag.
 
         Raises FleetmeterError if the name is not an archive's, if the target is a link, or if the
         object is larger than such a file can be.

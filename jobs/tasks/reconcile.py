@@ -14,7 +14,7 @@ from metering.db.transactions import transaction
 from metering.errors import SourceUnavailable
 from metering.runs.context import Context
 
-CATCH_UP = 10.0  # seconds that the counter gets to have counted what its broker has
+CATCH_UP = 10.0  # seconds that the counter gets to count its broker's messages
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -39,25 +39,25 @@ def _tried(context: Context, source: str, compare: Callable[[Context], dict[str,
 def _by_cloudwatch(context: Context) -> dict[str, Any]:
     with transaction(context.engine) as connection:
         hours = reconciliation.hours_to_compare(connection, CLOUDWATCH, context.at)
-        ours = {hour.start: reconciliation.count_ours(connection, hour) for hour in hours}
+        own_counts = {hour.start: reconciliation.count_ours(connection, hour) for hour in hours}
     requests = RequestCount()
     try:
         counts = cloudwatch.read(context.settings, hours, requests)
     finally:
         context.throttles += requests.throttles
-    if sum(ours.values()) and not any(counts.values()):
+    if sum(own_counts.values()) and not any(counts.values()):
         regions = ", ".join(context.settings.aws_region)
         raise SourceUnavailable(
-            f"AWS/IoT has no figures at all in {regions}, where {sum(ours.values())} messages were counted; "
-            "correct AWS_REGION, or the account of the credentials"
+            f"AWS/IoT has no figures at all in {regions}, where {sum(own_counts.values())} messages were "
+            "counted; correct AWS_REGION, or the account of the credentials"
         )
-    theirs = {hour: cloudwatch.accepted(regions) for hour, regions in counts.items()}
+    aws_counts = {hour: cloudwatch.accepted(regions) for hour, regions in counts.items()}
     with transaction(context.engine) as connection:
         for hour in hours:
-            compared = theirs[hour.start], ours[hour.start]
+            compared = aws_counts[hour.start], own_counts[hour.start]
             reconciliation.record(connection, hour, CLOUDWATCH, compared, counts[hour.start], context.at)
     last = hours[-1].start
-    return {"hours": len(hours), "theirs": theirs[last], "ours": ours[last]}
+    return {"hours": len(hours), "theirs": aws_counts[last], "ours": own_counts[last]}
 
 
 def _by_broker(context: Context) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _by_broker(context: Context) -> dict[str, Any]:
 
 
 def _caught_up(context: Context, read_at: datetime) -> bool:
-    """Wait until everything the broker had at `read_at` is counted; False when it is not."""
+    """Wait until the broker's messages at `read_at` are counted; return False if they are not."""
     until = time.monotonic() + CATCH_UP
     while time.monotonic() < until:
         with transaction(context.engine) as connection:

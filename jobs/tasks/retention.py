@@ -11,7 +11,7 @@ from metering.runs.context import Context
 
 
 def run(context: Context) -> dict[str, Any]:
-    """Delete what the settings no longer retain, and say what stays and why."""
+    """Delete rows that the settings no longer retain; return the counts, and why others stay."""
     settings = context.settings
     policies = (
         (retention.HOURS, retention.cutoffs(settings.keep_hours_days, context.at), "KEEP_HOURS_DAYS"),

@@ -1,1 +1,1 @@
-"""Try out what a broker guarantees, for the doctor."""
+"""Test the guarantees of a broker, for the doctor."""

@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[CheckResult]:
     except (OSError, ConnectionRefused) as error:
         yield _refused(broker, error)
         return
-    if client.session_present:  # it belongs to somebody: leave it alone
+    if client.session_present:  # another client owns it: leave it alone
         message = f"{broker.name} gave a new client id the session of another client"
         yield CheckResult(
             "broker", False, message, "give each client id its own (no use_username_as_clientid)"

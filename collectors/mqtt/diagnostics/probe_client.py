@@ -36,7 +36,7 @@ class ProbeClient:
     def __init__(self, broker: Endpoint, client_id: str, v5: bool, clean: bool = False) -> None:
         self.v5 = v5
         self.session_present = False
-        self.limits: dict[str, Any] = {}  # what an MQTT 5 broker says of itself in CONNACK
+        self.limits: dict[str, Any] = {}  # of CONNACK, by an MQTT 5 broker
         self.messages: deque[paho.MQTTMessage] = deque()
         self._subscriptions: dict[int, bool] = {}  # packet id -> granted
         self._refusal: tuple[str, int] | None = None
@@ -83,13 +83,13 @@ class ProbeClient:
         return is_done()
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
-        """Subscribe; returns whether the broker granted it."""
+        """Subscribe; return whether the broker granted it."""
         packet_id = self._client.subscribe(topic_filter, qos)[1]
         self.wait(lambda: packet_id in self._subscriptions)
         return packet_id is not None and self._subscriptions.get(packet_id, False)
 
     def publish(self, topic: str, count: int) -> bool:
-        """Publish `count` empty messages at QoS 1; returns whether the broker accepted all of them."""
+        """Publish `count` empty messages at QoS 1; return whether the broker accepted all of them."""
         published = [self._client.publish(topic, b"", qos=1) for _ in range(count)]
         return self.wait(lambda: all(info.is_published() for info in published))
 
@@ -98,7 +98,7 @@ class ProbeClient:
         self._client.unsubscribe(topic_filter)
 
     def acknowledge(self) -> int:
-        """Acknowledge and forget every message received; returns their number."""
+        """Acknowledge and forget every message received; return their number."""
         count = len(self.messages)
         for _ in range(count):
             message = self.messages.popleft()

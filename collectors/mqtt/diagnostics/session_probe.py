@@ -12,12 +12,12 @@ from collectors.mqtt.diagnostics.probe_client import ConnectionRefused, ProbeCli
 from collectors.mqtt.endpoint import Endpoint
 
 MESSAGES = 1_200  # mosquitto drops all but the first 1000 unless told otherwise
-FEW_MESSAGES = 50  # AWS IoT Core discards what exceeds 100 a second on a connection
+FEW_MESSAGES = 50  # AWS IoT Core discards messages beyond 100 a second on a connection
 SILENCE = 0.5  # seconds without a message that mean there is no more
 
 
 class ProbeResult(NamedTuple):
-    """What became of the session, and of the messages sent while its client was away.
+    """The state of the session and its messages after its client was away.
 
     `session_present`: the broker kept the session. `readable`: its access list lets our topics pass.
     `published`: messages sent to it while the client was away; `delivered`: how many of them it had kept.
@@ -80,7 +80,7 @@ def _resume_empty_session(broker: Endpoint, client_id: str, v5: bool) -> ProbeRe
 
 
 def _resume_session(broker: Endpoint, client_id: str, v5: bool, published: int) -> ProbeResult:
-    """Receive the window and acknowledge nothing, then connect again and receive everything."""
+    """Receive the window without acknowledging, then connect again and receive all messages."""
     client = ProbeClient(broker, client_id, v5)
     first = _receive_window(client, published)
     client.disconnect()
@@ -99,7 +99,7 @@ def _resume_session(broker: Endpoint, client_id: str, v5: bool, published: int) 
 
 
 def _receive_window(client: ProbeClient, published: int) -> list[tuple[int, bool]]:
-    """Receive until there is silence, or everything has come; returns packet ids and DUP flags."""
+    """Receive until all messages came, or none comes; return packet ids and DUP flags."""
     while (count := len(client.messages)) < published:
         if not client.wait(lambda count=count: len(client.messages) > count, SILENCE):  # type: ignore[misc]
             break

@@ -147,7 +147,7 @@ def test_the_broker_may_come_later_go_and_come_back(
     topic = f"roboticks/{organization}/{platform.project(organization)}/robot/state"
     broker.stop()
     start()
-    until(lambda: "not connected" in capfd.readouterr().out)
+    until(lambda: "broker.disconnected" in capfd.readouterr().out)
     for round_ in (1, 2):
         broker.start()
         until(lambda: connected(platform))
