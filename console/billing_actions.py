@@ -12,7 +12,7 @@ from metering.approvals import approvals, corrections
 from metering.config.settings import current_settings
 from metering.db.transactions import advisory_lock
 from metering.months import adjustments, gaps
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.due import due_months
 from metering.pricing import plans
 from metering.runs.requests import Request

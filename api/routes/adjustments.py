@@ -21,7 +21,7 @@ from metering.catalogue import projects
 from metering.catalogue.periods import Day, Month
 from metering.db import clock
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 
 router = APIRouter(tags=["Adjustments"], route_class=ApiRoute)
 NAMES = (

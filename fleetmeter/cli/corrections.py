@@ -14,7 +14,7 @@ from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
 from metering.months import adjustments, gaps
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 
 OUT = terminal.stdout()

@@ -13,7 +13,7 @@ from fleetmeter.demo import world
 from metering.catalogue import history as readings
 from metering.catalogue.periods import Day, Month
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing.plans import Plans
 
 REFUND = Decimal("-12.00")

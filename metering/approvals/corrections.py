@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from metering.approvals import approvals
 from metering.approvals.approvals import Approval
 from metering.months import adjustments, gaps
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing.plans import Plans
 
 

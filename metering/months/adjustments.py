@@ -1,55 +1,28 @@
 """Adjustments: corrections of usage or money, posted by a person. Append-only.
 
 A quantity about a month that is not closed is billed with that month. A quantity about a closed month is
-posted as the money that it is worth (`billed_month`), in that month's currency, to the running month.
+posted as the money that it is worth (`paying_month`), in that month's currency, to the running month.
 A wrong adjustment is reversed by another.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
 from metering.catalogue import own_meters, platform, projects
-from metering.catalogue.meters import COUNTER_NAMES
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import OwnMeter
-from metering.catalogue.periods import Day, Month, utc
-from metering.catalogue.projects import IS_BILLED, METERED_FROM
+from metering.catalogue.periods import Month, utc
+from metering.catalogue.projects import METERED_FROM
 from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
-from metering.months import billed_month, other_owner, sound_totals
-from metering.months.billed_month import BilledMonth
-from metering.pricing.plans import Plans, PlanVersion
+from metering.months import other_owner, paying_month, sound_totals
+from metering.months.adjustment import Adjustment, refuse_meter, refuse_unclear
+from metering.pricing.plans import Plans
 
-LARGEST = 2**62  # so that a few of them still add up in a bigint
 EVER = datetime(1970, 1, 1, tzinfo=UTC)  # also a project that left long ago gets a bill of its corrections
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """One correction: a `quantity` of a `meter`, or an `amount` of money; the other one is None.
-
-    `usage_date` is the day that it is about. `currency`, if given, must be that of the month it is about.
-    """
-
-    project_id: int
-    meter: str | None
-    quantity: int | None
-    amount: Decimal | None
-    usage_date: date
-    reason: str
-    actor: str
-    reverses: int | None = None
-    kind: str = "correction"
-    currency: str | None = None
-
-    @property
-    def about(self) -> Month:
-        """Return the month that it is about."""
-        return Month.of(Day(self.usage_date).start)
 
 
 def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datetime) -> int:
@@ -60,15 +33,15 @@ def post(connection: Connection, adjustment: Adjustment, plans: Plans, at: datet
     month is closed.
     """
     projects.require(connection, adjustment.project_id)
-    _refuse(adjustment, at)
+    refuse_unclear(adjustment, at)
     own = own_meters.by_name(connection)
-    _refuse_meter(adjustment, own)
+    refuse_meter(adjustment, own)
     projects.ensure(connection, [adjustment.project_id], at, since=EVER)
     projects.lock(connection, [adjustment.project_id])
     _refuse_closed(connection, adjustment, Month.of(utc(at)))
     if adjustment.reverses is not None:
         _refuse_second_reversal(connection, adjustment)
-    correction, month = _assign_month(connection, adjustment, plans, Month.of(utc(at)))
+    correction, month = paying_month.assign(connection, adjustment, plans, Month.of(utc(at)))
     _refuse_total(connection, correction, month, own)
     identity = _insert(connection, correction, month, at)
     _log(connection, correction, identity, month, at)
@@ -115,40 +88,6 @@ def describe(connection: Connection, project_id: int, adjustment_id: int) -> str
     return f"{row.amount:+f} {row.currency} on {bills.get(row.month, f'the bill of {row.month}')}"
 
 
-def _refuse(adjustment: Adjustment, at: datetime) -> None:
-    quantity, amount = adjustment.quantity, adjustment.amount
-    if not adjustment.reason.strip() or not adjustment.actor.strip():
-        raise AdjustmentRefused("an adjustment needs a reason and an actor; say why and who")
-    if adjustment.usage_date > Day.of(at).date:
-        raise AdjustmentRefused(f"{adjustment.usage_date} is in the future; adjust what was used")
-    by_quantity = adjustment.meter is not None and quantity is not None and amount is None
-    by_amount = adjustment.meter is None and quantity is None and amount is not None
-    if not by_quantity and not by_amount:
-        raise AdjustmentRefused("an adjustment takes a meter with a quantity, or an amount, not both")
-    if not (quantity or amount):
-        raise AdjustmentRefused("an adjustment of nothing changes nothing; give a quantity or an amount")
-    if abs(quantity or 0) > LARGEST:
-        raise AdjustmentRefused(f"a quantity of {quantity:,} is more than can be counted; the most is 2^62")
-    if amount is not None and (not amount.is_finite() or abs(amount) > 10**15):
-        raise AdjustmentRefused(f"{amount} is no amount of money; write it like -12.50")
-
-
-def _refuse_meter(adjustment: Adjustment, own: Mapping[str, OwnMeter]) -> None:
-    meter = adjustment.meter
-    if meter is None or meter in COUNTER_NAMES:
-        return
-    if meter not in own:
-        raise AdjustmentRefused(
-            f"{meter!r} is no counter; the counters are {', '.join((*COUNTER_NAMES, *own))}; "
-            "correct a gauge's charge by an amount"
-        )
-    if own[meter].aggregation == "max" and (adjustment.quantity or 0) < 0 and adjustment.reverses is None:
-        raise AdjustmentRefused(
-            f"of {meter} the largest quantity counts: a correction says that it was at least so large, and "
-            "cannot be negative; take off a charge by an amount"
-        )
-
-
 def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Month) -> None:
     project_id = adjustment.project_id
     query = text(f"""
@@ -170,35 +109,6 @@ def _refuse_second_reversal(connection: Connection, adjustment: Adjustment) -> N
         raise AdjustmentRefused(f"adjustment {adjustment.reverses} is already reversed by {reversal_id}")
 
 
-def _assign_month(
-    connection: Connection, adjustment: Adjustment, plans: Plans, running: Month
-) -> tuple[Adjustment, Month]:
-    """Return the adjustment with its amount and currency, and the month that bills it."""
-    about = adjustment.about
-    billed = billed_month.load(connection, about, [adjustment.project_id]).get(adjustment.project_id)
-    if billed is not None:
-        _refuse_without_days(connection, adjustment)
-        return _value_about_closed(adjustment, billed, plans.in_force(running.last.date)), running
-    will_be_billed = _will_be_billed(connection, adjustment)
-    if adjustment.meter is not None:
-        if not will_be_billed:
-            raise AdjustmentRefused(
-                f"project {adjustment.project_id} has no bill of {about} and will have none: its usage is "
-                "history; post an amount about the running month instead"
-            )
-        _refuse_without_days(connection, adjustment)
-        return adjustment, about
-    if not will_be_billed or not sound_totals.has_days(connection, adjustment.project_id, about):
-        about = running
-    return _as_money(adjustment, plans.in_force(about.last.date)), about
-
-
-def _refuse_without_days(connection: Connection, adjustment: Adjustment) -> None:
-    """Refuse a quantity about a month without days; a reversal takes one off that was posted before."""
-    if adjustment.meter is not None and adjustment.reverses is None:
-        sound_totals.refuse_without_days(connection, adjustment.project_id, adjustment.about)
-
-
 def _refuse_total(
     connection: Connection, adjustment: Adjustment, month: Month, own: Mapping[str, OwnMeter]
 ) -> None:
@@ -208,52 +118,6 @@ def _refuse_total(
         return
     if meter not in own or own[meter].aggregation != "max":
         sound_totals.refuse_open(connection, adjustment.project_id, month, meter, quantity)
-
-
-def _will_be_billed(connection: Connection, adjustment: Adjustment) -> bool:
-    """Return whether a close may still bill the month, which has no bill: months close in order."""
-    query = text(f"""
-        SELECT {IS_BILLED.format(project=":project", month="CAST(:first AS date)")} AND NOT EXISTS (
-            SELECT FROM monthly_stats m WHERE m.project_id = :project
-            AND {first_of_month("m")} > :first)""")
-    first = adjustment.about.first.date
-    return bool(connection.scalar(query, {"project": adjustment.project_id, "first": first}))
-
-
-def _value_about_closed(adjustment: Adjustment, billed: BilledMonth, running: PlanVersion) -> Adjustment:
-    if billed.currency != running.currency:
-        raise AdjustmentRefused(
-            f"{billed.month} was billed in {billed.currency} and the running month is in {running.currency}: "
-            "no bill takes this correction; settle it outside Fleetmeter"
-        )
-    if adjustment.meter in billed.largest and adjustment.reverses is not None:
-        raise AdjustmentRefused(
-            f"{billed.month} is closed, and the largest {adjustment.meter} of a closed month cannot become "
-            "smaller; take off its charge by an amount"
-        )
-    if adjustment.meter is None or adjustment.quantity is None:
-        return _as_money(adjustment, billed.versions.last)
-    if adjustment.meter not in billed.largest:
-        used = billed.used(adjustment.meter)
-        sound_totals.refuse(adjustment.project_id, billed.month, adjustment.meter, used, adjustment.quantity)
-    amount = billed.add(adjustment.meter, adjustment.quantity)
-    return replace(adjustment, amount=amount, currency=billed.currency)
-
-
-def _as_money(adjustment: Adjustment, version: PlanVersion) -> Adjustment:
-    amount = adjustment.amount or Decimal(0)
-    if adjustment.currency not in (None, version.currency):
-        raise AdjustmentRefused(
-            f"{adjustment.about} is billed in {version.currency}, not in {adjustment.currency}"
-        )
-    unit = Decimal(1).scaleb(-version.minor_digits)
-    if adjustment.reverses is not None:  # earlier corrections could be finer; the bill rounded them
-        amount = amount.quantize(unit, ROUND_HALF_UP)
-    if amount != amount.quantize(unit, ROUND_HALF_UP):
-        raise AdjustmentRefused(
-            f"{amount} is finer than {version.currency} is billed in; the smallest amount is {unit:f}"
-        )
-    return replace(adjustment, amount=amount.quantize(unit, ROUND_HALF_UP), currency=version.currency)
 
 
 def _insert(connection: Connection, adjustment: Adjustment, month: Month, at: datetime) -> int:

@@ -12,7 +12,7 @@ from metering.catalogue.periods import Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from tests.support.closed_months import count
 from tests.support.fleet import Fleet

@@ -15,7 +15,7 @@ from console.ui import escape
 from metering.catalogue.periods import Day, Month
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from tests.support.browser_site import Site, choose, listing, open_list, press, tick, visit
 from tests.support.drills import later

@@ -12,7 +12,7 @@ from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused, MonthClosed, ProjectInactive
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing.plans import load as plans_of
 from metering.runs import definitions, lease, requests
 from tests.support import runs

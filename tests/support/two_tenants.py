@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from metering.catalogue.periods import Day, Month, days
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from tests.support.fleet import Fleet, live
 from tests.support.gaps import open_gap

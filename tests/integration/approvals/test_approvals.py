@@ -15,7 +15,7 @@ from metering.approvals.approvals import Approval
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused, ApprovalRefused, FleetmeterError, NeedsApproval, UnknownGap
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support import runs

@@ -18,7 +18,7 @@ from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 from metering.errors import FleetmeterError, RestoreRefused
 from metering.months import adjustments, explain
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support.closed_months import OCTOBER, close, count

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused, MonthClosed, UnknownProject
 from metering.months import adjustments, corrected_bills
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.pricing.plans import Plans
 from metering.proof.verify import verify

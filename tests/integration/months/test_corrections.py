@@ -15,7 +15,7 @@ from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
 from metering.ledger.late_rows import LateRows
 from metering.months import adjustments, corrected_bills, explain, gaps, late_rows, unapplied
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.close import close_month
 from metering.months.due import due_months
 from metering.pricing.plans import Plans

@@ -10,7 +10,7 @@ from metering.catalogue.periods import Day
 from metering.db.transactions import transaction
 from metering.errors import PeriodError, UnknownProject
 from metering.months import adjustments, explain, explanation, gaps, invoice
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from tests.support.closed_months import MID_OCTOBER, OCTOBER, close, closed_october, count
 from tests.support.gaps import open_gap

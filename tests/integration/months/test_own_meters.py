@@ -18,7 +18,7 @@ from metering.errors import AdjustmentRefused, PlanError, SettingsError
 from metering.ledger import own_usage
 from metering.ledger.own_usage import Usage
 from metering.months import adjustments, corrected_bills
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.close import close_month
 from metering.months.explain import explain
 from metering.months.explanation import render

@@ -20,7 +20,7 @@ from metering.db.transactions import transaction
 from metering.exports.export import Export
 from metering.ledger.late_rows import LateRows
 from metering.months import adjustments, explain, explanation, gaps, late_rows, other_owner
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.proof.verify import verify
 from tests.support import runs

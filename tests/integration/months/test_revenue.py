@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 from metering.months import adjustments, corrected_bills, revenue
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.revenue import By
 from metering.pricing import plans
 from tests.support.closed_months import OCTOBER, closed_october

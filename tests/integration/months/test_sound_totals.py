@@ -11,7 +11,7 @@ from metering.catalogue.periods import Month
 from metering.db.transactions import transaction
 from metering.errors import AdjustmentRefused
 from metering.months import adjustments, corrected_bills, gaps
-from metering.months.adjustments import LARGEST, Adjustment
+from metering.months.adjustment import LARGEST, Adjustment
 from metering.months.close import close_month
 from metering.pricing import plans
 from metering.proof.verify import verify

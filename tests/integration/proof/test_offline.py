@@ -20,7 +20,7 @@ from metering.exports.export import Export
 from metering.exports.write import write
 from metering.ledger.mqtt import MqttUsage, add_mqtt
 from metering.months import adjustments, explain
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.close import SEAL
 from metering.pricing import plans
 from metering.proof import offline

@@ -16,7 +16,7 @@ from metering.days.seal import row_hash
 from metering.db.transactions import transaction
 from metering.exports.export import Export
 from metering.months import adjustments, gaps
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.close import close_month
 from metering.pricing import plans
 from metering.pricing.plans import Plans

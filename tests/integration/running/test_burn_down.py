@@ -13,7 +13,7 @@ from metering.catalogue.periods import Day, Month
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans

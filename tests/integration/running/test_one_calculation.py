@@ -11,7 +11,7 @@ from metering.catalogue import history
 from metering.config.settings import Settings
 from metering.db.transactions import transaction
 from metering.months import adjustments, explain
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.months.close import close_month
 from metering.pricing.month_versions import in_month
 from metering.pricing.plans import Plans

@@ -11,7 +11,7 @@ from metering.catalogue.periods import Day
 from metering.days.seal import seal_through
 from metering.db.transactions import transaction
 from metering.months import adjustments
-from metering.months.adjustments import Adjustment
+from metering.months.adjustment import Adjustment
 from metering.pricing import plans
 from metering.running import organization_spend, spend
 from metering.running.spend import Spend
