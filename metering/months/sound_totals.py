@@ -12,7 +12,7 @@ from metering.catalogue.meters import COUNTER_NAMES, columns
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import quantities
 from metering.catalogue.periods import Month
-from metering.catalogue.projects import METERED_UNTIL
+from metering.catalogue.projects import METERED_FROM, METERED_UNTIL
 from metering.days.expected_days import EXPECTED_FROM
 from metering.errors import AdjustmentRefused
 from metering.months.days_so_far import DAYS_SO_FAR
@@ -25,7 +25,11 @@ _UNSEALED = """usage_hourly u WHERE u.project_id = :project AND u.hour >= :start
     AND NOT EXISTS (SELECT FROM daily_stats d WHERE d.project_id = u.project_id
         AND d.date = (u.hour AT TIME ZONE 'UTC')::date)"""
 
-# Whether the month has a day to bill: as billed, else an expected day, a sealed one, or hours with usage.
+# The first day that is expected or still open: in the installation's month, earlier days are sealed too.
+_FROM = f"least({EXPECTED_FROM}, greatest({METERED_FROM}, s.open_from))"
+
+# Whether the month has a day to bill: as billed, else an expected day, an open or sealed one, or hours with
+# usage.
 HAS_DAYS = text(f"""
     SELECT coalesce(
         (SELECT m.days_present > 0 FROM monthly_stats m WHERE m.project_id = p.id
@@ -33,8 +37,8 @@ HAS_DAYS = text(f"""
         days.until - days.first - {DAYS_OFF.format(first="days.first", until="days.until")} > 0
         OR EXISTS (SELECT FROM daily_stats d WHERE d.project_id = p.id AND d.date BETWEEN :first AND :last)
         OR EXISTS (SELECT FROM {_UNSEALED} AND (greatest({columns("u.{0}")}) > 0 OR u.meters <> '{{}}')))
-    FROM {platform.PROJECTS} p CROSS JOIN LATERAL (
-        SELECT greatest(CAST(:start AS timestamptz), {EXPECTED_FROM})::date AS first,
+    FROM {platform.PROJECTS} p LEFT JOIN project_stats s ON s.project_id = p.id CROSS JOIN LATERAL (
+        SELECT greatest(CAST(:start AS timestamptz), {_FROM})::date AS first,
             least(CAST(:end AS timestamptz), {METERED_UNTIL})::date AS until) days
     WHERE p.id = :project""")
 

@@ -62,7 +62,7 @@ class Project:
         """Post to the month it is about, or if that is closed, history or without days to the running one."""
         month, running = step["day"].replace(day=1), step["at"].date().replace(day=1)
         days = [day for n in range(31) if (day := month + n * DAY).month == month.month]
-        has_days = any(day in self.days or self.was_on(day) for day in days)
+        has_days = any(day in self.days or self.messages.get(day) or self.was_on(day) for day in days)
         is_open = month not in self.rated and month >= self.opened.replace(day=1) and has_days
         posting = {"posted": month if is_open else running, "amount": step.get("amount") or Decimal(0)}
         self.corrections.append(step | posting)

@@ -123,6 +123,20 @@ def test_a_month_that_was_off_throughout_takes_no_quantity(engine: Engine, platf
     assert blocked(engine, project, NOVEMBER) == says
 
 
+def test_days_before_the_installation_in_its_own_month_are_corrected_with_it(
+    engine: Engine, platform: Platform
+) -> None:
+    """Off before the installation, and no job has run yet: October's first days are still to be sealed."""
+    platform.installed(datetime(2026, 10, 23, tzinfo=UTC))
+    project = platform.project(created_at=datetime(2026, 9, 20, tzinfo=UTC))
+    platform.deactivate(project, datetime(2026, 10, 10, tzinfo=UTC))
+    correct(engine, project, 5, IN_NOVEMBER, date(2026, 10, 8))
+    credit = Adjustment(project, None, None, Decimal("-1.63"), date(2026, 10, 8), "a credit", "finance")
+    with transaction(engine) as connection:
+        adjustments.post(connection, credit, OFFERED, IN_NOVEMBER)
+    assert platform.rows("SELECT DISTINCT posted_month FROM adjustments") == [(OCTOBER.first.date,)]
+
+
 def test_an_amount_about_a_month_without_days_is_on_the_next_bill(engine: Engine, platform: Platform) -> None:
     """Off in November: others were billed for it long ago, and no close makes a late bill of it."""
     project = used(engine, platform, 10)
