@@ -127,7 +127,7 @@ def puback(packet_ids: Iterable[bytes]) -> bytes:
 
 
 def length(data: bytes) -> tuple[int, int] | None:
-    """(remaining length, where the body starts) of the packet at the head; None if cut off."""
+    """Return the remaining length and where the body starts, of the packet at the head; None if cut off."""
     if len(data) < 2 or not _length_is_complete(data, 0):
         return None
     return _remaining(data, 0)
