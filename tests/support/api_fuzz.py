@@ -21,7 +21,7 @@ PARAMETERS = (
 
 
 class Fuzz:
-    """A sequence of requests that a seed decides."""
+    """Random requests, the same ones for the same seed."""
 
     def __init__(self, tenants: TwoTenants, seed: int) -> None:
         self.random, self.tenants = random.Random(seed), tenants
@@ -29,9 +29,10 @@ class Fuzz:
         self.tags: dict[str, str] = {'"x"': ""}  # and what was read with them
 
     def request(self, client: httpx.Client) -> tuple[str, httpx.Response, str]:
-        """Send one; returns what was sent, as text, the answer, and all that its client knows by it.
+        """Send a random request and return what was sent and received.
 
-        304 confirms what was read with that ETag, whoever read it.
+        The three values are the request as text, the answer, and the text of all that the client knows by it:
+        a 304 confirms the text that was read with that ETag, whoever read it.
         """
         choose = self.random.choice
         posts = self.random.random() < 0.15

@@ -20,7 +20,7 @@ from tests.support.until import until
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
-    """Yield the address of a server, without /api/v1."""
+    """Serve the API and yield its address, without /api/v1."""
     port = free_port()
     application = app.create(settings)
     config = uvicorn.Config(application, port=port, log_config=None, access_log=False, lifespan="on")
@@ -49,6 +49,9 @@ def new_token(
 
 
 def client(address: str, token: str | None) -> httpx.Client:
-    """A client of /api/v1; without a token it sends none."""
+    """Return a client of /api/v1.
+
+    It sends no token if `token` is None.
+    """
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return httpx.Client(base_url=f"{address}/api/v1", headers=headers, timeout=30)

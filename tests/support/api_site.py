@@ -24,7 +24,7 @@ CALLERS = {
 
 @dataclass(frozen=True)
 class Site:
-    """`clients` are by the names of CALLERS."""
+    """The running API, its data, and `clients` and `tokens` by the names of CALLERS."""
 
     address: str
     settings: Settings
@@ -36,7 +36,7 @@ class Site:
 
 @contextmanager
 def running(url: URL) -> Iterator[Site]:
-    """Fill the migrated database at `url` and serve it."""
+    """Fill the migrated database at `url`, serve it, yield the site."""
     settings = load_settings(
         database_url=url.render_as_string(hide_password=False), api_requests_per_minute=10**9
     )

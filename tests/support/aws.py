@@ -152,7 +152,7 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 def settings_for(cloud: Cloud, repository: str = "shared", **more: object) -> Settings:
-    """Return settings by which everything of AWS is asked of `cloud`."""
+    """Return settings that send every request for AWS to `cloud`."""
     return load_settings(
         **{
             "aws_endpoint_url": cloud.address,

@@ -20,7 +20,10 @@ PATIENCE = 90_000  # milliseconds; a loaded machine is slow, a broken page is ne
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser; skips the test, or in CI fails it, where there is none."""
+    """Yield a headless Chromium.
+
+    Without one, the test is skipped, or in CI fails.
+    """
     if CHROMIUM is None:
         if os.environ.get("CI") == "true":
             pytest.fail("there is no Chromium; `make extras` installs it")
@@ -33,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_until_idle(page: Page) -> None:
-    """Wait until no script runs and nothing on the page is stale."""
+    """Wait until no script runs and no element is stale."""
     page.wait_for_function(
         "() => !document.querySelector('[data-testid=stStatusWidget]') &&"
         " document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'"

@@ -45,7 +45,7 @@ class Site:
 
 
 def visit(page: Page, site: Site, path: str = "") -> None:
-    """Open a page and wait until it has been drawn to its end."""
+    """Open a page and wait until it is complete."""
     page.goto(f"{site.address}/{path}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     wait_until_idle(page)
@@ -57,22 +57,25 @@ def press(page: Page, key: str) -> None:
 
 
 def grid(page: Page, key: str) -> Locator:
-    """The table of that key, of which rows can be ticked."""
+    """Return the table of that key, whose rows can be ticked."""
     return page.locator(f"[class*='st-key-{key}-']")
 
 
 def listing(page: Page, alt: str) -> Locator:
-    """The table of that alternative text."""
+    """Return the table with that alternative text."""
     return page.get_by_role("region", name=alt)
 
 
 def in_turn(*now: str) -> list[object]:
-    """Every job that has a button: these in each run of the tests, the others in the drills."""
+    """Return every job that has a button, as test cases.
+
+    Each run of the tests tries the jobs in `now`; only `make drill` tries the others.
+    """
     return [job if job in now else later(job) for job in JOBS]
 
 
 def refresh(page: Page) -> None:
-    """Read the figures again, instead of what was kept for a moment."""
+    """Press Refresh and wait until the page has new figures."""
     page.evaluate(NOTE_A_RUN)
     page.get_by_role("button", name="Refresh").click()
     page.wait_for_function("() => window.began")
@@ -80,7 +83,10 @@ def refresh(page: Page) -> None:
 
 
 def tick(page: Page, key: str, row: int = 0) -> None:
-    """Tick a row of the table of that key, which is drawn on a canvas."""
+    """Tick a row of the table of that key.
+
+    The table is drawn on a canvas, so the row is found by its position.
+    """
     canvas = grid(page, key).locator(".dvn-scroller").first
     canvas.evaluate("element => element.scrollIntoView({block: 'center'})")
     canvas.click(position={"x": 16, "y": 52 + 35 * row})
@@ -93,7 +99,11 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def open_list(page: Page, label: str, option: Locator) -> Locator:
-    """An option of the select box of that label, whose list is closed by whatever is drawn anew around it."""
+    """Open the select box of that label and return `option`.
+
+    The list closes when the page is drawn again, so this may take several clicks. Raises AssertionError
+    when the option does not appear.
+    """
     box = page.get_by_role("combobox", name=label, exact=True)
     for _ in range(90):
         if box.get_attribute("aria-expanded") != "true":

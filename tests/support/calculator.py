@@ -20,7 +20,7 @@ def last_known(readings: list[Any], last: date) -> Any:
 
 
 class Project:
-    """What happened to one project, billed from the day `opened`; `bills`: month -> (organization, total)."""
+    """The events of one project, billed from the day `opened`; `bills`: month -> (organization, total)."""
 
     def __init__(self, owner: int, created: date, opened: date) -> None:
         self.owner, self.created, self.opened, self.next_day = owner, created, opened, opened
@@ -59,7 +59,10 @@ class Project:
             self.next_day += DAY
 
     def correct(self, step: Step, calculator: "Calculator") -> None:
-        """Post to the month it is about, or if that is closed, history or without days to the running one."""
+        """Post a correction to its own month or to the running one.
+
+        The running month takes it where its own month is closed, history or without days.
+        """
         month, running = step["day"].replace(day=1), step["at"].date().replace(day=1)
         days = [day for n in range(31) if (day := month + n * DAY).month == month.month]
         has_days = any(day in self.days or self.messages.get(day) or self.was_on(day) for day in days)
@@ -72,7 +75,10 @@ class Project:
 
 
 class Calculator:
-    """Plays the steps of a history; `plans` are versions with tiers of meters (included, price, size)."""
+    """The bills of a history, computed step by step.
+
+    `plans` are versions with tiers of meters (included, price, size).
+    """
 
     def __init__(self, plans: list[Step], prorate: bool, tiers: dict[int, str], projects: dict[int, Project]):
         self.plans, self.prorate, self.tiers, self.projects = plans, prorate, tiers, projects

@@ -22,7 +22,10 @@ MID_OCTOBER = datetime(2026, 10, 15, 12, tzinfo=UTC)
 def closed_october(
     engine: Engine, platform: Platform, projects: int = 1, inbound: int = 1_500_000
 ) -> list[int]:
-    """Starter projects with half a million messages more than included: 29.00 + 1.00 each."""
+    """Close October for projects of the tier starter; return their ids.
+
+    By default each has half a million messages more than included, and costs 29.00 + 1.00.
+    """
     organization = platform.organization("starter")
     project_ids = [platform.project(organization, created_at=OCTOBER.start) for _ in range(projects)]
     for project in project_ids:

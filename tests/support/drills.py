@@ -4,5 +4,5 @@ import pytest
 
 
 def later(*values: object) -> object:
-    """Return the values of one case, which `make drill` tries and `make test` does not."""
+    """Return a test case that only `make drill` tries."""
     return pytest.param(*values, marks=pytest.mark.drill)

@@ -33,7 +33,7 @@ HOSTILE = (SCRIPT, FORMULA, RIGHT_TO_LEFT, LONG, EMOJI)
 
 @dataclass(frozen=True)
 class Fleet:
-    """Ids of the projects, and the days that the last one misses."""
+    """Ids of the projects, the days that the last one misses, and the closed month."""
 
     projects: tuple[int, ...]
     missing: tuple[Day, ...]
@@ -41,9 +41,10 @@ class Fleet:
 
 
 def fill(engine: Engine, at: datetime | None = None, quiet: bool = False) -> Fleet:
-    """The month before `at` closed, the days since sealed but three of the last project.
+    """Fill the database with a closed month and sealed days.
 
-    `quiet` leaves no day missing.
+    The month before `at` (default: now) is closed. The days since then are sealed, except up to three of
+    the last project; with `quiet` those are sealed too.
     """
     at = at or datetime.now(UTC)
     platform = Platform(engine)
@@ -104,9 +105,9 @@ def serving(
     folder: Path | None = None,
     **environment: str,
 ) -> Iterator[str]:
-    """The console as `fleetmeter console` starts it in `folder`, on a free port if none is given.
+    """Serve the console and yield its address.
 
-    Yields its address.
+    It starts as `fleetmeter console` does in `folder`, on a free port if none is given.
     """
     port = port or free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
@@ -131,7 +132,10 @@ def _await_server(address: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def answer(address: str, **headers: str) -> tuple[int, str]:
-    """Status and body of a GET; (0, "") when nobody listens."""
+    """Return the status and body of a GET.
+
+    They are 0 and "" when nothing listens.
+    """
     request = urllib.request.Request(address, headers=headers)  # noqa: S310 - our own server
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310

@@ -26,9 +26,10 @@ def open_gap(
     project_ids: Sequence[int] | None = None,
     kind: GapKind = "other",
 ) -> None:
-    """Record that `source` was blind in `[starts_at, ends_at)`, for those projects or for all.
+    """Record that `source` was blind in `[starts_at, ends_at)`.
 
-    `reason` is a sentence for people; `kind` decides who is alerted and how the gap is covered.
+    Without `project_ids` it was blind for all projects. `reason` is a sentence for people; `kind` decides who
+    is alerted and how the gap is covered.
     """
     connection.execute(
         text("""

@@ -89,7 +89,7 @@ installations = st.one_of(st.just(START - timedelta(days=30)), instants)
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation and the histories that it lives through, with its jobs and its plans."""
+    """An installation and its histories, with its jobs and its plans."""
 
     installed: datetime
     jobs: list[Step]
@@ -99,11 +99,14 @@ class Installation:
 
     @property
     def first_day(self) -> date:
-        """The first day that is billed."""
+        """Return the first day that is billed."""
         return self.installed.date().replace(day=1)
 
     def steps(self) -> list[Step]:
-        """Return every step in order, without what needs an installation before there is one."""
+        """Return the steps of all histories and jobs in order.
+
+        Steps that need an installation are left out before there is one.
+        """
         own = [
             step | {"history": number}
             for number, steps in enumerate(self.histories)
@@ -143,7 +146,7 @@ plans = st.lists(st.fixed_dictionaries({"tiers": _tiers}), min_size=1, max_size=
 
 
 def plan_file(versions: list[dict[str, Any]], prorate: bool) -> str:
-    """Write plans as the TOML of `FLEETMETER_PLANS`."""
+    """Return plans as the TOML that `FLEETMETER_PLANS` names."""
     lines = []
     for version in versions:
         lines += ["[[versions]]", f"effective = {version['effective']}", 'currency = "EUR"']
@@ -160,7 +163,7 @@ def plan_file(versions: list[dict[str, Any]], prorate: bool) -> str:
 
 
 def installation(histories: int) -> st.SearchStrategy[Installation]:
-    """Draw an installation that lives through that many histories."""
+    """Draw an installation with that many histories."""
     return st.builds(
         Installation,
         installations,

@@ -11,7 +11,7 @@ from metering.runs.execution import execute
 
 
 def work(url: str) -> None:
-    """Work off the queue of the database at `url`."""
+    """Execute every waiting run of the database at `url`."""
     os.environ["DATABASE_URL"] = url
     settings = load_settings()
     engine = open_engine(settings)

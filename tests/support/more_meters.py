@@ -29,7 +29,10 @@ USAGE = """
 
 
 def extend_catalogue(form: str) -> ModuleType:
-    """Import the catalogue's own source with two meters more, before anything else imports it."""
+    """Import the catalogue's source with two meters more.
+
+    Call it before anything else imports the catalogue. `form` is the number of the meters' form.
+    """
     spec = importlib.util.find_spec("metering.catalogue.meters")
     assert spec is not None
     assert spec.origin is not None

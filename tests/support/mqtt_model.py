@@ -1,7 +1,7 @@
 """A broker, daemons and a database small enough to interleave in every order.
 
-The daemons are the real `Buffer` and `Session`; broker, network and database are models that do what
-the assumptions in `collectors.mqtt.session` allow and no more. Each message has a project of its
+The daemons are the real `Buffer` and `Session`; broker, network and database are models that do all
+that the assumptions in `collectors.mqtt.session` allow, and no more. Each message has a project of its
 own, so the database says which message was counted how often.
 """
 
@@ -20,7 +20,7 @@ CUT = 10  # ids; well below the reach, as in the daemon
 
 @dataclass
 class Connection:
-    """Two pipes. What is in them may be lost; what got through stays in order."""
+    """Two pipes. Packets in them may be lost; those that arrive stay in order."""
 
     down: deque[tuple[object, ...]] = field(default_factory=deque)
     up: deque[tuple[object, ...]] = field(default_factory=deque)
@@ -29,7 +29,7 @@ class Connection:
 
 @dataclass
 class Broker:
-    """One persistent session: ids in cyclic order, a window, DUP on whatever was tried before."""
+    """One persistent session: ids in cyclic order, a window, DUP on each message that was sent before."""
 
     window: int
     connection: Connection | None = None
@@ -86,7 +86,7 @@ class Database:
 
 
 class Daemon:
-    """What `daemon`, `loop` and `writer` do, one step at a time."""
+    """The steps of `daemon`, `loop` and `writer`, one at a time."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -148,7 +148,7 @@ class Daemon:
             self.committing = self.buffer.next_batch()
 
     def commit(self) -> None:
-        """The transaction: all of it or nothing, and only under the own epoch."""
+        """Commit the whole batch, unless another daemon has the epoch."""
         if self.committing is None:
             return
         if self.database.epoch != self.epoch:
@@ -187,7 +187,7 @@ class Daemon:
 
 
 def process_until_quiet(broker: Broker, daemon: Daemon) -> None:
-    """No more faults: everything published arrives."""
+    """Process every published message without further faults."""
     for _ in range(10_000):
         daemon.check_epoch()
         assert not daemon.fenced

@@ -54,7 +54,10 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @rule(index=which, hesitates=st.booleans())
     def check_epoch(self, index: int, hesitates: bool) -> None:
-        """And connect, unless something else comes in between."""
+        """Check the epoch, and connect unless the daemon hesitates.
+
+        If it hesitates, other steps may come before it connects.
+        """
         daemon = self._daemon(index)
         if daemon.connection is None:
             daemon.check_epoch()
@@ -72,20 +75,26 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @rule(index=which, steps=st.integers(1, 4))
     def write(self, index: int, steps: int) -> None:
-        """The first of the steps from counts in memory to acknowledgements, or all four."""
+        """Take the first `steps` of the four steps of a commit.
+
+        They lead from counts in memory to acknowledgements.
+        """
         daemon = self._daemon(index)
         for step in (daemon.cut, daemon.hand_over, daemon.commit, daemon.acknowledge)[:steps]:
             step()
 
     @rule(index=which)
     def go_on(self, index: int) -> None:
-        """The later of those steps."""
+        """Take the last two of those steps: commit and acknowledge."""
         self._daemon(index).commit()
         self._daemon(index).acknowledge()
 
     @rule(index=which, processed=st.booleans())
     def flush(self, index: int, processed: bool) -> None:
-        """All of it in a row, so that schedules get far enough for ids to come round."""
+        """Read, commit and acknowledge without a step in between.
+
+        Only so do schedules get far enough for ids to be used again.
+        """
         self.read(index, 60)
         self.write(index, 4)
         if processed:
@@ -99,7 +108,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @rule(processed=few, delivered=few)
     def lose_the_network(self, processed: int, delivered: int) -> None:
-        """What is under way arrives in part; the rest is gone."""
+        """Deliver a part of the packets and lose the rest."""
         connection = self.broker.connection
         if connection is None or not connection.open:
             return

@@ -19,7 +19,7 @@ OPERATORS = "FLEETMETER_OPERATORS=olga@fleet.example\n"
 
 @dataclass(frozen=True)
 class Guarded(Site):
-    """The console, who may sign in to it, and what its server writes."""
+    """The console, the provider of its accounts, two organizations, and its server's log."""
 
     provider: Provider
     rivals: TwoTenants
@@ -27,7 +27,10 @@ class Guarded(Site):
 
 
 def people(own: int) -> dict[str, dict[str, object]]:
-    """What the provider says of each account; `own` is the organization that bob is of."""
+    """Return the provider's claims of each account.
+
+    `own` is the organization of bob.
+    """
     claims: dict[str, dict[str, object]] = {
         name: {"email": f"{name}@fleet.example", "email_verified": True}
         for name in ("vera", "otto", "olga", "ada", "eve")
@@ -42,7 +45,10 @@ def people(own: int) -> dict[str, dict[str, object]]:
 
 @contextmanager
 def guarding(url: URL, engine: Engine, folder: Path, fleet: Fleet, rivals: TwoTenants) -> Iterator[Guarded]:
-    """Serve it; `folder` holds its log, and the `.env` in which olga is an operator."""
+    """Serve a console with sign-in, and yield it.
+
+    `folder` holds its log, and the `.env` in which olga is an operator.
+    """
     port, log = free_port(), folder / "console.log"
     (folder / ".env").write_text(OPERATORS)
     with provider() as idp:

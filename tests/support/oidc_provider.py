@@ -1,7 +1,7 @@
 """An OpenID Connect provider over HTTP: discovery, authorize with a form, token, keys, userinfo, logout.
 
 Codes are of one use and bound to client, address and PKCE; ID tokens are signed with RS256. `spoil`
-changes what the next token says, as a provider gone wrong or somebody in between would.
+changes what the next token says, as a faulty provider or an attacker on the way would.
 """
 
 import base64
@@ -31,7 +31,7 @@ FORM = """<form method=post action="?{}"><label>Account <input name=account></la
 
 
 class Provider:
-    """The provider and its accounts: `people` maps what is typed in to the claims of the ID token."""
+    """The provider and its accounts: `people` maps each typed name to the claims of its ID token."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -44,7 +44,7 @@ class Provider:
         self.signed_out = 0
 
     def reset(self) -> None:
-        """Behave."""
+        """Restore the behaviour of a correct provider."""
         self.spoil: dict[str, Any] = {}
         self.wrong_key = False
         self.by_hand = False  # a link back instead of a redirect, to be changed on the way
@@ -143,7 +143,7 @@ def _with(query: Mapping[str, str], **more: str) -> str:
 
 @contextmanager
 def provider() -> Iterator[Provider]:
-    """The provider, serving on a free port of loopback."""
+    """Serve a provider on a free port of loopback; yield it."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     oidc_provider = Provider(f"http://127.0.0.1:{listener.getsockname()[1]}")

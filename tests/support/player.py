@@ -1,4 +1,4 @@
-"""Play histories to the product: what the platform did to its tables, and the jobs, each at its instant."""
+"""Play histories to the product: the platform's rows and the jobs, each at its instant."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +29,7 @@ TEST_CLOCK = """
 
 
 class Player:
-    """Does to the product what a history says; `played` holds the steps that it accepted.
+    """A player of histories to the product; `played` holds the steps that it accepted.
 
     Several histories share a database, plans and jobs: a step of one of them names it as its `history`.
     """
@@ -152,7 +152,10 @@ class Player:
         return step
 
     def _late(self, step: Step) -> Step | None:
-        """Let a runner claim at the step's instant what the schedule asked for hours ago."""
+        """Claim at the step's instant a run requested hours before.
+
+        The schedule requested it; a runner executes it.
+        """
         at = step["at"] - timedelta(hours=step["hours"])
         request = definitions.request(step["job"], at, "schedule", "schedule")
         with transaction(self.engine) as connection:

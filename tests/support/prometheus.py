@@ -1,4 +1,4 @@
-"""A real Prometheus that reads what deploy/prometheus says, at the addresses of a test's processes."""
+"""A real Prometheus with the configuration of deploy/prometheus, at the addresses of a test's processes."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 class Prometheus:
-    """Its HTTP API."""
+    """The HTTP API of a running Prometheus."""
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
@@ -40,7 +40,10 @@ class Prometheus:
 
 @contextmanager
 def reading(folder: Path, targets: Mapping[str, str], token: str) -> Iterator[Prometheus]:
-    """Run Prometheus with the deployed configuration; `targets`: process -> host:port."""
+    """Run Prometheus with the deployed configuration, and yield its API.
+
+    `targets` maps each process to its host:port.
+    """
     settings = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"}
     (job,) = settings["scrape_configs"]

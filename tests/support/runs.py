@@ -35,5 +35,9 @@ def execute(
 def enqueue(
     connection: Connection, job: str, period: str, at: datetime, trigger: str, requested_by: str
 ) -> int | None:
-    """Ask for a run of a job about a period that the caller names."""
+    """Request a run of a job for a period.
+
+    Returns its id, or that of the same run if it is queued or running. Returns None if this scheduled run
+    has been made before.
+    """
     return requests.enqueue(connection, Request(job, period, at, trigger, requested_by))

@@ -31,7 +31,10 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def demo(folder: Path) -> Iterator[str]:
-    """The demo with its history in `folder`, which is kept for the next time; yields its address."""
+    """Run the demo and yield its address.
+
+    Its history is in `folder` and is kept for the next time.
+    """
     port = free_port()
     command = [sys.executable, "-m", "fleetmeter.cli", "demo", "--port", str(port)]
     environment = {
@@ -50,7 +53,10 @@ def demo(folder: Path) -> Iterator[str]:
 
 
 def ready(address: str, process: "subprocess.Popen[bytes]") -> bool:
-    """Whether the console answers within a while. Raises when the demo has ended."""
+    """Return whether the console answers within 90 seconds.
+
+    Raises SystemExit when the demo has ended.
+    """
     try:
         until(lambda: answer(f"{address}/readyz")[1] == "ready\n" or process.poll() is not None)
     except AssertionError:
@@ -61,7 +67,10 @@ def ready(address: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 def take(browser: Browser, address: str, folder: Path) -> None:
-    """Every page, as `<page>-<scheme>.png`, and `-390` for the phone; `-whole` to look at all of it."""
+    """Save pictures of every page in each width and scheme.
+
+    They are `<page>-<scheme>.png`, with `-390` for the phone, and `-whole` for a page in its full height.
+    """
     for width in WIDTHS:
         for scheme in SCHEMES:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -84,13 +93,16 @@ def take(browser: Browser, address: str, folder: Path) -> None:
 
 
 def save(picture: bytes, path: Path) -> None:
-    """As a palette of 64 colours, a third of the size."""
+    """Save a picture with 64 colours.
+
+    Its file is a third of the size of one with all colours.
+    """
     image = Image.open(BytesIO(picture)).convert("RGB")
     image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:
-    """Take them all, and renew those that are shown."""
+    """Take all pictures, and renew those of the README."""
     folder, published = ROOT / "build" / "screenshots", ROOT / "docs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     with demo(ROOT / "build" / "screenshots-demo") as address, chromium() as browser:

@@ -1,4 +1,4 @@
-"""Which module writes which table, read from the SQL in the code."""
+"""The modules that write each table, read from the SQL in the code."""
 
 import ast
 import re
@@ -28,7 +28,10 @@ LEFT_OUT = ("fleetmeter/demo/", "fleetmeter/drill/")
 
 
 def writers() -> dict[str, set[str]]:
-    """Return the modules that write each table: `metering/ledger/mqtt.py`, by table name."""
+    """Return the modules that write each table, by its name.
+
+    A module is a path, such as `metering/ledger/mqtt.py`.
+    """
     modules = defaultdict(set)
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -40,7 +43,11 @@ def writers() -> dict[str, set[str]]:
 
 
 def folder(module: str) -> str:
-    """Return the folder that answers for a module: `metering/ledger` or `collectors/mqtt`, else `jobs`."""
+    """Return the folder of a module that the pages name.
+
+    In `metering` and `collectors` it is a folder of the second level, such as `metering/ledger`; elsewhere it
+    is the package, such as `jobs`.
+    """
     parts = module.split("/")
     deep = parts[0] in ("metering", "collectors")
     return "/".join(parts[: 2 if deep and len(parts) > 2 else 1])
@@ -59,7 +66,10 @@ def written(path: Path, module: str) -> Iterator[str]:
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
-    """Yield every string of a module but docstrings, with `{expression}` where values are filled in."""
+    """Yield every string of a module.
+
+    A value that is filled in is written as `{expression}`.
+    """
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

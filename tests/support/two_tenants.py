@@ -1,4 +1,4 @@
-"""Two organizations on one platform; the second one's names and ids are found wherever they leak."""
+"""Two organizations on one platform; names and ids of the second one are easy to find in any answer."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,18 +27,24 @@ class TwoTenants:
     closed: Month
 
     def hidden_from(self, whose: str) -> tuple[str, ...]:
-        """Return what nobody of that organization may ever read: of "own", of "rival", else of nobody."""
+        """Return the texts that people of `whose` must never read.
+
+        `whose` is "own" or "rival"; from everybody else nothing is hidden.
+        """
         own = ("window.hacked", "own broke", f"own {self.project} in trouble", STAFF)  # names in its fleet
         return {"own": self.secrets, "rival": own}.get(whose, ())
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What nobody of that organization may ever read."""
+        """Return the texts that the first organization must never read."""
         return (SECRET, STAFF, *(str(number) for number in (ORGANIZATION, *PROJECTS)))
 
 
 def add_rival(engine: Engine, fleet: Fleet) -> TwoTenants:
-    """The second organization moves in beside `fleet`: days, a bill, and everything that goes wrong."""
+    """Add a second organization beside `fleet`.
+
+    It has days, a bill, and one of everything that can fail.
+    """
     platform, at = Platform(engine), datetime.now(UTC)
     month = fleet.closed
     platform.sql(
@@ -59,7 +65,10 @@ def add_rival(engine: Engine, fleet: Fleet) -> TwoTenants:
 
 
 def trouble(engine: Engine, project: int, at: datetime, shared: bool = True) -> None:
-    """An adjustment, a gap (`shared` by rivals), an alert, a failed run, a message gone astray."""
+    """Add an adjustment, a gap, an alert and a failed run.
+
+    Also add an unattributed message and a process. If `shared`, the second organization has the gap too.
+    """
     whose = SECRET if project in PROJECTS else "own"
     subject = f"{whose} {project} in trouble" + ("" if shared else " again")
     with engine.begin() as connection:

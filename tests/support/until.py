@@ -8,7 +8,10 @@ Value = TypeVar("Value")
 
 
 def until(condition: Callable[[], Value], seconds: float = 90, pause: float = 0.05) -> Value:
-    """Return the first true value of `condition`; fail when there is none within `seconds`."""
+    """Return the first true value of `condition`.
+
+    Asks again after each `pause`, in seconds, and fails when there is none within `seconds`.
+    """
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"not true within {seconds:g} s"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("api", "collectors", "console", "fleetmeter", "jobs", "metering", "migrations")
+FOLDERS = ("api", "collectors", "console", "fleetmeter", "jobs", "metering", "migrations", "tests/support")
 # A description, a question or a list begins with such a word; a docstring begins with Return, Yield, Read.
 NOT_VERBS = frozenset(
     """
@@ -20,7 +20,7 @@ NOT_VERBS = frozenset(
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
-    """Yield the place and the docstring of every function and property of the product."""
+    """Yield the place and the docstring of every function and property in FOLDERS."""
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
         if path.parent == ROOT / "migrations" / "versions":
             continue
