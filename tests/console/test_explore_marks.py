@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from console.data.transactions import read_transaction_as
-from console.views.explore import answer, figures
+from console.views.explore import answers, figures
 from console.views.explore.state import parse
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
@@ -30,11 +30,11 @@ def test_notes_and_deployments_are_marks_of_the_chart(engine: Engine, fleet: Fle
         ("day", f"project:{fleet.projects[0]}", "3 deployments"),
         ("week", "", None),
     ):
-        state, wrong = parse({"by": "project", "where": where, "as": "area", "grain": grain}, today)
-        assert wrong == []
+        state, problems = parse({"by": "project", "where": where, "as": "area", "grain": grain}, today)
+        assert problems == []
         with read_transaction_as(None) as page:
-            answered = answer.read(page.connection, state, page.at)
-        marks = {trace.name: trace for trace in figures.build(answered, "area", "r").data}
+            result = answers.read(page.connection, state, page.at)
+        marks = {trace.name: trace for trace in figures.build(result, "area", "r").data}
         assert list(marks["Incident"].x) == [str(day)]
         assert "The broker was down" in marks["Incident"].customdata[0]
         if label is None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from console.data.explore import distribution, names
 from console.data.explore.measures import catalogue
 from console.data.explore.question import Filters
-from console.views.explore import answer, files
+from console.views.explore import answers, files
 from console.views.explore.state import GROUPS, State
 from metering.db import scope
 from metering.db.transactions import read_snapshot
@@ -42,8 +42,8 @@ def states() -> Iterator[State]:
 
 
 def output(connection: Connection, state: State) -> str:
-    result = answer.read(connection, state, AT)
-    rows = answer.table_rows(result)
+    result = answers.read(connection, state, AT)
+    rows = files.rows(result)
     return repr(result) + files.as_csv(rows, files.columns(result))
 
 
@@ -55,7 +55,9 @@ def test_every_grouping_total_comparison_and_file_holds_own_rows_alone(
         assert SECRET in output(connection, everyone)
     with limited(engine, (rivals.organization,)) as connection:
         before = [output(connection, state) for state in states()]
-    assert [one for one in before if any(secret in one for secret in (SECRET, str(ORGANIZATION)))] == []
+    assert [
+        result for result in before if any(secret in result for secret in (SECRET, str(ORGANIZATION)))
+    ] == []
     with engine.begin() as connection:  # whatever the rival does, nothing that is seen changes
         connection.execute(
             text("UPDATE usage_hourly SET mqtt_inbound = mqtt_inbound + 999 WHERE project_id = ANY(:ids)"),
@@ -76,9 +78,10 @@ def test_a_filter_by_a_foreign_id_finds_nothing(engine: Engine, rivals: TwoTenan
     )
     with limited(engine, (rivals.organization,)) as connection:
         for by in ("none", "project", "organization"):
-            outputs = [output(connection, State(by=by, filters=one)) for one in foreign]
-            assert len({one.replace(str(ORGANIZATION), "").replace("None", "") for one in outputs}) >= 1
-            assert all(SECRET not in one for one in outputs)
+            outputs = [output(connection, State(by=by, filters=filters)) for filters in foreign]
+            texts = {result.replace(str(ORGANIZATION), "").replace("None", "") for result in outputs}
+            assert len(texts) >= 1
+            assert all(SECRET not in result for result in outputs)
         assert names.search(connection, SECRET) == []
         assert names.projects(connection, PROJECTS) == {}
 

@@ -125,9 +125,9 @@ def _sealed(
 
 def _months(measures: Sequence[Measure], condition: str) -> str:
     values = ", ".join(
-        f"CASE WHEN {days_column} > 0 THEN {m.summed} END AS v{i}, {days_column} AS k{i}"
+        f"CASE WHEN {days_column} > 0 THEN {m.sum_sql} END AS v{i}, {days_column} AS k{i}"
         for i, m in enumerate(measures)
-        for days_column in ("days" if m.kind == "own" else m.known,)
+        for days_column in ("days" if m.kind == "own" else m.known_column,)
     )
     return f"""SELECT project_id, organization_id, tier, month AS date, {values} FROM project_months
         WHERE month = ANY(:months) AND {condition}"""

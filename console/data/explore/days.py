@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from console.data.explore import months, sql
-from console.data.explore.frames import OTHER, Grouped, long, rest, sizes
+from console.data.explore.frames import OTHER, GroupedResult, long, rest, sizes
 from console.data.explore.question import Question
 
 LABELS = {"none": "''", "organization": "organization_id", "tier": "tier", "project": "project_id"}
@@ -18,14 +18,14 @@ _EVERYBODY = text("SELECT fleetmeter_unscoped()")  # whether the session sees ev
 _NEWEST = text("SELECT max(date) FROM organization_days WHERE date <= :last")
 
 
-def read(connection: Connection, question: Question, today: date) -> Grouped:
+def read(connection: Connection, question: Question, today: date) -> GroupedResult:
     """Answer a question about counters and gauges by day or longer, as of `today`."""
     parameters = question.parameters() | {"today": today, "top": question.top}
-    opened = first_open(connection, question, today)
-    parameters |= open_from(opened) | {"everybody": connection.scalar(_EVERYBODY)}
+    first_open_day = first_open(connection, question, today)
+    parameters |= open_from(first_open_day) | {"everybody": connection.scalar(_EVERYBODY)}
     if question.by == "project":
         return _largest_and_rest(connection, question, parameters)
-    if opened:
+    if first_open_day:
         parameters["open_sums"] = _open_sums(connection, question, parameters)
     if question.by == "organization" and all(measure.adds_up for measure in question.measures):
         return _largest_and_rest(connection, question, parameters)
@@ -34,23 +34,23 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
         return whole
     labels, groups = [""], 1
     if question.by != "none":
-        ranking = _ranking(question, days, opened)
+        ranking = _ranking(question, days, first_open_day)
         labels, groups = top(connection, question, ranking.statement, parameters | ranking.parameters)
         parameters["labels"] = labels
         label = f"CASE WHEN {label} = ANY(:labels) THEN {label} END"
     rows = connection.execute(text(sql.grouped(days, question.measures, label, question.grain)), parameters)
-    return Grouped(long(rows, question.measures), labels, groups, opened)
+    return GroupedResult(long(rows, question.measures), labels, groups, first_open_day)
 
 
-def _ranking(question: Question, days: Sequence[str], opened: date | None) -> months.Ranking:
+def _ranking(question: Question, days: Sequence[str], first_open_day: date | None) -> months.Ranking:
     if question.by == "organization":
-        return months.ranked(question, opened, filters(question))
+        return months.ranked(question, first_open_day, filters(question))
     return months.Ranking(sql.ranked(days, question.measures[0], LABELS[question.by]), {})
 
 
 def _all_tiers(
     connection: Connection, question: Question, days: Sequence[str], parameters: dict[str, Any]
-) -> Grouped | None:
+) -> GroupedResult | None:
     """Answer by tier in one reading; None where only some tiers have a series of their own."""
     if question.labels is not None:
         return None
@@ -60,7 +60,7 @@ def _all_tiers(
     if len(by_label) > question.top or OTHER in by_label:
         return None
     labels = sorted(by_label, key=lambda label: (by_label[label] is None, -(by_label[label] or 0), label))
-    return Grouped(frame, labels, len(labels), parameters["open"])
+    return GroupedResult(frame, labels, len(labels), parameters["open"])
 
 
 def first_open(connection: Connection, question: Question, today: date) -> date | None:
@@ -71,9 +71,12 @@ def first_open(connection: Connection, question: Question, today: date) -> date 
     return first if first <= min(question.last, today) else None
 
 
-def open_from(opened: date | None) -> dict[str, Any]:
+def open_from(first_open_day: date | None) -> dict[str, Any]:
     """Return the parameters of the days that are not sealed: the first of them, and its first instant."""
-    return {"open": opened, "open_at": opened and datetime.combine(opened, time(), UTC)}
+    return {
+        "open": first_open_day,
+        "open_at": first_open_day and datetime.combine(first_open_day, time(), UTC),
+    }
 
 
 def _days(question: Question, by: str, parameters: dict[str, Any]) -> list[str]:
@@ -122,21 +125,23 @@ def top(
     return [row.label for row in rows], rows[0].labels if rows else 0
 
 
-def _largest_and_rest(connection: Connection, question: Question, parameters: dict[str, Any]) -> Grouped:
+def _largest_and_rest(
+    connection: Connection, question: Question, parameters: dict[str, Any]
+) -> GroupedResult:
     """Rank by the summaries of months, read the days of those on top, and take them off the total."""
-    opened = parameters["open"]
-    ranking = months.ranked(question, opened, filters(question))
+    first_open_day = parameters["open"]
+    ranking = months.ranked(question, first_open_day, filters(question))
     labels, groups = top(connection, question, ranking.statement, parameters | ranking.parameters)
     whole = _whole(connection, question, parameters)
     own, label = _own(question, labels), LABELS[question.by]
     parameters |= own.parameters() | {"ends": sorted(set(whole["ends"]))}
     statement = sql.grouped(
-        _days(own, own.by, parameters), own.measures, label, own.grain, sql.GIVEN_LAST_DAYS
+        _days(own, own.by, parameters), own.measures, label, own.grain, sql.PARAMETER_LAST_DAYS
     )
     frame = long(connection.execute(text(statement), parameters), question.measures)
     if groups > len(labels):
         frame = pd.concat([frame, rest(whole, frame, question.measures)], ignore_index=True)
-    return Grouped(frame, labels, groups, opened)
+    return GroupedResult(frame, labels, groups, first_open_day)
 
 
 def _own(question: Question, labels: Sequence[Any]) -> Question:

@@ -8,13 +8,13 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from console.data.explore import days
-from console.data.explore.frames import COLUMNS, OTHER, Grouped
+from console.data.explore.frames import COLUMNS, OTHER, GroupedResult
 from console.data.explore.measures import DIRECTIONS
 from console.data.explore.question import Question
 from console.data.explore.sql import PERIODS
 
 
-def takes(question: Question) -> str:
+def refusal(question: Question) -> str:
     """Return why devices cannot be told for this question, in a sentence; empty if they can."""
     if len(question.filters.projects) != 1:
         return "Devices are known by project: filter by one project to see its devices."
@@ -29,7 +29,7 @@ def _is_counted(name: str) -> bool:
     return name in DIRECTIONS and name.startswith("mqtt")
 
 
-def read(connection: Connection, question: Question, today: date) -> tuple[Grouped, int]:
+def read(connection: Connection, question: Question, today: date) -> tuple[GroupedResult, int]:
     """Return the devices on top by the first measure, and the most that any of them may lack a day."""
     parameters = question.parameters() | {"project": question.filters.projects[0], "top": question.top}
     labels = list(question.labels) if question.labels is not None else _top(connection, question, parameters)
@@ -42,16 +42,16 @@ def read(connection: Connection, question: Question, today: date) -> tuple[Group
         parameters | {"labels": labels},
     ).all()
     records = [
-        (m.name, row[0], row[1], row[2], 1, int(row[4 + i]), 1, 0)
+        (measure.name, row[0], row[1], row[2], 1, int(row[4 + i]), 1, 0)
         for row in rows
-        for i, m in enumerate(question.measures)
+        for i, measure in enumerate(question.measures)
     ]
     records += [
         (*_rest(row, records), row["known"], row["earlier"]) for row in total.frame.to_dict("records")
     ]
     frame = pd.DataFrame(records, columns=list(COLUMNS), dtype=object)
     error = max((int(row[3] or 0) for row in rows), default=0)
-    return Grouped(frame, labels, len(labels) + 1, total.open), error
+    return GroupedResult(frame, labels, len(labels) + 1, total.open), error
 
 
 def _top(connection: Connection, question: Question, parameters: dict[str, Any]) -> list[str]:
@@ -63,6 +63,6 @@ def _top(connection: Connection, question: Question, parameters: dict[str, Any])
 
 def _rest(total: Any, devices: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return what the project has and no device on top; never negative, unknown where the project is."""
-    taken = sum(row[5] for row in devices if (row[0], row[2]) == (total["measure"], total["period"]))
-    value = None if total["value"] is None else max(0, total["value"] - taken)
+    top_sum = sum(row[5] for row in devices if (row[0], row[2]) == (total["measure"], total["period"]))
+    value = None if total["value"] is None else max(0, total["value"] - top_sum)
     return total["measure"], OTHER, total["period"], total["ends"], total["rows"], value

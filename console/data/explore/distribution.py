@@ -34,9 +34,9 @@ class Distribution:
 
 def read(connection: Connection, question: Question, today: date) -> Distribution:
     """Count the projects of the question by their sum (a gauge: level at the end) over the range."""
-    opened = first_open(connection, question, today)
-    ranking = months.valued(question, opened, filters(question))
-    parameters = question.parameters() | ranking.parameters | open_from(opened)
+    first_open_day = first_open(connection, question, today)
+    ranking = months.valued(question, first_open_day, filters(question))
+    parameters = question.parameters() | ranking.parameters | open_from(first_open_day)
     parameters |= {"today": today, "bins": BINS}
     row = connection.execute(text(_STATEMENT.format(values=ranking.statement)), parameters).one()
     if row.counts is None:

@@ -1,4 +1,4 @@
-"""What PostgreSQL answered, as frames: a row for each measure, label and period."""
+"""Results of PostgreSQL as frames: a row for each measure, label and period."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _NOTHING = (0, 0, 0, 0)  # rows, value, known, earlier
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """What PostgreSQL answered.
+class GroupedResult:
+    """A result of PostgreSQL, by measure, label and period.
 
     `frame` has a row for each measure, label and period: `measure, label, period, ends, rows, value, known,
     earlier`, with None for what is unknown. `labels` are in order of their size, `groups` is how many there
@@ -38,7 +38,7 @@ def sizes(frame: pd.DataFrame, measure: Measure) -> dict[Any, int | None]:
         if value is not None and (measure.kind != "gauge" or ends == last):
             values[label].append(value)
     add = sum if measure.adds_up else max
-    return {label: add(known) if known else None for label, known in values.items()}
+    return {label: add(numbers) if numbers else None for label, numbers in values.items()}
 
 
 def rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
@@ -47,24 +47,24 @@ def rest(total: pd.DataFrame, frame: pd.DataFrame, measures: Sequence[Measure]) 
     Unknown too for a meter of which the largest counts: the total does not say whose it was.
     """
     adding = {measure.name for measure in measures if measure.adds_up}
-    taken: dict[tuple[str, date], tuple[int, int, int, int]] = {}
+    sums: dict[tuple[str, date], tuple[int, int, int, int]] = {}
     for measure, _, period, _, *numbers in _tuples(frame):
-        rows, value, known, earlier = taken.get((measure, period), _NOTHING)
-        own_rows, own_value, own_known, own_earlier = numbers
-        taken[measure, period] = (
+        rows, value, known_days, earlier = sums.get((measure, period), _NOTHING)
+        own_rows, own_value, own_known_days, own_earlier = numbers
+        sums[measure, period] = (
             rows + own_rows,
             value + (own_value or 0),
-            known + own_known,
+            known_days + own_known_days,
             earlier + own_earlier,
         )
-    left = []
-    for measure, _, period, ends, rows, value, known, earlier in _tuples(total):
-        less_rows, less_value, less_known, less_earlier = taken.get((measure, period), _NOTHING)
-        is_known = known > less_known and measure in adding
+    records = []
+    for measure, _, period, ends, rows, value, known_days, earlier in _tuples(total):
+        less_rows, less_value, less_known_days, less_earlier = sums.get((measure, period), _NOTHING)
+        is_known = known_days > less_known_days and measure in adding
         remaining = (value or 0) - less_value if is_known else None
-        counts = (known - less_known, earlier - less_earlier)
-        left.append((measure, OTHER, period, ends, rows - less_rows, remaining, *counts))
-    return pd.DataFrame(left, columns=list(COLUMNS), dtype=object)
+        counts = (known_days - less_known_days, earlier - less_earlier)
+        records.append((measure, OTHER, period, ends, rows - less_rows, remaining, *counts))
+    return pd.DataFrame(records, columns=list(COLUMNS), dtype=object)
 
 
 def _tuples(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
@@ -74,14 +74,14 @@ def _tuples(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 def long(rows: Any, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return a row for each measure, label and period; values are Python integers or None."""
-    made = [
-        (m.name, row[0], row[1], row[2], int(row[3]), *_numbers(row, i))
+    records = [
+        (measure.name, row[0], row[1], row[2], int(row[3]), *_numbers(row, i))
         for row in rows
-        for i, m in enumerate(measures)
+        for i, measure in enumerate(measures)
     ]
-    return pd.DataFrame(made, columns=list(COLUMNS), dtype=object)
+    return pd.DataFrame(records, columns=list(COLUMNS), dtype=object)
 
 
 def _numbers(row: Any, number: int) -> tuple[int | None, int, int]:
-    value, known, earlier = row[4 + 3 * number : 7 + 3 * number]
-    return (int(value) if value is not None and known else None), int(known or 0), int(earlier or 0)
+    value, known_days, earlier = row[4 + 3 * number : 7 + 3 * number]
+    return (int(value) if value is not None and known_days else None), int(known_days or 0), int(earlier or 0)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from console.data.explore import sql
 from console.data.explore.days import LABELS, filters, top
-from console.data.explore.frames import Grouped, long
+from console.data.explore.frames import GroupedResult, long
 from console.data.explore.measures import Measure
 from console.data.explore.question import Question
 from metering.catalogue import platform
@@ -23,24 +23,24 @@ _PROJECTS = text("""
 
 
 @dataclass(frozen=True)
-class Bounded:
+class Bound:
     """The first day from which on hours are read, and of how many projects."""
 
     first: date
     projects: int
 
 
-def bounded(connection: Connection, question: Question) -> Bounded:
+def bound(connection: Connection, question: Question) -> Bound:
     """Return the part of the range, up to its end, whose hours can be read at once."""
     projects = len(question.filters.projects)
     if not projects:
         projects = max(1, int(connection.scalar(_PROJECTS, question.parameters()) or 0))
     days = max(1, MOST // (24 * projects))
-    return Bounded(max(question.first, question.last - timedelta(days=days - 1)), projects)
+    return Bound(max(question.first, question.last - timedelta(days=days - 1)), projects)
 
 
-def read(connection: Connection, question: Question, today: date) -> Grouped:
-    """Answer a question by hour; the range should be `bounded`. Hours without a row are no rows here."""
+def read(connection: Connection, question: Question, today: date) -> GroupedResult:
+    """Answer a question by hour; the range is within the `bound`. Hours without a row are no rows here."""
     parameters = question.parameters() | {"top": question.top}
     hours, label = _hours(question), LABELS[question.by]
     labels: list[Any] = [""]
@@ -56,7 +56,7 @@ def read(connection: Connection, question: Question, today: date) -> Grouped:
     statement = f"""SELECT {label} AS label, hour AS period, hour AS ends, sum(rows)::bigint AS rows, {values}
         FROM ({hours}) hours GROUP BY 1, 2 ORDER BY 2"""
     frame = long(connection.execute(text(statement), parameters), question.measures)
-    return Grouped(frame, labels, groups, today if question.last >= today else None)
+    return GroupedResult(frame, labels, groups, today if question.last >= today else None)
 
 
 def _hours(question: Question) -> str:
@@ -80,7 +80,7 @@ def _hours(question: Question) -> str:
 
 def _value(measure: Measure, number: int) -> str:
     """Return SQL: a level is known where it was sampled, a polled source's counter once it was counted."""
-    known = f"{measure.value('u')} IS NOT NULL"
+    is_known = f"{measure.value('u')} IS NOT NULL"
     if measure.kind == "counter" and source_info(measure.source or "mqtt").is_polled:
-        known = f"u.measured ? '{measure.source}'"
-    return f"CASE WHEN {known} THEN {measure.value('u')} END AS v{number}, ({known})::int AS k{number}"
+        is_known = f"u.measured ? '{measure.source}'"
+    return f"CASE WHEN {is_known} THEN {measure.value('u')} END AS v{number}, ({is_known})::int AS k{number}"

@@ -46,21 +46,21 @@ class Measure:
         )
 
     @property
-    def summed(self) -> str:
+    def sum_sql(self) -> str:
         """Return SQL of the value in a row of the summaries."""
         if self.kind == "own":
             return own_meters.value_sql(self.name, "meters" if self.adds_up else "largest_meters")
         return self.name
 
     @property
-    def known(self) -> str:
+    def known_column(self) -> str:
         """Return the column of organization_days that counts how many projects are in the sum."""
         if self.kind == "own":  # the platform repeats until it is heard: what it did not report was nothing
             return "projects"
         return f"{self.source}_known" if self.kind == "counter" else f"known_{self.name}"
 
     @property
-    def earlier(self) -> str:
+    def earlier_column(self) -> str:
         """Return the column that counts levels of an earlier day, or counters that are read in part."""
         if self.kind == "own":
             return "0"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from console.data.explore import sql
 from console.data.explore.days import LABELS, filters, top
-from console.data.explore.question import Question
+from console.data.explore.question import Filters, Question
 from metering.catalogue.month_sql import first_of_month
 from metering.running.spend import Spend
 
@@ -19,7 +19,7 @@ COLUMNS = ("measure", "label", "period", "currency", "value", "known")
 
 
 @dataclass(frozen=True)
-class Charged:
+class Charges:
     """Rows of `measure, label, period, currency, value, known` (bills); the labels in order of their size."""
 
     frame: pd.DataFrame
@@ -27,7 +27,7 @@ class Charged:
     groups: int
 
 
-def read(connection: Connection, question: Question) -> Charged:
+def read(connection: Connection, question: Question) -> Charges:
     """Answer a question about money from the bills of the months that begin in the range."""
     measures = [measure for measure in question.measures if measure.kind == "money"]
     parameters = question.parameters() | {"top": question.top}
@@ -42,12 +42,12 @@ def read(connection: Connection, question: Question) -> Charged:
     sums = ", ".join(f"sum({measure.charge})" for measure in measures)
     statement = f"""SELECT {label}, {first_of_month()}, currency, count(*), {sums}
         FROM ({bills}) bills GROUP BY 1, 2, 3 ORDER BY 2, 3"""
-    made = [
+    records = [
         (measure.name, row[0], row[1], row[2], Decimal(row[4 + i]), int(row[3]))
         for row in connection.execute(text(statement), parameters)
         for i, measure in enumerate(measures)
     ]
-    return Charged(pd.DataFrame(made, columns=list(COLUMNS), dtype=object), labels, groups)
+    return Charges(pd.DataFrame(records, columns=list(COLUMNS), dtype=object), labels, groups)
 
 
 def _bills(question: Question) -> str:
@@ -55,25 +55,25 @@ def _bills(question: Question) -> str:
         AND {first_of_month()} <= CAST(:last AS date) AND {sql.where(filters(question))}"""
 
 
-def with_running(charged: Charged, spends: Sequence[Spend], question: Question, month: date) -> Charged:
-    """Return `charged` with the month that runs, as far as it is rated; of it, plan fees are not told apart.
+def with_running(charges: Charges, spends: Sequence[Spend], question: Question, month: date) -> Charges:
+    """Return `charges` with the month that runs, as far as it is rated; of it, plan fees are not told apart.
 
     `month` is its first day. Groups that have no bill yet stand with the others.
     """
-    mine = [spend for spend in spends if _is_wanted(spend, question)]
+    matching = [spend for spend in spends if _matches(spend, question.filters)]
     groups: dict[tuple[Any, str], list[Spend]] = {}
-    for spend in mine:
-        groups.setdefault((_label(spend, question, charged.labels), spend.currency), []).append(spend)
+    for spend in matching:
+        groups.setdefault((_label(spend, question, charges.labels), spend.currency), []).append(spend)
     rows = [
-        (measure.name, label, month, currency, _amount(measure.name, some), len(some))
-        for (label, currency), some in groups.items()
+        (measure.name, label, month, currency, _amount(measure.name, group), len(group))
+        for (label, currency), group in groups.items()
         for measure in question.measures
         if measure.name != "plan_fee"
     ]
     running = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    is_other = any(label is None for label, _ in groups) and charged.groups == len(charged.labels)
-    frame = pd.concat([charged.frame, running], ignore_index=True) if rows else charged.frame
-    return Charged(frame, charged.labels, charged.groups + is_other)
+    is_other = any(label is None for label, _ in groups) and charges.groups == len(charges.labels)
+    frame = pd.concat([charges.frame, running], ignore_index=True) if rows else charges.frame
+    return Charges(frame, charges.labels, charges.groups + is_other)
 
 
 def _label(spend: Spend, question: Question, labels: Sequence[Any]) -> Any:
@@ -86,10 +86,9 @@ def _amount(name: str, spends: Sequence[Spend]) -> Decimal:
     return sum((spend.so_far if name == "charge" else spend.overage for spend in spends), Decimal(0))
 
 
-def _is_wanted(spend: Spend, question: Question) -> bool:
-    chosen = question.filters
+def _matches(spend: Spend, filters: Filters) -> bool:
     return (
-        (not chosen.tiers or spend.tier in chosen.tiers)
-        and (not chosen.organizations or spend.organization_id in chosen.organizations)
-        and (not chosen.projects or spend.project_id in chosen.projects)
+        (not filters.tiers or spend.tier in filters.tiers)
+        and (not filters.organizations or spend.organization_id in filters.organizations)
+        and (not filters.projects or spend.project_id in filters.projects)
     )

@@ -20,32 +20,32 @@ class Ranking:
     parameters: dict[str, Any]
 
 
-def ranked(question: Question, opened: date | None, names: Sequence[str]) -> Ranking:
+def ranked(question: Question, first_open_day: date | None, names: Sequence[str]) -> Ranking:
     """Return how to rank projects, or organizations, by the first measure over the range.
 
     For organizations the parameters must have `open_sums` where days are open.
     """
-    return _with(sql.ranked, question, opened, names)
+    return _with(sql.ranked, question, first_open_day, names)
 
 
-def valued(question: Question, opened: date | None, names: Sequence[str]) -> Ranking:
+def valued(question: Question, first_open_day: date | None, names: Sequence[str]) -> Ranking:
     """Return how to find the value of the first measure over the range for each project."""
-    return _with(sql.valued, question, opened, names)
+    return _with(sql.valued, question, first_open_day, names)
 
 
 def _with(
     make: Callable[[Sequence[str], Measure, str], str],
     question: Question,
-    opened: date | None,
+    first_open_day: date | None,
     names: Sequence[str],
 ) -> Ranking:
     measure = question.measures[0]
     by, read_days, read_open = _source(question, names)
-    live = [read_open] if opened else []
+    live = [read_open] if first_open_day else []
     # The largest value of a month cannot be taken apart into its days: they are read one by one.
     if "projects" in names or not measure.adds_up:
         return Ranking(make([read_days([measure], sql.where(names)), *live], measure, by), {})
-    last = min(question.last, opened - DAY) if opened else question.last
+    last = min(question.last, first_open_day - DAY) if first_open_day else question.last
     whole, edges = split(question.first, last)
     condition, parameters = sql.where(names), dict[str, Any]()
     parts = [_months(measure, by, condition)] if whole else []
@@ -55,11 +55,11 @@ def _with(
         parts.append(_edge(read_days([measure], condition), by, number, sign))
         parameters |= {f"edge_first_{number}": first, f"edge_last_{number}": until}
     if measure.kind == "gauge":
-        every = [*_without_levels(parts, by), _newest_levels(read_days, measure, by, names)]
-        return Ranking(make([*every, *live], measure, by), parameters)
+        statements = [*_without_levels(parts, by), _newest_levels(read_days, measure, by, names)]
+        return Ranking(make([*statements, *live], measure, by), parameters)
     columns = f"{by}, NULL::date AS date, rows, v0, k0"
-    every = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
-    return Ranking(make(every, replace(measure, kind="counter"), by), parameters)
+    statements = [f"SELECT {columns} FROM ({part}) part" for part in (*parts, *live)]
+    return Ranking(make(statements, replace(measure, kind="counter"), by), parameters)
 
 
 def _without_levels(parts: Sequence[str], by: str) -> list[str]:
@@ -112,8 +112,8 @@ def _months_between(first: date, last: date) -> Iterator[date]:
 
 
 def _months(measure: Measure, by: str, condition: str) -> str:
-    known = "days" if measure.kind == "own" else measure.known
-    value = f"CASE WHEN {known} > 0 THEN {measure.summed} END AS v0, {known} AS k0"
+    known_days = "days" if measure.kind == "own" else measure.known_column
+    value = f"CASE WHEN {known_days} > 0 THEN {measure.sum_sql} END AS v0, {known_days} AS k0"
     if measure.kind == "gauge":  # a month has no sum of levels
         value = "NULL::numeric AS v0, 0 AS k0"
     return f"""SELECT {by}, days AS rows, {value}

@@ -18,28 +18,28 @@ def wide(
 ) -> pd.DataFrame:
     """Return `frame` (measure, label, period, value) with a column for each of `series`: (measure, label)."""
     named = [frame[name] for name in ("measure", "label", "period", value)]
-    cells = {(measure, label, period): known for measure, label, period, known in zip(*named, strict=True)}
+    cells = {(measure, label, period): number for measure, label, period, number in zip(*named, strict=True)}
     columns = {
         (measure, label): [cells.get((measure, label, period)) for period in periods]
         for measure, label in series
     }
-    made = pd.DataFrame(columns, index=pd.Index(periods, dtype=object), dtype=object)
-    made.columns = pd.Index(list(columns), tupleize_cols=False)
-    return made
+    table = pd.DataFrame(columns, index=pd.Index(periods, dtype=object), dtype=object)
+    table.columns = pd.Index(list(columns), tupleize_cols=False)
+    return table
 
 
 def total(values: Sequence[Any]) -> Any:
     """Return the sum of the known values; None where none is known."""
-    known = [value for value in values if value is not None]
-    return sum(known[1:], known[0]) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers[1:], numbers[0]) if numbers else None
 
 
 def shares(frame: pd.DataFrame) -> pd.DataFrame:
     """Return each value as a fraction of its period's sum over the columns; unknown where that is 0."""
     totals = [total(tuple(row)) for row in frame.itertuples(index=False, name=None)]
-    made = frame.copy()
+    fractions = frame.copy()
     for column in frame.columns:
-        made[column] = pd.Series(
+        fractions[column] = pd.Series(
             [
                 None if value is None or not total else float(value) / float(total)
                 for value, total in zip(frame[column], totals, strict=True)
@@ -47,15 +47,15 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
             index=frame.index,
             dtype=object,
         )
-    return made
+    return fractions
 
 
 def cumulated(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the running sum of each column; an unknown period is a gap that adds nothing."""
-    made = frame.copy()
+    sums = frame.copy()
     for column in frame.columns:
-        made[column] = pd.Series(running(list(frame[column])), index=frame.index, dtype=object)
-    return made
+        sums[column] = pd.Series(running(list(frame[column])), index=frame.index, dtype=object)
+    return sums
 
 
 def running(values: Sequence[Any]) -> list[Any]:
@@ -78,7 +78,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def by_weekday(periods: Sequence[Any], values: Sequence[Number | None]) -> list[list[float | None]]:
     """Return the mean of the known hours for each weekday (Monday first) and hour of the day, in UTC."""
-    known = pd.DataFrame(
+    hours = pd.DataFrame(
         [
             (period.weekday(), period.hour, float(value))
             for period, value in zip(periods, values, strict=True)
@@ -86,6 +86,6 @@ def by_weekday(periods: Sequence[Any], values: Sequence[Number | None]) -> list[
         ],
         columns=["weekday", "hour", "value"],
     )
-    table = known.pivot_table(index="weekday", columns="hour", values="value", aggfunc="mean")
+    table = hours.pivot_table(index="weekday", columns="hour", values="value", aggfunc="mean")
     table = table.reindex(index=range(7), columns=range(24))
     return [[None if pd.isna(cell) else float(cell) for cell in row] for row in table.to_numpy()]

@@ -81,7 +81,8 @@ def of_tiers(measures: Sequence[Measure], condition: str) -> str:
 
 def _summed(measures: Sequence[Measure]) -> str:
     values = ", ".join(
-        f"CASE WHEN {m.known} > 0 THEN {m.summed} END AS v{i}, {m.known} AS k{i}, {m.earlier} AS e{i}"
+        f"CASE WHEN {m.known_column} > 0 THEN {m.sum_sql} END AS v{i}, {m.known_column} AS k{i},"
+        f" {m.earlier_column} AS e{i}"
         for i, m in enumerate(measures)
     )
     return f"projects AS rows, {values}"
@@ -93,13 +94,13 @@ def _live(measure: Measure, number: int) -> str:
         return f"{level} AS v{number}, ({level} IS NOT NULL)::int AS k{number}, 0 AS e{number}"
     if measure.kind == "own":
         return f"coalesce(h.v{number}, 0) AS v{number}, 1 AS k{number}, 0 AS e{number}"
-    looked = f"s.{measure.source}_measured_at"
-    known = f"{looked} IS NOT NULL"
+    measured_at = f"s.{measure.source}_measured_at"
+    is_known = f"{measured_at} IS NOT NULL"
     if source_info(measure.source or "mqtt").is_polled:  # it says itself up to when it has looked
-        known = f"coalesce({looked} > day.date, false)"
+        is_known = f"coalesce({measured_at} > day.date, false)"
     return (
-        f"CASE WHEN {known} THEN coalesce(h.v{number}, 0) END AS v{number},"
-        f" ({known})::int AS k{number}, 0 AS e{number}"
+        f"CASE WHEN {is_known} THEN coalesce(h.v{number}, 0) END AS v{number},"
+        f" ({is_known})::int AS k{number}, 0 AS e{number}"
     )
 
 
@@ -114,8 +115,8 @@ def open_days(measures: Sequence[Measure], names: Sequence[str]) -> str:
     Counters from the hours, gauges of the running day from the running totals; today's owner and tier.
     `names` are the filters. The hours' bounds are instants, which tell the partitions apart.
     """
-    counted = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
-    sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counted)
+    counters = [(i, m) for i, m in enumerate(measures) if m.kind != "gauge"]
+    sums = "".join(f", {m.aggregate}({m.value('u')}) AS v{i}" for i, m in counters)
     values = ", ".join(_live(m, i) for i, m in enumerate(measures))
     owned = f"AND u.project_id IN (SELECT id FROM {platform.PROJECTS} p WHERE {_FILTERS['organizations']})"
     of_projects = f"AND u.{_FILTERS['projects']}" if "projects" in names else ""
@@ -162,7 +163,7 @@ def of_sums(measures: Sequence[Measure], condition: str = "true") -> str:
 
 
 LAST_DAYS = "max(date) OVER (PARTITION BY period)"
-GIVEN_LAST_DAYS = "CASE WHEN date = ANY(CAST(:ends AS date[])) THEN date END"
+PARAMETER_LAST_DAYS = "CASE WHEN date = ANY(CAST(:ends AS date[])) THEN date END"
 
 
 def grouped(

@@ -9,7 +9,7 @@ from console.data.changes import devices
 from console.data.changes.contributions import DIMENSIONS, Dimension, Range
 from console.data.explore.measures import Measure, catalogue
 from console.views.explore import ranges
-from console.views.explore.state import State, parse, refused
+from console.views.explore.state import State, parse, refusal
 
 NAMES = ("meters", "by", "where", "range", "from", "to", "vs", "align", "before_from", "before_to")
 WEEK = timedelta(days=7)
@@ -64,7 +64,7 @@ def read(
     by = shared.pop("by", "project")
     wrong: list[str] = []
     if by not in (*DIMENSIONS, "device"):
-        wrong.append(refused("by", by, f"one of {', '.join(DIMENSIONS)}, device; shown is project"))
+        wrong.append(refusal("by", by, f"one of {', '.join(DIMENSIONS)}, device; shown is project"))
         by = "project"
     state, refusals = parse(shared, today, all_measures)
     measures = _of_one_unit(state, all_measures, wrong)

@@ -34,26 +34,26 @@ TOPS = {3: "3", 5: "5", 10: "10", 20: "20", 50: "All, up to 50"}
 KEY = "explore-"  # of every widget
 
 
-def asked(today: date, known: Mapping[str, Measure]) -> tuple[State, list[str]]:
-    """Return the state that the address or the controls ask for, and what the address says wrongly."""
-    shown = address.part(NAMES)
-    if _is_new(shown):
-        state, wrong = parse(shown, today, known)
+def current_state(today: date, all_measures: Mapping[str, Measure]) -> tuple[State, list[str]]:
+    """Return the state that the address or the controls ask for, and the problems of the address."""
+    parameters = address.part(NAMES)
+    if _is_new(parameters):
+        state, problems = parse(parameters, today, all_measures)
         fill(state)
-        return state, wrong
+        return state, problems
     return _of_widgets(today), []
 
 
-def _is_new(shown: Mapping[str, str]) -> bool:
+def _is_new(parameters: Mapping[str, str]) -> bool:
     """Return whether the browser shows an address that these controls have not written.
 
     Each click sends the address along: one that was sent before the last change is not a new one.
     """
-    kept = st.session_state.get(KEY + "address")
+    written = st.session_state.get(KEY + "address")
     before = st.session_state.get(KEY + "address-before")
-    if f"{KEY}meters" not in st.session_state or kept is None:
+    if f"{KEY}meters" not in st.session_state or written is None:
         return True
-    return shown not in (kept, before)
+    return parameters not in (written, before)
 
 
 def fill(state: State) -> None:
@@ -102,8 +102,8 @@ def _of_widgets(today: date) -> State:
     return replace(state, range="", first=first, last=last)
 
 
-def _word(name: str, usual: str) -> str:
-    return str(st.session_state.get(KEY + name) or usual)
+def _word(name: str, default: str) -> str:
+    return str(st.session_state.get(KEY + name) or default)
 
 
 def _filters(keys: Sequence[names.Key]) -> Filters:
@@ -115,20 +115,20 @@ def _filters(keys: Sequence[names.Key]) -> Filters:
 
 def remember(state: State) -> None:
     """Write `state` into the address."""
-    written, shown = state.query(), address.part(NAMES)
+    written, parameters = state.query(), address.part(NAMES)
     if st.session_state.get(KEY + "address") != written:
-        st.session_state[KEY + "address-before"] = shown
+        st.session_state[KEY + "address-before"] = parameters
         st.session_state[KEY + "address"] = written
     address.update(NAMES, written)
 
 
-def show(state: State, known: Mapping[str, Measure], today: date) -> None:
+def show(state: State, all_measures: Mapping[str, Measure], today: date) -> None:
     """Show the controls: what, by what, from when to when, of whom, compared with what."""
     with room.controls("explore"):
         st.multiselect(
             "Measures",
-            list(known),
-            format_func=lambda name: known[name].label,
+            list(all_measures),
+            format_func=lambda name: all_measures[name].label,
             key="explore-meters",
             max_selections=MOST_METERS,
             width=330,
@@ -182,13 +182,13 @@ def _show_filters(state: State) -> None:
 
 def _options(state: State, words: str) -> dict[names.Key, str]:
     organizations, projects = state.filters.organizations, state.filters.projects
-    matching, named = _found(current_scope(), words, organizations, projects)
-    chosen = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
-    return {key: _label(key, name) for key, name in (*chosen, *matching)}
+    matching, named = _matches(current_scope(), words, organizations, projects)
+    selection = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
+    return {key: _label(key, name) for key, name in (*selection, *matching)}
 
 
 @cached
-def _found(
+def _matches(
     scope: Scope, words: str, organizations: Sequence[int], projects: Sequence[int]
 ) -> tuple[list[tuple[names.Key, str]], dict[names.Key, str]]:
     """Return what matches `words`, and the names of the organizations and projects that are chosen."""

@@ -23,27 +23,27 @@ from metering.db.scope import Scope
 
 
 @cached
-def query(scope: Scope, asked: Question, today: date) -> tuple[datetime, Distribution]:
+def query(scope: Scope, question: Question, today: date) -> tuple[datetime, Distribution]:
     """Return how the first measure is distributed over projects, and of when that is."""
     with read_transaction_as(scope) as page:
-        return page.at, distribution.read(page.connection, asked, today)
+        return page.at, distribution.read(page.connection, question, today)
 
 
-def show(state: State, known: Mapping[str, Measure], at: datetime, chart: str) -> datetime:
+def show(state: State, all_measures: Mapping[str, Measure], at: datetime, chart: str) -> datetime:
     """Show the distribution as the chart of that key, and return of when it is, in UTC."""
-    asked = state.question(at.date(), known)
-    measure = asked.measures[0]
+    question = state.question(at.date(), all_measures)
+    measure = question.measures[0]
     if measure.kind == "money":
         st.info("Money is not drawn as a distribution; choose a meter, or Bars by project.")
         return at
     with loading():
-        read_at, spread = query(current_scope(), asked, at.date())
-    label = f"{measure.label} of a project, {asked.first} to {asked.last}"
+        read_at, spread = query(current_scope(), question, at.date())
+    label = f"{measure.label} of a project, {question.first} to {question.last}"
     if not spread.projects:
         st.info(f"No project has a known value of {measure.label} in this range.")
         return read_at
     figure = figures.distribution(spread, measure.unit, label, str(sorted(state.query().items())))
-    file_name = files.name(state, asked.first, asked.last)
+    file_name = files.name(state, question.first, question.last)
     median = format.quantity(int(spread.quantiles[0]), measure.unit)
     alt = f"{label}: {format.many(spread.projects, 'project')}, median {median}"
     drawing.show(figure, chart, alt, file_name=file_name)

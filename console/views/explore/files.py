@@ -13,15 +13,15 @@ import streamlit as st
 from console.data.explore.measures import Measure
 from console.ui import escape, format
 from console.ui.charts import drawing
-from console.views.explore.series import Series, Shown
+from console.views.explore.series import Answer, Series, name_of
 from console.views.explore.state import State, labels
 from metering.exports.csv_guard import guard
 
 
-def title(state: State, known: Mapping[str, Measure], first: Any, last: Any) -> str:
+def title(state: State, all_measures: Mapping[str, Measure], first: Any, last: Any) -> str:
     """Return what the question asks, as a title: measures, groups, range."""
     by = "" if state.by == "none" else f" by {state.by}"
-    return f"{labels(state.meters, known)}{by}, {first} to {last}"
+    return f"{labels(state.meters, all_measures)}{by}, {first} to {last}"
 
 
 def name(state: State, first: Any, last: Any) -> str:
@@ -34,14 +34,30 @@ def name(state: State, first: Any, last: Any) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", plain.lower())[:150]
 
 
-def columns(shown: Shown) -> list[tuple[str, str]]:
+def rows(answer: Answer) -> list[dict[str, Any]]:
+    """Return a row for each period, oldest first: `period`, `measured`, `s<n>` of series n, `b<n>` before."""
+    records = []
+    for number, period in enumerate(answer.periods):
+        row: dict[str, Any] = {
+            "period": name_of(period, answer.grain),
+            "measured": answer.quality.get(period, "whole"),
+        }
+        for place, series in enumerate(answer.series):
+            row[f"s{place}"] = series.values[number]
+            if series.before is not None:
+                row[f"b{place}"] = series.before[number]
+        records.append(row)
+    return records
+
+
+def columns(answer: Answer) -> list[tuple[str, str]]:
     """Return the table's columns as (key, heading), in order; a heading names the unit."""
-    made = [("period", f"{shown.grain.capitalize()} (UTC)")]
-    for place, one in enumerate(shown.series):
-        made.append((f"s{place}", _heading(one, "")))
-        if one.before is not None:
-            made.append((f"b{place}", _heading(one, ", before")))
-    return [*made, ("measured", "Measured")]
+    headings = [("period", f"{answer.grain.capitalize()} (UTC)")]
+    for place, series in enumerate(answer.series):
+        headings.append((f"s{place}", _heading(series, "")))
+        if series.before is not None:
+            headings.append((f"b{place}", _heading(series, ", before")))
+    return [*headings, ("measured", "Measured")]
 
 
 def _heading(series: Series, suffix: str) -> str:
@@ -49,12 +65,12 @@ def _heading(series: Series, suffix: str) -> str:
     return f"{escape.short(series.name, 60)}{suffix}" + (f" ({unit})" if unit else "")
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]], shown_columns: Sequence[tuple[str, str]]) -> str:
+def as_csv(rows: Sequence[Mapping[str, Any]], headings: Sequence[tuple[str, str]]) -> str:
     """Return the rows as CSV: numbers as they are, an empty cell for what is unknown."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow([guard(heading) for _, heading in shown_columns])
-    writer.writerows([[_cell(row[key]) for key, _ in shown_columns] for row in rows])
+    writer.writerow([guard(heading) for _, heading in headings])
+    writer.writerows([[_cell(row[key]) for key, _ in headings] for row in rows])
     return stream.getvalue()
 
 
@@ -64,12 +80,12 @@ def _cell(value: Any) -> Any:
     return guard(value) if isinstance(value, str) else value
 
 
-def offer(file_name: str, made_csv: Callable[[], str], figure: go.Figure | None, at: datetime) -> None:
+def offer(file_name: str, make_csv: Callable[[], str], figure: go.Figure | None, at: datetime) -> None:
     """Offer the files; each is made when it is clicked."""
     with st.container(horizontal=True):
         st.download_button(
             "CSV",
-            made_csv,
+            make_csv,
             f"{file_name}.csv",
             "text/csv",
             icon=":material/download:",

@@ -17,9 +17,9 @@ from console.ui.charts import drawing
 from console.ui.charts.drawing import Selection
 from console.ui.page_header import head, loading
 from console.ui.table import Column, Kind, table
-from console.views.explore import answer, controls, distribution, figures, files, trail
-from console.views.explore.reading import Beside
-from console.views.explore.series import Series, Shown
+from console.views.explore import answers, controls, distribution, figures, files, trail
+from console.views.explore.reading import RunningMonth
+from console.views.explore.series import Answer, Series
 from console.views.explore.state import State
 from metering.db.scope import Scope
 from metering.running import allowances
@@ -28,17 +28,17 @@ CHART = "explore-chart"
 
 
 @cached
-def query(scope: Scope, state: State, hour: datetime) -> tuple[datetime, Shown]:
+def query(scope: Scope, state: State, hour: datetime) -> tuple[datetime, Answer]:
     """Return the answer to `state`, and of when it is. `hour` parts the answers of different hours."""
     late = limits.behind(scope) if state.look == "cumulative" else False
     rating = spending.latest(scope, spending.PATIENCE) if _is_money(state) else None
     with read_transaction_as(scope) as page:
-        beside = Beside(
+        running_month = RunningMonth(
             rating.each if rating else (),
             rating.at if rating else None,
             _allowance(page, state, late),
         )
-        return page.at, answer.read(page.connection, state, page.at, beside)
+        return page.at, answers.read(page.connection, state, page.at, running_month)
 
 
 def _is_money(state: State) -> bool:
@@ -60,54 +60,54 @@ def _allowance(page: ReadTransaction, state: State, late: bool) -> tuple[float, 
 def show() -> None:
     """Show the page."""
     as_of = head("Explore")
-    at, known = now(), catalogue(own_meters.by_name())
-    state, wrong = controls.asked(at.date(), known)
-    for sentence in wrong:
+    at, all_measures = now(), catalogue(own_meters.by_name())
+    state, problems = controls.current_state(at.date(), all_measures)
+    for sentence in problems:
         st.warning(escape.markdown(sentence, 300), icon=":material/link_off:")
     trail.show()
-    controls.show(state, known, at.date())
+    controls.show(state, all_measures, at.date())
     controls.remember(state)
     saved_views.offer("explore")
     if state.look == "distribution":
-        as_of(distribution.show(state, known, at, CHART))
+        as_of(distribution.show(state, all_measures, at, CHART))
         return
     with loading():
-        read_at, shown = query(current_scope(), state, at.replace(minute=0, second=0, microsecond=0))
+        read_at, answer = query(current_scope(), state, at.replace(minute=0, second=0, microsecond=0))
     as_of(read_at)
-    _show(state, known, shown, read_at)
+    _show(state, all_measures, answer, read_at)
 
 
-def _show(state: State, known: Mapping[str, Measure], shown: Shown, at: datetime) -> None:
+def _show(state: State, all_measures: Mapping[str, Measure], answer: Answer, at: datetime) -> None:
     first, last = state.days(at.date())
-    title, file_name = files.title(state, known, first, last), files.name(state, first, last)
-    if not shown.series or all(value is None for one in shown.series for value in one.values):
+    title, file_name = files.title(state, all_measures, first, last), files.name(state, first, last)
+    if not answer.series or all(value is None for series in answer.series for value in series.values):
         st.info("Nothing is known of this range. A day is sealed after midnight UTC; choose another range.")
     figure = None
-    chosen = Selection()
-    if state.look != "table" and shown.series:
+    selection = Selection()
+    if state.look != "table" and answer.series:
         revision = str(sorted(state.query().items()))
         build = figures.heatmap if state.look == "heatmap" else partial(figures.build, look=state.look)
-        figure = build(shown, revision=revision)
-        chosen = drawing.show(
+        figure = build(answer, revision=revision)
+        selection = drawing.show(
             figure,
             CHART,
-            f"{title}. {_summary(shown)} The table below has every value.",
+            f"{title}. {_summary(answer)} The table below has every value.",
             ("points", "box"),
             file_name,
-            partial(trail.follow, title, state, shown, at.date()),
+            partial(trail.follow, title, state, answer, at.date()),
         )
-    for note in [*shown.notes, *_unstacked(shown, state.look)]:
+    for note in [*answer.notes, *_unstacked(answer, state.look)]:
         st.caption(note)
-    _links(shown)
-    _table(shown, chosen, title, file_name, figure, at)
+    _links(answer)
+    _table(answer, selection, title, file_name, figure, at)
 
 
-def _unstacked(shown: Shown, look: str) -> list[str]:
+def _unstacked(answer: Answer, look: str) -> list[str]:
     """Say in how many periods a stack is not known whole."""
-    partly = len(figures.incomplete(shown)) if look in figures.STACKED else 0
+    partly = len(figures.incomplete(answer)) if look in figures.STACKED else 0
     if not partly:
         return []
-    periods = f"{format.many(partly, shown.grain)} of {len(shown.periods):,}"
+    periods = f"{format.many(partly, answer.grain)} of {len(answer.periods):,}"
     if look == "bar":
         return [f"Not every series is known in {periods} (hatched): the bars are of the others."]
     return [
@@ -116,15 +116,15 @@ def _unstacked(shown: Shown, look: str) -> list[str]:
     ]
 
 
-def _summary(shown: Shown) -> str:
+def _summary(answer: Answer) -> str:
     """Return what the chart shows in a sentence, for those who do not see it."""
     parts = []
-    for one in shown.series[:5]:
-        known = [value for value in one.values if value is not None]
+    for series in answer.series[:5]:
+        known = [value for value in series.values if value is not None]
         if known:
-            low, high = (_words(value, one) for value in (min(known), max(known)))
-            parts.append(f"{escape.short(one.name, 60)}: {low} to {high}")
-    unknown = sum(1 for one in shown.series for value in one.values if value is None)
+            low, high = (_words(value, series) for value in (min(known), max(known)))
+            parts.append(f"{escape.short(series.name, 60)}: {low} to {high}")
+    unknown = sum(1 for series in answer.series for value in series.values if value is None)
     return "; ".join(parts) + f". {format.many(unknown, 'value')} unknown."
 
 
@@ -134,15 +134,15 @@ def _words(value: Any, series: Series) -> str:
     return format.money(value, series.currency) if series.currency else format.quantity(value, series.unit)
 
 
-def _links(shown: Shown) -> None:
+def _links(answer: Answer) -> None:
     """Show where each series leads, as the legend's own names cannot be links."""
-    linked = [one for one in shown.series if one.link is not None]
+    linked = [series for series in answer.series if series.link is not None]
     if not linked:
         return
     with st.container(horizontal=True):
-        for one in linked[:20]:
-            page, query = one.link or ("", {})
-            _open(one, page, query)
+        for series in linked[:20]:
+            page, query = series.link or ("", {})
+            _open(series, page, query)
 
 
 def _open(series: Series, page: str, query: dict[str, str]) -> None:
@@ -151,21 +151,23 @@ def _open(series: Series, page: str, query: dict[str, str]) -> None:
     pages.link(page, escape.markdown(series.name, 60), **query)
 
 
-def _table(shown: Shown, chosen: Selection, title: str, file_name: str, figure: Any, at: datetime) -> None:
-    rows = answer.table_rows(shown)
-    if chosen.box is not None:
-        low, high = (str(edge)[:16] for edge in chosen.box)
-        kept = [number for number, period in enumerate(shown.periods) if low <= str(period)[:16] <= high]
-        rows = [rows[number] for number in kept]
-        st.caption(f"{format.many(len(rows), shown.grain)} in the box; double click on the chart for all.")
-    headings = files.columns(shown)
-    table(rows, [_column(key, heading, shown) for key, heading in headings], "explore-table", title)
+def _table(
+    answer: Answer, selection: Selection, title: str, file_name: str, figure: Any, at: datetime
+) -> None:
+    rows = files.rows(answer)
+    if selection.box is not None:
+        low, high = (str(edge)[:16] for edge in selection.box)
+        places = [number for number, period in enumerate(answer.periods) if low <= str(period)[:16] <= high]
+        rows = [rows[number] for number in places]
+        st.caption(f"{format.many(len(rows), answer.grain)} in the box; double click on the chart for all.")
+    headings = files.columns(answer)
+    table(rows, [_column(key, heading, answer) for key, heading in headings], "explore-table", title)
     files.offer(file_name, lambda: files.as_csv(rows, headings), figure, at)
 
 
-def _column(key: str, heading: str, shown: Shown) -> Column:
+def _column(key: str, heading: str, answer: Answer) -> Column:
     if key in ("period", "measured"):
         return Column(key, heading)
-    series = shown.series[int(key[1:])]
+    series = answer.series[int(key[1:])]
     kinds: dict[str, Kind] = {"bytes": "bytes", "money": "money", "share": "percent"}
     return Column(key, heading, kinds.get(series.unit, "count"))

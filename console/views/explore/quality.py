@@ -17,15 +17,15 @@ def read(connection: Connection, reading: Reading, today: date) -> dict[Any, str
         return {}
     if grain == "hour":
         return {}
-    wanted = _expected(connection, reading, today)
+    expected_counts = _expected_counts(connection, reading, today)
     return {
         period: words
         for period in reading.periods
-        if (words := _period_words(reading, period, wanted.get(period, 0), today))
+        if (words := _period_words(reading, period, expected_counts.get(period, 0), today))
     }
 
 
-def _expected(connection: Connection, reading: Reading, today: date) -> dict[Any, int]:
+def _expected_counts(connection: Connection, reading: Reading, today: date) -> dict[Any, int]:
     question = reading.question
     counts: dict[Any, int] = {}
     is_level = question.measures[0].kind == "gauge"
@@ -36,18 +36,18 @@ def _expected(connection: Connection, reading: Reading, today: date) -> dict[Any
     return counts
 
 
-def _period_words(reading: Reading, period: Any, wanted: int, today: date) -> str:
-    known, earlier, rows = reading.known.get(period, (0, 0, 0))
+def _period_words(reading: Reading, period: Any, expected_count: int, today: date) -> str:
+    measured, earlier, rows = reading.coverage.get(period, (0, 0, 0))
     opened = reading.open
     parts = []
     if opened is not None and period_of(opened, reading.question.grain) <= period:
         parts.append("not sealed yet" if period != period_of(today, reading.question.grain) else "running")
-    counted = max(wanted, rows)
+    total = max(expected_count, rows)
     noun = "projects" if reading.question.grain == "day" else "project-days"
     if reading.question.measures[0].kind == "gauge":
         noun = "projects"
-    if known < counted:
-        parts.append(f"{known:,} of {counted:,} {noun} measured")
+    if measured < total:
+        parts.append(f"{measured:,} of {total:,} {noun} measured")
     if earlier:
         is_counter = reading.question.measures[0].kind == "counter"
         parts.append(f"{earlier:,} {'in part' if is_counter else 'carried over from an earlier day'}")

@@ -1,4 +1,4 @@
-"""What the page shows: each series with its values, and how well each period was measured. Pure."""
+"""An answer: each series with its values, and how well each period was measured. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from console.data.explore.question import Grain
-from console.views.explore.happened import Happened
+from console.views.explore.events import ChartEvents
 
 Values = list[Any]  # int, float, Decimal, or None for unknown
 
@@ -29,8 +29,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A whole answer: the periods in UTC, the series, and what is to be said about them.
+class Answer:
+    """A whole answer: the periods in UTC, the series, and notes about them.
 
     `running` is the number of periods at the end that are not over. `quality` says of a period why it is not
     measured whole; `notes` are sentences.
@@ -44,7 +44,7 @@ class Shown:
     periods_before: Sequence[Any] = ()
     allowance: tuple[float, str] | None = None
     notes: Sequence[str] = ()
-    happened: Happened | None = None
+    events: ChartEvents | None = None
 
     @property
     def units(self) -> list[tuple[str, str]]:

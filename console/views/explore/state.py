@@ -57,10 +57,10 @@ class State:
             return self.first, self.last
         return ranges.resolve(self.range or "30d", today)
 
-    def question(self, today: date, known: Mapping[str, Measure]) -> Question:
-        """Return the question that the page asks on `today`, in UTC, of the `known` measures."""
+    def question(self, today: date, all_measures: Mapping[str, Measure]) -> Question:
+        """Return the question that the page asks on `today`, in UTC, of `all_measures`."""
         first, last = self.days(today)
-        measures = tuple(known[name] for name in self.meters if name in known)
+        measures = tuple(all_measures[name] for name in self.meters if name in all_measures)
         if any(measure.kind == "money" for measure in measures):
             first, grain = first.replace(day=1), "month"
         else:
@@ -76,7 +76,7 @@ class State:
 
     def query(self) -> dict[str, str]:
         """Return the parameters of the address; what is as it is without them is left out."""
-        written = {
+        parameters = {
             "meters": ",".join(self.meters),
             "by": self.by,
             "top": str(self.top),
@@ -90,7 +90,7 @@ class State:
             "align": self.align,
         }
         default = {"by": "none", "top": "5", "grain": "auto", "vs": "none", "align": "date"}
-        return {name: value for name, value in written.items() if value and value != default.get(name)}
+        return {name: value for name, value in parameters.items() if value and value != default.get(name)}
 
     def _where(self) -> list[str]:
         return [
@@ -101,80 +101,82 @@ class State:
 
 
 def parse(
-    query: Mapping[str, str], today: date, known: Mapping[str, Measure] | None = None
+    query: Mapping[str, str], today: date, all_measures: Mapping[str, Measure] | None = None
 ) -> tuple[State, list[str]]:
     """Return the state that an address asks for, and a sentence for each value that was not taken.
 
-    What is wrong is left as it is without it. `today` is the running day in UTC, `known` every measure;
-    without it those of the catalogue.
+    A wrong value is replaced by the default. `today` is the running day in UTC; without `all_measures` the
+    measures are those of the catalogue.
     """
-    wrong: list[str] = []
+    problems: list[str] = []
     state = State(
-        meters=_meters(query.get("meters"), known or catalogue(), wrong),
-        by=_word(query, "by", GROUPS, "none", wrong),
-        top=_top(query.get("top"), wrong),
-        filters=_filters(query.get("where"), wrong),
-        grain=_word(query, "grain", GRAINS, "auto", wrong),
-        look=_word(query, "as", LOOKS, "line", wrong),
-        vs=_word(query, "vs", VERSUS, "none", wrong),
-        align=_word(query, "align", ALIGNS, "date", wrong),
+        meters=_meters(query.get("meters"), all_measures or catalogue(), problems),
+        by=_word(query, "by", GROUPS, "none", problems),
+        top=_top(query.get("top"), problems),
+        filters=_filters(query.get("where"), problems),
+        grain=_word(query, "grain", GRAINS, "auto", problems),
+        look=_word(query, "as", LOOKS, "line", problems),
+        vs=_word(query, "vs", VERSUS, "none", problems),
+        align=_word(query, "align", ALIGNS, "date", problems),
     )
-    return _ranged(state, query, today, wrong), wrong
+    return _ranged(state, query, today, problems), problems
 
 
-def refused(name: str, raw: str, takes: str) -> str:
+def refusal(name: str, raw: str, takes: str) -> str:
     """Return the sentence about a value of the address that is not taken."""
     return f"The address says {name} = {raw[:60]}, which is not {takes}."
 
 
-def _word(query: Mapping[str, str], name: str, words: Mapping[str, str], usual: str, wrong: list[str]) -> str:
+def _word(
+    query: Mapping[str, str], name: str, words: Mapping[str, str], default: str, problems: list[str]
+) -> str:
     raw = query.get(name)
     if raw is None or raw in words:
-        return raw or usual
-    wrong.append(refused(name, raw, f"one of {', '.join(words)}; shown is {usual}"))
-    return usual
+        return raw or default
+    problems.append(refusal(name, raw, f"one of {', '.join(words)}; shown is {default}"))
+    return default
 
 
-def _meters(raw: str | None, known: Mapping[str, Measure], wrong: list[str]) -> tuple[str, ...]:
+def _meters(raw: str | None, all_measures: Mapping[str, Measure], problems: list[str]) -> tuple[str, ...]:
     names = list(dict.fromkeys(name for name in (raw or "").split(",") if name))
-    wrong += [
-        refused("meters", name, "a meter, nor charge, plan_fee or overage")
+    problems += [
+        refusal("meters", name, "a meter, nor charge, plan_fee or overage")
         for name in names[:MOST_FILTERS]
-        if name not in known
+        if name not in all_measures
     ]
-    taken = [name for name in names if name in known]
-    if len(taken) > MOST_METERS:
-        wrong.append(f"The address names {len(taken)} meters; the first {MOST_METERS} are shown.")
-    return tuple(taken[:MOST_METERS]) or ("mqtt_inbound",)
+    meters = [name for name in names if name in all_measures]
+    if len(meters) > MOST_METERS:
+        problems.append(f"The address names {len(meters)} meters; the first {MOST_METERS} are shown.")
+    return tuple(meters[:MOST_METERS]) or ("mqtt_inbound",)
 
 
-def _top(raw: str | None, wrong: list[str]) -> int:
+def _top(raw: str | None, problems: list[str]) -> int:
     if raw is None:
         return 5
     if raw == "all":
         return MOST_TOP
     if raw.isascii() and raw.isdigit() and 1 <= int(raw[:6]) <= MOST_TOP:
         return int(raw)
-    wrong.append(refused("top", raw, f"a number from 1 to {MOST_TOP}, nor all; shown are 5"))
+    problems.append(refusal("top", raw, f"a number from 1 to {MOST_TOP}, nor all; shown are 5"))
     return 5
 
 
-def _filters(raw: str | None, wrong: list[str]) -> Filters:
-    chosen: dict[str, list[str]] = {"tier": [], "organization": [], "project": []}
+def _filters(raw: str | None, problems: list[str]) -> Filters:
+    values: dict[str, list[str]] = {"tier": [], "organization": [], "project": []}
     for word in filter(None, (raw or "").split(",")[: MOST_FILTERS + 1]):
         kind, _, value = word.partition(":")
-        if kind not in chosen or not value or (kind != "tier" and not _is_id(value)):
-            wrong.append(
-                refused("where", word, "like tier:pro, organization:7 or project:42; it is left out")
+        if kind not in values or not value or (kind != "tier" and not _is_id(value)):
+            problems.append(
+                refusal("where", word, "like tier:pro, organization:7 or project:42; it is left out")
             )
-        elif value not in chosen[kind]:
-            chosen[kind].append(value)
+        elif value not in values[kind]:
+            values[kind].append(value)
     if raw and raw.count(",") >= MOST_FILTERS:
-        wrong.append(f"The address has more than {MOST_FILTERS} filters; the first are used.")
+        problems.append(f"The address has more than {MOST_FILTERS} filters; the first are used.")
     return Filters(
-        tuple(chosen["tier"]),
-        tuple(int(value) for value in chosen["organization"]),
-        tuple(int(value) for value in chosen["project"]),
+        tuple(values["tier"]),
+        tuple(int(value) for value in values["organization"]),
+        tuple(int(value) for value in values["project"]),
     )
 
 
@@ -182,31 +184,31 @@ def _is_id(value: str) -> bool:
     return value.isascii() and value.isdigit() and len(value) < 19
 
 
-def _ranged(state: State, query: Mapping[str, str], today: date, wrong: list[str]) -> State:
+def _ranged(state: State, query: Mapping[str, str], today: date, problems: list[str]) -> State:
     if "from" in query or "to" in query:
-        first, last = (_day(query, name, wrong) for name in ("from", "to"))
+        first, last = (_day(query, name, problems) for name in ("from", "to"))
         if first is not None and last is not None:
-            return _between(state, first, last, today, wrong)
-        if not wrong or not any("from =" in each or "to =" in each for each in wrong):
-            wrong.append("The address has only one of from and to; a range takes both. Shown are 30 days.")
+            return _between(state, first, last, today, problems)
+        if not problems or not any("from =" in problem or "to =" in problem for problem in problems):
+            problems.append("The address has only one of from and to; a range takes both. Shown are 30 days.")
         return state
-    return replace(state, range=_word(query, "range", {n: n for n in ranges.RANGES}, "30d", wrong))
+    return replace(state, range=_word(query, "range", {n: n for n in ranges.RANGES}, "30d", problems))
 
 
-def _between(state: State, first: date, last: date, today: date, wrong: list[str]) -> State:
+def _between(state: State, first: date, last: date, today: date, problems: list[str]) -> State:
     if first > last:
-        wrong.append(f"The address says from = {first}, which is after to = {last}; shown are 30 days.")
+        problems.append(f"The address says from = {first}, which is after to = {last}; shown are 30 days.")
         return state
     if first > today or first < FIRST_DAY:
-        wrong.append(refused("from", str(first), f"a day from {FIRST_DAY} to today; shown are 30 days"))
+        problems.append(refusal("from", str(first), f"a day from {FIRST_DAY} to today; shown are 30 days"))
         return state
     if (last - first).days >= ranges.LONGEST:
         first = last - timedelta(days=ranges.LONGEST - 1)
-        wrong.append(f"A range has {ranges.LONGEST:,} days at most; shown is {first} to {last}.")
+        problems.append(f"A range has {ranges.LONGEST:,} days at most; shown is {first} to {last}.")
     return replace(state, range="", first=first, last=min(last, max(today, first)))
 
 
-def _day(query: Mapping[str, str], name: str, wrong: list[str]) -> date | None:
+def _day(query: Mapping[str, str], name: str, problems: list[str]) -> date | None:
     raw = query.get(name, "")
     try:
         if raw and len(raw) == 10:
@@ -214,10 +216,10 @@ def _day(query: Mapping[str, str], name: str, wrong: list[str]) -> date | None:
     except ValueError:
         pass
     if raw:
-        wrong.append(refused(name, raw, "a day like 2026-11-24"))
+        problems.append(refusal(name, raw, "a day like 2026-11-24"))
     return None
 
 
-def labels(names: Sequence[str], known: Mapping[str, Measure]) -> str:
+def labels(names: Sequence[str], all_measures: Mapping[str, Measure]) -> str:
     """Return the labels of measures, for titles."""
-    return ", ".join(known[name].label for name in names if name in known)
+    return ", ".join(all_measures[name].label for name in names if name in all_measures)

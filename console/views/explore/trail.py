@@ -9,21 +9,21 @@ import streamlit as st
 from console.ui import escape
 from console.ui.charts.drawing import Selection
 from console.views.explore import controls
-from console.views.explore.series import Shown
+from console.views.explore.series import Answer
 from console.views.explore.state import State
 
 KEY = "explore-trail"
 
 
-def follow(title: str, state: State, shown: Shown, today: date, chosen: Selection) -> None:
+def follow(title: str, state: State, answer: Answer, today: date, selection: Selection) -> None:
     """Go to what a click on a point asks for: its hours, of its series alone."""
-    if chosen.box is not None or not chosen.points:
+    if selection.box is not None or not selection.points:
         return
-    period = next((p for p in shown.periods if str(chosen.x)[:10] == str(p)[:10]), None)
-    if period is None or shown.grain == "hour":
+    period = next((p for p in answer.periods if str(selection.x)[:10] == str(p)[:10]), None)
+    if period is None or answer.grain == "hour":
         return
-    first, last = _days_of(period, shown.grain, today)
-    finer = replace(state, range="", first=first, last=last, grain="hour" if shown.grain == "day" else "day")
+    first, last = _days_of(period, answer.grain, today)
+    finer = replace(state, range="", first=first, last=last, grain="hour" if answer.grain == "day" else "day")
     trail = st.session_state.setdefault(KEY, [])
     trail.append((title, state))
     controls.fill(replace(finer, look="line" if state.look in ("heatmap", "distribution") else state.look))

@@ -51,11 +51,11 @@ def metered(engine: Engine, platform: Platform) -> list[int]:
     return ids
 
 
-def changed(engine: Engine, **address: str) -> tuple[question.ChangeQuestion, Any]:
-    asked, wrong = question.read(address, TODAY, catalogue(OWN))
-    assert wrong == []
+def compare(engine: Engine, **address: str) -> tuple[question.ChangeQuestion, Any]:
+    changes, problems = question.read(address, TODAY, catalogue(OWN))
+    assert problems == []
     with engine.connect() as connection:
-        return asked, reading.read(connection, asked, noon(TODAY)).comparison
+        return changes, reading.read(connection, changes, noon(TODAY)).comparison
 
 
 @pytest.mark.parametrize(
@@ -65,20 +65,22 @@ def test_own_meters_add_up_as_a_plain_loop(
     engine: Engine, metered: list[int], first: date, last: date
 ) -> None:
     before = {"before_from": "2026-08-05", "before_to": "2026-08-11"}
-    asked, found = changed(engine, meters="query_seconds", **before, **{"from": str(first), "to": str(last)})
-    parts = {part.key: part for part in found.by["project"]}
+    changes, comparison = compare(
+        engine, meters="query_seconds", **before, **{"from": str(first), "to": str(last)}
+    )
+    parts = {part.key: part for part in comparison.by["project"]}
     for project in metered:
         for (since, until), value in (
-            (asked.before, parts[project].before),
-            (asked.after, parts[project].after),
+            (changes.before, parts[project].before),
+            (changes.after, parts[project].after),
         ):
             days = [since + n * DAY for n in range((until - since).days + 1)]
             assert value == sum(seconds(project, day) + 1 for day in days)
     for dimension in ("organization", "project", "meter", "tier"):
-        assert sum(part.change for part in found.by[dimension]) == found.change
+        assert sum(part.change for part in comparison.by[dimension]) == comparison.change
 
 
 def test_the_largest_quantity_has_no_parts() -> None:
-    asked, wrong = question.read({"meters": "robots_online,query_seconds"}, TODAY, catalogue(OWN))
-    assert [measure.name for measure in asked.measures] == ["query_seconds"]
-    assert "Robots online" in wrong[0]
+    changes, problems = question.read({"meters": "robots_online,query_seconds"}, TODAY, catalogue(OWN))
+    assert [measure.name for measure in changes.measures] == ["query_seconds"]
+    assert "Robots online" in problems[0]

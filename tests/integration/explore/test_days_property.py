@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from console.data.explore import days, distribution
-from console.data.explore.frames import Grouped
+from console.data.explore.frames import GroupedResult
 from console.data.explore.measures import Measure, catalogue
 from console.data.explore.question import Filters, Question, period_of
 from console.views.explore import ranges
@@ -24,8 +24,8 @@ OWN = {
     "queries": OwnMeter("queries", "count", "sum", "Queries", ""),
     "peak_load": OwnMeter("peak_load", "count", "max", "Peak load", ""),
 }
-KNOWN = catalogue(OWN)
-ASKED = (
+MEASURES = catalogue(OWN)
+METERS = (
     "mqtt_inbound",
     "api_calls",
     "s3_storage_bytes",
@@ -68,13 +68,13 @@ def books(draw: st.DrawFn, fleet: Fleet) -> list[Row]:
     """Projects that join, leave, pause and move; sources that were blind; the running day not sealed."""
     rows = []
     for project in fleet.projects:
-        joined, left = sorted(draw(st.tuples(st.integers(0, DAYS), st.integers(0, DAYS + 1))))
+        first, end = sorted(draw(st.tuples(st.integers(0, DAYS), st.integers(0, DAYS + 1))))
         moved = draw(st.integers(0, DAYS))
         owners = draw(st.tuples(st.sampled_from(fleet.organizations), st.sampled_from(fleet.organizations)))
         missing = draw(st.sets(st.integers(0, DAYS), max_size=4))
         blind = draw(st.sets(st.integers(0, DAYS), max_size=6))
         size = draw(st.integers(0, 10**12))
-        for number in range(joined, min(left, DAYS)):
+        for number in range(first, min(end, DAYS)):
             if number in missing:
                 continue
             owner, unknown = owners[number >= moved], number in blind
@@ -131,8 +131,8 @@ def run_today(connection: Connection, fleet: Fleet, seed: int, newest: date) -> 
 
     The days after the `newest` that is sealed, a week at most, are open too: nothing was used on them.
     """
-    made = []
-    opened = max(newest + timedelta(days=1), TODAY - timedelta(days=6))
+    rows = []
+    first_open = max(newest + timedelta(days=1), TODAY - timedelta(days=6))
     at = datetime(TODAY.year, TODAY.month, TODAY.day, 10, tzinfo=UTC)
     for number, project in enumerate(fleet.projects[: seed % 6]):
         count, level = seed % 101 + number, seed % 1000
@@ -146,24 +146,26 @@ def run_today(connection: Connection, fleet: Fleet, seed: int, newest: date) -> 
         )
         owner = fleet.organizations[number % 3]
         tier = TIERS[fleet.organizations.index(owner) % 2]
-        values = dict.fromkeys(ASKED) | {"mqtt_inbound": count + 1, "storage_bytes": level}
-        nothing = dict.fromkeys(ASKED) | {"mqtt_inbound": 0, "queries": 0, "peak_load": 0}
-        for back in range((TODAY - opened).days):
-            made.append(Row(project, opened + timedelta(days=back), owner, tier, nothing))
-        made.append(Row(project, TODAY, owner, tier, values | {"queries": 3, "peak_load": 9}))
-    return made
+        values = dict.fromkeys(METERS) | {"mqtt_inbound": count + 1, "storage_bytes": level}
+        nothing = dict.fromkeys(METERS) | {"mqtt_inbound": 0, "queries": 0, "peak_load": 0}
+        for back in range((TODAY - first_open).days):
+            rows.append(Row(project, first_open + timedelta(days=back), owner, tier, nothing))
+        rows.append(Row(project, TODAY, owner, tier, values | {"queries": 3, "peak_load": 9}))
+    return rows
 
 
-def of_loop(rows: list[Row], asked: Question, measure: Measure) -> dict[tuple[Any, Any], int | None]:
+def of_loop(rows: list[Row], question: Question, measure: Measure) -> dict[tuple[Any, Any], int | None]:
     """The same as PostgreSQL's answer for one measure: value by (label, period), labels as they are."""
-    mine = [row for row in rows if asked.first <= row.date <= asked.last and _kept(row, asked.filters)]
+    matching = [
+        row for row in rows if question.first <= row.date <= question.last and _matches(row, question.filters)
+    ]
     ends: dict[Any, date] = {}
-    for row in mine:
-        period = period_of(row.date, asked.grain)
+    for row in matching:
+        period = period_of(row.date, question.grain)
         ends[period] = max(ends.get(period, row.date), row.date)
     values: dict[tuple[Any, Any], int | None] = {}
-    for row in mine:
-        key = (LABELS[asked.by](row), period_of(row.date, asked.grain))
+    for row in matching:
+        key = (LABELS[question.by](row), period_of(row.date, question.grain))
         value = row.values[measure.name]
         if measure.kind == "gauge" and row.date != ends[key[1]]:
             values.setdefault(key, None)
@@ -173,11 +175,11 @@ def of_loop(rows: list[Row], asked: Question, measure: Measure) -> dict[tuple[An
     return values
 
 
-def _both(measure: Measure, one: int, other: int) -> int:
-    return one + other if measure.adds_up else max(one, other)
+def _both(measure: Measure, value: int, addend: int) -> int:
+    return value + addend if measure.adds_up else max(value, addend)
 
 
-def _kept(row: Row, filters: Filters) -> bool:
+def _matches(row: Row, filters: Filters) -> bool:
     return (
         (not filters.tiers or row.tier in filters.tiers)
         and (not filters.organizations or row.organization in filters.organizations)
@@ -185,55 +187,56 @@ def _kept(row: Row, filters: Filters) -> bool:
     )
 
 
-def compare(connection: Connection, rows: list[Row], asked: Question) -> Grouped:
+def compare(connection: Connection, rows: list[Row], question: Question) -> GroupedResult:
     """Hold the answer against the loop, series by series, and "other" against what the others make."""
-    answered = days.read(connection, asked, TODAY)
-    found = {
-        (row["measure"], row["label"], row["period"]): row["value"]
-        for row in answered.frame.to_dict("records")
+    result = days.read(connection, question, TODAY)
+    values = {
+        (row["measure"], row["label"], row["period"]): row["value"] for row in result.frame.to_dict("records")
     }
-    for measure in asked.measures:
-        wanted = of_loop(rows, asked, measure)
-        shown = {key: value for key, value in wanted.items() if key[0] in answered.labels}
+    for measure in question.measures:
+        expected = of_loop(rows, question, measure)
+        of_labels = {key: value for key, value in expected.items() if key[0] in result.labels}
         own = {
-            key[1:]: value for key, value in found.items() if key[0] == measure.name and key[1] is not None
+            key[1:]: value for key, value in values.items() if key[0] == measure.name and key[1] is not None
         }
         assert {k: v for k, v in own.items() if v is not None} == {
-            k: v for k, v in shown.items() if v is not None
+            k: v for k, v in of_labels.items() if v is not None
         }
         others: dict[Any, int] = {}
-        for (label, period), value in wanted.items():
-            if label not in answered.labels and value is not None:
+        for (label, period), value in expected.items():
+            if label not in result.labels and value is not None:
                 others[period] = _both(measure, others[period], value) if period in others else value
-        if asked.by == "project" and not measure.adds_up:
+        if question.by == "project" and not measure.adds_up:
             others = {}
-        rest = {key[2]: v for key, v in found.items() if key[0] == measure.name and key[1] is None}
+        rest = {key[2]: v for key, v in values.items() if key[0] == measure.name and key[1] is None}
         assert {period: v for period, v in rest.items() if v is not None} == others
-    _compare_order(rows, asked, answered)
-    return answered
+    _compare_order(rows, question, result)
+    return result
 
 
-def _compare_order(rows: list[Row], asked: Question, answered: Grouped) -> None:
-    """The series shown are the largest: none that is left out is larger than the smallest of them."""
-    if asked.by == "none":
+def _compare_order(rows: list[Row], question: Question, result: GroupedResult) -> None:
+    """The series are the largest: none that is left out is larger than the smallest of them."""
+    if question.by == "none":
         return
-    whole = _over_the_range(rows, asked)
-    assert set(answered.labels) <= set(whole)
-    assert answered.groups == len(whole)
-    assert len(answered.labels) == min(asked.top, len(whole))
-    sizes = [-1 if whole[label] is None else whole[label] for label in answered.labels]
-    left = [-1 if value is None else value for label, value in whole.items() if label not in answered.labels]
+    whole = _over_the_range(rows, question)
+    assert set(result.labels) <= set(whole)
+    assert result.groups == len(whole)
+    assert len(result.labels) == min(question.top, len(whole))
+    sizes = [-1 if whole[label] is None else whole[label] for label in result.labels]
+    others = [-1 if value is None else value for label, value in whole.items() if label not in result.labels]
     assert sizes == sorted(sizes, reverse=True)
-    assert not left or not sizes or max(left) <= min(sizes)
+    assert not others or not sizes or max(others) <= min(sizes)
 
 
-def _over_the_range(rows: list[Row], asked: Question) -> dict[Any, Any]:
-    measure = asked.measures[0]
-    mine = [row for row in rows if asked.first <= row.date <= asked.last and _kept(row, asked.filters)]
-    end = max((row.date for row in mine), default=None)
+def _over_the_range(rows: list[Row], question: Question) -> dict[Any, Any]:
+    measure = question.measures[0]
+    matching = [
+        row for row in rows if question.first <= row.date <= question.last and _matches(row, question.filters)
+    ]
+    end = max((row.date for row in matching), default=None)
     values: dict[Any, Any] = {}
-    for row in mine:
-        label, value = LABELS[asked.by](row), row.values[measure.name]
+    for row in matching:
+        label, value = LABELS[question.by](row), row.values[measure.name]
         before = values.setdefault(label, None)
         if measure.kind == "gauge" and row.date != end:
             continue
@@ -253,7 +256,7 @@ def questions(fleet: Fleet) -> st.SearchStrategy[Question]:
         projects=st.sampled_from([(), (), (), tuple(fleet.projects[1:4])]),
     )
     return some(
-        st.lists(st.sampled_from(ASKED), min_size=1, max_size=3, unique=True),
+        st.lists(st.sampled_from(METERS), min_size=1, max_size=3, unique=True),
         st.sampled_from(list(LABELS)),
         st.integers(1, 4),
         filters,
@@ -262,7 +265,7 @@ def questions(fleet: Fleet) -> st.SearchStrategy[Question]:
         st.sampled_from(["day", "week", "month"]),
     ).map(
         lambda p: Question(
-            tuple(KNOWN[name] for name in p[0]), p[1], p[2], p[3], min(p[4], p[5]), max(p[4], p[5]), p[6]
+            tuple(MEASURES[name] for name in p[0]), p[1], p[2], p[3], min(p[4], p[5]), max(p[4], p[5]), p[6]
         )  # type: ignore[arg-type]
     )
 
@@ -274,45 +277,45 @@ def check(engine: Engine, fleet: Fleet, data: st.DataObject, count: int) -> None
         newest = max((row.date for row in rows), default=FIRST)
         rows = rows + run_today(connection, fleet, data.draw(st.integers(0, 500)), newest)
         for _ in range(count):
-            asked = data.draw(questions(fleet))
-            answered = compare(connection, rows, asked)
+            question = data.draw(questions(fleet))
+            result = compare(connection, rows, question)
             vs, align = (
                 data.draw(st.sampled_from(["previous", "year"])),
                 data.draw(st.sampled_from(["date", "weekday"])),
             )
-            first, last = ranges.compared(asked.first, asked.last, vs, align)
-            then = asked.moved(first, last)
-            if asked.by != "none":
-                then = then.about(answered.labels, answered.groups > len(answered.labels))
-            compare_fixed(connection, rows, then)
-            compare_distribution(connection, rows, asked)
+            first, last = ranges.compared(question.first, question.last, vs, align)
+            earlier = question.moved(first, last)
+            if question.by != "none":
+                earlier = earlier.about(result.labels, result.groups > len(result.labels))
+            compare_fixed(connection, rows, earlier)
+            compare_distribution(connection, rows, question)
         transaction.rollback()
 
 
-def compare_fixed(connection: Connection, rows: list[Row], asked: Question) -> None:
-    answered = days.read(connection, asked, TODAY)
-    for measure in asked.measures:
-        wanted = of_loop(rows, asked, measure)
-        found = {
+def compare_fixed(connection: Connection, rows: list[Row], question: Question) -> None:
+    result = days.read(connection, question, TODAY)
+    for measure in question.measures:
+        expected = of_loop(rows, question, measure)
+        values = {
             (row["label"], row["period"]): row["value"]
-            for row in answered.frame.to_dict("records")
+            for row in result.frame.to_dict("records")
             if row["measure"] == measure.name and row["label"] is not None
         }
-        labels = asked.labels if asked.labels is not None else ("",)
-        assert {k: v for k, v in found.items() if v is not None} == {
-            k: v for k, v in wanted.items() if v is not None and k[0] in labels
+        labels = question.labels if question.labels is not None else ("",)
+        assert {k: v for k, v in values.items() if v is not None} == {
+            k: v for k, v in expected.items() if v is not None and k[0] in labels
         }
 
 
-def compare_distribution(connection: Connection, rows: list[Row], asked: Question) -> None:
-    by_project = replace(asked, by="project")
-    found = distribution.read(connection, by_project, TODAY)
+def compare_distribution(connection: Connection, rows: list[Row], question: Question) -> None:
+    by_project = replace(question, by="project")
+    histogram = distribution.read(connection, by_project, TODAY)
     values = list(_over_the_range(rows, by_project).values())
-    known = [value for value in values if value is not None]
-    assert (found.projects, found.unknown) == (len(known), len(values) - len(known))
-    assert sum(found.counts) == len(known)
-    if known:
-        assert (found.lowest, found.highest) == (min(known), max(known))
+    numbers = [value for value in values if value is not None]
+    assert (histogram.projects, histogram.unknown) == (len(numbers), len(values) - len(numbers))
+    assert sum(histogram.counts) == len(numbers)
+    if numbers:
+        assert (histogram.lowest, histogram.highest) == (min(numbers), max(numbers))
 
 
 # A failure is found again by its seed: making it smaller takes minutes.

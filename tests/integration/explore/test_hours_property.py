@@ -24,26 +24,26 @@ OWN = {
     "queries": OwnMeter("queries", "count", "sum", "Queries", ""),
     "peak_load": OwnMeter("peak_load", "count", "max", "Peak load", ""),
 }
-KNOWN = catalogue(OWN)
-ASKED = ("mqtt_inbound", "api_calls", "device_count", "queries", "peak_load")
+MEASURES = catalogue(OWN)
+METERS = ("mqtt_inbound", "api_calls", "device_count", "queries", "peak_load")
 LARGE = 2**62
 
 
 @dataclass(frozen=True)
 class Hour:
-    """An hour of the ledger; `asked` says whether the polled source has looked at it, None is unknown."""
+    """An hour of the ledger; `polled` says whether the polled source has looked at it, None is unknown."""
 
     project: int
     number: int
     mqtt_inbound: int
     api_calls: int
-    asked: bool
+    polled: bool
     device_count: int | None
     queries: int
     peak_load: int
 
     def value(self, name: str) -> int | None:
-        if name == "api_calls" and not self.asked:
+        if name == "api_calls" and not self.polled:
             return None
         value: int | None = getattr(self, name)
         return value
@@ -60,8 +60,8 @@ class Owners:
     now: dict[int, int]
     sealed: dict[tuple[int, date], int]
 
-    def of(self, one: Hour) -> int:
-        return self.sealed.get((one.project, one.hour.date()), self.now[one.project])
+    def of(self, row: Hour) -> int:
+        return self.sealed.get((row.project, row.hour.date()), self.now[row.project])
 
 
 def rows(projects: list[int]) -> st.SearchStrategy[list[Hour]]:
@@ -78,21 +78,21 @@ def rows(projects: list[int]) -> st.SearchStrategy[list[Hour]]:
         st.integers(0, 9),
         st.integers(0, 9),
     )
-    return st.lists(hour, max_size=40, unique_by=lambda one: (one.project, one.number))
+    return st.lists(hour, max_size=40, unique_by=lambda row: (row.project, row.number))
 
 
-def insert(connection: Connection, made: list[Hour]) -> None:
+def insert(connection: Connection, ledger: list[Hour]) -> None:
     records = [
         {
-            "project_id": one.project,
-            "hour": one.hour.isoformat(),
-            "mqtt_inbound": one.mqtt_inbound,
-            "api_calls": one.api_calls,
-            "device_count": one.device_count,
-            "measured": {"platform_db": one.hour.isoformat()} if one.asked else {},
-            "meters": {name: getattr(one, name) for name in OWN if getattr(one, name)},
+            "project_id": row.project,
+            "hour": row.hour.isoformat(),
+            "mqtt_inbound": row.mqtt_inbound,
+            "api_calls": row.api_calls,
+            "device_count": row.device_count,
+            "measured": {"platform_db": row.hour.isoformat()} if row.polled else {},
+            "meters": {name: getattr(row, name) for name in OWN if getattr(row, name)},
         }
-        for one in made
+        for row in ledger
     ]
     connection.execute(
         text("""INSERT INTO usage_hourly (project_id, hour, mqtt_inbound, api_calls, device_count, measured,
@@ -116,32 +116,38 @@ def seal(connection: Connection, owners: Owners) -> None:
         )
 
 
-def of_loop(made: list[Hour], owners: Owners, asked: Question, labels: list[Any]) -> dict[Any, int]:
+def of_loop(ledger: list[Hour], owners: Owners, question: Question, labels: list[Any]) -> dict[Any, int]:
     """Known sums (or largest) by measure, label and hour; others of groups without a series are None."""
     values: dict[Any, list[int]] = defaultdict(list)
-    for one in made:
-        organization = owners.of(one)
-        if not asked.first <= one.hour.date() <= asked.last:
+    for row in ledger:
+        organization = owners.of(row)
+        if not question.first <= row.hour.date() <= question.last:
             continue
-        if asked.filters.projects and one.project not in asked.filters.projects:
+        if question.filters.projects and row.project not in question.filters.projects:
             continue
-        if asked.filters.organizations and organization not in asked.filters.organizations:
+        if question.filters.organizations and organization not in question.filters.organizations:
             continue
-        label = {"none": "", "organization": organization, "project": one.project}[asked.by]
-        for measure in asked.measures:
-            value = one.value(measure.name)
+        label = {"none": "", "organization": organization, "project": row.project}[question.by]
+        for measure in question.measures:
+            value = row.value(measure.name)
             if value is not None:
-                values[measure.name, label if label in labels else None, one.hour].append(value)
-    return {key: max(some) if key[0] == "peak_load" else sum(some) for key, some in values.items()}
+                values[measure.name, label if label in labels else None, row.hour].append(value)
+    return {key: max(numbers) if key[0] == "peak_load" else sum(numbers) for key, numbers in values.items()}
 
 
 def questions(organizations: list[int], projects: list[int]) -> st.SearchStrategy[Question]:
     day = st.integers(0, 3).map(lambda number: FIRST + timedelta(days=number))
     return st.builds(
-        lambda names, by, top, filters, one, other: Question(
-            tuple(KNOWN[name] for name in names), by, top, filters, min(one, other), max(one, other), "hour"
+        lambda names, by, top, filters, start, end: Question(
+            tuple(MEASURES[name] for name in names),
+            by,
+            top,
+            filters,
+            min(start, end),
+            max(start, end),
+            "hour",
         ),
-        st.lists(st.sampled_from(ASKED), min_size=1, max_size=3, unique=True),
+        st.lists(st.sampled_from(METERS), min_size=1, max_size=3, unique=True),
         st.sampled_from(["none", "organization", "project"]),
         st.integers(1, 3),
         st.builds(
@@ -171,18 +177,18 @@ def test_hours_are_what_a_loop_over_the_ledger_makes(
         max_size=4,
     )
     owners = Owners(now, data.draw(sealed))
-    made = data.draw(rows(projects))
+    ledger = data.draw(rows(projects))
     with engine.connect() as connection, connection.begin() as transaction:
-        insert(connection, made)
+        insert(connection, ledger)
         seal(connection, owners)
         for _ in range(4):
-            asked = data.draw(questions(organizations, projects))
-            answered = hours.read(connection, asked, TODAY)
-            known = {
+            question = data.draw(questions(organizations, projects))
+            result = hours.read(connection, question, TODAY)
+            values = {
                 (row["measure"], row["label"], row["period"]): row["value"]
-                for row in answered.frame.to_dict("records")
+                for row in result.frame.to_dict("records")
                 if row["value"] is not None
             }
-            assert known == of_loop(made, owners, asked, answered.labels)
-            assert len(answered.labels) == min(asked.top, answered.groups)
+            assert values == of_loop(ledger, owners, question, result.labels)
+            assert len(result.labels) == min(question.top, result.groups)
         transaction.rollback()

@@ -53,12 +53,13 @@ def bills(organizations: list[int], projects: list[int]) -> st.SearchStrategy[li
         amount,
         st.sampled_from([Decimal(0), Decimal("-12.50"), Decimal("-500.00"), Decimal("3.33")]),  # corrections
     )
-    return st.lists(bill, max_size=30, unique_by=lambda one: (one.project, one.month))
+    return st.lists(bill, max_size=30, unique_by=lambda bill: (bill.project, bill.month))
 
 
-def insert(connection: Connection, made: list[Bill]) -> None:
+def insert(connection: Connection, ledger: list[Bill]) -> None:
     rows = [
-        {name: str(value) for name, value in vars(one).items()} | {"charge": str(one.charge)} for one in made
+        {name: str(value) for name, value in vars(bill).items()} | {"charge": str(bill.charge)}
+        for bill in ledger
     ]
     connection.execute(text("INSERT INTO plan_versions VALUES ('plan', '{}')"))
     connection.execute(
@@ -74,36 +75,36 @@ def insert(connection: Connection, made: list[Bill]) -> None:
     )
 
 
-def of_loop(made: list[Bill], asked: Question, labels: list[Any]) -> dict[Any, Decimal]:
+def of_loop(ledger: list[Bill], question: Question, labels: list[Any]) -> dict[Any, Decimal]:
     """Sums by measure, label, month and currency; the groups without a series of their own are None."""
     sums: dict[Any, Decimal] = defaultdict(Decimal)
-    for one in made:
-        if not asked.first <= one.month <= asked.last or not wanted(one, asked.filters):
+    for bill in ledger:
+        if not question.first <= bill.month <= question.last or not matches(bill, question.filters):
             continue
-        label = label_of(one, asked.by)
-        for measure in asked.measures:
-            value = {"charge": one.charge, "plan_fee": one.plan_fee, "overage": one.overage}[measure.name]
-            shown = label if label in labels else None
-            sums[measure.name, shown, one.month, one.currency] += value
+        label = label_of(bill, question.by)
+        for measure in question.measures:
+            value = {"charge": bill.charge, "plan_fee": bill.plan_fee, "overage": bill.overage}[measure.name]
+            series_label = label if label in labels else None
+            sums[measure.name, series_label, bill.month, bill.currency] += value
     return dict(sums)
 
 
-def label_of(one: Bill, by: str) -> Any:
-    return {"none": "", "organization": one.organization, "tier": one.tier, "project": one.project}[by]
+def label_of(bill: Bill, by: str) -> Any:
+    return {"none": "", "organization": bill.organization, "tier": bill.tier, "project": bill.project}[by]
 
 
-def wanted(one: Bill, filters: Filters) -> bool:
+def matches(bill: Bill, filters: Filters) -> bool:
     return (
-        (not filters.tiers or one.tier in filters.tiers)
-        and (not filters.organizations or one.organization in filters.organizations)
-        and (not filters.projects or one.project in filters.projects)
+        (not filters.tiers or bill.tier in filters.tiers)
+        and (not filters.organizations or bill.organization in filters.organizations)
+        and (not filters.projects or bill.project in filters.projects)
     )
 
 
 def questions(organizations: list[int], projects: list[int]) -> st.SearchStrategy[Question]:
     return st.builds(
-        lambda measures, by, top, filters, one, other: Question(
-            tuple(measures), by, top, filters, min(one, other), max(one, other), "month"
+        lambda measures, by, top, filters, start, end: Question(
+            tuple(measures), by, top, filters, min(start, end), max(start, end), "month"
         ),
         st.lists(st.sampled_from(MONEY), min_size=1, max_size=3, unique=True),
         st.sampled_from(["none", "organization", "tier", "project"]),
@@ -119,10 +120,10 @@ def questions(organizations: list[int], projects: list[int]) -> st.SearchStrateg
     )
 
 
-def answers(answered: money.Charged) -> dict[Any, Decimal]:
+def amounts(result: money.Charges) -> dict[Any, Decimal]:
     return {
         (row["measure"], row["label"], row["period"], row["currency"]): row["value"]
-        for row in answered.frame.to_dict("records")
+        for row in result.frame.to_dict("records")
     }
 
 
@@ -133,52 +134,56 @@ def test_money_is_what_a_loop_over_the_bills_makes(
 ) -> None:
     organizations = [platform.organization("pro") for _ in range(2)]
     projects = [platform.project(organizations[n % 2], created_at="2026-01-01Z") for n in range(4)]
-    made = data.draw(bills(organizations, projects))
+    ledger = data.draw(bills(organizations, projects))
     with engine.connect() as connection, connection.begin() as transaction:
-        insert(connection, made)
+        insert(connection, ledger)
         for _ in range(4):
-            asked = data.draw(questions(organizations, projects))
-            answered = money.read(connection, asked)
-            assert answers(answered) == of_loop(made, asked, answered.labels)
-            compare_groups(made, asked, answered)
-            compare_earlier(connection, made, asked, answered)
+            question = data.draw(questions(organizations, projects))
+            result = money.read(connection, question)
+            assert amounts(result) == of_loop(ledger, question, result.labels)
+            compare_groups(ledger, question, result)
+            compare_earlier(connection, ledger, question, result)
         transaction.rollback()
 
 
-def compare_groups(made: list[Bill], asked: Question, answered: money.Charged) -> None:
+def compare_groups(ledger: list[Bill], question: Question, result: money.Charges) -> None:
     """The groups with a series of their own are the largest by the first measure, over all currencies."""
-    mine = [one for one in made if asked.first <= one.month <= asked.last and wanted(one, asked.filters)]
-    labels = {label_of(one, asked.by) for one in mine} if asked.by != "none" else {""}
-    assert answered.groups == len(labels)
-    sizes = of_loop(mine, asked, list(labels))
+    matching = [
+        bill
+        for bill in ledger
+        if question.first <= bill.month <= question.last and matches(bill, question.filters)
+    ]
+    labels = {label_of(bill, question.by) for bill in matching} if question.by != "none" else {""}
+    assert result.groups == len(labels)
+    sizes = of_loop(matching, question, list(labels))
     totals: dict[Any, Decimal] = defaultdict(Decimal)
     for (measure, label, _, _), value in sizes.items():
-        totals[label] += value if measure == asked.measures[0].name else 0
+        totals[label] += value if measure == question.measures[0].name else 0
     order = sorted(labels, key=lambda label: (-totals[label], label))
-    assert answered.labels == order[: asked.top]
+    assert result.labels == order[: question.top]
 
 
 def compare_earlier(
-    connection: Connection, made: list[Bill], asked: Question, answered: money.Charged
+    connection: Connection, ledger: list[Bill], question: Question, result: money.Charges
 ) -> None:
     """A comparison is about the same groups in another range."""
-    if asked.by == "none":
+    if question.by == "none":
         return
-    then = asked.moved(MONTHS[0], MONTHS[2]).about(answered.labels, answered.groups > len(answered.labels))
-    assert answers(money.read(connection, then)) == of_loop(made, then, list(answered.labels))
+    earlier = question.moved(MONTHS[0], MONTHS[2]).about(result.labels, result.groups > len(result.labels))
+    assert amounts(money.read(connection, earlier)) == of_loop(ledger, earlier, list(result.labels))
 
 
 def test_the_running_month_is_added_to_its_groups(engine: Engine, platform: Platform) -> None:
     organization = platform.organization("pro")
     project = platform.project(organization, created_at="2026-01-01Z")
     running = date(2026, 11, 1)
-    asked = Question(MONEY, "organization", 3, Filters(), MONTHS[0], running, "month")
+    question = Question(MONEY, "organization", 3, Filters(), MONTHS[0], running, "month")
     fees = Decimal(40), None, "EUR", Decimal(11), None
     spend = Spend(project, "Fleet", organization, "Customer", "pro", *fees)
     with engine.connect() as connection:
-        answered = money.with_running(money.read(connection, asked), [spend], asked, running)
-    assert answers(answered) == {
+        result = money.with_running(money.read(connection, question), [spend], question, running)
+    assert amounts(result) == {
         ("charge", None, running, "EUR"): Decimal(40),
         ("overage", None, running, "EUR"): Decimal(11),
     }
-    assert answered.groups == 1
+    assert result.groups == 1

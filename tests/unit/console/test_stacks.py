@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import pytest
 
 from console.views.explore import figures
-from console.views.explore.series import Series, Shown
+from console.views.explore.series import Answer, Series
 
 PERIODS = [date(2026, 11, 1) + timedelta(days=n) for n in range(5)]
-DATA = Shown(
+DATA = Answer(
     "day",
     PERIODS,
     [

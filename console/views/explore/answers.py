@@ -12,35 +12,35 @@ from console.data.explore import frames, names, shapes
 from console.data.explore.measures import DIRECTION_LABELS, DIRECTIONS, Measure, catalogue
 from console.data.explore.question import period_of
 from console.ui import escape, format
-from console.views.explore import happened, quality
-from console.views.explore.reading import Beside, Reading, read_range
-from console.views.explore.series import Series, Shown, name_of
+from console.views.explore import events, quality
+from console.views.explore.reading import Reading, RunningMonth, read_range
+from console.views.explore.series import Answer, Series
 from console.views.explore.state import State
 from metering.catalogue import own_meters
 
 OTHER = "Other"
-ALONE = Beside()
+UNRATED = RunningMonth()
 TIMES = ("line", "bar", "area", "share", "cumulative")  # looks with time from left to right
 
 
-def read(connection: Connection, state: State, at: datetime, beside: Beside = ALONE) -> Shown:
+def read(connection: Connection, state: State, at: datetime, running_month: RunningMonth = UNRATED) -> Answer:
     """Return the answer to the page's question at `at`, in UTC."""
     today = at.date()
     question = state.question(today, catalogue(own_meters.by_name(connection)))
-    reading = read_range(connection, question, today, beside)
+    reading = read_range(connection, question, today, running_month)
     before = _read_before(connection, state, reading, today)
     series = _series(connection, state, reading, before)
-    happened_then = happened.read(connection, reading.question, reading.deployments)
-    return Shown(
+    chart_events = events.read(connection, reading.question, reading.deployments)
+    return Answer(
         reading.question.grain,
         reading.periods,
-        _looked(state.look, series),
+        _transformed(state.look, series),
         running=_running(reading, today),
         quality=quality.read(connection, reading, today),
         periods_before=before.periods if before else (),
-        allowance=beside.allowance,
+        allowance=running_month.allowance,
         notes=[*reading.notes, *_notes(state, reading, series)],
-        happened=happened_then if state.look in TIMES else None,
+        events=chart_events if state.look in TIMES else None,
     )
 
 
@@ -55,15 +55,15 @@ def _read_before(connection: Connection, state: State, reading: Reading, today: 
     question = reading.question.moved(first, last)
     if question.by != "none":
         question = question.about(reading.labels, reading.groups > len(reading.labels))
-    return read_range(connection, question, today, ALONE)
+    return read_range(connection, question, today, UNRATED)
 
 
 def _series(connection: Connection, state: State, reading: Reading, before: Reading | None) -> list[Series]:
     own = [label for label in reading.labels if label not in (None, "")]
-    words = _names(connection, reading.question.by, own)
-    made = [_one(state, reading, before, column, words) for column in reading.values.columns]
-    made = [series for series in made if not _is_empty_currency(series)]
-    return _by_direction(state, made) if state.by == "direction" else made
+    group_names = _names(connection, reading.question.by, own)
+    columns = [_series_of(state, reading, before, column, group_names) for column in reading.values.columns]
+    series = [item for item in columns if not _is_empty_currency(item)]
+    return _by_direction(state, series) if state.by == "direction" else series
 
 
 def _is_empty_currency(series: Series) -> bool:
@@ -80,16 +80,16 @@ def _names(connection: Connection, by: str, labels: Sequence[Any]) -> Mapping[An
     return {label: escape.short(str(label), 60) for label in labels}
 
 
-def _one(
-    state: State, reading: Reading, before: Reading | None, column: Any, words: Mapping[Any, str]
+def _series_of(
+    state: State, reading: Reading, before: Reading | None, column: Any, group_names: Mapping[Any, str]
 ) -> Series:
     name, label = column
-    measure, currency = next(one for one in reading.question.measures if one.name == name), ""
+    measure, currency = next(item for item in reading.question.measures if item.name == name), ""
     if measure.kind == "money":
         label, currency = label
     is_rest = label is frames.OTHER and reading.question.by != "none"
     rest = f"{OTHER} ({reading.groups - len(reading.labels):,})" if state.by != "device" else OTHER
-    group = rest if is_rest else words.get(label, "")
+    group = rest if is_rest else group_names.get(label, "")
     several = len(reading.question.measures) > 1 or not group
     parts = [group, measure.label if several else "", currency if currency and several else ""]
     values = list(reading.values[column])
@@ -114,8 +114,8 @@ def _before(before: Reading | None, column: Any, length: int) -> list[Any] | Non
 
 def _link(state: State, measure: Measure, label: Any) -> tuple[str, dict[str, str]] | None:
     if state.by == "project":
-        shown = measure.name if measure.kind != "money" else "mqtt_inbound"
-        return "project", {"project": str(label), "meter": shown}
+        meter = measure.name if measure.kind != "money" else "mqtt_inbound"
+        return "project", {"project": str(label), "meter": meter}
     if state.by == "organization":
         filters = replace(state.filters, organizations=(label,))
         return "explore", replace(state, by="project", filters=filters).query()
@@ -130,34 +130,36 @@ def _link(state: State, measure: Measure, label: Any) -> tuple[str, dict[str, st
 def _by_direction(state: State, series: Sequence[Series]) -> list[Series]:
     """Add up what comes in and what goes out, counts and bytes apart; a meter without a direction is left."""
     groups: dict[tuple[str, str], list[Series]] = {}
-    for name, one in zip(state.meters, series, strict=False):
+    for name, item in zip(state.meters, series, strict=False):
         if name in DIRECTIONS:
-            groups.setdefault((DIRECTIONS[name], one.unit), []).append(one)
+            groups.setdefault((DIRECTIONS[name], item.unit), []).append(item)
     return [
         Series(
-            DIRECTION_LABELS[way] + (f" · {unit}" if len({u for _, u in groups}) > 1 else ""),
+            DIRECTION_LABELS[direction] + (f" · {unit}" if len({u for _, u in groups}) > 1 else ""),
             unit,
-            [shapes.total(values) for values in zip(*(one.values for one in some), strict=True)],
-            before=None
-            if some[0].before is None
-            else [shapes.total(values) for values in zip(*(one.before or [] for one in some), strict=True)],
+            _sums([item.values for item in group]),
+            before=_sums([item.before or [] for item in group]) if group[0].before is not None else None,
         )
-        for (way, unit), some in groups.items()
+        for (direction, unit), group in groups.items()
     ]
 
 
-def _looked(look: str, series: Sequence[Series]) -> list[Series]:
+def _sums(series_values: Sequence[Sequence[Any]]) -> list[Any]:
+    return [shapes.total(values) for values in zip(*series_values, strict=True)]
+
+
+def _transformed(look: str, series: Sequence[Series]) -> list[Series]:
     """Return the series as their look needs them: shares of each period, or running sums."""
     if look not in ("share", "cumulative") or not series:
         return list(series)
-    frame = pd.DataFrame({number: one.values for number, one in enumerate(series)}, dtype=object)
-    shaped = shapes.shares(frame) if look == "share" else shapes.cumulated(frame)
-    made = []
-    for number, one in enumerate(series):
-        before = shapes.running(one.before) if look == "cumulative" and one.before is not None else None
-        one = replace(one, values=list(shaped[number]), before=before)  # noqa: PLW2901 - the same, shaped
-        made.append(replace(one, unit="share", currency="") if look == "share" else one)
-    return made
+    frame = pd.DataFrame({number: item.values for number, item in enumerate(series)}, dtype=object)
+    frame = shapes.shares(frame) if look == "share" else shapes.cumulated(frame)
+    result = []
+    for number, item in enumerate(series):
+        before = shapes.running(item.before) if look == "cumulative" and item.before is not None else None
+        shaped = replace(item, values=list(frame[number]), before=before)
+        result.append(replace(shaped, unit="share", currency="") if look == "share" else shaped)
+    return result
 
 
 def _running(reading: Reading, today: date) -> int:
@@ -170,7 +172,7 @@ def _running(reading: Reading, today: date) -> int:
 def _notes(state: State, reading: Reading, series: Sequence[Series]) -> list[str]:
     notes = []
     unknown = sum(
-        1 for number in range(len(reading.periods)) if any(one.values[number] is None for one in series)
+        1 for number in range(len(reading.periods)) if any(item.values[number] is None for item in series)
     )
     if unknown and state.look == "cumulative":
         notes.append(
@@ -185,19 +187,3 @@ def _notes(state: State, reading: Reading, series: Sequence[Series]) -> list[str
     if state.look == "cumulative" and any(m.kind == "gauge" for m in reading.question.measures):
         notes.append("A level does not add up over time: its running sum says little.")
     return notes
-
-
-def table_rows(shown: Shown) -> list[dict[str, Any]]:
-    """Return a row for each period, oldest first: `period`, `measured`, `s<n>` of series n, `b<n>` before."""
-    rows = []
-    for number, period in enumerate(shown.periods):
-        row: dict[str, Any] = {
-            "period": name_of(period, shown.grain),
-            "measured": shown.quality.get(period, "whole"),
-        }
-        for place, one in enumerate(shown.series):
-            row[f"s{place}"] = one.values[number]
-            if one.before is not None:
-                row[f"b{place}"] = one.before[number]
-        rows.append(row)
-    return rows

@@ -1,4 +1,4 @@
-"""What happened in the range of a chart: notes on days, and how many deployments each day had."""
+"""Events in the range of a chart: notes on days, and how many deployments each day had."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _DEPLOYMENTS = catalogue()["deployments"]
 
 
 @dataclass(frozen=True)
-class Happened:
+class ChartEvents:
     """Notes that touch the UTC days from `first` to `last`, and deployments by day, unknown ones left out."""
 
     first: date
@@ -26,16 +26,16 @@ class Happened:
     deployments: Mapping[date, int] = field(default_factory=dict)
 
 
-def read(connection: Connection, question: Question, deployments: Mapping[date, int]) -> Happened:
-    """Return what happened to the projects that are asked for."""
+def read(connection: Connection, question: Question, deployments: Mapping[date, int]) -> ChartEvents:
+    """Return the events of the projects in the question."""
     filters = question.filters
     notes = annotations.read(
         connection, question.first, question.last, filters.organizations, filters.projects
     )
-    return Happened(question.first, question.last, notes, deployments)
+    return ChartEvents(question.first, question.last, notes, deployments)
 
 
-def marked(question: Question) -> Question:
+def with_deployments(question: Question) -> Question:
     """Return the question with deployments beside its measures, where the chart is by day and marks them."""
     if question.grain != "day" or _DEPLOYMENTS in question.measures:
         return question
@@ -43,7 +43,7 @@ def marked(question: Question) -> Question:
 
 
 def deployments(question: Question, frame: pd.DataFrame) -> dict[date, int]:
-    """Return the deployments of each day in the answer to a `marked` question, over all its labels."""
+    """Return the deployments of each day over all labels of a question `with_deployments`."""
     counts = Counter[date]()
     if question.grain == "day":
         own = frame[(frame["measure"] == _DEPLOYMENTS.name) & frame["value"].notna()]
