@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine
 
-from console import actions
+from console import actions, billing_actions
 from fleetmeter import StatsUpdaterService
 from metering.catalogue.periods import Day, Month
 from metering.config.settings import Settings
@@ -114,8 +114,8 @@ def test_the_console_writes_by_the_databases_clock(
     platform.sql("INSERT INTO gaps (source, starts_at, ends_at, reason) VALUES ('mqtt', now(), now(), 'x')")
     gap = platform.scalar("SELECT id FROM gaps")
     today = Day.of(datetime.now(UTC)).date
-    actions.adjust(running_month, None, None, Decimal(-5), today, "goodwill", at)
-    actions.accept_gap(gap, "known", at)
+    billing_actions.adjust(running_month, None, None, Decimal(-5), today, "goodwill", at)
+    billing_actions.accept_gap(gap, "known", at)
     actions.pause("retention", datetime.now(UTC) + timedelta(days=2), "moving", at)
     assert platform.rows("SELECT posted_month, created_at < now() FROM adjustments") == [
         (today.replace(day=1), True)
