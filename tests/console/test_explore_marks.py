@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from console.data.transactions import read_transaction_as
 from console.views.explore import answers, figures
-from console.views.explore.state import parse
+from console.views.explore.parser import parse
 from tests.support.fleet import Fleet
 from tests.support.platform import Platform
 

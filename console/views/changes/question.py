@@ -9,7 +9,8 @@ from console.data.changes import devices
 from console.data.changes.contributions import DIMENSIONS, Dimension, Range
 from console.data.explore.measures import Measure, catalogue
 from console.views.explore import ranges
-from console.views.explore.state import State, parse, refusal
+from console.views.explore.parser import parse, refusal
+from console.views.explore.state import State
 
 NAMES = ("meters", "by", "where", "range", "from", "to", "vs", "align", "before_from", "before_to")
 WEEK = timedelta(days=7)

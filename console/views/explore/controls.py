@@ -7,14 +7,10 @@ from datetime import date
 import streamlit as st
 
 from console import address
-from console.data.cache import cached
-from console.data.explore import names
 from console.data.explore.measures import Measure
-from console.data.explore.question import Filters
-from console.data.session import current_scope
-from console.data.transactions import read_transaction_as
-from console.ui import escape, room
-from console.views.explore import ranges
+from console.ui import room
+from console.views.explore import filter_control, ranges
+from console.views.explore.parser import parse
 from console.views.explore.state import (
     ALIGNS,
     FIRST_DAY,
@@ -25,9 +21,7 @@ from console.views.explore.state import (
     NAMES,
     VERSUS,
     State,
-    parse,
 )
-from metering.db.scope import Scope
 
 CUSTOM = "custom"
 TOPS = {3: "3", 5: "5", 10: "10", 20: "20", 50: "All, up to 50"}
@@ -67,7 +61,7 @@ def fill(state: State) -> None:
         "look": state.look,
         "vs": state.vs,
         "align": state.align,
-        "filters": _keys(state.filters),
+        "filters": filter_control.keys(state.filters),
     }
     if state.first is not None and state.last is not None:
         values["days"] = (state.first, state.last)
@@ -75,19 +69,11 @@ def fill(state: State) -> None:
         st.session_state[KEY + name] = value
 
 
-def _keys(filters: Filters) -> list[names.Key]:
-    return [
-        *(("tier", tier) for tier in filters.tiers),
-        *(("organization", str(number)) for number in filters.organizations),
-        *(("project", str(number)) for number in filters.projects),
-    ]
-
-
 def _of_widgets(today: date) -> State:
     state = State(
         meters=tuple(st.session_state.get(f"{KEY}meters") or ["mqtt_inbound"]),
         top=int(st.session_state.get(f"{KEY}top") or 5),
-        filters=_filters(st.session_state.get(f"{KEY}filters") or []),
+        filters=filter_control.parse(st.session_state.get(f"{KEY}filters") or []),
         by=_word("by", "none"),
         grain=_word("grain", "auto"),
         look=_word("look", "line"),
@@ -104,13 +90,6 @@ def _of_widgets(today: date) -> State:
 
 def _word(name: str, default: str) -> str:
     return str(st.session_state.get(KEY + name) or default)
-
-
-def _filters(keys: Sequence[names.Key]) -> Filters:
-    def of(kind: str) -> list[str]:
-        return [value for name, value in keys if name == kind]
-
-    return Filters(tuple(of("tier")), tuple(map(int, of("organization"))), tuple(map(int, of("project"))))
 
 
 def remember(state: State) -> None:
@@ -153,55 +132,8 @@ def show(state: State, all_measures: Mapping[str, Measure], today: date) -> None
         _select("Compare with", "explore-vs", VERSUS, 160)
         if state.vs != "none":
             _select("Aligned", "explore-align", ALIGNS, 140)
-        _show_filters(state)
+        filter_control.show(state)
 
 
 def _select(label: str, key: str, words: Mapping[str, str], width: int) -> None:
     st.selectbox(label, list(words), format_func=words.__getitem__, key=key, width=width)
-
-
-def _show_filters(state: State) -> None:
-    count = len(_keys(state.filters))
-    with st.popover(f"Filters · {count}" if count else "Filters", icon=":material/filter_alt:"):
-        words = st.text_input(
-            "Find a tier, an organization or a project",
-            key="explore-words",
-            placeholder="Part of a name, or an id",
-            max_chars=200,
-        )
-        options = _options(state, words)
-        st.multiselect(
-            "Only these",
-            list(options),
-            format_func=lambda key: options.get(key, " ".join(key)),
-            key="explore-filters",
-            placeholder="Everything",
-            help="Several of one kind: any of them. Different kinds: all of them.",
-        )
-
-
-def _options(state: State, words: str) -> dict[names.Key, str]:
-    organizations, projects = state.filters.organizations, state.filters.projects
-    matching, named = _matches(current_scope(), words, organizations, projects)
-    selection = [(key, named.get(key, key[1])) for key in _keys(state.filters)]
-    return {key: _label(key, name) for key, name in (*selection, *matching)}
-
-
-@cached
-def _matches(
-    scope: Scope, words: str, organizations: Sequence[int], projects: Sequence[int]
-) -> tuple[list[tuple[names.Key, str]], dict[names.Key, str]]:
-    """Return what matches `words`, and the names of the organizations and projects that are chosen."""
-    with read_transaction_as(scope) as page:
-        of_organizations = names.organizations(page.connection, organizations)
-        of_projects = names.projects(page.connection, projects)
-        named = {("organization", str(number)): name for number, name in of_organizations.items()}
-        named |= {("project", str(number)): name for number, name in of_projects.items()}
-        return names.search(page.connection, words), named
-
-
-def _label(key: names.Key, name: str) -> str:
-    kind, value = key
-    return (
-        f"Tier {escape.short(name, 30)}" if kind == "tier" else f"{escape.short(name, 40)} · {kind} {value}"
-    )

@@ -17,7 +17,7 @@ from console.ui import format
 from console.ui.charts import drawing
 from console.ui.page_header import loading
 from console.ui.table import Column, Kind, table
-from console.views.explore import figures, files
+from console.views.explore import files, histogram
 from console.views.explore.state import State
 from metering.db.scope import Scope
 
@@ -42,7 +42,7 @@ def show(state: State, all_measures: Mapping[str, Measure], at: datetime, chart:
     if not spread.projects:
         st.info(f"No project has a known value of {measure.label} in this range.")
         return read_at
-    figure = figures.distribution(spread, measure.unit, label, str(sorted(state.query().items())))
+    figure = histogram.build(spread, measure.unit, label, str(sorted(state.query().items())))
     file_name = files.name(state, question.first, question.last)
     median = format.quantity(int(spread.quantiles[0]), measure.unit)
     alt = f"{label}: {format.many(spread.projects, 'project')}, median {median}"

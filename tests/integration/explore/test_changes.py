@@ -36,7 +36,7 @@ def seconds(project: int, day: date) -> int:
 
 @pytest.fixture
 def metered(engine: Engine, platform: Platform) -> list[int]:
-    """Two projects of two organizations with own usage each day; all days but the last two are sealed."""
+    """Add two projects of two organizations with own usage each day; all days but the last two are sealed."""
     start = noon(START)
     ids = [platform.project(platform.organization("pro"), created_at=start) for _ in range(2)]
     days = [START + n * DAY for n in range((TODAY - START).days + 1)]

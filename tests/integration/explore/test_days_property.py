@@ -64,8 +64,8 @@ def fleet(platform: Platform) -> Fleet:
 
 
 @st.composite
-def books(draw: st.DrawFn, fleet: Fleet) -> list[Row]:
-    """Projects that join, leave, pause and move; sources that were blind; the running day not sealed."""
+def rows_of_days(draw: st.DrawFn, fleet: Fleet) -> list[Row]:
+    """Draw projects that join, leave, pause and move; sources that were blind; the running day not sealed."""
     rows = []
     for project in fleet.projects:
         first, end = sorted(draw(st.tuples(st.integers(0, DAYS), st.integers(0, DAYS + 1))))
@@ -127,7 +127,7 @@ def insert(connection: Connection, rows: list[Row]) -> None:
 
 
 def run_today(connection: Connection, fleet: Fleet, seed: int, newest: date) -> list[Row]:
-    """Hours of the running day of some projects, and the rows that a loop makes of them.
+    """Insert hours of the running day of some projects, and return the rows that a loop makes of them.
 
     The days after the `newest` that is sealed, a week at most, are open too: nothing was used on them.
     """
@@ -155,7 +155,7 @@ def run_today(connection: Connection, fleet: Fleet, seed: int, newest: date) -> 
 
 
 def of_loop(rows: list[Row], question: Question, measure: Measure) -> dict[tuple[Any, Any], int | None]:
-    """The same as PostgreSQL's answer for one measure: value by (label, period), labels as they are."""
+    """Return what PostgreSQL should answer for one measure: value by (label, period), labels as they are."""
     matching = [
         row for row in rows if question.first <= row.date <= question.last and _matches(row, question.filters)
     ]
@@ -171,11 +171,13 @@ def of_loop(rows: list[Row], question: Question, measure: Measure) -> dict[tuple
             values.setdefault(key, None)
             continue
         before = values.get(key)
-        values[key] = value if before is None else before if value is None else _both(measure, before, value)
+        values[key] = (
+            value if before is None else before if value is None else _sum_or_maximum(measure, before, value)
+        )
     return values
 
 
-def _both(measure: Measure, value: int, addend: int) -> int:
+def _sum_or_maximum(measure: Measure, value: int, addend: int) -> int:
     return value + addend if measure.adds_up else max(value, addend)
 
 
@@ -188,7 +190,7 @@ def _matches(row: Row, filters: Filters) -> bool:
 
 
 def compare(connection: Connection, rows: list[Row], question: Question) -> GroupedResult:
-    """Hold the answer against the loop, series by series, and "other" against what the others make."""
+    """Compare the answer with the loop, series by series, and "other" with the sum of the others."""
     result = days.read(connection, question, TODAY)
     values = {
         (row["measure"], row["label"], row["period"]): row["value"] for row in result.frame.to_dict("records")
@@ -205,7 +207,9 @@ def compare(connection: Connection, rows: list[Row], question: Question) -> Grou
         others: dict[Any, int] = {}
         for (label, period), value in expected.items():
             if label not in result.labels and value is not None:
-                others[period] = _both(measure, others[period], value) if period in others else value
+                others[period] = (
+                    _sum_or_maximum(measure, others[period], value) if period in others else value
+                )
         if question.by == "project" and not measure.adds_up:
             others = {}
         rest = {key[2]: v for key, v in values.items() if key[0] == measure.name and key[1] is None}
@@ -215,17 +219,19 @@ def compare(connection: Connection, rows: list[Row], question: Question) -> Grou
 
 
 def _compare_order(rows: list[Row], question: Question, result: GroupedResult) -> None:
-    """The series are the largest: none that is left out is larger than the smallest of them."""
+    """Check that the series are the largest: none that is left out is larger than the smallest of them."""
     if question.by == "none":
         return
-    whole = _over_the_range(rows, question)
-    assert set(result.labels) <= set(whole)
-    assert result.groups == len(whole)
-    assert len(result.labels) == min(question.top, len(whole))
-    sizes = [-1 if whole[label] is None else whole[label] for label in result.labels]
-    others = [-1 if value is None else value for label, value in whole.items() if label not in result.labels]
+    range_values = _over_the_range(rows, question)
+    assert set(result.labels) <= set(range_values)
+    assert result.groups == len(range_values)
+    assert len(result.labels) == min(question.top, len(range_values))
+    sizes = [-1 if range_values[label] is None else range_values[label] for label in result.labels]
+    other_sizes = [
+        -1 if value is None else value for label, value in range_values.items() if label not in result.labels
+    ]
     assert sizes == sorted(sizes, reverse=True)
-    assert not others or not sizes or max(others) <= min(sizes)
+    assert not other_sizes or not sizes or max(other_sizes) <= min(sizes)
 
 
 def _over_the_range(rows: list[Row], question: Question) -> dict[Any, Any]:
@@ -241,7 +247,7 @@ def _over_the_range(rows: list[Row], question: Question) -> dict[Any, Any]:
         if measure.kind == "gauge" and row.date != end:
             continue
         values[label] = (
-            value if before is None else before if value is None else _both(measure, before, value)
+            value if before is None else before if value is None else _sum_or_maximum(measure, before, value)
         )
     return values
 
@@ -271,7 +277,7 @@ def questions(fleet: Fleet) -> st.SearchStrategy[Question]:
 
 
 def check(engine: Engine, fleet: Fleet, data: st.DataObject, count: int) -> None:
-    rows = data.draw(books(fleet))
+    rows = data.draw(rows_of_days(fleet))
     with engine.connect() as connection, connection.begin() as transaction:
         insert(connection, rows)
         newest = max((row.date for row in rows), default=FIRST)

@@ -117,7 +117,7 @@ def seal(connection: Connection, owners: Owners) -> None:
 
 
 def of_loop(ledger: list[Hour], owners: Owners, question: Question, labels: list[Any]) -> dict[Any, int]:
-    """Known sums (or largest) by measure, label and hour; others of groups without a series are None."""
+    """Return sums (or maxima) by measure, label and hour; groups without a series have the label None."""
     values: dict[Any, list[int]] = defaultdict(list)
     for row in ledger:
         organization = owners.of(row)

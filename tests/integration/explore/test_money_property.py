@@ -76,7 +76,7 @@ def insert(connection: Connection, ledger: list[Bill]) -> None:
 
 
 def of_loop(ledger: list[Bill], question: Question, labels: list[Any]) -> dict[Any, Decimal]:
-    """Sums by measure, label, month and currency; the groups without a series of their own are None."""
+    """Return sums by measure, label, month and currency; groups without a series have the label None."""
     sums: dict[Any, Decimal] = defaultdict(Decimal)
     for bill in ledger:
         if not question.first <= bill.month <= question.last or not matches(bill, question.filters):
@@ -147,7 +147,7 @@ def test_money_is_what_a_loop_over_the_bills_makes(
 
 
 def compare_groups(ledger: list[Bill], question: Question, result: money.Charges) -> None:
-    """The groups with a series of their own are the largest by the first measure, over all currencies."""
+    """Check that the groups with a series are the largest by the first measure, over all currencies."""
     matching = [
         bill
         for bill in ledger
@@ -166,7 +166,7 @@ def compare_groups(ledger: list[Bill], question: Question, result: money.Charges
 def compare_earlier(
     connection: Connection, ledger: list[Bill], question: Question, result: money.Charges
 ) -> None:
-    """A comparison is about the same groups in another range."""
+    """Check that a comparison is about the same groups in another range."""
     if question.by == "none":
         return
     earlier = question.moved(MONTHS[0], MONTHS[2]).about(result.labels, result.groups > len(result.labels))
