@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 
 from metering.catalogue import own_meters, platform, projects
-from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.own_meters import OwnMeter
 from metering.catalogue.periods import Month, utc
-from metering.catalogue.projects import METERED_FROM
+from metering.catalogue.projects import BILLED_UNTIL, METERED_FROM
 from metering.db import audit_log
 from metering.errors import AdjustmentRefused, MonthClosed
 from metering.months import other_owner, paying_month, sound_totals
@@ -91,14 +90,14 @@ def describe(connection: Connection, project_id: int, adjustment_id: int) -> str
 def _refuse_closed(connection: Connection, adjustment: Adjustment, running: Month) -> None:
     project_id = adjustment.project_id
     query = text(f"""
-        SELECT (SELECT max({first_of_month()}) FROM monthly_stats m WHERE m.project_id = p.id),
-            {METERED_FROM} FROM {platform.PROJECTS} p WHERE p.id = :project""")
-    last, since = connection.execute(query, {"project": project_id}).one()
+        SELECT {BILLED_UNTIL.format(project="p.id")}, {METERED_FROM}
+        FROM {platform.PROJECTS} p WHERE p.id = :project""")
+    billed_until, since = connection.execute(query, {"project": project_id}).one()
     if adjustment.usage_date < since.date():
         raise AdjustmentRefused(
             f"project {project_id} was created on {since.date()}: on {adjustment.usage_date} it used nothing"
         )
-    if last is not None and last >= running.first.date:
+    if billed_until is not None and billed_until > running.first.date:
         raise MonthClosed(f"{running} is already closed for project {project_id}; adjust at a later date")
 
 

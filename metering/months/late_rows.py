@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from metering.catalogue.month_sql import first_of_month
 from metering.catalogue.periods import Day, Month
-from metering.catalogue.projects import INSTALLED_MONTH, IS_BILLED
+from metering.catalogue.projects import BILLED_UNTIL, INSTALLED_FIRST, IS_BILLED
 from metering.db import audit_log
 from metering.ledger.late_rows import ACTOR, LateRows
 from metering.months import billed_month
@@ -26,9 +26,8 @@ OPEN = text(f"""
 
 # The month that pays for a closed one: the running one, or that after the last bill, if a run is dated back.
 PAYING = text(f"""
-    SELECT p.id AS project_id, greatest(CAST(:running AS date), ({INSTALLED_MONTH} AT TIME ZONE 'UTC')::date,
-        (SELECT (max(make_date(m.year, m.month, 1)) + interval '1 month')::date FROM monthly_stats m
-            WHERE m.project_id = p.id)) AS month
+    SELECT p.id AS project_id, greatest(CAST(:running AS date), {INSTALLED_FIRST},
+        {BILLED_UNTIL.format(project="p.id")}) AS month
     FROM unnest(CAST(:ids AS bigint[])) AS p (id)""")
 
 POST = text(f"""
