@@ -88,7 +88,9 @@ def _stage(connection: Connection, context: Context, rows: RowSource, day: Day, 
     """Stage the rows of `day`; return the projects that miss it and can be sealed, and name the others."""
     with connection.begin():
         missing = _missing_before_open(connection, day, context, since)
-        failures = rows.stage_range(connection, day.start, day.end) if missing else {}
+        if not missing:
+            return []
+        failures = rows.stage_range(connection, day.start, day.end)
         without_owner = deleted_owners.of_day(connection, day, missing)
     for project in missing:
         if project in without_owner:
