@@ -92,20 +92,23 @@ def _range(detail: Detail) -> str:
 
 
 def _failed(detail: Detail) -> str:
-    run = f"job {detail['job']} of {detail['period']}"
     if detail.get("state") == "failed" or not detail["failures"]:
-        return f"{run} failed: {_reason(detail['error'])}"
-    return f"{run} succeeded, {detail['failures']} left out: {_reason(detail['error'])}"
+        return f"{_run(detail)} failed: {_reason(detail['error'])}"
+    return f"{_run(detail)} succeeded, {detail['failures']} left out: {_reason(detail['error'])}"
 
 
 def _dead(detail: Detail) -> str:
     reason = f": {_reason(detail['error'])}" if detail.get("error") else ""
     tried = many(detail["attempts"], "attempt")
-    return f"job {detail['job']} of {detail['period']} gave up after {tried}{reason}"
+    return f"{_run(detail)} gave up after {tried}{reason}"
 
 
 def _lost(detail: Detail) -> str:
-    return f"job {detail['job']} of {detail['period']} lost {many(detail['workers_lost'], 'runner')}"
+    return f"{_run(detail)} lost {many(detail['workers_lost'], 'runner')}"
+
+
+def _run(detail: Detail) -> str:
+    return f"job {detail['job']} of {detail['period']}"
 
 
 def _late(detail: Detail) -> str:

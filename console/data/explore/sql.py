@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from console.data.explore.measures import Measure
 from metering.catalogue import platform
 from metering.catalogue.month_sql import month_of_day
-from metering.catalogue.sources import source_info
+from metering.catalogue.sources import GAUGE_SOURCES, source_info
 
 _BLIND = "('missing', 'not_configured', 'not_started')"
 _EARLIER = "('carried', 'denied', 'failed')"
@@ -46,7 +46,7 @@ def _earlier_day(measure: Measure) -> str:
     if measure.kind == "own":
         return "false"
     if measure.source is None:
-        return " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in ("s3", "ecr"))
+        return " OR ".join(f"{_state(source)} IN {_EARLIER}" for source in GAUGE_SOURCES)
     if source_info(measure.source).is_counter:
         return f"{_state(measure.source)} = 'partial'"
     return f"{_state(measure.source)} IN {_EARLIER}"
