@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metering.db.tables import OWN_TABLES, PLATFORM_TABLES
+from tests.support.source_files import ROOT, source_files
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("metering", "collectors", "jobs", "console", "api", "fleetmeter")
 TABLES = {*OWN_TABLES, *PLATFORM_TABLES}
 
 WRITES = re.compile(
@@ -33,12 +32,11 @@ def writers() -> dict[str, set[str]]:
     A module is a path, such as `metering/ledger/mqtt.py`.
     """
     modules = defaultdict(set)
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            module = str(path.relative_to(ROOT))
-            if not module.startswith(LEFT_OUT):
-                for table in written(path, module):
-                    modules[table].add(module)
+    for path in source_files():
+        module = str(path.relative_to(ROOT))
+        if not module.startswith(LEFT_OUT):
+            for table in written(path, module):
+                modules[table].add(module)
     return dict(modules)
 
 

@@ -2,12 +2,12 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("api", "collectors", "console", "fleetmeter", "jobs", "metering", "migrations", "tests/support")
+from tests.support.source_files import PRODUCT, ROOT, source_files
+
+FOLDERS = (*PRODUCT, "migrations", "tests/support")
 # A description, a question or a list begins with such a word; a docstring begins with Return, Yield, Read.
 NOT_VERBS = frozenset(
     """
@@ -21,7 +21,7 @@ NOT_VERBS = frozenset(
 
 def docstrings() -> Iterator[tuple[str, str]]:
     """Yield the place and the docstring of every function and property in FOLDERS."""
-    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+    for path in source_files(*FOLDERS):
         if path.parent == ROOT / "migrations" / "versions":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.source_files import ROOT, source_files
 
 # package -> what it may import of ours; a package may always import itself.
 ALLOWED = {
@@ -58,7 +58,7 @@ HOMES = {
 
 
 def modules() -> list[Path]:
-    return [path for package in sorted(OURS) for path in sorted((ROOT / package).rglob("*.py"))]
+    return source_files(*OURS)
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -3,10 +3,9 @@
 import ast
 import re
 from collections import defaultdict
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
-FOLDERS = ("api", "collectors", "console", "fleetmeter", "jobs", "metering")
+from tests.support.source_files import ROOT, source_files
+
 LEVELS = {"debug", "info", "warning", "error", "critical"}
 FORM = re.compile(r"[a-z]+(_[a-z]+)*\.([a-z]+ed|lost)")
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
@@ -27,7 +26,7 @@ def levels(function: ast.expr) -> set[str]:
 def events() -> dict[object, set[str]]:
     """Return the levels of each event in the source, by what stands for its name there."""
     result: dict[object, set[str]] = defaultdict(set)
-    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+    for path in source_files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and levels(node.func):
                 result[ast.literal_eval(node.args[0])] |= levels(node.func)
@@ -46,10 +45,9 @@ def test_the_page_names_every_event_and_its_levels() -> None:
 
 def test_every_logger_is_called_log() -> None:
     """Or the tests above would not see its events."""
-    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     loggers = {
         line.partition("=")[0].strip()
-        for path in sources
+        for path in source_files()
         for line in path.read_text(encoding="utf-8").splitlines()
         if "structlog.get_logger" in line
     }

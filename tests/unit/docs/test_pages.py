@@ -16,16 +16,16 @@ from fleetmeter.cli.main import app
 from metering.alerts.rules import RULES
 from metering.config.settings import Settings
 from metering.runs.definitions import BY_NAME
+from tests.support.source_files import PRODUCT, ROOT, source_files
 
-ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     + [page for folder in ("collectors", "deploy", "fleetmeter") for page in (ROOT / folder).rglob("*.md")]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = "api|benchmarks|collectors|console|deploy|docs|fleetmeter|jobs|metering|migrations|tests"
-PATH = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")
+FOLDERS = (*PRODUCT, "benchmarks", "deploy", "docs", "migrations", "tests")
+PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]*)`")
 
 
 def name(path: Path) -> str:
@@ -74,14 +74,8 @@ def test_a_path_that_a_page_names_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted(DOCS.glob("howto/*.md")), ids=name)
 def test_a_name_of_the_code_that_a_how_to_uses_exists(page: Path) -> None:
     words = re.findall(r"`@?([A-Za-z]\w*(?:\.\w+)?)(?:\([^`]*\))?`", page.read_text(encoding="utf-8"))
-    code = " ".join(path.read_text(encoding="utf-8") for path in source_files())
+    code = " ".join(path.read_text(encoding="utf-8") for path in source_files(*FOLDERS))
     assert [word for word in words if not re.search(rf"\b{re.escape(word.rpartition('.')[2])}\b", code)] == []
-
-
-def source_files() -> Iterator[Path]:
-    """Yield the project's own modules, tests included."""
-    for folder in FOLDERS.split("|"):
-        yield from (ROOT / folder).rglob("*.py")
 
 
 def test_every_command_is_listed() -> None:
