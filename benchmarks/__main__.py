@@ -14,7 +14,7 @@ def names() -> list[str]:
 
 
 def main(chosen_names: list[str]) -> int:
-    """Run what is wanted, or all of them; return the exit code."""
+    """Run the benchmarks that are named, or all of them; return the exit code."""
     unknown = set(chosen_names) - set(names())
     if unknown:
         print(f"there is no benchmark {', '.join(sorted(unknown))}; take {', '.join(names())}")

@@ -155,12 +155,12 @@ def measure(address: str, token: str, url: str) -> None:
         to_rows, to_alone = (
             statistics.median(rates[0] / rates[number] for rates in rounds) for number in (1, 2)
         )
-        verdict = "yes" if to_rows >= BOUND else "NO"
+        answer = "yes" if to_rows >= BOUND else "NO"
         figures = (
             f"{http:,.0f}",
             f"{rows:,.0f}",
             f"{to_rows:.2f}",
-            verdict,
+            answer,
             f"{alone:,.0f}",
             f"{to_alone:.2f}",
         )

@@ -73,9 +73,9 @@ def _fetch(settings: Settings, engine: Engine, month: Month, source: str | None,
 def _checked(folder: Path, month: Month, digests: list[str]) -> Path:
     """Return the folder of an archive that is there already, once its files are checked."""
     files.check_files(folder, files.read_manifest(folder, month, digests), files.REQUIRED)
-    examination = offline.examine([folder])
-    if examination.discrepancies:
-        raise RestoreRefused(f"the archive in {folder} does not verify: {examination.discrepancies[0]}")
-    bills, days = len(examination.bills), len(examination.days)
+    check = offline.examine([folder])
+    if check.discrepancies:
+        raise RestoreRefused(f"the archive in {folder} does not verify: {check.discrepancies[0]}")
+    bills, days = len(check.bills), len(check.days)
     OUT.print_line(f"{month} from {folder}: {bills:,} bills and {days:,} days verify")
     return folder

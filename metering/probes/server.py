@@ -77,9 +77,9 @@ def _handler(probes: Probes, settings: Settings) -> type[BaseHTTPRequestHandler]
         def do_GET(self) -> None:
             match self.path.partition("?")[0]:
                 case "/healthz":
-                    self._verdict("ok", "not live", probes.not_live())
+                    self._respond("ok", "not live", probes.not_live())
                 case "/readyz":
-                    self._verdict("ready", "not ready", probes.not_ready())
+                    self._respond("ready", "not ready", probes.not_ready())
                 case "/metrics" if not trusted(self.headers.get("Authorization", ""), settings):
                     self._answer(401, REFUSAL.encode())
                 case "/metrics":
@@ -87,7 +87,7 @@ def _handler(probes: Probes, settings: Settings) -> type[BaseHTTPRequestHandler]
                 case _:
                     self._answer(404, b"there are /healthz, /readyz and /metrics\n")
 
-        def _verdict(self, good: str, bad: str, reason: str | None) -> None:
+        def _respond(self, good: str, bad: str, reason: str | None) -> None:
             text = good if reason is None else f"{bad}: {reason}"
             self._answer(200 if reason is None else 503, f"{text}\n".encode())
 

@@ -53,18 +53,18 @@ class ExportCheck:
 
 def verify(paths: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
     """Return the rows checked, by kind, and a sentence for each discrepancy. Raises FleetmeterError."""
-    examination = examine(paths)
-    counts = {"bills": len(examination.bills), "days": len(examination.days)}
-    return counts, examination.discrepancies
+    check = examine(paths)
+    counts = {"bills": len(check.bills), "days": len(check.days)}
+    return counts, check.discrepancies
 
 
 def examine(paths: Iterable[Path]) -> ExportCheck:
     """Check every row of those files, and then the rows against each other. Raises FleetmeterError."""
-    examination = ExportCheck()
+    check = ExportCheck()
     for path in (file for each in paths for file in _files(each)):
-        _examine_file(path, examination)
-    examination.discrepancies += [*_check_chain(examination), *_check_days(examination)]
-    return examination
+        _examine_file(path, check)
+    check.discrepancies += [*_check_chain(check), *_check_days(check)]
+    return check
 
 
 def _files(path: Path) -> list[Path]:
@@ -72,62 +72,60 @@ def _files(path: Path) -> list[Path]:
     return [path / "bills.csv", path / "days.csv"] if path.is_dir() else [path]
 
 
-def _examine_file(path: Path, examination: ExportCheck) -> None:
+def _examine_file(path: Path, check: ExportCheck) -> None:
     file, contents, keys = ExportedFile(path), Contents(), set[tuple[int, ...] | tuple[int, str]]()
-    examination.discrepancies += [
+    check.discrepancies += [
         f"{path.name}: the column {name} is not part of the export" for name in file.unknown
     ]
     for number, row in enumerate(file, 1):
         try:
-            key = _register(row, examination)
+            key = _register(row, check)
             if key in keys:
                 raise ValueError("the same row stands twice in this file")
             keys.add(key)
             contents.add(row)
-            examination.discrepancies.extend(check_row(row))
+            check.discrepancies.extend(check_row(row))
         except WRONG as error:
-            examination.discrepancies.append(f"{path.name}, row {number}: it was rewritten ({error})")
+            check.discrepancies.append(f"{path.name}, row {number}: it was rewritten ({error})")
     manifest = Manifest.beside(path)
     if manifest is None:
-        examination.notes.append(
-            f"{path.name} has no manifest beside it: whether a row is missing is unknown"
-        )
+        check.notes.append(f"{path.name} has no manifest beside it: whether a row is missing is unknown")
     else:
-        examination.discrepancies.extend(manifest.differences(path, contents))
+        check.discrepancies.extend(manifest.differences(path, contents))
 
 
-def _register(row: Row, examination: ExportCheck) -> tuple[int, ...] | tuple[int, str]:
+def _register(row: Row, check: ExportCheck) -> tuple[int, ...] | tuple[int, str]:
     """Register the hashes of the row; returns its key. Raises ValueError if an earlier row differs."""
     project, cells = int(row["project_id"]), hash(tuple(row.items()))
     year, month = int(row["year"]), int(row["month"])
     if "seal" in row:
         bill = ExportedBill(row["seal"], row["previous_seal"], row["day_hashes"].split(), cells)
-        if examination.bills.setdefault((project, year, month), bill) != bill:
+        if check.bills.setdefault((project, year, month), bill) != bill:
             raise ValueError(f"a second bill of project {project} for {year}-{month:02d}")
         return project, year, month
     date.fromisoformat(row["date"])
     day = ExportedDay(row["row_hash"], cells)
-    if examination.days.setdefault((project, row["date"]), day) != day:
+    if check.days.setdefault((project, row["date"]), day) != day:
         raise ValueError(f"a second {row['date']} of project {project}")
     return project, row["date"]
 
 
-def _check_chain(examination: ExportCheck) -> Iterator[str]:
-    for (project, year, month), bill in examination.bills.items():
-        before = examination.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
+def _check_chain(check: ExportCheck) -> Iterator[str]:
+    for (project, year, month), bill in check.bills.items():
+        before = check.bills.get((project, year - (month == 1), (month - 2) % 12 + 1))
         if before and before.seal != bill.previous_seal:
             where = f"project {project}, {year}-{month:02d}"
             yield f"{where}: it does not follow the month before (previous_seal)"
 
 
-def _check_days(examination: ExportCheck) -> Iterator[str]:
+def _check_days(check: ExportCheck) -> Iterator[str]:
     """Yield a sentence for each bill that was not made of the days in the files."""
     hashes: dict[tuple[int, int, int], list[str]] = {}
-    for (project, name), day in sorted(examination.days.items()):
+    for (project, name), day in sorted(check.days.items()):
         when = date.fromisoformat(name)
         hashes.setdefault((project, when.year, when.month), []).append(day.row_hash)
     for key, day_hashes in hashes.items():
-        if key in examination.bills and examination.bills[key].day_hashes != day_hashes:
+        if key in check.bills and check.bills[key].day_hashes != day_hashes:
             project, year, month = key
             yield f"project {project}, {year}-{month:02d}: these are not the days that it was made of"
 
@@ -141,16 +139,16 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     try:
-        examination = examine(Path(name) for name in arguments)
+        check = examine(Path(name) for name in arguments)
     except FleetmeterError as error:
         print(printable(str(error)), file=sys.stderr)
         return 2
-    bills, days = len(examination.bills), len(examination.days)
-    verdict = "\n".join(examination.discrepancies) or "every seal holds"
-    print(printable(f"{verdict} ({bills:,} bills, {days:,} days)"))
-    for note in examination.notes:
+    bills, days = len(check.bills), len(check.days)
+    result = "\n".join(check.discrepancies) or "every seal holds"
+    print(printable(f"{result} ({bills:,} bills, {days:,} days)"))
+    for note in check.notes:
         print(printable(note))
-    return 1 if examination.discrepancies else 0
+    return 1 if check.discrepancies else 0
 
 
 if __name__ == "__main__":

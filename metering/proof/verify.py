@@ -108,16 +108,15 @@ STORED_DAYS = STORED.format(name="row_hash", table="daily_stats", key="k.date = 
 
 def _compare_exports(connection: Connection, exported: Sequence[Path], report: Report) -> None:
     """Detect rows that a superuser rewrote together with their hashes, by comparing with exports."""
-    examination = offline.examine(exported)
+    check = offline.examine(exported)
     discrepancies = [
         Discrepancy(EXPORTED, 0, "the export", "itself", "sound", sentence)
-        for sentence in examination.discrepancies
+        for sentence in check.discrepancies
     ]
     seals = {
-        (project, f"{year}-{month:02d}"): bill.seal
-        for (project, year, month), bill in examination.bills.items()
+        (project, f"{year}-{month:02d}"): bill.seal for (project, year, month), bill in check.bills.items()
     }
-    hashes = {key: day.row_hash for key, day in examination.days.items()}
+    hashes = {key: day.row_hash for key, day in check.days.items()}
     for query, by_period in ((STORED_SEALS, seals), (STORED_DAYS, hashes)):
         projects, periods = zip(*by_period, strict=True) if by_period else ((), ())
         parameters = {

@@ -382,8 +382,8 @@ def test_the_manifest_verifies_both_downloads(page: Page, site: Site, tmp_path: 
             page.get_by_role("button", name=name).click()
         started.value.save_as(tmp_path / started.value.suggested_filename)
     for ending in ("csv", "parquet"):
-        examination = offline.examine([tmp_path / f"fleetmeter-{site.fleet.closed}.{ending}"])
-        assert (examination.discrepancies, examination.notes) == ([], [])
+        check = offline.examine([tmp_path / f"fleetmeter-{site.fleet.closed}.{ending}"])
+        assert (check.discrepancies, check.notes) == ([], [])
     path = tmp_path / f"fleetmeter-{site.fleet.closed}.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     assert "but its manifest says" in offline.examine([path]).discrepancies[0]
